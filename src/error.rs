@@ -1,0 +1,180 @@
+//! What can go wrong, said with what was given and what was wanted.
+
+use crate::TargetType;
+
+/// Everything this library refuses or fails at.
+///
+/// What the host can see is checked before any GPU work is recorded; what only the device can see
+/// ([`Error::BadTargets`]) comes back with the results.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The class axis does not exist in the input.
+    #[error("class axis {axis} is out of range for an input of shape {shape:?}")]
+    ClassAxis {
+        /// The axis asked for; negative counts from the end.
+        axis: isize,
+        /// The input's shape.
+        shape: Vec<usize>,
+    },
+
+    /// A tensor's shape does not fit the others.
+    #[error("{what} has shape {given:?}, but {wanted:?} was wanted")]
+    Shape {
+        /// Which tensor.
+        what: &'static str,
+        /// Its shape.
+        given: Vec<usize>,
+        /// The shape that would fit.
+        wanted: Vec<usize>,
+    },
+
+    /// A slice or buffer holds another number of elements than its shape says.
+    #[error("{what} holds {given} elements, but its shape {shape:?} wants {wanted}")]
+    Length {
+        /// Which tensor.
+        what: &'static str,
+        /// Elements given.
+        given: usize,
+        /// Elements wanted.
+        wanted: usize,
+        /// The shape.
+        shape: Vec<usize>,
+    },
+
+    /// The loss needs a target of another kind, or none at all.
+    #[error("{loss} takes {wanted}, but got {given}")]
+    Target {
+        /// The loss.
+        loss: &'static str,
+        /// What was given.
+        given: &'static str,
+        /// What it takes.
+        wanted: &'static str,
+    },
+
+    /// An option has a value it cannot have.
+    #[error("{option} is {given}, but {wanted}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// Its value.
+        given: String,
+        /// What is allowed.
+        wanted: &'static str,
+    },
+
+    /// Some labels are neither a class nor `ignore_index`.
+    #[error(
+        "{count} of {rows} labels are out of range: the first is {value}, at position {first}, \
+         where classes run from 0 to {} and ignore_index is {ignore_index}",
+        *classes as i128 - 1
+    )]
+    BadTargets {
+        /// How many.
+        count: u64,
+        /// Of how many.
+        rows: u64,
+        /// The flat index of the first of them in the labels.
+        first: u64,
+        /// Its value.
+        value: i128,
+        /// The number of classes.
+        classes: usize,
+        /// The label that means "leave this row out".
+        ignore_index: i64,
+    },
+
+    /// Something is larger than the device allows.
+    #[error("{what} needs {needed}, but the device's {limit} is {allowed}")]
+    Limit {
+        /// What is too large.
+        what: &'static str,
+        /// The limit's name in `wgpu::Limits`.
+        limit: &'static str,
+        /// How much is needed.
+        needed: u64,
+        /// How much there is.
+        allowed: u64,
+    },
+
+    /// A buffer was not given, though the plan needs it, or the other way round.
+    #[error("the plan {} a buffer for {what}", if *.needed { "needs" } else { "has no use for" })]
+    Binding {
+        /// Which buffer.
+        what: &'static str,
+        /// Whether the plan needs it.
+        needed: bool,
+    },
+
+    /// A buffer range is too small, misaligned, or reaches past the buffer's end.
+    #[error("{what}: the range {offset}..{end} of a buffer of {size} bytes {problem}")]
+    Range {
+        /// Which buffer.
+        what: &'static str,
+        /// First byte of the range.
+        offset: u64,
+        /// First byte past it.
+        end: u64,
+        /// The buffer's size in bytes.
+        size: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+
+    /// A buffer lacks a usage.
+    #[error("{what}: the buffer lacks the usage {missing}")]
+    Usage {
+        /// Which buffer.
+        what: &'static str,
+        /// The missing usage flag.
+        missing: &'static str,
+    },
+
+    /// Two ranges that are written, or written and read, share bytes.
+    #[error("{first} and {second} share bytes of one buffer")]
+    Overlap {
+        /// One of them.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+
+    /// No adapter fits.
+    #[error("no GPU adapter {wanted}; {hint}")]
+    NoAdapter {
+        /// What was looked for.
+        wanted: String,
+        /// What to do about it.
+        hint: String,
+    },
+
+    /// The adapter gave no device.
+    #[error("the adapter {adapter:?} gave no device: {reason}")]
+    NoDevice {
+        /// The adapter's name.
+        adapter: String,
+        /// What the driver said.
+        reason: String,
+    },
+
+    /// The device failed while it worked: lost, out of memory, or a validation error.
+    #[error("the GPU failed while {during}: {reason}")]
+    Device {
+        /// What it was doing.
+        during: &'static str,
+        /// What wgpu reported.
+        reason: String,
+    },
+}
+
+impl TargetType {
+    /// How errors call it.
+    pub(crate) fn described(target: Option<TargetType>) -> &'static str {
+        match target {
+            None => "no target",
+            Some(TargetType::Labels(_)) => "labels",
+            Some(TargetType::Probabilities) => "class probabilities",
+        }
+    }
+}

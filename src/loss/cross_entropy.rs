@@ -1,0 +1,160 @@
+//! Cross-entropy of logits against labels or class probabilities.
+
+use super::{
+    ClassAxis, Divisor, EmptyMean, Function, Loss, Outputs, Problem, Reduction, Shapes, check_shape,
+};
+use crate::{Error, TargetType};
+
+/// Cross-entropy between logits and a target, PyTorch's `cross_entropy`.
+///
+/// For a row of logits `x` over classes `c`, with log-probabilities
+/// `log p_c = x_c - log(sum_j exp x_j)`:
+///
+/// ```text
+/// labels         loss = -w_t log p_t
+/// probabilities  loss = -sum_c w_c q_c log p_c
+/// smoothing e    q'_c = (1 - e) q_c + e / C        (q one-hot for labels)
+/// gradient       dloss/dx_c = V p_c - w_c q'_c,    V = sum_c w_c q'_c
+/// ```
+///
+/// The class axis is axis 1 (0 for rank 1) unless [`class_axis`](Self::class_axis) says otherwise.
+/// Labels have the input's shape without the class axis, probabilities the input's shape.
+///
+/// Beyond PyTorch: an ignored row has gradient 0 even if its logits are NaN, a class of weight
+/// `w_c q'_c = 0` contributes 0 even at logit `-inf`, and where the mean has nothing to divide by
+/// the gradient is zero.
+///
+/// ```
+/// use wgpu_loss::{CrossEntropy, Inputs, Outputs, Tensor, reference};
+///
+/// let logits = [3.5, -3.45, 0.23, -2.14, 0.54, 2.67];
+/// let inputs = Inputs::new(Tensor::new(&logits, &[2, 3])).labels(&[0i64, 2], &[2]);
+/// let output = reference::run(&CrossEntropy::new(), &inputs, Outputs::loss().with_grad())?;
+/// assert!((output.loss[0] - 0.0792).abs() < 1e-3);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct CrossEntropy {
+    class_axis: Option<isize>,
+    ignore_index: Option<i64>,
+    label_smoothing: f32,
+    reduction: Reduction,
+    empty_mean: EmptyMean,
+}
+
+impl Default for CrossEntropy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CrossEntropy {
+    /// The mean over rows, no smoothing, `ignore_index` -100.
+    pub fn new() -> Self {
+        Self {
+            class_axis: None,
+            ignore_index: None,
+            label_smoothing: 0.0,
+            reduction: Reduction::Mean,
+            empty_mean: EmptyMean::Nan,
+        }
+    }
+
+    /// The axis of the classes; negative counts from the end.
+    pub fn class_axis(mut self, axis: isize) -> Self {
+        self.class_axis = Some(axis);
+        self
+    }
+
+    /// The label whose rows are left out; any value, a class or not. -100 by default.
+    pub fn ignore_index(mut self, label: i64) -> Self {
+        self.ignore_index = Some(label);
+        self
+    }
+
+    /// How much of the target is spread evenly over all classes, in `[0, 1]`.
+    pub fn label_smoothing(mut self, smoothing: f32) -> Self {
+        self.label_smoothing = smoothing;
+        self
+    }
+
+    /// How rows are reduced.
+    pub fn reduction(mut self, reduction: Reduction) -> Self {
+        self.reduction = reduction;
+        self
+    }
+
+    /// What a mean over nothing is.
+    pub fn empty_mean(mut self, empty_mean: EmptyMean) -> Self {
+        self.empty_mean = empty_mean;
+        self
+    }
+
+    /// Checks the target's shape and what goes with which kind of target.
+    fn check_target(&self, axis: &ClassAxis, shapes: &Shapes<'_>) -> Result<TargetType, Error> {
+        let Some((target, shape)) = shapes.target else {
+            return Err(Error::Target {
+                loss: "cross_entropy",
+                given: TargetType::described(None),
+                wanted: "labels or class probabilities",
+            });
+        };
+        match target {
+            TargetType::Labels(_) => check_shape("labels", shape, &axis.row_shape)?,
+            TargetType::Probabilities => {
+                check_shape("class probabilities", shape, shapes.input)?;
+                if let Some(label) = self.ignore_index {
+                    return Err(Error::Option {
+                        option: "ignore_index",
+                        given: label.to_string(),
+                        wanted: "class probabilities have no label to ignore",
+                    });
+                }
+            }
+        }
+        Ok(target)
+    }
+}
+
+impl Loss for CrossEntropy {
+    fn problem(&self, shapes: &Shapes<'_>, outputs: Outputs) -> Result<Problem, Error> {
+        let smoothing = self.label_smoothing;
+        if !(0.0..=1.0).contains(&smoothing) {
+            return Err(Error::Option {
+                option: "label_smoothing",
+                given: smoothing.to_string(),
+                wanted: "it must be a number in [0, 1]",
+            });
+        }
+        let axis = ClassAxis::new(shapes.input, self.class_axis)?;
+        let target = self.check_target(&axis, shapes)?;
+        axis.check_weight(shapes.weight)?;
+        Ok(Problem {
+            function: Function::CrossEntropy,
+            divisor: self.reduction.divisor(target, &axis),
+            upstream: axis.upstream(self.reduction, shapes.upstream)?,
+            view: axis.view,
+            input_shape: shapes.input.to_vec(),
+            row_shape: axis.row_shape,
+            target: Some(target),
+            weighted: shapes.weight.is_some(),
+            ignore_index: self.ignore_index.unwrap_or(-100),
+            label_smoothing: smoothing,
+            reduction: self.reduction,
+            empty_mean: self.empty_mean,
+            outputs,
+        })
+    }
+}
+
+impl Reduction {
+    /// What this reduction divides by, given the target's type.
+    pub(super) fn divisor(self, target: TargetType, axis: &ClassAxis) -> Divisor {
+        match (self, target) {
+            (Reduction::None | Reduction::Sum, _) => Divisor::Known(1.0),
+            (Reduction::BatchMean, _) => Divisor::Known(axis.batch as f64),
+            (Reduction::Mean, TargetType::Probabilities) => Divisor::Known(axis.view.rows() as f64),
+            (Reduction::Mean, TargetType::Labels(_)) => Divisor::LabelWeights,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What is computed: one file per loss, with its formula, its options and its checks. Nothing here
+//! knows a GPU.
+//!
+//! Each loss turns the shapes it is given into a [`Problem`]: the checked, normalised statement that
+//! both the f64 [`reference`](crate::reference) and the GPU [`plan`](crate::plan) work from.
+
+mod cross_entropy;
+mod nll;
+mod options;
+mod softmax;
+
+pub use cross_entropy::CrossEntropy;
+pub use nll::Nll;
+pub use options::{EmptyMean, Outputs, Reduction};
+pub use softmax::Softmax;
+
+use crate::tensor::{ClassView, TargetType};
+use crate::{Error, Inputs};
+
+/// A loss: something that can check shapes and state the problem they pose.
+pub trait Loss {
+    /// Checks the shapes and options and states the problem.
+    ///
+    /// # Errors
+    /// Whatever does not fit, by name: see [`Error`].
+    fn problem(&self, shapes: &Shapes<'_>, outputs: Outputs) -> Result<Problem, Error>;
+}
+
+/// The shapes and types of a loss's inputs, without their data.
+#[derive(Clone, Copy, Debug)]
+pub struct Shapes<'a> {
+    /// Shape of the input: logits, or log-probabilities.
+    pub input: &'a [usize],
+    /// Type and shape of the target, for losses that have one.
+    pub target: Option<(TargetType, &'a [usize])>,
+    /// Length of the class weights, where there are any.
+    pub weight: Option<usize>,
+    /// Shape of the upstream gradient (the gradient with respect to the loss), where there is one.
+    pub upstream: Option<&'a [usize]>,
+}
+
+impl<'a> Shapes<'a> {
+    /// Shapes of an input alone.
+    pub fn new(input: &'a [usize]) -> Self {
+        Self { input, target: None, weight: None, upstream: None }
+    }
+
+    /// With a target.
+    pub fn target(mut self, target: TargetType, shape: &'a [usize]) -> Self {
+        self.target = Some((target, shape));
+        self
+    }
+
+    /// With `classes` class weights.
+    pub fn weight(mut self, classes: usize) -> Self {
+        self.weight = Some(classes);
+        self
+    }
+
+    /// With an upstream gradient.
+    pub fn upstream(mut self, shape: &'a [usize]) -> Self {
+        self.upstream = Some(shape);
+        self
+    }
+}
+
+/// Which function of the classes is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Function {
+    /// Log-softmax and the expectation of its negative under the target, in one read.
+    CrossEntropy,
+    /// The gather: minus the input at the label.
+    Nll,
+    /// The distribution itself, without a target.
+    Softmax,
+}
+
+/// The scale of the upstream gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Upstream {
+    /// None given: ones.
+    Ones,
+    /// One value for the reduced loss.
+    Scalar,
+    /// One value per row, for reduction `none`.
+    PerRow,
+}
+
+/// What the sum over rows is divided by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Divisor {
+    /// A number known from the shapes alone.
+    Known(f64),
+    /// The sum of the labels' weights over live rows, known only from the labels.
+    LabelWeights,
+}
+
+/// A checked loss over a tensor with a class axis.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// What is computed.
+    pub function: Function,
+    /// The input seen from its class axis.
+    pub view: ClassView,
+    /// The input's shape, which gradient and log-probabilities share.
+    pub input_shape: Vec<usize>,
+    /// The input's shape without the class axis: that of labels and unreduced loss.
+    pub row_shape: Vec<usize>,
+    /// The target's type.
+    pub target: Option<TargetType>,
+    /// Whether there are class weights.
+    pub weighted: bool,
+    /// The label that leaves its row out.
+    pub ignore_index: i64,
+    /// Label smoothing, in `[0, 1]`.
+    pub label_smoothing: f32,
+    /// How rows are reduced.
+    pub reduction: Reduction,
+    /// What a mean over nothing is.
+    pub empty_mean: EmptyMean,
+    /// What the reduction divides by.
+    pub divisor: Divisor,
+    /// The upstream gradient's form.
+    pub upstream: Upstream,
+    /// What is asked for beside the loss.
+    pub outputs: Outputs,
+}
+
+impl Problem {
+    /// Shape of the loss: `row_shape` for reduction `none`, `[]` otherwise.
+    pub fn loss_shape(&self) -> &[usize] {
+        if self.reduction == Reduction::None { &self.row_shape } else { &[] }
+    }
+
+    /// The labels' type, where the target is labels.
+    pub fn label_type(&self) -> Option<crate::LabelType> {
+        match self.target {
+            Some(TargetType::Labels(label_type)) => Some(label_type),
+            _ => None,
+        }
+    }
+
+    /// Refuses host data whose lengths do not fit the problem's shapes.
+    pub(crate) fn check_data(&self, inputs: &Inputs<'_>) -> Result<(), Error> {
+        inputs.input.check("input")?;
+        if let Some((labels, shape)) = &inputs.labels {
+            crate::tensor::check_length("labels", labels.len(), shape)?;
+        }
+        if let Some(probabilities) = &inputs.probabilities {
+            probabilities.check("class probabilities")?;
+        }
+        if let Some(upstream) = &inputs.upstream {
+            upstream.check("upstream gradient")?;
+        }
+        Ok(())
+    }
+}
+
+/// The parts that every loss over a class axis checks alike.
+struct ClassAxis {
+    view: ClassView,
+    row_shape: Vec<usize>,
+    /// Extent of the first axis that is not the class axis; 1 where there is none.
+    batch: usize,
+}
+
+impl ClassAxis {
+    fn new(shape: &[usize], axis: Option<isize>) -> Result<Self, Error> {
+        let (view, axis) = ClassView::new(shape, axis)?;
+        let mut row_shape = shape.to_vec();
+        row_shape.remove(axis);
+        let batch = row_shape.first().copied().unwrap_or(1);
+        Ok(Self { view, row_shape, batch })
+    }
+
+    /// Checks the class weights' length.
+    fn check_weight(&self, weight: Option<usize>) -> Result<(), Error> {
+        match weight {
+            Some(given) if given != self.view.classes => Err(Error::Shape {
+                what: "weight",
+                given: vec![given],
+                wanted: vec![self.view.classes],
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the upstream gradient's shape against the loss's.
+    fn upstream(&self, reduction: Reduction, given: Option<&[usize]>) -> Result<Upstream, Error> {
+        let Some(given) = given else { return Ok(Upstream::Ones) };
+        let (wanted, upstream) = match reduction {
+            Reduction::None => (self.row_shape.as_slice(), Upstream::PerRow),
+            _ => (&[][..], Upstream::Scalar),
+        };
+        // A single number is a scalar, however many axes of one element it is wrapped in.
+        let scalar = upstream == Upstream::Scalar && given.iter().all(|&d| d == 1);
+        if given != wanted && !scalar {
+            return Err(Error::Shape {
+                what: "upstream gradient",
+                given: given.to_vec(),
+                wanted: wanted.to_vec(),
+            });
+        }
+        Ok(upstream)
+    }
+}
+
+/// Refuses a shape other than the wanted one.
+fn check_shape(what: &'static str, given: &[usize], wanted: &[usize]) -> Result<(), Error> {
+    if given == wanted {
+        return Ok(());
+    }
+    Err(Error::Shape { what, given: given.to_vec(), wanted: wanted.to_vec() })
+}
