@@ -1,13 +1,20 @@
 //! stub
 pub use wgpu;
+mod bound;
 mod error;
 pub mod gpu;
 mod io;
+pub mod kernels;
 pub mod loss;
+pub mod plan;
 pub mod reference;
+mod scope;
 mod tensor;
+pub use bound::{Bound, Buffers, RESULT_BYTES};
 pub use error::Error;
-pub use gpu::Gpu;
+pub use gpu::{Gpu, GpuOptions};
 pub use io::{Inputs, Output, Summary, Timing};
+pub use kernels::Kernels;
 pub use loss::{CrossEntropy, EmptyMean, Loss, Nll, Outputs, Problem, Reduction, Softmax};
+pub use plan::{Plan, Profile};
 pub use tensor::{ClassView, LabelType, Labels, TargetType, Tensor};

@@ -1,2 +1,69 @@
-//! stub
-fn main() {}
+//! The program `wgpu-loss`: losses of arrays in files, on the GPU, with the CPU twin beside it.
+//!
+//! ```text
+//! args      what was asked for                     -> job      one loss over named files
+//! files/    arrays in, arrays out                  -> compute  on the GPU or the CPU twin
+//! check     the result against the f64 reference   -> report   lines for a person, JSON for a script
+//! ```
+//!
+//! Results go to stdout, everything else to stderr. Exit status: 0 for success, 1 for data, devices
+//! and checks that failed, 2 for wrong usage. An error is one line that names what is at fault.
+
+// Arrays are read and written as the bytes of little-endian files, without a swap.
+#[cfg(target_endian = "big")]
+compile_error!("wgpu-loss reads and writes little-endian files in place");
+
+mod adapters;
+mod args;
+mod check;
+mod compute;
+mod error;
+mod files;
+mod job;
+mod report;
+
+use std::process::ExitCode;
+
+use crate::args::Command;
+use crate::error::Failure;
+
+fn main() -> ExitCode {
+    quiet_device_selection();
+    let done = match args::parse() {
+        Ok(Some(command)) => run(command),
+        // Help or the version was asked for and shown.
+        Ok(None) => Ok(()),
+        Err(failure) => Err(failure),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            error::say(&failure.message());
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::CrossEntropy(args) => job::run(args.into()),
+        Command::Nll(args) => job::run(args.into()),
+        Command::LogSoftmax(args) => job::run(job::Job::softmax("log-softmax", args)),
+        Command::Softmax(args) => job::run(job::Job::softmax("softmax", args)),
+        Command::Adapters(args) => adapters::list(args.json),
+    }
+}
+
+/// Keeps Mesa's device selection from complaining on stderr where there is no desktop.
+///
+/// The layer asks a Wayland compositor which GPU to put first. In a container or over ssh there is
+/// none, and libwayland says so twice in every run, where we promise one line per error. It is left
+/// alone where somebody uses it: in a session, or with a selection of their own.
+fn quiet_device_selection() {
+    let set = |name| std::env::var_os(name).is_some();
+    if cfg!(target_os = "linux") && !set("XDG_RUNTIME_DIR") && !set("MESA_VK_DEVICE_SELECT") {
+        // SAFETY: nothing else reads or writes the environment yet: this is the first call of `main`,
+        // and no thread has been started.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
+}

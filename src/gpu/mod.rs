@@ -1,31 +1,240 @@
-//! stub
-use crate::{Error, Inputs, Loss, Output, Outputs};
-/// stub
-pub struct Gpu;
+//! For those who have no device of their own: an adapter, a device, and calls on host data,
+//! blocking and async. They are built on [`Bound`], as anyone else's would be.
+
+mod adapters;
+mod transfer;
+mod wait;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use adapters::GpuOptions;
+
+use self::transfer::{Tensors, read_back};
+use self::wait::Wait;
+use crate::io::Timing;
+use crate::kernels::{Kernels, Slot};
+use crate::plan::Plan;
+use crate::scope::scoped;
+use crate::{Bound, Error, Inputs, Loss, Output, Outputs, Reduction};
+
+/// A device of one's own, with its pipelines.
+///
+/// ```no_run
+/// use wgpu_loss::{CrossEntropy, Gpu, Inputs, Outputs, Tensor};
+///
+/// let gpu = Gpu::new()?;
+/// let logits = [3.5, -3.45, 0.23, -2.14, 0.54, 2.67];
+/// let inputs = Inputs::new(Tensor::new(&logits, &[2, 3])).labels(&[0i64, 2], &[2]);
+/// let output = gpu.run(&CrossEntropy::new(), &inputs, Outputs::loss().with_grad())?;
+/// println!("{} on {}", output.loss[0], gpu.info().name);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Gpu {
+    info: wgpu::AdapterInfo,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    kernels: Arc<Kernels>,
+}
+
 impl Gpu {
-    /// best adapter; software adapters only where there is nothing else
+    /// The best adapter: discrete before integrated before virtual before software.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] where there is no driver, [`Error::NoDevice`] where it fails.
     pub fn new() -> Result<Self, Error> {
-        todo!()
+        Self::with_options(&GpuOptions::default())
     }
-    /// first adapter whose name, driver or backend contains the text (case-insensitive)
-    pub fn with_adapter(_name: &str) -> Result<Self, Error> {
-        todo!()
+
+    /// The first adapter whose name, driver or backend contains `text`, whatever its case.
+    ///
+    /// # Errors
+    /// As [`Gpu::new`]; [`Error::NoAdapter`] lists the adapters there are.
+    pub fn with_adapter(text: &str) -> Result<Self, Error> {
+        Self::with_options(&GpuOptions { adapter: Some(text.into()), ..Default::default() })
     }
-    /// every adapter, best first
+
+    /// An adapter and device as the options say.
+    ///
+    /// # Errors
+    /// As [`Gpu::new`].
+    pub fn with_options(options: &GpuOptions) -> Result<Self, Error> {
+        pollster::block_on(Self::open(options))
+    }
+
+    /// As [`Gpu::with_options`], for those who may not block.
+    ///
+    /// # Errors
+    /// As [`Gpu::new`].
+    pub async fn open(options: &GpuOptions) -> Result<Self, Error> {
+        let (info, device, queue) = adapters::open(options).await?;
+        let kernels = Arc::new(Kernels::new(&device));
+        Ok(Self { info, device, queue, kernels })
+    }
+
+    /// Every adapter, best first.
     pub fn adapters() -> Vec<wgpu::AdapterInfo> {
-        todo!()
+        let found = pollster::block_on(adapters::enumerate());
+        found.iter().map(wgpu::Adapter::get_info).collect()
     }
-    /// stub
+
+    /// The adapter.
     pub fn info(&self) -> &wgpu::AdapterInfo {
-        todo!()
+        &self.info
     }
-    /// blocking
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.device
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.queue
+    }
+
+    /// The device's pipelines.
+    pub fn kernels(&self) -> &Arc<Kernels> {
+        &self.kernels
+    }
+
+    /// Computes `loss` over host data and waits for the results.
+    ///
+    /// # Errors
+    /// What [`Loss::problem`] and [`Plan::new`] refuse; [`Error::Length`] for data that does not fill
+    /// its shape; [`Error::BadTargets`] for labels out of range; [`Error::Device`] where the device
+    /// fails.
     pub fn run(
         &self,
-        _loss: &dyn Loss,
-        _inputs: &Inputs<'_>,
-        _outputs: Outputs,
+        loss: &(impl Loss + ?Sized),
+        inputs: &Inputs<'_>,
+        outputs: Outputs,
     ) -> Result<Output<f32>, Error> {
-        todo!()
+        let plan = self.plan(loss, inputs, outputs)?;
+        pollster::block_on(self.compute(plan, inputs, Wait::Here))
+    }
+
+    /// As [`Gpu::run`], under any executor: the device is polled by a thread of its own.
+    ///
+    /// # Errors
+    /// As [`Gpu::run`].
+    pub async fn run_async(
+        &self,
+        loss: &(impl Loss + ?Sized),
+        inputs: &Inputs<'_>,
+        outputs: Outputs,
+    ) -> Result<Output<f32>, Error> {
+        let plan = self.plan(loss, inputs, outputs)?;
+        self.compute(plan, inputs, Wait::Elsewhere).await
+    }
+
+    fn plan(
+        &self,
+        loss: &(impl Loss + ?Sized),
+        inputs: &Inputs<'_>,
+        outputs: Outputs,
+    ) -> Result<Plan, Error> {
+        let plan = Plan::new(loss, &inputs.shapes(), outputs, self.kernels.profile())?;
+        plan.problem().check_data(inputs)?;
+        Ok(plan)
+    }
+
+    /// Uploads, binds, records, submits, reads back.
+    async fn compute(
+        &self,
+        plan: Plan,
+        inputs: &Inputs<'_>,
+        wait: Wait,
+    ) -> Result<Output<f32>, Error> {
+        let mut timing = Timing::default();
+        let start = Instant::now();
+        let tensors = Tensors::upload(&self.device, &self.queue, plan.problem(), inputs)?;
+        self.submitted([], wait, "uploading").await?;
+        timing.upload = start.elapsed();
+
+        let start = Instant::now();
+        let bound = Bound::new(&self.kernels, plan, &tensors.buffers())?;
+        timing.prepare = start.elapsed();
+
+        let start = Instant::now();
+        let commands = scoped(&self.device, "recording", || self.encode(&bound))?;
+        self.submitted([commands], wait, "computing").await?;
+        timing.kernel = start.elapsed();
+
+        let start = Instant::now();
+        let mut output = self.collect(&bound, &tensors, wait).await?;
+        timing.read_back = start.elapsed();
+        output.timing = Some(timing);
+        Ok(output)
+    }
+
+    fn encode(&self, bound: &Bound) -> wgpu::CommandBuffer {
+        let mut encoder = self
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("wgpu-loss") });
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: Some("wgpu-loss"),
+                timestamp_writes: None,
+            });
+            bound.record(&mut pass);
+        }
+        encoder.finish()
+    }
+
+    /// Submits and waits until the queue is done.
+    async fn submitted(
+        &self,
+        commands: impl IntoIterator<Item = wgpu::CommandBuffer>,
+        wait: Wait,
+        during: &'static str,
+    ) -> Result<(), Error> {
+        scoped(&self.device, during, || self.queue.submit(commands))?;
+        wait.for_queue(&self.device, &self.queue, during).await
+    }
+
+    /// Reads back what was asked for, and refuses bad labels.
+    async fn collect(
+        &self,
+        bound: &Bound,
+        tensors: &Tensors,
+        wait: Wait,
+    ) -> Result<Output<f32>, Error> {
+        let problem = bound.plan().problem();
+        let read = |buffer: &wgpu::Buffer| {
+            let buffer = buffer.clone();
+            async move { read_back(&self.device, &self.queue, &buffer, wait).await }
+        };
+        let (reduced, summary) =
+            bound.decode(bytemuck::cast_slice(&read(bound.result()).await?))?;
+        summary.check_labels(problem.view.classes, problem.ignore_index)?;
+        let mut large = [None, None, None];
+        let slots = [Slot::RowLoss, Slot::Grad, Slot::Elements];
+        for (values, slot) in large.iter_mut().zip(slots) {
+            if let Some((buffer, elements)) = tensors.output(slot) {
+                let mut all = if elements == 0 { Vec::new() } else { read(buffer).await? };
+                all.truncate(elements);
+                *values = Some(all);
+            }
+        }
+        let [rows, grad, elements] = large;
+        let (log_probs, probs) = match problem.outputs.probs {
+            true => (None, elements),
+            false => (elements, None),
+        };
+        Ok(Output {
+            loss: match (problem.target, problem.reduction) {
+                (None, _) => Vec::new(),
+                (_, Reduction::None) => rows.unwrap_or_default(),
+                _ => vec![reduced],
+            },
+            loss_shape: problem.loss_shape().to_vec(),
+            grad,
+            log_probs,
+            probs,
+            summary,
+            timing: None,
+        })
     }
 }

@@ -1,0 +1,276 @@
+//! What can be asked for on the command line.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use wgpu_loss::{EmptyMean, Reduction};
+
+use crate::error::Failure;
+
+const FILES: &str = "\
+Arrays are `.npy` files or `FILE.safetensors:TENSOR`. Inputs, weights, probabilities and upstream
+gradients are f16, f32, f64 (or bf16 in safetensors) and are computed in f32. Labels are integers of
+any size or bools. Results are saved as `.npy` files of f32, which appear when they are complete.
+
+Exit status: 0 success; 1 wrong data, failed device or failed check; 2 wrong usage.";
+
+/// Losses of arrays in files, and their gradients, on any GPU that wgpu reaches.
+#[derive(Debug, Parser)]
+#[command(name = "wgpu-loss", version, after_help = FILES, arg_required_else_help = false)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Cross-entropy of logits against labels or class probabilities.
+    #[command(after_help = FILES)]
+    CrossEntropy(CrossEntropyArgs),
+    /// Negative log-likelihood of log-probabilities at labels.
+    #[command(after_help = FILES)]
+    Nll(NllArgs),
+    /// Logarithm of the softmax along an axis.
+    #[command(after_help = FILES)]
+    LogSoftmax(SoftmaxArgs),
+    /// Softmax along an axis.
+    #[command(after_help = FILES)]
+    Softmax(SoftmaxArgs),
+    /// List the GPU adapters there are, best first.
+    Adapters(AdaptersArgs),
+}
+
+/// Arguments of `cross-entropy`.
+#[derive(Debug, Args)]
+pub struct CrossEntropyArgs {
+    /// Logits.
+    pub input: PathBuf,
+    /// Integer labels in the input's shape without the class axis, or float class probabilities in
+    /// the input's shape.
+    pub target: PathBuf,
+    /// Spread this much of the target evenly over all classes, from 0 to 1.
+    #[arg(long, value_name = "E", default_value = "0", value_parser = fraction)]
+    #[arg(allow_negative_numbers = true)]
+    pub label_smoothing: f32,
+    /// Save the log-probabilities, in the input's shape.
+    #[arg(long, value_name = "FILE")]
+    pub save_log_probs: Option<PathBuf>,
+    #[command(flatten)]
+    pub loss: LossArgs,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Arguments of `nll`.
+#[derive(Debug, Args)]
+pub struct NllArgs {
+    /// Log-probabilities.
+    pub input: PathBuf,
+    /// Integer labels in the input's shape without the class axis.
+    pub target: PathBuf,
+    #[command(flatten)]
+    pub loss: LossArgs,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Arguments of `softmax` and `log-softmax`.
+#[derive(Debug, Args)]
+pub struct SoftmaxArgs {
+    /// Logits.
+    pub input: PathBuf,
+    /// Save the result, in the input's shape.
+    #[arg(long, value_name = "FILE")]
+    pub save_output: Option<PathBuf>,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Arguments of `adapters`.
+#[derive(Debug, Args)]
+pub struct AdaptersArgs {
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What the losses with a target share.
+#[derive(Debug, Args)]
+pub struct LossArgs {
+    /// One weight per class.
+    #[arg(long, value_name = "FILE")]
+    pub weight: Option<PathBuf>,
+    /// Leave out the rows with this label [default: -100].
+    #[arg(long, value_name = "LABEL", allow_negative_numbers = true)]
+    pub ignore_index: Option<i64>,
+    /// How the losses of the rows become one number.
+    #[arg(long, value_name = "HOW", default_value = "mean")]
+    pub reduction: ReductionArg,
+    /// What the mean is where no row counts.
+    #[arg(long, value_name = "WHAT", default_value = "nan")]
+    pub empty_mean: EmptyMeanArg,
+    /// Gradient with respect to the loss: one number, or one per row for reduction none.
+    #[arg(long, value_name = "FILE", requires = "save_grad")]
+    pub upstream: Option<PathBuf>,
+    /// Save the loss: one number, or one per row for reduction none.
+    #[arg(long, value_name = "FILE")]
+    pub save_loss: Option<PathBuf>,
+    /// Compute the gradient with respect to the input too and save it, in the input's shape.
+    #[arg(long, value_name = "FILE")]
+    pub save_grad: Option<PathBuf>,
+}
+
+/// What everything that computes shares.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Axis of the classes, negative from the end [default: 1, or 0 for one axis; the last one for
+    /// the softmaxes].
+    #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
+    pub class_axis: Option<isize>,
+    /// Where to compute; auto takes the best GPU, or the CPU where there is none.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceArg,
+    /// Compute on the first GPU whose name, driver or backend contains this.
+    #[arg(long, value_name = "TEXT")]
+    pub adapter: Option<String>,
+    /// Compare all that is computed with the f64 reference and fail where the largest relative
+    /// difference is above 2e-6 for a reduced loss, 1e-5 for anything else.
+    #[arg(long)]
+    pub check: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `--reduction`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ReductionArg {
+    /// One loss per row.
+    None,
+    /// The mean over rows, weighted where there are weights.
+    Mean,
+    /// The sum over rows.
+    Sum,
+    /// The sum over rows, divided by the batch size.
+    #[value(name = "batchmean")]
+    BatchMean,
+}
+
+impl From<ReductionArg> for Reduction {
+    fn from(arg: ReductionArg) -> Self {
+        match arg {
+            ReductionArg::None => Reduction::None,
+            ReductionArg::Mean => Reduction::Mean,
+            ReductionArg::Sum => Reduction::Sum,
+            ReductionArg::BatchMean => Reduction::BatchMean,
+        }
+    }
+}
+
+/// `--empty-mean`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum EmptyMeanArg {
+    /// Not a number.
+    Nan,
+    /// 0.
+    Zero,
+}
+
+impl From<EmptyMeanArg> for EmptyMean {
+    fn from(arg: EmptyMeanArg) -> Self {
+        match arg {
+            EmptyMeanArg::Nan => EmptyMean::Nan,
+            EmptyMeanArg::Zero => EmptyMean::Zero,
+        }
+    }
+}
+
+/// `--device`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DeviceArg {
+    /// The best GPU; the CPU where there is none.
+    Auto,
+    /// The best GPU.
+    Gpu,
+    /// The f64 reference.
+    Cpu,
+}
+
+impl Command {
+    fn run_args(&self) -> Option<&RunArgs> {
+        match self {
+            Command::CrossEntropy(args) => Some(&args.run),
+            Command::Nll(args) => Some(&args.run),
+            Command::LogSoftmax(args) | Command::Softmax(args) => Some(&args.run),
+            Command::Adapters(_) => None,
+        }
+    }
+}
+
+/// Reads the command line. `None` where help or the version was asked for and is shown.
+pub fn parse() -> Result<Option<Command>, Failure> {
+    let parsed = Cli::command().try_get_matches().and_then(|m| Cli::from_arg_matches(&m));
+    let command = match parsed {
+        Ok(cli) => cli.command,
+        Err(error)
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
+        {
+            // A reader that has seen enough of the help and closed the pipe is no error.
+            let _ = error.print().and_then(|()| std::io::stdout().flush());
+            return Ok(None);
+        }
+        Err(error) => return Err(Failure::Usage(one_line(&error.to_string()))),
+    };
+    let at_odds = |run: &RunArgs| run.device == DeviceArg::Cpu && run.adapter.is_some();
+    if command.run_args().is_some_and(at_odds) {
+        return Err(Failure::Usage("--adapter chooses a GPU, but --device is cpu".into()));
+    }
+    Ok(Some(command))
+}
+
+/// Clap's message without its `error:` and without the usage below it, tips included.
+fn one_line(message: &str) -> String {
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let said = message.split("\n\n").filter(|paragraph| {
+        !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more information")
+    });
+    let said: Vec<String> =
+        said.map(|p| p.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    format!("{}; see --help", said.join("; "))
+}
+
+/// A number from 0 to 1. NaN is none.
+fn fraction(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
+        _ => Err("it must be a number from 0 to 1".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn clap_errors_fit_one_line() {
+        for words in [
+            vec!["wgpu-loss"],
+            vec!["wgpu-loss", "nll"],
+            vec!["wgpu-loss", "nll", "a.npy", "b.npy", "--wieght", "c.npy"],
+            vec!["wgpu-loss", "softmax", "a.npy", "--class-axis", "x"],
+            vec!["wgpu-loss", "cross-entropy", "a.npy", "b.npy", "--upstream", "g.npy"],
+        ] {
+            let error = Cli::try_parse_from(words).unwrap_err();
+            let line = one_line(&error.to_string());
+            assert!(!line.contains('\n') && !line.contains("Usage"), "{line}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! How the program fails: one line on stderr and an exit status.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use wgpu_loss::Error;
+
+/// Why the program stops.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line asks for something that cannot be.
+    Usage(String),
+    /// The data, a file, the device or a check failed.
+    Failed(String),
+}
+
+impl Failure {
+    /// A failure of the file or tensor that the user called `name`.
+    pub fn of(name: impl std::fmt::Display, what: impl std::fmt::Display) -> Self {
+        Failure::Failed(format!("{name}: {what}"))
+    }
+
+    /// The line to show.
+    pub fn message(&self) -> String {
+        match self {
+            Failure::Usage(message) | Failure::Failed(message) => message.clone(),
+        }
+    }
+
+    /// The exit status.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Usage(_) => 2,
+            Failure::Failed(_) => 1,
+        }
+    }
+}
+
+/// Says one line on stderr. Drivers and file names may hold newlines; the line stays one.
+pub fn say(message: &str) {
+    let lines: Vec<&str> = message.split(['\n', '\r']).map(str::trim).collect();
+    let line = lines.into_iter().filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ");
+    // Nobody is left to tell where stderr is closed.
+    let _ = writeln!(std::io::stderr(), "wgpu-loss: {line}");
+}
+
+/// What the user called the tensors, to name them in the library's errors.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// The input.
+    pub input: PathBuf,
+    /// Labels or class probabilities.
+    pub target: Option<PathBuf>,
+    /// The class weights.
+    pub weight: Option<PathBuf>,
+    /// The upstream gradient.
+    pub upstream: Option<PathBuf>,
+    /// Shape of the input.
+    pub input_shape: Vec<usize>,
+    /// Shape of the target.
+    pub target_shape: Vec<usize>,
+    /// Whether the class axis was asked for, not only taken by default.
+    pub class_axis_given: bool,
+}
+
+impl Names {
+    /// The library's error in the user's words: files instead of roles, flags instead of options.
+    pub fn explain(&self, error: Error) -> Failure {
+        let input = self.input.display();
+        match error {
+            Error::Shape { what, ref given, ref wanted } => {
+                let file = self.file(what).display();
+                let shape = &self.input_shape;
+                // Labels that were saved as floats are taken for probabilities; say what they are.
+                let hint = match what {
+                    "class probabilities" => "; labels are integers",
+                    _ => "",
+                };
+                let role = match what {
+                    "class probabilities" => "floats as class probabilities",
+                    what => what,
+                };
+                Failure::of(
+                    file,
+                    format_args!(
+                        "{role} of shape {given:?}, but {input} of shape {shape:?} wants {wanted:?}{hint}"
+                    ),
+                )
+            }
+            Error::BadTargets { count, rows, first, value, classes, ignore_index } => {
+                let target = self.file("labels").display();
+                let position = position(first, &self.target_shape);
+                let range = match classes {
+                    0 => "there are no classes".into(),
+                    n => format!("classes run from 0 to {}", n - 1),
+                };
+                Failure::of(
+                    target,
+                    format_args!(
+                        "{count} of {rows} labels are out of range: the first is {value} at \
+                         {position}, where {range} and ignore_index is {ignore_index}"
+                    ),
+                )
+            }
+            Error::Option { option, given, wanted } => {
+                let flag = option.replace('_', "-");
+                Failure::Usage(format!("--{flag} is {given}, but {wanted}"))
+            }
+            Error::ClassAxis { .. } if self.class_axis_given => {
+                Failure::Usage(format!("{input}: {error}"))
+            }
+            Error::ClassAxis { .. } => Failure::of(input, error),
+            Error::Target { .. } => Failure::of(self.file("labels").display(), error),
+            error => Failure::Failed(error.to_string()),
+        }
+    }
+
+    /// The file that plays a role in the library's errors.
+    fn file(&self, role: &str) -> &PathBuf {
+        let file = match role {
+            "labels" | "class probabilities" => self.target.as_ref(),
+            "weight" => self.weight.as_ref(),
+            "upstream gradient" => self.upstream.as_ref(),
+            _ => None,
+        };
+        file.unwrap_or(&self.input)
+    }
+}
+
+/// A flat index as one index per axis, as `[0, 13, 7]`.
+pub fn position(flat: u64, shape: &[usize]) -> String {
+    let mut index = vec![0; shape.len()];
+    let mut rest = flat;
+    for (i, &extent) in index.iter_mut().zip(shape).rev() {
+        let extent = (extent as u64).max(1);
+        *i = rest % extent;
+        rest /= extent;
+    }
+    format!("{index:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_the_last_axis_fastest() {
+        assert_eq!(position(0, &[]), "[]");
+        assert_eq!(position(7, &[10]), "[7]");
+        assert_eq!(position(13 * 16 + 7, &[2, 14, 16]), "[0, 13, 7]");
+        assert_eq!(position(14 * 16, &[2, 14, 16]), "[1, 0, 0]");
+    }
+}

@@ -1,0 +1,121 @@
+//! Files that results are saved to. They appear complete or not at all.
+
+use std::fs::{self, Permissions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::{npy, reason};
+use crate::error::Failure;
+
+/// A file to be written, known to be writable so far.
+#[derive(Debug)]
+pub struct Destination {
+    /// What the user called it.
+    pub name: PathBuf,
+    /// The file itself, links followed, so that a link stays one.
+    path: PathBuf,
+    /// The folder it is in.
+    folder: PathBuf,
+}
+
+impl Destination {
+    /// Checks that `name` can be written, before the long work is done.
+    pub fn new(name: &Path) -> Result<Self, Failure> {
+        let ending = name.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        if !ending.eq_ignore_ascii_case("npy") {
+            let problem = "results are saved as .npy files; name it so";
+            return Err(Failure::Usage(format!("{}: {problem}", name.display())));
+        }
+        Self::probe(name).map_err(|problem| Failure::of(name.display(), problem))
+    }
+
+    fn probe(name: &Path) -> Result<Self, String> {
+        let cannot = |e: &io::Error| match e.kind() {
+            io::ErrorKind::NotFound => "cannot be written: no such folder".into(),
+            _ => format!("cannot be written: {}", reason(e)),
+        };
+        match fs::metadata(name) {
+            Ok(metadata) if metadata.is_dir() => {
+                return Err("cannot be written: it is a folder".into());
+            }
+            // A rename would put a file in the place of a device.
+            Ok(metadata) if !metadata.is_file() => {
+                return Err("cannot be written: it is not a regular file".into());
+            }
+            Ok(metadata) if metadata.permissions().readonly() => {
+                return Err("cannot be written: it is read-only".into());
+            }
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(cannot(&e)),
+        }
+        let path = match fs::canonicalize(name) {
+            Ok(path) => path,
+            Err(_) => {
+                let parent = name.parent().filter(|p| !p.as_os_str().is_empty());
+                let folder = fs::canonicalize(parent.unwrap_or(Path::new(".")));
+                // The ending was looked at, so there is a file name.
+                folder.map_err(|e| cannot(&e))?.join(name.file_name().unwrap_or_default())
+            }
+        };
+        let folder = path.parent().unwrap_or(Path::new("/")).to_path_buf();
+        let destination = Self { name: name.to_path_buf(), path, folder };
+        // Gone again at once: a program that is killed while it computes leaves nothing behind.
+        destination.temporary().map_err(|e| cannot(&e))?;
+        Ok(destination)
+    }
+
+    /// Whether both are one file.
+    pub fn same_file(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+
+    /// An empty file beside the destination, on the same file system.
+    fn temporary(&self) -> io::Result<NamedTempFile> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".wgpu-loss-").suffix(".tmp");
+        if let Some(permissions) = self.permissions() {
+            builder.permissions(permissions);
+        }
+        builder.tempfile_in(&self.folder)
+    }
+
+    /// Those of the file that is replaced, or those of any new file; a temporary file's own would
+    /// hide the result from everybody else.
+    fn permissions(&self) -> Option<Permissions> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let old = fs::metadata(&self.path).map(|metadata| metadata.permissions());
+            Some(old.unwrap_or_else(|_| Permissions::from_mode(0o666)))
+        }
+        #[cfg(not(unix))]
+        None
+    }
+
+    fn write(&self, shape: &[usize], elements: &[f32]) -> io::Result<NamedTempFile> {
+        let mut file = BufWriter::new(self.temporary()?);
+        file.write_all(&npy::header(shape))?;
+        file.write_all(bytemuck::cast_slice(elements))?;
+        file.into_inner().map_err(io::IntoInnerError::into_error)
+    }
+}
+
+/// Saves arrays: all are written before the first takes its name.
+pub fn save(arrays: &[(&Destination, &[usize], &[f32])]) -> Result<(), Failure> {
+    let failed = |destination: &Destination, e: &io::Error| {
+        let problem = format!("cannot be written: {}", reason(e));
+        Failure::of(destination.name.display(), problem)
+    };
+    let mut written = Vec::new();
+    for (destination, shape, elements) in arrays {
+        let file = destination.write(shape, elements).map_err(|e| failed(destination, &e))?;
+        written.push((destination, file));
+    }
+    for (destination, file) in written {
+        file.persist(&destination.path).map_err(|e| failed(destination, &e.error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,266 @@
+//! A folder of small arrays, and the program run in it.
+
+// Every test file is a crate of its own and uses a part of this.
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The logits that the tests share, (4, 4).
+pub const LOGITS: [f32; 16] = [
+    3.5, -3.45, 0.23, 1.25, //
+    -2.14, 0.54, 2.67, -5.23, //
+    -1.34, 5.01, -1.54, -1.17, //
+    -2.98, -1.37, 1.54, 5.23,
+];
+/// Their labels.
+pub const LABELS: [i64; 4] = [0, 2, 1, 3];
+/// The losses of their rows.
+pub const LOSSES: [f64; 4] = [0.13484927, 0.11987498, 0.00523357, 0.02625655];
+
+/// A type that `.npy` files hold.
+pub trait Element: Copy {
+    /// How NumPy calls it.
+    const DESCR: &'static str;
+    /// Its bytes in a file.
+    fn bytes(self) -> Vec<u8>;
+}
+
+macro_rules! elements {
+    ($($type:ty: $descr:literal),* $(,)?) => {$(
+        impl Element for $type {
+            const DESCR: &'static str = $descr;
+            fn bytes(self) -> Vec<u8> {
+                self.to_le_bytes().to_vec()
+            }
+        }
+    )*};
+}
+elements!(
+    u8: "|u1", i8: "|i1", u16: "<u2", i16: "<i2", u32: "<u4", i32: "<i4", u64: "<u8", i64: "<i8",
+    half::f16: "<f2", f32: "<f4", f64: "<f8",
+);
+
+impl Element for bool {
+    const DESCR: &'static str = "|b1";
+    fn bytes(self) -> Vec<u8> {
+        vec![u8::from(self)]
+    }
+}
+
+/// A shape as Python writes it.
+pub fn tuple(shape: &[usize]) -> String {
+    shape.iter().map(|n| format!("{n}, ")).collect::<String>().trim_end().to_string()
+}
+
+/// A `.npy` file from its parts, whether they fit or not.
+pub fn npy(descr: &str, fortran: bool, shape: &str, body: &[u8]) -> Vec<u8> {
+    let fortran = if fortran { "True" } else { "False" };
+    let mut text =
+        format!("{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': ({shape}), }}");
+    text.push_str(&" ".repeat((10 + text.len() + 1).next_multiple_of(64) - 11 - text.len()));
+    text.push('\n');
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend((text.len() as u16).to_le_bytes());
+    file.extend(text.bytes());
+    file.extend(body);
+    file
+}
+
+/// The bytes of elements.
+pub fn bytes<T: Element>(elements: &[T]) -> Vec<u8> {
+    elements.iter().flat_map(|&x| x.bytes()).collect()
+}
+
+/// A temporary folder in which the program runs.
+pub struct Folder(TempDir);
+
+impl Folder {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    /// One with the shared logits `x.npy` and labels `t.npy`.
+    pub fn with_logits() -> Self {
+        let folder = Self::new();
+        folder.save("x.npy", &[4, 4], &LOGITS);
+        folder.save("t.npy", &[4], &LABELS);
+        folder
+    }
+
+    /// The path of a file in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes any file.
+    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), contents).unwrap();
+    }
+
+    /// Saves an array.
+    pub fn save<T: Element>(&self, name: &str, shape: &[usize], elements: &[T]) {
+        assert_eq!(shape.iter().product::<usize>(), elements.len());
+        let descr = format!("'{}'", T::DESCR);
+        self.write(name, npy(&descr, false, &tuple(shape), &bytes(elements)));
+    }
+
+    /// Saves a `.safetensors` file of tensors given as name, type, shape and bytes.
+    pub fn save_tensors(&self, name: &str, tensors: &[(&str, &str, &[usize], Vec<u8>)]) {
+        let (mut entries, mut body) = (serde_json::Map::new(), Vec::<u8>::new());
+        for (name, dtype, shape, bytes) in tensors {
+            let offsets = [body.len(), body.len() + bytes.len()];
+            let entry =
+                serde_json::json!({ "dtype": dtype, "shape": shape, "data_offsets": offsets });
+            entries.insert(name.to_string(), entry);
+            body.extend_from_slice(bytes);
+        }
+        let header = Value::Object(entries).to_string();
+        let mut file = (header.len() as u64).to_le_bytes().to_vec();
+        file.extend(header.bytes());
+        file.extend(body);
+        self.write(name, file);
+    }
+
+    /// Reads an array that the program saved: its shape and elements.
+    pub fn load(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
+        let file = std::fs::read(self.path(name)).unwrap();
+        assert_eq!(&file[..8], b"\x93NUMPY\x01\x00");
+        let size = usize::from(u16::from_le_bytes([file[8], file[9]]));
+        assert_eq!((10 + size) % 64, 0);
+        let header = std::str::from_utf8(&file[10..10 + size]).unwrap();
+        let rest = header.strip_prefix("{'descr': '<f4', 'fortran_order': False, 'shape': (");
+        let (shape, end) = rest.unwrap().split_once(')').unwrap();
+        assert_eq!(end.trim_end(), ", }");
+        let shape: Vec<usize> = shape
+            .split(',')
+            .map(str::trim)
+            .filter(|n| !n.is_empty())
+            .map(|n| n.parse().unwrap())
+            .collect();
+        let body = &file[10 + size..];
+        let elements: Vec<f32> =
+            body.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+        assert_eq!(shape.iter().product::<usize>(), elements.len());
+        (shape, elements)
+    }
+
+    /// The names in the folder, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.path()).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// A command of the program in the folder, with words parted by blanks.
+    pub fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wgpu-loss"));
+        command.current_dir(self.0.path()).args(words.split_whitespace());
+        command
+    }
+
+    /// Runs the program.
+    pub fn run(&self, words: &str) -> Run {
+        Run::new(words, self.command(words).output().unwrap())
+    }
+
+    /// Runs the program on the CPU.
+    pub fn cpu(&self, words: &str) -> Run {
+        self.run(&format!("{words} --device cpu"))
+    }
+
+    /// Runs the program on the CPU and reads its JSON, which must be there.
+    pub fn json(&self, words: &str) -> Value {
+        self.cpu(&format!("{words} --json")).good().json()
+    }
+}
+
+/// What a run left.
+pub struct Run {
+    words: String,
+    /// The exit status.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Run {
+    /// Of a finished process.
+    pub fn new(words: &str, output: Output) -> Self {
+        Self {
+            words: words.into(),
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Insists on success without a word on stderr.
+    #[track_caller]
+    pub fn good(self) -> Self {
+        assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{}", self.words);
+        self
+    }
+
+    /// Insists on failure with an exit status, one line on stderr that has all the words given, and
+    /// nothing on stdout.
+    #[track_caller]
+    pub fn bad(self, code: i32, said: &[&str]) -> Self {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.words, self.stderr);
+        assert_eq!(self.stdout, "", "{}", self.words);
+        assert_eq!(self.stderr.lines().count(), 1, "{}\n{}", self.words, self.stderr);
+        assert!(self.stderr.starts_with("wgpu-loss: "), "{}\n{}", self.words, self.stderr);
+        for said in said {
+            assert!(self.stderr.contains(said), "no {said:?} in: {}", self.stderr);
+        }
+        self
+    }
+
+    /// Standard output as one JSON object.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        assert_eq!(self.stdout.lines().count(), 1, "{}", self.stdout);
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+
+    /// The line of a person's report that begins with a label, without it.
+    #[track_caller]
+    pub fn line(&self, label: &str) -> &str {
+        let line = self.stdout.lines().find_map(|line| line.strip_prefix(label));
+        line.unwrap_or_else(|| panic!("no {label} in:\n{}", self.stdout)).trim_start()
+    }
+}
+
+/// Insists on numbers being close.
+#[track_caller]
+pub fn close(given: &[f32], wanted: &[f64]) {
+    assert_eq!(given.len(), wanted.len());
+    for (i, (&a, &b)) in given.iter().zip(wanted).enumerate() {
+        assert!((f64::from(a) - b).abs() <= 2e-7 * b.abs().max(0.1), "{i}: {a} for {b}");
+    }
+}
+
+/// Softmax of rows of `classes`, in f64.
+pub fn softmax(logits: &[f32], classes: usize) -> Vec<f64> {
+    logits
+        .chunks(classes)
+        .flat_map(|row| {
+            let exps: Vec<f64> = row.iter().map(|&x| f64::from(x).exp()).collect();
+            let sum: f64 = exps.iter().sum();
+            exps.into_iter().map(move |e| e / sum)
+        })
+        .collect()
+}
+
+/// Whether a path is there at all, as a file, a folder or a dangling link.
+pub fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}

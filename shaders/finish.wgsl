@@ -1,0 +1,56 @@
+// One group sums the partials of all groups and pieces, and writes the divisor for the gradient
+// kernels (DIVISOR_ONLY) or the loss and what was seen in the rows.
+
+fn read_partial(t: ptr<function, Totals>, slot: u32) {
+    let at = HEADER_WORDS + PARTIAL_WORDS * slot;
+    add(t, bitcast<f32>(workspace[at]), bitcast<f32>(workspace[at + 1u]));
+    (*t).live += workspace[at + 2u];
+    (*t).flags |= workspace[at + 3u];
+    let bad = workspace[at + 4u];
+    let first_bad = workspace[at + 5u];
+    (*t).bad += bad;
+    if (bad != 0u && first_bad < (*t).first_bad) {
+        (*t).first_bad = first_bad;
+        (*t).bad_low = workspace[at + 6u];
+        (*t).bad_high = workspace[at + 7u];
+    }
+    (*t).nonfinite += workspace[at + 8u];
+    (*t).first_nonfinite = min((*t).first_nonfinite, workspace[at + 9u]);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(local_invocation_index) index: u32) {
+    var mine = empty_totals();
+    for (var slot = index; slot < params.partials; slot += WORKGROUP) {
+        read_partial(&mine, slot);
+    }
+    let t = group_totals(mine, index);
+    if (index != 0u) { return; }
+    // Rows are counted as integers: an f32 counter stops at 2^24.
+#if WEIGHT
+    let weight_sum = t.weight.x;
+#else
+    let weight_sum = f32(t.live);
+#endif
+#if DIVISOR_ONLY
+    workspace[0] = bitcast<u32>(weight_sum);
+#else
+#if LABEL_WEIGHTS
+    let divisor = weight_sum;
+#else
+    let divisor = params.divisor;
+#endif
+    var loss = word_of(t.loss.x / divisor, t.flags);
+    if (divisor == 0.0 && (t.flags & HAS_NAN) == 0u) { loss = params.empty_mean; }
+    result[0] = loss;
+    result[1] = bitcast<u32>(weight_sum);
+    result[2] = t.live;
+    result[3] = t.flags;
+    result[4] = t.bad;
+    result[5] = t.first_bad;
+    result[6] = t.bad_low;
+    result[7] = t.bad_high;
+    result[8] = t.nonfinite;
+    result[9] = t.first_nonfinite;
+#endif
+}

@@ -1,0 +1,37 @@
+// nll: loss = -w_t x_t. A lane per row; one element of the row is read.
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+) {
+    var totals = empty_totals();
+    for (var block = group.x; block < params.blocks; block += params.groups) {
+        let row = block * WORKGROUP + index;
+        if (row < params.rows) { gather(&totals, row); }
+    }
+    write_partial(totals, index, params.partial_base + group.x);
+}
+
+fn gather(totals: ptr<function, Totals>, row: u32) {
+    var r = open_row(row, true);
+    if (r.kind == LIVE) {
+        let first = row / params.inner * params.classes * params.inner + row % params.inner;
+        weigh_in(&r, logits[params.logits_origin + first + r.class_index * params.inner]);
+    }
+    count_row(totals, r, row);
+}
+
+fn weigh_in(r: ptr<function, Row>, word: u32) {
+    let infinite = (word & POS_INF) == POS_INF;
+    if (infinite && (word & 0x007fffffu) != 0u) {
+        (*r).flags = HAS_NAN;
+    } else if ((*r).own == 0.0) {
+        (*r).loss = 0.0;   // a class without weight contributes 0, even at -inf
+    } else if (infinite) {
+        let positive = ((*r).own > 0.0) == (word == NEG_INF);
+        (*r).flags = select(HAS_NEG_INF, HAS_POS_INF, positive);
+    } else {
+        (*r).loss = -(*r).own * bitcast<f32>(word);
+    }
+}

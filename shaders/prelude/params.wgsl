@@ -1,0 +1,27 @@
+// What a dispatch is told about its piece. Origins are in elements of the binding (packs where the
+// binding holds packs, labels for labels): a binding starts at a multiple of the device's offset
+// alignment, the piece a little later. Mirrored by `Params` in src/plan/params.rs.
+struct Params {
+    rows: u32,                  // rows of the piece
+    classes: u32,
+    inner: u32,
+    blocks: u32,                // blocks of work, walked over by `groups` groups
+    groups: u32,
+    row_base: u32,              // the piece's first row in the whole tensor
+    partial_base: u32,          // the piece's first partial
+    partials: u32,              // partials of all pieces
+    logits_origin: u32,
+    label_origin: u32,
+    probabilities_origin: u32,
+    upstream_origin: u32,
+    row_loss_origin: u32,
+    grad_origin: u32,
+    elements_origin: u32,
+    ignore_low: u32,            // ignore_index as a 64-bit number
+    ignore_high: u32,
+    smoothing: f32,             // e
+    smoothing_share: f32,       // e / C
+    divisor: f32,               // where it is known from the shapes
+    empty_mean: u32,            // the mean of nothing, as a word
+    weight_origin: u32,
+}

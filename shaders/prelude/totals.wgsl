@@ -1,0 +1,141 @@
+// Sums over rows: a lane's running totals, a tree over the group's lanes, one partial per group.
+// The shape of the tree depends on nothing but the plan, so two runs give the same bits.
+
+// Words of a partial, in `workspace` behind the header.
+const HEADER_WORDS: u32 = 4u;
+const PARTIAL_WORDS: u32 = 12u;
+const NO_ROW: u32 = 0xffffffffu;
+
+struct Totals {
+    // A running f32 sum would drown small terms in a large total. Three levels of 16 keep every
+    // sum short.
+    loss: vec3<f32>,
+    weight: vec3<f32>,
+    added: u32,
+    live: u32,
+    flags: u32,
+    bad: u32,
+    first_bad: u32,
+    bad_low: u32,
+    bad_high: u32,
+    nonfinite: u32,
+    first_nonfinite: u32,
+}
+
+fn empty_totals() -> Totals {
+    var t: Totals;
+    t.first_bad = NO_ROW;
+    t.first_nonfinite = NO_ROW;
+    return t;
+}
+
+fn add(t: ptr<function, Totals>, loss: f32, weight: f32) {
+    (*t).loss.x += loss;
+    (*t).weight.x += weight;
+    (*t).added += 1u;
+    if (((*t).added & 15u) == 0u) {
+        (*t).loss = vec3<f32>(0.0, (*t).loss.y + (*t).loss.x, (*t).loss.z);
+        (*t).weight = vec3<f32>(0.0, (*t).weight.y + (*t).weight.x, (*t).weight.z);
+    }
+    if (((*t).added & 255u) == 0u) {
+        (*t).loss = vec3<f32>(0.0, 0.0, (*t).loss.z + (*t).loss.y);
+        (*t).weight = vec3<f32>(0.0, 0.0, (*t).weight.z + (*t).weight.y);
+    }
+}
+
+fn add_bad(t: ptr<function, Totals>, row: u32, low: u32, high: u32) {
+    (*t).flags |= HAS_NAN;
+    (*t).bad += 1u;
+    if (row < (*t).first_bad) {
+        (*t).first_bad = row;
+        (*t).bad_low = low;
+        (*t).bad_high = high;
+    }
+}
+
+fn add_nonfinite(t: ptr<function, Totals>, row: u32) {
+    (*t).nonfinite += 1u;
+    (*t).first_nonfinite = min((*t).first_nonfinite, row);
+}
+
+var<workgroup> tree_loss: array<f32, WORKGROUP>;
+var<workgroup> tree_weight: array<f32, WORKGROUP>;
+var<workgroup> tree_live: array<u32, WORKGROUP>;
+// Rare, so gathered by atomics; sums, minima and or do not depend on the order.
+var<workgroup> group_flags: atomic<u32>;
+var<workgroup> group_bad: atomic<u32>;
+var<workgroup> group_first_bad: atomic<u32>;
+var<workgroup> group_nonfinite: atomic<u32>;
+var<workgroup> group_first_nonfinite: atomic<u32>;
+var<workgroup> group_bad_low: u32;
+var<workgroup> group_bad_high: u32;
+
+// The group's totals, whole in the lane of index 0. Every lane of the group must call it.
+fn group_totals(t: Totals, index: u32) -> Totals {
+    if (index == 0u) {
+        atomicStore(&group_flags, 0u);
+        atomicStore(&group_bad, 0u);
+        atomicStore(&group_first_bad, NO_ROW);
+        atomicStore(&group_nonfinite, 0u);
+        atomicStore(&group_first_nonfinite, NO_ROW);
+        group_bad_low = 0u;
+        group_bad_high = 0u;
+    }
+    tree_loss[index] = t.loss.x + (t.loss.y + t.loss.z);
+    tree_weight[index] = t.weight.x + (t.weight.y + t.weight.z);
+    tree_live[index] = t.live;
+    workgroupBarrier();
+    if (t.flags != 0u) { atomicOr(&group_flags, t.flags); }
+    if (t.bad != 0u) {
+        atomicAdd(&group_bad, t.bad);
+        atomicMin(&group_first_bad, t.first_bad);
+    }
+    if (t.nonfinite != 0u) {
+        atomicAdd(&group_nonfinite, t.nonfinite);
+        atomicMin(&group_first_nonfinite, t.first_nonfinite);
+    }
+    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
+        if (index < half) {
+            tree_loss[index] += tree_loss[index + half];
+            tree_weight[index] += tree_weight[index + half];
+            tree_live[index] += tree_live[index + half];
+        }
+        workgroupBarrier();
+    }
+    if (t.bad != 0u && t.first_bad == atomicLoad(&group_first_bad)) {
+        group_bad_low = t.bad_low;
+        group_bad_high = t.bad_high;
+    }
+    workgroupBarrier();
+    var whole = empty_totals();
+    whole.loss.x = tree_loss[0];
+    whole.weight.x = tree_weight[0];
+    whole.live = tree_live[0];
+    whole.flags = atomicLoad(&group_flags);
+    whole.bad = atomicLoad(&group_bad);
+    whole.first_bad = atomicLoad(&group_first_bad);
+    whole.bad_low = group_bad_low;
+    whole.bad_high = group_bad_high;
+    whole.nonfinite = atomicLoad(&group_nonfinite);
+    whole.first_nonfinite = atomicLoad(&group_first_nonfinite);
+    return whole;
+}
+
+#if !FINISH
+// Writes the group's totals as partial number `slot`.
+fn write_partial(t: Totals, index: u32, slot: u32) {
+    let whole = group_totals(t, index);
+    if (index != 0u) { return; }
+    let at = HEADER_WORDS + PARTIAL_WORDS * slot;
+    workspace[at] = bitcast<u32>(whole.loss.x);
+    workspace[at + 1u] = bitcast<u32>(whole.weight.x);
+    workspace[at + 2u] = whole.live;
+    workspace[at + 3u] = whole.flags;
+    workspace[at + 4u] = whole.bad;
+    workspace[at + 5u] = whole.first_bad;
+    workspace[at + 6u] = whole.bad_low;
+    workspace[at + 7u] = whole.bad_high;
+    workspace[at + 8u] = whole.nonfinite;
+    workspace[at + 9u] = whole.first_nonfinite;
+}
+#endif

@@ -1,0 +1,118 @@
+// Classes contiguous: LANES lanes share a row, WORKGROUP / LANES rows are under way in a group, and
+// groups walk over blocks of rows. The logits are read once; for gradient or log-probabilities, the
+// same lanes read their own packs a second time and write them, so the output may be the input.
+
+const ROWS: u32 = WORKGROUP / LANES;
+
+fn logits_pack(at: u32) -> Words { return logits[params.logits_origin + at]; }
+
+// This lane's share of the row whose first pack is `first`: packs lane, lane + LANES, ...
+fn fold_row(first: u32, packs: u32, lane: u32) -> State {
+    var f = empty_fold();
+    var p = lane;
+    // Four independent loads under way before the first exp.
+    for (; p + 3u * LANES < packs; p += 4u * LANES) {
+        let a = logits_pack(first + p);
+        let b = logits_pack(first + p + LANES);
+        let c = logits_pack(first + p + 2u * LANES);
+        let d = logits_pack(first + p + 3u * LANES);
+#if SPREAD
+        push(&f, a, spread_weights(p, first + p));
+        push(&f, b, spread_weights(p + LANES, first + p + LANES));
+        push(&f, c, spread_weights(p + 2u * LANES, first + p + 2u * LANES));
+        push(&f, d, spread_weights(p + 3u * LANES, first + p + 3u * LANES));
+#else
+        push(&f, a);
+        push(&f, b);
+        push(&f, c);
+        push(&f, d);
+#endif
+    }
+    for (; p < packs; p += LANES) {
+#if SPREAD
+        push(&f, logits_pack(first + p), spread_weights(p, first + p));
+#else
+        push(&f, logits_pack(first + p));
+#endif
+    }
+    return collapse(f);
+}
+
+#if LABELS
+// The label's logit, read by the one lane that owns its pack: no other lane ever touches an element
+// that this lane may overwrite.
+fn label_word(r: Row, first: u32, lane: u32) -> u32 {
+    let pack = r.class_index / PACK;
+    if (r.kind != LIVE || pack % LANES != lane) { return 0u; }
+#if WIDE
+    return logits_pack(first + pack)[r.class_index % PACK];
+#else
+    return logits_pack(first + pack);
+#endif
+}
+#endif
+
+#if WRITES
+fn write_row(r: Row, first: u32, packs: u32, lane: u32) {
+    for (var p = lane; p < packs; p += LANES) {
+        let words = logits_pack(first + p);
+#if ELEMENTS
+        elements[params.elements_origin + first + p] = element(r, words);
+#endif
+#if GRAD
+        let word = gradient(r, words, p, first + p);
+#if IN_PLACE
+        logits[params.logits_origin + first + p] = word;
+#else
+        grad[params.grad_origin + first + p] = word;
+#endif
+#endif
+    }
+}
+#endif
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+#if SUBGROUPS
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_size) subgroup_size: u32,
+    @builtin(subgroup_invocation_id) subgroup_lane: u32,
+#endif
+) {
+#if SUBGROUPS
+    let thread = subgroup * subgroup_size + subgroup_lane;
+#else
+    let thread = index;
+#endif
+    let lane = thread % LANES;
+    let slot = thread / LANES;
+    let packs = params.classes / PACK;
+    var totals = empty_totals();
+    for (var block = group.x; block < params.blocks; block += params.groups) {
+        let row = block * ROWS + slot;
+        let present = row < params.rows;
+        var r = open_row(row, present);
+        let first = row * packs;
+#if ELEMENTS
+        let read = present;
+#else
+        let read = r.kind == LIVE;   // a row that does not count is not read
+#endif
+        var s = empty_state();
+        if (read) {
+            s = fold_row(first, packs, lane);
+#if LABELS
+            s.hit = label_word(r, first, lane);
+#endif
+        }
+        s = merge_lanes(s, thread);
+        close_row(&r, s, row);
+        if (lane == 0u && present) { count_row(&totals, r, row); }
+#if WRITES
+        if (present) { write_row(r, first, packs, lane); }
+#endif
+    }
+    write_partial(totals, index, params.partial_base + group.x);
+}

@@ -1,0 +1,21 @@
+// The mean's divisor, from the labels alone: the sum of w[t] over live rows. It runs before the
+// gradient kernels, which need it; a loss without gradient gathers it on the way.
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+) {
+    var totals = empty_totals();
+    for (var block = group.x; block < params.blocks; block += params.groups) {
+        let row = block * WORKGROUP + index;
+        if (row < params.rows) {
+            let r = open_row(row, true);
+            if (r.kind == LIVE) {
+                add(&totals, 0.0, r.weight);
+                totals.live += 1u;
+            }
+        }
+    }
+    write_partial(totals, index, params.partial_base + group.x);
+}

@@ -1,0 +1,410 @@
+//! A plan joined to buffers: bind groups and parameters made once, recorded any number of times.
+
+use std::sync::Arc;
+
+use crate::kernels::{Kernel, Kernels, Pipeline, Slot, Spec};
+use crate::plan::{Extent, Params, Plan, Step, bound_slots};
+use crate::scope::scoped;
+use crate::{Error, Reduction, Summary};
+
+/// Bytes of the buffer behind [`Bound::result`].
+pub const RESULT_BYTES: u64 = 48;
+
+/// The ranges of a host's buffers that a plan works on.
+///
+/// Offsets are multiples of 4 bytes; no other alignment is asked for (multiples of 16 are read
+/// faster). Inputs need `STORAGE` usage, and so do outputs. A buffer that is written may not also be
+/// read, except by [`Buffers::grad_in_place`].
+#[derive(Clone, Debug)]
+pub struct Buffers<'a> {
+    ranges: Vec<(Slot, wgpu::BufferBinding<'a>)>,
+    in_place: bool,
+}
+
+impl<'a> Buffers<'a> {
+    /// The input: logits, or log-probabilities for nll. f32, in the input's shape.
+    pub fn new(input: wgpu::BufferBinding<'a>) -> Self {
+        Self { ranges: vec![(Slot::Logits, input)], in_place: false }
+    }
+
+    fn with(mut self, slot: Slot, range: wgpu::BufferBinding<'a>) -> Self {
+        self.ranges.retain(|(other, _)| *other != slot);
+        self.ranges.push((slot, range));
+        self
+    }
+
+    /// Labels in the type the plan names (the range rounded up to whole words), or class
+    /// probabilities: f32, in the input's shape.
+    pub fn target(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(Slot::Target, range)
+    }
+
+    /// Class weights: f32, one per class.
+    pub fn weight(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(Slot::Weight, range)
+    }
+
+    /// The gradient with respect to the loss: f32, one value or one per row.
+    pub fn upstream(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(Slot::Upstream, range)
+    }
+
+    /// Where reduction `none` writes the loss of each row, f32. A reduced loss is in
+    /// [`Bound::result`].
+    pub fn loss(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(Slot::RowLoss, range)
+    }
+
+    /// Where the gradient goes: f32, in the input's shape.
+    pub fn grad(mut self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.in_place = false;
+        self.with(Slot::Grad, range)
+    }
+
+    /// The gradient overwrites the input.
+    pub fn grad_in_place(mut self) -> Self {
+        self.in_place = true;
+        self.ranges.retain(|(slot, _)| *slot != Slot::Grad);
+        self
+    }
+
+    /// Where log-probabilities or probabilities go: f32, in the input's shape.
+    pub fn elements(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(Slot::Elements, range)
+    }
+
+    fn get(&self, slot: Slot) -> Option<&wgpu::BufferBinding<'a>> {
+        let slot = if slot == Slot::Grad && self.in_place { Slot::Logits } else { slot };
+        self.ranges.iter().find(|(other, _)| *other == slot).map(|(_, range)| range)
+    }
+
+    /// Checks the ranges against what the plan needs.
+    fn check(&self, plan: &Plan) -> Result<(), Error> {
+        let problem = plan.problem();
+        let needed = bound_slots(problem);
+        for &slot in &needed {
+            let range = self.get(slot).ok_or(Error::Binding { what: slot.name(), needed: true })?;
+            check_range(slot, range, Extent::of(slot, problem).bytes())?;
+        }
+        for &(slot, _) in &self.ranges {
+            let reduced_upstream = slot == Slot::Upstream && !problem.outputs.grad;
+            if !needed.contains(&slot) && !reduced_upstream {
+                return Err(Error::Binding { what: slot.name(), needed: false });
+            }
+        }
+        if self.in_place && !problem.outputs.grad {
+            return Err(Error::Binding { what: Slot::Grad.name(), needed: false });
+        }
+        self.check_sharing(plan, &needed)
+    }
+
+    /// Refuses outputs that share bytes with anything, or a buffer with an input.
+    fn check_sharing(&self, plan: &Plan, slots: &[Slot]) -> Result<(), Error> {
+        let written = |slot: Slot| {
+            matches!(slot, Slot::RowLoss | Slot::Grad | Slot::Elements)
+                || (slot == Slot::Logits && self.in_place)
+        };
+        let range = |slot| {
+            let range = self.get(slot)?;
+            let bytes = Extent::of(slot, plan.problem()).bytes();
+            Some((range.buffer, range.offset, range.offset + bytes))
+        };
+        for (i, &a) in slots.iter().enumerate() {
+            for &b in &slots[i + 1..] {
+                let same_tensor = self.in_place && (a, b) == (Slot::Logits, Slot::Grad);
+                let (Some(x), Some(y)) = (range(a), range(b)) else { continue };
+                if same_tensor || x.0 != y.0 || !(written(a) || written(b)) {
+                    continue;
+                }
+                if x.1 < y.2 && y.1 < x.2 {
+                    return Err(Error::Overlap { first: a.name(), second: b.name() });
+                }
+                if written(a) != written(b) {
+                    return Err(Error::SharedBuffer { first: a.name(), second: b.name() });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks one range: usage, alignment, length, bounds.
+fn check_range(slot: Slot, range: &wgpu::BufferBinding<'_>, wanted: u64) -> Result<(), Error> {
+    let size = range.buffer.size();
+    let given = range.size.map_or(size.saturating_sub(range.offset), |bytes| bytes.get());
+    let end = range.offset.saturating_add(given);
+    let refuse = |problem: String| {
+        Err(Error::Range { what: slot.name(), offset: range.offset, end, size, problem })
+    };
+    if !range.buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
+        return Err(Error::Usage { what: slot.name(), missing: "STORAGE" });
+    }
+    if !range.offset.is_multiple_of(4) {
+        return refuse("does not start at a multiple of 4 bytes".into());
+    }
+    if range.offset > size || end > size {
+        return refuse("reaches past the buffer's end".into());
+    }
+    if given < wanted {
+        return refuse(format!("is too small: {wanted} bytes are wanted"));
+    }
+    Ok(())
+}
+
+/// A plan bound to buffers, ready to be recorded any number of times.
+///
+/// Binding allocates the workspace, the parameters and the result (some KiB); recording allocates
+/// nothing and writes nothing. The buffers are kept alive by the bind groups.
+#[derive(Debug)]
+pub struct Bound {
+    plan: Plan,
+    dispatches: Vec<Dispatch>,
+    result: wgpu::Buffer,
+}
+
+#[derive(Debug)]
+struct Dispatch {
+    pipeline: Arc<Pipeline>,
+    bind_group: wgpu::BindGroup,
+    groups: u32,
+}
+
+impl Bound {
+    /// Binds a plan to buffers. Compiles the kernels the plan needs, where they are not cached.
+    ///
+    /// # Errors
+    /// [`Error::Binding`] for a missing or superfluous buffer, [`Error::Range`], [`Error::Usage`],
+    /// [`Error::Overlap`] and [`Error::SharedBuffer`] for ranges that do not fit, [`Error::Device`]
+    /// for what only wgpu knows (a buffer of another device, memory).
+    pub fn new(kernels: &Kernels, plan: Plan, buffers: &Buffers<'_>) -> Result<Self, Error> {
+        buffers.check(&plan)?;
+        let mut binder = Binder { kernels, plan: &plan, buffers, device: kernels.device() };
+        let scratch = scoped(kernels.device(), "allocating the workspace", || binder.scratch())?;
+        let mut dispatches = Vec::with_capacity(plan.steps().len());
+        let mut blocks = Vec::new();
+        for (index, step) in plan.steps().iter().enumerate() {
+            let (dispatch, params) = binder.bind(step, index as u64, &scratch)?;
+            dispatches.push(dispatch);
+            blocks.push(params);
+        }
+        scoped(kernels.device(), "writing the parameters", || {
+            write_params(&scratch.params, scratch.stride, &blocks);
+        })?;
+        Ok(Self { dispatches, result: scratch.result, plan })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Records the work into a compute pass. Nothing is submitted, polled or read back.
+    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        for dispatch in &self.dispatches {
+            pass.set_pipeline(&dispatch.pipeline.pipeline);
+            pass.set_bind_group(0, &dispatch.bind_group, &[]);
+            pass.dispatch_workgroups(dispatch.groups, 1, 1);
+        }
+    }
+
+    /// The result on the GPU, [`RESULT_BYTES`] long, usages `STORAGE | COPY_SRC`: word 0 is the
+    /// reduced loss (f32), word 1 the weight sum (f32), the rest what [`Bound::decode`] reads.
+    pub fn result(&self) -> &wgpu::Buffer {
+        &self.result
+    }
+
+    /// Reads the bytes of [`Bound::result`]: the reduced loss, and what was seen in the rows.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for other than [`RESULT_BYTES`] bytes.
+    pub fn decode(&self, bytes: &[u8]) -> Result<(f32, Summary), Error> {
+        let wanted = RESULT_BYTES as usize;
+        if bytes.len() != wanted {
+            let shape = vec![wanted];
+            return Err(Error::Length { what: "result", given: bytes.len(), wanted, shape });
+        }
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+        let problem = self.plan.problem();
+        let bits = u64::from(words[7]) << 32 | u64::from(words[6]);
+        let signed = problem.label_type().is_some_and(|label| label.signed());
+        let value = if signed { i128::from(bits as i64) } else { i128::from(bits) };
+        let summary = Summary {
+            rows: problem.view.rows() as u64,
+            live: words[2].into(),
+            weight: f32::from_bits(words[1]).into(),
+            bad: words[4].into(),
+            first_bad: (words[4] > 0).then_some((words[5].into(), value)),
+            nonfinite: words[8].into(),
+            first_nonfinite: (words[8] > 0).then_some(words[9].into()),
+        };
+        Ok((f32::from_bits(words[0]), summary))
+    }
+
+    /// Whether the loss is in [`Bound::result`], not in a buffer of its own.
+    pub fn is_reduced(&self) -> bool {
+        self.plan.problem().reduction != Reduction::None
+    }
+}
+
+/// The buffers that binding makes.
+struct Scratch {
+    params: wgpu::Buffer,
+    /// Bytes from one step's parameters to the next.
+    stride: u64,
+    workspace: wgpu::Buffer,
+    result: wgpu::Buffer,
+    /// Stands in for tensors without elements: wgpu binds no empty range.
+    nothing: wgpu::Buffer,
+}
+
+struct Binder<'a> {
+    kernels: &'a Kernels,
+    device: &'a wgpu::Device,
+    plan: &'a Plan,
+    buffers: &'a Buffers<'a>,
+}
+
+/// A bound range and how far behind its start the piece begins, in bytes.
+struct Place<'a> {
+    range: wgpu::BufferBinding<'a>,
+    lead: u64,
+}
+
+impl Binder<'_> {
+    fn scratch(&mut self) -> Scratch {
+        let alignment = self.device.limits().min_uniform_buffer_offset_alignment;
+        let stride = (size_of::<Params>() as u64).next_multiple_of(u64::from(alignment));
+        let make = |label, size, usage, mapped_at_creation| {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation,
+            })
+        };
+        let storage = wgpu::BufferUsages::STORAGE;
+        let steps = self.plan.steps().len() as u64;
+        Scratch {
+            // Mapped at creation: parameters are written here and never again.
+            params: make("wgpu-loss params", stride * steps, wgpu::BufferUsages::UNIFORM, true),
+            stride,
+            workspace: make("wgpu-loss workspace", self.plan.workspace_bytes(), storage, false),
+            result: make(
+                "wgpu-loss result",
+                RESULT_BYTES,
+                storage | wgpu::BufferUsages::COPY_SRC,
+                false,
+            ),
+            nothing: make("wgpu-loss nothing", 16, storage, false),
+        }
+    }
+
+    /// The bytes of a slot that a step binds. Offsets are cut down to the device's alignment.
+    fn place<'s>(&'s self, slot: Slot, step: &Step, scratch: &'s Scratch) -> Place<'s> {
+        let whole =
+            |buffer: &'s wgpu::Buffer| Place { range: buffer.as_entire_buffer_binding(), lead: 0 };
+        let given = match slot {
+            Slot::Workspace => return whole(&scratch.workspace),
+            Slot::Result => return whole(&scratch.result),
+            _ => match self.buffers.get(slot) {
+                Some(given) => given,
+                None => return whole(&scratch.nothing),
+            },
+        };
+        let piece = step.piece.map(|piece| &self.plan.pieces()[piece]);
+        let bytes = Extent::of(slot, self.plan.problem()).piece_bytes(piece);
+        if bytes.is_empty() {
+            return whole(&scratch.nothing);
+        }
+        let alignment = u64::from(self.device.limits().min_storage_buffer_offset_alignment);
+        let (start, end) = (given.offset + bytes.start, given.offset + bytes.end);
+        let offset = start / alignment * alignment;
+        let size = wgpu::BufferSize::new(end.next_multiple_of(4) - offset);
+        Place {
+            range: wgpu::BufferBinding { buffer: given.buffer, offset, size },
+            lead: start - offset,
+        }
+    }
+
+    /// The variant of a step's kernel that these buffers allow.
+    fn variant(&self, step: &Step, scratch: &Scratch) -> Spec {
+        let mut spec = step.spec;
+        spec.in_place =
+            self.buffers.in_place && matches!(spec.kernel, Kernel::Rows | Kernel::Columns);
+        // Packs of four want every pack on 16 bytes.
+        let packs = [Slot::Logits, Slot::Grad, Slot::Elements, Slot::Target];
+        spec.wide &= spec.slots().iter().all(|(slot, _)| {
+            let labels = *slot == Slot::Target && self.plan.problem().label_type().is_some();
+            let packed = packs.contains(slot) && !labels;
+            !packed || self.place(*slot, step, scratch).lead.is_multiple_of(16)
+        });
+        spec
+    }
+
+    /// The dispatch of a step and its parameters.
+    fn bind(
+        &self,
+        step: &Step,
+        index: u64,
+        scratch: &Scratch,
+    ) -> Result<(Dispatch, Params), Error> {
+        let spec = self.variant(step, scratch);
+        let pipeline = self.kernels.get(&spec)?;
+        let mut params = self.plan.params(step);
+        let mut entries = Vec::new();
+        for (slot, _) in spec.slots() {
+            let range = if slot == Slot::Params {
+                wgpu::BufferBinding {
+                    buffer: &scratch.params,
+                    offset: index * scratch.stride,
+                    size: wgpu::BufferSize::new(size_of::<Params>() as u64),
+                }
+            } else {
+                let place = self.place(slot, step, scratch);
+                self.set_origin(&mut params, slot, place.lead, spec.wide);
+                place.range
+            };
+            let resource = wgpu::BindingResource::Buffer(range);
+            entries.push(wgpu::BindGroupEntry { binding: slot as u32, resource });
+        }
+        let bind_group = scoped(self.device, "binding buffers", || {
+            self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("wgpu-loss"),
+                layout: &pipeline.layout,
+                entries: &entries,
+            })
+        })?;
+        Ok((Dispatch { pipeline, bind_group, groups: step.groups }, params))
+    }
+
+    fn set_origin(&self, params: &mut Params, slot: Slot, lead: u64, wide: bool) {
+        let problem = self.plan.problem();
+        let words = (lead / 4) as u32;
+        let packs = if wide { words / 4 } else { words };
+        match slot {
+            Slot::Logits => params.logits_origin = packs,
+            Slot::Grad => params.grad_origin = packs,
+            Slot::Elements => params.elements_origin = packs,
+            Slot::RowLoss => params.row_loss_origin = words,
+            Slot::Upstream => params.upstream_origin = words,
+            Slot::Weight => params.weight_origin = words,
+            Slot::Target if problem.label_type().is_none() => params.probabilities_origin = packs,
+            Slot::Target => {
+                params.label_origin = (lead / Extent::of(slot, problem).element_bytes) as u32;
+            }
+            Slot::Params | Slot::Workspace | Slot::Result => {}
+        }
+    }
+}
+
+/// Writes the steps' parameters into their buffer, mapped since its creation.
+fn write_params(buffer: &wgpu::Buffer, stride: u64, blocks: &[Params]) {
+    for (index, block) in blocks.iter().enumerate() {
+        let start = index as u64 * stride;
+        let range = start..start + size_of::<Params>() as u64;
+        if let Ok(mut view) = buffer.get_mapped_range_mut(range) {
+            view.copy_from_slice(bytemuck::bytes_of(block));
+        }
+    }
+    buffer.unmap();
+}

@@ -1,0 +1,96 @@
+//! Choosing an adapter and opening a device on it.
+
+use crate::Error;
+
+/// How a [`Gpu`](crate::Gpu) is opened.
+#[derive(Clone, Debug)]
+pub struct GpuOptions {
+    /// Part of the adapter's name, driver or backend; the best adapter without it.
+    pub adapter: Option<String>,
+    /// Use subgroup operations where the adapter has them.
+    pub subgroups: bool,
+    /// Ask for no more than WebGPU's default limits, as a browser would.
+    pub default_limits: bool,
+}
+
+impl Default for GpuOptions {
+    /// The best adapter, with all it offers.
+    fn default() -> Self {
+        Self { adapter: None, subgroups: true, default_limits: false }
+    }
+}
+
+/// Every adapter, best first.
+pub(super) async fn enumerate() -> Vec<wgpu::Adapter> {
+    let instance =
+        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    // Stable: a driver's own order holds among equals.
+    adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type));
+    adapters
+}
+
+fn rank(device_type: wgpu::DeviceType) -> u32 {
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+/// Opens a device on the adapter the options name.
+pub(super) async fn open(
+    options: &GpuOptions,
+) -> Result<(wgpu::AdapterInfo, wgpu::Device, wgpu::Queue), Error> {
+    let adapters = enumerate().await;
+    let adapter = match &options.adapter {
+        None => adapters.first(),
+        Some(text) => adapters.iter().find(|adapter| matches(&adapter.get_info(), text)),
+    };
+    let adapter = adapter.ok_or_else(|| no_adapter(options, &adapters))?;
+    let info = adapter.get_info();
+    let mut features = wgpu::Features::empty();
+    if options.subgroups {
+        features |= adapter.features() & wgpu::Features::SUBGROUP;
+    }
+    let required_limits = match options.default_limits {
+        true => wgpu::Limits::default(),
+        false => adapter.limits(),
+    };
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("wgpu-loss"),
+        required_features: features,
+        required_limits,
+        ..Default::default()
+    };
+    let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
+        Error::NoDevice { adapter: info.name.clone(), reason: error.to_string() }
+    })?;
+    Ok((info, device, queue))
+}
+
+fn matches(info: &wgpu::AdapterInfo, text: &str) -> bool {
+    let text = text.to_lowercase();
+    let backend = info.backend.to_string();
+    [&info.name, &info.driver, &info.driver_info, &backend]
+        .iter()
+        .any(|field| field.to_lowercase().contains(&text))
+}
+
+fn no_adapter(options: &GpuOptions, adapters: &[wgpu::Adapter]) -> Error {
+    let wanted = match &options.adapter {
+        Some(text) => format!("matches {text:?}"),
+        None => "was found".into(),
+    };
+    let names: Vec<_> = adapters.iter().map(|adapter| adapter.get_info().name).collect();
+    let hint = if names.is_empty() {
+        "install a Vulkan driver: your vendor's for a GPU, or a software one \
+         (mesa-vulkan-drivers on Debian and Ubuntu)"
+            .into()
+    } else {
+        format!("there are: {}", names.join(", "))
+    };
+    Error::NoAdapter { wanted, hint }
+}

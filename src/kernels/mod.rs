@@ -1,0 +1,119 @@
+//! The GPU side of the texts in `shaders/`: pipelines, made once per device and specialisation.
+
+mod source;
+mod spec;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use source::{Access, Slot};
+pub use spec::{Elements, Kernel, Spec, Target};
+
+use crate::Error;
+use crate::plan::{Params, Profile};
+use crate::scope::scoped;
+
+/// A device's pipelines, compiled when first wanted and kept.
+///
+/// Cheap to share: wrap it in an `Arc`, or make one per device.
+#[derive(Debug)]
+pub struct Kernels {
+    device: wgpu::Device,
+    profile: Profile,
+    pipelines: Mutex<HashMap<Spec, Arc<Pipeline>>>,
+}
+
+/// A compiled specialisation.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) pipeline: wgpu::ComputePipeline,
+    pub(crate) layout: wgpu::BindGroupLayout,
+}
+
+impl Kernels {
+    /// No pipelines yet, for `device`.
+    pub fn new(device: &wgpu::Device) -> Self {
+        Self {
+            device: device.clone(),
+            profile: Profile::of(device),
+            pipelines: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.device
+    }
+
+    /// What plans for this device have to know.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The pipeline of a specialisation.
+    pub(crate) fn get(&self, spec: &Spec) -> Result<Arc<Pipeline>, Error> {
+        // A panic while the lock was held leaves the map whole: an entry is there or it is not.
+        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = pipelines.get(spec) {
+            return Ok(found.clone());
+        }
+        let made = Arc::new(scoped(&self.device, "compiling a kernel", || self.compile(spec))?);
+        pipelines.insert(*spec, made.clone());
+        Ok(made)
+    }
+
+    fn compile(&self, spec: &Spec) -> Pipeline {
+        let label = format!("wgpu-loss {:?}", spec.kernel);
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(&label),
+            source: wgpu::ShaderSource::Wgsl(shader_text(spec).into()),
+        });
+        let entries: Vec<_> = spec.slots().into_iter().map(layout_entry).collect();
+        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(&label),
+            entries: &entries,
+        });
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&label),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // The kernels write what they read of workgroup memory.
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        Pipeline { pipeline, layout }
+    }
+}
+
+/// The text as the device's compiler wants it: browsers require the directive that naga refuses.
+fn shader_text(spec: &Spec) -> String {
+    let enable = cfg!(target_arch = "wasm32") && spec.geometry.cluster > 1;
+    if enable { format!("enable subgroups;\n{}", spec.wgsl()) } else { spec.wgsl() }
+}
+
+fn layout_entry((slot, access): (Slot, Access)) -> wgpu::BindGroupLayoutEntry {
+    let ty = match access {
+        Access::Uniform => wgpu::BufferBindingType::Uniform,
+        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+        Access::Write => wgpu::BufferBindingType::Storage { read_only: false },
+    };
+    let min_binding_size = match access {
+        Access::Uniform => wgpu::BufferSize::new(size_of::<Params>() as u64),
+        _ => None,
+    };
+    wgpu::BindGroupLayoutEntry {
+        binding: slot as u32,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size },
+        count: None,
+    }
+}

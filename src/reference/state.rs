@@ -1,0 +1,323 @@
+//! The mergeable state of a softmax: what is known of a set of classes, in two numbers.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::ClassView;
+
+/// Rows longer than this are folded in pieces of this many classes, in parallel, and merged.
+const PIECE: usize = 1 << 16;
+
+/// What is known of a set of classes with logits `x`:
+///
+/// ```text
+/// top    = max x
+/// excess = sum exp(x - top), over all classes but one at the top
+/// log(sum exp x) = top + log(1 + excess)
+/// ```
+///
+/// Leaving one maximum out of the sum is what keeps a confident row's digits: its loss is
+/// `log(1 + excess)` with an excess as small as it likes, where `log(sum)` would have rounded the
+/// sum to 1.
+///
+/// Classes at `-inf` leave the state as it is. NaN and `+inf` break it for good: see
+/// [`State::is_distribution`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct State {
+    /// The largest logit.
+    pub top: f64,
+    /// The sum of `exp(x - top)` over all classes but one of those at the top; -1 for no class.
+    pub excess: f64,
+}
+
+impl State {
+    /// The state of no class at all: `1 + excess`, what it hands over when merged, is 0.
+    pub const IDENTITY: State = State { top: f64::MIN, excess: -1.0 };
+
+    /// The state of a row without a distribution. Everything computed from it is NaN.
+    const NAN: State = State { top: f64::NAN, excess: f64::NAN };
+
+    /// Adds one class.
+    pub fn push(&mut self, x: f64) {
+        let e = (-(x - self.top).abs()).exp();
+        if x > self.top {
+            // Everything so far is below the new top, the old top included.
+            self.excess = self.excess * e + e;
+            self.top = x;
+        } else {
+            self.excess += e;
+        }
+    }
+
+    /// The state of both sets together. The side below hands over all of its `1 + excess`.
+    pub fn merge(self, other: State) -> State {
+        let (above, below) = if self.top >= other.top { (self, other) } else { (other, self) };
+        let e = (below.top - above.top).exp();
+        State { top: above.top, excess: above.excess + (1.0 + below.excess) * e }
+    }
+
+    /// The state of neighbouring classes.
+    fn of(logits: &[f32]) -> State {
+        if logits.len() > PIECE {
+            let pieces: Vec<State> = logits.par_chunks(PIECE).map(State::of).collect();
+            return pieces.into_iter().fold(State::IDENTITY, State::merge);
+        }
+        let mut state = State::IDENTITY;
+        for &x in logits {
+            state.push(f64::from(x));
+        }
+        state
+    }
+
+    /// Whether the classes have a distribution: some class is above `-inf`, none is `+inf` or NaN.
+    ///
+    /// A NaN makes the excess NaN, which no push or merge takes back; a `+inf` stays at the top.
+    fn is_distribution(&self) -> bool {
+        self.top < f64::INFINITY && self.excess >= 0.0
+    }
+
+    /// The state itself, or NaN throughout where the classes have no distribution.
+    fn or_nan(self) -> State {
+        if self.is_distribution() { self } else { State::NAN }
+    }
+
+    /// Whether this is a row's state without a distribution.
+    pub fn is_nan(&self) -> bool {
+        self.top.is_nan()
+    }
+
+    /// `log(sum exp x) - top`, at least 0.
+    pub fn log_excess(&self) -> f64 {
+        self.excess.ln_1p()
+    }
+
+    /// `-log p` of a class with logit `x`: a sum of two nonnegative terms, so nothing cancels.
+    pub fn surprise(&self, x: f64) -> f64 {
+        (self.top - x) + self.log_excess()
+    }
+
+    /// `log p` of a class with logit `x`.
+    pub fn log_prob(&self, x: f64) -> f64 {
+        (x - self.top) - self.log_excess()
+    }
+
+    /// `p` of a class with logit `x`.
+    pub fn prob(&self, x: f64) -> f64 {
+        (x - self.top).exp() / (1.0 + self.excess)
+    }
+
+    /// `V p - v`: the gradient of `sum_c v_c (-log p_c)` with respect to a logit `x` whose class
+    /// has the share `v` of the whole `V`.
+    ///
+    /// At the top `p = 1 / (1 + excess)` may round to 1, so there the difference is taken before
+    /// the division: `V p - v = ((V - v) - v excess) / (1 + excess)`. For a label `V = v`, and a
+    /// confident row's gradient is as exact as its loss.
+    pub fn gradient(&self, x: f64, share: f64, whole: f64) -> f64 {
+        if x == self.top {
+            ((whole - share) - share * self.excess) / (1.0 + self.excess)
+        } else {
+            whole * self.prob(x) - share
+        }
+    }
+}
+
+/// The states of neighbouring rows, NaN where a row has no distribution.
+pub(super) fn states(view: &ClassView, logits: &[f32], rows: Range<usize>) -> Vec<State> {
+    let mut states = if view.inner == 1 {
+        let classes = view.classes;
+        rows.map(|row| State::of(&logits[row * classes..(row + 1) * classes])).collect()
+    } else {
+        states_of_columns(view, logits, rows)
+    };
+    for state in &mut states {
+        *state = state.or_nan();
+    }
+    states
+}
+
+/// The same where neighbouring rows are neighbours in memory: class by class, a run of rows at
+/// once.
+fn states_of_columns(view: &ClassView, logits: &[f32], rows: Range<usize>) -> Vec<State> {
+    let mut states = vec![State::IDENTITY; rows.len()];
+    let mut done = 0;
+    while done < states.len() {
+        let row = rows.start + done;
+        let run = (view.inner - row % view.inner).min(states.len() - done);
+        let run_states = &mut states[done..done + run];
+        for class in 0..view.classes {
+            let first = view.row_start(row) + class * view.inner;
+            for (state, &x) in run_states.iter_mut().zip(&logits[first..first + run]) {
+                state.push(f64::from(x));
+            }
+        }
+        done += run;
+    }
+    states
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folded(logits: &[f64]) -> State {
+        let mut state = State::IDENTITY;
+        for &x in logits {
+            state.push(x);
+        }
+        state
+    }
+
+    /// Each push or merge rounds an exp, a product and a sum: a few times 2^-53 of the excess.
+    #[track_caller]
+    fn assert_close(a: State, b: State) {
+        assert_eq!(a.top, b.top);
+        let difference = (a.excess - b.excess).abs();
+        assert!(difference <= 4e-15 * b.excess.abs(), "{a:?} is not {b:?}");
+    }
+
+    /// Logits of very different sizes, with ties and `-inf`, in a fixed disorder.
+    fn logits(count: usize) -> Vec<f64> {
+        let mut seed = 1u64;
+        let mut next = || {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (seed >> 40) as f64 / (1u64 << 24) as f64
+        };
+        (0..count)
+            .map(|i| match i % 7 {
+                3 => f64::NEG_INFINITY,
+                5 => 4.0,
+                _ => 40.0 * next() - 35.0,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn identity_changes_nothing() {
+        let extremes = [f64::from(f32::MIN), f64::from(f32::MAX), 0.0, -1e-30];
+        for state in extremes.map(|x| folded(&[x, x, x - 1.0])) {
+            assert_eq!(state.merge(State::IDENTITY), state);
+            assert_eq!(State::IDENTITY.merge(state), state);
+        }
+        assert_eq!(State::IDENTITY.merge(State::IDENTITY), State::IDENTITY);
+    }
+
+    #[test]
+    fn one_class_has_no_excess() {
+        for x in [f64::from(f32::MIN), -1.5, 0.0, 7.0, f64::from(f32::MAX)] {
+            assert_eq!(folded(&[x]), State { top: x, excess: 0.0 });
+        }
+    }
+
+    #[test]
+    fn excess_counts_ties_but_one() {
+        assert_eq!(folded(&[2.0; 5]), State { top: 2.0, excess: 4.0 });
+        assert_eq!(folded(&[-3.0, 2.0, 2.0]).merge(folded(&[2.0])).excess.floor(), 2.0);
+        assert_eq!(folded(&[2.0; 5]).merge(folded(&[2.0; 3])), folded(&[2.0; 8]));
+    }
+
+    #[test]
+    fn state_is_the_log_sum_exp() {
+        // log(e^1 + e^2 + e^3) = 3 + log(1 + e^-1 + e^-2)
+        let wanted = State { top: 3.0, excess: (-1f64).exp() + (-2f64).exp() };
+        for order in [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [2.0, 3.0, 1.0]] {
+            assert_close(folded(&order), wanted);
+        }
+        assert!((folded(&[1.0, 2.0, 3.0]).surprise(3.0) - 0.40760596444438).abs() < 1e-14);
+    }
+
+    #[test]
+    fn merge_is_push_of_all() {
+        let logits = logits(60);
+        let all = folded(&logits);
+        for cut in 0..=logits.len() {
+            let (left, right) = logits.split_at(cut);
+            assert_close(folded(left).merge(folded(right)), all);
+            assert_close(folded(right).merge(folded(left)), all);
+        }
+    }
+
+    #[test]
+    fn merge_is_associative() {
+        let logits = logits(61);
+        for cut in 1..logits.len() - 1 {
+            let a = folded(&logits[..cut]);
+            let b = folded(&logits[cut..cut + 1]);
+            let c = folded(&logits[cut + 1..]);
+            assert_close(a.merge(b).merge(c), a.merge(b.merge(c)));
+        }
+    }
+
+    #[test]
+    fn minus_infinity_contributes_nothing() {
+        let inf = f64::INFINITY;
+        assert_eq!(folded(&[-inf]), State::IDENTITY);
+        assert_eq!(folded(&[-inf, 1.0, -inf, 0.5, -inf]), folded(&[1.0, 0.5]));
+        assert_eq!(folded(&[1.0, 0.5]).merge(folded(&[-inf, -inf])), folded(&[1.0, 0.5]));
+        assert!(!folded(&[-inf, -inf]).is_distribution());
+        assert!(folded(&[-inf, f64::from(f32::MIN)]).is_distribution());
+    }
+
+    #[test]
+    fn nan_and_plus_infinity_break_the_state_for_good() {
+        let inf = f64::INFINITY;
+        for bad in [f64::NAN, inf] {
+            for row in [vec![bad], vec![bad, 1.0], vec![1.0, bad], vec![1.0, bad, bad, -inf, 3.0]] {
+                let broken = folded(&row);
+                assert!(!broken.is_distribution(), "{row:?}");
+                assert!(broken.or_nan().is_nan());
+                for other in [State::IDENTITY, folded(&[1e30]), folded(&[inf]), folded(&[2.0])] {
+                    assert!(!broken.merge(other).is_distribution(), "{row:?} with {other:?}");
+                    assert!(!other.merge(broken).is_distribution(), "{other:?} with {row:?}");
+                }
+            }
+        }
+        assert!(folded(&[1.0, -inf, 2.0]).is_distribution());
+    }
+
+    #[test]
+    fn confident_rows_keep_their_digits() {
+        // excess = 2 e^-40 = 8.5e-18, which 1 + excess rounds away.
+        let state = folded(&[-5.0, 35.0, -5.0]);
+        let excess = 2.0 * (-40f64).exp();
+        assert_close(state, State { top: 35.0, excess });
+        assert!((state.surprise(35.0) / excess - 1.0).abs() < 1e-14);
+        assert!((state.gradient(35.0, 1.0, 1.0) / -excess - 1.0).abs() < 1e-14);
+    }
+
+    #[test]
+    fn gradient_at_the_top_is_the_gradient_anywhere() {
+        let state = folded(&[0.5, 1.0, -0.25]);
+        for (share, whole) in [(0.0, 2.0), (2.0, 2.0), (0.75, 2.0)] {
+            let wanted = whole * state.prob(1.0) - share;
+            assert!((state.gradient(1.0, share, whole) - wanted).abs() < 1e-15);
+        }
+    }
+
+    #[test]
+    fn long_rows_are_folded_in_pieces() {
+        let logits: Vec<f32> = (0..2 * PIECE + 77).map(|i| (i * 37 % 101) as f32 / 8.0).collect();
+        let wide: Vec<f64> = logits.iter().map(|&x| f64::from(x)).collect();
+        let (pieces, whole) = (State::of(&logits), folded(&wide));
+        assert_eq!(pieces.top, whole.top);
+        // 131149 sums of nonnegative terms, each rounded: at worst 131149 * 2^-53 = 1.5e-11.
+        assert!((pieces.excess / whole.excess - 1.0).abs() < 1.5e-11);
+        assert_ne!(pieces.excess, 0.0);
+    }
+
+    #[test]
+    fn columns_are_rows_transposed() {
+        let view = ClassView { outer: 2, classes: 5, inner: 3 };
+        let columns: Vec<f32> = (0..30).map(|i| (i * 7 % 30) as f32 / 4.0).collect();
+        let mut rows = Vec::new();
+        for row in 0..6 {
+            let start = view.row_start(row);
+            rows.extend((0..5).map(|class| columns[start + class * 3]));
+        }
+        let flat = ClassView { outer: 6, classes: 5, inner: 1 };
+        for range in [0..6, 1..5, 2..3, 4..4] {
+            let of_columns = states(&view, &columns, range.clone());
+            assert_eq!(of_columns, states(&flat, &rows, range));
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! wgpu's errors, caught where they arise instead of in the host's handler.
+
+use crate::Error;
+
+/// Runs `work` inside error scopes and returns what wgpu reported as an [`Error::Device`].
+///
+/// The scopes open and close on this thread, so a host's own scopes stay as they are.
+pub(crate) fn scoped<T>(
+    device: &wgpu::Device,
+    during: &'static str,
+    work: impl FnOnce() -> T,
+) -> Result<T, Error> {
+    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+    let done = work();
+    let reports = [internal.pop(), memory.pop(), validation.pop()];
+    // On the web a scope answers later and nobody may block; there the browser's console has it.
+    #[cfg(not(target_arch = "wasm32"))]
+    for report in reports {
+        if let Some(error) = pollster::block_on(report) {
+            return Err(Error::Device { during, reason: error.to_string() });
+        }
+    }
+    #[cfg(target_arch = "wasm32")]
+    let _ = (reports, during);
+    Ok(done)
+}

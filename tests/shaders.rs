@@ -1,0 +1,174 @@
+//! Every WGSL text that a plan can ask for: valid in naga, translated to SPIR-V, MSL and HLSL, and
+//! accepted by Tint where its command is on the PATH.
+
+use std::collections::HashSet;
+use std::process::Command;
+
+use naga::back::{hlsl, msl, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use wgpu_loss::kernels::{Kernel, Spec};
+use wgpu_loss::loss::Shapes;
+use wgpu_loss::{
+    CrossEntropy, LabelType, Loss, Nll, Outputs, Plan, Profile, Reduction, Softmax, TargetType,
+};
+
+/// Every specialisation of a grid of plans: losses, shapes, targets, options, outputs, devices.
+fn every_spec() -> HashSet<Spec> {
+    let mut specs = HashSet::new();
+    for profile in profiles() {
+        for classes in [3, 4, 64, 1000, 50257, 131_072] {
+            for shape in [vec![8, classes], vec![8, classes, 5]] {
+                let rows = if shape.len() == 2 { vec![8] } else { vec![8, 5] };
+                for_shape(&shape, &rows, &profile, &mut specs);
+            }
+        }
+    }
+    specs
+}
+
+/// Devices that differ in what plans look at.
+fn profiles() -> Vec<Profile> {
+    let mut profiles = vec![Profile::portable()];
+    for device_type in [wgpu::DeviceType::DiscreteGpu, wgpu::DeviceType::Cpu] {
+        for subgroup_size in [None, Some(4), Some(8), Some(32), Some(64)] {
+            profiles.push(Profile { subgroup_size, device_type, ..Profile::portable() });
+        }
+    }
+    profiles
+}
+
+fn for_shape(shape: &[usize], rows: &[usize], profile: &Profile, specs: &mut HashSet<Spec>) {
+    let plain = Outputs::loss();
+    let wanted =
+        [plain, plain.with_grad(), plain.with_log_probs(), plain.with_grad().with_log_probs()];
+    let mut targets: Vec<_> =
+        LabelType::ALL.map(|label| (TargetType::Labels(label), rows)).to_vec();
+    targets.push((TargetType::Probabilities, shape));
+    let mut plan = |loss: &dyn Loss, shapes: Shapes<'_>, outputs| {
+        let plan = Plan::new(loss, &shapes, outputs, profile).expect("a plan");
+        for spec in plan.specs() {
+            specs.insert(spec);
+            if spec.grad && spec.kernel != Kernel::GatherGrad {
+                specs.insert(Spec { in_place: true, ..spec });
+            }
+            specs.insert(Spec { wide: false, ..spec });
+        }
+    };
+    for (target, target_shape) in targets {
+        for reduction in [Reduction::None, Reduction::Mean, Reduction::Sum] {
+            for weighted in [false, true] {
+                for upstream in [false, true] {
+                    let mut shapes = Shapes::new(shape).target(target, target_shape);
+                    if weighted {
+                        shapes = shapes.weight(shape[1]);
+                    }
+                    if upstream {
+                        shapes =
+                            shapes.upstream(if reduction == Reduction::None { rows } else { &[] });
+                    }
+                    for outputs in wanted {
+                        for smoothing in [0.0, 0.1] {
+                            let loss =
+                                CrossEntropy::new().label_smoothing(smoothing).reduction(reduction);
+                            plan(&loss, shapes, outputs);
+                        }
+                        if matches!(target, TargetType::Labels(_)) && !outputs.log_probs {
+                            plan(&Nll::new().reduction(reduction), shapes, outputs);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    for softmax in [Softmax::probs(), Softmax::log_probs()] {
+        plan(&softmax.clone().axis(1), Shapes::new(shape), plain);
+    }
+}
+
+/// Parses and validates; the message carries the text's own error report.
+fn validated(spec: &Spec) -> (naga::Module, ModuleInfo) {
+    let text = spec.wgsl();
+    let module = naga::front::wgsl::parse_str(&text)
+        .unwrap_or_else(|error| panic!("{spec:?}\n{}", error.emit_to_string(&text)));
+    let mut validator =
+        Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP | Capabilities::default());
+    let info = validator
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{spec:?}\n{}", error.emit_to_string(&text)));
+    (module, info)
+}
+
+fn translate(spec: &Spec, module: &naga::Module, info: &ModuleInfo) {
+    let spirv = spv::Options { lang_version: (1, 3), ..Default::default() };
+    let words = spv::write_vec(module, info, &spirv, None);
+    assert!(words.is_ok_and(|words| words.len() > 100), "SPIR-V: {spec:?}");
+    let metal = msl::Options { lang_version: (2, 4), ..Default::default() };
+    let text = msl::write_string(module, info, &metal, &msl::PipelineOptions::default());
+    assert!(text.as_ref().is_ok_and(|(text, _)| text.contains("kernel")), "MSL: {spec:?} {text:?}");
+    let mut text = String::new();
+    let direct = hlsl::Options {
+        shader_model: hlsl::ShaderModel::V6_0,
+        fake_missing_bindings: true,
+        ..Default::default()
+    };
+    let pipeline = hlsl::PipelineOptions::default();
+    let written = hlsl::Writer::new(&mut text, &direct, &pipeline).write(module, info, None);
+    assert!(written.is_ok(), "HLSL: {spec:?} {written:?}");
+    assert!(text.contains("numthreads"), "HLSL: {spec:?}");
+}
+
+#[test]
+fn every_specialisation_validates_and_translates() {
+    let specs = every_spec();
+    assert!(specs.len() > 500, "only {} specialisations", specs.len());
+    let mut texts = HashSet::new();
+    for spec in specs {
+        // Many specialisations differ in nothing the text shows.
+        if texts.insert(spec.wgsl()) {
+            let (module, info) = validated(&spec);
+            translate(&spec, &module, &info);
+        }
+    }
+    println!("{} texts", texts.len());
+}
+
+/// Tint is the compiler of Chromium and Dawn; it checks what naga does not, uniform control flow
+/// above all. Where the command is missing the test says so: it cannot be installed everywhere.
+#[test]
+fn tint_accepts_a_text_of_every_kind() {
+    if Command::new("tint").arg("--version").output().is_err() {
+        eprintln!("NOT RUN: no `tint` on the PATH");
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("wgpu-loss-tint-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for the texts");
+    let mut files = Vec::new();
+    let mut kinds = HashSet::new();
+    for spec in every_spec() {
+        // One of each structure: numbers and label types do not change what Tint looks at.
+        let kind = (
+            spec.kernel,
+            spec.spread,
+            spec.grad,
+            spec.elements,
+            spec.wide,
+            spec.in_place,
+            spec.geometry.cluster > 1,
+            spec.geometry.lanes > spec.geometry.cluster,
+        );
+        if kinds.insert(kind) {
+            let path = folder.join(format!("{}.wgsl", files.len()));
+            let enable = if spec.geometry.cluster > 1 { "enable subgroups;\n" } else { "" };
+            std::fs::write(&path, format!("{enable}{}", spec.wgsl())).expect("a written text");
+            files.push((path, spec));
+        }
+    }
+    for (path, spec) in &files {
+        let output = Command::new("tint").arg("--format").arg("wgsl").arg(path).output();
+        let output = output.expect("tint ran");
+        let report = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{spec:?}\n{report}");
+    }
+    println!("{} texts", files.len());
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+}
