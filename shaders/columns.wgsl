@@ -1,6 +1,6 @@
-// Neighbouring rows are neighbours in memory: a lane per row, so loads coalesce and no state is
-// ever merged across lanes. One pass over the classes, and a second one for gradient or
-// log-probabilities.
+// Neighbouring rows are neighbours in memory: a lane per pack of rows, so loads coalesce and no
+// state is ever merged across lanes. One pass over the classes, and a second one for gradient or
+// log-probabilities. Packs never straddle two images: `inner` is a multiple of PACK.
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -8,88 +8,117 @@ fn main(
     @builtin(local_invocation_index) index: u32,
 ) {
     var totals = empty_totals();
-    for (var block = group.x; block < params.blocks; block += params.groups) {
-        let row = block * WORKGROUP + index;
+    for (var turn = 0u; turn < params.turns; turn += 1u) {
+        let block = group.x * params.group_step + turn * params.turn_step;
+        let row = (block * WORKGROUP + index) * PACK;
         if (row < params.rows) { column(&totals, row); }
     }
     write_partial(totals, index, params.partial_base + group.x);
 }
 
-// Rows of one lane: element (o, c, i) is at (o * classes + c) * inner + i.
+fn logits_pack(at: u32) -> Words { return logits[params.logits_origin + at]; }
+
+// The rows of one lane. Element (o, c, i) is at (o * classes + c) * inner + i; in packs, classes
+// are `stride` apart.
 fn column(totals: ptr<function, Totals>, row: u32) {
-    let first = row / params.inner * params.classes * params.inner + row % params.inner;
-    var r = open_row(row, true);
-    var s = empty_state();
-#if ELEMENTS
-    let read = true;
-#else
-    let read = r.kind == LIVE;
+    let stride = params.inner / PACK;
+    let first = (row / params.inner * params.classes * params.inner + row % params.inner) / PACK;
+    let f = fold_column(first, stride);
+    let a = settle(totals, f, 0u, row, first, stride);
+#if WIDE
+    let b = settle(totals, f, 1u, row + 1u, first, stride);
+    let c = settle(totals, f, 2u, row + 2u, first, stride);
+    let d = settle(totals, f, 3u, row + 3u, first, stride);
+#if WRITES
+    write_column(writer_of_four(a, b, c, d), first, stride);
 #endif
-    if (read) {
-        s = fold_column(first);
+#else
+#if WRITES
+    write_column(writer(a), first, stride);
+#endif
+#endif
+}
+
+// Component `k` of the fold is the row `row`: its target, its loss, its part in the totals.
+fn settle(totals: ptr<function, Totals>, f: Fold, k: u32, row: u32, first: u32, stride: u32) -> Row {
+    var r = open_row(row, true);
+    var s = component(f, k);
 #if LABELS
-        if (r.kind == LIVE) { s.hit = logits_at(first + r.class_index * params.inner); }
+    if (r.kind == LIVE) {
+        let words = logits_pack(first + r.class_index * stride);
+#if WIDE
+        s.hit = words[k];
+#else
+        s.hit = words;
 #endif
     }
+#endif
     close_row(&r, s, row);
     count_row(totals, r, row);
-#if WRITES
-    write_column(r, first);
+    return r;
+}
+
+fn push_pack(f: ptr<function, Fold>, words: Words, c: u32, at: u32) {
+#if SPREAD
+    push(f, words, spread_weights(Reals(class_weight(c)), at));
+#else
+    push(f, words);
 #endif
 }
 
-fn logits_at(at: u32) -> u32 { return logits[params.logits_origin + at]; }
+fn fold_column(first: u32, stride: u32) -> Fold {
+    var whole = empty_fold();
+    for (var c = 0u; c < params.classes; c += CHUNK) {
+        absorb(&whole, fold_chunk(c, min(params.classes, c + CHUNK), first + c * stride, stride));
+    }
+    return whole;
+}
 
-fn fold_column(first: u32) -> State {
+// Classes `start` to `end`; `first` is the first one's pack.
+fn fold_chunk(start: u32, end: u32, first: u32, stride: u32) -> Fold {
     var f = empty_fold();
-    var c = 0u;
+    var c = start;
     var at = first;
-    for (; c + 3u < params.classes; c += 4u) {
-        let w0 = logits_at(at);
-        let w1 = logits_at(at + params.inner);
-        let w2 = logits_at(at + 2u * params.inner);
-        let w3 = logits_at(at + 3u * params.inner);
-#if SPREAD
-        push(&f, w0, spread_weights(c, at));
-        push(&f, w1, spread_weights(c + 1u, at + params.inner));
-        push(&f, w2, spread_weights(c + 2u, at + 2u * params.inner));
-        push(&f, w3, spread_weights(c + 3u, at + 3u * params.inner));
-#else
-        push(&f, w0);
-        push(&f, w1);
-        push(&f, w2);
-        push(&f, w3);
-#endif
-        at += 4u * params.inner;
+    // Four independent loads under way before the first exp.
+    for (; c + 3u < end; c += 4u) {
+        let w0 = logits_pack(at);
+        let w1 = logits_pack(at + stride);
+        let w2 = logits_pack(at + 2u * stride);
+        let w3 = logits_pack(at + 3u * stride);
+        push_pack(&f, w0, c, at);
+        push_pack(&f, w1, c + 1u, at + stride);
+        push_pack(&f, w2, c + 2u, at + 2u * stride);
+        push_pack(&f, w3, c + 3u, at + 3u * stride);
+        at += 4u * stride;
     }
-    for (; c < params.classes; c += 1u) {
-#if SPREAD
-        push(&f, logits_at(at), spread_weights(c, at));
-#else
-        push(&f, logits_at(at));
-#endif
-        at += params.inner;
+    for (; c < end; c += 1u) {
+        push_pack(&f, logits_pack(at), c, at);
+        at += stride;
     }
-    return collapse(f);
+    return f;
 }
 
 #if WRITES
-fn write_column(r: Row, first: u32) {
+fn write_column(w: Writer, first: u32, stride: u32) {
     var at = first;
     for (var c = 0u; c < params.classes; c += 1u) {
-        let words = logits_at(at);
+        let words = logits_pack(at);
 #if ELEMENTS
-        elements[params.elements_origin + at] = element(r, words);
+        elements[params.elements_origin + at] = element(w, words);
 #endif
 #if GRAD
-        let word = gradient(r, words, c, at);
+#if SPREAD
+        let word = gradient(w, words, Words(c), spread_weights(Reals(class_weight(c)), at));
+#else
+        let word = gradient(w, words, Words(c));
+#endif
 #if IN_PLACE
         logits[params.logits_origin + at] = word;
 #else
         grad[params.grad_origin + at] = word;
 #endif
 #endif
-        at += params.inner;
+        at += stride;
     }
 }
 #endif

@@ -6,7 +6,8 @@ fn main(
     @builtin(local_invocation_index) index: u32,
 ) {
     var totals = empty_totals();
-    for (var block = group.x; block < params.blocks; block += params.groups) {
+    for (var turn = 0u; turn < params.turns; turn += 1u) {
+        let block = group.x * params.group_step + turn * params.turn_step;
         let row = block * WORKGROUP + index;
         if (row < params.rows) { gather(&totals, row); }
     }

@@ -6,7 +6,8 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
-    for (var block = group.x; block < params.blocks; block += params.groups) {
+    for (var turn = 0u; turn < params.turns; turn += 1u) {
+        let block = group.x * params.group_step + turn * params.turn_step;
         let at = block * WORKGROUP + index;
         if (at < params.rows * params.classes) {
             grad[params.grad_origin + at] = gathered_gradient(at);

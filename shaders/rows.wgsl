@@ -6,36 +6,52 @@ const ROWS: u32 = WORKGROUP / LANES;
 
 fn logits_pack(at: u32) -> Words { return logits[params.logits_origin + at]; }
 
+#if WIDE
+fn classes_of(pack: u32) -> Words { return Words(4u * pack) + Words(0u, 1u, 2u, 3u); }
+fn class_weights(pack: u32) -> Reals {
+    let c = 4u * pack;
+    return Reals(class_weight(c), class_weight(c + 1u), class_weight(c + 2u), class_weight(c + 3u));
+}
+#else
+fn classes_of(pack: u32) -> Words { return pack; }
+fn class_weights(pack: u32) -> Reals { return class_weight(pack); }
+#endif
+
+fn push_pack(f: ptr<function, Fold>, words: Words, first: u32, p: u32) {
+#if SPREAD
+    push(f, words, spread_weights(class_weights(p), first + p));
+#else
+    push(f, words);
+#endif
+}
+
 // This lane's share of the row whose first pack is `first`: packs lane, lane + LANES, ...
 fn fold_row(first: u32, packs: u32, lane: u32) -> State {
+    var whole = empty_fold();
+    for (var start = lane; start < packs; start += CHUNK * LANES) {
+        absorb(&whole, fold_chunk(first, start, min(packs, start + CHUNK * LANES)));
+    }
+    return collapse(whole);
+}
+
+fn fold_chunk(first: u32, start: u32, end: u32) -> Fold {
     var f = empty_fold();
-    var p = lane;
+    var p = start;
     // Four independent loads under way before the first exp.
-    for (; p + 3u * LANES < packs; p += 4u * LANES) {
+    for (; p + 3u * LANES < end; p += 4u * LANES) {
         let a = logits_pack(first + p);
         let b = logits_pack(first + p + LANES);
         let c = logits_pack(first + p + 2u * LANES);
         let d = logits_pack(first + p + 3u * LANES);
-#if SPREAD
-        push(&f, a, spread_weights(p, first + p));
-        push(&f, b, spread_weights(p + LANES, first + p + LANES));
-        push(&f, c, spread_weights(p + 2u * LANES, first + p + 2u * LANES));
-        push(&f, d, spread_weights(p + 3u * LANES, first + p + 3u * LANES));
-#else
-        push(&f, a);
-        push(&f, b);
-        push(&f, c);
-        push(&f, d);
-#endif
+        push_pack(&f, a, first, p);
+        push_pack(&f, b, first, p + LANES);
+        push_pack(&f, c, first, p + 2u * LANES);
+        push_pack(&f, d, first, p + 3u * LANES);
     }
-    for (; p < packs; p += LANES) {
-#if SPREAD
-        push(&f, logits_pack(first + p), spread_weights(p, first + p));
-#else
-        push(&f, logits_pack(first + p));
-#endif
+    for (; p < end; p += LANES) {
+        push_pack(&f, logits_pack(first + p), first, p);
     }
-    return collapse(f);
+    return f;
 }
 
 #if LABELS
@@ -54,13 +70,18 @@ fn label_word(r: Row, first: u32, lane: u32) -> u32 {
 
 #if WRITES
 fn write_row(r: Row, first: u32, packs: u32, lane: u32) {
+    let w = writer(r);
     for (var p = lane; p < packs; p += LANES) {
         let words = logits_pack(first + p);
 #if ELEMENTS
-        elements[params.elements_origin + first + p] = element(r, words);
+        elements[params.elements_origin + first + p] = element(w, words);
 #endif
 #if GRAD
-        let word = gradient(r, words, p, first + p);
+#if SPREAD
+        let word = gradient(w, words, classes_of(p), spread_weights(class_weights(p), first + p));
+#else
+        let word = gradient(w, words, classes_of(p));
+#endif
 #if IN_PLACE
         logits[params.logits_origin + first + p] = word;
 #else
@@ -90,7 +111,8 @@ fn main(
     let slot = thread / LANES;
     let packs = params.classes / PACK;
     var totals = empty_totals();
-    for (var block = group.x; block < params.blocks; block += params.groups) {
+    for (var turn = 0u; turn < params.turns; turn += 1u) {
+        let block = group.x * params.group_step + turn * params.turn_step;
         let row = block * ROWS + slot;
         let present = row < params.rows;
         var r = open_row(row, present);

@@ -350,7 +350,7 @@ impl Binder<'_> {
     ) -> Result<(Dispatch, Params), Error> {
         let spec = self.variant(step, scratch);
         let pipeline = self.kernels.get(&spec)?;
-        let mut params = self.plan.params(step);
+        let mut params = self.plan.params(step, &spec);
         let mut entries = Vec::new();
         for (slot, _) in spec.slots() {
             let range = if slot == Slot::Params {

@@ -5,8 +5,9 @@ struct Params {
     rows: u32,                  // rows of the piece
     classes: u32,
     inner: u32,
-    blocks: u32,                // blocks of work, walked over by `groups` groups
-    groups: u32,
+    turns: u32,                 // blocks of work of one group
+    group_step: u32,            // group g's turn t is block g * group_step + t * turn_step
+    turn_step: u32,
     row_base: u32,              // the piece's first row in the whole tensor
     partial_base: u32,          // the piece's first partial
     partials: u32,              // partials of all pieces

@@ -29,23 +29,15 @@ fn class_weight(c: u32) -> f32 {
 #endif
 }
 
-#if WIDE
-fn class_weights(pack: u32) -> Reals {
-    let c = 4u * pack;
-    return Reals(class_weight(c), class_weight(c + 1u), class_weight(c + 2u), class_weight(c + 3u));
-}
-#else
-fn class_weights(pack: u32) -> Reals { return class_weight(pack); }
-#endif
-
-// Each class's weight v_c = w_c q'_c, without the label's own part. `at` is the pack in the tensor.
+// The classes' weights v_c = w_c q'_c without the label's own part, of the pack that is number `at`
+// in the tensor and whose classes have the class weights `w`.
 #if SPREAD
-fn spread_weights(pack: u32, at: u32) -> Reals {
+fn spread_weights(w: Reals, at: u32) -> Reals {
 #if PROBABILITIES
     let q = bitcast<Reals>(probabilities[params.probabilities_origin + at]);
-    return class_weights(pack) * ((1.0 - params.smoothing) * q + Reals(params.smoothing_share));
+    return w * ((1.0 - params.smoothing) * q + Reals(params.smoothing_share));
 #else
-    return class_weights(pack) * params.smoothing_share;
+    return w * params.smoothing_share;
 #endif
 }
 #endif
@@ -140,37 +132,87 @@ fn count_row(t: ptr<function, Totals>, r: Row, row: u32) {
 #endif
 }
 
+// What the second read of the logits needs, for each component of a pack.
+#if WRITES
+struct Writer {
+    top: Reals,
+    excess: Reals,
+    mass: Reals,
+    own: Reals,
+    scale: Reals,
+    class_index: Words,
+    ignored: Bools,
+    lost: Bools,      // the gradient is NaN
+    no_row: Bools,    // the distribution is NaN
+}
+
+fn ignored(r: Row) -> bool { return r.kind == IGNORED; }
+fn no_row(r: Row) -> bool { return (r.flags & HAS_NAN) != 0u; }
+fn lost(r: Row) -> bool { return r.kind == BAD || no_row(r); }
+
+// A pack of one row.
+fn writer(r: Row) -> Writer {
+    return Writer(Reals(r.top), Reals(r.excess), Reals(r.mass), Reals(r.own), Reals(r.scale),
+        Words(r.class_index), Bools(ignored(r)), Bools(lost(r)), Bools(no_row(r)));
+}
+
+#if WIDE
+// A pack of four rows.
+fn writer_of_four(a: Row, b: Row, c: Row, d: Row) -> Writer {
+    return Writer(
+        Reals(a.top, b.top, c.top, d.top),
+        Reals(a.excess, b.excess, c.excess, d.excess),
+        Reals(a.mass, b.mass, c.mass, d.mass),
+        Reals(a.own, b.own, c.own, d.own),
+        Reals(a.scale, b.scale, c.scale, d.scale),
+        Words(a.class_index, b.class_index, c.class_index, d.class_index),
+        Bools(ignored(a), ignored(b), ignored(c), ignored(d)),
+        Bools(lost(a), lost(b), lost(c), lost(d)),
+        Bools(no_row(a), no_row(b), no_row(c), no_row(d)),
+    );
+}
+#endif
+#endif
+
 // dloss/dx_c = V p_c - v_c. At the maximum p is 1 / (1 + excess), and V p - v would cancel where v
 // is nearly all of V; over the common denominator it is (V - v - v excess) / (1 + excess).
 #if GRAD
-fn gradient(r: Row, words: Words, pack: u32, at: u32) -> Words {
-    if (r.kind == IGNORED) { return Words(0u); }
-    if (r.kind == BAD || (r.flags & HAS_NAN) != 0u) { return Words(NAN); }
-    let x = bitcast<Reals>(words);
-    var v = Reals(0.0);
 #if SPREAD
-    v = spread_weights(pack, at);
+fn gradient(w: Writer, words: Words, classes: Words, spread: Reals) -> Words {
+    var v = spread;
+#else
+fn gradient(w: Writer, words: Words, classes: Words) -> Words {
+    var v = Reals(0.0);
 #endif
 #if LABELS
-    v += select(Reals(0.0), Reals(r.own), classes_of(pack) == Words(r.class_index));
+    v += select(Reals(0.0), w.own, classes == w.class_index);
 #endif
-    let whole = 1.0 + r.excess;
-    let below = select(exp(x - r.top), Reals(0.0), words == Words(NEG_INF)) * (r.mass / whole) - v;
-    let at_top = ((r.mass - v) - v * r.excess) / whole;
-    return bitcast<Words>(select(below, at_top, x == Reals(r.top)) * r.scale);
+    let x = bitcast<Reals>(words);
+    let whole = Reals(1.0) + w.excess;
+    let below = select(exp(x - w.top), Reals(0.0), words == Words(NEG_INF)) * (w.mass / whole) - v;
+    let at_top = ((w.mass - v) - v * w.excess) / whole;
+    let value = bitcast<Words>(select(below, at_top, x == w.top) * w.scale);
+    return select(select(value, Words(NAN), w.lost), Words(0u), w.ignored);
 }
 #endif
 
 #if ELEMENTS
 // log p_c = (x_c - top) - log1p(excess), or p_c itself.
-fn element(r: Row, words: Words) -> Words {
-    if (r.kind == ABSENT || (r.flags & HAS_NAN) != 0u) { return Words(NAN); }
-    let away = words == Words(NEG_INF);
-    let below = bitcast<Reals>(words) - r.top;
+fn element(w: Writer, words: Words) -> Words {
+    let below = bitcast<Reals>(words) - w.top;
 #if PROBS
-    return select(bitcast<Words>(exp(below) / (1.0 + r.excess)), Words(0u), away);
+    let value = exp(below) / (Reals(1.0) + w.excess);
+    let away = Words(0u);
 #else
-    return select(bitcast<Words>(below - log1p(r.excess)), Words(NEG_INF), away);
+#if WIDE
+    let l = Reals(log1p(w.excess.x), log1p(w.excess.y), log1p(w.excess.z), log1p(w.excess.w));
+#else
+    let l = log1p(w.excess);
 #endif
+    let value = below - l;
+    let away = Words(NEG_INF);
+#endif
+    let word = select(bitcast<Words>(value), away, words == Words(NEG_INF));
+    return select(word, Words(NAN), w.no_row);
 }
 #endif

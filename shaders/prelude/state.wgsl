@@ -67,7 +67,7 @@ struct Fold {
 #if SPREAD
     gap: Reals,
     mass: Reals,
-    flags: u32,
+    flags: Words,
 #endif
 }
 
@@ -100,33 +100,48 @@ fn push(f: ptr<function, Fold>, words: Words) {
     (*f).gap += select((*f).mass * (risen - top), Reals(0.0), (*f).mass == Reals(0.0));
     (*f).gap += select(v * (risen - x), Reals(0.0), weightless | away);
     (*f).mass += v;
-    if (any(away & (v > Reals(0.0)))) { (*f).flags |= HAS_POS_INF; }
-    if (any(away & (v < Reals(0.0)))) { (*f).flags |= HAS_NEG_INF; }
-    if (any((bitcast<Words>(v) & Words(POS_INF)) == Words(POS_INF))) { (*f).flags |= HAS_NAN; }
+    let infinite = (bitcast<Words>(v) & Words(POS_INF)) == Words(POS_INF);
+    (*f).flags |= select(Words(0u), Words(HAS_POS_INF), away & (v > Reals(0.0)))
+        | select(Words(0u), Words(HAS_NEG_INF), away & (v < Reals(0.0)))
+        | select(Words(0u), Words(HAS_NAN), infinite);
+#endif
+}
+
+// Takes another fold in, component by component: `merge`, for packs. Long rows are folded in chunks,
+// so that no running sum grows long enough to drown what is added to it.
+const CHUNK: u32 = 128u;
+
+fn absorb(f: ptr<function, Fold>, chunk: Fold) {
+    let top = (*f).top;
+    let e = exp(-abs(top - chunk.top));
+    (*f).top = max(top, chunk.top);
+    (*f).excess = select(chunk.excess + fma((*f).excess, e, e),
+        (*f).excess + fma(chunk.excess, e, e), top >= chunk.top);
+    (*f).signed = max((*f).signed, chunk.signed);
+    (*f).unsigned = max((*f).unsigned, chunk.unsigned);
+#if SPREAD
+    let rise = (*f).mass * ((*f).top - top);
+    let chunk_rise = chunk.mass * ((*f).top - chunk.top);
+    (*f).gap = ((*f).gap + select(rise, Reals(0.0), (*f).mass == Reals(0.0)))
+        + (chunk.gap + select(chunk_rise, Reals(0.0), chunk.mass == Reals(0.0)));
+    (*f).mass += chunk.mass;
+    (*f).flags |= chunk.flags;
 #endif
 }
 
 // Component `k` of a fold as a state of its own.
-#if WIDE
 fn component(f: Fold, k: u32) -> State {
     var s = empty_state();
+#if WIDE
     s.top = f.top[k];
     s.excess = f.excess[k];
     if (f.signed[k] >= i32(POS_INF) || f.unsigned[k] > NEG_INF) { s.flags = HAS_NAN; }
 #if SPREAD
     s.gap = f.gap[k];
     s.mass = f.mass[k];
-    s.flags |= f.flags;
+    s.flags |= f.flags[k];
 #endif
-    return s;
-}
-
-fn collapse(f: Fold) -> State {
-    return merge(merge(component(f, 0u), component(f, 1u)), merge(component(f, 2u), component(f, 3u)));
-}
 #else
-fn collapse(f: Fold) -> State {
-    var s = empty_state();
     s.top = f.top;
     s.excess = f.excess;
     if (f.signed >= i32(POS_INF) || f.unsigned > NEG_INF) { s.flags = HAS_NAN; }
@@ -135,6 +150,15 @@ fn collapse(f: Fold) -> State {
     s.mass = f.mass;
     s.flags |= f.flags;
 #endif
+#endif
     return s;
 }
+
+// The components of one row as one state.
+fn collapse(f: Fold) -> State {
+#if WIDE
+    return merge(merge(component(f, 0u), component(f, 1u)), merge(component(f, 2u), component(f, 3u)));
+#else
+    return component(f, 0u);
 #endif
+}

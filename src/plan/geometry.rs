@@ -20,6 +20,23 @@ const GROUPS_GPU: u32 = 1024;
 /// A software driver runs one group per core; more only cost their start and their final tree.
 const GROUPS_CPU: u32 = 64;
 
+/// How the groups of a dispatch share its blocks of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Walk {
+    /// Groups that run at the same time work on neighbouring blocks.
+    Together,
+    /// Each group has a stretch of neighbouring blocks to itself.
+    Apart,
+}
+
+impl Walk {
+    /// A GPU runs its groups side by side and likes them in the same pages of memory. A core that
+    /// runs one group after another wants its next block where its prefetcher already is.
+    pub fn on(profile: &Profile) -> Self {
+        if is_software(profile) { Walk::Apart } else { Walk::Together }
+    }
+}
+
 impl Geometry {
     /// For kernels with a lane per row or element.
     pub fn lane_per_row(profile: &Profile) -> Result<Self, Error> {

@@ -9,6 +9,7 @@ mod profile;
 use std::ops::Range;
 
 pub use geometry::Geometry;
+use geometry::Walk;
 pub use params::Params;
 pub use profile::Profile;
 
@@ -16,7 +17,7 @@ pub(crate) use extent::Extent;
 
 use crate::kernels::{Elements, Kernel, Slot, Spec, Target};
 use crate::loss::{Divisor, Function, Upstream};
-use crate::tensor::TargetType;
+use crate::tensor::{ClassView, TargetType};
 use crate::{EmptyMean, Error, Loss, Outputs, Problem, Reduction, loss::Shapes};
 
 /// Words in front of the partials in the workspace; `HEADER_WORDS` in `totals.wgsl`.
@@ -55,8 +56,8 @@ pub(crate) struct Step {
     pub(crate) spec: Spec,
     /// The piece it works on; `None` for steps over the partials.
     pub(crate) piece: Option<usize>,
-    pub(crate) blocks: u32,
     pub(crate) groups: u32,
+    pub(crate) walk: Walk,
     /// The piece's first partial; for a step over partials, their number.
     pub(crate) partials: u32,
 }
@@ -148,15 +149,9 @@ impl Plan {
         let view = self.problem.view;
         let mut partials = 0;
         for (index, piece) in self.pieces.iter().enumerate() {
-            let rows = piece.len() * view.inner;
-            let (items, per_block) = match spec.kernel {
-                Kernel::Rows => (rows, spec.geometry.rows_per_group()),
-                Kernel::GatherGrad => (rows * view.classes, spec.geometry.workgroup),
-                _ => (rows, spec.geometry.workgroup),
-            };
-            let blocks = items.div_ceil(per_block as usize) as u32;
-            let groups = Geometry::groups(profile, blocks);
-            self.steps.push(Step { spec, piece: Some(index), blocks, groups, partials });
+            let groups = Geometry::groups(profile, blocks(&spec, piece.len() * view.inner, view));
+            let walk = Walk::on(profile);
+            self.steps.push(Step { spec, piece: Some(index), groups, walk, partials });
             partials += groups;
         }
         self.partials = self.partials.max(partials);
@@ -165,7 +160,7 @@ impl Plan {
 
     /// Adds a step that sums `partials`.
     fn over_partials(&mut self, spec: Spec, partials: u32) {
-        self.steps.push(Step { spec, piece: None, blocks: 1, groups: 1, partials });
+        self.steps.push(Step { spec, piece: None, groups: 1, walk: Walk::Together, partials });
     }
 
     /// A kernel that reads labels and class weights.
@@ -192,7 +187,9 @@ impl Plan {
     fn softmax(&self, profile: &Profile) -> Result<Spec, Error> {
         let problem = &self.problem;
         let view = problem.view;
-        let wide = view.inner == 1 && view.classes.is_multiple_of(4);
+        // A load of four must stay within a row, or within the rows at one class.
+        let contiguous = if view.inner == 1 { view.classes } else { view.inner };
+        let wide = contiguous.is_multiple_of(4);
         let (kernel, geometry) = if view.inner == 1 {
             let packs = if wide { view.classes / 4 } else { view.classes };
             (Kernel::Rows, Geometry::rows(profile, packs)?)
@@ -224,15 +221,14 @@ impl Plan {
         }
     }
 
-    /// The parameters of a step; origins are the binding's business.
-    pub(crate) fn params(&self, step: &Step) -> Params {
+    /// The parameters of a step run by `spec`, the variant of its kernel that the buffers allow.
+    /// Origins are the binding's business.
+    pub(crate) fn params(&self, step: &Step, spec: &Spec) -> Params {
         let problem = &self.problem;
         let view = problem.view;
         let mut params = Params {
             classes: view.classes as u32,
             inner: view.inner as u32,
-            blocks: step.blocks,
-            groups: step.groups,
             ignore_low: problem.ignore_index as u32,
             ignore_high: (problem.ignore_index >> 32) as u32,
             smoothing: problem.label_smoothing,
@@ -250,7 +246,13 @@ impl Plan {
         match step.piece {
             Some(piece) => {
                 let outer = &self.pieces[piece];
-                params.rows = (outer.len() * view.inner) as u32;
+                let rows = outer.len() * view.inner;
+                params.rows = rows as u32;
+                params.turns = blocks(spec, rows, view).div_ceil(step.groups);
+                (params.group_step, params.turn_step) = match step.walk {
+                    Walk::Together => (1, step.groups),
+                    Walk::Apart => (params.turns, 1),
+                };
                 params.row_base = (outer.start * view.inner) as u32;
                 params.partial_base = step.partials;
             }
@@ -274,6 +276,19 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Blocks of work of a kernel over `rows` rows: what a group does between two steps of its walk.
+fn blocks(spec: &Spec, rows: usize, view: ClassView) -> u32 {
+    let group = spec.geometry.workgroup as usize;
+    let pack = if spec.wide { 4 } else { 1 };
+    let (items, per_block) = match spec.kernel {
+        Kernel::Rows => (rows, spec.geometry.rows_per_group() as usize),
+        Kernel::Columns => (rows, group * pack),
+        Kernel::GatherGrad => (rows * view.classes, group),
+        Kernel::Gather | Kernel::Weigh | Kernel::Finish => (rows, group),
+    };
+    items.div_ceil(per_block) as u32
 }
 
 /// Cuts the outer axis into pieces whose tensors each fit a binding.

@@ -8,8 +8,9 @@ pub struct Params {
     pub rows: u32,
     pub classes: u32,
     pub inner: u32,
-    pub blocks: u32,
-    pub groups: u32,
+    pub turns: u32,
+    pub group_step: u32,
+    pub turn_step: u32,
     pub row_base: u32,
     pub partial_base: u32,
     pub partials: u32,
@@ -28,5 +29,5 @@ pub struct Params {
     pub empty_mean: u32,
     pub weight_origin: u32,
     /// Uniform blocks are bound in multiples of 16 bytes.
-    pub padding: [u32; 2],
+    pub padding: [u32; 1],
 }
