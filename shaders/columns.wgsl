@@ -16,8 +16,6 @@ fn main(
     write_partial(totals, index, params.partial_base + group.x);
 }
 
-fn logits_pack(at: u32) -> Words { return logits[params.logits_origin + at]; }
-
 // The rows of one lane. Element (o, c, i) is at (o * classes + c) * inner + i; in packs, classes
 // are `stride` apart.
 fn column(totals: ptr<function, Totals>, row: u32) {
@@ -45,7 +43,7 @@ fn settle(totals: ptr<function, Totals>, f: Fold, k: u32, row: u32, first: u32, 
     var s = component(f, k);
 #if LABELS
     if (r.kind == LIVE) {
-        let words = logits_pack(first + r.class_index * stride);
+        let words = logits[params.logits_origin + first + r.class_index * stride];
 #if WIDE
         s.hit = words[k];
 #else
@@ -67,32 +65,39 @@ fn push_pack(f: ptr<function, Fold>, words: Words, c: u32, at: u32) {
 }
 
 fn fold_column(first: u32, stride: u32) -> Fold {
+#if CHUNKS
     var whole = empty_fold();
     for (var c = 0u; c < params.classes; c += CHUNK) {
         absorb(&whole, fold_chunk(c, min(params.classes, c + CHUNK), first + c * stride, stride));
     }
     return whole;
+#else
+    return fold_chunk(0u, params.classes, first, stride);
+#endif
 }
 
 // Classes `start` to `end`; `first` is the first one's pack.
 fn fold_chunk(start: u32, end: u32, first: u32, stride: u32) -> Fold {
+    let origin = params.logits_origin;
     var f = empty_fold();
     var c = start;
     var at = first;
+#if FOURS
     // Four independent loads under way before the first exp.
     for (; c + 3u < end; c += 4u) {
-        let w0 = logits_pack(at);
-        let w1 = logits_pack(at + stride);
-        let w2 = logits_pack(at + 2u * stride);
-        let w3 = logits_pack(at + 3u * stride);
+        let w0 = logits[origin + at];
+        let w1 = logits[origin + at + stride];
+        let w2 = logits[origin + at + 2u * stride];
+        let w3 = logits[origin + at + 3u * stride];
         push_pack(&f, w0, c, at);
         push_pack(&f, w1, c + 1u, at + stride);
         push_pack(&f, w2, c + 2u, at + 2u * stride);
         push_pack(&f, w3, c + 3u, at + 3u * stride);
         at += 4u * stride;
     }
+#endif
     for (; c < end; c += 1u) {
-        push_pack(&f, logits_pack(at), c, at);
+        push_pack(&f, logits[origin + at], c, at);
         at += stride;
     }
     return f;
@@ -100,9 +105,21 @@ fn fold_chunk(start: u32, end: u32, first: u32, stride: u32) -> Fold {
 
 #if WRITES
 fn write_column(w: Writer, first: u32, stride: u32) {
+#if CHUNKS
+    // Some software drivers end a loop after 65,535 turns.
+    for (var c = 0u; c < params.classes; c += CHUNK) {
+        write_chunk(w, c, min(params.classes, c + CHUNK), first + c * stride, stride);
+    }
+#else
+    write_chunk(w, 0u, params.classes, first, stride);
+#endif
+}
+
+fn write_chunk(w: Writer, start: u32, end: u32, first: u32, stride: u32) {
+    let origin = params.logits_origin;
     var at = first;
-    for (var c = 0u; c < params.classes; c += 1u) {
-        let words = logits_pack(at);
+    for (var c = start; c < end; c += 1u) {
+        let words = logits[origin + at];
 #if ELEMENTS
         elements[params.elements_origin + at] = element(w, words);
 #endif
@@ -113,7 +130,7 @@ fn write_column(w: Writer, first: u32, stride: u32) {
         let word = gradient(w, words, Words(c));
 #endif
 #if IN_PLACE
-        logits[params.logits_origin + at] = word;
+        logits[origin + at] = word;
 #else
         grad[params.grad_origin + at] = word;
 #endif

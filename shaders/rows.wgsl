@@ -4,8 +4,6 @@
 
 const ROWS: u32 = WORKGROUP / LANES;
 
-fn logits_pack(at: u32) -> Words { return logits[params.logits_origin + at]; }
-
 #if WIDE
 fn classes_of(pack: u32) -> Words { return Words(4u * pack) + Words(0u, 1u, 2u, 3u); }
 fn class_weights(pack: u32) -> Reals {
@@ -27,29 +25,36 @@ fn push_pack(f: ptr<function, Fold>, words: Words, first: u32, p: u32) {
 
 // This lane's share of the row whose first pack is `first`: packs lane, lane + LANES, ...
 fn fold_row(first: u32, packs: u32, lane: u32) -> State {
+#if CHUNKS
     var whole = empty_fold();
     for (var start = lane; start < packs; start += CHUNK * LANES) {
         absorb(&whole, fold_chunk(first, start, min(packs, start + CHUNK * LANES)));
     }
     return collapse(whole);
+#else
+    return collapse(fold_chunk(first, lane, packs));
+#endif
 }
 
 fn fold_chunk(first: u32, start: u32, end: u32) -> Fold {
+    let base = params.logits_origin + first;
     var f = empty_fold();
     var p = start;
+#if FOURS
     // Four independent loads under way before the first exp.
     for (; p + 3u * LANES < end; p += 4u * LANES) {
-        let a = logits_pack(first + p);
-        let b = logits_pack(first + p + LANES);
-        let c = logits_pack(first + p + 2u * LANES);
-        let d = logits_pack(first + p + 3u * LANES);
+        let a = logits[base + p];
+        let b = logits[base + p + LANES];
+        let c = logits[base + p + 2u * LANES];
+        let d = logits[base + p + 3u * LANES];
         push_pack(&f, a, first, p);
         push_pack(&f, b, first, p + LANES);
         push_pack(&f, c, first, p + 2u * LANES);
         push_pack(&f, d, first, p + 3u * LANES);
     }
+#endif
     for (; p < end; p += LANES) {
-        push_pack(&f, logits_pack(first + p), first, p);
+        push_pack(&f, logits[base + p], first, p);
     }
     return f;
 }
@@ -61,18 +66,29 @@ fn label_word(r: Row, first: u32, lane: u32) -> u32 {
     let pack = r.class_index / PACK;
     if (r.kind != LIVE || pack % LANES != lane) { return 0u; }
 #if WIDE
-    return logits_pack(first + pack)[r.class_index % PACK];
+    return logits[params.logits_origin + first + pack][r.class_index % PACK];
 #else
-    return logits_pack(first + pack);
+    return logits[params.logits_origin + first + pack];
 #endif
 }
 #endif
 
 #if WRITES
 fn write_row(r: Row, first: u32, packs: u32, lane: u32) {
-    let w = writer(r);
-    for (var p = lane; p < packs; p += LANES) {
-        let words = logits_pack(first + p);
+#if CHUNKS
+    // Some software drivers end a loop after 65,535 turns.
+    for (var start = lane; start < packs; start += CHUNK * LANES) {
+        write_chunk(writer(r), first, start, min(packs, start + CHUNK * LANES));
+    }
+#else
+    write_chunk(writer(r), first, lane, packs);
+#endif
+}
+
+fn write_chunk(w: Writer, first: u32, start: u32, end: u32) {
+    let base = params.logits_origin + first;
+    for (var p = start; p < end; p += LANES) {
+        let words = logits[base + p];
 #if ELEMENTS
         elements[params.elements_origin + first + p] = element(w, words);
 #endif
@@ -83,7 +99,7 @@ fn write_row(r: Row, first: u32, packs: u32, lane: u32) {
         let word = gradient(w, words, classes_of(p));
 #endif
 #if IN_PLACE
-        logits[params.logits_origin + first + p] = word;
+        logits[base + p] = word;
 #else
         grad[params.grad_origin + first + p] = word;
 #endif

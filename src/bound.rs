@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::kernels::{Kernel, Kernels, Pipeline, Slot, Spec};
+use crate::kernels::{Depth, Kernel, Kernels, Pipeline, Slot, Spec};
 use crate::plan::{Extent, Params, Plan, Step, bound_slots};
 use crate::scope::scoped;
 use crate::{Error, Reduction, Summary};
@@ -338,6 +338,11 @@ impl Binder<'_> {
             let packed = packs.contains(slot) && !labels;
             !packed || self.place(*slot, step, scratch).lead.is_multiple_of(16)
         });
+        if step.spec.wide && !spec.wide && spec.kernel == Kernel::Rows {
+            // Four times as many packs for each lane.
+            spec.depth =
+                Depth::of(self.plan.problem().view.classes.div_ceil(spec.geometry.lanes as usize));
+        }
         spec
     }
 

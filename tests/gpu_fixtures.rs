@@ -1,21 +1,38 @@
-//! tmp
+//! The GPU against PyTorch's answers: every case of `tests/fixtures`, on every device.
+
 mod support;
-use wgpu_loss::*;
+
+use support::answer::Answer;
+use support::fixtures;
+use support::gpus::gpus;
+use support::rounding::Rounding;
+
 #[test]
-fn smoke() {
-    let gpu = Gpu::new().unwrap();
-    println!("{:?}", gpu.info());
-    for name in ["nll", "cross_entropy"] {
-        let mut bad = 0;
-        for case in support::fixtures::load(name) {
-            let out = gpu.run(&*case.loss(), &case.inputs(), case.outputs());
-            let out = match out { Ok(o) => o, Err(e) => { println!("{}: {e}", case.name); bad += 1; continue } };
-            let worst = |a: &[f32], b: &[f64]| a.iter().zip(b).map(|(&a, &b)| { let a = a as f64; if a == b || (a.is_nan() && b.is_nan()) { 0.0 } else { (a - b).abs() / b.abs().max(1e-30) } }).fold(0.0, |m: f64, d| if d.is_nan() { f64::INFINITY } else { m.max(d) });
-            let l = worst(&out.loss, &case.truth.loss);
-            let g = match (&out.grad, &case.truth.grad) { (Some(a), Some(b)) => worst(a, b), _ => 0.0 };
-            let p = match (&out.log_probs, &case.truth.log_probs) { (Some(a), Some(b)) => worst(a, b), _ => 0.0 };
-            if l > 1e-6 || g > 1e-5 || p > 1e-6 { println!("{name} {} {l:.1e} {g:.1e} {p:.1e}", case.name); bad += 1; }
+fn cross_entropy_is_pytorchs() {
+    check("cross_entropy", 100);
+}
+
+#[test]
+fn nll_is_pytorchs() {
+    check("nll", 30);
+}
+
+fn check(file: &str, at_least: usize) {
+    let cases = fixtures::load(file);
+    assert!(cases.len() >= at_least, "only {} cases in {file}", cases.len());
+    for gpu in gpus() {
+        let mut used: f64 = 0.0;
+        for case in &cases {
+            let what = format!("{} on {}", case.name, gpu.name);
+            let loss = case.loss();
+            let output = gpu
+                .run(&*loss, &case.inputs(), case.outputs())
+                .unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(output.loss_shape, case.truth.loss_shape, "{what}");
+            let rounding = Rounding::new(&*loss, &case.data, case.outputs());
+            let (got, wanted) = (Answer::from(&output), Answer::from(&case.truth));
+            used = used.max(rounding.check(&what, &got, &wanted));
         }
-        println!("{name}: {bad} bad");
+        println!("{file} on {}: {used:.2} of the tolerance", gpu.name);
     }
 }

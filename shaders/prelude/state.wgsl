@@ -107,10 +107,9 @@ fn push(f: ptr<function, Fold>, words: Words) {
 #endif
 }
 
-// Takes another fold in, component by component: `merge`, for packs. Long rows are folded in chunks,
-// so that no running sum grows long enough to drown what is added to it.
-const CHUNK: u32 = 128u;
-
+#if CHUNKS
+// Takes another fold in, component by component: `merge`, for packs. Long rows are folded in chunks
+// of CHUNK packs a lane, so that no running sum grows long enough to drown what is added to it.
 fn absorb(f: ptr<function, Fold>, chunk: Fold) {
     let top = (*f).top;
     let e = exp(-abs(top - chunk.top));
@@ -128,6 +127,7 @@ fn absorb(f: ptr<function, Fold>, chunk: Fold) {
     (*f).flags |= chunk.flags;
 #endif
 }
+#endif
 
 // Component `k` of a fold as a state of its own.
 fn component(f: Fold, k: u32) -> State {

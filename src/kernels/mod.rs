@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use source::{Access, Slot};
-pub use spec::{Elements, Kernel, Spec, Target};
+pub use spec::{CHUNK, Depth, Elements, Kernel, Spec, Target};
 
 use crate::Error;
 use crate::plan::{Params, Profile};
@@ -63,6 +63,7 @@ impl Kernels {
     }
 
     fn compile(&self, spec: &Spec) -> Pipeline {
+        log::debug!("compiling {spec:?}");
         let label = format!("wgpu-loss {:?}", spec.kernel);
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(&label),

@@ -41,6 +41,31 @@ pub enum Target {
     Probabilities,
 }
 
+/// How many packs a lane folds: it decides the loops around them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Depth {
+    /// A few: one plain loop. Every further loop costs a software driver a masked turn.
+    Few,
+    /// Enough to load four at a time.
+    Fours,
+    /// So many that they are summed in chunks of [`CHUNK`], to keep the sums short.
+    Chunks,
+}
+
+/// Packs a lane folds before it starts a new sum. The rounding error of a sum grows with its length.
+pub const CHUNK: u32 = 128;
+
+impl Depth {
+    /// For lanes that fold `packs` each.
+    pub fn of(packs: usize) -> Self {
+        match packs {
+            0..8 => Depth::Few,
+            packs if packs <= CHUNK as usize => Depth::Fours,
+            _ => Depth::Chunks,
+        }
+    }
+}
+
 /// A specialisation: everything that a kernel's text depends on, and the key of its pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Spec {
@@ -68,6 +93,8 @@ pub struct Spec {
     pub elements: Option<Elements>,
     /// Loads of four elements.
     pub wide: bool,
+    /// The loops of the fold.
+    pub depth: Depth,
     /// The layout of lanes.
     pub geometry: Geometry,
 }
@@ -88,6 +115,7 @@ impl Spec {
             in_place: false,
             elements: None,
             wide: false,
+            depth: Depth::Few,
             geometry,
         }
     }
@@ -118,6 +146,8 @@ impl Spec {
             (self.elements == Some(Elements::Probs), "PROBS"),
             (self.grad || self.elements.is_some(), "WRITES"),
             (self.wide, "WIDE"),
+            (self.depth >= Depth::Fours, "FOURS"),
+            (self.depth == Depth::Chunks, "CHUNKS"),
             (g.cluster > 1, "SUBGROUPS"),
             (g.lanes > g.cluster, "SHARED_STATES"),
         ]
@@ -132,6 +162,9 @@ impl Spec {
         if self.kernel == Kernel::Rows {
             constants.push(("LANES", self.geometry.lanes));
             constants.push(("CLUSTER", self.geometry.cluster));
+        }
+        if self.depth == Depth::Chunks {
+            constants.push(("CHUNK", CHUNK));
         }
         if let Target::Labels(label_type) = self.target {
             constants.push(("LABEL_BYTES", label_type.bytes()));

@@ -25,9 +25,9 @@ impl Extent {
         let (classes, inner) = (view.classes as u64, view.inner as u64);
         let labels = problem.label_type().map_or(4, |label| u64::from(label.bytes()));
         let (element_bytes, per_outer) = match slot {
-            Slot::Logits | Slot::Grad | Slot::Elements => (4, Some(classes * inner)),
+            Slot::Logits | Slot::Grad | Slot::Elements => (4, Some(classes.saturating_mul(inner))),
             Slot::Target if problem.target == Some(TargetType::Probabilities) => {
-                (4, Some(classes * inner))
+                (4, Some(classes.saturating_mul(inner)))
             }
             Slot::Target => (labels, Some(inner)),
             Slot::RowLoss => (4, Some(inner)),
@@ -37,7 +37,7 @@ impl Extent {
             }
         };
         let elements = match (per_outer, slot) {
-            (Some(per_outer), _) => per_outer * view.outer as u64,
+            (Some(per_outer), _) => per_outer.saturating_mul(view.outer as u64),
             (None, Slot::Weight) => classes,
             (None, _) => 1,
         };
@@ -46,12 +46,15 @@ impl Extent {
 
     /// Bytes per step of the outer axis, for tensors that are cut along it.
     pub fn outer_bytes(&self) -> Option<u64> {
-        self.per_outer.map(|elements| elements * self.element_bytes)
+        self.per_outer.map(|elements| elements.saturating_mul(self.element_bytes))
     }
 
     /// Bytes in all, rounded up to whole words.
     pub fn bytes(&self) -> u64 {
-        (self.elements * self.element_bytes).next_multiple_of(4)
+        self.elements
+            .saturating_mul(self.element_bytes)
+            .checked_next_multiple_of(4)
+            .unwrap_or(u64::MAX)
     }
 
     /// The bytes of a piece: not rounded, since small labels may start inside a word.

@@ -20,6 +20,9 @@ const GROUPS_GPU: u32 = 1024;
 /// A software driver runs one group per core; more only cost their start and their final tree.
 const GROUPS_CPU: u32 = 64;
 
+/// Blocks of work of one group at most: llvmpipe ends every loop after 65,535 turns, without a word.
+const TURNS: u32 = 1 << 15;
+
 /// How the groups of a dispatch share its blocks of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Walk {
@@ -64,7 +67,9 @@ impl Geometry {
     /// How many groups to start for `blocks` blocks of work.
     pub fn groups(profile: &Profile, blocks: u32) -> u32 {
         let most = if is_software(profile) { GROUPS_CPU } else { GROUPS_GPU };
-        blocks.min(most).min(profile.limits.max_compute_workgroups_per_dimension)
+        blocks
+            .min(most.max(blocks.div_ceil(TURNS)))
+            .min(profile.limits.max_compute_workgroups_per_dimension)
     }
 }
 

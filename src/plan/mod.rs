@@ -15,7 +15,7 @@ pub use profile::Profile;
 
 pub(crate) use extent::Extent;
 
-use crate::kernels::{Elements, Kernel, Slot, Spec, Target};
+use crate::kernels::{Depth, Elements, Kernel, Slot, Spec, Target};
 use crate::loss::{Divisor, Function, Upstream};
 use crate::tensor::{ClassView, TargetType};
 use crate::{EmptyMean, Error, Loss, Outputs, Problem, Reduction, loss::Shapes};
@@ -86,6 +86,14 @@ impl Plan {
         let mut plan = Self { problem, pieces, steps: Vec::new(), partials: 0 };
         plan.lay_out(profile)?;
         plan.check_bindings(profile)?;
+        log::debug!(
+            "{:?} over {:?}: {} pieces, {} dispatches, {} bytes of workspace",
+            plan.problem.function,
+            plan.problem.view,
+            plan.pieces.len(),
+            plan.steps.len(),
+            plan.workspace_bytes()
+        );
         Ok(plan)
     }
 
@@ -190,16 +198,18 @@ impl Plan {
         // A load of four must stay within a row, or within the rows at one class.
         let contiguous = if view.inner == 1 { view.classes } else { view.inner };
         let wide = contiguous.is_multiple_of(4);
-        let (kernel, geometry) = if view.inner == 1 {
+        let (kernel, geometry, packs) = if view.inner == 1 {
             let packs = if wide { view.classes / 4 } else { view.classes };
-            (Kernel::Rows, Geometry::rows(profile, packs)?)
+            let geometry = Geometry::rows(profile, packs)?;
+            (Kernel::Rows, geometry, packs.div_ceil(geometry.lanes as usize))
         } else {
-            (Kernel::Columns, Geometry::lane_per_row(profile)?)
+            (Kernel::Columns, Geometry::lane_per_row(profile)?, view.classes)
         };
         let outputs = problem.outputs;
         let probabilities = problem.target == Some(TargetType::Probabilities);
         let spec = Spec {
             wide,
+            depth: Depth::of(packs),
             spread: probabilities || problem.label_smoothing > 0.0,
             row_loss: problem.reduction == Reduction::None,
             elements: match (outputs.log_probs, outputs.probs) {
@@ -303,6 +313,9 @@ fn cut(problem: &Problem, profile: &Profile) -> Result<Vec<Range<usize>>, Error>
             allowed: u64::from(u32::MAX - 1),
         });
     }
+    if rows == 0 {
+        return Ok(Vec::new());
+    }
     // A piece may start that much behind the aligned offset of its binding.
     let slack = u64::from(profile.limits.min_storage_buffer_offset_alignment);
     let limit = profile.limits.max_storage_buffer_binding_size;
@@ -328,7 +341,7 @@ fn cut(problem: &Problem, profile: &Profile) -> Result<Vec<Range<usize>>, Error>
             return Err(too_large(slot.name(), extent.outer_bytes().unwrap_or(0)));
         }
     }
-    let outer = if rows == 0 { 0 } else { view.outer };
+    let outer = view.outer;
     let starts = (0..outer).step_by(step as usize);
     Ok(starts.map(|start| start..outer.min(start + step as usize)).collect())
 }

@@ -41,7 +41,11 @@ use crate::{EmptyMean, Error, Inputs, Labels, Loss, Output, Outputs, Problem, Re
 /// # Errors
 /// Shapes, lengths and options that do not fit, and [`Error::BadTargets`] for labels that are
 /// neither a class nor `ignore_index`.
-pub fn run(loss: &dyn Loss, inputs: &Inputs<'_>, outputs: Outputs) -> Result<Output<f64>, Error> {
+pub fn run(
+    loss: &(impl Loss + ?Sized),
+    inputs: &Inputs<'_>,
+    outputs: Outputs,
+) -> Result<Output<f64>, Error> {
     let problem = loss.problem(&inputs.shapes(), outputs)?;
     problem.check_data(inputs)?;
     match problem.function {
@@ -148,7 +152,8 @@ impl Sums {
         }
         let divisor = self.divisor(problem);
         let loss = match problem.empty_mean {
-            _ if divisor != 0.0 => self.loss / divisor,
+            // A NaN row shows, even where nothing has weight.
+            _ if divisor != 0.0 || self.loss.is_nan() => self.loss / divisor,
             EmptyMean::Nan => f64::NAN,
             EmptyMean::Zero => 0.0,
         };

@@ -5,8 +5,8 @@
 //! gradient: -w_t at t, 0 at every other class
 //! ```
 //!
-//! Only `x_t` is read. Where it is NaN the row's loss and gradient are NaN; an infinity takes part
-//! as it is, unless its weight is 0.
+//! Only `x_t` is read. Where it is NaN the row's loss is NaN; an infinity takes part as it is, unless
+//! its weight is 0. The gradient does not depend on the input.
 
 use super::walk::{repeated, sum_rows};
 use super::{Label, Scale, Seen, weighed, weight_of};
@@ -63,13 +63,7 @@ fn gradient(
     for row in 0..view.rows() {
         let Label::Class(class) = Label::of(problem, labels, row) else { continue };
         let start = view.row_start(row);
-        let element = start + class * view.inner;
-        grad[element] = -scale.of(row) * weight_of(inputs.weight, class);
-        if inputs.input.data[element].is_nan() {
-            for other in 0..view.classes {
-                grad[start + other * view.inner] = f64::NAN;
-            }
-        }
+        grad[start + class * view.inner] = -scale.of(row) * weight_of(inputs.weight, class);
     }
     Ok(grad)
 }

@@ -10,7 +10,10 @@
 use std::path::Path;
 
 use serde::Deserialize;
-use wgpu_loss::{CrossEntropy, Inputs, Labels, Loss, Nll, Outputs, Reduction, Tensor};
+use wgpu_loss::{CrossEntropy, Inputs, LabelType, Loss, Nll, Outputs, Reduction};
+
+use super::answer::Answer;
+use super::data::{Data, Target};
 
 /// One case, ready to run.
 pub struct Case {
@@ -18,18 +21,13 @@ pub struct Case {
     pub name: String,
     /// What comes out.
     pub truth: Truth,
+    /// What goes in.
+    pub data: Data,
     function: Function,
-    shape: Vec<usize>,
-    /// The shape without the class axis.
-    row_shape: Vec<usize>,
     class_axis: Option<isize>,
-    input: Vec<f32>,
-    target: Target,
-    weight: Option<Vec<f32>>,
     ignore_index: i64,
     label_smoothing: f32,
     reduction: Reduction,
-    upstream: Option<Vec<f32>>,
 }
 
 /// The results in float64; `None` where the case says nothing about them.
@@ -44,19 +42,6 @@ pub struct Truth {
 enum Function {
     CrossEntropy,
     Nll,
-}
-
-enum Target {
-    Labels(OwnedLabels),
-    Probabilities(Vec<f32>),
-}
-
-/// Labels in the type that the case names.
-enum OwnedLabels {
-    U8(Vec<u8>),
-    I32(Vec<i32>),
-    U32(Vec<u32>),
-    I64(Vec<i64>),
 }
 
 /// The cases of `tests/fixtures/<file>.json`; `file` is `cross_entropy` or `nll`.
@@ -86,33 +71,36 @@ impl Case {
             "batchmean" => Reduction::BatchMean,
             other => panic!("{name}: no reduction {other}"),
         };
-        let target = match (record.labels, record.label_type, record.probabilities) {
+        let mut data = Data::new(&shape, axis, f32s(record.input));
+        data = match (record.labels, record.label_type, record.probabilities) {
             (Some(labels), Some(label_type), None) => {
-                Target::Labels(OwnedLabels::new(labels, &label_type))
+                data.labels(label_type_of(&label_type), &labels)
             }
-            (None, None, Some(probabilities)) => Target::Probabilities(f32s(probabilities)),
+            (None, None, Some(probabilities)) => data.probabilities(f32s(probabilities)),
             _ => panic!("{name}: labels with their type, or else probabilities"),
         };
+        data.weight = record.weight.map(f32s);
+        if let Some(upstream) = record.upstream.map(f32s) {
+            data = match reduction {
+                Reduction::None => data.upstream_rows(upstream),
+                _ => data.upstream(upstream[0]),
+            };
+        }
         let truth = Truth {
             loss: f64s(record.loss),
-            loss_shape: if reduction == Reduction::None { row_shape.clone() } else { Vec::new() },
+            loss_shape: if reduction == Reduction::None { row_shape } else { Vec::new() },
             grad: record.grad.map(f64s),
             log_probs: record.log_probs.map(f64s),
         };
         Self {
             name,
             truth,
+            data,
             function,
-            shape,
-            row_shape,
             class_axis: record.class_axis,
-            input: f32s(record.input),
-            target,
-            weight: record.weight.map(f32s),
             ignore_index: record.ignore_index,
             label_smoothing: exact_f32(record.label_smoothing),
             reduction,
-            upstream: record.upstream.map(f32s),
         }
     }
 
@@ -123,7 +111,7 @@ impl Case {
                 let mut loss = CrossEntropy::new()
                     .label_smoothing(self.label_smoothing)
                     .reduction(self.reduction);
-                if let Target::Labels(_) = self.target {
+                if let Target::Labels(_) = self.data.target {
                     loss = loss.ignore_index(self.ignore_index);
                 }
                 if let Some(axis) = self.class_axis {
@@ -143,18 +131,7 @@ impl Case {
 
     /// The data.
     pub fn inputs(&self) -> Inputs<'_> {
-        let mut inputs = Inputs::new(Tensor::new(&self.input, &self.shape));
-        inputs = match &self.target {
-            Target::Labels(labels) => inputs.labels(labels.borrow(), &self.row_shape),
-            Target::Probabilities(q) => inputs.probabilities(Tensor::new(q, &self.shape)),
-        };
-        if let Some(weight) = &self.weight {
-            inputs = inputs.weight(weight);
-        }
-        if let Some(upstream) = &self.upstream {
-            inputs = inputs.upstream(Tensor::new(upstream, &self.truth.loss_shape));
-        }
-        inputs
+        self.data.inputs()
     }
 
     /// All that the truth speaks of.
@@ -170,29 +147,19 @@ impl Case {
     }
 }
 
-impl OwnedLabels {
-    fn new(labels: Vec<i64>, label_type: &str) -> Self {
-        fn narrow<T: TryFrom<i64>>(labels: Vec<i64>) -> Vec<T> {
-            let narrowed = labels.into_iter().map(T::try_from);
-            narrowed.map(|label| label.ok().expect("a label of the case's type")).collect()
-        }
-        match label_type {
-            "u8" => OwnedLabels::U8(narrow(labels)),
-            "i32" => OwnedLabels::I32(narrow(labels)),
-            "u32" => OwnedLabels::U32(narrow(labels)),
-            "i64" => OwnedLabels::I64(labels),
-            other => panic!("no labels of type {other}"),
+impl From<&Truth> for Answer {
+    fn from(truth: &Truth) -> Self {
+        Self {
+            loss: truth.loss.clone(),
+            grad: truth.grad.clone(),
+            elements: truth.log_probs.clone(),
         }
     }
+}
 
-    fn borrow(&self) -> Labels<'_> {
-        match self {
-            OwnedLabels::U8(labels) => labels.into(),
-            OwnedLabels::I32(labels) => labels.into(),
-            OwnedLabels::U32(labels) => labels.into(),
-            OwnedLabels::I64(labels) => labels.into(),
-        }
-    }
+fn label_type_of(name: &str) -> LabelType {
+    let found = LabelType::ALL.into_iter().find(|t| format!("{t:?}").to_lowercase() == name);
+    found.unwrap_or_else(|| panic!("no labels of type {name}"))
 }
 
 /// A case as it is written in the file.

@@ -1,4 +1,14 @@
 //! What several test programs share.
 
+// Each program uses a part of it.
+#![allow(dead_code)]
+
+pub mod answer;
 pub mod close;
+pub mod data;
+pub mod embedded;
 pub mod fixtures;
+pub mod gpus;
+pub mod labels;
+pub mod random;
+pub mod rounding;

@@ -1,0 +1,220 @@
+//! Owned inputs of one call, so that a test can change a part of them and run again.
+
+use wgpu_loss::loss::Shapes;
+use wgpu_loss::{
+    ClassView, Gpu, Inputs, LabelType, Loss, Output, Outputs, Plan, Profile, Tensor, reference,
+};
+
+use super::labels::OwnedLabels;
+use super::random::Random;
+
+/// The inputs of one call.
+#[derive(Clone, Debug)]
+pub struct Data {
+    pub input: Vec<f32>,
+    pub target: Target,
+    pub weight: Option<Vec<f32>>,
+    pub view: ClassView,
+    shape: Vec<usize>,
+    row_shape: Vec<usize>,
+    upstream: Option<(Vec<f32>, Vec<usize>)>,
+}
+
+/// What the input is compared with.
+#[derive(Clone, Debug)]
+pub enum Target {
+    None,
+    Labels(OwnedLabels),
+    Probabilities(Vec<f32>),
+}
+
+impl Data {
+    /// An input in a shape whose classes lie along `axis`, without a target.
+    pub fn new(shape: &[usize], axis: isize, input: Vec<f32>) -> Self {
+        let (view, axis) = ClassView::new(shape, Some(axis)).unwrap();
+        let mut row_shape = shape.to_vec();
+        row_shape.remove(axis);
+        Self {
+            input,
+            target: Target::None,
+            weight: None,
+            view,
+            shape: shape.to_vec(),
+            row_shape,
+            upstream: None,
+        }
+    }
+
+    /// Rows of logits with an i64 label each.
+    pub fn rows<const C: usize>(rows: &[[f32; C]], labels: &[i64]) -> Self {
+        Self::new(&[rows.len(), C], 1, rows.as_flattened().to_vec()).labels(LabelType::I64, labels)
+    }
+
+    /// Random logits in `[-4, 4)` and random i64 labels.
+    pub fn random(shape: &[usize], axis: isize) -> Self {
+        let mut random = Random(shape.iter().fold(7, |seed, &d| seed * 31 + d as u64));
+        let count = shape.iter().product();
+        let input = (0..count).map(|_| random.uniform(-4.0, 4.0)).collect();
+        let data = Self::new(shape, axis, input);
+        let labels = (0..data.view.rows()).map(|_| random.below(data.view.classes) as i128);
+        let labels = OwnedLabels::new(LabelType::I64, labels);
+        Self { target: Target::Labels(labels), ..data }
+    }
+
+    /// With these labels.
+    pub fn labels(mut self, label_type: LabelType, labels: &[i64]) -> Self {
+        let wide = labels.iter().map(|&label| label.into());
+        self.target = Target::Labels(OwnedLabels::new(label_type, wide));
+        self
+    }
+
+    /// With the same labels in another type.
+    pub fn labels_as(mut self, label_type: LabelType) -> Self {
+        let Target::Labels(labels) = &self.target else { panic!("labels to convert") };
+        self.target = Target::Labels(OwnedLabels::new(label_type, labels.iter()));
+        self
+    }
+
+    /// With another label for each of these rows.
+    pub fn labelled(mut self, rows: &[usize], label: i64) -> Self {
+        let Target::Labels(OwnedLabels::I64(labels)) = &mut self.target else {
+            panic!("i64 labels to change")
+        };
+        rows.iter().for_each(|&row| labels[row] = label);
+        self
+    }
+
+    /// With these class probabilities.
+    pub fn probabilities(mut self, probabilities: Vec<f32>) -> Self {
+        self.target = Target::Probabilities(probabilities);
+        self
+    }
+
+    /// With random class probabilities. They need not add up to one, and some are zero: all that
+    /// belong to a logit of `-inf`, and a few more.
+    pub fn random_probabilities(self) -> Self {
+        let mut random = Random(99);
+        let scale = 2.0 / self.view.classes as f32;
+        let probability = |&x: &f32| {
+            let q = random.uniform(0.0, scale);
+            if x == f32::NEG_INFINITY || q < scale / 16.0 { 0.0 } else { q }
+        };
+        let probabilities = self.input.iter().map(probability).collect();
+        self.probabilities(probabilities)
+    }
+
+    /// With these class weights.
+    pub fn weight(mut self, weight: &[f32]) -> Self {
+        self.weight = Some(weight.to_vec());
+        self
+    }
+
+    /// With random class weights in `[0.5, 2)`.
+    pub fn random_weight(self) -> Self {
+        let mut random = Random(3);
+        let weight: Vec<f32> = (0..self.view.classes).map(|_| random.uniform(0.5, 2.0)).collect();
+        self.weight(&weight)
+    }
+
+    /// With a gradient for the reduced loss.
+    pub fn upstream(mut self, gradient: f32) -> Self {
+        self.upstream = Some((vec![gradient], Vec::new()));
+        self
+    }
+
+    /// With a gradient for each row's loss.
+    pub fn upstream_rows(mut self, gradients: Vec<f32>) -> Self {
+        self.upstream = Some((gradients, self.row_shape.clone()));
+        self
+    }
+
+    /// With a random gradient in `[0.5, 2)` for each row's loss.
+    pub fn random_upstream(self) -> Self {
+        let mut random = Random(5);
+        let gradients = (0..self.view.rows()).map(|_| random.uniform(0.5, 2.0)).collect();
+        self.upstream_rows(gradients)
+    }
+
+    /// With about one logit in sixteen at `-inf`, but never the label's.
+    pub fn holes(mut self) -> Self {
+        let mut random = Random(11);
+        for element in 0..self.input.len() {
+            let (row, class) = self.view.row_and_class(element);
+            if random.below(16) == 0 && self.label(row) != Some(class as i128) {
+                self.input[element] = f32::NEG_INFINITY;
+            }
+        }
+        self
+    }
+
+    /// The label of a row, where there are labels.
+    pub fn label(&self, row: usize) -> Option<i128> {
+        match &self.target {
+            Target::Labels(labels) => Some(labels.get(row)),
+            _ => None,
+        }
+    }
+
+    /// The gradient of a row's loss, or of the reduced one.
+    pub fn upstream_of(&self, row: usize) -> f64 {
+        let Some((gradients, _)) = &self.upstream else { return 1.0 };
+        gradients[row % gradients.len()].into()
+    }
+
+    /// The gradients given for the loss.
+    pub fn upstream_data(&self) -> Option<&[f32]> {
+        self.upstream.as_ref().map(|(gradients, _)| gradients.as_slice())
+    }
+
+    /// Whether only a distribution can be computed from this.
+    pub fn is_softmax(&self) -> bool {
+        matches!(self.target, Target::None)
+    }
+
+    /// The input's shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The data as the library takes it.
+    pub fn inputs(&self) -> Inputs<'_> {
+        let mut inputs = Inputs::new(Tensor::new(&self.input, &self.shape));
+        match &self.target {
+            Target::None => {}
+            Target::Labels(labels) => inputs = inputs.labels(labels.borrow(), &self.row_shape),
+            Target::Probabilities(q) => {
+                inputs = inputs.probabilities(Tensor::new(q, &self.shape));
+            }
+        }
+        if let Some(weight) = &self.weight {
+            inputs = inputs.weight(weight);
+        }
+        if let Some((gradients, shape)) = &self.upstream {
+            inputs = inputs.upstream(Tensor::new(gradients, shape));
+        }
+        inputs
+    }
+
+    /// The shapes as the library takes them.
+    pub fn shapes(&self) -> Shapes<'_> {
+        self.inputs().shapes()
+    }
+
+    /// The answer of a GPU.
+    #[track_caller]
+    pub fn on(&self, gpu: &Gpu, loss: &dyn Loss, outputs: Outputs) -> Output<f32> {
+        gpu.run(loss, &self.inputs(), outputs).unwrap()
+    }
+
+    /// The reference's answer.
+    #[track_caller]
+    pub fn truth(&self, loss: &dyn Loss, outputs: Outputs) -> Output<f64> {
+        reference::run(loss, &self.inputs(), outputs).unwrap()
+    }
+
+    /// The plan for a device of `profile`.
+    #[track_caller]
+    pub fn plan(&self, loss: &dyn Loss, outputs: Outputs, profile: &Profile) -> Plan {
+        Plan::new(loss, &self.shapes(), outputs, profile).unwrap()
+    }
+}

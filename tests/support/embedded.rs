@@ -1,0 +1,254 @@
+//! The library as a host embeds it: the host's buffers, encoder, pass and submission. Each tensor
+//! lies somewhere inside a larger buffer, outputs are poisoned first, and whatever no kernel may
+//! touch is checked afterwards.
+
+use wgpu_loss::{Bound, Buffers, Gpu, Plan, Reduction, Summary};
+
+use super::answer::Answer;
+use super::data::{Data, Target};
+
+/// What outputs hold before they are written: a NaN that no kernel writes.
+pub const POISON: u32 = 0x7fc0_dead;
+
+/// What lies in front of a tensor and behind it. As labels: 0xee, 0xeeee, ... are bad ones.
+const GUARD: u32 = 0xeeee_eeee;
+
+/// Words behind each tensor: more than any kernel reads or writes at once.
+const BEHIND: usize = 1100;
+
+/// Where the tensors lie.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place {
+    /// Words in front of each tensor.
+    pub lead: usize,
+    /// The gradient overwrites the input.
+    pub in_place: bool,
+}
+
+/// A tensor inside a buffer of its own.
+struct Held {
+    name: &'static str,
+    buffer: wgpu::Buffer,
+    lead: usize,
+    /// What the tensor's words were.
+    words: Vec<u32>,
+    written: bool,
+}
+
+/// A plan bound to poisoned and guarded buffers.
+pub struct Embedded<'a> {
+    gpu: &'a Gpu,
+    pub bound: Bound,
+    tensors: Vec<Held>,
+}
+
+/// What a run left in the buffers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Results {
+    /// The reduced loss as a word; softmax has none.
+    pub reduced: Option<u32>,
+    /// The rows' losses as words, for reduction `none`.
+    pub rows: Option<Vec<u32>>,
+    pub grad: Option<Vec<u32>>,
+    pub elements: Option<Vec<u32>>,
+    pub summary: Summary,
+}
+
+impl<'a> Embedded<'a> {
+    /// Puts the data into buffers and binds the plan to them.
+    #[track_caller]
+    pub fn new(gpu: &'a Gpu, data: &Data, plan: Plan, place: Place) -> Self {
+        let problem = plan.problem().clone();
+        let (rows, elements) = (data.view.rows(), data.view.elements());
+        let mut tensors = Vec::new();
+        let mut hold = |name, words, written| {
+            tensors.push(Held::new(gpu, name, words, place.lead, written));
+        };
+        hold("input", words(&data.input), place.in_place);
+        match &data.target {
+            Target::None => {}
+            Target::Labels(labels) => hold("target", padded(labels.borrow().bytes()), false),
+            Target::Probabilities(q) => hold("target", words(q), false),
+        }
+        if let Some(weight) = &data.weight {
+            hold("weight", words(weight), false);
+        }
+        if let Some(gradients) = data.upstream_data() {
+            hold("upstream", words(gradients), false);
+        }
+        if problem.reduction == Reduction::None {
+            hold("loss", vec![POISON; rows], true);
+        }
+        if problem.outputs.grad && !place.in_place {
+            hold("grad", vec![POISON; elements], true);
+        }
+        if problem.outputs.log_probs || data.is_softmax() {
+            hold("elements", vec![POISON; elements], true);
+        }
+        let mut buffers = Buffers::new(tensors[0].range());
+        for tensor in &tensors[1..] {
+            let range = tensor.range();
+            buffers = match tensor.name {
+                "target" => buffers.target(range),
+                "weight" => buffers.weight(range),
+                "upstream" => buffers.upstream(range),
+                "loss" => buffers.loss(range),
+                "grad" => buffers.grad(range),
+                _ => buffers.elements(range),
+            };
+        }
+        if place.in_place {
+            buffers = buffers.grad_in_place();
+        }
+        let bound = Bound::new(gpu.kernels(), plan, &buffers).unwrap();
+        Self { gpu, bound, tensors }
+    }
+
+    /// Records the work once, submits it and gives the results.
+    #[track_caller]
+    pub fn run(&self) -> Results {
+        submit(self.gpu, |pass| self.bound.record(pass));
+        self.results()
+    }
+
+    /// Reads what was computed.
+    ///
+    /// # Panics
+    /// Where an output's element was not written, or something else was.
+    #[track_caller]
+    pub fn results(&self) -> Results {
+        let problem = self.bound.plan().problem();
+        let result = read_words(self.gpu, self.bound.result());
+        let (_, summary) = self.bound.decode(bytemuck::cast_slice(&result)).unwrap();
+        let mut results = Results {
+            reduced: (problem.reduction != Reduction::None && problem.target.is_some())
+                .then_some(result[0]),
+            rows: None,
+            grad: None,
+            elements: None,
+            summary,
+        };
+        for tensor in &self.tensors {
+            let words = tensor.read(self.gpu);
+            match tensor.name {
+                "loss" => results.rows = Some(words),
+                "elements" => results.elements = Some(words),
+                _ if tensor.written => results.grad = Some(words),
+                _ => {}
+            }
+        }
+        results
+    }
+}
+
+impl Held {
+    fn new(gpu: &Gpu, name: &'static str, words: Vec<u32>, lead: usize, written: bool) -> Self {
+        let mut all = vec![GUARD; lead];
+        all.extend(&words);
+        all.extend([GUARD; BEHIND]);
+        Self { name, buffer: buffer(gpu, &all), lead, words, written }
+    }
+
+    fn range(&self) -> wgpu::BufferBinding<'_> {
+        wgpu::BufferBinding {
+            buffer: &self.buffer,
+            offset: 4 * self.lead as u64,
+            // No range is empty for wgpu; nothing of a tensor without elements is read.
+            size: wgpu::BufferSize::new(4 * self.words.len().max(1) as u64),
+        }
+    }
+
+    /// The tensor's words.
+    #[track_caller]
+    fn read(&self, gpu: &Gpu) -> Vec<u32> {
+        let (name, all) = (self.name, read_words(gpu, &self.buffer));
+        let (front, rest) = all.split_at(self.lead);
+        let (words, behind) = rest.split_at(self.words.len());
+        for (place, guards) in [("in front of", front), ("behind", behind)] {
+            let touched = guards.iter().position(|&word| word != GUARD);
+            assert_eq!(touched, None, "words {place} {name} were written");
+        }
+        if self.written {
+            let missed = words.iter().position(|&word| word == POISON);
+            assert_eq!(missed, None, "an element of {name} was not written");
+        } else {
+            assert!(words == self.words, "{name} was written");
+        }
+        words.to_vec()
+    }
+}
+
+impl Results {
+    /// The numbers, widened.
+    pub fn answer(&self) -> Answer {
+        let wide =
+            |words: &Vec<u32>| words.iter().map(|&word| f32::from_bits(word).into()).collect();
+        let reduced = || self.reduced.iter().map(|&word| f32::from_bits(word).into()).collect();
+        Answer {
+            loss: self.rows.as_ref().map_or_else(reduced, wide),
+            grad: self.grad.as_ref().map(wide),
+            elements: self.elements.as_ref().map(wide),
+        }
+    }
+}
+
+/// A storage buffer that can be read back.
+pub fn buffer(gpu: &Gpu, words: &[u32]) -> wgpu::Buffer {
+    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: Some("test"),
+        size: 4 * words.len() as u64,
+        usage: wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_DST
+            | wgpu::BufferUsages::COPY_SRC,
+        mapped_at_creation: false,
+    });
+    gpu.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(words));
+    buffer
+}
+
+/// Submits one compute pass.
+pub fn submit(gpu: &Gpu, record: impl FnOnce(&mut wgpu::ComputePass<'_>)) {
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    record(&mut encoder.begin_compute_pass(&Default::default()));
+    gpu.queue().submit([encoder.finish()]);
+}
+
+/// A buffer's contents, once all that was submitted is done.
+pub fn read_words(gpu: &Gpu, buffer: &wgpu::Buffer) -> Vec<u32> {
+    read_words_of(gpu.device(), gpu.queue(), buffer)
+}
+
+/// As [`read_words`], of any device.
+pub fn read_words_of(
+    device: &wgpu::Device,
+    queue: &wgpu::Queue,
+    buffer: &wgpu::Buffer,
+) -> Vec<u32> {
+    let staging = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("test read back"),
+        size: buffer.size(),
+        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+        mapped_at_creation: false,
+    });
+    let mut encoder = device.create_command_encoder(&Default::default());
+    encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
+    queue.submit([encoder.finish()]);
+    staging.map_async(wgpu::MapMode::Read, .., |mapped| mapped.unwrap());
+    device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    let view = staging.slice(..).get_mapped_range().unwrap();
+    bytemuck::pod_collect_to_vec(&view)
+}
+
+fn words(numbers: &[f32]) -> Vec<u32> {
+    numbers.iter().map(|x| x.to_bits()).collect()
+}
+
+/// Bytes as whole words; a last part of one is filled up as guards are.
+fn padded(bytes: &[u8]) -> Vec<u32> {
+    let word = |bytes: &[u8]| {
+        let mut word = GUARD.to_le_bytes();
+        word[..bytes.len()].copy_from_slice(bytes);
+        u32::from_le_bytes(word)
+    };
+    bytes.chunks(4).map(word).collect()
+}
