@@ -106,7 +106,6 @@ fn fold_chunk(start: u32, end: u32, first: u32, stride: u32) -> Fold {
 #if WRITES
 fn write_column(w: Writer, first: u32, stride: u32) {
 #if CHUNKS
-    // Some software drivers end a loop after 65,535 turns.
     for (var c = 0u; c < params.classes; c += CHUNK) {
         write_chunk(w, c, min(params.classes, c + CHUNK), first + c * stride, stride);
     }
@@ -116,26 +115,39 @@ fn write_column(w: Writer, first: u32, stride: u32) {
 }
 
 fn write_chunk(w: Writer, start: u32, end: u32, first: u32, stride: u32) {
-    let origin = params.logits_origin;
+    var c = start;
     var at = first;
-    for (var c = start; c < end; c += 1u) {
-        let words = logits[origin + at];
+#if FOURS
+    for (; c + 3u < end; c += 4u) {
+        write_pack(w, c, at);
+        write_pack(w, c + 1u, at + stride);
+        write_pack(w, c + 2u, at + 2u * stride);
+        write_pack(w, c + 3u, at + 3u * stride);
+        at += 4u * stride;
+    }
+#endif
+    for (; c < end; c += 1u) {
+        write_pack(w, c, at);
+        at += stride;
+    }
+}
+
+fn write_pack(w: Writer, c: u32, at: u32) {
+    let words = logits[params.logits_origin + at];
 #if ELEMENTS
-        elements[params.elements_origin + at] = element(w, words);
+    elements[params.elements_origin + at] = element(w, words);
 #endif
 #if GRAD
 #if SPREAD
-        let word = gradient(w, words, Words(c), spread_weights(Reals(class_weight(c)), at));
+    let word = gradient(w, words, Words(c), spread_weights(Reals(class_weight(c)), at));
 #else
-        let word = gradient(w, words, Words(c));
+    let word = gradient(w, words, Words(c));
 #endif
 #if IN_PLACE
-        logits[origin + at] = word;
+    logits[params.logits_origin + at] = word;
 #else
-        grad[params.grad_origin + at] = word;
+    grad[params.grad_origin + at] = word;
 #endif
 #endif
-        at += stride;
-    }
 }
 #endif

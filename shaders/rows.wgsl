@@ -1,6 +1,7 @@
-// Classes contiguous: LANES lanes share a row, WORKGROUP / LANES rows are under way in a group, and
-// groups walk over blocks of rows. The logits are read once; for gradient or log-probabilities, the
-// same lanes read their own packs a second time and write them, so the output may be the input.
+// LANES lanes share a row, WORKGROUP / LANES rows are under way in a group, and groups walk over
+// blocks of rows. The logits are read once; for gradient or log-probabilities, the same lanes read
+// their own packs a second time and write them, so the output may be the input. A row's packs are
+// neighbours, or (STRIDED: a large vocabulary on an axis that is not the last) `inner` apart.
 
 const ROWS: u32 = WORKGROUP / LANES;
 
@@ -15,9 +16,18 @@ fn classes_of(pack: u32) -> Words { return pack; }
 fn class_weights(pack: u32) -> Reals { return class_weight(pack); }
 #endif
 
+// Where pack `p` of the row that starts at `first` is.
+fn place(first: u32, p: u32) -> u32 {
+#if STRIDED
+    return first + p * params.inner;
+#else
+    return first + p;
+#endif
+}
+
 fn push_pack(f: ptr<function, Fold>, words: Words, first: u32, p: u32) {
 #if SPREAD
-    push(f, words, spread_weights(class_weights(p), first + p));
+    push(f, words, spread_weights(class_weights(p), place(first, p)));
 #else
     push(f, words);
 #endif
@@ -43,10 +53,10 @@ fn fold_chunk(first: u32, start: u32, end: u32) -> Fold {
 #if FOURS
     // Four independent loads under way before the first exp.
     for (; p + 3u * LANES < end; p += 4u * LANES) {
-        let a = logits[base + p];
-        let b = logits[base + p + LANES];
-        let c = logits[base + p + 2u * LANES];
-        let d = logits[base + p + 3u * LANES];
+        let a = logits[place(base, p)];
+        let b = logits[place(base, p + LANES)];
+        let c = logits[place(base, p + 2u * LANES)];
+        let d = logits[place(base, p + 3u * LANES)];
         push_pack(&f, a, first, p);
         push_pack(&f, b, first, p + LANES);
         push_pack(&f, c, first, p + 2u * LANES);
@@ -54,7 +64,7 @@ fn fold_chunk(first: u32, start: u32, end: u32) -> Fold {
     }
 #endif
     for (; p < end; p += LANES) {
-        push_pack(&f, logits[base + p], first, p);
+        push_pack(&f, logits[place(base, p)], first, p);
     }
     return f;
 }
@@ -66,9 +76,9 @@ fn label_word(r: Row, first: u32, lane: u32) -> u32 {
     let pack = r.class_index / PACK;
     if (r.kind != LIVE || pack % LANES != lane) { return 0u; }
 #if WIDE
-    return logits[params.logits_origin + first + pack][r.class_index % PACK];
+    return logits[place(params.logits_origin + first, pack)][r.class_index % PACK];
 #else
-    return logits[params.logits_origin + first + pack];
+    return logits[place(params.logits_origin + first, pack)];
 #endif
 }
 #endif
@@ -76,7 +86,6 @@ fn label_word(r: Row, first: u32, lane: u32) -> u32 {
 #if WRITES
 fn write_row(r: Row, first: u32, packs: u32, lane: u32) {
 #if CHUNKS
-    // Some software drivers end a loop after 65,535 turns.
     for (var start = lane; start < packs; start += CHUNK * LANES) {
         write_chunk(writer(r), first, start, min(packs, start + CHUNK * LANES));
     }
@@ -86,25 +95,38 @@ fn write_row(r: Row, first: u32, packs: u32, lane: u32) {
 }
 
 fn write_chunk(w: Writer, first: u32, start: u32, end: u32) {
-    let base = params.logits_origin + first;
-    for (var p = start; p < end; p += LANES) {
-        let words = logits[base + p];
+    var p = start;
+#if FOURS
+    for (; p + 3u * LANES < end; p += 4u * LANES) {
+        write_pack(w, first, p);
+        write_pack(w, first, p + LANES);
+        write_pack(w, first, p + 2u * LANES);
+        write_pack(w, first, p + 3u * LANES);
+    }
+#endif
+    for (; p < end; p += LANES) {
+        write_pack(w, first, p);
+    }
+}
+
+fn write_pack(w: Writer, first: u32, p: u32) {
+    let at = place(first, p);
+    let words = logits[params.logits_origin + at];
 #if ELEMENTS
-        elements[params.elements_origin + first + p] = element(w, words);
+    elements[params.elements_origin + at] = element(w, words);
 #endif
 #if GRAD
 #if SPREAD
-        let word = gradient(w, words, classes_of(p), spread_weights(class_weights(p), first + p));
+    let word = gradient(w, words, classes_of(p), spread_weights(class_weights(p), at));
 #else
-        let word = gradient(w, words, classes_of(p));
+    let word = gradient(w, words, classes_of(p));
 #endif
 #if IN_PLACE
-        logits[base + p] = word;
+    logits[params.logits_origin + at] = word;
 #else
-        grad[params.grad_origin + first + p] = word;
+    grad[params.grad_origin + at] = word;
 #endif
 #endif
-    }
 }
 #endif
 
@@ -132,7 +154,11 @@ fn main(
         let row = block * ROWS + slot;
         let present = row < params.rows;
         var r = open_row(row, present);
+#if STRIDED
+        let first = row / params.inner * params.classes * params.inner + row % params.inner;
+#else
         let first = row * packs;
+#endif
 #if ELEMENTS
         let read = present;
 #else

@@ -159,6 +159,8 @@ fn tint_accepts_a_text_of_every_kind() {
             spec.grad,
             spec.elements,
             spec.wide,
+            spec.strided,
+            spec.depth,
             spec.in_place,
             spec.geometry.cluster > 1,
             spec.geometry.lanes > spec.geometry.cluster,

@@ -93,6 +93,8 @@ pub struct Spec {
     pub elements: Option<Elements>,
     /// Loads of four elements.
     pub wide: bool,
+    /// For [`Kernel::Rows`]: a row's classes are `inner` apart.
+    pub strided: bool,
     /// The loops of the fold.
     pub depth: Depth,
     /// The layout of lanes.
@@ -115,6 +117,7 @@ impl Spec {
             in_place: false,
             elements: None,
             wide: false,
+            strided: false,
             depth: Depth::Few,
             geometry,
         }
@@ -146,6 +149,7 @@ impl Spec {
             (self.elements == Some(Elements::Probs), "PROBS"),
             (self.grad || self.elements.is_some(), "WRITES"),
             (self.wide, "WIDE"),
+            (self.strided, "STRIDED"),
             (self.depth >= Depth::Fours, "FOURS"),
             (self.depth == Depth::Chunks, "CHUNKS"),
             (g.cluster > 1, "SUBGROUPS"),

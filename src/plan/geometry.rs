@@ -20,12 +20,9 @@ const GROUPS_GPU: u32 = 1024;
 /// A software driver runs one group per core; more only cost their start and their final tree.
 const GROUPS_CPU: u32 = 64;
 
-/// Blocks of work of one group at most: llvmpipe ends every loop after 65,535 turns, without a word.
-const TURNS: u32 = 1 << 15;
-
 /// How the groups of a dispatch share its blocks of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Walk {
+pub(crate) enum Walk {
     /// Groups that run at the same time work on neighbouring blocks.
     Together,
     /// Each group has a stretch of neighbouring blocks to itself.
@@ -36,7 +33,7 @@ impl Walk {
     /// A GPU runs its groups side by side and likes them in the same pages of memory. A core that
     /// runs one group after another wants its next block where its prefetcher already is.
     pub fn on(profile: &Profile) -> Self {
-        if is_software(profile) { Walk::Apart } else { Walk::Together }
+        if profile.is_software() { Walk::Apart } else { Walk::Together }
     }
 }
 
@@ -45,7 +42,7 @@ impl Geometry {
     pub fn lane_per_row(profile: &Profile) -> Result<Self, Error> {
         // A software driver runs a group as a loop over its subgroups, and every barrier switches
         // between them.
-        let wanted = if is_software(profile) { 64 } else { 256 };
+        let wanted = if profile.is_software() { 64 } else { 256 };
         Ok(Self { workgroup: largest_workgroup(profile, wanted)?, lanes: 1, cluster: 1 })
     }
 
@@ -53,7 +50,7 @@ impl Geometry {
     pub fn rows(profile: &Profile, packs: usize) -> Result<Self, Error> {
         let flat = Self::lane_per_row(profile)?;
         let wanted =
-            if is_software(profile) { lanes_software(profile, packs) } else { lanes_gpu(packs) };
+            if profile.is_software() { lanes_software(profile, packs) } else { lanes_gpu(packs) };
         let lanes = wanted.min(flat.workgroup);
         let cluster = lanes.min(profile.subgroup_size.unwrap_or(1));
         Ok(Self { workgroup: flat.workgroup, lanes, cluster })
@@ -64,17 +61,12 @@ impl Geometry {
         self.workgroup / self.lanes
     }
 
-    /// How many groups to start for `blocks` blocks of work.
-    pub fn groups(profile: &Profile, blocks: u32) -> u32 {
-        let most = if is_software(profile) { GROUPS_CPU } else { GROUPS_GPU };
-        blocks
-            .min(most.max(blocks.div_ceil(TURNS)))
-            .min(profile.limits.max_compute_workgroups_per_dimension)
+    /// How many groups to start for `blocks` blocks of work, where `fewest` are needed.
+    pub fn groups(profile: &Profile, blocks: u32, fewest: u32) -> u32 {
+        let most = if profile.is_software() { GROUPS_CPU } else { GROUPS_GPU };
+        let most = most.max(fewest).min(profile.limits.max_compute_workgroups_per_dimension);
+        blocks.min(most)
     }
-}
-
-fn is_software(profile: &Profile) -> bool {
-    profile.device_type == wgpu::DeviceType::Cpu
 }
 
 /// A lane should have several loads of its own, and a row enough lanes to be read at full width.
@@ -90,10 +82,16 @@ fn lanes_gpu(packs: usize) -> u32 {
     }
 }
 
-/// One subgroup per row: wider rows would wait at barriers, narrower ones leave lanes idle.
+/// One subgroup per row: wider rows would wait at barriers, narrower ones leave lanes idle. Rows that
+/// would keep a lane in its loops for too long (see [`super::loops`]) take more.
 fn lanes_software(profile: &Profile, packs: usize) -> u32 {
-    if packs < 16 { 1 } else { profile.subgroup_size.unwrap_or(1) }
+    let subgroup = if packs < 16 { 1 } else { profile.subgroup_size.unwrap_or(1) };
+    let enough = packs.div_ceil(LANE_PACKS).next_power_of_two() as u32;
+    subgroup.max(enough)
 }
+
+/// Packs of a lane at most, on a software driver, as long as there are lanes to share them.
+const LANE_PACKS: usize = 8192;
 
 /// The largest power of two up to `wanted` that the device's limits allow as a workgroup.
 fn largest_workgroup(profile: &Profile, wanted: u32) -> Result<u32, Error> {

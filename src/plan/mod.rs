@@ -3,13 +3,14 @@
 
 mod extent;
 mod geometry;
+mod loops;
 mod params;
 mod profile;
 
 use std::ops::Range;
 
 pub use geometry::Geometry;
-use geometry::Walk;
+pub(crate) use geometry::Walk;
 pub use params::Params;
 pub use profile::Profile;
 
@@ -24,6 +25,8 @@ use crate::{EmptyMean, Error, Loss, Outputs, Problem, Reduction, loss::Shapes};
 const HEADER_WORDS: u64 = 4;
 /// Words of one partial; `PARTIAL_WORDS` in `totals.wgsl`.
 const PARTIAL_WORDS: u64 = 12;
+/// Classes at most that a lane folds alone where neighbouring rows are neighbours in memory.
+const LANE_CLASSES: usize = 1 << 14;
 /// Rows of one piece at most, so that a row index past the end still fits a u32.
 const PIECE_ROWS: u64 = 1 << 31;
 
@@ -133,7 +136,7 @@ impl Plan {
         let grad = self.problem.outputs.grad;
         let finish = self.finish(flat);
         if grad && self.problem.divisor == Divisor::LabelWeights {
-            let weighed = self.over_pieces(self.labelled(Kernel::Weigh, flat), profile);
+            let weighed = self.over_pieces(self.labelled(Kernel::Weigh, flat), profile)?;
             self.over_partials(Spec { divisor_only: true, ..finish }, weighed);
         }
         let forward = match self.problem.function {
@@ -143,27 +146,29 @@ impl Plan {
                 ..self.labelled(Kernel::Gather, flat)
             },
         };
-        let partials = self.over_pieces(forward, profile);
+        let partials = self.over_pieces(forward, profile)?;
         self.over_partials(finish, partials);
         if self.problem.function == Function::Nll && grad {
             let backward = self.with_grad(self.labelled(Kernel::GatherGrad, flat));
-            self.over_pieces(backward, profile);
+            self.over_pieces(backward, profile)?;
         }
         Ok(())
     }
 
     /// Adds a step per piece; returns how many partials they write.
-    fn over_pieces(&mut self, spec: Spec, profile: &Profile) -> u32 {
+    fn over_pieces(&mut self, spec: Spec, profile: &Profile) -> Result<u32, Error> {
         let view = self.problem.view;
         let mut partials = 0;
         for (index, piece) in self.pieces.iter().enumerate() {
-            let groups = Geometry::groups(profile, blocks(&spec, piece.len() * view.inner, view));
+            let rows = piece.len() * view.inner;
+            let fewest = loops::fewest_groups(profile, &spec, rows, view)?;
+            let groups = Geometry::groups(profile, blocks(&spec, rows, view), fewest);
             let walk = Walk::on(profile);
             self.steps.push(Step { spec, piece: Some(index), groups, walk, partials });
             partials += groups;
         }
         self.partials = self.partials.max(partials);
-        partials
+        Ok(partials)
     }
 
     /// Adds a step that sums `partials`.
@@ -195,10 +200,12 @@ impl Plan {
     fn softmax(&self, profile: &Profile) -> Result<Spec, Error> {
         let problem = &self.problem;
         let view = problem.view;
+        // A lane cannot fold a large vocabulary alone: its row is shared, wherever its classes are.
+        let strided = view.inner > 1 && view.classes > LANE_CLASSES;
         // A load of four must stay within a row, or within the rows at one class.
         let contiguous = if view.inner == 1 { view.classes } else { view.inner };
-        let wide = contiguous.is_multiple_of(4);
-        let (kernel, geometry, packs) = if view.inner == 1 {
+        let wide = contiguous.is_multiple_of(4) && !strided;
+        let (kernel, geometry, packs) = if view.inner == 1 || strided {
             let packs = if wide { view.classes / 4 } else { view.classes };
             let geometry = Geometry::rows(profile, packs)?;
             (Kernel::Rows, geometry, packs.div_ceil(geometry.lanes as usize))
@@ -209,6 +216,7 @@ impl Plan {
         let probabilities = problem.target == Some(TargetType::Probabilities);
         let spec = Spec {
             wide,
+            strided,
             depth: Depth::of(packs),
             spread: probabilities || problem.label_smoothing > 0.0,
             row_loss: problem.reduction == Reduction::None,

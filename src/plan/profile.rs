@@ -31,4 +31,9 @@ impl Profile {
             device_type: wgpu::DeviceType::Other,
         }
     }
+
+    /// Whether the "GPU" is a driver that runs on the CPU.
+    pub(crate) fn is_software(&self) -> bool {
+        self.device_type == wgpu::DeviceType::Cpu
+    }
 }

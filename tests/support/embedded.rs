@@ -194,7 +194,12 @@ impl Results {
 
 /// A storage buffer that can be read back.
 pub fn buffer(gpu: &Gpu, words: &[u32]) -> wgpu::Buffer {
-    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+    buffer_of(gpu.device(), gpu.queue(), words)
+}
+
+/// As [`buffer`], of any device.
+pub fn buffer_of(device: &wgpu::Device, queue: &wgpu::Queue, words: &[u32]) -> wgpu::Buffer {
+    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("test"),
         size: 4 * words.len() as u64,
         usage: wgpu::BufferUsages::STORAGE
@@ -202,7 +207,7 @@ pub fn buffer(gpu: &Gpu, words: &[u32]) -> wgpu::Buffer {
             | wgpu::BufferUsages::COPY_SRC,
         mapped_at_creation: false,
     });
-    gpu.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(words));
+    queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
     buffer
 }
 
