@@ -37,7 +37,7 @@ pub(super) fn fewest_groups(
 }
 
 /// Turns of the loops for one block of work: an upper bound.
-fn turns_of_block(spec: &Spec, classes: usize) -> usize {
+pub(super) fn turns_of_block(spec: &Spec, classes: usize) -> usize {
     let lanes = spec.geometry.lanes as usize;
     let packs = match spec.kernel {
         Kernel::Rows => classes.div_ceil(lanes),

@@ -121,6 +121,18 @@ impl Plan {
         self.steps.len()
     }
 
+    /// How often the loops of one invocation turn at most, over all of its work.
+    pub fn longest_loops(&self) -> u64 {
+        let view = self.problem.view;
+        let turns = |step: &Step| {
+            let spec = Spec { wide: false, ..step.spec };
+            let rows = step.piece.map_or(0, |piece| self.pieces[piece].len() * view.inner);
+            let of_group = blocks(&spec, rows, view).div_ceil(step.groups);
+            u64::from(of_group) * loops::turns_of_block(&spec, view.classes) as u64
+        };
+        self.steps.iter().map(turns).max().unwrap_or(0)
+    }
+
     /// Every specialisation the plan runs, in order.
     pub fn specs(&self) -> impl Iterator<Item = Spec> + '_ {
         self.steps.iter().map(|step| step.spec)
