@@ -15,6 +15,7 @@ struct Row {
     weight: f32,    // what the row adds to the mean's divisor
     top: f32,
     excess: f32,
+    log_whole: f32, // log1p(excess)
     mass: f32,      // V = sum_c v_c
     flags: u32,
     loss: f32,
@@ -95,6 +96,7 @@ fn close_row(r: ptr<function, Row>, s: State, row: u32) {
     // Nothing but -inf: no distribution. A row without classes is a sum over nothing.
     if (s.excess < 0.0) { (*r).flags |= select(0u, HAS_NAN, params.classes > 0u); }
     let l = log1p(max(s.excess, 0.0));
+    (*r).log_whole = l;
 #if SPREAD
     (*r).loss = s.gap + s.mass * l;
     (*r).mass = s.mass;
@@ -137,6 +139,7 @@ fn count_row(t: ptr<function, Totals>, r: Row, row: u32) {
 struct Writer {
     top: Reals,
     excess: Reals,
+    log_whole: Reals,
     mass: Reals,
     own: Reals,
     scale: Reals,
@@ -152,7 +155,7 @@ fn lost(r: Row) -> bool { return r.kind == BAD || no_row(r); }
 
 // A pack of one row.
 fn writer(r: Row) -> Writer {
-    return Writer(Reals(r.top), Reals(r.excess), Reals(r.mass), Reals(r.own), Reals(r.scale),
+    return Writer(Reals(r.top), Reals(r.excess), Reals(r.log_whole), Reals(r.mass), Reals(r.own), Reals(r.scale),
         Words(r.class_index), Bools(ignored(r)), Bools(lost(r)), Bools(no_row(r)));
 }
 
@@ -162,6 +165,7 @@ fn writer_of_four(a: Row, b: Row, c: Row, d: Row) -> Writer {
     return Writer(
         Reals(a.top, b.top, c.top, d.top),
         Reals(a.excess, b.excess, c.excess, d.excess),
+        Reals(a.log_whole, b.log_whole, c.log_whole, d.log_whole),
         Reals(a.mass, b.mass, c.mass, d.mass),
         Reals(a.own, b.own, c.own, d.own),
         Reals(a.scale, b.scale, c.scale, d.scale),
@@ -204,12 +208,7 @@ fn element(w: Writer, words: Words) -> Words {
     let value = exp(below) / (Reals(1.0) + w.excess);
     let away = Words(0u);
 #else
-#if WIDE
-    let l = Reals(log1p(w.excess.x), log1p(w.excess.y), log1p(w.excess.z), log1p(w.excess.w));
-#else
-    let l = log1p(w.excess);
-#endif
-    let value = below - l;
+    let value = below - w.log_whole;
     let away = Words(NEG_INF);
 #endif
     let word = select(bitcast<Words>(value), away, words == Words(NEG_INF));

@@ -18,7 +18,7 @@ use super::data::{Data, Target};
 pub const UNIT: f64 = f32::EPSILON as f64;
 
 /// Units granted to the handful of roundings.
-const UNITS: f64 = 12.0;
+const UNITS: f64 = 8.0;
 
 /// Units granted per unit of depth.
 const UNITS_PER_DEPTH: f64 = 2.5;
