@@ -395,7 +395,9 @@ impl Binder<'_> {
             Slot::Weight => params.weight_origin = words,
             Slot::Target if problem.label_type().is_none() => params.probabilities_origin = packs,
             Slot::Target => {
-                params.label_origin = (lead / Extent::of(slot, problem).element_bytes) as u32;
+                // Labels of two words may start at any word.
+                let unit = Extent::of(slot, problem).element_bytes.min(4);
+                params.label_origin = (lead / unit) as u32;
             }
             Slot::Params | Slot::Workspace | Slot::Result => {}
         }

@@ -382,7 +382,7 @@ fn a_plan_for_a_larger_device_is_refused() {
     profile.limits.max_storage_buffer_binding_size = 1 << 30;
     let plan = Plan::new(&CrossEntropy::new(), &shapes, Outputs::loss(), &profile).unwrap();
     assert_eq!(plan.pieces().len(), 1);
-    let input = host_buffer(gpu.device(), 4 * 17 << 21, BufferUsages::STORAGE);
+    let input = host_buffer(gpu.device(), (4 * 17) << 21, BufferUsages::STORAGE);
     let target = host_buffer(gpu.device(), 1 << 21, BufferUsages::STORAGE);
     let buffers =
         Buffers::new(input.as_entire_buffer_binding()).target(target.as_entire_buffer_binding());

@@ -95,6 +95,7 @@ fn calls() -> Vec<Call> {
         Call::new("forward", CrossEntropy::new(), matrix(133, 300), Outputs::loss()),
         Call::new("columns", CrossEntropy::new(), image(6, 37).random_weight(), grad),
         Call::new("wide columns", unreduced(), image(5, 64), all),
+        Call::new("large vocabulary", unreduced(), image(16_500, 3), grad),
         Call::new("smoothing", smooth, solid.clone(), grad),
         Call::new("probabilities", unreduced(), matrix(40, 132).random_probabilities(), grad),
         Call::new("nll", Nll::new(), solid, grad),
@@ -201,6 +202,43 @@ fn a_gradient_in_place_is_the_same_bits() {
                 assert!(over == beside, "{what}");
                 call.rounding().check(&what, &over.answer(), &call.truth());
             }
+        }
+    }
+}
+
+// ---- Layouts of lanes
+
+#[test]
+fn rows_may_be_laid_out_as_for_another_device() {
+    let outputs = Outputs::loss().with_grad();
+    for gpu in gpus() {
+        let own = gpu.kernels().profile();
+        // As a graphics card would: large groups, up to 256 lanes for a row, many groups that walk
+        // together. And as a small device would: groups of 16.
+        let card = Profile { device_type: wgpu::DeviceType::DiscreteGpu, ..own.clone() };
+        let mut small = card.clone();
+        small.limits.max_compute_invocations_per_workgroup = 16;
+        for (name, profile) in [("card", &card), ("small", &small)] {
+            // A few loads for each number of lanes there is.
+            for classes in [3, 12, 15, 64, 200, 999, 1000, 4097, 16_400, 20_001] {
+                let data = Data::random(&[9, classes], 1).holes().labels_as(LabelType::I32);
+                let call = Call::new("rows", unreduced(), data, outputs);
+                let what = format!("{classes} classes for a {name} on {}", gpu.name);
+                let results = call.embedded_for(profile, gpu, Place::default()).run();
+                call.rounding().check(&what, &results.answer(), &call.truth());
+            }
+            for shape in [&[300_001, 2][..], &[1, 2, 300_001]] {
+                let data = Data::random(shape, 1).labels_as(LabelType::I32);
+                let call = Call::new("rows", CrossEntropy::new(), data, outputs);
+                let what = format!("{shape:?} for a {name} on {}", gpu.name);
+                let results = call.embedded_for(profile, gpu, Place::default()).run();
+                call.rounding().check(&what, &results.answer(), &call.truth());
+            }
+        }
+        for call in calls() {
+            let what = format!("{} for a card on {}", call.name, gpu.name);
+            let results = call.embedded_for(&card, gpu, Place::default()).run();
+            call.rounding().check(&what, &results.answer(), &call.truth());
         }
     }
 }

@@ -65,6 +65,16 @@ fn columns_of_every_height() {
     }
 }
 
+// llvmpipe leaves a shader's loops after 65,535 turns in all, without a word.
+#[test]
+fn rows_of_millions_of_classes() {
+    for shape in [&[1, 3_000_001][..], &[2, 1_000_000], &[1, 1_000_001, 2], &[1, 400_000, 4]] {
+        let data = Data::random(shape, 1);
+        check(&CrossEntropy::new(), &data, Outputs::loss());
+        check(&unreduced(), &data, Outputs::loss().with_grad());
+    }
+}
+
 #[test]
 fn one_row_and_two() {
     for rows in [1, 2] {

@@ -8,12 +8,13 @@ struct Label {
 }
 
 fn read_label(row: u32) -> Label {
-    let at = params.label_origin + row;
     var label: Label;
 #if LABEL_8_BYTES
-    label.low = labels[2u * at];
-    label.high = labels[2u * at + 1u];
+    let at = params.label_origin + 2u * row;   // labels of two words may start at any word
+    label.low = labels[at];
+    label.high = labels[at + 1u];
 #else
+    let at = params.label_origin + row;
     let per_word = 4u / LABEL_BYTES;
     let bits = 8u * LABEL_BYTES;
     let word = labels[at / per_word];

@@ -1,6 +1,6 @@
-// What a dispatch is told about its piece. Origins are in elements of the binding (packs where the
-// binding holds packs, labels for labels): a binding starts at a multiple of the device's offset
-// alignment, the piece a little later. Mirrored by `Params` in src/plan/params.rs.
+// What a dispatch is told about its piece. A binding starts at a multiple of the device's offset
+// alignment and the piece a little later: by its origin, in elements of the binding (packs where it
+// holds packs; labels, or words where a label has two). Mirrored by `Params` in src/plan/params.rs.
 struct Params {
     rows: u32,                  // rows of the piece
     classes: u32,

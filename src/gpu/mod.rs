@@ -6,7 +6,6 @@ mod transfer;
 mod wait;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 pub use adapters::GpuOptions;
 
@@ -148,21 +147,21 @@ impl Gpu {
         wait: Wait,
     ) -> Result<Output<f32>, Error> {
         let mut timing = Timing::default();
-        let start = Instant::now();
+        let start = Stopwatch::start();
         let tensors = Tensors::upload(&self.device, &self.queue, plan.problem(), inputs)?;
         self.submitted([], wait, "uploading").await?;
         timing.upload = start.elapsed();
 
-        let start = Instant::now();
+        let start = Stopwatch::start();
         let bound = Bound::new(&self.kernels, plan, &tensors.buffers())?;
         timing.prepare = start.elapsed();
 
-        let start = Instant::now();
+        let start = Stopwatch::start();
         let commands = scoped(&self.device, "recording", || self.encode(&bound))?;
         self.submitted([commands], wait, "computing").await?;
         timing.kernel = start.elapsed();
 
-        let start = Instant::now();
+        let start = Stopwatch::start();
         let mut output = self.collect(&bound, &tensors, wait).await?;
         timing.read_back = start.elapsed();
         output.timing = Some(timing);
@@ -236,5 +235,19 @@ impl Gpu {
             summary,
             timing: None,
         })
+    }
+}
+
+/// Measures wall-clock time, where there is a clock.
+struct Stopwatch(Option<std::time::Instant>);
+
+impl Stopwatch {
+    fn start() -> Self {
+        // The standard library has no clock in a browser and panics when asked.
+        Self((!cfg!(target_arch = "wasm32")).then(std::time::Instant::now))
+    }
+
+    fn elapsed(&self) -> std::time::Duration {
+        self.0.map(|start| start.elapsed()).unwrap_or_default()
     }
 }

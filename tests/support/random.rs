@@ -13,7 +13,7 @@ impl Random {
 
     /// An index below `n`.
     pub fn below(&mut self, n: usize) -> usize {
-        (u64::from(self.bits()) * n as u64 >> 31) as usize
+        ((u64::from(self.bits()) * n as u64) >> 31) as usize
     }
 
     /// A number in `[from, to)`, one of 2^24.
