@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::kernels::{Depth, Kernel, Kernels, Pipeline, Slot, Spec};
+use crate::kernels::{Access, Depth, Kernel, Kernels, Pipeline, Slot, Spec};
 use crate::plan::{Extent, Params, Plan, Step, bound_slots};
 use crate::scope::scoped;
 use crate::{Error, Reduction, Summary};
@@ -246,6 +246,9 @@ impl Bound {
     }
 }
 
+/// Bytes between stand-ins: a multiple of every device's offset alignment.
+const NOTHING_STRIDE: u64 = 256;
+
 /// The buffers that binding makes.
 struct Scratch {
     params: wgpu::Buffer,
@@ -253,8 +256,9 @@ struct Scratch {
     stride: u64,
     workspace: wgpu::Buffer,
     result: wgpu::Buffer,
-    /// Stands in for tensors without elements: wgpu binds no empty range.
-    nothing: wgpu::Buffer,
+    /// Stand in for tensors without elements, those that are read and those that are written: wgpu
+    /// binds no empty range, and no buffer as both.
+    nothing: [wgpu::Buffer; 2],
 }
 
 struct Binder<'a> {
@@ -295,12 +299,26 @@ impl Binder<'_> {
                 storage | wgpu::BufferUsages::COPY_SRC,
                 false,
             ),
-            nothing: make("wgpu-loss nothing", 16, storage, false),
+            nothing: ["wgpu-loss nothing to read", "wgpu-loss nothing to write"]
+                .map(|label| make(label, NOTHING_STRIDE * Slot::COUNT, storage, false)),
         }
     }
 
     /// The bytes of a slot that a step binds. Offsets are cut down to the device's alignment.
-    fn place<'s>(&'s self, slot: Slot, step: &Step, scratch: &'s Scratch) -> Place<'s> {
+    fn place<'s>(
+        &'s self,
+        (slot, access): (Slot, Access),
+        step: &Step,
+        scratch: &'s Scratch,
+    ) -> Place<'s> {
+        let nothing = Place {
+            range: wgpu::BufferBinding {
+                buffer: &scratch.nothing[usize::from(access == Access::Write)],
+                offset: slot as u64 * NOTHING_STRIDE,
+                size: wgpu::BufferSize::new(16),
+            },
+            lead: 0,
+        };
         let whole =
             |buffer: &'s wgpu::Buffer| Place { range: buffer.as_entire_buffer_binding(), lead: 0 };
         let given = match slot {
@@ -308,13 +326,13 @@ impl Binder<'_> {
             Slot::Result => return whole(&scratch.result),
             _ => match self.buffers.get(slot) {
                 Some(given) => given,
-                None => return whole(&scratch.nothing),
+                None => return nothing,
             },
         };
         let piece = step.piece.map(|piece| &self.plan.pieces()[piece]);
         let bytes = Extent::of(slot, self.plan.problem()).piece_bytes(piece);
         if bytes.is_empty() {
-            return whole(&scratch.nothing);
+            return nothing;
         }
         let alignment = u64::from(self.device.limits().min_storage_buffer_offset_alignment);
         let (start, end) = (given.offset + bytes.start, given.offset + bytes.end);
@@ -333,10 +351,10 @@ impl Binder<'_> {
             self.buffers.in_place && matches!(spec.kernel, Kernel::Rows | Kernel::Columns);
         // Packs of four want every pack on 16 bytes.
         let packs = [Slot::Logits, Slot::Grad, Slot::Elements, Slot::Target];
-        spec.wide &= spec.slots().iter().all(|(slot, _)| {
-            let labels = *slot == Slot::Target && self.plan.problem().label_type().is_some();
-            let packed = packs.contains(slot) && !labels;
-            !packed || self.place(*slot, step, scratch).lead.is_multiple_of(16)
+        spec.wide &= spec.slots().into_iter().all(|(slot, access)| {
+            let labels = slot == Slot::Target && self.plan.problem().label_type().is_some();
+            let packed = packs.contains(&slot) && !labels;
+            !packed || self.place((slot, access), step, scratch).lead.is_multiple_of(16)
         });
         if step.spec.wide && !spec.wide && spec.kernel == Kernel::Rows {
             // Four times as many packs for each lane.
@@ -357,7 +375,7 @@ impl Binder<'_> {
         let pipeline = self.kernels.get(&spec)?;
         let mut params = self.plan.params(step, &spec);
         let mut entries = Vec::new();
-        for (slot, _) in spec.slots() {
+        for (slot, access) in spec.slots() {
             let range = if slot == Slot::Params {
                 wgpu::BufferBinding {
                     buffer: &scratch.params,
@@ -365,7 +383,7 @@ impl Binder<'_> {
                     size: wgpu::BufferSize::new(size_of::<Params>() as u64),
                 }
             } else {
-                let place = self.place(slot, step, scratch);
+                let place = self.place((slot, access), step, scratch);
                 self.set_origin(&mut params, slot, place.lead, spec.wide);
                 place.range
             };

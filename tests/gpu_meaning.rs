@@ -435,6 +435,49 @@ fn one_class_is_certain() {
     }
 }
 
+#[test]
+fn no_classes() {
+    let none = Data::new(&[3, 0], 1, Vec::new());
+    let probabilities = none.clone().probabilities(Vec::new());
+    for loss in [&CrossEntropy::new() as &dyn Loss, &unreduced()] {
+        check("no classes", loss, &probabilities, with_grad().with_log_probs(), |seen| {
+            assert!(seen.output.loss.iter().all(|&loss| loss == 0.0), "{}", seen.what);
+            assert_eq!(seen.output.grad, Some(vec![]), "{}", seen.what);
+            assert_eq!(seen.output.log_probs, Some(vec![]), "{}", seen.what);
+        });
+    }
+    let ignored = none.clone().labels(LabelType::I64, &[-100; 3]);
+    check("no classes", &unreduced(), &ignored, with_grad(), |seen| {
+        assert_eq!(seen.output.loss, [0.0; 3], "{}", seen.what);
+    });
+    let bad = none.clone().labels(LabelType::I64, &[-100, 0, 0]);
+    for gpu in gpus() {
+        for loss in [&CrossEntropy::new() as &dyn Loss, &Nll::new()] {
+            let error = gpu.run(loss, &bad.inputs(), Outputs::loss()).unwrap_err();
+            assert!(
+                matches!(error, Error::BadTargets { count: 2, first: 1, value: 0, classes: 0, .. }),
+                "{error} on {}",
+                gpu.name
+            );
+        }
+        let output = none.on(gpu, &Softmax::probs(), Outputs::loss());
+        assert_eq!(output.probs, Some(vec![]), "{}", gpu.name);
+    }
+}
+
+#[test]
+fn more_rows_of_nothing_than_can_be_counted_are_refused_or_nothing() {
+    for rows in [1 << 33, 1 << 50, 1 << 62] {
+        let data = Data::new(&[rows, 0], 1, Vec::new()).probabilities(Vec::new());
+        for gpu in gpus() {
+            match gpu.run(&CrossEntropy::new(), &data.inputs(), with_grad()) {
+                Ok(output) => assert_eq!(output.loss, [0.0], "{}", gpu.name),
+                Err(error) => assert!(matches!(error, Error::Limit { .. }), "{error}"),
+            }
+        }
+    }
+}
+
 // ---- Bad labels
 
 /// Labels that are no class of five, whatever they look like to someone who reads half of them.

@@ -131,7 +131,7 @@ fn rows_without_a_result_are_written_too() {
             }
             let mut bad = false;
             if let Target::Labels(labels) = &data.target {
-                let label = |(row, label)| if row == 5 { 7777 } else { label as i64 };
+                let label = |(row, label)| if row == 5 { 77_777 } else { label as i64 };
                 let labels: Vec<i64> = labels.iter().enumerate().map(label).collect();
                 data = data.labels(LabelType::I32, &labels);
                 bad = true;
@@ -142,7 +142,7 @@ fn rows_without_a_result_are_written_too() {
             let results = call.embedded(gpu, Place::default()).run();
             let summary = results.summary;
             assert_eq!(summary.bad, u64::from(bad), "{what}");
-            assert_eq!(summary.first_bad, bad.then_some((5, 7777)), "{what}");
+            assert_eq!(summary.first_bad, bad.then_some((5, 77_777)), "{what}");
             let nan = |word: u32| f32::from_bits(word).is_nan();
             let nans = |words: &[u32], row| elements(row).all(|element| nan(words[element]));
             if let Some(grad) = &results.grad {
@@ -170,6 +170,30 @@ fn tensors_may_start_at_any_word() {
                 let what = format!("{} at word {lead} on {}", call.name, gpu.name);
                 let results = call.embedded(gpu, Place { lead, in_place: false }).run();
                 rounding.check(&what, &results.answer(), &truth);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_rows_are_no_work() {
+    let nll = Nll::new();
+    let outputs = Outputs::loss().with_grad();
+    for gpu in gpus() {
+        for shape in [&[0, 5][..], &[0, 8], &[3, 5, 0], &[0, 5, 4]] {
+            let data = Data::random(shape, 1);
+            for (loss, reduced) in
+                [(&CrossEntropy::new() as &dyn Loss, true), (&nll, true), (&unreduced(), false)]
+            {
+                let plan = data.plan(loss, outputs, gpu.kernels().profile());
+                let results =
+                    Embedded::new(gpu, &data, plan, Place { lead: 1, ..Place::default() }).run();
+                let what = format!("{shape:?} on {}", gpu.name);
+                let loss = results.reduced.map(f32::from_bits);
+                assert_eq!(loss.is_some_and(f32::is_nan), reduced, "{what}");
+                assert_eq!(results.rows, (!reduced).then(Vec::new), "{what}");
+                assert_eq!(results.grad, Some(vec![]), "{what}");
+                assert_eq!((results.summary.rows, results.summary.live), (0, 0), "{what}");
             }
         }
     }
@@ -301,8 +325,8 @@ fn small_bindings(gpu: &Gpu, call: &Call) -> Profile {
 }
 
 #[track_caller]
-fn check_pieces(what: &str, gpu: &Gpu, call: &Call) {
-    let embedded = call.embedded_for(&small_bindings(gpu, call), gpu, Place::default());
+fn check_pieces(what: &str, gpu: &Gpu, call: &Call, place: Place) {
+    let embedded = call.embedded_for(&small_bindings(gpu, call), gpu, place);
     assert!(embedded.bound.plan().pieces().len() > 4, "{what}: not cut");
     let results = embedded.run();
     call.rounding().check(what, &results.answer(), &call.truth());
@@ -314,7 +338,9 @@ fn check_pieces(what: &str, gpu: &Gpu, call: &Call) {
 fn pieces_make_the_whole() {
     for gpu in gpus() {
         for call in calls() {
-            check_pieces(&format!("{} on {}", call.name, gpu.name), gpu, &call);
+            let what = format!("{} on {}", call.name, gpu.name);
+            check_pieces(&what, gpu, &call, Place::default());
+            check_pieces(&what, gpu, &call, Place { lead: 3, in_place: call.outputs.grad });
         }
     }
 }
@@ -327,9 +353,10 @@ fn pieces_make_the_whole_for_labels_of_any_type() {
             // Three rows make a piece: small labels start inside a word.
             let data = Data::random(&[61, 5], 1).labels_as(label_type).random_weight();
             let what = format!("{label_type:?} on {}", gpu.name);
-            check_pieces(&what, gpu, &Call::new("nll", Nll::new(), data.clone(), outputs));
+            let call = Call::new("nll", Nll::new(), data.clone(), outputs);
+            check_pieces(&what, gpu, &call, Place::default());
             let call = Call::new("cross-entropy", unreduced(), data.random_upstream(), outputs);
-            check_pieces(&what, gpu, &call);
+            check_pieces(&what, gpu, &call, Place::default());
         }
     }
 }

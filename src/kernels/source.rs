@@ -19,6 +19,11 @@ pub enum Slot {
     Result,
 }
 
+impl Slot {
+    /// How many there are.
+    pub(crate) const COUNT: u64 = Slot::Result as u64 + 1;
+}
+
 /// How a slot is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
