@@ -56,12 +56,8 @@ fn settle(totals: ptr<function, Totals>, f: Fold, k: u32, row: u32, first: u32, 
     return r;
 }
 
-fn push_pack(f: ptr<function, Fold>, words: Words, c: u32, at: u32) {
-#if SPREAD
-    push(f, words, spread_weights(Reals(class_weight(c)), at));
-#else
-    push(f, words);
-#endif
+fn push_class(f: ptr<function, Fold>, words: Words, c: u32, at: u32) {
+    push_pack(f, words, Reals(class_weight(c)), at);
 }
 
 fn fold_column(first: u32, stride: u32) -> Fold {
@@ -89,15 +85,15 @@ fn fold_chunk(start: u32, end: u32, first: u32, stride: u32) -> Fold {
         let w1 = logits[origin + at + stride];
         let w2 = logits[origin + at + 2u * stride];
         let w3 = logits[origin + at + 3u * stride];
-        push_pack(&f, w0, c, at);
-        push_pack(&f, w1, c + 1u, at + stride);
-        push_pack(&f, w2, c + 2u, at + 2u * stride);
-        push_pack(&f, w3, c + 3u, at + 3u * stride);
+        push_class(&f, w0, c, at);
+        push_class(&f, w1, c + 1u, at + stride);
+        push_class(&f, w2, c + 2u, at + 2u * stride);
+        push_class(&f, w3, c + 3u, at + 3u * stride);
         at += 4u * stride;
     }
 #endif
     for (; c < end; c += 1u) {
-        push_pack(&f, logits[origin + at], c, at);
+        push_class(&f, logits[origin + at], c, at);
         at += stride;
     }
     return f;
@@ -119,35 +115,20 @@ fn write_chunk(w: Writer, start: u32, end: u32, first: u32, stride: u32) {
     var at = first;
 #if FOURS
     for (; c + 3u < end; c += 4u) {
-        write_pack(w, c, at);
-        write_pack(w, c + 1u, at + stride);
-        write_pack(w, c + 2u, at + 2u * stride);
-        write_pack(w, c + 3u, at + 3u * stride);
+        write_class(w, c, at);
+        write_class(w, c + 1u, at + stride);
+        write_class(w, c + 2u, at + 2u * stride);
+        write_class(w, c + 3u, at + 3u * stride);
         at += 4u * stride;
     }
 #endif
     for (; c < end; c += 1u) {
-        write_pack(w, c, at);
+        write_class(w, c, at);
         at += stride;
     }
 }
 
-fn write_pack(w: Writer, c: u32, at: u32) {
-    let words = logits[params.logits_origin + at];
-#if ELEMENTS
-    elements[params.elements_origin + at] = element(w, words);
-#endif
-#if GRAD
-#if SPREAD
-    let word = gradient(w, words, Words(c), spread_weights(Reals(class_weight(c)), at));
-#else
-    let word = gradient(w, words, Words(c));
-#endif
-#if IN_PLACE
-    logits[params.logits_origin + at] = word;
-#else
-    grad[params.grad_origin + at] = word;
-#endif
-#endif
+fn write_class(w: Writer, c: u32, at: u32) {
+    write_pack(w, Words(c), Reals(class_weight(c)), at);
 }
 #endif

@@ -25,12 +25,8 @@ fn place(first: u32, p: u32) -> u32 {
 #endif
 }
 
-fn push_pack(f: ptr<function, Fold>, words: Words, first: u32, p: u32) {
-#if SPREAD
-    push(f, words, spread_weights(class_weights(p), place(first, p)));
-#else
-    push(f, words);
-#endif
+fn push_place(f: ptr<function, Fold>, words: Words, first: u32, p: u32) {
+    push_pack(f, words, class_weights(p), place(first, p));
 }
 
 // This lane's share of the row whose first pack is `first`: packs lane, lane + LANES, ...
@@ -57,14 +53,14 @@ fn fold_chunk(first: u32, start: u32, end: u32) -> Fold {
         let b = logits[place(base, p + LANES)];
         let c = logits[place(base, p + 2u * LANES)];
         let d = logits[place(base, p + 3u * LANES)];
-        push_pack(&f, a, first, p);
-        push_pack(&f, b, first, p + LANES);
-        push_pack(&f, c, first, p + 2u * LANES);
-        push_pack(&f, d, first, p + 3u * LANES);
+        push_place(&f, a, first, p);
+        push_place(&f, b, first, p + LANES);
+        push_place(&f, c, first, p + 2u * LANES);
+        push_place(&f, d, first, p + 3u * LANES);
     }
 #endif
     for (; p < end; p += LANES) {
-        push_pack(&f, logits[place(base, p)], first, p);
+        push_place(&f, logits[place(base, p)], first, p);
     }
     return f;
 }
@@ -98,35 +94,19 @@ fn write_chunk(w: Writer, first: u32, start: u32, end: u32) {
     var p = start;
 #if FOURS
     for (; p + 3u * LANES < end; p += 4u * LANES) {
-        write_pack(w, first, p);
-        write_pack(w, first, p + LANES);
-        write_pack(w, first, p + 2u * LANES);
-        write_pack(w, first, p + 3u * LANES);
+        write_place(w, first, p);
+        write_place(w, first, p + LANES);
+        write_place(w, first, p + 2u * LANES);
+        write_place(w, first, p + 3u * LANES);
     }
 #endif
     for (; p < end; p += LANES) {
-        write_pack(w, first, p);
+        write_place(w, first, p);
     }
 }
 
-fn write_pack(w: Writer, first: u32, p: u32) {
-    let at = place(first, p);
-    let words = logits[params.logits_origin + at];
-#if ELEMENTS
-    elements[params.elements_origin + at] = element(w, words);
-#endif
-#if GRAD
-#if SPREAD
-    let word = gradient(w, words, classes_of(p), spread_weights(class_weights(p), at));
-#else
-    let word = gradient(w, words, classes_of(p));
-#endif
-#if IN_PLACE
-    logits[params.logits_origin + at] = word;
-#else
-    grad[params.grad_origin + at] = word;
-#endif
-#endif
+fn write_place(w: Writer, first: u32, p: u32) {
+    write_pack(w, classes_of(p), class_weights(p), place(first, p));
 }
 #endif
 

@@ -116,12 +116,16 @@ impl Spec {
         const TOTALS: &str = include_str!("../../shaders/prelude/totals.wgsl");
         const LANES: &str = include_str!("../../shaders/prelude/lanes.wgsl");
         const ROW: &str = include_str!("../../shaders/prelude/row.wgsl");
+        const WRITER: &str = include_str!("../../shaders/prelude/writer.wgsl");
         let mut parts = vec![PARAMS, NUMBERS, TOTALS];
         if self.kernel != Kernel::Finish {
             parts.extend([WORDS, STATE, ROW]);
         }
         if matches!(self.target, Target::Labels(_)) {
             parts.push(LABELS);
+        }
+        if self.writes() {
+            parts.push(WRITER);
         }
         match self.kernel {
             Kernel::Rows => parts.extend([LANES, include_str!("../../shaders/rows.wgsl")]),

@@ -123,6 +123,12 @@ impl Spec {
         }
     }
 
+    /// Whether the logits are read a second time, to write gradient or distribution.
+    pub(super) fn writes(&self) -> bool {
+        let softmax = matches!(self.kernel, Kernel::Rows | Kernel::Columns);
+        softmax && (self.grad || self.elements.is_some())
+    }
+
     /// The symbols that `#if` in the shaders asks for.
     pub(super) fn symbols(&self) -> Vec<&'static str> {
         let label = match self.target {
@@ -147,7 +153,7 @@ impl Spec {
             (self.in_place, "IN_PLACE"),
             (self.elements.is_some(), "ELEMENTS"),
             (self.elements == Some(Elements::Probs), "PROBS"),
-            (self.grad || self.elements.is_some(), "WRITES"),
+            (self.writes(), "WRITES"),
             (self.wide, "WIDE"),
             (self.strided, "STRIDED"),
             (self.depth >= Depth::Fours, "FOURS"),
