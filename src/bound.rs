@@ -176,6 +176,10 @@ impl Bound {
     /// [`Error::Binding`] for a missing or superfluous buffer, [`Error::Range`], [`Error::Usage`],
     /// [`Error::Overlap`] and [`Error::SharedBuffer`] for ranges that do not fit, [`Error::Device`]
     /// for what only wgpu knows (a buffer of another device, memory).
+    ///
+    /// # Panics
+    /// wgpu itself may panic on a buffer of another [`wgpu::Instance`], which nobody can tell from
+    /// outside: it finds buffers by their number within an instance.
     pub fn new(kernels: &Kernels, plan: Plan, buffers: &Buffers<'_>) -> Result<Self, Error> {
         buffers.check(&plan)?;
         let mut binder = Binder { kernels, plan: &plan, buffers, device: kernels.device() };

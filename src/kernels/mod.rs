@@ -4,7 +4,7 @@ mod source;
 mod spec;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use source::{Access, Slot};
 pub use spec::{CHUNK, Depth, Elements, Kernel, Spec, Target};
@@ -52,14 +52,17 @@ impl Kernels {
 
     /// The pipeline of a specialisation.
     pub(crate) fn get(&self, spec: &Spec) -> Result<Arc<Pipeline>, Error> {
-        // A panic while the lock was held leaves the map whole: an entry is there or it is not.
-        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = pipelines.get(spec) {
+        if let Some(found) = self.cached().get(spec) {
             return Ok(found.clone());
         }
+        // Not under the lock: a compilation may take seconds, and other threads want other kernels.
         let made = Arc::new(scoped(&self.device, "compiling a kernel", || self.compile(spec))?);
-        pipelines.insert(*spec, made.clone());
-        Ok(made)
+        Ok(self.cached().entry(*spec).or_insert(made).clone())
+    }
+
+    fn cached(&self) -> MutexGuard<'_, HashMap<Spec, Arc<Pipeline>>> {
+        // A panic while the lock was held leaves the map whole: an entry is there or it is not.
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn compile(&self, spec: &Spec) -> Pipeline {
