@@ -182,7 +182,7 @@ impl Bound {
     /// outside: it finds buffers by their number within an instance.
     pub fn new(kernels: &Kernels, plan: Plan, buffers: &Buffers<'_>) -> Result<Self, Error> {
         buffers.check(&plan)?;
-        let mut binder = Binder { kernels, plan: &plan, buffers, device: kernels.device() };
+        let binder = Binder { kernels, plan: &plan, buffers, device: kernels.device() };
         let scratch = scoped(kernels.device(), "allocating the workspace", || binder.scratch())?;
         let mut dispatches = Vec::with_capacity(plan.steps().len());
         let mut blocks = Vec::new();
@@ -279,7 +279,7 @@ struct Place<'a> {
 }
 
 impl Binder<'_> {
-    fn scratch(&mut self) -> Scratch {
+    fn scratch(&self) -> Scratch {
         let alignment = self.device.limits().min_uniform_buffer_offset_alignment;
         let stride = (size_of::<Params>() as u64).next_multiple_of(u64::from(alignment));
         let make = |label, size, usage, mapped_at_creation| {
