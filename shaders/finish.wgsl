@@ -1,30 +1,35 @@
 // One group sums the partials of all groups and pieces, and writes the divisor for the gradient
 // kernels (DIVISOR_ONLY) or the loss and what was seen in the rows.
 
-fn read_partial(t: ptr<function, Totals>, slot: u32) {
+fn read_partial(totals: Totals, slot: u32) -> Totals {
     let at = HEADER_WORDS + PARTIAL_WORDS * slot;
-    add(t, bitcast<f32>(workspace[at]), bitcast<f32>(workspace[at + 1u]));
-    (*t).live += workspace[at + 2u];
-    (*t).flags |= workspace[at + 3u];
-    let bad = workspace[at + 4u];
-    let first_bad = workspace[at + 5u];
-    (*t).bad += bad;
-    if (bad != 0u && first_bad < (*t).first_bad) {
-        (*t).first_bad = first_bad;
-        (*t).bad_low = workspace[at + 6u];
-        (*t).bad_high = workspace[at + 7u];
-    }
-    (*t).nonfinite += workspace[at + 8u];
-    (*t).first_nonfinite = min((*t).first_nonfinite, workspace[at + 9u]);
+    var t = add(totals, bitcast<f32>(workspace[at]), bitcast<f32>(workspace[at + 1u]));
+    t.live += workspace[at + 2u];
+    t.flags |= workspace[at + 3u];
+    t.bad += workspace[at + 4u];
+    t.first_bad = min(t.first_bad, workspace[at + 5u]);
+    t.nonfinite += workspace[at + 8u];
+    t.first_nonfinite = min(t.first_nonfinite, workspace[at + 9u]);
+    return t;
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(local_invocation_index) index: u32) {
     var mine = empty_totals();
     for (var slot = index; slot < params.partials; slot += WORKGROUP) {
-        read_partial(&mine, slot);
+        mine = read_partial(mine, slot);
     }
     let t = group_totals(mine, index);
+#if !DIVISOR_ONLY
+    // The first bad row is in one partial: its label is the result's.
+    for (var slot = index; slot < params.partials; slot += WORKGROUP) {
+        let at = HEADER_WORDS + PARTIAL_WORDS * slot;
+        if (workspace[at + 4u] != 0u && workspace[at + 5u] == t.first_bad) {
+            result[6] = workspace[at + 6u];
+            result[7] = workspace[at + 7u];
+        }
+    }
+#endif
     if (index != 0u) { return; }
     // Rows are counted as integers: an f32 counter stops at 2^24.
 #if WEIGHT
@@ -48,8 +53,6 @@ fn main(@builtin(local_invocation_index) index: u32) {
     result[3] = t.flags;
     result[4] = t.bad;
     result[5] = t.first_bad;
-    result[6] = t.bad_low;
-    result[7] = t.bad_high;
     result[8] = t.nonfinite;
     result[9] = t.first_nonfinite;
 #endif

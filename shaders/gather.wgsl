@@ -9,30 +9,32 @@ fn main(
     for (var turn = 0u; turn < params.turns; turn += 1u) {
         let block = group.x * params.group_step + turn * params.turn_step;
         let row = block * WORKGROUP + index;
-        if (row < params.rows) { gather(&totals, row); }
+        if (row < params.rows) { totals = gather(totals, row); }
     }
     write_partial(totals, index, params.partial_base + group.x);
 }
 
-fn gather(totals: ptr<function, Totals>, row: u32) {
-    var r = open_row(row, true);
+fn gather(totals: Totals, row: u32) -> Totals {
+    var r = open_rows(row, true);
     if (r.kind == LIVE) {
         let first = row / params.inner * params.classes * params.inner + row % params.inner;
-        weigh_in(&r, logits[params.logits_origin + first + r.class_index * params.inner]);
+        r = weigh_in(r, logits[params.logits_origin + first + r.class_index * params.inner]);
     }
-    count_row(totals, r, row);
+    return count_rows(totals, r, row);
 }
 
-fn weigh_in(r: ptr<function, Row>, word: u32) {
+fn weigh_in(opened: Row, word: u32) -> Row {
+    var r = opened;
     let infinite = (word & POS_INF) == POS_INF;
     if (infinite && (word & 0x007fffffu) != 0u) {
-        (*r).flags = HAS_NAN;
-    } else if ((*r).own == 0.0) {
-        (*r).loss = 0.0;   // a class without weight contributes 0, even at -inf
+        r.flags = HAS_NAN;
+    } else if (r.own == 0.0) {
+        r.loss = 0.0;   // a class without weight contributes 0, even at -inf
     } else if (infinite) {
-        let positive = ((*r).own > 0.0) == (word == NEG_INF);
-        (*r).flags = select(HAS_NEG_INF, HAS_POS_INF, positive);
+        let positive = (r.own > 0.0) == (word == NEG_INF);
+        r.flags = select(HAS_NEG_INF, HAS_POS_INF, positive);
     } else {
-        (*r).loss = -(*r).own * bitcast<f32>(word);
+        r.loss = -r.own * bitcast<f32>(word);
     }
+    return r;
 }

@@ -18,7 +18,7 @@ fn main(
 fn gathered_gradient(at: u32) -> u32 {
     let plane = at / params.inner;
     let row = plane / params.classes * params.inner + at % params.inner;
-    let r = open_row(row, true);
+    let r = open_rows(row, true);
     if (r.kind == BAD) { return NAN; }
     if (r.kind != LIVE || r.class_index != plane % params.classes) { return 0u; }
     return bitcast<u32>(-r.own * gradient_scale(row));

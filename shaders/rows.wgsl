@@ -1,112 +1,160 @@
-// LANES lanes share a row, WORKGROUP / LANES rows are under way in a group, and groups walk over
-// blocks of rows. The logits are read once; for gradient or log-probabilities, the same lanes read
-// their own packs a second time and write them, so the output may be the input. A row's packs are
-// neighbours, or (STRIDED: a large vocabulary on an axis that is not the last) `inner` apart.
+// LANES lanes share a row, ROWS rows are under way in a group, and groups walk over blocks of rows.
+// Each element is read once, or once more where gradient or log-probabilities are wanted of rows too
+// long to keep: by the same lane, so the output may be the input. A row's loads are neighbours, or
+// (STRIDED: the classes' axis is not the last) `inner` apart.
+//
+// A few long rows would leave most of a GPU idle. Then every row is cut into `parts`, and the kernel
+// runs up to three times: FOLD writes the state of each part, MERGE the state of each row and its
+// loss, WRITE reads the row's state and writes what is wanted of the part.
 
-const ROWS: u32 = WORKGROUP / LANES;
+// Loads of a row, or of a lane's part of it.
+struct Range {
+    start: u32,
+    end: u32,
+}
 
 #if WIDE
-fn classes_of(pack: u32) -> Words { return Words(4u * pack) + Words(0u, 1u, 2u, 3u); }
-fn class_weights(pack: u32) -> Reals {
-    let c = 4u * pack;
-    return Reals(class_weight(c), class_weight(c + 1u), class_weight(c + 2u), class_weight(c + 3u));
+fn class_weights(c: Words) -> Reals {
+    return Reals(class_weight(c.x), class_weight(c.y), class_weight(c.z), class_weight(c.w));
 }
 #else
-fn classes_of(pack: u32) -> Words { return pack; }
-fn class_weights(pack: u32) -> Reals { return class_weight(pack); }
+fn class_weights(c: Words) -> Reals { return class_weight(c); }
 #endif
 
-// Where pack `p` of the row that starts at `first` is.
-fn place(first: u32, p: u32) -> u32 {
+// The classes of load `p` of the row.
+fn classes_of(places: Places, p: u32) -> Pack {
+    var c: Pack;
+#if WIDE
+    c.a = PACK * p + Words(0u, 1u, 2u, 3u);
+#else
+    c.a = p;
+#endif
+#if RAGGED
+    c.a -= Words(places.lead);   // below class 0 it wraps around, to no class
+#endif
+#if EIGHT
+    c.b = c.a + Words(4u);
+#endif
+    return c;
+}
+
+// Where load `p` of the row is, behind its first one.
+fn place_of(p: u32) -> u32 {
 #if STRIDED
-    return first + p * params.inner;
+    return p * params.inner;
 #else
-    return first + p;
+    return p;
 #endif
 }
 
-fn push_place(f: ptr<function, Fold>, words: Words, first: u32, p: u32) {
-    push_pack(f, words, class_weights(p), place(first, p));
+#if !MERGE
+fn read_pack(places: Places, p: u32) -> Pack {
+    var pack = unpacked(logits[places.logits + place_of(p)]);
+#if RAGGED
+    // What belongs to the rows before and behind counts as -inf: it changes nothing.
+    pack.a = select(Words(NEG_INF), pack.a, classes_of(places, p).a < Words(params.classes));
+#endif
+    return pack;
 }
 
-// This lane's share of the row whose first pack is `first`: packs lane, lane + LANES, ...
-fn fold_row(first: u32, packs: u32, lane: u32) -> State {
-#if CHUNKS
-    var whole = empty_fold();
-    for (var start = lane; start < packs; start += CHUNK * LANES) {
-        absorb(&whole, fold_chunk(first, start, min(packs, start + CHUNK * LANES)));
-    }
-    return collapse(whole);
+fn weights_of(places: Places, p: u32) -> PackReals {
+    var v: PackReals;
+#if SPREAD
+    let c = classes_of(places, p);
+    var w: PackReals;
+    w.a = class_weights(c.a);
+#if EIGHT
+    w.b = class_weights(c.b);
+#endif
+    v = spread_weights(places, place_of(p), w);
+#if RAGGED
+    v.a = select(Reals(0.0), v.a, c.a < Words(params.classes));
+#endif
+#endif
+    return v;
+}
+
+// The row's element `c`, as a word.
+fn logit_word(places: Places, c: u32) -> u32 {
+#if RAGGED
+    let at = c + places.lead;
+    return word_in(logits[places.logits + at / PACK], at % PACK);
 #else
-    return collapse(fold_chunk(first, lane, packs));
+    return word_in(logits[places.logits + place_of(c / PACK)], c % PACK);
 #endif
 }
-
-fn fold_chunk(first: u32, start: u32, end: u32) -> Fold {
-    let base = params.logits_origin + first;
-    var f = empty_fold();
-    var p = start;
-#if FOURS
-    // Four independent loads under way before the first exp.
-    for (; p + 3u * LANES < end; p += 4u * LANES) {
-        let a = logits[place(base, p)];
-        let b = logits[place(base, p + LANES)];
-        let c = logits[place(base, p + 2u * LANES)];
-        let d = logits[place(base, p + 3u * LANES)];
-        push_place(&f, a, first, p);
-        push_place(&f, b, first, p + LANES);
-        push_place(&f, c, first, p + 2u * LANES);
-        push_place(&f, d, first, p + 3u * LANES);
-    }
 #endif
-    for (; p < end; p += LANES) {
-        push_place(&f, logits[place(base, p)], first, p);
-    }
-    return f;
+
+// The loads of a row, whole or in part number `part`.
+fn range_of(places: Places, part: u32) -> Range {
+#if RAGGED
+    let loads = (places.lead + params.classes + PACK - 1u) / PACK;
+#else
+    let loads = params.classes / PACK;
+#endif
+#if PARTS
+    let start = part * params.part_loads;
+    return Range(min(loads, start), min(loads, start + params.part_loads));
+#else
+    return Range(0u, loads);
+#endif
 }
 
 #if LABELS
-// The label's logit, read by the one lane that owns its pack: no other lane ever touches an element
+#if !MERGE
+// The label's logit, read by the one lane that owns its load: no other lane ever touches an element
 // that this lane may overwrite.
-fn label_word(r: Row, first: u32, lane: u32) -> u32 {
-    let pack = r.class_index / PACK;
-    if (r.kind != LIVE || pack % LANES != lane) { return 0u; }
-#if WIDE
-    return logits[place(params.logits_origin + first, pack)][r.class_index % PACK];
+fn label_word(r: Row, places: Places, range: Range, lane: u32) -> u32 {
+#if RAGGED
+    let p = (r.class_index + places.lead) / PACK;
 #else
-    return logits[place(params.logits_origin + first, pack)];
+    let p = r.class_index / PACK;
+#endif
+    if (r.kind != LIVE || p < range.start || p >= range.end) { return 0u; }
+    if ((p - range.start) % LANES != lane) { return 0u; }
+    return logit_word(places, r.class_index);
+}
+#endif
+#endif
+
+#if PARTS
+const STATE_WORDS: u32 = 6u;
+
+fn read_state(number: u32) -> State {
+    let at = params.states + STATE_WORDS * number;
+    var s: State;
+    s.top = bitcast<f32>(workspace[at]);
+    s.excess = bitcast<f32>(workspace[at + 1u]);
+    s.flags = workspace[at + 2u];
+    s.hit = workspace[at + 3u];
+#if SPREAD
+    s.gap = bitcast<f32>(workspace[at + 4u]);
+    s.mass = bitcast<f32>(workspace[at + 5u]);
+#endif
+    return s;
+}
+
+fn write_state(s: State, number: u32) {
+    let at = params.states + STATE_WORDS * number;
+    workspace[at] = bitcast<u32>(s.top);
+    workspace[at + 1u] = bitcast<u32>(s.excess);
+    workspace[at + 2u] = s.flags;
+    workspace[at + 3u] = s.hit;
+#if SPREAD
+    workspace[at + 4u] = bitcast<u32>(s.gap);
+    workspace[at + 5u] = bitcast<u32>(s.mass);
 #endif
 }
 #endif
 
-#if WRITES
-fn write_row(r: Row, first: u32, packs: u32, lane: u32) {
-#if CHUNKS
-    for (var start = lane; start < packs; start += CHUNK * LANES) {
-        write_chunk(writer(r), first, start, min(packs, start + CHUNK * LANES));
+#if MERGE
+// A row's parts have the numbers row, row + rows, row + 2 rows, ...
+fn merge_parts(row: u32, lane: u32) -> State {
+    var s = empty_state();
+    for (var part = lane; part < params.parts; part += LANES) {
+        s = merge(s, read_state(part * params.rows + row));
     }
-#else
-    write_chunk(writer(r), first, lane, packs);
-#endif
-}
-
-fn write_chunk(w: Writer, first: u32, start: u32, end: u32) {
-    var p = start;
-#if FOURS
-    for (; p + 3u * LANES < end; p += 4u * LANES) {
-        write_place(w, first, p);
-        write_place(w, first, p + LANES);
-        write_place(w, first, p + 2u * LANES);
-        write_place(w, first, p + 3u * LANES);
-    }
-#endif
-    for (; p < end; p += LANES) {
-        write_place(w, first, p);
-    }
-}
-
-fn write_place(w: Writer, first: u32, p: u32) {
-    write_pack(w, classes_of(p), class_weights(p), place(first, p));
+    return s;
 }
 #endif
 
@@ -125,38 +173,106 @@ fn main(
 #else
     let thread = index;
 #endif
-    let lane = thread % LANES;
-    let slot = thread / LANES;
-    let packs = params.classes / PACK;
+    let lane = lane_of(thread);
+    let slot = slot_of(thread);
+#if COUNTS
     var totals = empty_totals();
+#endif
     for (var turn = 0u; turn < params.turns; turn += 1u) {
         let block = group.x * params.group_step + turn * params.turn_step;
+#if SPLIT
+        let item = block * ROWS + slot;
+        let row = item % params.rows;
+        let part = item / params.rows;
+        let present = part < params.parts;
+#else
         let row = block * ROWS + slot;
+        let part = 0u;
         let present = row < params.rows;
-        var r = open_row(row, present);
+#endif
+        var r = open_rows(row, present);
 #if STRIDED
         let first = row / params.inner * params.classes * params.inner + row % params.inner;
 #else
-        let first = row * packs;
+#if RAGGED
+        let first = row * params.classes;
+#else
+        let first = row * (params.classes / PACK);
+#endif
+#endif
+        let places = places_of(first);
+        let range = range_of(places, part);
+        var s = empty_state();
+#if KEPT
+        var a: Kept;
+        var b: Kept;
+        var v_a: KeptReals;
+        var v_b: KeptReals;
+        var f = empty_folds();
 #endif
 #if ELEMENTS
         let read = present;
 #else
-        let read = r.kind == LIVE;   // a row that does not count is not read
+        let read = present && r.kind == LIVE;   // a row that does not count is not read
 #endif
-        var s = empty_state();
         if (read) {
-            s = fold_row(first, packs, lane);
+#if MERGE
+            s = merge_parts(row, lane);
+#endif
+#if KEPT
+            keep(places, range, lane, &a, &b, &v_a, &v_b);
+            f.a = fold_kept(&a, &v_a);
+#if EIGHT
+            f.b = fold_kept(&b, &v_b);
+#endif
+            s = collapse(f);
 #if LABELS
-            s.hit = label_word(r, first, lane);
+            s.hit = label_word(r, places, range, lane);
+#endif
+#endif
+#if STREAMED
+            s = collapse(fold_row(places, range, lane));
+#if LABELS
+            s.hit = label_word(r, places, range, lane);
+#endif
 #endif
         }
+#if WRITE
+        s = read_state(params.parts * params.rows + row);
+#else
         s = merge_lanes(s, thread);
-        close_row(&r, s, row);
-        if (lane == 0u && present) { count_row(&totals, r, row); }
+#endif
+#if FOLD
+        if (lane == 0u && present) { write_state(s, item); }
+#else
+        r = close_rows(r, s, row);
+#endif
+#if MERGE
+        if (lane == 0u && present) { write_state(s, params.parts * params.rows + row); }
+#endif
+#if COUNTS
+        if (lane == 0u && present) { totals = count_rows(totals, r, row); }
+#endif
 #if WRITES
-        if (present) { write_row(r, first, packs, lane); }
+        if (present) {
+            var writers: Writers;
+#if KEPT
+            writers.a = writer(r, f.a.top);
+#if EIGHT
+            writers.b = writer(r, f.b.top);
+#endif
+            write_kept(writers, places, range, lane, &a, &b, &v_a, &v_b);
+#else
+            writers.a = writer(r, Reals(r.top));
+#if EIGHT
+            writers.b = writers.a;
+#endif
+            write_row(writers, places, range, lane);
+#endif
+        }
 #endif
     }
+#if COUNTS
     write_partial(totals, index, params.partial_base + group.x);
+#endif
 }

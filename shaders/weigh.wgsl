@@ -11,9 +11,9 @@ fn main(
         let block = group.x * params.group_step + turn * params.turn_step;
         let row = block * WORKGROUP + index;
         if (row < params.rows) {
-            let r = open_row(row, true);
+            let r = open_rows(row, true);
             if (r.kind == LIVE) {
-                add(&totals, 0.0, r.weight);
+                totals = add(totals, 0.0, r.weight);
                 totals.live += 1u;
             }
         }

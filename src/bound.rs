@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::kernels::{Access, Depth, Kernel, Kernels, Pipeline, Slot, Spec};
-use crate::plan::{Extent, Params, Plan, Step, bound_slots};
+use crate::kernels::{Access, Kernels, Load, Pipeline, Slot, Spec};
+use crate::plan::{Alignment, Extent, Params, Plan, Step, bound_slots};
 use crate::scope::scoped;
 use crate::{Error, Reduction, Summary};
 
@@ -351,21 +351,48 @@ impl Binder<'_> {
     /// The variant of a step's kernel that these buffers allow.
     fn variant(&self, step: &Step, scratch: &Scratch) -> Spec {
         let mut spec = step.spec;
-        spec.in_place =
-            self.buffers.in_place && matches!(spec.kernel, Kernel::Rows | Kernel::Columns);
-        // Packs of four want every pack on 16 bytes.
-        let packs = [Slot::Logits, Slot::Grad, Slot::Elements, Slot::Target];
-        spec.wide &= spec.slots().into_iter().all(|(slot, access)| {
-            let labels = slot == Slot::Target && self.plan.problem().label_type().is_some();
-            let packed = packs.contains(&slot) && !labels;
-            !packed || self.place((slot, access), step, scratch).lead.is_multiple_of(16)
-        });
-        if step.spec.wide && !spec.wide && spec.kernel == Kernel::Rows {
-            // Four times as many packs for each lane.
-            spec.depth =
-                Depth::of(self.plan.problem().view.classes.div_ceil(spec.geometry.lanes as usize));
+        if !spec.is_softmax() {
+            return spec;
         }
-        spec
+        spec.in_place = self.buffers.in_place && spec.grad;
+        let step = Step { spec, ..step.clone() };
+        self.plan.variant(&step, self.alignment(&step, scratch))
+    }
+
+    /// How the tensors that a step reads and writes in loads lie in their bindings.
+    fn alignment(&self, step: &Step, scratch: &Scratch) -> Alignment {
+        let labels = self.plan.problem().label_type().is_some();
+        let loaded = |slot| match slot {
+            Slot::Logits | Slot::Grad | Slot::Elements => true,
+            Slot::Target => !labels,
+            _ => false,
+        };
+        let mut leads = Vec::new();
+        for (slot, access) in step.spec.slots() {
+            if loaded(slot) {
+                leads.push(self.place((slot, access), step, scratch).lead);
+            }
+        }
+        let all = |bytes: u64| leads.iter().all(|lead| lead.is_multiple_of(bytes));
+        Alignment {
+            load: match () {
+                () if all(32) => Load::Eight,
+                () if all(16) => Load::Four,
+                () => Load::One,
+            },
+            alike: leads.iter().all(|lead| lead % 16 == leads[0] % 16),
+            labels: self.labels_start_on_packs(step, scratch),
+        }
+    }
+
+    /// Whether the labels of four rows come in one load, or two.
+    fn labels_start_on_packs(&self, step: &Step, scratch: &Scratch) -> bool {
+        let Some(label) = self.plan.problem().label_type() else { return false };
+        let place = self.place((Slot::Target, Access::Read), step, scratch);
+        let load = u64::from(4 * label.bytes()).min(16);
+        // The binding has to hold the last load whole.
+        let size = place.range.size.map_or(0, |size| size.get());
+        place.lead.is_multiple_of(load) && size.is_multiple_of(load)
     }
 
     /// The dispatch of a step and its parameters.
@@ -388,7 +415,7 @@ impl Binder<'_> {
                 }
             } else {
                 let place = self.place((slot, access), step, scratch);
-                self.set_origin(&mut params, slot, place.lead, spec.wide);
+                self.set_origin(&mut params, slot, place.lead, &spec);
                 place.range
             };
             let resource = wgpu::BindingResource::Buffer(range);
@@ -404,10 +431,11 @@ impl Binder<'_> {
         Ok((Dispatch { pipeline, bind_group, groups: step.groups }, params))
     }
 
-    fn set_origin(&self, params: &mut Params, slot: Slot, lead: u64, wide: bool) {
+    fn set_origin(&self, params: &mut Params, slot: Slot, lead: u64, spec: &Spec) {
         let problem = self.plan.problem();
         let words = (lead / 4) as u32;
-        let packs = if wide { words / 4 } else { words };
+        // Rows that do not start on a load are counted in elements.
+        let packs = if spec.ragged { words } else { words / spec.load.elements() as u32 };
         match slot {
             Slot::Logits => params.logits_origin = packs,
             Slot::Grad => params.grad_origin = packs,
@@ -416,6 +444,10 @@ impl Binder<'_> {
             Slot::Upstream => params.upstream_origin = words,
             Slot::Weight => params.weight_origin = words,
             Slot::Target if problem.label_type().is_none() => params.probabilities_origin = packs,
+            Slot::Target if spec.label_packs => {
+                let label = Extent::of(slot, problem).element_bytes;
+                params.label_origin = (lead / (4 * label).min(16)) as u32;
+            }
             Slot::Target => {
                 // Labels of two words may start at any word.
                 let unit = Extent::of(slot, problem).element_bytes.min(4);

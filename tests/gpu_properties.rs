@@ -239,7 +239,7 @@ fn rows_may_be_laid_out_as_for_another_device() {
         let own = gpu.kernels().profile();
         // As a graphics card would: large groups, up to 256 lanes for a row, many groups that walk
         // together. And as a small device would: groups of 16.
-        let card = Profile { device_type: wgpu::DeviceType::DiscreteGpu, ..own.clone() };
+        let card = own.clone().with_device_type(wgpu::DeviceType::DiscreteGpu);
         let mut small = card.clone();
         small.limits.max_compute_invocations_per_workgroup = 16;
         for (name, profile) in [("card", &card), ("small", &small)] {

@@ -1,45 +1,111 @@
-// Labels of any integer type, read in the type they come in: LABEL_BYTES wide, from words.
+// Labels of any integer type, read in the type they come in: LABEL_BYTES wide, from words. Those of
+// four neighbouring rows come in one load or two (LABEL_PACKS), where they start on such a load.
 
-struct Label {
-    kind: u32,
-    class_index: u32,
-    low: u32,    // the label as a 64-bit number, sign-extended
-    high: u32,
+struct Labels {
+    low: RowWords,    // the labels as 64-bit numbers, sign-extended
+    high: RowWords,
 }
 
-fn read_label(row: u32) -> Label {
-    var label: Label;
+// The 64 bits of the label of one row.
+fn label_words(row: u32) -> vec2<u32> {
+#if LABEL_PACKS
+#if LABEL_8_BYTES
+    let pair = labels[params.label_origin + row / 2u];
+    return select(pair.xy, pair.zw, row % 2u == 1u);
+#else
+    let pack = labels[params.label_origin + row / 4u];
+#if LABEL_4_BYTES
+    let word = pack[row % 4u];
+    let shift = 0u;
+#else
+#if LABEL_2_BYTES
+    let word = pack[row % 4u / 2u];
+    let shift = 16u * (row % 2u);
+#else
+    let word = pack;
+    let shift = 8u * (row % 4u);
+#endif
+#endif
+    return extended(word, shift);
+#endif
+#else
 #if LABEL_8_BYTES
     let at = params.label_origin + 2u * row;   // labels of two words may start at any word
-    label.low = labels[at];
-    label.high = labels[at + 1u];
+    return vec2<u32>(labels[at], labels[at + 1u]);
 #else
     let at = params.label_origin + row;
     let per_word = 4u / LABEL_BYTES;
-    let bits = 8u * LABEL_BYTES;
-    let word = labels[at / per_word];
-    let shift = bits * (at % per_word);
-#if LABEL_SIGNED
-    label.low = bitcast<u32>(extractBits(bitcast<i32>(word), shift, bits));
-    label.high = select(0u, 0xffffffffu, label.low > 0x7fffffffu);
-#else
-    label.low = extractBits(word, shift, bits);
+    return extended(labels[at / per_word], 8u * LABEL_BYTES * (at % per_word));
 #endif
 #endif
-    label.class_index = label.low;
-    let ignored = label.low == params.ignore_low && label.high == params.ignore_high;
+}
+
+#if !LABEL_8_BYTES
+// The label that starts at bit `shift` of a word.
+fn extended(word: u32, shift: u32) -> vec2<u32> {
 #if LABEL_SIGNED
-    let comparable = true;
+    let low = bitcast<u32>(extractBits(bitcast<i32>(word), shift, 8u * LABEL_BYTES));
+    return vec2<u32>(low, select(0u, 0xffffffffu, low > 0x7fffffffu));
 #else
+    return vec2<u32>(extractBits(word, shift, 8u * LABEL_BYTES), 0u);
+#endif
+}
+#endif
+
+// The labels of a lane's rows, the first of which is `row`.
+fn read_labels(row: u32) -> Labels {
+#if ROW_VECTORS
+#if LABEL_PACKS
+#if LABEL_8_BYTES
+    let at = params.label_origin + row / 2u;
+    let a = labels[at];
+    let b = labels[at + 1u];
+    return Labels(RowWords(a.xz, b.xz), RowWords(a.yw, b.yw));
+#else
+    let pack = labels[params.label_origin + row / 4u];
+#if LABEL_4_BYTES
+    let low = pack;
+#else
+#if LABEL_2_BYTES
+    let words = pack.xxyy;
+    let shifts = RowWords(16u, 0u, 16u, 0u);   // to the top of the word
+#else
+    let words = RowWords(pack);
+    let shifts = RowWords(24u, 16u, 8u, 0u);
+#endif
+    let down = RowWords(32u - 8u * LABEL_BYTES);
+#if LABEL_SIGNED
+    let low = bitcast<RowWords>(bitcast<RowInts>(words << shifts) >> down);
+#else
+    let low = (words << shifts) >> down;
+#endif
+#endif
+#if LABEL_SIGNED
+    return Labels(low, select(RowWords(0u), RowWords(0xffffffffu), low > RowWords(0x7fffffffu)));
+#else
+    return Labels(low, RowWords(0u));
+#endif
+#endif
+#else
+    let a = label_words(row);
+    let b = label_words(row + 1u);
+    let c = label_words(row + 2u);
+    let d = label_words(row + 3u);
+    return Labels(RowWords(a.x, b.x, c.x, d.x), RowWords(a.y, b.y, c.y, d.y));
+#endif
+#else
+    let words = label_words(row);
+    return Labels(words.x, words.y);
+#endif
+}
+
+// What rows with these labels are.
+fn kinds_of(l: Labels) -> RowWords {
+    let is_class = (l.high == RowWords(0u)) & (l.low < RowWords(params.classes));
+    var ignored = (l.low == RowWords(params.ignore_low)) & (l.high == RowWords(params.ignore_high));
+#if !LABEL_SIGNED
     // A u64 past the range of i64 has the bits of a negative number, but is none.
-    let comparable = label.high <= 0x7fffffffu;
+    ignored &= l.high <= RowWords(0x7fffffffu);
 #endif
-    if (ignored && comparable) {
-        label.kind = IGNORED;
-    } else if (label.high == 0u && label.low < params.classes) {
-        label.kind = LIVE;
-    } else {
-        label.kind = BAD;
-    }
-    return label;
+    return select(select(RowWords(BAD), RowWords(LIVE), is_class), RowWords(IGNORED), ignored);
 }

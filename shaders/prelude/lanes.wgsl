@@ -1,6 +1,19 @@
 // The lanes of a row: LANES of them, a power of two, LANES <= WORKGROUP. Lanes that share a
 // subgroup merge by shuffles in clusters of CLUSTER (which divides every subgroup size the adapter
 // may use; 1 without subgroups), clusters merge through workgroup memory.
+//
+// A row's lanes are neighbours; but where neighbouring rows are neighbours in memory (STRIDED), the
+// lanes that are neighbours belong to neighbouring rows, so that their loads coalesce.
+
+const ROWS: u32 = WORKGROUP / LANES;   // rows under way in a group
+
+#if STRIDED
+fn lane_of(thread: u32) -> u32 { return thread / ROWS; }
+fn slot_of(thread: u32) -> u32 { return thread % ROWS; }
+#else
+fn lane_of(thread: u32) -> u32 { return thread % LANES; }
+fn slot_of(thread: u32) -> u32 { return thread / LANES; }
+#endif
 
 const CLUSTERS: u32 = LANES / CLUSTER;   // clusters of one row
 
@@ -33,18 +46,19 @@ fn merge_lanes(lane_state: State, thread: u32) -> State {
     }
 #endif
 #if SHARED_STATES
-    let cluster = thread / CLUSTER;
-    let leads = thread % CLUSTER == 0u;
-    let place = cluster % CLUSTERS;
-    if (leads) { shared_states[cluster] = s; }
+    let cluster = lane_of(thread) / CLUSTER;
+    let leads = lane_of(thread) % CLUSTER == 0u;
+    // A row's clusters lie ROWS apart: a step of the tree is `half * ROWS`, for every row at once.
+    let place = cluster * ROWS + slot_of(thread);
+    if (leads) { shared_states[place] = s; }
     workgroupBarrier();
     for (var half = CLUSTERS / 2u; half > 0u; half /= 2u) {
-        if (leads && place < half) {
-            shared_states[cluster] = merge(shared_states[cluster], shared_states[cluster + half]);
+        if (leads && cluster < half) {
+            shared_states[place] = merge(shared_states[place], shared_states[place + half * ROWS]);
         }
         workgroupBarrier();
     }
-    s = shared_states[cluster - place];
+    s = shared_states[slot_of(thread)];
     workgroupBarrier();
 #endif
     return s;

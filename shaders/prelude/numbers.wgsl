@@ -14,20 +14,23 @@ const HAS_NEG_INF: u32 = 4u;
 // log(1 + u) for u >= 0, to a few ulp. WGSL has no log1p, and its log is only good to 2^-21
 // absolute around 1. There, log1p(u) = 2 atanh(z) with z = u / (2 + u) <= 1/3, by its odd series;
 // the first term left out is z^14 / 15 < 2^-26 of the sum.
-fn log1p(u: f32) -> f32 {
-    if (u > 1.0) { return log(1.0 + u); }
+fn log1p(u: RowReals) -> RowReals {
     let z = u / (2.0 + u);
     let q = z * z;
-    let tail = fma(q, fma(q, fma(q, fma(q, fma(q, 1.0 / 13.0, 1.0 / 11.0), 1.0 / 9.0), 1.0 / 7.0),
-        0.2), 1.0 / 3.0);
-    return 2.0 * fma(z * q, tail, z);
+    var tail = fma(q, RowReals(1.0 / 13.0), RowReals(1.0 / 11.0));
+    tail = fma(q, tail, RowReals(1.0 / 9.0));
+    tail = fma(q, tail, RowReals(1.0 / 7.0));
+    tail = fma(q, tail, RowReals(0.2));
+    tail = fma(q, tail, RowReals(1.0 / 3.0));
+    return select(2.0 * fma(z * q, tail, z), log(1.0 + u), u > RowReals(1.0));
 }
 
 // A finite number, or what the flags say instead of it.
-fn word_of(value: f32, flags: u32) -> u32 {
-    let both = HAS_POS_INF | HAS_NEG_INF;
-    if ((flags & HAS_NAN) != 0u || (flags & both) == both) { return NAN; }
-    if ((flags & HAS_POS_INF) != 0u) { return POS_INF; }
-    if ((flags & HAS_NEG_INF) != 0u) { return NEG_INF; }
-    return bitcast<u32>(value);
+fn word_of(value: RowReals, flags: RowWords) -> RowWords {
+    let up = (flags & RowWords(HAS_POS_INF)) != RowWords(0u);
+    let down = (flags & RowWords(HAS_NEG_INF)) != RowWords(0u);
+    let lost = ((flags & RowWords(HAS_NAN)) != RowWords(0u)) | (up & down);
+    var word = select(bitcast<RowWords>(value), RowWords(POS_INF), up);
+    word = select(word, RowWords(NEG_INF), down);
+    return select(word, RowWords(NAN), lost);
 }

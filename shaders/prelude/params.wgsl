@@ -25,4 +25,7 @@ struct Params {
     divisor: f32,               // where it is known from the shapes
     empty_mean: u32,            // the mean of nothing, as a word
     weight_origin: u32,
+    parts: u32,                 // parts of a row, where groups share it
+    part_loads: u32,            // loads of one part
+    states: u32,                // where the parts' states begin in the workspace, in words
 }

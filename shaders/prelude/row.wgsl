@@ -1,4 +1,5 @@
-// What a row's state and its target make: its loss, and the gradient of each of its classes.
+// What a row's state and its target make: its loss, and what the gradient of its classes needs. A
+// lane's rows, of which there may be four, go through this together.
 
 // What a row is, by its label.
 const LIVE: u32 = 0u;      // a class
@@ -7,19 +8,19 @@ const BAD: u32 = 2u;       // neither
 const ABSENT: u32 = 3u;    // no row here: past the end of the piece
 
 struct Row {
-    kind: u32,
-    class_index: u32,
-    low: u32,       // the label as a 64-bit number
-    high: u32,
-    own: f32,       // weight on the label's class beyond what is spread: (1 - e) w_t
-    weight: f32,    // what the row adds to the mean's divisor
-    top: f32,
-    excess: f32,
-    log_whole: f32, // log1p(excess)
-    mass: f32,      // V = sum_c v_c
-    flags: u32,
-    loss: f32,
-    scale: f32,     // gradient scale: upstream / divisor
+    kind: RowWords,
+    class_index: RowWords,
+    own: RowReals,       // weight on the label's class beyond what is spread: (1 - e) w_t
+    weight: RowReals,    // what the row adds to the mean's divisor
+    top: RowReals,
+    excess: RowReals,
+    log_whole: RowReals, // log1p(excess)
+    mass: RowReals,      // V = sum_c v_c
+    flags: RowWords,
+    loss: RowReals,
+    scale: RowReals,     // gradient scale: upstream / divisor
+    hit: RowReals,       // the label's logit
+    hit_away: RowBools,  // it is -inf
 }
 
 fn class_weight(c: u32) -> f32 {
@@ -30,115 +31,124 @@ fn class_weight(c: u32) -> f32 {
 #endif
 }
 
-#if SPREAD
-// The classes' weights v_c = w_c q'_c without the label's own part, of the pack that is number `at`
-// in the tensor and whose classes have the class weights `w`.
-fn spread_weights(w: Reals, at: u32) -> Reals {
-#if PROBABILITIES
-    let q = bitcast<Reals>(probabilities[params.probabilities_origin + at]);
-    return w * ((1.0 - params.smoothing) * q + Reals(params.smoothing_share));
+#if LABELS
+fn label_weights(classes: RowWords, live: RowBools) -> RowReals {
+#if WEIGHT
+    let c = select(RowWords(0u), classes, live);
+#if ROW_VECTORS
+    let w = RowReals(class_weight(c.x), class_weight(c.y), class_weight(c.z), class_weight(c.w));
 #else
-    return w * params.smoothing_share;
+    let w = class_weight(c);
 #endif
+#else
+    let w = RowReals(1.0);
+#endif
+    return select(RowReals(0.0), w, live);
 }
 #endif
 
-// Takes pack number `at` of the tensor in; its classes have the class weights `w`.
-fn push_pack(f: ptr<function, Fold>, words: Words, w: Reals, at: u32) {
-#if SPREAD
-    push(f, words, spread_weights(w, at));
-#else
-    push(f, words);
-#endif
-}
-
-// The row's target: nothing of the logits is read yet.
-fn open_row(row: u32, present: bool) -> Row {
+// The target of the rows from `row` on: nothing of the logits is read yet.
+fn open_rows(row: u32, present: bool) -> Row {
     var r: Row;
-    r.kind = ABSENT;
+    r.kind = RowWords(ABSENT);
     if (!present) { return r; }
 #if LABELS
-    let label = read_label(row);
-    r.kind = label.kind;
-    r.class_index = label.class_index;
-    r.low = label.low;
-    r.high = label.high;
-    if (r.kind == LIVE) {
-        r.weight = class_weight(r.class_index);
-        r.own = r.weight;
+    let l = read_labels(row);
+    r.kind = kinds_of(l);
+    r.class_index = l.low;
+    r.weight = label_weights(l.low, r.kind == RowWords(LIVE));
+    r.own = r.weight;
 #if SPREAD
-        r.own *= 1.0 - params.smoothing;
+    r.own *= 1.0 - params.smoothing;
 #endif
-    }
 #else
-    r.kind = LIVE;
-    r.weight = 1.0;
+    r.kind = RowWords(LIVE);
+    r.weight = RowReals(1.0);
 #endif
     return r;
 }
 
 #if GRAD
-fn gradient_scale(row: u32) -> f32 {
+fn gradient_scale(row: u32) -> RowReals {
     var divisor = params.divisor;
 #if LABEL_WEIGHTS
     divisor = bitcast<f32>(workspace[0]);
 #endif
-    var scale = 1.0;
+    var scale = RowReals(1.0);
 #if UPSTREAM_SCALAR
-    scale = upstream[params.upstream_origin];
+    scale = RowReals(upstream[params.upstream_origin]);
 #endif
 #if UPSTREAM_ROWS
-    scale = upstream[params.upstream_origin + row];
+    let at = params.upstream_origin + row;
+#if ROW_VECTORS
+    scale = RowReals(upstream[at], upstream[at + 1u], upstream[at + 2u], upstream[at + 3u]);
+#else
+    scale = upstream[at];
+#endif
 #endif
     // Where there is nothing to divide by, the gradient is zero.
-    return select(scale / divisor, 0.0, divisor == 0.0);
+    return select(scale / divisor, RowReals(0.0), divisor == 0.0);
 }
 #endif
 
 // Takes in the merged state and computes the loss.
 //   loss = own (top - x_t + log1p(excess)) + gap + mass log1p(excess)
 // Every term is a distance from the maximum: none is negative, nothing cancels.
-fn close_row(r: ptr<function, Row>, s: State, row: u32) {
-    (*r).top = s.top;
-    (*r).excess = s.excess;
-    (*r).flags = s.flags;
+fn close_rows(opened: Row, s: State, row: u32) -> Row {
+    var r = opened;
+    r.top = s.top;
+    r.excess = s.excess;
     // Nothing but -inf: no distribution. A row without classes is a sum over nothing.
-    if (s.excess < 0.0) { (*r).flags |= select(0u, HAS_NAN, params.classes > 0u); }
-    let l = log1p(max(s.excess, 0.0));
-    (*r).log_whole = l;
+    let nothing = (s.excess < RowReals(0.0)) & RowBools(params.classes > 0u);
+    r.flags = s.flags | select(RowWords(0u), RowWords(HAS_NAN), nothing);
+    let l = log1p(max(s.excess, RowReals(0.0)));
+    r.log_whole = l;
 #if SPREAD
-    (*r).loss = s.gap + s.mass * l;
-    (*r).mass = s.mass;
+    r.loss = s.gap + s.mass * l;
+    r.mass = s.mass;
 #endif
 #if LABELS
-    (*r).mass += (*r).own;
-    if ((*r).own != 0.0) {
-        if (s.hit == NEG_INF) {
-            (*r).flags |= select(HAS_NEG_INF, HAS_POS_INF, (*r).own > 0.0);
-        } else {
-            (*r).loss += (*r).own * ((s.top - bitcast<f32>(s.hit)) + l);
-        }
-    }
+    r.mass += r.own;
+    r.hit = bitcast<RowReals>(s.hit);
+    r.hit_away = s.hit == RowWords(NEG_INF);
+    let weightless = r.own == RowReals(0.0);
+    r.loss += select(r.own * ((s.top - r.hit) + l), RowReals(0.0), weightless | r.hit_away);
+    let infinite = select(RowWords(HAS_NEG_INF), RowWords(HAS_POS_INF), r.own > RowReals(0.0));
+    r.flags |= select(RowWords(0u), infinite, r.hit_away & !weightless);
 #endif
 #if GRAD
-    (*r).scale = gradient_scale(row);
+    r.scale = gradient_scale(row);
 #endif
+    return r;
 }
 
-// Adds the row to the totals, and writes its own loss where reduction none asks for it.
-fn count_row(t: ptr<function, Totals>, r: Row, row: u32) {
-    var word = 0u;
-    if (r.kind == LIVE) {
-        add(t, select(0.0, r.loss, r.flags == 0u), r.weight);
-        (*t).live += 1u;
-        (*t).flags |= r.flags;
-        word = word_of(r.loss, r.flags);
-        if ((r.flags & HAS_NAN) != 0u) { add_nonfinite(t, params.row_base + row); }
-    } else if (r.kind == BAD) {
-        add_bad(t, params.row_base + row, r.low, r.high);
-        word = NAN;
-    }
+// Adds the rows to the totals, and writes their own losses where reduction none asks for them.
+fn count_rows(totals: Totals, r: Row, row: u32) -> Totals {
+    let live = r.kind == RowWords(LIVE);
+    let bad = r.kind == RowWords(BAD);
+    let lost = live & ((r.flags & RowWords(HAS_NAN)) != RowWords(0u));
+    let number = numbered(params.row_base + row);
+    let one = RowWords(1u);
+    let none = RowWords(0u);
+    let loss = select(RowReals(0.0), r.loss, live & (r.flags == none));
+    var t = add(totals, total(loss), total(select(RowReals(0.0), r.weight, live)));
+    t.live += total_words(select(none, one, live));
+    t.flags |= all_bits(select(none, r.flags, live) | select(none, RowWords(HAS_NAN), bad));
+    t.bad += total_words(select(none, one, bad));
+    t.first_bad = min(t.first_bad, lowest(select(RowWords(NO_ROW), number, bad)));
+    t.nonfinite += total_words(select(none, one, lost));
+    t.first_nonfinite = min(t.first_nonfinite, lowest(select(RowWords(NO_ROW), number, lost)));
 #if ROW_LOSS
-    row_loss[params.row_loss_origin + row] = word;
+    let word = select(select(none, word_of(r.loss, r.flags), live), RowWords(NAN), bad);
+    let at = params.row_loss_origin + row;
+#if ROW_VECTORS
+    row_loss[at] = word.x;
+    row_loss[at + 1u] = word.y;
+    row_loss[at + 2u] = word.z;
+    row_loss[at + 3u] = word.w;
+#else
+    row_loss[at] = word;
 #endif
+#endif
+    return t;
 }

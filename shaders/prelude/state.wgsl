@@ -1,5 +1,5 @@
-// The mergeable state of a set of classes. One merge serves a lane's loop, the components of a
-// pack, the lanes of a row and (later) pieces of a row.
+// The mergeable state of a set of classes. One merge serves the components of a load, the lanes of
+// a row and the parts of a row that several groups share.
 //
 //   top    = max_c x_c
 //   excess = sum_c exp(x_c - top), less the one term 1 of the maximum itself
@@ -11,52 +11,46 @@
 //   gap  = sum_c v_c (top - x_c)     only where every class carries weight: class probabilities,
 //   mass = sum_c v_c                 label smoothing (v_c = w_c q'_c)
 
+// The state of a lane's row or rows.
 struct State {
-    top: f32,
-    excess: f32,
-    flags: u32,
-    hit: u32,      // the label's logit as a word, or 0 in lanes that did not meet it
+    top: RowReals,
+    excess: RowReals,
+    flags: RowWords,
+    hit: RowWords,      // the label's logit as a word, or 0 in lanes that did not meet it
 #if SPREAD
-    gap: f32,
-    mass: f32,
+    gap: RowReals,
+    mass: RowReals,
 #endif
 }
 
 fn empty_state() -> State {
     var s: State;
-    s.top = LOWEST;
-    s.excess = -1.0;
+    s.top = RowReals(LOWEST);
+    s.excess = RowReals(-1.0);
     return s;
 }
-
-#if SPREAD
-// What `mass` already gathered falls further behind when the maximum rises. Without mass there is
-// nothing to move, and the rise from LOWEST may overflow.
-fn raised(gap: f32, mass: f32, rise: f32) -> f32 {
-    return gap + select(mass * rise, 0.0, mass == 0.0);
-}
-#endif
 
 fn merge(a: State, b: State) -> State {
     var s: State;
     s.top = max(a.top, b.top);
     // The side below hands over all of its mass, 1 + excess, scaled to the higher maximum.
     let e = exp(-abs(a.top - b.top));
-    if (a.top >= b.top) {
-        s.excess = a.excess + fma(b.excess, e, e);
-    } else {
-        s.excess = b.excess + fma(a.excess, e, e);
-    }
+    s.excess = select(b.excess + fma(a.excess, e, e), a.excess + fma(b.excess, e, e),
+        a.top >= b.top);
     s.flags = a.flags | b.flags;
     s.hit = a.hit | b.hit;
 #if SPREAD
-    s.gap = raised(a.gap, a.mass, s.top - a.top) + raised(b.gap, b.mass, s.top - b.top);
+    // What `mass` already gathered falls further behind when the maximum rises. Without mass there
+    // is nothing to move, and the rise from LOWEST may overflow.
+    let nothing = RowReals(0.0);
+    s.gap = (a.gap + select(a.mass * (s.top - a.top), nothing, a.mass == nothing))
+        + (b.gap + select(b.mass * (s.top - b.top), nothing, b.mass == nothing));
     s.mass = a.mass + b.mass;
 #endif
     return s;
 }
 
-// A lane's running state: as many states side by side as a pack has components.
+// A lane's running state: as many states side by side as the arithmetic has components.
 struct Fold {
     top: Reals,
     excess: Reals,
@@ -71,6 +65,14 @@ struct Fold {
 #endif
 }
 
+// One fold for each half of a load.
+struct Folds {
+    a: Fold,
+#if EIGHT
+    b: Fold,
+#endif
+}
+
 fn empty_fold() -> Fold {
     var f: Fold;
     f.top = Reals(LOWEST);
@@ -79,86 +81,154 @@ fn empty_fold() -> Fold {
     return f;
 }
 
-// Takes one pack in. `v` holds the classes' weights w_c q'_c.
-#if SPREAD
-fn push(f: ptr<function, Fold>, words: Words, v: Reals) {
-#else
-fn push(f: ptr<function, Fold>, words: Words) {
+fn empty_folds() -> Folds {
+    var f: Folds;
+    f.a = empty_fold();
+#if EIGHT
+    f.b = empty_fold();
 #endif
-    (*f).signed = max((*f).signed, bitcast<Ints>(words));
-    (*f).unsigned = max((*f).unsigned, words);
-    let x = bitcast<Reals>(words);
-    let top = (*f).top;
-    let risen = max(top, x);
-    let e = select(exp(-abs(x - top)), Reals(0.0), words == Words(NEG_INF));
-    (*f).excess = select((*f).excess + e, fma((*f).excess, e, e), x > top);
-    (*f).top = risen;
+    return f;
+}
+
+fn note_words(fold: Fold, words: Words) -> Fold {
+    var f = fold;
+    f.signed = max(f.signed, bitcast<Ints>(words));
+    f.unsigned = max(f.unsigned, words);
+    return f;
+}
+
 #if SPREAD
-    // A class without weight contributes nothing, even at -inf.
+// Takes in the weights `v` of classes whose logits are `words`, at the present maximum. A class
+// without weight contributes nothing, even at -inf.
+fn weigh(fold: Fold, words: Words, v: Reals) -> Fold {
+    var f = fold;
     let away = words == Words(NEG_INF);
     let weightless = v == Reals(0.0);
-    (*f).gap += select((*f).mass * (risen - top), Reals(0.0), (*f).mass == Reals(0.0));
-    (*f).gap += select(v * (risen - x), Reals(0.0), weightless | away);
-    (*f).mass += v;
+    f.gap += select(v * (f.top - bitcast<Reals>(words)), Reals(0.0), weightless | away);
+    f.mass += v;
     let infinite = (bitcast<Words>(v) & Words(POS_INF)) == Words(POS_INF);
-    (*f).flags |= select(Words(0u), Words(HAS_POS_INF), away & (v > Reals(0.0)))
+    f.flags |= select(Words(0u), Words(HAS_POS_INF), away & (v > Reals(0.0)))
         | select(Words(0u), Words(HAS_NEG_INF), away & (v < Reals(0.0)))
         | select(Words(0u), Words(HAS_NAN), infinite);
+    return f;
+}
 #endif
+
+// Takes classes in whose maximum is not known. `v` holds their weights, where SPREAD.
+fn push(fold: Fold, words: Words, v: Reals) -> Fold {
+    var f = note_words(fold, words);
+    let x = bitcast<Reals>(words);
+    let risen = max(f.top, x);
+    let e = select(exp(-abs(x - f.top)), Reals(0.0), words == Words(NEG_INF));
+    f.excess = select(f.excess + e, fma(f.excess, e, e), x > f.top);
+#if SPREAD
+    f.gap += select(f.mass * (risen - f.top), Reals(0.0), f.mass == Reals(0.0));
+#endif
+    f.top = risen;
+#if SPREAD
+    f = weigh(f, words, v);
+#endif
+    return f;
+}
+
+// Takes a load in.
+fn take(folds: Folds, pack: Pack, v: PackReals) -> Folds {
+    var f: Folds;
+    f.a = push(folds.a, pack.a, v.a);
+#if EIGHT
+    f.b = push(folds.b, pack.b, v.b);
+#endif
+    return f;
+}
+
+// `merge`, for folds.
+fn join(a: Fold, b: Fold) -> Fold {
+    var f: Fold;
+    f.top = max(a.top, b.top);
+    let e = exp(-abs(a.top - b.top));
+    f.excess = select(b.excess + fma(a.excess, e, e), a.excess + fma(b.excess, e, e),
+        a.top >= b.top);
+    f.signed = max(a.signed, b.signed);
+    f.unsigned = max(a.unsigned, b.unsigned);
+#if SPREAD
+    f.gap = (a.gap + select(a.mass * (f.top - a.top), Reals(0.0), a.mass == Reals(0.0)))
+        + (b.gap + select(b.mass * (f.top - b.top), Reals(0.0), b.mass == Reals(0.0)));
+    f.mass = a.mass + b.mass;
+    f.flags = a.flags | b.flags;
+#endif
+    return f;
 }
 
 #if CHUNKS
-// Takes another fold in, component by component: `merge`, for packs. Long rows are folded in chunks
-// of CHUNK packs a lane, so that no running sum grows long enough to drown what is added to it.
-fn absorb(f: ptr<function, Fold>, chunk: Fold) {
-    let top = (*f).top;
-    let e = exp(-abs(top - chunk.top));
-    (*f).top = max(top, chunk.top);
-    (*f).excess = select(chunk.excess + fma((*f).excess, e, e),
-        (*f).excess + fma(chunk.excess, e, e), top >= chunk.top);
-    (*f).signed = max((*f).signed, chunk.signed);
-    (*f).unsigned = max((*f).unsigned, chunk.unsigned);
-#if SPREAD
-    let rise = (*f).mass * ((*f).top - top);
-    let chunk_rise = chunk.mass * ((*f).top - chunk.top);
-    (*f).gap = ((*f).gap + select(rise, Reals(0.0), (*f).mass == Reals(0.0)))
-        + (chunk.gap + select(chunk_rise, Reals(0.0), chunk.mass == Reals(0.0)));
-    (*f).mass += chunk.mass;
-    (*f).flags |= chunk.flags;
+// Long rows are folded in chunks of CHUNK loads a lane, so that no running sum grows long enough to
+// drown what is added to it.
+fn absorb(whole: Folds, chunk: Folds) -> Folds {
+    var f: Folds;
+    f.a = join(whole.a, chunk.a);
+#if EIGHT
+    f.b = join(whole.b, chunk.b);
 #endif
+    return f;
 }
 #endif
 
-// Component `k` of a fold as a state of its own.
-fn component(f: Fold, k: u32) -> State {
+fn flags_of(f: Fold) -> Words {
+    let seen = (f.signed >= Ints(i32(POS_INF))) | (f.unsigned > Words(NEG_INF));
+    var flags = select(Words(0u), Words(HAS_NAN), seen);
+#if SPREAD
+    flags |= f.flags;
+#endif
+    return flags;
+}
+
+#if PACKED_ROWS
+// Each component is a row of its own.
+fn state_of(f: Fold) -> State {
+    var s = empty_state();
+    s.top = f.top;
+    s.excess = f.excess;
+    s.flags = flags_of(f);
+#if SPREAD
+    s.gap = f.gap;
+    s.mass = f.mass;
+#endif
+    return s;
+}
+#else
+// All components are classes of one row.
+fn component(f: Fold, flags: Words, k: u32) -> State {
     var s = empty_state();
 #if WIDE
     s.top = f.top[k];
     s.excess = f.excess[k];
-    if (f.signed[k] >= i32(POS_INF) || f.unsigned[k] > NEG_INF) { s.flags = HAS_NAN; }
+    s.flags = flags[k];
 #if SPREAD
     s.gap = f.gap[k];
     s.mass = f.mass[k];
-    s.flags |= f.flags[k];
 #endif
 #else
     s.top = f.top;
     s.excess = f.excess;
-    if (f.signed >= i32(POS_INF) || f.unsigned > NEG_INF) { s.flags = HAS_NAN; }
+    s.flags = flags;
 #if SPREAD
     s.gap = f.gap;
     s.mass = f.mass;
-    s.flags |= f.flags;
 #endif
 #endif
     return s;
 }
 
-// The components of one row as one state.
-fn collapse(f: Fold) -> State {
+fn collapse(folds: Folds) -> State {
+    var f = folds.a;
+#if EIGHT
+    f = join(f, folds.b);
+#endif
+    let flags = flags_of(f);
 #if WIDE
-    return merge(merge(component(f, 0u), component(f, 1u)), merge(component(f, 2u), component(f, 3u)));
+    return merge(merge(component(f, flags, 0u), component(f, flags, 1u)),
+        merge(component(f, flags, 2u), component(f, flags, 3u)));
 #else
-    return component(f, 0u);
+    return component(f, flags, 0u);
 #endif
 }
+#endif

@@ -16,8 +16,6 @@ struct Totals {
     flags: u32,
     bad: u32,
     first_bad: u32,
-    bad_low: u32,
-    bad_high: u32,
     nonfinite: u32,
     first_nonfinite: u32,
 }
@@ -29,33 +27,19 @@ fn empty_totals() -> Totals {
     return t;
 }
 
-fn add(t: ptr<function, Totals>, loss: f32, weight: f32) {
-    (*t).loss.x += loss;
-    (*t).weight.x += weight;
-    (*t).added += 1u;
-    if (((*t).added & 15u) == 0u) {
-        (*t).loss = vec3<f32>(0.0, (*t).loss.y + (*t).loss.x, (*t).loss.z);
-        (*t).weight = vec3<f32>(0.0, (*t).weight.y + (*t).weight.x, (*t).weight.z);
-    }
-    if (((*t).added & 255u) == 0u) {
-        (*t).loss = vec3<f32>(0.0, 0.0, (*t).loss.z + (*t).loss.y);
-        (*t).weight = vec3<f32>(0.0, 0.0, (*t).weight.z + (*t).weight.y);
-    }
-}
-
-fn add_bad(t: ptr<function, Totals>, row: u32, low: u32, high: u32) {
-    (*t).flags |= HAS_NAN;
-    (*t).bad += 1u;
-    if (row < (*t).first_bad) {
-        (*t).first_bad = row;
-        (*t).bad_low = low;
-        (*t).bad_high = high;
-    }
-}
-
-fn add_nonfinite(t: ptr<function, Totals>, row: u32) {
-    (*t).nonfinite += 1u;
-    (*t).first_nonfinite = min((*t).first_nonfinite, row);
+fn add(totals: Totals, loss: f32, weight: f32) -> Totals {
+    var t = totals;
+    t.loss.x += loss;
+    t.weight.x += weight;
+    t.added += 1u;
+    // Selects, not branches: a software driver runs both sides of a branch anyway.
+    let carry = (t.added & 15u) == 0u;
+    t.loss = select(t.loss, vec3<f32>(0.0, t.loss.y + t.loss.x, t.loss.z), carry);
+    t.weight = select(t.weight, vec3<f32>(0.0, t.weight.y + t.weight.x, t.weight.z), carry);
+    let carry_on = (t.added & 255u) == 0u;
+    t.loss = select(t.loss, vec3<f32>(0.0, 0.0, t.loss.z + t.loss.y), carry_on);
+    t.weight = select(t.weight, vec3<f32>(0.0, 0.0, t.weight.z + t.weight.y), carry_on);
+    return t;
 }
 
 var<workgroup> tree_loss: array<f32, WORKGROUP>;
@@ -67,8 +51,6 @@ var<workgroup> group_bad: atomic<u32>;
 var<workgroup> group_first_bad: atomic<u32>;
 var<workgroup> group_nonfinite: atomic<u32>;
 var<workgroup> group_first_nonfinite: atomic<u32>;
-var<workgroup> group_bad_low: u32;
-var<workgroup> group_bad_high: u32;
 
 // The group's totals, whole in the lane of index 0. Every lane of the group must call it.
 fn group_totals(t: Totals, index: u32) -> Totals {
@@ -78,8 +60,6 @@ fn group_totals(t: Totals, index: u32) -> Totals {
         atomicStore(&group_first_bad, NO_ROW);
         atomicStore(&group_nonfinite, 0u);
         atomicStore(&group_first_nonfinite, NO_ROW);
-        group_bad_low = 0u;
-        group_bad_high = 0u;
     }
     tree_loss[index] = t.loss.x + (t.loss.y + t.loss.z);
     tree_weight[index] = t.weight.x + (t.weight.y + t.weight.z);
@@ -102,11 +82,6 @@ fn group_totals(t: Totals, index: u32) -> Totals {
         }
         workgroupBarrier();
     }
-    if (t.bad != 0u && t.first_bad == atomicLoad(&group_first_bad)) {
-        group_bad_low = t.bad_low;
-        group_bad_high = t.bad_high;
-    }
-    workgroupBarrier();
     var whole = empty_totals();
     whole.loss.x = tree_loss[0];
     whole.weight.x = tree_weight[0];
@@ -114,8 +89,6 @@ fn group_totals(t: Totals, index: u32) -> Totals {
     whole.flags = atomicLoad(&group_flags);
     whole.bad = atomicLoad(&group_bad);
     whole.first_bad = atomicLoad(&group_first_bad);
-    whole.bad_low = group_bad_low;
-    whole.bad_high = group_bad_high;
     whole.nonfinite = atomicLoad(&group_nonfinite);
     whole.first_nonfinite = atomicLoad(&group_first_nonfinite);
     return whole;
@@ -133,8 +106,14 @@ fn write_partial(t: Totals, index: u32, slot: u32) {
     workspace[at + 3u] = whole.flags;
     workspace[at + 4u] = whole.bad;
     workspace[at + 5u] = whole.first_bad;
-    workspace[at + 6u] = whole.bad_low;
-    workspace[at + 7u] = whole.bad_high;
+#if LABELS
+    // The first bad label itself is read again: to carry it along would cost every row.
+    if (whole.bad != 0u) {
+        let words = label_words(whole.first_bad - params.row_base);
+        workspace[at + 6u] = words.x;
+        workspace[at + 7u] = words.y;
+    }
+#endif
     workspace[at + 8u] = whole.nonfinite;
     workspace[at + 9u] = whole.first_nonfinite;
 }

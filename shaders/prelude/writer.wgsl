@@ -1,65 +1,98 @@
-// The second read of the logits: what it needs of the rows, for each component of a pack, and what it
-// writes.
+// What is written of the classes: gradient, log-probabilities or probabilities. `Writer` is what this
+// needs of the rows, for each component of the arithmetic.
 struct Writer {
     top: Reals,
+    rate: Reals,         // V scale / (1 + excess): what a power exp(x - top) is worth
+    own_gradient: Reals, // where only the label carries weight: the label's gradient
+    class_index: Words,
+    settled: Bools,      // the gradient is `settled_word` whatever the logits: ignored or bad rows
+    settled_word: Words,
+#if SPREAD
     excess: Reals,
-    log_whole: Reals,
     mass: Reals,
     own: Reals,
     scale: Reals,
-    class_index: Words,
-    ignored: Bools,
-    lost: Bools,      // the gradient is NaN
-    no_row: Bools,    // the distribution is NaN
-}
-
-fn ignored(r: Row) -> bool { return r.kind == IGNORED; }
-fn no_row(r: Row) -> bool { return (r.flags & HAS_NAN) != 0u; }
-fn lost(r: Row) -> bool { return r.kind == BAD || no_row(r); }
-
-// A pack of one row.
-fn writer(r: Row) -> Writer {
-    return Writer(Reals(r.top), Reals(r.excess), Reals(r.log_whole), Reals(r.mass), Reals(r.own),
-        Reals(r.scale), Words(r.class_index), Bools(ignored(r)), Bools(lost(r)), Bools(no_row(r)));
-}
-
-#if WIDE
-// A pack of four rows.
-fn writer_of_four(a: Row, b: Row, c: Row, d: Row) -> Writer {
-    return Writer(
-        Reals(a.top, b.top, c.top, d.top),
-        Reals(a.excess, b.excess, c.excess, d.excess),
-        Reals(a.log_whole, b.log_whole, c.log_whole, d.log_whole),
-        Reals(a.mass, b.mass, c.mass, d.mass),
-        Reals(a.own, b.own, c.own, d.own),
-        Reals(a.scale, b.scale, c.scale, d.scale),
-        Words(a.class_index, b.class_index, c.class_index, d.class_index),
-        Bools(ignored(a), ignored(b), ignored(c), ignored(d)),
-        Bools(lost(a), lost(b), lost(c), lost(d)),
-        Bools(no_row(a), no_row(b), no_row(c), no_row(d)),
-    );
-}
+    peak: Bools,         // a power of 1 is the row's maximum
 #endif
+    whole: Reals,        // 1 + excess
+    log_whole: Reals,
+    no_row: Bools,       // the distribution is NaN
+}
+
+// One for each half of a load.
+struct Writers {
+    a: Writer,
+#if EIGHT
+    b: Writer,
+#endif
+}
 
 // dloss/dx_c = V p_c - v_c. At the maximum p is 1 / (1 + excess), and V p - v would cancel where v
 // is nearly all of V; over the common denominator it is (V - v - v excess) / (1 + excess).
+//
+// Powers that were kept are relative to `kept_top`, the maximum of what the lane kept.
+fn writer(r: Row, kept_top: Reals) -> Writer {
+    var w: Writer;
+    let no_row = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);
+    let lost = no_row | (r.kind == RowWords(BAD));
+    let ignored = r.kind == RowWords(IGNORED);
+    let whole = 1.0 + r.excess;
+    w.top = Reals(r.top);
+    w.class_index = Words(r.class_index);
+    w.settled = Bools(lost | ignored);
+    w.settled_word = Words(select(RowWords(NAN), RowWords(0u), ignored));
+    w.whole = Reals(whole);
+    w.log_whole = Reals(r.log_whole);
+    w.no_row = Bools(no_row);
 #if GRAD
-#if SPREAD
-fn gradient(w: Writer, words: Words, classes: Words, spread: Reals) -> Words {
-    var v = spread;
-#else
-fn gradient(w: Writer, words: Words, classes: Words) -> Words {
-    var v = Reals(0.0);
+    w.rate = Reals(r.mass / whole * r.scale);
+#if POWERS
+    w.rate *= exp(kept_top - w.top);
 #endif
+#if SPREAD
+    w.excess = Reals(r.excess);
+    w.mass = Reals(r.mass);
+    w.own = Reals(r.own);
+    w.scale = Reals(r.scale);
+    w.peak = kept_top == w.top;
+#else
+#if LABELS
+    let p = select(exp(r.hit - r.top), RowReals(0.0), r.hit_away) / whole;
+    let at_top = -r.own * (r.excess / whole);
+    w.own_gradient = Reals(select(r.own * (p - 1.0), at_top, r.hit == r.top) * r.scale);
+#endif
+#endif
+#endif
+    return w;
+}
+
+#if GRAD
+// `words` are logits, or (POWERS) powers exp(x - kept_top).
+fn gradient(w: Writer, words: Words, classes: Words, spread: Reals) -> Words {
+    let x = bitcast<Reals>(words);
+#if POWERS
+    let e = x;
+#else
+    let e = select(exp(x - w.top), Reals(0.0), words == Words(NEG_INF));
+#endif
+    var value = e * w.rate;
+#if SPREAD
+    var v = spread;
 #if LABELS
     v += select(Reals(0.0), w.own, classes == w.class_index);
 #endif
-    let x = bitcast<Reals>(words);
-    let whole = Reals(1.0) + w.excess;
-    let below = select(exp(x - w.top), Reals(0.0), words == Words(NEG_INF)) * (w.mass / whole) - v;
-    let at_top = ((w.mass - v) - v * w.excess) / whole;
-    let value = bitcast<Words>(select(below, at_top, x == w.top) * w.scale);
-    return select(select(value, Words(NAN), w.lost), Words(0u), w.ignored);
+#if POWERS
+    let at_top = w.peak & (x == Reals(1.0));
+#else
+    let at_top = x == w.top;
+#endif
+    value = select(value - v * w.scale, ((w.mass - v) - v * w.excess) / w.whole * w.scale, at_top);
+#else
+#if LABELS
+    value = select(value, w.own_gradient, classes == w.class_index);
+#endif
+#endif
+    return select(bitcast<Words>(value), w.settled_word, w.settled);
 }
 #endif
 
@@ -68,7 +101,7 @@ fn gradient(w: Writer, words: Words, classes: Words) -> Words {
 fn element(w: Writer, words: Words) -> Words {
     let below = bitcast<Reals>(words) - w.top;
 #if PROBS
-    let value = exp(below) / (Reals(1.0) + w.excess);
+    let value = exp(below) / w.whole;
     let away = Words(0u);
 #else
     let value = below - w.log_whole;
@@ -79,22 +112,61 @@ fn element(w: Writer, words: Words) -> Words {
 }
 #endif
 
-// Writes what is wanted of pack number `at` of the tensor: `classes`, of class weights `weights`.
-fn write_pack(w: Writer, classes: Words, weights: Reals, at: u32) {
-    let words = logits[params.logits_origin + at];
+// Writes what is wanted of the load `at` behind the rows' first one: what was read there, its classes
+// and their weights.
+fn write_pack(w: Writers, places: Places, at: u32, pack: Pack, classes: Pack, v: PackReals) {
+    var out: Pack;
 #if ELEMENTS
-    elements[params.elements_origin + at] = element(w, words);
+    out.a = element(w.a, pack.a);
+#if EIGHT
+    out.b = element(w.b, pack.b);
+#endif
+    store_elements(places, at, out, classes);
 #endif
 #if GRAD
-#if SPREAD
-    let word = gradient(w, words, classes, spread_weights(weights, at));
-#else
-    let word = gradient(w, words, classes);
+    out.a = gradient(w.a, pack.a, classes.a, v.a);
+#if EIGHT
+    out.b = gradient(w.b, pack.b, classes.b, v.b);
 #endif
-#if IN_PLACE
-    logits[params.logits_origin + at] = word;
-#else
-    grad[params.grad_origin + at] = word;
-#endif
+    store_gradient(places, at, out, classes);
 #endif
 }
+
+#if ELEMENTS
+fn store_elements(places: Places, at: u32, out: Pack, classes: Pack) {
+#if RAGGED
+    let here = classes.a < Words(params.classes);
+    if (!all(here)) {
+        for (var k = 0u; k < PACK; k += 1u) {
+            if (here[k]) { elements[places.elements + at][k] = out.a[k]; }
+        }
+        return;
+    }
+#endif
+    elements[places.elements + at] = packed(out);
+}
+#endif
+
+#if GRAD
+fn store_gradient(places: Places, at: u32, out: Pack, classes: Pack) {
+#if RAGGED
+    // A load at a row's end belongs to two rows, and two lanes: each writes only its own elements.
+    let here = classes.a < Words(params.classes);
+    if (!all(here)) {
+        for (var k = 0u; k < PACK; k += 1u) {
+#if IN_PLACE
+            if (here[k]) { logits[places.logits + at][k] = out.a[k]; }
+#else
+            if (here[k]) { grad[places.grad + at][k] = out.a[k]; }
+#endif
+        }
+        return;
+    }
+#endif
+#if IN_PLACE
+    logits[places.logits + at] = packed(out);
+#else
+    grad[places.grad + at] = packed(out);
+#endif
+}
+#endif

@@ -55,6 +55,10 @@ pub(super) async fn open(
     if options.subgroups {
         features |= adapter.features() & wgpu::Features::SUBGROUP;
     }
+    if info.device_type == wgpu::DeviceType::Cpu && !options.default_limits {
+        // Software drivers load wide integers faster; see `kernels::Load`.
+        features |= adapter.features() & wgpu::Features::SHADER_INT64;
+    }
     let required_limits = match options.default_limits {
         true => wgpu::Limits::default(),
         false => adapter.limits(),

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use source::{Access, Slot};
-pub use spec::{CHUNK, Depth, Elements, Kernel, Spec, Target};
+pub use spec::{CHUNK, Elements, Form, Kernel, Load, Part, Spec, Target};
 
 use crate::Error;
 use crate::plan::{Params, Profile};

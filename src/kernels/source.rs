@@ -1,6 +1,6 @@
 //! WGSL assembled from the files in `shaders/`: constants, bindings, fragments, kernel.
 
-use super::spec::{Kernel, Spec, Target};
+use super::spec::{Form, Kernel, Part, Spec, Target};
 use crate::loss::Upstream;
 
 /// A buffer a kernel binds. The order is the binding number.
@@ -39,13 +39,11 @@ impl Spec {
     /// The slots this specialisation binds, with their access.
     pub fn slots(&self) -> Vec<(Slot, Access)> {
         use Access::{Read, Uniform, Write};
-        let softmax = matches!(self.kernel, Kernel::Rows | Kernel::Columns);
-        let reads_logits = softmax || self.kernel == Kernel::Gather;
         let finish = self.kernel == Kernel::Finish;
         let logits = if self.in_place { Write } else { Read };
         [
             (true, Slot::Params, Uniform),
-            (reads_logits, Slot::Logits, logits),
+            (self.reads_logits(), Slot::Logits, logits),
             (self.target != Target::None, Slot::Target, Read),
             (self.weight && !finish, Slot::Weight, Read),
             (self.upstream != Upstream::Ones, Slot::Upstream, Read),
@@ -72,7 +70,7 @@ impl Spec {
         let symbols = self.symbols();
         for part in self.parts() {
             text += "\n";
-            text += &select_lines(part, &symbols);
+            text += &repeat_lines(&select_lines(part, &symbols), self.kept());
         }
         text
     }
@@ -81,14 +79,14 @@ impl Spec {
     fn declaration(&self, slot: Slot, access: Access) -> String {
         let (name, element) = match slot {
             Slot::Params => ("params", "Params"),
-            Slot::Logits => ("logits", "Words"),
-            Slot::Target if self.target == Target::Probabilities => ("probabilities", "Words"),
-            Slot::Target => ("labels", "u32"),
+            Slot::Logits => ("logits", "Stored"),
+            Slot::Target if self.target == Target::Probabilities => ("probabilities", "Stored"),
+            Slot::Target => ("labels", self.label_element()),
             Slot::Weight => ("weight", "f32"),
             Slot::Upstream => ("upstream", "f32"),
             Slot::RowLoss => ("row_loss", "u32"),
-            Slot::Grad => ("grad", "Words"),
-            Slot::Elements => ("elements", "Words"),
+            Slot::Grad => ("grad", "Stored"),
+            Slot::Elements => ("elements", "Stored"),
             Slot::Workspace => ("workspace", "u32"),
             Slot::Result => ("result", "u32"),
         };
@@ -106,37 +104,89 @@ impl Spec {
         }
     }
 
+    /// What one load of the labels brings.
+    fn label_element(&self) -> &'static str {
+        match self.target {
+            Target::Labels(label) if self.label_packs => match label.bytes() {
+                4 | 8 => "vec4<u32>",
+                2 => "vec2<u32>",
+                _ => "u32",
+            },
+            _ => "u32",
+        }
+    }
+
+    /// How often lines between `#each` and `#end` stand in the text.
+    fn kept(&self) -> u32 {
+        match self.form {
+            Form::Kept { loads, .. } => loads,
+            _ => 0,
+        }
+    }
+
     /// The files this kernel is made of.
     fn parts(&self) -> Vec<&'static str> {
-        const PARAMS: &str = include_str!("../../shaders/prelude/params.wgsl");
-        const NUMBERS: &str = include_str!("../../shaders/prelude/numbers.wgsl");
-        const WORDS: &str = include_str!("../../shaders/prelude/words.wgsl");
-        const STATE: &str = include_str!("../../shaders/prelude/state.wgsl");
-        const LABELS: &str = include_str!("../../shaders/prelude/labels.wgsl");
-        const TOTALS: &str = include_str!("../../shaders/prelude/totals.wgsl");
-        const LANES: &str = include_str!("../../shaders/prelude/lanes.wgsl");
-        const ROW: &str = include_str!("../../shaders/prelude/row.wgsl");
-        const WRITER: &str = include_str!("../../shaders/prelude/writer.wgsl");
-        let mut parts = vec![PARAMS, NUMBERS, TOTALS];
-        if self.kernel != Kernel::Finish {
-            parts.extend([WORDS, STATE, ROW]);
+        macro_rules! prelude {
+            ($name:literal) => {
+                include_str!(concat!("../../shaders/prelude/", $name, ".wgsl"))
+            };
         }
-        if matches!(self.target, Target::Labels(_)) {
-            parts.push(LABELS);
+        macro_rules! kernel {
+            ($name:literal) => {
+                include_str!(concat!("../../shaders/", $name, ".wgsl"))
+            };
         }
-        if self.writes() {
-            parts.push(WRITER);
-        }
-        match self.kernel {
-            Kernel::Rows => parts.extend([LANES, include_str!("../../shaders/rows.wgsl")]),
-            Kernel::Columns => parts.push(include_str!("../../shaders/columns.wgsl")),
-            Kernel::Gather => parts.push(include_str!("../../shaders/gather.wgsl")),
-            Kernel::GatherGrad => parts.push(include_str!("../../shaders/gather_grad.wgsl")),
-            Kernel::Weigh => parts.push(include_str!("../../shaders/weigh.wgsl")),
-            Kernel::Finish => parts.push(include_str!("../../shaders/finish.wgsl")),
-        }
-        parts
+        let kept = self.form.is_kept();
+        let softmax = self.is_softmax();
+        [
+            (true, prelude!("params")),
+            (true, prelude!("words")),
+            (true, prelude!("numbers")),
+            (true, prelude!("totals")),
+            (matches!(self.target, Target::Labels(_)), prelude!("labels")),
+            (self.kernel != Kernel::Finish, prelude!("state")),
+            (self.kernel != Kernel::Finish, prelude!("row")),
+            (softmax, prelude!("places")),
+            (softmax && kept, prelude!("kept")),
+            (self.writes(), prelude!("writer")),
+            (self.kernel == Kernel::Rows, prelude!("lanes")),
+            (self.kernel == Kernel::Rows, kernel!("rows")),
+            (self.kernel == Kernel::Rows && kept, kernel!("rows_kept")),
+            (
+                self.kernel == Kernel::Rows && !kept && self.part != Part::Merge,
+                kernel!("rows_streamed"),
+            ),
+            (self.kernel == Kernel::Columns, kernel!("columns")),
+            (self.kernel == Kernel::Columns && kept, kernel!("columns_kept")),
+            (self.kernel == Kernel::Columns && kept && !self.short, kernel!("kept_across")),
+            (self.kernel == Kernel::Columns && kept && self.short, kernel!("kept_short")),
+            (self.kernel == Kernel::Columns && !kept, kernel!("columns_streamed")),
+            (self.kernel == Kernel::Gather, kernel!("gather")),
+            (self.kernel == Kernel::GatherGrad, kernel!("gather_grad")),
+            (self.kernel == Kernel::Weigh, kernel!("weigh")),
+            (self.kernel == Kernel::Finish, kernel!("finish")),
+        ]
+        .into_iter()
+        .filter_map(|(on, text)| on.then_some(text))
+        .collect()
     }
+}
+
+/// Repeats the lines between `#each` and `#end` (lines of their own) `times` times, with the number
+/// of the repetition for `$`. Loops over registers are written out like this: whether a driver would
+/// unroll them is its secret, and an array with a variable index is memory.
+fn repeat_lines(text: &str, times: u32) -> String {
+    let mut whole = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("#each\n") {
+        let (body, behind) = after.split_once("#end\n").expect("#each without #end");
+        whole += before;
+        for number in 0..times {
+            whole += &body.replace('$', &format!("{number}u"));
+        }
+        rest = behind;
+    }
+    whole + rest
 }
 
 /// Keeps the lines whose conditions hold. Conditions stand on lines of their own, nest, and are
@@ -170,7 +220,7 @@ fn select_lines(text: &str, symbols: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::select_lines;
+    use super::{repeat_lines, select_lines};
 
     #[test]
     fn conditions_nest_and_negate() {
@@ -178,5 +228,12 @@ mod tests {
         assert_eq!(select_lines(text, &["X"]), "a\nb\nc\nf\n");
         assert_eq!(select_lines(text, &["X", "Y"]), "a\nb\nd\nf\n");
         assert_eq!(select_lines(text, &["Y"]), "a\ne\nf\n");
+    }
+
+    #[test]
+    fn repetitions_are_numbered() {
+        let text = "a\n#each\nx[$] = $;\n#end\nb\n";
+        assert_eq!(repeat_lines(text, 2), "a\nx[0u] = 0u;\nx[1u] = 1u;\nb\n");
+        assert_eq!(repeat_lines(text, 0), "a\nb\n");
     }
 }

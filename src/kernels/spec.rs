@@ -41,29 +41,79 @@ pub enum Target {
     Probabilities,
 }
 
-/// How many packs a lane folds: it decides the loops around them.
+/// How many elements one load brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Depth {
-    /// A few: one plain loop. Every further loop costs a software driver a masked turn.
+pub enum Load {
+    /// One.
+    One,
+    /// Four: 16 bytes, the widest load of a GPU.
+    Four,
+    /// Eight, as four 64-bit numbers. A software driver loads component by component, whatever
+    /// their width.
+    Eight,
+}
+
+impl Load {
+    /// Its elements; `PACK` in the shaders.
+    pub fn elements(self) -> usize {
+        match self {
+            Load::One => 1,
+            Load::Four => 4,
+            Load::Eight => 8,
+        }
+    }
+}
+
+/// What becomes of the elements a lane reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// Kept in registers: `loads` of them, the first `full` of which every lane of a row has. Nothing
+    /// is read twice. The numbers are in the text.
+    Kept {
+        /// Loads of a lane, at most.
+        loads: u32,
+        /// Loads that every lane has.
+        full: u32,
+    },
+    /// Folded and forgotten, a few: one plain loop. Every further loop costs a software driver a
+    /// masked turn.
     Few,
-    /// Enough to load four at a time.
+    /// Folded, enough to load four at a time.
     Fours,
     /// So many that they are summed in chunks of [`CHUNK`], to keep the sums short.
     Chunks,
 }
 
-/// Packs a lane folds before it starts a new sum. The rounding error of a sum grows with its length.
+/// Loads a lane folds before it starts a new sum. The rounding error of a sum grows with its length.
 pub const CHUNK: u32 = 128;
 
-impl Depth {
-    /// For lanes that fold `packs` each.
-    pub fn of(packs: usize) -> Self {
-        match packs {
-            0..8 => Depth::Few,
-            packs if packs <= CHUNK as usize => Depth::Fours,
-            _ => Depth::Chunks,
+impl Form {
+    /// For lanes that fold `loads` each, too many to keep.
+    pub fn streamed(loads: usize) -> Self {
+        match loads {
+            0..8 => Form::Few,
+            loads if loads <= CHUNK as usize => Form::Fours,
+            _ => Form::Chunks,
         }
     }
+
+    /// Whether the elements are kept.
+    pub fn is_kept(self) -> bool {
+        matches!(self, Form::Kept { .. })
+    }
+}
+
+/// Which part of the work on rows that several groups share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// All of it: a row has one group.
+    Whole,
+    /// The states of the parts of rows.
+    Fold,
+    /// The states of rows from those of their parts, and the losses.
+    Merge,
+    /// Gradient or distribution, part by part.
+    Write,
 }
 
 /// A specialisation: everything that a kernel's text depends on, and the key of its pipeline.
@@ -91,12 +141,20 @@ pub struct Spec {
     pub in_place: bool,
     /// Log-probabilities or probabilities are written.
     pub elements: Option<Elements>,
-    /// Loads of four elements.
-    pub wide: bool,
+    /// What one load of the logits brings.
+    pub load: Load,
+    /// What becomes of it.
+    pub form: Form,
     /// For [`Kernel::Rows`]: a row's classes are `inner` apart.
     pub strided: bool,
-    /// The loops of the fold.
-    pub depth: Depth,
+    /// For [`Kernel::Rows`]: rows do not start where loads do.
+    pub ragged: bool,
+    /// For [`Kernel::Rows`]: which part of the work.
+    pub part: Part,
+    /// For [`Kernel::Columns`]: a lane's rows follow each other.
+    pub short: bool,
+    /// For [`Kernel::Columns`]: the labels of four rows come together.
+    pub label_packs: bool,
     /// The layout of lanes.
     pub geometry: Geometry,
 }
@@ -116,17 +174,40 @@ impl Spec {
             grad: false,
             in_place: false,
             elements: None,
-            wide: false,
+            load: Load::One,
+            form: Form::Few,
             strided: false,
-            depth: Depth::Few,
+            ragged: false,
+            part: Part::Whole,
+            short: false,
+            label_packs: false,
             geometry,
         }
     }
 
-    /// Whether the logits are read a second time, to write gradient or distribution.
+    /// Whether it folds logits.
+    pub(crate) fn is_softmax(&self) -> bool {
+        matches!(self.kernel, Kernel::Rows | Kernel::Columns)
+    }
+
+    /// Whether gradient or distribution is written.
     pub(super) fn writes(&self) -> bool {
-        let softmax = matches!(self.kernel, Kernel::Rows | Kernel::Columns);
-        softmax && (self.grad || self.elements.is_some())
+        self.is_softmax() && (self.grad || self.elements.is_some())
+    }
+
+    /// Whether it takes in the logits.
+    pub(super) fn reads_logits(&self) -> bool {
+        self.kernel == Kernel::Gather || self.is_softmax() && self.part != Part::Merge
+    }
+
+    /// Whether it adds losses to the totals.
+    fn counts(&self) -> bool {
+        matches!(self.part, Part::Whole | Part::Merge)
+    }
+
+    /// Elements of the arithmetic's vectors; `HALF` in the shaders.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.load > Load::One
     }
 
     /// The symbols that `#if` in the shaders asks for.
@@ -136,6 +217,8 @@ impl Spec {
             _ => None,
         };
         let g = self.geometry;
+        let columns = self.kernel == Kernel::Columns;
+        let folds = matches!(self.part, Part::Whole | Part::Fold);
         [
             (self.kernel == Kernel::Finish, "FINISH"),
             (label.is_some(), "LABELS"),
@@ -154,10 +237,27 @@ impl Spec {
             (self.elements.is_some(), "ELEMENTS"),
             (self.elements == Some(Elements::Probs), "PROBS"),
             (self.writes(), "WRITES"),
-            (self.wide, "WIDE"),
+            (label.is_some_and(|l| l.bytes() == 4), "LABEL_4_BYTES"),
+            (label.is_some_and(|l| l.bytes() == 2), "LABEL_2_BYTES"),
+            (self.label_packs, "LABEL_PACKS"),
+            (self.is_wide(), "WIDE"),
+            (self.load == Load::Eight, "EIGHT"),
+            (columns, "PACKED_ROWS"),
+            (columns && self.is_wide(), "ROW_VECTORS"),
+            (self.short, "SHORT"),
             (self.strided, "STRIDED"),
-            (self.depth >= Depth::Fours, "FOURS"),
-            (self.depth == Depth::Chunks, "CHUNKS"),
+            (self.ragged, "RAGGED"),
+            (self.form.is_kept(), "KEPT"),
+            (self.form.is_kept() && self.grad && self.elements.is_none(), "POWERS"),
+            (!self.form.is_kept() && folds, "STREAMED"),
+            (matches!(self.form, Form::Fours | Form::Chunks), "FOURS"),
+            (self.form == Form::Chunks, "CHUNKS"),
+            (self.part == Part::Fold, "FOLD"),
+            (self.part == Part::Merge, "MERGE"),
+            (self.part == Part::Write, "WRITE"),
+            (self.part != Part::Whole, "PARTS"),
+            (matches!(self.part, Part::Fold | Part::Write), "SPLIT"),
+            (self.counts(), "COUNTS"),
             (g.cluster > 1, "SUBGROUPS"),
             (g.lanes > g.cluster, "SHARED_STATES"),
         ]
@@ -173,8 +273,10 @@ impl Spec {
             constants.push(("LANES", self.geometry.lanes));
             constants.push(("CLUSTER", self.geometry.cluster));
         }
-        if self.depth == Depth::Chunks {
-            constants.push(("CHUNK", CHUNK));
+        match self.form {
+            Form::Kept { loads, full } => constants.extend([("KEPT", loads), ("FULL", full)]),
+            Form::Chunks => constants.push(("CHUNK", CHUNK)),
+            Form::Few | Form::Fours => {}
         }
         if let Target::Labels(label_type) = self.target {
             constants.push(("LABEL_BYTES", label_type.bytes()));

@@ -1,6 +1,6 @@
-//! How lanes are laid over rows: a property of the adapter and the number of classes.
+//! How the lanes of a workgroup are laid over rows, and groups over the work.
 
-use super::Profile;
+use super::{Lanes, Profile};
 use crate::Error;
 
 /// The layout of one dispatch.
@@ -14,46 +14,36 @@ pub struct Geometry {
     pub cluster: u32,
 }
 
-/// Groups at most: enough to fill a large GPU about twice over, few enough that their partials stay
-/// small and one group can sum them. Groups walk over the rest of the work.
-const GROUPS_GPU: u32 = 1024;
-/// A software driver runs one group per core; more only cost their start and their final tree.
-const GROUPS_CPU: u32 = 64;
-
-/// How the groups of a dispatch share its blocks of work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Walk {
-    /// Groups that run at the same time work on neighbouring blocks.
-    Together,
-    /// Each group has a stretch of neighbouring blocks to itself.
-    Apart,
-}
-
-impl Walk {
-    /// A GPU runs its groups side by side and likes them in the same pages of memory. A core that
-    /// runs one group after another wants its next block where its prefetcher already is.
-    pub fn on(profile: &Profile) -> Self {
-        if profile.is_software() { Walk::Apart } else { Walk::Together }
-    }
-}
+/// Neighbouring rows under way in a group whose lanes share rows that are neighbours in memory: 128
+/// bytes for each class.
+const NEIGHBOURS: u32 = 32;
 
 impl Geometry {
     /// For kernels with a lane per row or element.
-    pub fn lane_per_row(profile: &Profile) -> Result<Self, Error> {
-        // A software driver runs a group as a loop over its subgroups, and every barrier switches
-        // between them.
-        let wanted = if profile.is_software() { 64 } else { 256 };
-        Ok(Self { workgroup: largest_workgroup(profile, wanted)?, lanes: 1, cluster: 1 })
+    pub(crate) fn lane_per_row(profile: &Profile) -> Result<Self, Error> {
+        let workgroup = largest_workgroup(profile, profile.tuning.workgroup)?;
+        Ok(Self { workgroup, lanes: 1, cluster: 1 })
     }
 
-    /// For rows of `packs` loads each.
-    pub fn rows(profile: &Profile, packs: usize) -> Result<Self, Error> {
+    /// For rows of `loads` loads each, of which a lane keeps up to `keeps`.
+    pub(crate) fn rows(profile: &Profile, loads: usize, keeps: usize) -> Result<Self, Error> {
         let flat = Self::lane_per_row(profile)?;
-        let wanted =
-            if profile.is_software() { lanes_software(profile, packs) } else { lanes_gpu(packs) };
-        let lanes = wanted.min(flat.workgroup);
-        let cluster = lanes.min(profile.subgroup_size.unwrap_or(1));
-        Ok(Self { workgroup: flat.workgroup, lanes, cluster })
+        let subgroup = profile.subgroup_size.unwrap_or(1);
+        let (fewest, most) = match profile.tuning.lanes {
+            Lanes::Keeping { fewest, most } => (fewest as usize, most as usize),
+            Lanes::Subgroup => (subgroup as usize, subgroup as usize),
+        };
+        let wanted = loads.div_ceil(keeps.max(1)).next_power_of_two();
+        let lanes = wanted.max(fewest.min(floor_power_of_two(loads))).min(most) as u32;
+        let lanes = lanes.min(flat.workgroup);
+        Ok(Self { lanes, cluster: lanes.min(subgroup), ..flat })
+    }
+
+    /// For lanes that share rows which are neighbours in memory.
+    pub(crate) fn strided(profile: &Profile) -> Result<Self, Error> {
+        let flat = Self::lane_per_row(profile)?;
+        let lanes = (flat.workgroup / NEIGHBOURS).max(1);
+        Ok(Self { lanes, ..flat })
     }
 
     /// Rows under way in one group.
@@ -62,36 +52,15 @@ impl Geometry {
     }
 
     /// How many groups to start for `blocks` blocks of work, where `fewest` are needed.
-    pub fn groups(profile: &Profile, blocks: u32, fewest: u32) -> u32 {
-        let most = if profile.is_software() { GROUPS_CPU } else { GROUPS_GPU };
-        let most = most.max(fewest).min(profile.limits.max_compute_workgroups_per_dimension);
-        blocks.min(most)
+    pub(crate) fn groups(profile: &Profile, blocks: u32, fewest: u32) -> u32 {
+        let most = profile.tuning.groups.max(fewest);
+        blocks.min(most.min(profile.limits.max_compute_workgroups_per_dimension))
     }
 }
 
-/// A lane should have several loads of its own, and a row enough lanes to be read at full width.
-fn lanes_gpu(packs: usize) -> u32 {
-    match packs {
-        0..=4 => 1,
-        5..=16 => 4,
-        17..=64 => 8,
-        65..=256 => 16,
-        257..=1024 => 32,
-        1025..=4096 => 128,
-        _ => 256,
-    }
+fn floor_power_of_two(number: usize) -> usize {
+    if number == 0 { 1 } else { 1 << number.ilog2() }
 }
-
-/// One subgroup per row: wider rows would wait at barriers, narrower ones leave lanes idle. Rows that
-/// would keep a lane in its loops for too long (see [`super::loops`]) take more.
-fn lanes_software(profile: &Profile, packs: usize) -> u32 {
-    let subgroup = if packs < 16 { 1 } else { profile.subgroup_size.unwrap_or(1) };
-    let enough = packs.div_ceil(LANE_PACKS).next_power_of_two() as u32;
-    subgroup.max(enough)
-}
-
-/// Packs of a lane at most, on a software driver, as long as there are lanes to share them.
-const LANE_PACKS: usize = 8192;
 
 /// The largest power of two up to `wanted` that the device's limits allow as a workgroup.
 fn largest_workgroup(profile: &Profile, wanted: u32) -> Result<u32, Error> {

@@ -4,27 +4,26 @@
 //! all. Results would be wrong and look right, so plans for software drivers stay below that: more
 //! groups with less work each, more lanes for a long row.
 
-use super::{Profile, blocks};
+use super::Plan;
 use crate::Error;
-use crate::kernels::{CHUNK, Kernel, Spec};
+use crate::kernels::{CHUNK, Form, Kernel, Part, Spec};
 use crate::tensor::ClassView;
 
 /// Loop turns of an invocation at most; the rest is for the loops of the final tree.
 const MOST: usize = 60_000;
 
-/// Groups that `rows` rows need at least.
+/// Groups that a piece needs at least. `narrowest` is the variant of the kernel that turns most often,
+/// for buffers that start anywhere.
 pub(super) fn fewest_groups(
-    profile: &Profile,
-    spec: &Spec,
-    rows: usize,
-    view: ClassView,
+    plan: &Plan,
+    narrowest: &Spec,
+    piece: usize,
+    parts: u32,
 ) -> Result<u32, Error> {
-    if !profile.is_software() {
+    if !plan.profile.is_software() {
         return Ok(1);
     }
-    // Buffers that do not start on 16 bytes will run the narrow variant, which turns more often.
-    let narrow = Spec { wide: false, ..*spec };
-    let turns = turns_of_block(&narrow, view.classes);
+    let turns = turns_of_block(narrowest, plan.problem.view, parts);
     if turns > MOST {
         return Err(Error::Limit {
             what: "one row",
@@ -33,21 +32,27 @@ pub(super) fn fewest_groups(
             allowed: MOST as u64,
         });
     }
-    Ok(blocks(&narrow, rows, view).div_ceil((MOST / turns) as u32))
+    Ok(plan.blocks(narrowest, piece, parts).div_ceil((MOST / turns) as u32))
 }
 
 /// Turns of the loops for one block of work: an upper bound.
-pub(super) fn turns_of_block(spec: &Spec, classes: usize) -> usize {
+pub(super) fn turns_of_block(spec: &Spec, view: ClassView, parts: u32) -> usize {
     let lanes = spec.geometry.lanes as usize;
-    let packs = match spec.kernel {
-        Kernel::Rows => classes.div_ceil(lanes),
-        Kernel::Columns => classes,
-        Kernel::Gather | Kernel::GatherGrad | Kernel::Weigh | Kernel::Finish => return 2,
+    let merges = 2 * (lanes.ilog2() as usize + 1);
+    let loads = view.classes.div_ceil(spec.load.elements()) + 1;
+    let of_lane = match (spec.kernel, spec.part) {
+        (Kernel::Rows, Part::Merge) => return 2 + (parts as usize).div_ceil(lanes) + merges,
+        (Kernel::Rows, _) => loads.div_ceil(parts as usize).div_ceil(lanes),
+        (Kernel::Columns, _) => view.classes,
+        (Kernel::Gather | Kernel::GatherGrad | Kernel::Weigh | Kernel::Finish, _) => return 2,
     };
     // Loads of four with up to three single ones, a turn that ends each loop, once per chunk.
-    let chunks = packs.div_ceil(CHUNK as usize);
-    let pass = if packs < 8 { packs + 1 } else { packs / 4 + 6 * chunks };
-    let writes = spec.grad || spec.elements.is_some();
-    let merges = 2 * (lanes.ilog2() as usize + 1);
-    1 + pass * if writes { 2 } else { 1 } + merges
+    let chunks = of_lane.div_ceil(CHUNK as usize);
+    let pass = match spec.form {
+        Form::Kept { .. } => 0,
+        Form::Few => of_lane + 1,
+        Form::Fours | Form::Chunks => of_lane / 4 + 6 * chunks,
+    };
+    let passes = 1 + usize::from(spec.grad || spec.elements.is_some());
+    1 + pass * passes + merges
 }

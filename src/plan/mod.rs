@@ -3,20 +3,24 @@
 
 mod extent;
 mod geometry;
+mod layout;
 mod loops;
 mod params;
 mod profile;
+mod tuning;
 
 use std::ops::Range;
 
 pub use geometry::Geometry;
-pub(crate) use geometry::Walk;
 pub use params::Params;
 pub use profile::Profile;
+pub use tuning::{Lanes, Tuning};
 
 pub(crate) use extent::Extent;
+pub(crate) use layout::Alignment;
 
-use crate::kernels::{Depth, Elements, Kernel, Slot, Spec, Target};
+use self::layout::{Layout, short_classes};
+use crate::kernels::{Elements, Kernel, Load, Part, Slot, Spec, Target};
 use crate::loss::{Divisor, Function, Upstream};
 use crate::tensor::{ClassView, TargetType};
 use crate::{EmptyMean, Error, Loss, Outputs, Problem, Reduction, loss::Shapes};
@@ -25,8 +29,10 @@ use crate::{EmptyMean, Error, Loss, Outputs, Problem, Reduction, loss::Shapes};
 const HEADER_WORDS: u64 = 4;
 /// Words of one partial; `PARTIAL_WORDS` in `totals.wgsl`.
 const PARTIAL_WORDS: u64 = 12;
-/// Classes at most that a lane folds alone where neighbouring rows are neighbours in memory.
-const LANE_CLASSES: usize = 1 << 14;
+/// Words of a state in the workspace; `STATE_WORDS` in `rows.wgsl`.
+const STATE_WORDS: u64 = 6;
+/// Lanes that merge the parts of a row.
+const LANES_OF_MERGE: usize = 8;
 /// Rows of one piece at most, so that a row index past the end still fits a u32.
 const PIECE_ROWS: u64 = 1 << 31;
 
@@ -51,6 +57,9 @@ pub struct Plan {
     pieces: Vec<Range<usize>>,
     steps: Vec<Step>,
     partials: u32,
+    /// States in the workspace, behind the partials.
+    states: u64,
+    profile: Profile,
 }
 
 /// One dispatch.
@@ -60,9 +69,10 @@ pub(crate) struct Step {
     /// The piece it works on; `None` for steps over the partials.
     pub(crate) piece: Option<usize>,
     pub(crate) groups: u32,
-    pub(crate) walk: Walk,
     /// The piece's first partial; for a step over partials, their number.
     pub(crate) partials: u32,
+    /// Parts of each row.
+    pub(crate) parts: u32,
 }
 
 impl Plan {
@@ -86,9 +96,11 @@ impl Plan {
     /// As [`Plan::new`], for the device's part.
     pub fn of(problem: Problem, profile: &Profile) -> Result<Self, Error> {
         let pieces = cut(&problem, profile)?;
-        let mut plan = Self { problem, pieces, steps: Vec::new(), partials: 0 };
-        plan.lay_out(profile)?;
-        plan.check_bindings(profile)?;
+        let profile = profile.clone();
+        let steps = Vec::new();
+        let mut plan = Self { problem, pieces, steps, partials: 0, states: 0, profile };
+        plan.lay_out()?;
+        plan.check_bindings()?;
         log::debug!(
             "{:?} over {:?}: {} pieces, {} dispatches, {} bytes of workspace",
             plan.problem.function,
@@ -113,7 +125,12 @@ impl Plan {
 
     /// GPU memory needed beyond inputs and requested outputs, in bytes.
     pub fn workspace_bytes(&self) -> u64 {
-        4 * (HEADER_WORDS + PARTIAL_WORDS * u64::from(self.partials))
+        4 * (self.states_start() + STATE_WORDS * self.states)
+    }
+
+    /// Where the states begin in the workspace, in words.
+    fn states_start(&self) -> u64 {
+        HEADER_WORDS + PARTIAL_WORDS * u64::from(self.partials)
     }
 
     /// Number of dispatches.
@@ -123,12 +140,11 @@ impl Plan {
 
     /// How often the loops of one invocation turn at most, over all of its work.
     pub fn longest_loops(&self) -> u64 {
-        let view = self.problem.view;
         let turns = |step: &Step| {
-            let spec = Spec { wide: false, ..step.spec };
-            let rows = step.piece.map_or(0, |piece| self.pieces[piece].len() * view.inner);
-            let of_group = blocks(&spec, rows, view).div_ceil(step.groups);
-            u64::from(of_group) * loops::turns_of_block(&spec, view.classes) as u64
+            let Some(piece) = step.piece else { return 0 };
+            let spec = self.narrowest(step);
+            let of_group = self.blocks(&spec, piece, step.parts).div_ceil(step.groups);
+            u64::from(of_group) * loops::turns_of_block(&spec, self.problem.view, step.parts) as u64
         };
         self.steps.iter().map(turns).max().unwrap_or(0)
     }
@@ -138,54 +154,159 @@ impl Plan {
         self.steps.iter().map(|step| step.spec)
     }
 
+    /// Every specialisation that the plan may run, however the tensors lie in their buffers.
+    pub fn variants(&self) -> impl Iterator<Item = Spec> + '_ {
+        let of_step =
+            move |step| Alignment::all().map(move |alignment| self.variant(step, alignment));
+        self.steps.iter().flat_map(of_step)
+    }
+
     pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
     }
 
     /// The dispatches: the divisor where the gradient waits for it, the losses, the sum.
-    fn lay_out(&mut self, profile: &Profile) -> Result<(), Error> {
-        let flat = Geometry::lane_per_row(profile)?;
+    fn lay_out(&mut self) -> Result<(), Error> {
+        let flat = Geometry::lane_per_row(&self.profile)?;
         let grad = self.problem.outputs.grad;
         let finish = self.finish(flat);
         if grad && self.problem.divisor == Divisor::LabelWeights {
-            let weighed = self.over_pieces(self.labelled(Kernel::Weigh, flat), profile)?;
+            let weighed = self.over_pieces(self.labelled(Kernel::Weigh, flat))?;
             self.over_partials(Spec { divisor_only: true, ..finish }, weighed);
         }
-        let forward = match self.problem.function {
-            Function::CrossEntropy | Function::Softmax => self.softmax(profile)?,
-            Function::Nll => Spec {
+        let partials = match self.problem.function {
+            Function::CrossEntropy | Function::Softmax => self.softmax(flat)?,
+            Function::Nll => self.over_pieces(Spec {
                 row_loss: self.problem.reduction == Reduction::None,
                 ..self.labelled(Kernel::Gather, flat)
-            },
+            })?,
         };
-        let partials = self.over_pieces(forward, profile)?;
         self.over_partials(finish, partials);
         if self.problem.function == Function::Nll && grad {
-            let backward = self.with_grad(self.labelled(Kernel::GatherGrad, flat));
-            self.over_pieces(backward, profile)?;
+            self.over_pieces(self.with_grad(self.labelled(Kernel::GatherGrad, flat)))?;
         }
         Ok(())
     }
 
     /// Adds a step per piece; returns how many partials they write.
-    fn over_pieces(&mut self, spec: Spec, profile: &Profile) -> Result<u32, Error> {
-        let view = self.problem.view;
+    fn over_pieces(&mut self, spec: Spec) -> Result<u32, Error> {
         let mut partials = 0;
-        for (index, piece) in self.pieces.iter().enumerate() {
-            let rows = piece.len() * view.inner;
-            let fewest = loops::fewest_groups(profile, &spec, rows, view)?;
-            let groups = Geometry::groups(profile, blocks(&spec, rows, view), fewest);
-            let walk = Walk::on(profile);
-            self.steps.push(Step { spec, piece: Some(index), groups, walk, partials });
-            partials += groups;
+        for piece in 0..self.pieces.len() {
+            partials += self.add_step(spec, piece, partials, 1)?;
         }
         self.partials = self.partials.max(partials);
         Ok(partials)
     }
 
+    /// Adds the steps that fold logits; returns how many partials they write.
+    fn softmax(&mut self, flat: Geometry) -> Result<u32, Error> {
+        let mut partials = 0;
+        let view = self.problem.view;
+        for piece in 0..self.pieces.len() {
+            let rows = self.rows_of(piece);
+            let layout = Layout::of(view, rows, &self.profile, Alignment::BEST)?;
+            let parts = layout.parts(view, rows, &self.profile);
+            let spec = self.packs_labels(layout.apply(self.softmax_spec(flat)), Alignment::BEST);
+            if parts == 1 {
+                partials += self.add_step(spec, piece, partials, 1)?;
+                continue;
+            }
+            // Fold, merge, write. Pieces follow each other, so their states share a place.
+            self.states = self.states.max((parts as u64 + 1) * rows as u64);
+            let parts = parts as u32;
+            self.add_step(self.part_of(spec, Part::Fold)?, piece, partials, parts)?;
+            let merge = self.part_of(spec, Part::Merge)?;
+            partials += self.add_step(merge, piece, partials, parts)?;
+            if spec.grad || spec.elements.is_some() {
+                self.add_step(self.part_of(spec, Part::Write)?, piece, partials, parts)?;
+            }
+        }
+        self.partials = self.partials.max(partials);
+        Ok(partials)
+    }
+
+    /// The specialisation for a part of the work that `spec` does in whole.
+    fn part_of(&self, spec: Spec, part: Part) -> Result<Spec, Error> {
+        let spec = Spec { part, ..spec };
+        Ok(match part {
+            Part::Whole => spec,
+            Part::Fold => Spec {
+                grad: false,
+                elements: None,
+                row_loss: false,
+                upstream: Upstream::Ones,
+                label_weights: false,
+                ..spec
+            },
+            Part::Merge => Spec {
+                grad: false,
+                elements: None,
+                upstream: Upstream::Ones,
+                label_weights: false,
+                load: Load::One,
+                strided: false,
+                ragged: false,
+                target: if spec.target == Target::Probabilities {
+                    Target::None
+                } else {
+                    spec.target
+                },
+                geometry: Geometry::rows(&self.profile, LANES_OF_MERGE, 1)?,
+                ..spec
+            },
+            Part::Write => Spec { row_loss: false, ..spec },
+        })
+    }
+
+    /// Adds a step over one piece; returns how many groups it has.
+    fn add_step(
+        &mut self,
+        spec: Spec,
+        piece: usize,
+        partials: u32,
+        parts: u32,
+    ) -> Result<u32, Error> {
+        let mut step = Step { spec, piece: Some(piece), groups: 1, partials, parts };
+        let narrowest = self.narrowest(&step);
+        let fewest = loops::fewest_groups(self, &narrowest, piece, parts)?;
+        step.groups =
+            Geometry::groups(&self.profile, self.blocks(&spec, piece, parts), fewest).max(1);
+        let groups = step.groups;
+        self.steps.push(step);
+        Ok(groups)
+    }
+
+    /// The variant of a step's kernel for tensors that lie as `alignment` says.
+    pub(crate) fn variant(&self, step: &Step, alignment: Alignment) -> Spec {
+        let spec = step.spec;
+        let Some(piece) = step.piece else { return spec };
+        if !spec.is_softmax() || spec.part == Part::Merge {
+            return spec;
+        }
+        // The layout exists: the plan was made with the same profile.
+        match Layout::of(self.problem.view, self.rows_of(piece), &self.profile, alignment) {
+            Ok(layout) => self.packs_labels(layout.unkept(step.parts > 1).apply(spec), alignment),
+            Err(_) => spec,
+        }
+    }
+
+    fn packs_labels(&self, spec: Spec, alignment: Alignment) -> Spec {
+        let vectors = spec.kernel == Kernel::Columns && spec.load > Load::One;
+        let labels = self.problem.label_type().is_some();
+        Spec { label_packs: vectors && labels && alignment.labels, ..spec }
+    }
+
+    fn narrowest(&self, step: &Step) -> Spec {
+        self.variant(step, Alignment::WORST)
+    }
+
+    fn rows_of(&self, piece: usize) -> usize {
+        self.pieces[piece].len() * self.problem.view.inner
+    }
+
     /// Adds a step that sums `partials`.
     fn over_partials(&mut self, spec: Spec, partials: u32) {
-        self.steps.push(Step { spec, piece: None, groups: 1, walk: Walk::Together, partials });
+        self.steps.push(Step { spec, piece: None, groups: 1, partials, parts: 1 });
     }
 
     /// A kernel that reads labels and class weights.
@@ -208,28 +329,12 @@ impl Plan {
         }
     }
 
-    /// The kernel that folds logits: rows or columns.
-    fn softmax(&self, profile: &Profile) -> Result<Spec, Error> {
+    /// The kernel that folds logits, before it is laid out.
+    fn softmax_spec(&self, flat: Geometry) -> Spec {
         let problem = &self.problem;
-        let view = problem.view;
-        // A lane cannot fold a large vocabulary alone: its row is shared, wherever its classes are.
-        let strided = view.inner > 1 && view.classes > LANE_CLASSES;
-        // A load of four must stay within a row, or within the rows at one class.
-        let contiguous = if view.inner == 1 { view.classes } else { view.inner };
-        let wide = contiguous.is_multiple_of(4) && !strided;
-        let (kernel, geometry, packs) = if view.inner == 1 || strided {
-            let packs = if wide { view.classes / 4 } else { view.classes };
-            let geometry = Geometry::rows(profile, packs)?;
-            (Kernel::Rows, geometry, packs.div_ceil(geometry.lanes as usize))
-        } else {
-            (Kernel::Columns, Geometry::lane_per_row(profile)?, view.classes)
-        };
         let outputs = problem.outputs;
         let probabilities = problem.target == Some(TargetType::Probabilities);
         let spec = Spec {
-            wide,
-            strided,
-            depth: Depth::of(packs),
             spread: probabilities || problem.label_smoothing > 0.0,
             row_loss: problem.reduction == Reduction::None,
             elements: match (outputs.log_probs, outputs.probs) {
@@ -237,9 +342,9 @@ impl Plan {
                 (_, true) => Some(Elements::Probs),
                 _ => None,
             },
-            ..self.labelled(kernel, geometry)
+            ..self.labelled(Kernel::Rows, flat)
         };
-        Ok(if outputs.grad { self.with_grad(spec) } else { spec })
+        if outputs.grad { self.with_grad(spec) } else { spec }
     }
 
     fn finish(&self, geometry: Geometry) -> Spec {
@@ -275,16 +380,19 @@ impl Plan {
         };
         match step.piece {
             Some(piece) => {
-                let outer = &self.pieces[piece];
-                let rows = outer.len() * view.inner;
-                params.rows = rows as u32;
-                params.turns = blocks(spec, rows, view).div_ceil(step.groups);
-                (params.group_step, params.turn_step) = match step.walk {
-                    Walk::Together => (1, step.groups),
-                    Walk::Apart => (params.turns, 1),
+                params.rows = self.rows_of(piece) as u32;
+                params.turns = self.blocks(spec, piece, step.parts).div_ceil(step.groups);
+                (params.group_step, params.turn_step) = match self.profile.tuning.together {
+                    true => (1, step.groups),
+                    false => (params.turns, 1),
                 };
-                params.row_base = (outer.start * view.inner) as u32;
+                params.row_base = (self.pieces[piece].start * view.inner) as u32;
                 params.partial_base = step.partials;
+                params.parts = step.parts;
+                // One more for rows that start inside a load.
+                let loads = view.classes.div_ceil(spec.load.elements()) + usize::from(spec.ragged);
+                params.part_loads = loads.div_ceil(step.parts as usize) as u32;
+                params.states = self.states_start() as u32;
             }
             None => params.partials = step.partials,
         }
@@ -292,10 +400,10 @@ impl Plan {
     }
 
     /// Refuses a plan with more storage bindings than the device allows a shader.
-    fn check_bindings(&self, profile: &Profile) -> Result<(), Error> {
+    fn check_bindings(&self) -> Result<(), Error> {
         let storage = |spec: Spec| spec.slots().len() as u64 - 1;
         let needed = self.specs().map(storage).max().unwrap_or(0);
-        let allowed = u64::from(profile.limits.max_storage_buffers_per_shader_stage);
+        let allowed = u64::from(self.profile.limits.max_storage_buffers_per_shader_stage);
         if needed > allowed {
             return Err(Error::Limit {
                 what: "one kernel of this plan",
@@ -306,19 +414,21 @@ impl Plan {
         }
         Ok(())
     }
-}
 
-/// Blocks of work of a kernel over `rows` rows: what a group does between two steps of its walk.
-fn blocks(spec: &Spec, rows: usize, view: ClassView) -> u32 {
-    let group = spec.geometry.workgroup as usize;
-    let pack = if spec.wide { 4 } else { 1 };
-    let (items, per_block) = match spec.kernel {
-        Kernel::Rows => (rows, spec.geometry.rows_per_group() as usize),
-        Kernel::Columns => (rows, group * pack),
-        Kernel::GatherGrad => (rows * view.classes, group),
-        Kernel::Gather | Kernel::Weigh | Kernel::Finish => (rows, group),
-    };
-    items.div_ceil(per_block) as u32
+    /// Blocks of work of a kernel over a piece: what a group does between two steps of its walk.
+    fn blocks(&self, spec: &Spec, piece: usize, parts: u32) -> u32 {
+        let rows = self.rows_of(piece);
+        let group = spec.geometry.workgroup as usize;
+        let of_rows = spec.geometry.rows_per_group() as usize;
+        let (items, per_block) = match (spec.kernel, spec.part) {
+            (Kernel::Rows, Part::Fold | Part::Write) => (rows * parts as usize, of_rows),
+            (Kernel::Rows, Part::Whole | Part::Merge) => (rows, of_rows),
+            (Kernel::Columns, _) => (rows, group * spec.load.elements()),
+            (Kernel::GatherGrad, _) => (rows * self.problem.view.classes, group),
+            (Kernel::Gather | Kernel::Weigh | Kernel::Finish, _) => (rows, group),
+        };
+        items.div_ceil(per_block) as u32
+    }
 }
 
 /// Cuts the outer axis into pieces whose tensors each fit a binding.
@@ -361,9 +471,28 @@ fn cut(problem: &Problem, profile: &Profile) -> Result<Vec<Range<usize>>, Error>
             return Err(too_large(slot.name(), extent.outer_bytes().unwrap_or(0)));
         }
     }
+    Ok(pieces_of(view, step as usize, short_classes(&profile.tuning, profile)))
+}
+
+/// Rows that a lane reads together at most.
+const TOGETHER: usize = 8;
+
+/// The outer axis in steps of `step` at most. Short rows are read several at a time: those that are
+/// left over make a piece of their own.
+fn pieces_of(view: ClassView, step: usize, short_classes: usize) -> Vec<Range<usize>> {
     let outer = view.outer;
-    let starts = (0..outer).step_by(step as usize);
-    Ok(starts.map(|start| start..outer.min(start + step as usize)).collect())
+    let short = view.inner == 1 && view.classes <= short_classes && outer >= TOGETHER;
+    let (step, body) = match short && step >= TOGETHER {
+        true => (step / TOGETHER * TOGETHER, outer / TOGETHER * TOGETHER),
+        false => (step, outer),
+    };
+    let starts = (0..body).step_by(step).chain((body < outer).then_some(body));
+    let mut pieces: Vec<Range<usize>> = Vec::new();
+    for start in starts {
+        let end = if start < body { body.min(start + step) } else { outer };
+        pieces.push(start..end);
+    }
+    pieces
 }
 
 /// The slots that a problem's tensors fill.

@@ -28,6 +28,9 @@ pub struct Params {
     pub divisor: f32,
     pub empty_mean: u32,
     pub weight_origin: u32,
+    pub parts: u32,
+    pub part_loads: u32,
+    pub states: u32,
     /// Uniform blocks are bound in multiples of 16 bytes.
-    pub padding: [u32; 1],
+    pub padding: [u32; 2],
 }

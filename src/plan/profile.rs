@@ -1,5 +1,7 @@
 //! What a plan has to know of a device.
 
+use super::Tuning;
+
 /// The facts about a device that decide how work is laid out on it.
 #[derive(Clone, Debug)]
 pub struct Profile {
@@ -7,8 +9,12 @@ pub struct Profile {
     pub limits: wgpu::Limits,
     /// The smallest subgroup the adapter may use, where the device has the subgroup feature.
     pub subgroup_size: Option<u32>,
+    /// Whether shaders may use 64-bit integers. Only plans for software drivers look at it.
+    pub int64: bool,
     /// What kind of machine it is.
     pub device_type: wgpu::DeviceType,
+    /// How work is laid out on it.
+    pub tuning: Tuning,
 }
 
 impl Profile {
@@ -19,7 +25,9 @@ impl Profile {
         Self {
             limits: device.limits(),
             subgroup_size: subgroups.then_some(info.subgroup_min_size.max(1)),
+            int64: device.features().contains(wgpu::Features::SHADER_INT64),
             device_type: info.device_type,
+            tuning: Tuning::of(info.device_type),
         }
     }
 
@@ -28,8 +36,15 @@ impl Profile {
         Self {
             limits: wgpu::Limits::default(),
             subgroup_size: None,
+            int64: false,
             device_type: wgpu::DeviceType::Other,
+            tuning: Tuning::of(wgpu::DeviceType::Other),
         }
+    }
+
+    /// The same device as another kind of machine, laid out as that kind is.
+    pub fn with_device_type(self, device_type: wgpu::DeviceType) -> Self {
+        Self { device_type, tuning: Tuning::of(device_type), ..self }
     }
 
     /// Whether the "GPU" is a driver that runs on the CPU.

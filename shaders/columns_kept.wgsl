@@ -1,0 +1,64 @@
+// Few enough classes for a lane to keep: KEPT is their number. What is kept has a vector for each
+// class, with a component for each row; `b` is the second half of a load of eight rows.
+
+fn columns(totals: Totals, row: u32) -> Totals {
+    let places = places_of_rows(row);
+    var a: Kept;
+    var b: Kept;
+    var v_a: KeptReals;
+    var v_b: KeptReals;
+    keep(places, &a, &b, &v_a, &v_b);
+
+    var r_a = open_rows(row, true);
+    let hit_a = hits(r_a, &a);   // before the fold, which may put powers in the place of logits
+    var s_a = state_of(fold_kept(&a, &v_a));
+    s_a.hit = hit_a;
+    r_a = close_rows(r_a, s_a, row);
+    var t = count_rows(totals, r_a, row);
+#if EIGHT
+    var r_b = open_rows(row + HALF, true);
+    let hit_b = hits(r_b, &b);
+    var s_b = state_of(fold_kept(&b, &v_b));
+    s_b.hit = hit_b;
+    r_b = close_rows(r_b, s_b, row + HALF);
+    t = count_rows(t, r_b, row + HALF);
+#endif
+#if WRITES
+    let w_a = writer(r_a, Reals(r_a.top));
+#if EIGHT
+    let w_b = writer(r_b, Reals(r_b.top));
+#endif
+    var out_a: Kept;
+    var out_b: Kept;
+#if ELEMENTS
+#each
+    out_a[$] = element(w_a, a[$]);
+#if EIGHT
+    out_b[$] = element(w_b, b[$]);
+#endif
+#end
+    put_elements(places, &out_a, &out_b);
+#endif
+#if GRAD
+#each
+    out_a[$] = gradient(w_a, a[$], Words($), v_a[$]);
+#if EIGHT
+    out_b[$] = gradient(w_b, b[$], Words($), v_b[$]);
+#endif
+#end
+    put_gradient(places, &out_a, &out_b);
+#endif
+#endif
+    return t;
+}
+
+// The labels' logits.
+fn hits(r: Row, kept: ptr<function, Kept>) -> RowWords {
+    var words = RowWords(0u);
+#if LABELS
+#each
+    words = select(words, (*kept)[$], r.class_index == RowWords($));
+#end
+#endif
+    return words;
+}

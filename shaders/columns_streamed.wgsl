@@ -1,0 +1,130 @@
+// More classes than a lane can keep.
+
+fn columns(totals: Totals, row: u32) -> Totals {
+    let places = places_of_rows(row);
+    let stride = params.inner / PACK;
+    let f = fold_column(places, stride);
+    var ra = open_rows(row, true);
+    var sa = state_of(f.a);
+#if LABELS
+    sa.hit = hits(ra, places, stride, 0u);
+#endif
+    ra = close_rows(ra, sa, row);
+    var t = count_rows(totals, ra, row);
+#if EIGHT
+    var rb = open_rows(row + HALF, true);
+    var sb = state_of(f.b);
+#if LABELS
+    sb.hit = hits(rb, places, stride, HALF);
+#endif
+    rb = close_rows(rb, sb, row + HALF);
+    t = count_rows(t, rb, row + HALF);
+#endif
+#if WRITES
+    var w: Writers;
+    w.a = writer(ra, Reals(ra.top));
+#if EIGHT
+    w.b = writer(rb, Reals(rb.top));
+#endif
+    write_column(w, places, stride);
+#endif
+    return t;
+}
+
+#if LABELS
+// The labels' logits of the rows at components `first` and on of a load.
+fn hits(r: Row, places: Places, stride: u32, first: u32) -> RowWords {
+    let c = select(RowWords(0u), r.class_index, r.kind == RowWords(LIVE));
+    let at = places.logits + c * stride;
+#if ROW_VECTORS
+    return RowWords(word_in(logits[at.x], first), word_in(logits[at.y], first + 1u),
+        word_in(logits[at.z], first + 2u), word_in(logits[at.w], first + 3u));
+#else
+    return logits[at];
+#endif
+}
+#endif
+
+fn fold_column(places: Places, stride: u32) -> Folds {
+#if CHUNKS
+    var whole = empty_folds();
+    for (var c = 0u; c < params.classes; c += CHUNK) {
+        whole = absorb(whole, fold_chunk(places, stride, c, min(params.classes, c + CHUNK)));
+    }
+    return whole;
+#else
+    return fold_chunk(places, stride, 0u, params.classes);
+#endif
+}
+
+fn read_class(places: Places, at: u32) -> Pack { return unpacked(logits[places.logits + at]); }
+
+// Classes `start` to `end`.
+fn fold_chunk(places: Places, stride: u32, start: u32, end: u32) -> Folds {
+    var f = empty_folds();
+    var c = start;
+    var at = start * stride;
+#if FOURS
+    // Four independent loads under way before the first exp.
+    for (; c + 3u < end; c += 4u) {
+        let w = read_class(places, at);
+        let x = read_class(places, at + stride);
+        let y = read_class(places, at + 2u * stride);
+        let z = read_class(places, at + 3u * stride);
+        f = take(f, w, weights_of(places, c, at));
+        f = take(f, x, weights_of(places, c + 1u, at + stride));
+        f = take(f, y, weights_of(places, c + 2u, at + 2u * stride));
+        f = take(f, z, weights_of(places, c + 3u, at + 3u * stride));
+        at += 4u * stride;
+    }
+#endif
+    for (; c < end; c += 1u) {
+        f = take(f, read_class(places, at), weights_of(places, c, at));
+        at += stride;
+    }
+    return f;
+}
+
+#if WRITES
+fn write_column(w: Writers, places: Places, stride: u32) {
+#if CHUNKS
+    for (var c = 0u; c < params.classes; c += CHUNK) {
+        write_chunk(w, places, stride, c, min(params.classes, c + CHUNK));
+    }
+#else
+    write_chunk(w, places, stride, 0u, params.classes);
+#endif
+}
+
+fn write_chunk(w: Writers, places: Places, stride: u32, start: u32, end: u32) {
+    var c = start;
+    var at = start * stride;
+#if FOURS
+    for (; c + 3u < end; c += 4u) {
+        write_class(w, places, c, at);
+        write_class(w, places, c + 1u, at + stride);
+        write_class(w, places, c + 2u, at + 2u * stride);
+        write_class(w, places, c + 3u, at + 3u * stride);
+        at += 4u * stride;
+    }
+#endif
+    for (; c < end; c += 1u) {
+        write_class(w, places, c, at);
+        at += stride;
+    }
+}
+
+// Class `c`, of every row of the lane.
+fn classes_of(c: u32) -> Pack {
+    var classes: Pack;
+    classes.a = Words(c);
+#if EIGHT
+    classes.b = Words(c);
+#endif
+    return classes;
+}
+
+fn write_class(w: Writers, places: Places, c: u32, at: u32) {
+    write_pack(w, places, at, read_class(places, at), classes_of(c), weights_of(places, c, at));
+}
+#endif

@@ -1,0 +1,75 @@
+// Where the tensors of a lane's row (or rows) begin in their bindings, in loads.
+struct Places {
+    logits: u32,
+#if PROBABILITIES
+    probabilities: u32,
+#endif
+#if ELEMENTS
+    elements: u32,
+#endif
+#if GRAD
+    grad: u32,
+#endif
+#if RAGGED
+    lead: u32,    // elements of the first load that belong to the row before
+#endif
+}
+
+// For a row whose first element is number `first` of the piece, in loads (RAGGED: in elements; then
+// all tensors lie alike in their loads).
+fn places_of(first: u32) -> Places {
+    var places: Places;
+#if RAGGED
+    places.lead = (params.logits_origin + first) % PACK;
+    places.logits = (params.logits_origin + first) / PACK;
+#if PROBABILITIES
+    places.probabilities = (params.probabilities_origin + first) / PACK;
+#endif
+#if ELEMENTS
+    places.elements = (params.elements_origin + first) / PACK;
+#endif
+#if GRAD
+    places.grad = (params.grad_origin + first) / PACK;
+#endif
+#else
+    places.logits = params.logits_origin + first;
+#if PROBABILITIES
+    places.probabilities = params.probabilities_origin + first;
+#endif
+#if ELEMENTS
+    places.elements = params.elements_origin + first;
+#endif
+#if GRAD
+    places.grad = params.grad_origin + first;
+#endif
+#endif
+    return places;
+}
+
+#if SPREAD
+// The classes' weights v_c = w_c q'_c without the label's own part, for probabilities q and class
+// weights w.
+fn share(q: Reals, w: Reals) -> Reals {
+#if PROBABILITIES
+    return w * ((1.0 - params.smoothing) * q + Reals(params.smoothing_share));
+#else
+    return w * params.smoothing_share;
+#endif
+}
+#endif
+
+// The same of the load `at` behind a row's first one. Nothing where only the label carries weight.
+fn spread_weights(places: Places, at: u32, w: PackReals) -> PackReals {
+    var v: PackReals;
+#if SPREAD
+    var q: Pack;
+#if PROBABILITIES
+    q = unpacked(probabilities[places.probabilities + at]);
+#endif
+    v.a = share(bitcast<Reals>(q.a), w.a);
+#if EIGHT
+    v.b = share(bitcast<Reals>(q.b), w.b);
+#endif
+#endif
+    return v;
+}

@@ -1,0 +1,73 @@
+// Rows too long to keep: a lane takes every LANES-th load of the range, in one pass for the state
+// and in a second one for what is written.
+
+fn fold_row(places: Places, range: Range, lane: u32) -> Folds {
+    let start = range.start + lane;
+#if CHUNKS
+    var whole = empty_folds();
+    for (var chunk = start; chunk < range.end; chunk += CHUNK * LANES) {
+        whole = absorb(whole, fold_chunk(places, chunk, min(range.end, chunk + CHUNK * LANES)));
+    }
+    return whole;
+#else
+    return fold_chunk(places, start, range.end);
+#endif
+}
+
+fn fold_chunk(places: Places, start: u32, end: u32) -> Folds {
+    var f = empty_folds();
+    var p = start;
+#if FOURS
+    // Four independent loads under way before the first exp.
+    for (; p + 3u * LANES < end; p += 4u * LANES) {
+        let a = read_pack(places, p);
+        let b = read_pack(places, p + LANES);
+        let c = read_pack(places, p + 2u * LANES);
+        let d = read_pack(places, p + 3u * LANES);
+        f = take(f, a, weights_of(places, p));
+        f = take(f, b, weights_of(places, p + LANES));
+        f = take(f, c, weights_of(places, p + 2u * LANES));
+        f = take(f, d, weights_of(places, p + 3u * LANES));
+    }
+#endif
+    for (; p < end; p += LANES) {
+        f = take(f, read_pack(places, p), weights_of(places, p));
+    }
+    return f;
+}
+
+#if WRITES
+fn write_row(w: Writers, places: Places, range: Range, lane: u32) {
+    let start = range.start + lane;
+#if CHUNKS
+    for (var chunk = start; chunk < range.end; chunk += CHUNK * LANES) {
+        write_chunk(w, places, chunk, min(range.end, chunk + CHUNK * LANES));
+    }
+#else
+    write_chunk(w, places, start, range.end);
+#endif
+}
+
+fn write_chunk(w: Writers, places: Places, start: u32, end: u32) {
+    var p = start;
+#if FOURS
+    for (; p + 3u * LANES < end; p += 4u * LANES) {
+        let a = read_pack(places, p);
+        let b = read_pack(places, p + LANES);
+        let c = read_pack(places, p + 2u * LANES);
+        let d = read_pack(places, p + 3u * LANES);
+        write_load(w, places, p, a);
+        write_load(w, places, p + LANES, b);
+        write_load(w, places, p + 2u * LANES, c);
+        write_load(w, places, p + 3u * LANES, d);
+    }
+#endif
+    for (; p < end; p += LANES) {
+        write_load(w, places, p, read_pack(places, p));
+    }
+}
+
+fn write_load(w: Writers, places: Places, p: u32, pack: Pack) {
+    write_pack(w, places, place_of(p), pack, classes_of(places, p), weights_of(places, p));
+}
+#endif

@@ -1,0 +1,231 @@
+//! Which kernel folds the logits, and how: from the shape, the adapter's numbers and the alignment of
+//! the tensors.
+
+use super::{Geometry, Profile, Tuning};
+use crate::Error;
+use crate::kernels::{Form, Kernel, Load, Spec};
+use crate::tensor::ClassView;
+
+/// Classes at most that a lane folds alone where neighbouring rows are neighbours in memory.
+const LANE_CLASSES: usize = 1 << 14;
+/// Classes from which lanes share rows that are neighbours, where there are too few of these.
+const SHARED_CLASSES: usize = 64;
+/// Classes from which rows are read in loads of four though they do not start on one. Below, the
+/// first and the last load are too large a part of a row.
+const RAGGED_CLASSES: usize = 64;
+
+/// Loads of a lane at most that are written out in the text: compilers take longer than in proportion.
+const UNROLLED: usize = 32;
+
+/// How the tensors that are read and written in loads lie in their bindings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Alignment {
+    /// The widest load that they all start on.
+    pub load: Load,
+    /// All have the same number of elements in front, modulo loads of four.
+    pub alike: bool,
+    /// The labels of four rows come in one load, or two.
+    pub labels: bool,
+}
+
+impl Alignment {
+    /// Of tensors that start where their buffers do.
+    pub const BEST: Self = Self { load: Load::Eight, alike: true, labels: true };
+    /// Of tensors that start anywhere.
+    pub const WORST: Self = Self { load: Load::One, alike: false, labels: false };
+
+    /// Every alignment there is.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [Load::One, Load::Four, Load::Eight].into_iter().flat_map(|load| {
+            let flags = [(false, false), (false, true), (true, false), (true, true)];
+            flags.map(|(alike, labels)| Self { load, alike, labels })
+        })
+    }
+}
+
+/// The layout of the kernel that folds the logits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    kernel: Kernel,
+    load: Load,
+    form: Form,
+    strided: bool,
+    ragged: bool,
+    short: bool,
+    geometry: Geometry,
+}
+
+impl Layout {
+    /// For `rows` rows of a piece.
+    pub fn of(
+        view: ClassView,
+        rows: usize,
+        profile: &Profile,
+        alignment: Alignment,
+    ) -> Result<Self, Error> {
+        let widest = alignment.load.min(profile.widest_load());
+        if view.inner > 1 {
+            return if shares_columns(view, rows, profile) {
+                Self::strided(profile, view.classes)
+            } else {
+                Self::columns(view, profile, widest)
+            };
+        }
+        if view.classes <= short_classes(&profile.tuning, profile) {
+            return Self::short(view, rows, profile, widest);
+        }
+        Self::rows(view.classes, profile, alignment, widest)
+    }
+
+    /// Lanes share rows whose classes are neighbours.
+    fn rows(
+        classes: usize,
+        profile: &Profile,
+        alignment: Alignment,
+        widest: Load,
+    ) -> Result<Self, Error> {
+        let fits = |load: Load| load <= widest && classes.is_multiple_of(load.elements());
+        let wide = profile.widest_load() > Load::One;
+        let (load, ragged) = if let Some(load) = widest_that(fits) {
+            let better = alignment.alike && wide && classes >= RAGGED_CLASSES;
+            if load == Load::One && better { (Load::Four, true) } else { (load, false) }
+        } else {
+            (Load::One, false)
+        };
+        // A row may begin with the last element of a load. Such rows are not kept: each of their loads
+        // would be a special case in the text.
+        let lead = if ragged { load.elements() - 1 } else { 0 };
+        let loads = (lead + classes).div_ceil(load.elements());
+        let keeps = (profile.tuning.kept_row as usize / load.elements()).min(UNROLLED);
+        let geometry = Geometry::rows(profile, loads, keeps)?;
+        let lanes = geometry.lanes as usize;
+        let of_lane = loads.div_ceil(lanes);
+        let form = if of_lane <= keeps && !ragged {
+            Form::Kept { loads: of_lane as u32, full: (loads / lanes) as u32 }
+        } else {
+            Form::streamed(of_lane)
+        };
+        let kernel = Kernel::Rows;
+        Ok(Self { kernel, load, form, strided: false, ragged, short: false, geometry })
+    }
+
+    /// Lanes share rows that are neighbours.
+    fn strided(profile: &Profile, classes: usize) -> Result<Self, Error> {
+        let geometry = Geometry::strided(profile)?;
+        Ok(Self {
+            kernel: Kernel::Rows,
+            load: Load::One,
+            form: Form::streamed(classes.div_ceil(geometry.lanes as usize)),
+            strided: true,
+            ragged: false,
+            short: false,
+            geometry,
+        })
+    }
+
+    /// A lane has neighbouring rows to itself.
+    fn columns(view: ClassView, profile: &Profile, widest: Load) -> Result<Self, Error> {
+        let fits = |load: Load| load <= widest && view.inner.is_multiple_of(load.elements());
+        let keeps = |load: Load| {
+            view.classes * load.elements() <= profile.tuning.kept_columns as usize
+                && view.classes <= UNROLLED
+        };
+        // Rather a narrow load and every class kept than a wide one and two passes; but not where
+        // loads are what costs.
+        let costly = profile.tuning.load == Load::Eight;
+        let narrowest = if costly { widest_that(fits) } else { None };
+        let kept = widest_that(|load| fits(load) && keeps(load) && Some(load) >= narrowest);
+        let load = kept.or(widest_that(fits)).unwrap_or(Load::One);
+        Self::lane_per_row(view, profile, load, kept.is_some(), false)
+    }
+
+    /// A lane has rows that follow each other to itself.
+    fn short(view: ClassView, rows: usize, profile: &Profile, widest: Load) -> Result<Self, Error> {
+        let keeps = profile.tuning.kept_short as usize;
+        let fits = |load: Load| {
+            load <= widest
+                && rows.is_multiple_of(load.elements())
+                && view.classes * load.elements() <= keeps
+        };
+        let load = widest_that(fits).unwrap_or(Load::One);
+        Self::lane_per_row(view, profile, load, true, load > Load::One)
+    }
+
+    fn lane_per_row(
+        view: ClassView,
+        profile: &Profile,
+        load: Load,
+        kept: bool,
+        short: bool,
+    ) -> Result<Self, Error> {
+        let classes = view.classes as u32;
+        let form = match kept && classes > 0 {
+            true => Form::Kept { loads: classes, full: classes },
+            false => Form::streamed(view.classes),
+        };
+        let geometry = Geometry::lane_per_row(profile)?;
+        let kernel = Kernel::Columns;
+        Ok(Self { kernel, load, form, strided: false, ragged: false, short, geometry })
+    }
+
+    /// The same without keeping, where `parts` are all that a group has of a row.
+    pub fn unkept(self, parts: bool) -> Self {
+        match self.form {
+            Form::Kept { loads, .. } if parts => {
+                Self { form: Form::streamed(loads as usize), ..self }
+            }
+            _ => self,
+        }
+    }
+
+    /// The specialisation `spec` in this layout.
+    pub fn apply(&self, spec: Spec) -> Spec {
+        Spec {
+            kernel: self.kernel,
+            load: self.load,
+            form: self.form,
+            strided: self.strided,
+            ragged: self.ragged,
+            short: self.short,
+            geometry: self.geometry,
+            ..spec
+        }
+    }
+
+    /// How many parts a row is cut into, so that `rows` rows keep the device busy and no lane folds
+    /// for too long.
+    pub fn parts(&self, view: ClassView, rows: usize, profile: &Profile) -> usize {
+        if self.kernel != Kernel::Rows || self.form.is_kept() || rows == 0 {
+            return 1;
+        }
+        let tuning = &profile.tuning;
+        let loads_of_lane =
+            view.classes.div_ceil(self.load.elements() * self.geometry.lanes as usize);
+        let busy = tuning.fill as usize * self.geometry.rows_per_group() as usize;
+        let wanted = busy / rows;
+        let allowed = loads_of_lane / tuning.part_loads as usize;
+        wanted.min(allowed).max(loads_of_lane.div_ceil(LANE_LOADS)).max(1)
+    }
+}
+
+/// Loads of a lane at most in one part of a row.
+const LANE_LOADS: usize = 1 << 13;
+
+/// The widest load with a property.
+fn widest_that(holds: impl Fn(Load) -> bool) -> Option<Load> {
+    [Load::Eight, Load::Four, Load::One].into_iter().find(|&load| holds(load))
+}
+
+/// Classes up to which a lane keeps rows of its own.
+pub(crate) fn short_classes(tuning: &Tuning, profile: &Profile) -> usize {
+    (tuning.kept_short as usize / profile.widest_load().elements()).min(UNROLLED)
+}
+
+/// Whether lanes share rows that are neighbours in memory: where a lane would fold for too long, or
+/// too few lanes would have work.
+fn shares_columns(view: ClassView, rows: usize, profile: &Profile) -> bool {
+    let tuning = &profile.tuning;
+    let busy = tuning.fill as usize * tuning.workgroup as usize / 4;
+    let idle = rows < busy && view.classes >= SHARED_CLASSES;
+    idle || view.classes > LANE_CLASSES
+}

@@ -1,0 +1,121 @@
+//! The numbers that differ between adapters: how much a lane keeps, how many lanes share a row, how
+//! many groups there are.
+
+use super::Profile;
+use crate::kernels::Load;
+
+/// How work is laid out on a kind of adapter. Each number is a bound; [`super::Layout`] applies them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Tuning {
+    /// Lanes of a workgroup, a power of two.
+    pub workgroup: u32,
+    /// Groups of a dispatch at most; they walk over the rest of the work. Each leaves a partial behind,
+    /// and one group has to sum them all.
+    pub groups: u32,
+    /// Groups of a dispatch that keep the device busy. Where there are fewer, rows are shared.
+    pub fill: u32,
+    /// Whether groups that run at the same time work on neighbouring blocks, or each has a stretch of
+    /// its own.
+    pub together: bool,
+    /// Lanes that share a row.
+    pub lanes: Lanes,
+    /// Words a lane keeps of a row that is shared by lanes.
+    pub kept_row: u32,
+    /// Words a lane keeps of neighbouring rows.
+    pub kept_columns: u32,
+    /// Words a lane keeps of short rows, which it has to itself.
+    pub kept_short: u32,
+    /// Loads of a lane at least in a part of a shared row.
+    pub part_loads: u32,
+    /// The widest load.
+    pub load: Load,
+}
+
+/// How many lanes share a row of neighbouring classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lanes {
+    /// As many as keep the row, from `fewest` (if it has as many loads) to `most`.
+    Keeping {
+        /// At least.
+        fewest: u32,
+        /// At most.
+        most: u32,
+    },
+    /// Those of one subgroup.
+    Subgroup,
+}
+
+impl Tuning {
+    /// A GPU with memory of its own.
+    ///
+    /// 256 lanes and up to 1024 groups are a few groups for each of some 130 processors. Eight lanes
+    /// read 128 bytes of a row at a time, a whole line. A lane that keeps 64 words of a column or of
+    /// short rows has that many loads under way and leaves room for 16 or more subgroups on a
+    /// processor; a row is kept in 32 words, since more lanes can share it.
+    pub const DISCRETE: Self = Self {
+        workgroup: 256,
+        groups: 1024,
+        fill: 512,
+        together: true,
+        lanes: Lanes::Keeping { fewest: 8, most: 256 },
+        kept_row: 32,
+        kept_columns: 64,
+        kept_short: 64,
+        part_loads: 4,
+        load: Load::Four,
+    };
+
+    /// A GPU that shares the processor's memory: fewer processors, and fewer registers for each lane.
+    pub const INTEGRATED: Self = Self {
+        workgroup: 128,
+        groups: 512,
+        fill: 64,
+        lanes: Lanes::Keeping { fewest: 8, most: 128 },
+        kept_row: 16,
+        kept_columns: 32,
+        kept_short: 32,
+        ..Self::DISCRETE
+    };
+
+    /// A driver that runs on the processor's cores, one subgroup after another.
+    ///
+    /// Every barrier switches between the subgroups of a group: more lanes than a subgroup would wait
+    /// there, fewer would leave lanes idle. A group runs on one core: a few dozen suffice, each along a stretch of its
+    /// own, which the core's prefetcher follows. Loads cost more than arithmetic, by the component, and
+    /// registers that do not suffice are the stack, which is cheap: keeping pays up to long rows, until
+    /// compiling takes too long.
+    pub const SOFTWARE: Self = Self {
+        workgroup: 64,
+        groups: 64,
+        fill: 4,
+        together: false,
+        lanes: Lanes::Subgroup,
+        kept_row: 128,
+        kept_columns: 256,
+        kept_short: 256,
+        part_loads: 512,
+        load: Load::Eight,
+    };
+
+    /// The numbers for a kind of adapter.
+    pub fn of(device_type: wgpu::DeviceType) -> Self {
+        match device_type {
+            wgpu::DeviceType::Cpu => Self::SOFTWARE,
+            wgpu::DeviceType::IntegratedGpu => Self::INTEGRATED,
+            wgpu::DeviceType::DiscreteGpu
+            | wgpu::DeviceType::VirtualGpu
+            | wgpu::DeviceType::Other => Self::DISCRETE,
+        }
+    }
+}
+
+impl Profile {
+    /// The widest load that the tuning asks for and the device has.
+    pub(crate) fn widest_load(&self) -> Load {
+        match self.tuning.load {
+            Load::Eight if !self.int64 => Load::Four,
+            load => load,
+        }
+    }
+}
