@@ -9,7 +9,7 @@ pub struct GpuOptions {
     pub adapter: Option<String>,
     /// Use subgroup operations where the adapter has them.
     pub subgroups: bool,
-    /// Ask for no more than WebGPU's default limits, as a browser would.
+    /// Ask for no more than WebGPU's default limits, as a browser would, and for no timestamps.
     pub default_limits: bool,
 }
 
@@ -54,6 +54,10 @@ pub(super) async fn open(
     let mut features = wgpu::Features::empty();
     if options.subgroups {
         features |= adapter.features() & wgpu::Features::SUBGROUP;
+    }
+    if !options.default_limits {
+        // For `Timer`.
+        features |= adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
     }
     let required_limits = match options.default_limits {
         true => wgpu::Limits::default(),
