@@ -241,10 +241,9 @@ fn workgroup(gpu: &Gpu) -> u32 {
 }
 
 fn pipeline(gpu: &Gpu, entry: &str, workgroup: u32) -> wgpu::ComputePipeline {
-    let text = include_str!("../../shaders/roof.wgsl");
     let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some("wgpu-loss roof"),
-        source: wgpu::ShaderSource::Wgsl(format!("const WORKGROUP = {workgroup}u;\n{text}").into()),
+        source: wgpu::ShaderSource::Wgsl(shader_text(workgroup).into()),
     });
     gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some("wgpu-loss roof"),
@@ -254,6 +253,10 @@ fn pipeline(gpu: &Gpu, entry: &str, workgroup: u32) -> wgpu::ComputePipeline {
         compilation_options: Default::default(),
         cache: None,
     })
+}
+
+fn shader_text(workgroup: u32) -> String {
+    format!("const WORKGROUP = {workgroup}u;\n{}", include_str!("../../shaders/roof.wgsl"))
 }
 
 fn storage(gpu: &Gpu, size: u64) -> Result<wgpu::Buffer, Error> {
@@ -313,6 +316,23 @@ mod tests {
         assert_eq!(roof.bytes, bytes.max(1).next_multiple_of(16));
         assert!(roof.read_rate() > 0.0 && roof.copy_rate() > 0.0 && roof.gradient_rate() > 0.0);
         roof
+    }
+
+    #[test]
+    fn the_text_translates() {
+        use naga::back::{hlsl, msl};
+        let module = naga::front::wgsl::parse_str(&shader_text(256)).expect("WGSL");
+        let (flags, capabilities) = (naga::valid::ValidationFlags::all(), Default::default());
+        let mut validator = naga::valid::Validator::new(flags, capabilities);
+        let info = validator.validate(&module).expect("a valid module");
+        let metal = msl::write_string(&module, &info, &Default::default(), &Default::default());
+        assert!(metal.is_ok_and(|(text, _)| text.matches("kernel void").count() == 2));
+        let mut direct = String::new();
+        let options = hlsl::Options { fake_missing_bindings: true, ..Default::default() };
+        let pipeline = hlsl::PipelineOptions::default();
+        let written =
+            hlsl::Writer::new(&mut direct, &options, &pipeline).write(&module, &info, None);
+        assert!(written.is_ok() && direct.matches("numthreads").count() == 2, "{written:?}");
     }
 
     #[test]
