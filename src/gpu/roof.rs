@@ -8,7 +8,6 @@ use super::clock::{read, readable};
 use super::wait::Wait;
 use super::{Clock, Gpu};
 use crate::Error;
-use crate::plan::Walk;
 use crate::scope::scoped;
 
 const DURING: &str = "measuring the roof";
@@ -214,18 +213,16 @@ impl Moves {
     }
 }
 
-/// How the groups share the tiles, and how many groups there are. As with the losses' kernels, groups
-/// walk together on a GPU, and each along a stretch of its own on a software driver.
+/// How the groups share the tiles, and how many groups there are. A GPU runs its groups side by side,
+/// on neighbouring tiles; a core runs one after another, each along a stretch of its own, where the
+/// prefetcher follows.
 fn lay_out(gpu: &Gpu, vectors: u32, workgroup: u32) -> (Params, u32) {
     let profile = gpu.kernels.profile();
     let tiles = vectors / (workgroup * LOADS);
     let most = if profile.is_software() { GROUPS_CPU } else { GROUPS_GPU };
     let groups = tiles.max(1).min(most).min(profile.limits.max_compute_workgroups_per_dimension);
     let turns = tiles.div_ceil(groups);
-    let (stretch, step) = match Walk::on(profile) {
-        Walk::Together => (1, groups),
-        Walk::Apart => (turns, 1),
-    };
+    let (stretch, step) = if profile.is_software() { (turns, 1) } else { (1, groups) };
     (Params { vectors, tiles, stretch, step, turns, pad: [0; 3] }, groups)
 }
 
