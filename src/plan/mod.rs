@@ -446,8 +446,8 @@ fn cut(problem: &Problem, profile: &Profile) -> Result<Vec<Range<usize>>, Error>
     if rows == 0 {
         return Ok(Vec::new());
     }
-    // A piece may start that much behind the aligned offset of its binding.
-    let slack = u64::from(profile.limits.min_storage_buffer_offset_alignment);
+    // A piece may start that much behind the aligned offset of its binding, and end within a load.
+    let slack = offset_alignment(&profile.limits) + 16;
     let limit = profile.limits.max_storage_buffer_binding_size;
     let allowed = limit.saturating_sub(slack) / 16 * 16;
     let too_large = |what, needed| Error::Limit {
@@ -493,6 +493,11 @@ fn pieces_of(view: ClassView, step: usize, short_classes: usize) -> Vec<Range<us
         pieces.push(start..end);
     }
     pieces
+}
+
+/// What the offsets of bindings are multiples of: what the device asks for, and the widest load.
+pub(crate) fn offset_alignment(limits: &wgpu::Limits) -> u64 {
+    u64::from(limits.min_storage_buffer_offset_alignment).max(32)
 }
 
 /// The slots that a problem's tensors fill.
