@@ -1,5 +1,7 @@
 //! Specialisations: which kernel, with which parts, in which geometry.
 
+use std::fmt;
+
 use crate::LabelType;
 use crate::loss::Upstream;
 use crate::plan::Geometry;
@@ -282,5 +284,29 @@ impl Spec {
             constants.push(("LABEL_BYTES", label_type.bytes()));
         }
         constants
+    }
+}
+
+/// The kernel and its layout, for people.
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Geometry { workgroup, lanes, .. } = self.geometry;
+        write!(f, "{:?}", self.kernel)?;
+        if self.part != Part::Whole {
+            write!(f, " ({:?})", self.part)?;
+        }
+        write!(f, ", {workgroup} lanes")?;
+        if self.kernel == Kernel::Rows {
+            write!(f, ", {lanes} to a row")?;
+        }
+        if self.is_softmax() && self.part != Part::Merge {
+            write!(f, ", loads of {}, {:?}", self.load.elements(), self.form)?;
+        }
+        let marks =
+            [(self.strided, "strided"), (self.ragged, "ragged"), (self.short, "short rows")];
+        for (_, mark) in marks.into_iter().filter(|(on, _)| *on) {
+            write!(f, ", {mark}")?;
+        }
+        Ok(())
     }
 }

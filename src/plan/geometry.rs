@@ -15,7 +15,7 @@ pub struct Geometry {
 }
 
 /// Neighbouring rows under way in a group whose lanes share rows that are neighbours in memory: 128
-/// bytes for each class.
+/// bytes of each class, a line, or half of that where there would be few groups.
 const NEIGHBOURS: u32 = 32;
 
 impl Geometry {
@@ -40,9 +40,11 @@ impl Geometry {
     }
 
     /// For lanes that share rows which are neighbours in memory.
-    pub(crate) fn strided(profile: &Profile) -> Result<Self, Error> {
+    pub(crate) fn strided(profile: &Profile, rows: usize) -> Result<Self, Error> {
         let flat = Self::lane_per_row(profile)?;
-        let lanes = (flat.workgroup / NEIGHBOURS).max(1);
+        let few = rows < (profile.tuning.fill * NEIGHBOURS / 2) as usize;
+        let neighbours = if few { NEIGHBOURS / 2 } else { NEIGHBOURS };
+        let lanes = (flat.workgroup / neighbours).max(1);
         Ok(Self { lanes, ..flat })
     }
 

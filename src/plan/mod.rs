@@ -9,6 +9,7 @@ mod params;
 mod profile;
 mod tuning;
 
+use std::fmt;
 use std::ops::Range;
 
 pub use geometry::Geometry;
@@ -49,6 +50,7 @@ const PIECE_ROWS: u64 = 1 << 31;
 /// // 204 MB of logits do not fit one binding of 128 MiB.
 /// assert_eq!(plan.pieces().len(), 2);
 /// assert!(plan.workspace_bytes() < 128 << 10);
+/// println!("{plan}");
 /// # Ok::<(), wgpu_loss::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -101,14 +103,7 @@ impl Plan {
         let mut plan = Self { problem, pieces, steps, partials: 0, states: 0, profile };
         plan.lay_out()?;
         plan.check_bindings()?;
-        log::debug!(
-            "{:?} over {:?}: {} pieces, {} dispatches, {} bytes of workspace",
-            plan.problem.function,
-            plan.problem.view,
-            plan.pieces.len(),
-            plan.steps.len(),
-            plan.workspace_bytes()
-        );
+        log::debug!("{:?} over {:?}:\n{plan}", plan.problem.function, plan.problem.view);
         Ok(plan)
     }
 
@@ -428,6 +423,17 @@ impl Plan {
             (Kernel::Gather | Kernel::Weigh | Kernel::Finish, _) => (rows, group),
         };
         items.div_ceil(per_block) as u32
+    }
+}
+
+/// What runs, one dispatch to a line, and the memory it needs.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.steps {
+            writeln!(f, "{} groups  {}", step.groups, step.spec)?;
+        }
+        let bytes = self.workspace_bytes();
+        write!(f, "{} pieces, {bytes} bytes of workspace", self.pieces.len())
     }
 }
 
