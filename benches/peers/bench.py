@@ -49,12 +49,12 @@ NAMES = ["ours", "torch-cpu", "torch-cuda", "torch-compile", "liger",
          "burn", "burn-nofusion", "burn-vulkan", "candle"]
 TITLES = {name: title for name, (title, *_) in RUST.items()} | TORCH
 
-# torch's wheel on PyPI is built for CUDA and imports these libraries without a GPU too. It names more,
-# triton for one, which are large and not needed on a CPU.
-TORCH_CPU_NEEDS = """nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime
-    nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-cusparse nvidia-cusparselt-cu13
-    nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13""".split()
-PYTHON_NEEDS = "numpy filelock typing-extensions sympy networkx jinja2 fsspec".split()
+# torch's wheel on PyPI is built for CUDA and imports these libraries without a GPU too, in these versions.
+# It names more, triton and cusolver for two, which are large and which a CPU can do without.
+PYTORCH = "torch==2.15.0"
+PYTORCH_CPU_NEEDS = """cuda-toolkit[cublas,cudart,cufft,cufile,cupti,cusparse,nvjitlink,nvrtc]==13.2.2
+    nvidia-cudnn-cu13==9.26.0.51 nvidia-cusparselt-cu13==0.8.1 nvidia-nccl-cu13==2.30.7
+    nvidia-nvshmem-cu13==3.7.2 filelock fsspec jinja2 networkx numpy sympy typing-extensions""".split()
 
 
 def say(text):
@@ -101,10 +101,10 @@ def setup(folder):
     python = folder / "bin/python"
     pip = [python, "-m", "pip", "install", "--disable-pip-version-check"]
     if shutil.which("nvidia-smi"):
-        subprocess.run([*pip, "torch==2.15.0", "numpy", "liger-kernel"], check=True)
+        subprocess.run([*pip, PYTORCH, "numpy", "liger-kernel"], check=True, stdout=sys.stderr)
     else:
-        subprocess.run([*pip, "--no-deps", "torch==2.15.0", *TORCH_CPU_NEEDS], check=True)
-        subprocess.run([*pip, *PYTHON_NEEDS], check=True)
+        subprocess.run([*pip, "--no-deps", PYTORCH], check=True, stdout=sys.stderr)
+        subprocess.run([*pip, *PYTORCH_CPU_NEEDS], check=True, stdout=sys.stderr)
     return str(python)
 
 
@@ -168,9 +168,14 @@ def why(status, errors):
         return f"ended by {signal.Signals(-status).name}"
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("note: ")]
-    # Rust says where it panicked in one line and why in the next, Python why in the last.
+    # Burn gives the first cause last. Rust says where it panicked in one line and why in the next, Python
+    # why in the last.
+    causes = [i for i, line in enumerate(lines) if line == "Caused by:"]
     panics = [i for i, line in enumerate(lines) if " panicked at " in line]
-    lines = lines[panics[0] + 1 :] if panics else lines[-1:]
+    if causes:
+        lines = lines[causes[-1] + 1 :][:1]
+    else:
+        lines = lines[panics[0] + 1 :] if panics else lines[-1:]
     return " ".join(lines)[:300] or f"failed with status {status}"
 
 

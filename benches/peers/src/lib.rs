@@ -1,7 +1,7 @@
 //! What the contenders share: the job they are given, the data, the clock, the line they print.
 //! `torch_peers.py` does the same in Python.
 
-use std::error::Error;
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -9,8 +9,24 @@ use std::time::{Duration, Instant};
 
 use bytemuck::Pod;
 
-/// What any contender may fail with; the driver puts it beside the empty cell.
-pub type Fallible<T> = Result<T, Box<dyn Error>>;
+/// A result of anything that may fail.
+pub type Fallible<T> = Result<T, Failure>;
+
+/// Why a contender failed; the driver puts it below the table.
+pub struct Failure(String);
+
+impl<E: fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// As `main` prints it: a text for people, not the error's structure.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// One contender on one shape: the program's only argument, as JSON.
 #[derive(serde::Deserialize)]

@@ -22,7 +22,7 @@ fn main() -> Fallible<()> {
         let times = job.time(|| inputs.run().map(|_| ()))?;
 
         let (loss, grad) = inputs.run()?;
-        let loss = loss.try_into_scalar::<f32>().map_err(|error| format!("{error:?}"))?.into();
+        let loss = loss.try_into_scalar::<f32>()?.into();
         let grad_dot = grad.map(host).transpose()?.map(|grad| dot(&grad, &data));
         let answer = Answer { loss, grad_dot };
         job.report(&name, &inputs.note(), pass, answer, &times);
@@ -31,8 +31,7 @@ fn main() -> Fallible<()> {
 }
 
 fn host(tensor: Tensor<2>) -> Fallible<Vec<f32>> {
-    let data = tensor.try_into_data().map_err(|error| format!("{error:?}"))?;
-    data.try_to_vec().map_err(|error| format!("{error:?}").into())
+    Ok(tensor.try_into_data()?.try_to_vec()?)
 }
 
 /// Burn's device on the adapter that wgpu-loss opens for this job. Burn counts the adapters of each
@@ -116,7 +115,7 @@ impl<'a> Inputs<'a> {
             Pass::Forward => None,
             Pass::Backward => Some(self.logits.grad(&loss.backward()).ok_or("no gradient")?),
         };
-        self.device.sync().map_err(|error| format!("{error:?}"))?;
+        self.device.sync()?;
         Ok((loss, grad))
     }
 
