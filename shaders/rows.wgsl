@@ -187,42 +187,39 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     let places = places_of(first_of(row));
     let range = range_of(places, part);
     var r = open_rows(row, present);
-#if KEPT
-    var a: Kept;
-    var b: Kept;
-    var v_a: KeptReals;
-    var v_b: KeptReals;
-    var f = empty_folds();
-#endif
-#if WRITE
-    let s = read_state(params.parts * params.rows + row);
-#else
-    var mine = empty_state();
 #if ELEMENTS
     let read = present;
 #else
     let read = present && r.kind == LIVE;   // a row that does not count is not read
 #endif
+#if KEPT
+    var a: Kept;
+    var b: Kept;
+    var v_a: KeptReals;
+    var v_b: KeptReals;
+    if (read) { keep(places, range, lane, &a, &b, &v_a, &v_b); }
+    var hit = 0u;
+#if LABELS
+    hit = label_word(r, places, range, lane);
+#endif
+    let s = state_of_kept(&a, &b, &v_a, &v_b, hit, thread);
+#else
+#if WRITE
+    let s = read_state(params.parts * params.rows + row);
+#else
+    var mine = empty_state();
     if (read) {
 #if MERGE
         mine = merge_parts(row, lane);
 #else
-#if KEPT
-        keep(places, range, lane, &a, &b, &v_a, &v_b);
-        f.a = fold_kept(&a, &v_a);
-#if EIGHT
-        f.b = fold_kept(&b, &v_b);
-#endif
-        mine = collapse(f);
-#else
         mine = collapse(fold_row(places, range, lane));
-#endif
 #if LABELS
         mine.hit = label_word(r, places, range, lane);
 #endif
 #endif
     }
     let s = merge_lanes(mine, thread);
+#endif
 #endif
 
     var t = totals;
@@ -241,17 +238,13 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
 #if WRITES
     if (present) {
         var w: Writers;
-#if KEPT
-        w.a = writer(r, f.a.top);
-#if EIGHT
-        w.b = writer(r, f.b.top);
-#endif
-        write_kept(w, places, range, lane, &a, &b, &v_a, &v_b);
-#else
-        w.a = writer(r, Reals(r.top));
+        w.a = writer(r);
 #if EIGHT
         w.b = w.a;
 #endif
+#if KEPT
+        write_kept(w, places, range, lane, &a, &b, &v_a, &v_b);
+#else
         write_row(w, places, range, lane);
 #endif
     }
