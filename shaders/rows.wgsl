@@ -187,7 +187,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     let places = places_of(first_of(row));
     let range = range_of(places, part);
     var r = open_rows(row, present);
-#if ELEMENTS
+#if EVERY_ROW
     let read = present;
 #else
     let read = present && r.kind == LIVE;   // a row that does not count is not read

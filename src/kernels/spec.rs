@@ -143,6 +143,8 @@ pub struct Spec {
     pub in_place: bool,
     /// Log-probabilities or probabilities are written.
     pub elements: Option<Elements>,
+    /// Rows that do not count are read too: their log-probabilities are wanted, if not of this kernel.
+    pub every_row: bool,
     /// What one load of the logits brings.
     pub load: Load,
     /// What becomes of it.
@@ -176,6 +178,7 @@ impl Spec {
             grad: false,
             in_place: false,
             elements: None,
+            every_row: false,
             load: Load::One,
             form: Form::Few,
             strided: false,
@@ -237,6 +240,7 @@ impl Spec {
             (self.grad, "GRAD"),
             (self.in_place, "IN_PLACE"),
             (self.elements.is_some(), "ELEMENTS"),
+            (self.every_row, "EVERY_ROW"),
             (self.elements == Some(Elements::Probs), "PROBS"),
             (self.writes(), "WRITES"),
             (label.is_some_and(|l| l.bytes() == 4), "LABEL_4_BYTES"),

@@ -337,6 +337,7 @@ impl Plan {
                 (_, true) => Some(Elements::Probs),
                 _ => None,
             },
+            every_row: outputs.log_probs || outputs.probs,
             ..self.labelled(Kernel::Rows, flat)
         };
         if outputs.grad { self.with_grad(spec) } else { spec }
