@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use wgpu_loss::{EmptyMean, Reduction};
 
+use crate::bench::Pass;
 use crate::error::Failure;
 
 const FILES: &str = "\
@@ -15,6 +16,17 @@ gradients are f16, f32, f64 (or bf16 in safetensors) and are computed in f32. La
 any size or bools. Results are saved as `.npy` files of f32, which appear when they are complete.
 
 Exit status: 0 success; 1 wrong data, failed device or failed check; 2 wrong usage.";
+
+const BENCH: &str = "\
+Every answer is compared with the f64 reference before it is timed. Times are medians: `kernel` is the
+device's work alone (by its timestamps, or by the wall clock where it has none), `resident` adds
+recording, submitting, waiting and reading the loss, `end to end` is a call on host data with its
+uploads and results, and `first call` compiles, binds and runs. `GB/s` counts the bytes that have to
+move: logits and labels once, and for fwd+bwd the logits again and the gradient. `roof` is what plain
+16-byte reads (fwd), or reads and a copy (fwd+bwd), of tensors of this size reach on the same device;
+`vs CPU` compares the resident time with the f64 reference on all cores.
+
+Exit status: 0 success; 1 no device, a wrong answer, or a shape that does not fit; 2 wrong usage.";
 
 /// Losses of arrays in files, and their gradients, on any GPU that wgpu reaches.
 #[derive(Debug, Parser)]
@@ -41,6 +53,9 @@ pub enum Command {
     Softmax(SoftmaxArgs),
     /// List the GPU adapters there are, best first.
     Adapters(AdaptersArgs),
+    /// Measure how fast cross-entropy runs, beside what the device's memory allows.
+    #[command(after_help = BENCH)]
+    Bench(BenchArgs),
 }
 
 /// Arguments of `cross-entropy`.
@@ -95,6 +110,48 @@ pub struct AdaptersArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Shape of the logits, with the classes on axis 1; may be given several times [default:
+    /// 4096x1000, 2048x32000, 512x151936, 1048576x10, 4x21x512x512].
+    #[arg(long, value_name = "NxC[xH...]", value_parser = shape)]
+    pub shape: Vec<Shape>,
+    /// Type of the logits: f32, so far the only one.
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = dtype)]
+    pub dtype: Dtype,
+    /// Measure this alone [default: both].
+    #[arg(long, value_name = "WHAT")]
+    pub pass: Option<Pass>,
+    /// Measure the first GPU whose name, driver or backend contains this [default: the best].
+    #[arg(long, value_name = "TEXT")]
+    pub adapter: Option<String>,
+    /// How often each time is measured.
+    #[arg(long, value_name = "N", default_value = "9", value_parser = count)]
+    pub samples: usize,
+    /// Measure numbers of classes from 4 to 151,936 and draw the bandwidths: an .svg or .png file.
+    #[arg(long, value_name = "FILE", conflicts_with = "shape")]
+    pub plot: Option<PathBuf>,
+    /// Elements of each shape in the picture, about.
+    #[arg(long, value_name = "N", default_value = "33554432", value_parser = count)]
+    #[arg(requires = "plot")]
+    pub elements: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `--shape`: two axes or more, none of them empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape(pub Vec<usize>);
+
+/// `--dtype`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dtype {
+    /// Single precision.
+    F32,
 }
 
 /// What the losses with a target share.
@@ -205,7 +262,7 @@ impl Command {
             Command::CrossEntropy(args) => Some(&args.run),
             Command::Nll(args) => Some(&args.run),
             Command::LogSoftmax(args) | Command::Softmax(args) => Some(&args.run),
-            Command::Adapters(_) => None,
+            Command::Adapters(_) | Command::Bench(_) => None,
         }
     }
 }
@@ -250,6 +307,36 @@ fn fraction(text: &str) -> Result<f32, String> {
     }
 }
 
+/// A shape such as 4096x1000.
+fn shape(text: &str) -> Result<Shape, String> {
+    let extents: Result<Vec<usize>, _> = text.split('x').map(str::parse).collect();
+    let wanted = "it must be two extents or more, such as 4096x1000 or 4x21x512x512";
+    let extents = extents.map_err(|_| wanted)?;
+    if extents.len() < 2 || extents.contains(&0) {
+        return Err(wanted.into());
+    }
+    // As bytes of logits and of labels, so that nothing overflows behind here.
+    let bytes = extents.iter().try_fold(8u64, |n, &extent| n.checked_mul(extent as u64));
+    match bytes.is_some_and(|bytes| usize::try_from(bytes).is_ok()) {
+        true => Ok(Shape(extents)),
+        false => Err("it has more elements than memory has addresses".into()),
+    }
+}
+
+/// A type of logits.
+fn dtype(text: &str) -> Result<Dtype, String> {
+    match text {
+        "f32" => Ok(Dtype::F32),
+        "f16" | "bf16" => Err("the kernels read f32 logits only, so far".into()),
+        _ => Err("it must be f32".into()),
+    }
+}
+
+/// A number from 1.
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "it must be a number from 1".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,6 +344,16 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn shapes_have_two_axes_or_more() {
+        assert_eq!(shape("4096x1000"), Ok(Shape(vec![4096, 1000])));
+        assert_eq!(shape("4x21x512x512"), Ok(Shape(vec![4, 21, 512, 512])));
+        for wrong in ["", "x", "10", "10x", "10x0", "-1x2", "10×2", "10x1e3", "3x4 "] {
+            assert!(shape(wrong).is_err(), "{wrong}");
+        }
+        assert!(shape(&format!("{0}x{0}", usize::MAX)).is_err());
     }
 
     #[test]

@@ -89,7 +89,8 @@ impl Device {
 }
 
 impl Computed {
-    fn from_gpu(output: Output<f32>) -> Self {
+    /// What a GPU gave.
+    pub fn from_gpu(output: Output<f32>) -> Self {
         let timing = output.timing.unwrap_or_default();
         Self {
             loss: output.loss,

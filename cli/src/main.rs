@@ -4,6 +4,7 @@
 //! args      what was asked for                     -> job      one loss over named files
 //! files/    arrays in, arrays out                  -> compute  on the GPU or the CPU twin
 //! check     the result against the f64 reference   -> report   lines for a person, JSON for a script
+//! bench/    how fast all this is on a device
 //! ```
 //!
 //! Results go to stdout, everything else to stderr. Exit status: 0 for success, 1 for data, devices
@@ -15,6 +16,7 @@ compile_error!("wgpu-loss reads and writes little-endian files in place");
 
 mod adapters;
 mod args;
+mod bench;
 mod check;
 mod compute;
 mod error;
@@ -51,6 +53,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::LogSoftmax(args) => job::run(job::Job::softmax("log-softmax", args)),
         Command::Softmax(args) => job::run(job::Job::softmax("softmax", args)),
         Command::Adapters(args) => adapters::list(args.json),
+        Command::Bench(args) => bench::run(&args),
     }
 }
 

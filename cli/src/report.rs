@@ -264,12 +264,13 @@ fn general(x: f64) -> String {
 }
 
 /// A duration in the unit that suits it.
-fn short(time: Duration) -> String {
+pub fn short(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds {
         1.0.. => format!("{seconds:.2} s"),
         1e-3.. => format!("{:.2} ms", seconds * 1e3),
-        _ => format!("{:.0} µs", seconds * 1e6),
+        1e-4.. => format!("{:.0} µs", seconds * 1e6),
+        _ => format!("{:.1} µs", seconds * 1e6),
     }
 }
 
@@ -299,7 +300,8 @@ mod tests {
 
     #[test]
     fn times_have_units() {
-        assert_eq!(short(Duration::from_micros(12)), "12 µs");
+        assert_eq!(short(Duration::from_micros(12)), "12.0 µs");
+        assert_eq!(short(Duration::from_micros(123)), "123 µs");
         assert_eq!(short(Duration::from_micros(1234)), "1.23 ms");
         assert_eq!(short(Duration::from_millis(2346)), "2.35 s");
     }

@@ -9,7 +9,7 @@ pub struct GpuOptions {
     pub adapter: Option<String>,
     /// Use subgroup operations where the adapter has them.
     pub subgroups: bool,
-    /// Ask for no more than WebGPU's default limits, as a browser would.
+    /// Ask for no more than WebGPU's default limits, as a browser would, and for no timestamps.
     pub default_limits: bool,
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn open(
     };
     let adapter = adapter.ok_or_else(|| no_adapter(options, &adapters))?;
     let info = adapter.get_info();
-    let mut features = wgpu::Features::empty();
+    let mut features = timestamps(options, adapter);
     if options.subgroups {
         features |= adapter.features() & wgpu::Features::SUBGROUP;
     }
@@ -73,6 +73,14 @@ pub(super) async fn open(
         Error::NoDevice { adapter: info.name.clone(), reason: error.to_string() }
     })?;
     Ok((info, device, queue))
+}
+
+/// What a [`Timer`](super::Timer) would have, where the adapter has it.
+fn timestamps(options: &GpuOptions, adapter: &wgpu::Adapter) -> wgpu::Features {
+    match options.default_limits {
+        true => wgpu::Features::empty(),
+        false => adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+    }
 }
 
 fn matches(info: &wgpu::AdapterInfo, text: &str) -> bool {

@@ -2,12 +2,16 @@
 //! blocking and async. They are built on [`Bound`], as anyone else's would be.
 
 mod adapters;
+mod clock;
+mod roof;
 mod transfer;
 mod wait;
 
 use std::sync::Arc;
 
 pub use adapters::GpuOptions;
+pub use clock::{Clock, Timer, Times};
+pub use roof::Roof;
 
 use self::transfer::{Tensors, read_back};
 use self::wait::Wait;
@@ -72,6 +76,17 @@ impl Gpu {
         Ok(Self { info, device, queue, kernels })
     }
 
+    /// The same device without its pipelines: what is run on it is compiled again (though the driver
+    /// may remember), which tells how long a first call takes.
+    pub fn fresh(&self) -> Self {
+        Self {
+            info: self.info.clone(),
+            device: self.device.clone(),
+            queue: self.queue.clone(),
+            kernels: Arc::new(Kernels::new(&self.device)),
+        }
+    }
+
     /// Every adapter, best first.
     pub fn adapters() -> Vec<wgpu::AdapterInfo> {
         let found = pollster::block_on(adapters::enumerate());
@@ -96,6 +111,14 @@ impl Gpu {
     /// The device's pipelines.
     pub fn kernels(&self) -> &Arc<Kernels> {
         &self.kernels
+    }
+
+    /// What measures how long recorded work takes on the device.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn timer(&self) -> Result<Timer<'_>, Error> {
+        Timer::new(self)
     }
 
     /// Computes `loss` over host data and waits for the results.
@@ -126,6 +149,33 @@ impl Gpu {
     ) -> Result<Output<f32>, Error> {
         let plan = self.plan(loss, inputs, outputs)?;
         self.compute(plan, inputs, Wait::Elsewhere).await
+    }
+
+    /// Uploads host data and binds `loss` to it, to be recorded any number of times. The buffers,
+    /// those of the outputs among them, live as long as what is returned.
+    ///
+    /// ```no_run
+    /// use wgpu_loss::{CrossEntropy, Gpu, Inputs, Outputs, Tensor};
+    ///
+    /// let gpu = Gpu::new()?;
+    /// let inputs = Inputs::new(Tensor::new(&[3.5, -3.45], &[1, 2])).labels(&[0u8], &[1]);
+    /// let bound = gpu.bind(&CrossEntropy::new(), &inputs, Outputs::loss())?;
+    /// println!("{:?}", gpu.timer()?.resident(9, &bound)?.median());
+    /// # Ok::<(), wgpu_loss::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Gpu::run`], bad labels excepted: nothing is computed yet.
+    pub fn bind(
+        &self,
+        loss: &(impl Loss + ?Sized),
+        inputs: &Inputs<'_>,
+        outputs: Outputs,
+    ) -> Result<Bound, Error> {
+        let plan = self.plan(loss, inputs, outputs)?;
+        let tensors = Tensors::upload(&self.device, &self.queue, plan.problem(), inputs)?;
+        pollster::block_on(self.submitted([], Wait::Here, "uploading"))?;
+        Bound::new(&self.kernels, plan, &tensors.buffers())
     }
 
     fn plan(

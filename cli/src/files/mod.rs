@@ -17,7 +17,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use wgpu_loss::{LabelType, Labels};
 
-pub use self::output::{Destination, save};
+pub use self::output::{Destination, Picture, save};
 use crate::error::Failure;
 
 /// Elements of a file are read in steps of this many bytes: small enough to stay in the cache while

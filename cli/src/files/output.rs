@@ -20,6 +20,15 @@ pub struct Destination {
     folder: PathBuf,
 }
 
+/// The formats of pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Picture {
+    /// Lines and text.
+    Svg,
+    /// Dots.
+    Png,
+}
+
 impl Destination {
     /// Checks that `name` can be written, before the long work is done.
     pub fn new(name: &Path) -> Result<Self, Failure> {
@@ -29,6 +38,34 @@ impl Destination {
             return Err(Failure::Usage(format!("{}: {problem}", name.display())));
         }
         Self::probe(name).map_err(|problem| Failure::of(name.display(), problem))
+    }
+
+    /// The same for a picture, whose format is its ending's.
+    pub fn picture(name: &Path) -> Result<(Self, Picture), Failure> {
+        let ending = name.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let format = match ending.to_ascii_lowercase().as_str() {
+            "svg" => Picture::Svg,
+            "png" => Picture::Png,
+            _ => {
+                let problem = "pictures are saved as .svg or .png files; name it so";
+                return Err(Failure::Usage(format!("{}: {problem}", name.display())));
+            }
+        };
+        let probed = Self::probe(name).map_err(|problem| Failure::of(name.display(), problem))?;
+        Ok((probed, format))
+    }
+
+    /// Saves a file whose bytes are at hand.
+    pub fn save(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let written = self.temporary().and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.persist(&self.path).map_err(|e| e.error)
+        });
+        written.map(drop).map_err(|e| self.failed(&e))
+    }
+
+    fn failed(&self, e: &io::Error) -> Failure {
+        Failure::of(self.name.display(), format!("cannot be written: {}", reason(e)))
     }
 
     fn probe(name: &Path) -> Result<Self, String> {
@@ -105,17 +142,13 @@ impl Destination {
 
 /// Saves arrays: all are written before the first takes its name.
 pub fn save(arrays: &[(&Destination, &[usize], &[f32])]) -> Result<(), Failure> {
-    let failed = |destination: &Destination, e: &io::Error| {
-        let problem = format!("cannot be written: {}", reason(e));
-        Failure::of(destination.name.display(), problem)
-    };
     let mut written = Vec::new();
     for (destination, shape, elements) in arrays {
-        let file = destination.write(shape, elements).map_err(|e| failed(destination, &e))?;
+        let file = destination.write(shape, elements).map_err(|e| destination.failed(&e))?;
         written.push((destination, file));
     }
     for (destination, file) in written {
-        file.persist(&destination.path).map_err(|e| failed(destination, &e.error))?;
+        file.persist(&destination.path).map_err(|e| destination.failed(&e.error))?;
     }
     Ok(())
 }

@@ -1,0 +1,175 @@
+//! One shape and pass: the answer checked, then the times.
+
+use std::time::{Duration, Instant};
+
+use wgpu_loss::gpu::{Clock, Roof, Times};
+use wgpu_loss::{CrossEntropy, Error, Gpu, Loss, Outputs, reference};
+
+use super::case::Case;
+use crate::check::{self, Compared, Question};
+use crate::compute::Computed;
+use crate::error::Failure;
+
+/// The reference is repeated for this long at most.
+const CPU_TIME: Duration = Duration::from_millis(500);
+
+/// What is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Pass {
+    /// The loss.
+    Fwd,
+    /// The loss and its gradient.
+    #[value(name = "fwd+bwd")]
+    FwdBwd,
+}
+
+impl Pass {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pass::Fwd => "fwd",
+            Pass::FwdBwd => "fwd+bwd",
+        }
+    }
+
+    /// What the library is asked for.
+    pub fn outputs(self) -> Outputs {
+        match self {
+            Pass::Fwd => Outputs::loss(),
+            Pass::FwdBwd => Outputs::loss().with_grad(),
+        }
+    }
+}
+
+/// What was measured of one shape and pass.
+pub struct Measured {
+    /// The logits' shape.
+    pub shape: Vec<usize>,
+    /// What was computed.
+    pub pass: Pass,
+    /// Bytes that have to move.
+    pub bytes: u64,
+    /// The mean loss.
+    pub loss: f32,
+    /// What was compared with the reference, all of it right.
+    pub checked: Vec<Compared>,
+    /// The kernels alone.
+    pub kernel: Times,
+    /// Recording, submitting, waiting, and reading one number, with all tensors on the device.
+    pub resident: Times,
+    /// A call on host data, uploads and results included.
+    pub end_to_end: Times,
+    /// Making kernels and binding them, the first time.
+    pub compile: Duration,
+    /// The first call's kernels: some drivers compile only now.
+    pub first_kernel: Duration,
+    /// The f64 reference on all cores.
+    pub reference: Times,
+    /// The roof for tensors of this size.
+    pub roof: Roof,
+}
+
+impl Measured {
+    /// Bytes moved per second.
+    pub fn rate(&self) -> f64 {
+        self.bytes as f64 / self.kernel.median().as_secs_f64()
+    }
+
+    /// Bytes per second that could be moved at most.
+    pub fn roof_rate(&self) -> f64 {
+        match self.pass {
+            Pass::Fwd => self.roof.read_rate(),
+            Pass::FwdBwd => self.roof.gradient_rate(),
+        }
+    }
+
+    /// The part of the roof that is reached, in percent.
+    pub fn percent(&self) -> f64 {
+        100.0 * self.rate() / self.roof_rate()
+    }
+
+    /// How many times as fast as the reference, with everything resident.
+    pub fn speedup(&self) -> f64 {
+        self.reference.median().as_secs_f64() / self.resident.median().as_secs_f64()
+    }
+
+    /// From tensors on the device to the first result, with nothing compiled.
+    pub fn first_call(&self) -> Duration {
+        self.compile + self.first_kernel
+    }
+}
+
+/// Measures a pass over a case.
+pub fn measure(
+    gpu: &Gpu,
+    case: &Case,
+    pass: Pass,
+    roof: Roof,
+    samples: usize,
+) -> Result<Measured, Failure> {
+    let (loss, inputs, outputs) = (CrossEntropy::new(), case.inputs(), pass.outputs());
+    // Nothing of another shape's kernels is left: this is a first call.
+    let gpu = &gpu.fresh();
+    let first = gpu.run(&loss, &inputs, outputs).map_err(failed)?;
+    let timing = first.timing.unwrap_or_default();
+    let value = first.loss[0];
+    let checked = checked(case, pass, Computed::from_gpu(first))?;
+    let reference = reference_times(case, pass, samples)?;
+
+    let end_to_end = timed(samples, || gpu.run(&loss, &inputs, outputs).map(drop))?;
+    let bound = gpu.bind(&loss, &inputs, outputs).map_err(failed)?;
+    let timer = gpu.timer().map_err(failed)?;
+    Ok(Measured {
+        shape: case.shape.clone(),
+        pass,
+        bytes: case.bytes(outputs.grad),
+        loss: value,
+        checked,
+        kernel: timer.kernel(samples, |pass| bound.record(pass)).map_err(failed)?,
+        resident: timer.resident(samples, &bound).map_err(failed)?,
+        end_to_end,
+        compile: timing.prepare,
+        first_kernel: timing.kernel,
+        reference,
+        roof,
+    })
+}
+
+/// Refuses a wrong answer: the loss and every element of the gradient are compared with the reference.
+fn checked(case: &Case, pass: Pass, computed: Computed) -> Result<Vec<Compared>, Failure> {
+    let (loss, inputs) = (CrossEntropy::new(), case.inputs());
+    let problem = loss.problem(&inputs.shapes(), pass.outputs()).map_err(failed)?;
+    let question =
+        Question { loss: &loss, inputs: &inputs, weight: None, upstream: None, problem: &problem };
+    let compared = check::run(&question, &computed).map_err(failed)?;
+    match compared.iter().find(|compared| !compared.passed()) {
+        Some(wrong) => Err(Failure::Failed(wrong.complaint(false))),
+        None => Ok(compared),
+    }
+}
+
+/// The reference's times. Large shapes take it seconds, so there may be fewer samples.
+fn reference_times(case: &Case, pass: Pass, samples: usize) -> Result<Times, Failure> {
+    let (loss, inputs, outputs) = (CrossEntropy::new(), case.inputs(), pass.outputs());
+    let start = Instant::now();
+    let mut times = Vec::new();
+    while times.is_empty() || (times.len() < samples && start.elapsed() < CPU_TIME) {
+        times.extend(timed(1, || reference::run(&loss, &inputs, outputs).map(drop))?.sorted);
+    }
+    Ok(Times::new(Clock::Wall, times))
+}
+
+/// Wall-clock times of work.
+fn timed(samples: usize, work: impl Fn() -> Result<(), Error>) -> Result<Times, Failure> {
+    let times = (0..samples).map(|_| {
+        let start = Instant::now();
+        work().map_err(failed)?;
+        Ok(start.elapsed())
+    });
+    Ok(Times::new(Clock::Wall, times.collect::<Result<_, Failure>>()?))
+}
+
+/// There are no files to name in the library's errors.
+pub fn failed(error: Error) -> Failure {
+    Failure::Failed(error.to_string())
+}

@@ -1,0 +1,289 @@
+//! How long recorded work takes: by the device's own clock, or by the wall's.
+
+use std::time::Duration;
+
+use super::wait::Wait;
+use super::{Gpu, Stopwatch};
+use crate::scope::scoped;
+use crate::{Bound, Error};
+
+const DURING: &str = "measuring time";
+/// A query for the beginning of a pass and one for its end.
+const QUERIES: u32 = 2;
+const QUERY_BYTES: u64 = QUERIES as u64 * wgpu::QUERY_SIZE as u64;
+/// How long work is done before its time counts: caches fill and GPUs raise their clocks.
+const WARM_UP: Duration = Duration::from_millis(50);
+
+/// What a time was measured by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// The device's timestamps at the boundaries of a compute pass: the work alone.
+    Timestamps,
+    /// The host's clock, from submission to the end of the work: the work, and what it costs to ask
+    /// for it and to hear of its end.
+    Wall,
+}
+
+/// Times of the same work, done again and again.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Times {
+    /// What they were measured by, all of them.
+    pub clock: Clock,
+    /// The times, shortest first; at least one.
+    pub sorted: Vec<Duration>,
+}
+
+impl Times {
+    /// Sorts times. No time at all counts as one of zero.
+    pub fn new(clock: Clock, mut times: Vec<Duration>) -> Self {
+        if times.is_empty() {
+            times.push(Duration::ZERO);
+        }
+        times.sort_unstable();
+        Self { clock, sorted: times }
+    }
+
+    /// The one in the middle; the lower of two.
+    pub fn median(&self) -> Duration {
+        self.sorted[(self.sorted.len() - 1) / 2]
+    }
+
+    /// The shortest.
+    pub fn least(&self) -> Duration {
+        self.sorted[0]
+    }
+
+    /// The longest.
+    pub fn most(&self) -> Duration {
+        self.sorted[self.sorted.len() - 1]
+    }
+
+    /// All of them together.
+    pub fn sum(&self) -> Duration {
+        self.sorted.iter().sum()
+    }
+}
+
+/// Measures work on a device.
+///
+/// ```no_run
+/// use wgpu_loss::{Bound, Error, Gpu};
+///
+/// fn tell(gpu: &Gpu, bound: &Bound) -> Result<(), Error> {
+///     let timer = gpu.timer()?;
+///     let kernel = timer.kernel(9, |pass| bound.record(pass))?;
+///     let resident = timer.resident(9, bound)?;
+///     println!("{:?} by {:?}, {:?} in all", kernel.median(), kernel.clock, resident.median());
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Timer<'a> {
+    gpu: &'a Gpu,
+    /// `None` where the device has no timestamps.
+    queries: Option<Queries>,
+    /// Where one number of a result is read back to.
+    scalar: wgpu::Buffer,
+}
+
+/// Timestamps and their way to the host.
+#[derive(Debug)]
+struct Queries {
+    set: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    readable: wgpu::Buffer,
+    /// Nanoseconds of a tick.
+    period: f64,
+}
+
+impl<'a> Timer<'a> {
+    pub(super) fn new(gpu: &'a Gpu) -> Result<Self, Error> {
+        scoped(&gpu.device, DURING, || Self {
+            gpu,
+            queries: Queries::new(gpu),
+            scalar: readable(gpu, size_of::<f32>() as u64),
+        })
+    }
+
+    /// Whether the device can be asked for timestamps. Where those that it gives make no sense,
+    /// [`Timer::kernel`] goes by the wall clock all the same.
+    pub fn has_timestamps(&self) -> bool {
+        self.queries.is_some()
+    }
+
+    /// Kernel time: records work into a compute pass, submits it and waits for it, `samples` times
+    /// (at least once), after doing so for 50 ms (at least once) that do not count.
+    ///
+    /// By timestamps where the device has them and every one is above zero and within the wall
+    /// clock's time (drivers on Metal are known to answer zero), by the wall clock otherwise. Software
+    /// drivers keep good time too: llvmpipe's differs from the wall's by a constant 0.2 ms.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn kernel(
+        &self,
+        samples: usize,
+        record: impl Fn(&mut wgpu::ComputePass<'_>),
+    ) -> Result<Times, Error> {
+        warm_up(|| self.once(&record))?;
+        let (mut wall, mut device) = (Vec::new(), Vec::new());
+        for _ in 0..samples.max(1) {
+            let (by_wall, by_device) = self.once(&record)?;
+            wall.push(by_wall);
+            device.extend(by_device);
+        }
+        // All by one clock: a mean of two kinds of time would be neither.
+        match device.len() == wall.len() {
+            true => Ok(Times::new(Clock::Timestamps, device)),
+            false => Ok(Times::new(Clock::Wall, wall)),
+        }
+    }
+
+    /// Resident time: records bound work, submits it, waits for it and reads one number of its result
+    /// back, `samples` times (at least once), after a warm-up as for [`Timer::kernel`].
+    ///
+    /// # Errors
+    /// As [`Timer::kernel`].
+    pub fn resident(&self, samples: usize, bound: &Bound) -> Result<Times, Error> {
+        warm_up(|| self.read_scalar(bound))?;
+        let times = (0..samples.max(1)).map(|_| {
+            let start = Stopwatch::start();
+            self.read_scalar(bound)?;
+            Ok(start.elapsed())
+        });
+        Ok(Times::new(Clock::Wall, times.collect::<Result<_, Error>>()?))
+    }
+
+    /// The work once: its time by the wall clock, and by timestamps where they make sense.
+    fn once(
+        &self,
+        record: &impl Fn(&mut wgpu::ComputePass<'_>),
+    ) -> Result<(Duration, Option<Duration>), Error> {
+        let Gpu { device, .. } = self.gpu;
+        let commands = scoped(device, DURING, || self.encode(record))?;
+        let start = Stopwatch::start();
+        pollster::block_on(self.gpu.submitted([commands], Wait::Here, DURING))?;
+        let wall = start.elapsed();
+        let Some(queries) = &self.queries else { return Ok((wall, None)) };
+        let elapsed = queries.elapsed(self.gpu)?;
+        Ok((wall, elapsed.filter(|&elapsed| elapsed <= wall)))
+    }
+
+    fn encode(&self, record: &impl Fn(&mut wgpu::ComputePass<'_>)) -> wgpu::CommandBuffer {
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("wgpu-loss measured"),
+            timestamp_writes: self.queries.as_ref().map(Queries::writes),
+        }));
+        if let Some(queries) = &self.queries {
+            queries.resolve(&mut encoder);
+        }
+        encoder.finish()
+    }
+
+    /// One step of a host that wants to see its loss.
+    fn read_scalar(&self, bound: &Bound) -> Result<(), Error> {
+        let Gpu { device, queue, .. } = self.gpu;
+        scoped(device, DURING, || {
+            let mut encoder = device.create_command_encoder(&Default::default());
+            bound.record(&mut encoder.begin_compute_pass(&Default::default()));
+            encoder.copy_buffer_to_buffer(bound.result(), 0, &self.scalar, 0, self.scalar.size());
+            queue.submit([encoder.finish()]);
+        })?;
+        read::<f32>(self.gpu, &self.scalar).map(drop)
+    }
+}
+
+impl Queries {
+    fn new(gpu: &Gpu) -> Option<Self> {
+        let device = &gpu.device;
+        if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            return None;
+        }
+        let set = device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("wgpu-loss timestamps"),
+            ty: wgpu::QueryType::Timestamp,
+            count: QUERIES,
+        });
+        let resolved = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("wgpu-loss timestamps"),
+            size: QUERY_BYTES,
+            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        let period = f64::from(gpu.queue.get_timestamp_period());
+        Some(Self { set, resolved, readable: readable(gpu, QUERY_BYTES), period })
+    }
+
+    fn writes(&self) -> wgpu::ComputePassTimestampWrites<'_> {
+        wgpu::ComputePassTimestampWrites {
+            query_set: &self.set,
+            beginning_of_pass_write_index: Some(0),
+            end_of_pass_write_index: Some(1),
+        }
+    }
+
+    fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
+        encoder.resolve_query_set(&self.set, 0..QUERIES, &self.resolved, 0);
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readable, 0, QUERY_BYTES);
+    }
+
+    /// The time between the two of the last submission; `None` where there is none.
+    fn elapsed(&self, gpu: &Gpu) -> Result<Option<Duration>, Error> {
+        let ticks: Vec<u64> = read(gpu, &self.readable)?;
+        let between = ticks[1].checked_sub(ticks[0]).filter(|&ticks| ticks > 0);
+        Ok(between.map(|ticks| Duration::from_nanos((ticks as f64 * self.period) as u64)))
+    }
+}
+
+fn warm_up<T>(work: impl Fn() -> Result<T, Error>) -> Result<(), Error> {
+    let start = Stopwatch::start();
+    work()?;
+    while start.0.is_some() && start.elapsed() < WARM_UP {
+        work()?;
+    }
+    Ok(())
+}
+
+/// A buffer to copy to and to read on the host.
+pub(super) fn readable(gpu: &Gpu, size: u64) -> wgpu::Buffer {
+    gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("wgpu-loss measured"),
+        size,
+        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+        mapped_at_creation: false,
+    })
+}
+
+/// Waits for what was submitted and reads a readable buffer.
+pub(super) fn read<T: bytemuck::Pod>(gpu: &Gpu, buffer: &wgpu::Buffer) -> Result<Vec<T>, Error> {
+    pollster::block_on(Wait::Here.for_map(&gpu.device, buffer, DURING))?;
+    let view = buffer
+        .slice(..)
+        .get_mapped_range()
+        .map_err(|error| Error::Device { during: DURING, reason: error.to_string() })?;
+    let values = bytemuck::pod_collect_to_vec(&view);
+    drop(view);
+    buffer.unmap();
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        let of = |micros: &[u64]| {
+            let times = micros.iter().map(|&t| Duration::from_micros(t)).collect();
+            Times::new(Clock::Wall, times)
+        };
+        let micros = Duration::from_micros;
+        assert_eq!(of(&[5, 1, 3]).median(), micros(3));
+        assert_eq!(of(&[5, 1, 3, 4]).median(), micros(3));
+        let times = of(&[5, 1, 3]);
+        assert_eq!((times.least(), times.most(), times.sum()), (micros(1), micros(5), micros(9)));
+        assert_eq!(of(&[]).median(), micros(0));
+    }
+}

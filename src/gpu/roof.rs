@@ -1,0 +1,350 @@
+//! The roof: how long a device takes to move bytes when it does nothing else.
+
+use std::time::Duration;
+
+use bytemuck::{Pod, Zeroable};
+
+use super::clock::{read, readable};
+use super::wait::Wait;
+use super::{Clock, Gpu};
+use crate::Error;
+use crate::scope::scoped;
+
+const DURING: &str = "measuring the roof";
+/// Bytes of a load.
+const VECTOR: u64 = 16;
+/// Loads of a lane that are under way together; `LOADS` in `roof.wgsl`.
+const LOADS: u32 = 4;
+/// Groups at most on a GPU, a few for each place that a large one has for them.
+const GROUPS_GPU: u32 = 4096;
+/// Groups at most on a software driver. It runs one per core, but one invocation should not turn too
+/// often: llvmpipe ends its loops after 65,535 turns.
+const GROUPS_CPU: u32 = 256;
+/// Words that are made and uploaded at a time.
+const UPLOAD: u64 = 1 << 22;
+
+/// How long a device takes to move bytes by plain loads and stores of 16 bytes, several under way in
+/// each lane. Nothing that reads tensors from memory is expected to be faster.
+///
+/// It is a roof for tensors of the same size only: small ones may stay in a cache, and then they do
+/// so here.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Roof {
+    /// How many bytes were read, and written.
+    pub bytes: u64,
+    /// The median time of reading them.
+    pub read: Duration,
+    /// The median time of reading them and writing as many elsewhere.
+    pub copy: Duration,
+    /// What both were measured by.
+    pub clock: Clock,
+}
+
+impl Roof {
+    /// Measures the roof for tensors of `bytes` bytes (rounded up to 16), from `samples` samples of
+    /// each kind. Needs twice these bytes on the device. What was read and written is verified.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where the device has no buffer of that size; [`Error::Device`] where it fails,
+    /// or has read or written something else than it should.
+    pub fn measure(gpu: &Gpu, bytes: u64, samples: usize) -> Result<Self, Error> {
+        let mover = Mover::new(gpu, bytes.max(1).next_multiple_of(VECTOR))?;
+        mover.verify()?;
+        let timer = gpu.timer()?;
+        let read = timer.kernel(samples, |pass| mover.record(pass, &mover.reads))?;
+        let copy = timer.kernel(samples, |pass| mover.record(pass, &mover.copies))?;
+        // One of the two by the wall clock makes the roof a matter of the wall clock.
+        let clock = if read.clock == copy.clock { read.clock } else { Clock::Wall };
+        Ok(Self { bytes: mover.bytes, read: read.median(), copy: copy.median(), clock })
+    }
+
+    /// Bytes read per second, where nothing is written.
+    pub fn read_rate(&self) -> f64 {
+        self.bytes as f64 / self.read.as_secs_f64()
+    }
+
+    /// Bytes read and written per second, as many of each.
+    pub fn copy_rate(&self) -> f64 {
+        2.0 * self.bytes as f64 / self.copy.as_secs_f64()
+    }
+
+    /// Bytes moved per second where a tensor is read, read again and written: what a loss does with
+    /// its gradient.
+    pub fn gradient_rate(&self) -> f64 {
+        3.0 * self.bytes as f64 / (self.read + self.copy).as_secs_f64()
+    }
+}
+
+/// The parameters of a dispatch; `Params` in `roof.wgsl`.
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+struct Params {
+    vectors: u32,
+    tiles: u32,
+    stretch: u32,
+    step: u32,
+    turns: u32,
+    /// Uniforms fill whole vectors.
+    pad: [u32; 3],
+}
+
+/// One dispatch.
+struct Move {
+    bind_group: wgpu::BindGroup,
+    groups: u32,
+}
+
+/// One kernel, and its dispatches over pieces of the buffers.
+struct Moves {
+    pipeline: wgpu::ComputePipeline,
+    pieces: Vec<Move>,
+}
+
+/// The buffers, and the kernels bound to them in both directions.
+struct Mover<'a> {
+    gpu: &'a Gpu,
+    bytes: u64,
+    sum: wgpu::Buffer,
+    /// What the sum should be.
+    wanted: u32,
+    reads: Moves,
+    copies: Moves,
+    /// Reads what was copied.
+    rereads: Moves,
+}
+
+impl<'a> Mover<'a> {
+    fn new(gpu: &'a Gpu, bytes: u64) -> Result<Self, Error> {
+        let allowed = gpu.device.limits().max_buffer_size;
+        if bytes > allowed {
+            let what = "the roof's buffer";
+            return Err(Error::Limit { what, limit: "max_buffer_size", needed: bytes, allowed });
+        }
+        let [source, copied] = [storage(gpu, bytes)?, storage(gpu, bytes)?];
+        let sum = storage(gpu, 4)?;
+        let wanted = fill(gpu, &source)?;
+        scoped(&gpu.device, DURING, || Self {
+            reads: Moves::new(gpu, "read_words", &source, &sum, false),
+            copies: Moves::new(gpu, "copy_words", &source, &copied, true),
+            rereads: Moves::new(gpu, "read_words", &copied, &sum, false),
+            gpu,
+            bytes,
+            sum,
+            wanted,
+        })
+    }
+
+    fn record(&self, pass: &mut wgpu::ComputePass<'_>, moves: &Moves) {
+        pass.set_pipeline(&moves.pipeline);
+        for piece in &moves.pieces {
+            pass.set_bind_group(0, &piece.bind_group, &[]);
+            pass.dispatch_workgroups(piece.groups, 1, 1);
+        }
+    }
+
+    /// Insists on every word having been read, and copied.
+    fn verify(&self) -> Result<(), Error> {
+        let read = self.sum_after(&[&self.reads])?;
+        let copied = self.sum_after(&[&self.copies, &self.rereads])?;
+        if (read, copied) == (self.wanted, self.wanted) {
+            return Ok(());
+        }
+        let wanted = self.wanted;
+        let reason = format!(
+            "words that add up to {wanted:#x} added up to {read:#x}, and to {copied:#x} when copied"
+        );
+        Err(Error::Device { during: DURING, reason })
+    }
+
+    fn sum_after(&self, all: &[&Moves]) -> Result<u32, Error> {
+        let Gpu { device, queue, .. } = self.gpu;
+        let result = readable(self.gpu, 4);
+        scoped(device, DURING, || {
+            let mut encoder = device.create_command_encoder(&Default::default());
+            encoder.clear_buffer(&self.sum, 0, None);
+            for moves in all {
+                self.record(&mut encoder.begin_compute_pass(&Default::default()), moves);
+            }
+            encoder.copy_buffer_to_buffer(&self.sum, 0, &result, 0, 4);
+            queue.submit([encoder.finish()]);
+        })?;
+        Ok(read::<u32>(self.gpu, &result)?[0])
+    }
+}
+
+impl Moves {
+    /// Binds a kernel to all of `source`, piece by piece, and either to the same pieces of `other` or
+    /// to all of it.
+    fn new(
+        gpu: &Gpu,
+        entry: &str,
+        source: &wgpu::Buffer,
+        other: &wgpu::Buffer,
+        copies: bool,
+    ) -> Self {
+        let workgroup = workgroup(gpu);
+        let pipeline = pipeline(gpu, entry, workgroup);
+        let layout = pipeline.get_bind_group_layout(0);
+        let limits = gpu.device.limits();
+        // Every piece starts where a binding may.
+        let alignment = u64::from(limits.min_storage_buffer_offset_alignment).max(VECTOR);
+        let longest = limits.max_storage_buffer_binding_size / alignment * alignment;
+        let pieces = (0..source.size()).step_by(longest as usize).map(|offset| {
+            let size = longest.min(source.size() - offset);
+            let (params, groups) = lay_out(gpu, (size / VECTOR) as u32, workgroup);
+            let params = uniform(gpu, &params);
+            let part = |buffer| {
+                let size = wgpu::BufferSize::new(size);
+                wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
+            };
+            let second = if copies { (3, part(other)) } else { (2, other.as_entire_binding()) };
+            let resources = [(0, params.as_entire_binding()), (1, part(source)), second];
+            let entries =
+                resources.map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource });
+            let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("wgpu-loss roof"),
+                layout: &layout,
+                entries: &entries,
+            });
+            Move { bind_group, groups }
+        });
+        Self { pieces: pieces.collect(), pipeline }
+    }
+}
+
+/// How the groups share the tiles, and how many groups there are. A GPU runs its groups side by side,
+/// on neighbouring tiles; a core runs one after another, each along a stretch of its own, where the
+/// prefetcher follows.
+fn lay_out(gpu: &Gpu, vectors: u32, workgroup: u32) -> (Params, u32) {
+    let profile = gpu.kernels.profile();
+    let tiles = vectors / (workgroup * LOADS);
+    let most = if profile.is_software() { GROUPS_CPU } else { GROUPS_GPU };
+    let groups = tiles.max(1).min(most).min(profile.limits.max_compute_workgroups_per_dimension);
+    let turns = tiles.div_ceil(groups);
+    let (stretch, step) = if profile.is_software() { (turns, 1) } else { (1, groups) };
+    (Params { vectors, tiles, stretch, step, turns, pad: [0; 3] }, groups)
+}
+
+/// A software driver runs the subgroups of a group one after the other, each from the group's first
+/// tile to its last: a group of several would go through its memory as often.
+fn workgroup(gpu: &Gpu) -> u32 {
+    let profile = gpu.kernels.profile();
+    let wanted = if profile.is_software() { profile.subgroup_size.unwrap_or(8) } else { 256 };
+    let limits = &profile.limits;
+    wanted
+        .min(limits.max_compute_invocations_per_workgroup)
+        .min(limits.max_compute_workgroup_size_x)
+}
+
+fn pipeline(gpu: &Gpu, entry: &str, workgroup: u32) -> wgpu::ComputePipeline {
+    let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some("wgpu-loss roof"),
+        source: wgpu::ShaderSource::Wgsl(shader_text(workgroup).into()),
+    });
+    gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some("wgpu-loss roof"),
+        layout: None,
+        module: &module,
+        entry_point: Some(entry),
+        compilation_options: Default::default(),
+        cache: None,
+    })
+}
+
+fn shader_text(workgroup: u32) -> String {
+    format!("const WORKGROUP = {workgroup}u;\n{}", include_str!("../../shaders/roof.wgsl"))
+}
+
+fn storage(gpu: &Gpu, size: u64) -> Result<wgpu::Buffer, Error> {
+    scoped(&gpu.device, DURING, || {
+        gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("wgpu-loss roof"),
+            size,
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_DST
+                | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        })
+    })
+}
+
+fn uniform(gpu: &Gpu, params: &Params) -> wgpu::Buffer {
+    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("wgpu-loss roof"),
+        size: size_of::<Params>() as u64,
+        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    gpu.queue.write_buffer(&buffer, 0, bytemuck::bytes_of(params));
+    buffer
+}
+
+/// Fills a buffer with words that differ, and gives their sum. (Memory that holds one word only is
+/// read faster by devices that compress.)
+fn fill(gpu: &Gpu, buffer: &wgpu::Buffer) -> Result<u32, Error> {
+    let words = buffer.size() / 4;
+    let mut sum = 0u32;
+    for start in (0..words).step_by(UPLOAD as usize) {
+        let chunk: Vec<u32> = (start..words.min(start + UPLOAD)).map(word).collect();
+        sum = chunk.iter().fold(sum, |sum, &word| sum.wrapping_add(word));
+        scoped(&gpu.device, DURING, || {
+            gpu.queue.write_buffer(buffer, 4 * start, bytemuck::cast_slice(&chunk));
+        })?;
+        // One after the other, or the host would hold a second copy of all of them.
+        pollster::block_on(gpu.submitted([], Wait::Here, DURING))?;
+    }
+    Ok(sum)
+}
+
+/// The word at an index: it looks random, and differs from its neighbours'.
+fn word(index: u64) -> u32 {
+    (index as u32).wrapping_mul(0x9e37_79b1) ^ (index as u32 >> 13)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::GpuOptions;
+
+    /// Measuring verifies what was read and copied.
+    fn measured(gpu: &Gpu, bytes: u64) -> Roof {
+        let roof = Roof::measure(gpu, bytes, 1).expect("a roof");
+        assert_eq!(roof.bytes, bytes.max(1).next_multiple_of(16));
+        assert!(roof.read_rate() > 0.0 && roof.copy_rate() > 0.0 && roof.gradient_rate() > 0.0);
+        roof
+    }
+
+    #[test]
+    fn the_text_translates() {
+        use naga::back::{hlsl, msl};
+        let module = naga::front::wgsl::parse_str(&shader_text(256)).expect("WGSL");
+        let (flags, capabilities) = (naga::valid::ValidationFlags::all(), Default::default());
+        let mut validator = naga::valid::Validator::new(flags, capabilities);
+        let info = validator.validate(&module).expect("a valid module");
+        let metal = msl::write_string(&module, &info, &Default::default(), &Default::default());
+        assert!(metal.is_ok_and(|(text, _)| text.matches("kernel void").count() == 2));
+        let mut direct = String::new();
+        let options = hlsl::Options { fake_missing_bindings: true, ..Default::default() };
+        let pipeline = hlsl::PipelineOptions::default();
+        let written =
+            hlsl::Writer::new(&mut direct, &options, &pipeline).write(&module, &info, None);
+        assert!(written.is_ok() && direct.matches("numthreads").count() == 2, "{written:?}");
+    }
+
+    #[test]
+    fn every_size_is_read_and_copied() {
+        let gpu = Gpu::new().expect("a GPU adapter");
+        for bytes in [0, 16, 1000, 1 << 14, (1 << 20) + 16] {
+            measured(&gpu, bytes);
+        }
+    }
+
+    #[test]
+    fn without_timestamps_and_in_pieces() {
+        let options = GpuOptions { default_limits: true, ..Default::default() };
+        let gpu = Gpu::with_options(&options).expect("a GPU adapter");
+        // Two bindings of 128 MiB, the second of them short.
+        assert_eq!(measured(&gpu, (128 << 20) + 48).clock, Clock::Wall);
+    }
+}
