@@ -1,5 +1,7 @@
 //! Specialisations: which kernel, with which parts, in which geometry.
 
+use serde::{Deserialize, Serialize};
+
 use crate::LabelType;
 use crate::loss::Upstream;
 use crate::plan::Geometry;
@@ -42,7 +44,8 @@ pub enum Target {
 }
 
 /// How many elements one load brings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Load {
     /// One.
     One,
