@@ -8,11 +8,12 @@ use support::answer::Answer;
 use support::data::Data;
 use support::embedded::{Embedded, Place};
 use support::gpus::gpus;
+use support::random::Random;
 use support::rounding::Rounding;
 use wgpu_loss::gpu::{Field, TuneOptions, TuningChoice};
 use wgpu_loss::kernels::Load;
 use wgpu_loss::plan::{Lanes, Tuning};
-use wgpu_loss::{CrossEntropy, Gpu, GpuOptions, Kernels, LabelType, Outputs};
+use wgpu_loss::{CrossEntropy, Error, Gpu, GpuOptions, Kernels, LabelType, Outputs, Plan};
 
 /// Rows that are kept, ragged, streamed and split, and columns.
 const SHAPES: [&[usize]; 11] = [
@@ -116,6 +117,34 @@ fn a_subgroup_for_each_row() {
         tuning.kept_row = 64;
         tuning.groups = 2;
     });
+}
+
+/// Takes minutes, for the sake of drivers: `cargo test --release --test gpu_tuning -- --ignored`.
+#[test]
+#[ignore = "compiles hundreds of kernels"]
+fn any_numbers() {
+    let mut random = Random(2026);
+    for first in 0..40 {
+        let numbers = random.tuning();
+        println!("{numbers:?}");
+        check(first, |tuning| *tuning = numbers);
+    }
+}
+
+#[test]
+fn a_host_chooses_for_its_own_kernels() {
+    let gpu = &gpus()[0];
+    let table = Tuning::of(gpu.info().device_type);
+    assert_eq!(Kernels::new(gpu.device()).profile().tuning, table);
+    let mut tuning = table;
+    tuning.groups = 3;
+    assert_eq!(Kernels::with_tuning(gpu.device(), tuning).profile().tuning, tuning);
+    // Numbers that no plan can be made with are refused, not divided by.
+    tuning.part_loads = 0;
+    let kernels = Kernels::with_tuning(gpu.device(), tuning);
+    let (data, loss) = (Data::random(&[2, 3], 1), CrossEntropy::new());
+    let plan = Plan::new(&loss, &data.shapes(), Outputs::loss(), kernels.profile());
+    assert!(matches!(plan, Err(Error::Option { option: "part_loads", .. })));
 }
 
 #[test]
