@@ -11,22 +11,22 @@ fn columns(totals: Totals, row: u32) -> Totals {
 
     var r_a = open_rows(row, true);
     let hit_a = hits(r_a, &a);   // before the fold, which may put powers in the place of logits
-    var s_a = state_of(fold_kept(&a, &v_a));
+    var s_a = state_of_kept(&a, &v_a);
     s_a.hit = hit_a;
     r_a = close_rows(r_a, s_a, row);
     var t = count_rows(totals, r_a, row);
 #if EIGHT
     var r_b = open_rows(row + HALF, true);
     let hit_b = hits(r_b, &b);
-    var s_b = state_of(fold_kept(&b, &v_b));
+    var s_b = state_of_kept(&b, &v_b);
     s_b.hit = hit_b;
     r_b = close_rows(r_b, s_b, row + HALF);
     t = count_rows(t, r_b, row + HALF);
 #endif
 #if WRITES
-    let w_a = writer(r_a, Reals(r_a.top));
+    let w_a = writer(r_a);
 #if EIGHT
-    let w_b = writer(r_b, Reals(r_b.top));
+    let w_b = writer(r_b);
 #endif
     var out_a: Kept;
     var out_b: Kept;

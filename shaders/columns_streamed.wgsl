@@ -22,9 +22,9 @@ fn columns(totals: Totals, row: u32) -> Totals {
 #endif
 #if WRITES
     var w: Writers;
-    w.a = writer(ra, Reals(ra.top));
+    w.a = writer(ra);
 #if EIGHT
-    w.b = writer(rb, Reals(rb.top));
+    w.b = writer(rb);
 #endif
     write_column(w, places, stride);
 #endif

@@ -158,6 +158,100 @@ fn merge_parts(row: u32, lane: u32) -> State {
 }
 #endif
 
+// The row's first element, in loads (RAGGED: in elements).
+fn first_of(row: u32) -> u32 {
+#if STRIDED
+    return row / params.inner * params.classes * params.inner + row % params.inner;
+#else
+#if RAGGED
+    return row * params.classes;
+#else
+    return row * (params.classes / PACK);
+#endif
+#endif
+}
+
+// One block: a row, or a part of one, for each slot of the group.
+fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
+    let item = block * ROWS + slot_of(thread);
+#if SPLIT
+    let row = item % params.rows;
+    let part = item / params.rows;
+    let present = part < params.parts;
+#else
+    let row = item;
+    let part = 0u;
+    let present = row < params.rows;
+#endif
+    let lane = lane_of(thread);
+    let places = places_of(first_of(row));
+    let range = range_of(places, part);
+    var r = open_rows(row, present);
+#if ELEMENTS
+    let read = present;
+#else
+    let read = present && r.kind == LIVE;   // a row that does not count is not read
+#endif
+#if KEPT
+    var a: Kept;
+    var b: Kept;
+    var v_a: KeptReals;
+    var v_b: KeptReals;
+    if (read) { keep(places, range, lane, &a, &b, &v_a, &v_b); }
+    var hit = 0u;
+#if LABELS
+    hit = label_word(r, places, range, lane);
+#endif
+    let s = state_of_kept(&a, &b, &v_a, &v_b, hit, thread);
+#else
+#if WRITE
+    let s = read_state(params.parts * params.rows + row);
+#else
+    var mine = empty_state();
+    if (read) {
+#if MERGE
+        mine = merge_parts(row, lane);
+#else
+        mine = collapse(fold_row(places, range, lane));
+#if LABELS
+        mine.hit = label_word(r, places, range, lane);
+#endif
+#endif
+    }
+    let s = merge_lanes(mine, thread);
+#endif
+#endif
+
+    var t = totals;
+    let speaks = present && lane == 0u;
+#if FOLD
+    if (speaks) { write_state(s, item); }
+#else
+    r = close_rows(r, s, row);
+#endif
+#if MERGE
+    if (speaks) { write_state(s, params.parts * params.rows + row); }
+#endif
+#if COUNTS
+    if (speaks) { t = count_rows(t, r, row); }
+#endif
+#if WRITES
+    if (present) {
+        var w: Writers;
+        w.a = writer(r);
+#if EIGHT
+        w.b = w.a;
+#endif
+#if KEPT
+        write_kept(w, places, range, lane, &a, &b, &v_a, &v_b);
+#else
+        write_row(w, places, range, lane);
+#endif
+    }
+#endif
+    return t;
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -173,104 +267,9 @@ fn main(
 #else
     let thread = index;
 #endif
-    let lane = lane_of(thread);
-    let slot = slot_of(thread);
-#if COUNTS
     var totals = empty_totals();
-#endif
     for (var turn = 0u; turn < params.turns; turn += 1u) {
-        let block = group.x * params.group_step + turn * params.turn_step;
-#if SPLIT
-        let item = block * ROWS + slot;
-        let row = item % params.rows;
-        let part = item / params.rows;
-        let present = part < params.parts;
-#else
-        let row = block * ROWS + slot;
-        let part = 0u;
-        let present = row < params.rows;
-#endif
-        var r = open_rows(row, present);
-#if STRIDED
-        let first = row / params.inner * params.classes * params.inner + row % params.inner;
-#else
-#if RAGGED
-        let first = row * params.classes;
-#else
-        let first = row * (params.classes / PACK);
-#endif
-#endif
-        let places = places_of(first);
-        let range = range_of(places, part);
-        var s = empty_state();
-#if KEPT
-        var a: Kept;
-        var b: Kept;
-        var v_a: KeptReals;
-        var v_b: KeptReals;
-        var f = empty_folds();
-#endif
-#if ELEMENTS
-        let read = present;
-#else
-        let read = present && r.kind == LIVE;   // a row that does not count is not read
-#endif
-        if (read) {
-#if MERGE
-            s = merge_parts(row, lane);
-#endif
-#if KEPT
-            keep(places, range, lane, &a, &b, &v_a, &v_b);
-            f.a = fold_kept(&a, &v_a);
-#if EIGHT
-            f.b = fold_kept(&b, &v_b);
-#endif
-            s = collapse(f);
-#if LABELS
-            s.hit = label_word(r, places, range, lane);
-#endif
-#endif
-#if STREAMED
-            s = collapse(fold_row(places, range, lane));
-#if LABELS
-            s.hit = label_word(r, places, range, lane);
-#endif
-#endif
-        }
-#if WRITE
-        s = read_state(params.parts * params.rows + row);
-#else
-        s = merge_lanes(s, thread);
-#endif
-#if FOLD
-        if (lane == 0u && present) { write_state(s, item); }
-#else
-        r = close_rows(r, s, row);
-#endif
-#if MERGE
-        if (lane == 0u && present) { write_state(s, params.parts * params.rows + row); }
-#endif
-#if COUNTS
-        if (lane == 0u && present) { totals = count_rows(totals, r, row); }
-#endif
-#if WRITES
-        if (present) {
-            var writers: Writers;
-#if KEPT
-            writers.a = writer(r, f.a.top);
-#if EIGHT
-            writers.b = writer(r, f.b.top);
-#endif
-            write_kept(writers, places, range, lane, &a, &b, &v_a, &v_b);
-#else
-            writers.a = writer(r, Reals(r.top));
-#if EIGHT
-            writers.b = writers.a;
-#endif
-            write_row(writers, places, range, lane);
-#endif
-        }
-#endif
+        totals = take_block(totals, group.x * params.group_step + turn * params.turn_step, thread);
     }
 #if COUNTS
     write_partial(totals, index, params.partial_base + group.x);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::kernels::{Access, Kernels, Load, Pipeline, Slot, Spec};
-use crate::plan::{Alignment, Extent, Params, Plan, Step, bound_slots};
+use crate::plan::{Alignment, Extent, Params, Plan, Step, bound_slots, offset_alignment};
 use crate::scope::scoped;
 use crate::{Error, Reduction, Summary};
 
@@ -338,10 +338,13 @@ impl Binder<'_> {
         if bytes.is_empty() {
             return nothing;
         }
-        let alignment = u64::from(self.device.limits().min_storage_buffer_offset_alignment);
+        let alignment = offset_alignment(&self.device.limits());
         let (start, end) = (given.offset + bytes.start, given.offset + bytes.end);
         let offset = start / alignment * alignment;
-        let size = wgpu::BufferSize::new(end.next_multiple_of(4) - offset);
+        // A load that has a row's last element may reach behind it, to be read and never written.
+        let whole = Some(end.next_multiple_of(16)).filter(|&end| end <= given.buffer.size());
+        let end = whole.unwrap_or(end.next_multiple_of(4));
+        let size = wgpu::BufferSize::new(end - offset);
         Place {
             range: wgpu::BufferBinding { buffer: given.buffer, offset, size },
             lead: start - offset,
@@ -368,9 +371,12 @@ impl Binder<'_> {
             _ => false,
         };
         let mut leads = Vec::new();
+        let mut whole = true;
         for (slot, access) in step.spec.slots() {
             if loaded(slot) {
-                leads.push(self.place((slot, access), step, scratch).lead);
+                let place = self.place((slot, access), step, scratch);
+                leads.push(place.lead);
+                whole &= place.range.size.is_some_and(|size| size.get().is_multiple_of(16));
             }
         }
         let all = |bytes: u64| leads.iter().all(|lead| lead.is_multiple_of(bytes));
@@ -380,7 +386,8 @@ impl Binder<'_> {
                 () if all(16) => Load::Four,
                 () => Load::One,
             },
-            alike: leads.iter().all(|lead| lead % 16 == leads[0] % 16),
+            // A shader sees no part of a load.
+            alike: whole && leads.iter().all(|lead| lead % 16 == leads[0] % 16),
             labels: self.labels_start_on_packs(step, scratch),
         }
     }

@@ -1,5 +1,6 @@
 //! Plans are pure: what they cut, count and refuse is tested without a device.
 
+use wgpu_loss::kernels::Part;
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
     CrossEntropy, Error, LabelType, Loss, Nll, Outputs, Plan, Profile, Reduction, Softmax,
@@ -78,12 +79,46 @@ fn a_device_with_few_bindings_is_told_apart() {
 
 #[test]
 fn workspace_stays_small() {
-    for profile in [Profile::portable(), software()] {
-        for (rows, classes) in [(1, 1), (1 << 20, 10), (1 << 24, 3), (1 << 10, 32_000)] {
-            let plan = plan(&CrossEntropy::new(), &[rows, classes], &[rows], &profile);
-            let allowed = (64 << 10) + 16 * (rows * classes) as u64 / 1000;
-            assert!(plan.expect("a plan").workspace_bytes() <= allowed, "({rows}, {classes})");
+    let gpu = Profile { subgroup_size: Some(32), ..Profile::portable() };
+    let gpu = gpu.with_device_type(wgpu::DeviceType::DiscreteGpu);
+    let mut wide = gpu.clone();
+    wide.limits.max_storage_buffer_binding_size = 1 << 31;
+    for profile in [Profile::portable(), software(), gpu, wide] {
+        // Few rows of many classes have states in the workspace, many rows have partials.
+        let shapes: [&[usize]; 9] = [
+            &[1, 1],
+            &[1 << 20, 10],
+            &[1 << 24, 3],
+            &[1 << 10, 32_000],
+            &[4, 151_936],
+            &[1, 4_000_000],
+            &[300, 50_257],
+            &[64, 1000, 7, 7],
+            &[1, 20_000, 3],
+        ];
+        for shape in shapes {
+            let mut labels = shape.to_vec();
+            labels.remove(1);
+            let plan = plan(&CrossEntropy::new(), shape, &labels, &profile).expect("a plan");
+            let elements: usize = shape.iter().product();
+            let allowed = (64 << 10) + 16 * elements as u64 / 1000;
+            assert!(plan.workspace_bytes() <= allowed, "{shape:?}:\n{plan}");
+            assert!(plan.to_string().contains(&plan.workspace_bytes().to_string()), "{plan}");
         }
+    }
+}
+
+#[test]
+fn few_long_rows_are_shared_by_groups() {
+    let gpu = Profile { subgroup_size: Some(32), ..Profile::portable() };
+    for shape in [[4, 151_936], [1, 4_000_000]] {
+        let plan = plan(&CrossEntropy::new(), &shape, &shape[..1], &gpu).expect("a plan");
+        let parts: Vec<_> = plan.specs().map(|spec| spec.part).collect();
+        assert_eq!(parts[..2], [Part::Fold, Part::Merge], "{plan}");
+        // Enough groups for each processor of a large GPU.
+        let fold = plan.to_string();
+        let groups: u32 = fold.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+        assert!(groups >= 128, "{plan}");
     }
 }
 
@@ -95,7 +130,7 @@ fn workgroups_respect_the_devices_limits() {
     let plan = plan(&CrossEntropy::new(), &[9, 50_257], &[9], &profile).expect("a plan");
     for spec in plan.specs() {
         let geometry = spec.geometry;
-        assert!(geometry.workgroup <= 16, "{geometry:?}: 36 bytes for each lane, 1024 in all");
+        assert!(geometry.workgroup <= 16, "{geometry:?}: 40 bytes for each lane, 1024 in all");
         assert!(geometry.workgroup.is_power_of_two() && geometry.lanes <= geometry.workgroup);
     }
 }

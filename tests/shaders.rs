@@ -34,7 +34,12 @@ fn profiles() -> Vec<Profile> {
     for (device_type, subgroup_size) in
         [(gpu, Some(4)), (gpu, Some(32)), (cpu, None), (cpu, Some(8))]
     {
-        let profile = Profile { subgroup_size, int64: device_type == cpu, ..Profile::portable() };
+        let profile = Profile {
+            subgroup_size,
+            subgroups_alike: subgroup_size == Some(8),
+            int64: device_type == cpu,
+            ..Profile::portable()
+        };
         profiles.push(profile.with_device_type(device_type));
     }
     profiles

@@ -5,32 +5,75 @@
 alias Kept = array<Words, KEPT>;
 alias KeptReals = array<Reals, KEPT>;   // the classes' weights, where SPREAD
 
-// The fold of what is kept. The maximum is known before the first exp, so nothing is ever rescaled.
-// Where a gradient is all that is written, exp(x - top) takes the place of x.
-fn fold_kept(kept: ptr<function, Kept>, v: ptr<function, KeptReals>) -> Fold {
-    var f = empty_fold();
+// Sums over what is kept, relative to a maximum that is known before the first exp: nothing is rescaled.
+struct KeptSums {
+    sum: Reals,     // sum of exp(x - top) over the classes below the top
+    ties: Reals,    // classes at the top, the maximum itself among them
+#if SPREAD
+    gap: Reals,
+    mass: Reals,
+    flags: Words,
+#endif
+}
+
+// The maximum of each component, and whether what is kept has NaN or infinities.
+fn scan_kept(fold: Fold, kept: ptr<function, Kept>) -> Fold {
+    var f = fold;
 #each
     f = note_words(f, (*kept)[$]);
     f.top = max(f.top, bitcast<Reals>((*kept)[$]));
 #end
-    var sum = Reals(0.0);
-    var ties = Reals(-1.0);   // the maximum's own 1 is left out, another class that equals it is not
+    return f;
+}
+
+// Where a gradient is all that is written, exp(x - top) takes the place of x.
+fn sum_kept(
+    top: Reals,
+    kept: ptr<function, Kept>,
+    v: ptr<function, KeptReals>,
+) -> KeptSums {
+    var s: KeptSums;
+#if SPREAD
+    var f = empty_fold();
+    f.top = top;
+#endif
 #each
     {
         let words = (*kept)[$];
-        let at_top = bitcast<Reals>(words) == f.top;
-        let away = words == Words(NEG_INF);
-        let e = select(exp(bitcast<Reals>(words) - f.top), Reals(0.0), away);
-        sum += select(e, Reals(0.0), at_top);
-        ties += select(Reals(0.0), Reals(1.0), at_top & !away);
+        let at_top = bitcast<Reals>(words) == top;
+        let e = select(exp(bitcast<Reals>(words) - top), Reals(0.0), words == Words(NEG_INF));
+        s.sum += select(e, Reals(0.0), at_top);
+        s.ties += select(Reals(0.0), Reals(1.0), at_top);
 #if SPREAD
         f = weigh(f, words, (*v)[$]);
 #endif
 #if POWERS
-        (*kept)[$] = bitcast<Words>(select(e, Reals(1.0), at_top & !away));
+        (*kept)[$] = bitcast<Words>(select(e, Reals(1.0), at_top));
 #endif
     }
 #end
-    f.excess = sum + ties;
-    return f;
+#if SPREAD
+    s.gap = f.gap;
+    s.mass = f.mass;
+    s.flags = f.flags;
+#endif
+    return s;
 }
+
+#if PACKED_ROWS
+// The state of rows that a lane has to itself.
+fn state_of_kept(kept: ptr<function, Kept>, v: ptr<function, KeptReals>) -> State {
+    let f = scan_kept(empty_fold(), kept);
+    let sums = sum_kept(f.top, kept, v);
+    var s = empty_state();
+    s.top = f.top;
+    s.excess = sums.sum + (sums.ties - RowReals(1.0));
+    s.flags = flags_of(f);
+#if SPREAD
+    s.flags |= sums.flags;
+    s.gap = sums.gap;
+    s.mass = sums.mass;
+#endif
+    return s;
+}
+#endif

@@ -17,49 +17,9 @@ fn slot_of(thread: u32) -> u32 { return thread / LANES; }
 
 const CLUSTERS: u32 = LANES / CLUSTER;   // clusters of one row
 
-#if SUBGROUPS
-fn shuffled(s: State, mask: u32) -> State {
-    var other: State;
-    other.top = subgroupShuffleXor(s.top, mask);
-    other.excess = subgroupShuffleXor(s.excess, mask);
-    other.flags = subgroupShuffleXor(s.flags, mask);
-    other.hit = subgroupShuffleXor(s.hit, mask);
-#if SPREAD
-    other.gap = subgroupShuffleXor(s.gap, mask);
-    other.mass = subgroupShuffleXor(s.mass, mask);
-#endif
-    return other;
-}
-#endif
+// The number of the thread's cluster among those of its row. A row's clusters lie ROWS apart in the
+// workgroup's arrays, so one step of a tree is `half * ROWS` for every row at once.
+fn cluster_of(thread: u32) -> u32 { return lane_of(thread) / CLUSTER; }
+fn place_of_cluster(thread: u32) -> u32 { return cluster_of(thread) * ROWS + slot_of(thread); }
+fn leads(thread: u32) -> bool { return lane_of(thread) % CLUSTER == 0u; }
 
-#if SHARED_STATES
-var<workgroup> shared_states: array<State, WORKGROUP / CLUSTER>;
-#endif
-
-// The state of the whole row, in each of its lanes. Every lane of the group must call it, in
-// uniform control flow.
-fn merge_lanes(lane_state: State, thread: u32) -> State {
-    var s = lane_state;
-#if SUBGROUPS
-    for (var mask = 1u; mask < CLUSTER; mask *= 2u) {
-        s = merge(s, shuffled(s, mask));
-    }
-#endif
-#if SHARED_STATES
-    let cluster = lane_of(thread) / CLUSTER;
-    let leads = lane_of(thread) % CLUSTER == 0u;
-    // A row's clusters lie ROWS apart: a step of the tree is `half * ROWS`, for every row at once.
-    let place = cluster * ROWS + slot_of(thread);
-    if (leads) { shared_states[place] = s; }
-    workgroupBarrier();
-    for (var half = CLUSTERS / 2u; half > 0u; half /= 2u) {
-        if (leads && cluster < half) {
-            shared_states[place] = merge(shared_states[place], shared_states[place + half * ROWS]);
-        }
-        workgroupBarrier();
-    }
-    s = shared_states[slot_of(thread)];
-    workgroupBarrier();
-#endif
-    return s;
-}

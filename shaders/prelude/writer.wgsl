@@ -12,7 +12,6 @@ struct Writer {
     mass: Reals,
     own: Reals,
     scale: Reals,
-    peak: Bools,         // a power of 1 is the row's maximum
 #endif
     whole: Reals,        // 1 + excess
     log_whole: Reals,
@@ -29,9 +28,7 @@ struct Writers {
 
 // dloss/dx_c = V p_c - v_c. At the maximum p is 1 / (1 + excess), and V p - v would cancel where v
 // is nearly all of V; over the common denominator it is (V - v - v excess) / (1 + excess).
-//
-// Powers that were kept are relative to `kept_top`, the maximum of what the lane kept.
-fn writer(r: Row, kept_top: Reals) -> Writer {
+fn writer(r: Row) -> Writer {
     var w: Writer;
     let no_row = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);
     let lost = no_row | (r.kind == RowWords(BAD));
@@ -46,15 +43,11 @@ fn writer(r: Row, kept_top: Reals) -> Writer {
     w.no_row = Bools(no_row);
 #if GRAD
     w.rate = Reals(r.mass / whole * r.scale);
-#if POWERS
-    w.rate *= exp(kept_top - w.top);
-#endif
 #if SPREAD
     w.excess = Reals(r.excess);
     w.mass = Reals(r.mass);
     w.own = Reals(r.own);
     w.scale = Reals(r.scale);
-    w.peak = kept_top == w.top;
 #else
 #if LABELS
     let p = select(exp(r.hit - r.top), RowReals(0.0), r.hit_away) / whole;
@@ -67,7 +60,7 @@ fn writer(r: Row, kept_top: Reals) -> Writer {
 }
 
 #if GRAD
-// `words` are logits, or (POWERS) powers exp(x - kept_top).
+// `words` are logits, or (POWERS) powers exp(x - top).
 fn gradient(w: Writer, words: Words, classes: Words, spread: Reals) -> Words {
     let x = bitcast<Reals>(words);
 #if POWERS
@@ -82,7 +75,7 @@ fn gradient(w: Writer, words: Words, classes: Words, spread: Reals) -> Words {
     v += select(Reals(0.0), w.own, classes == w.class_index);
 #endif
 #if POWERS
-    let at_top = w.peak & (x == Reals(1.0));
+    let at_top = x == Reals(1.0);
 #else
     let at_top = x == w.top;
 #endif

@@ -37,8 +37,8 @@ impl Tensors {
             let buffer = scoped(device, "allocating a tensor", || {
                 device.create_buffer(&wgpu::BufferDescriptor {
                     label: Some(slot.name()),
-                    // Empty tensors get a buffer too: it is bound by nothing.
-                    size: size.max(4),
+                    // Whole loads. Empty tensors get a buffer too: it is bound by nothing.
+                    size: size.max(1).next_multiple_of(16),
                     usage: wgpu::BufferUsages::STORAGE
                         | wgpu::BufferUsages::COPY_DST
                         | wgpu::BufferUsages::COPY_SRC,

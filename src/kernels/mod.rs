@@ -70,9 +70,9 @@ impl Kernels {
 
     /// Compiles what a plan needs and is not compiled yet, before there is any buffer. A later
     /// [`Bound::new`](crate::Bound::new) then finds all of it, if the tensors start at the beginnings
-    /// of their buffers (or as far behind as 256 bytes go), are not cut into pieces, and the gradient
-    /// has a buffer of its own; other tensors may need other variants, which are compiled as they are
-    /// bound.
+    /// of their buffers (or at multiples of 256 bytes), the buffers hold whole multiples of 16 bytes,
+    /// no tensor is cut into pieces, and the gradient does not overwrite the input. Others may need
+    /// other variants, which are compiled as they are bound.
     ///
     /// `Kernels` may be shared by threads: several of them may compile a plan each. Some drivers, those
     /// that run on the processor among them, put a part of the work off until a kernel is first run.

@@ -1,5 +1,7 @@
 //! Specialisations: which kernel, with which parts, in which geometry.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::LabelType;
@@ -262,6 +264,7 @@ impl Spec {
             (matches!(self.part, Part::Fold | Part::Write), "SPLIT"),
             (self.counts(), "COUNTS"),
             (g.cluster > 1, "SUBGROUPS"),
+            (g.whole_subgroups, "WHOLE_SUBGROUPS"),
             (g.lanes > g.cluster, "SHARED_STATES"),
         ]
         .into_iter()
@@ -285,5 +288,29 @@ impl Spec {
             constants.push(("LABEL_BYTES", label_type.bytes()));
         }
         constants
+    }
+}
+
+/// The kernel and its layout, for people.
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Geometry { workgroup, lanes, .. } = self.geometry;
+        write!(f, "{:?}", self.kernel)?;
+        if self.part != Part::Whole {
+            write!(f, " ({:?})", self.part)?;
+        }
+        write!(f, ", {workgroup} lanes")?;
+        if self.kernel == Kernel::Rows {
+            write!(f, ", {lanes} to a row")?;
+        }
+        if self.is_softmax() && self.part != Part::Merge {
+            write!(f, ", loads of {}, {:?}", self.load.elements(), self.form)?;
+        }
+        let marks =
+            [(self.strided, "strided"), (self.ragged, "ragged"), (self.short, "short rows")];
+        for (_, mark) in marks.into_iter().filter(|(on, _)| *on) {
+            write!(f, ", {mark}")?;
+        }
+        Ok(())
     }
 }

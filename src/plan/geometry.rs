@@ -12,17 +12,19 @@ pub struct Geometry {
     pub lanes: u32,
     /// Lanes that merge by subgroup shuffles; 1 where there are none.
     pub cluster: u32,
+    /// A cluster is a whole subgroup, whatever the device does.
+    pub whole_subgroups: bool,
 }
 
 /// Neighbouring rows under way in a group whose lanes share rows that are neighbours in memory: 128
-/// bytes for each class.
+/// bytes of each class, a line, or half of that where there would be few groups.
 const NEIGHBOURS: u32 = 32;
 
 impl Geometry {
     /// For kernels with a lane per row or element.
     pub(crate) fn lane_per_row(profile: &Profile) -> Result<Self, Error> {
         let workgroup = largest_workgroup(profile, profile.tuning.workgroup)?;
-        Ok(Self { workgroup, lanes: 1, cluster: 1 })
+        Ok(Self { workgroup, lanes: 1, cluster: 1, whole_subgroups: false })
     }
 
     /// For rows of `loads` loads each, of which a lane keeps up to `keeps`.
@@ -36,13 +38,17 @@ impl Geometry {
         let wanted = loads.div_ceil(keeps.max(1)).next_power_of_two();
         let lanes = wanted.max(fewest.min(floor_power_of_two(loads))).min(most) as u32;
         let lanes = lanes.min(flat.workgroup);
-        Ok(Self { lanes, cluster: lanes.min(subgroup), ..flat })
+        let cluster = lanes.min(subgroup);
+        let whole_subgroups = cluster > 1 && cluster == subgroup && profile.subgroups_alike;
+        Ok(Self { lanes, cluster, whole_subgroups, ..flat })
     }
 
     /// For lanes that share rows which are neighbours in memory.
-    pub(crate) fn strided(profile: &Profile) -> Result<Self, Error> {
+    pub(crate) fn strided(profile: &Profile, rows: usize) -> Result<Self, Error> {
         let flat = Self::lane_per_row(profile)?;
-        let lanes = (flat.workgroup / NEIGHBOURS).max(1);
+        let few = rows < (profile.tuning.fill * NEIGHBOURS / 2) as usize;
+        let neighbours = if few { NEIGHBOURS / 2 } else { NEIGHBOURS };
+        let lanes = (flat.workgroup / neighbours).max(1);
         Ok(Self { lanes, ..flat })
     }
 
@@ -66,8 +72,8 @@ fn floor_power_of_two(number: usize) -> usize {
 fn largest_workgroup(profile: &Profile, wanted: u32) -> Result<u32, Error> {
     let limits = &profile.limits;
     // wgpu does not check sizes that come from constants, so they are checked here. Per lane:
-    // three words of the totals' tree and at most a state of six words.
-    let by_memory = limits.max_compute_workgroup_storage_size.saturating_sub(64) / 36;
+    // three words of the totals' tree, a maximum and a state of six words.
+    let by_memory = limits.max_compute_workgroup_storage_size.saturating_sub(64) / 40;
     let allowed = limits
         .max_compute_invocations_per_workgroup
         .min(limits.max_compute_workgroup_size_x)

@@ -66,7 +66,7 @@ impl Layout {
         let widest = alignment.load.min(profile.widest_load());
         if view.inner > 1 {
             return if shares_columns(view, rows, profile) {
-                Self::strided(profile, view.classes)
+                Self::strided(profile, view.classes, rows)
             } else {
                 Self::columns(view, profile, widest)
             };
@@ -110,8 +110,8 @@ impl Layout {
     }
 
     /// Lanes share rows that are neighbours.
-    fn strided(profile: &Profile, classes: usize) -> Result<Self, Error> {
-        let geometry = Geometry::strided(profile)?;
+    fn strided(profile: &Profile, classes: usize, rows: usize) -> Result<Self, Error> {
+        let geometry = Geometry::strided(profile, rows)?;
         Ok(Self {
             kernel: Kernel::Rows,
             load: Load::One,
@@ -203,11 +203,22 @@ impl Layout {
             view.classes.div_ceil(self.load.elements() * self.geometry.lanes as usize);
         let busy = tuning.fill as usize * self.geometry.rows_per_group() as usize;
         let wanted = busy / rows;
+        // States are memory that nobody asked for: 16 bytes for each 1,000 logits, and some KiB.
+        let memory = STATES_BYTES + rows * view.classes / 1000 * 16;
+        let affordable = memory / (rows * STATE_BYTES);
         let allowed = loads_of_lane / tuning.part_loads as usize;
-        wanted.min(allowed).max(loads_of_lane.div_ceil(LANE_LOADS)).max(1)
+        wanted
+            .min(allowed)
+            .min(affordable.saturating_sub(1))
+            .max(loads_of_lane.div_ceil(LANE_LOADS))
+            .max(1)
     }
 }
 
+/// Bytes of a state in the workspace.
+const STATE_BYTES: usize = 4 * super::STATE_WORDS as usize;
+/// Bytes for states that are worth a better use of the device, however small the tensor.
+const STATES_BYTES: usize = 12 << 10;
 /// Loads of a lane at most in one part of a row.
 const LANE_LOADS: usize = 1 << 13;
 

@@ -10,6 +10,7 @@ mod params;
 mod profile;
 mod tuning;
 
+use std::fmt;
 use std::ops::Range;
 
 pub use geometry::Geometry;
@@ -50,6 +51,7 @@ const PIECE_ROWS: u64 = 1 << 31;
 /// // 204 MB of logits do not fit one binding of 128 MiB.
 /// assert_eq!(plan.pieces().len(), 2);
 /// assert!(plan.workspace_bytes() < 128 << 10);
+/// println!("{plan}");
 /// # Ok::<(), wgpu_loss::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -103,14 +105,7 @@ impl Plan {
         let mut plan = Self { problem, pieces, steps, partials: 0, states: 0, profile };
         plan.lay_out()?;
         plan.check_bindings()?;
-        log::debug!(
-            "{:?} over {:?}: {} pieces, {} dispatches, {} bytes of workspace",
-            plan.problem.function,
-            plan.problem.view,
-            plan.pieces.len(),
-            plan.steps.len(),
-            plan.workspace_bytes()
-        );
+        log::debug!("{:?} over {:?}:\n{plan}", plan.problem.function, plan.problem.view);
         Ok(plan)
     }
 
@@ -452,6 +447,17 @@ impl Plan {
     }
 }
 
+/// What runs, one dispatch to a line, and the memory it needs.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.steps {
+            writeln!(f, "{} groups  {}", step.groups, step.spec)?;
+        }
+        let bytes = self.workspace_bytes();
+        write!(f, "{} pieces, {bytes} bytes of workspace", self.pieces.len())
+    }
+}
+
 /// Cuts the outer axis into pieces whose tensors each fit a binding.
 fn cut(problem: &Problem, profile: &Profile) -> Result<Vec<Range<usize>>, Error> {
     let view = problem.view;
@@ -467,8 +473,8 @@ fn cut(problem: &Problem, profile: &Profile) -> Result<Vec<Range<usize>>, Error>
     if rows == 0 {
         return Ok(Vec::new());
     }
-    // A piece may start that much behind the aligned offset of its binding.
-    let slack = u64::from(profile.limits.min_storage_buffer_offset_alignment);
+    // A piece may start that much behind the aligned offset of its binding, and end within a load.
+    let slack = offset_alignment(&profile.limits) + 16;
     let limit = profile.limits.max_storage_buffer_binding_size;
     let allowed = limit.saturating_sub(slack) / 16 * 16;
     let too_large = |what, needed| Error::Limit {
@@ -514,6 +520,11 @@ fn pieces_of(view: ClassView, step: usize, short_classes: usize) -> Vec<Range<us
         pieces.push(start..end);
     }
     pieces
+}
+
+/// What the offsets of bindings are multiples of: what the device asks for, and the widest load.
+pub(crate) fn offset_alignment(limits: &wgpu::Limits) -> u64 {
+    u64::from(limits.min_storage_buffer_offset_alignment).max(32)
 }
 
 /// The slots that a problem's tensors fill.

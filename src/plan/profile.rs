@@ -9,6 +9,8 @@ pub struct Profile {
     pub limits: wgpu::Limits,
     /// The smallest subgroup the adapter may use, where the device has the subgroup feature.
     pub subgroup_size: Option<u32>,
+    /// Whether all its subgroups have that size.
+    pub subgroups_alike: bool,
     /// Whether shaders may use 64-bit integers. Only plans for software drivers look at it.
     pub int64: bool,
     /// What kind of machine it is.
@@ -25,6 +27,7 @@ impl Profile {
         Self {
             limits: device.limits(),
             subgroup_size: subgroups.then_some(info.subgroup_min_size.max(1)),
+            subgroups_alike: info.subgroup_min_size == info.subgroup_max_size,
             int64: device.features().contains(wgpu::Features::SHADER_INT64),
             device_type: info.device_type,
             tuning: Tuning::of(info.device_type),
@@ -36,6 +39,7 @@ impl Profile {
         Self {
             limits: wgpu::Limits::default(),
             subgroup_size: None,
+            subgroups_alike: false,
             int64: false,
             device_type: wgpu::DeviceType::Other,
             tuning: Tuning::of(wgpu::DeviceType::Other),

@@ -84,15 +84,16 @@ impl Tuning {
 
     /// A driver that runs on the processor's cores, one subgroup after another.
     ///
-    /// Every barrier switches between the subgroups of a group: more lanes than a subgroup would wait
-    /// there, fewer would leave lanes idle. A group runs on one core: a few dozen suffice, each along a stretch of its
-    /// own, which the core's prefetcher follows. Loads cost more than arithmetic, by the component, and
-    /// registers that do not suffice are the stack, which is cheap: keeping pays up to long rows, until
-    /// compiling takes too long.
+    /// It takes each subgroup of a group through all of the group's work before the next one, up to a
+    /// barrier: a group of several subgroups reads its stretch of memory as many times over, a bit of
+    /// each page at a time. So a group has eight lanes, one subgroup, and so has a row. A group runs on
+    /// one core: a few dozen suffice, each along a stretch of its own, which the core's prefetcher
+    /// follows. Loads cost more than arithmetic, by the component, and registers that do not suffice are
+    /// the stack, which is cheap: keeping pays up to long rows, until compiling takes too long.
     pub const SOFTWARE: Self = Self {
-        workgroup: 64,
+        workgroup: 8,
         groups: 64,
-        fill: 4,
+        fill: 32,
         together: false,
         lanes: Lanes::Subgroup,
         kept_row: 128,

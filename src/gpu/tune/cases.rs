@@ -193,7 +193,8 @@ fn storage(gpu: &Gpu, bytes: usize) -> Result<wgpu::Buffer, Error> {
     scoped(&gpu.device, DURING, || {
         gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("wgpu-loss tune"),
-            size: bytes.max(4) as u64,
+            // Whole loads, however few elements there are.
+            size: bytes.max(1).next_multiple_of(32) as u64,
             usage: wgpu::BufferUsages::STORAGE
                 | wgpu::BufferUsages::COPY_DST
                 | wgpu::BufferUsages::COPY_SRC,
