@@ -106,6 +106,9 @@ impl Report<'_> {
         if !tuned.complete {
             text += "stopped   when the time was up: not all candidates were tried\n";
         }
+        if tuned.tuning == tuned.table {
+            text += "result    nothing is 3 % faster than the table\n";
+        }
         let gains: Vec<[String; 4]> = tuned.gains.iter().map(|gain| self.gain(gain)).collect();
         text += "\n";
         text += &aligned(["number", "table", "winner", "gain"], &gains);

@@ -124,7 +124,19 @@ impl Gpu {
     /// log.
     ///
     /// Nothing is kept: [`Tuning::store`] does that. The device stays as it is, too, except that the
-    /// kernels of all candidates stay compiled. Device and machine should have nothing else to do.
+    /// kernels of all candidates stay compiled. It should be opened with all that its adapter offers,
+    /// as those are that look for what is stored; and device and machine should have nothing else to
+    /// do.
+    ///
+    /// ```no_run
+    /// use wgpu_loss::Gpu;
+    /// use wgpu_loss::gpu::TuneOptions;
+    ///
+    /// let gpu = Gpu::new()?;
+    /// let tuned = gpu.tune(&TuneOptions::default(), |p| eprintln!("{} of {}", p.done, p.of))?;
+    /// println!("{:?} in {:?}", tuned.tuning, tuned.tuning.store(gpu.info())?);
+    /// # Ok::<(), wgpu_loss::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Device`] where the device fails, has no memory left, or computes wrong losses with the
