@@ -33,7 +33,7 @@ impl Geometry {
         let subgroup = profile.subgroup_size.unwrap_or(1);
         let (fewest, most) = match profile.tuning.lanes {
             Lanes::Keeping { fewest, most } => (fewest as usize, most as usize),
-            Lanes::Subgroup => (subgroup as usize, subgroup as usize),
+            Lanes::Subgroup => (1, subgroup as usize),
         };
         let wanted = loads.div_ceil(keeps.max(1)).next_power_of_two();
         let lanes = wanted.max(fewest.min(floor_power_of_two(loads))).min(most) as u32;

@@ -46,7 +46,7 @@ pub enum Lanes {
         /// At most.
         most: u32,
     },
-    /// Those of one subgroup.
+    /// As many as keep the row, up to one subgroup.
     Subgroup,
 }
 
