@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Profile;
 use crate::kernels::Load;
 
-/// How work is laid out on a kind of adapter. Each number is a bound; [`super::Layout`] applies them.
+/// How work is laid out on a kind of adapter. Each number is a bound; `Layout` applies them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

@@ -221,3 +221,36 @@ fn random(count: usize) -> impl Iterator<Item = f32> {
     };
     (0..count).map(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Reduction, gpu::TuningChoice};
+
+    /// What a candidate with a wrong loss, or without its gradient, would be told.
+    #[test]
+    fn wrong_answers_are_noticed() {
+        let options =
+            crate::GpuOptions { tuning: TuningChoice::Table, ..crate::GpuOptions::default() };
+        let gpu = Gpu::with_options(&options).expect("a GPU adapter");
+        let table = gpu.kernels.profile().tuning;
+        let mut cases = Cases::new(&gpu, 1 << 12).expect("cases");
+        cases.set_proofs(table).expect("right answers");
+        for case in &cases.all {
+            let right = cases.bind(case, cases.plan(case, table).expect("a plan"));
+            assert_eq!(cases.is_right(case, &right.expect("a binding")), Ok(true));
+
+            let target = TargetType::Labels(LabelType::I64);
+            let shapes = Shapes::new(&case.shape).target(target, &case.label_shape);
+            let sum = CrossEntropy::new().reduction(Reduction::Sum);
+            let plan = Plan::new(&sum, &shapes, case.outputs, gpu.kernels.profile());
+            let wrong = cases.bind(case, plan.expect("a plan")).expect("a binding");
+            assert_eq!(cases.is_right(case, &wrong), Ok(case.label_shape == [1]));
+        }
+        for pair in cases.all.chunks(2) {
+            let plan = cases.plan(&pair[0], table).expect("a plan");
+            let forward = cases.bind(&pair[0], plan).expect("a binding");
+            assert_eq!(cases.is_right(&pair[1], &forward), Ok(false));
+        }
+    }
+}
