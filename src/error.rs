@@ -1,5 +1,7 @@
 //! What can go wrong, said with what was given and what was wanted.
 
+use std::path::PathBuf;
+
 use crate::TargetType;
 
 /// Everything this library refuses or fails at.
@@ -165,6 +167,15 @@ pub enum Error {
         /// The adapter's name.
         adapter: String,
         /// What the driver said.
+        reason: String,
+    },
+
+    /// The folder of stored tunings cannot be written, or there is none.
+    #[error("the stored tuning {}: {reason}", .path.display())]
+    Store {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
         reason: String,
     },
 

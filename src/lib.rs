@@ -41,7 +41,7 @@
 //! - [`mod@reference`]: their twins on the CPU.
 //! - [`plan`]: dispatches, geometry, pieces, workspace, from shapes and a device's [`Profile`].
 //! - [`kernels`]: WGSL assembled from the texts in `shaders/`, one pipeline per specialisation.
-//! - [`gpu`]: adapter, device, transfers, waiting.
+//! - [`gpu`]: adapter, device, transfers, waiting; times, and the numbers that are tuned by them.
 //!
 //! What the host can see is refused with an [`Error`] before anything is recorded. What only the
 //! device can see, such as a label that is no class, comes back in a [`Summary`].

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use wgpu_loss::Gpu;
+use wgpu_loss::plan::Tuning;
 use wgpu_loss::wgpu::AdapterInfo;
 
 use crate::error::Failure;
@@ -39,9 +40,22 @@ impl From<&AdapterInfo> for Adapter {
     }
 }
 
+/// An adapter in the list.
+#[derive(Debug, Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    adapter: Adapter,
+    /// Whether `wgpu-loss tune` has kept numbers for it.
+    tuned: bool,
+}
+
 /// Lists them, best first.
 pub fn list(json: bool) -> Result<(), Failure> {
-    let adapters: Vec<Adapter> = Gpu::adapters().iter().map(Adapter::from).collect();
+    let listed = |info: &AdapterInfo| Listed {
+        adapter: Adapter::from(info),
+        tuned: Tuning::stored(info).is_some(),
+    };
+    let adapters: Vec<Listed> = Gpu::adapters().iter().map(listed).collect();
     if json {
         report::print(&report::to_json(&serde_json::json!({ "adapters": adapters })))?;
     } else {
@@ -56,16 +70,20 @@ pub fn list(json: bool) -> Result<(), Failure> {
 }
 
 /// One line per adapter in aligned columns.
-fn table(adapters: &[Adapter]) -> String {
-    let rows: Vec<[&str; 4]> =
-        adapters.iter().map(|a| [&a.name, a.kind, &a.backend, a.driver.as_str()]).collect();
+fn table(adapters: &[Listed]) -> String {
+    let rows: Vec<[&str; 5]> = adapters
+        .iter()
+        .map(|Listed { adapter, tuned }| {
+            let Adapter { name, backend, driver, kind } = adapter;
+            [name.as_str(), kind, backend, driver, if *tuned { "tuned" } else { "" }]
+        })
+        .collect();
     let width =
         |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths = [width(0), width(1), width(2)];
+    let [a, b, c, d] = [width(0), width(1), width(2), width(3)];
     let mut text = String::new();
-    for [name, kind, backend, driver] in rows {
-        let [a, b, c] = widths;
-        let line = format!("{name:a$}  {kind:b$}  {backend:c$}  {driver}");
+    for [name, kind, backend, driver, tuned] in rows {
+        let line = format!("{name:a$}  {kind:b$}  {backend:c$}  {driver:d$}  {tuned}");
         text += line.trim_end();
         text.push('\n');
     }
@@ -78,14 +96,19 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let adapter = |name: &str, kind, driver: &str| Adapter {
-            name: name.into(),
-            backend: "vulkan".into(),
-            driver: driver.into(),
-            kind,
+        let listed = |name: &str, kind, driver: &str, tuned| {
+            let (name, driver) = (name.into(), driver.into());
+            Listed { adapter: Adapter { name, backend: "vulkan".into(), driver, kind }, tuned }
         };
-        let text = table(&[adapter("A long name", "discrete", "x 1"), adapter("B", "other", "")]);
-        assert_eq!(text, "A long name  discrete  vulkan  x 1\nB            other     vulkan\n");
+        let lines = |tuned| {
+            table(&[
+                listed("A long name", "discrete", "x 1", false),
+                listed("B", "other", "", tuned),
+            ])
+        };
+        let first = "A long name  discrete  vulkan  x 1\n";
+        assert_eq!(lines(false), format!("{first}B            other     vulkan\n"));
+        assert_eq!(lines(true), format!("{first}B            other     vulkan       tuned\n"));
         assert_eq!(table(&[]), "");
     }
 }

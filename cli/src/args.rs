@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use wgpu_loss::gpu::Field;
 use wgpu_loss::{EmptyMean, Reduction};
 
 use crate::bench::Pass;
@@ -27,6 +28,18 @@ move: logits and labels once, and for fwd+bwd the logits again and the gradient.
 `vs CPU` compares the resident time with the f64 reference on all cores.
 
 Exit status: 0 success; 1 no device, a wrong answer, or a shape that does not fit; 2 wrong usage.";
+
+const TUNE: &str = "\
+How work is laid out on a device follows from numbers: lanes of a workgroup, groups of a dispatch, words
+that a lane keeps, and so on. A table has them for each kind of device. This looks for better ones on
+the device at hand: one number after the other, each value against the best so far. A value wins where
+it is 3 % faster, twice in a row, over shapes of cross-entropy with and without gradient; wrong answers
+are dropped. Leave the machine alone meanwhile.
+
+The winners are kept for this adapter, driver and version of wgpu-loss in the user's cache folder (in
+the folder that WGPU_LOSS_CACHE names, if it is set), and every later run on the device uses them.
+
+Exit status: 0 success, 1 no device or no folder to write to, 2 wrong usage.";
 
 /// Losses of arrays in files, and their gradients, on any GPU that wgpu reaches.
 #[derive(Debug, Parser)]
@@ -56,6 +69,9 @@ pub enum Command {
     /// Measure how fast cross-entropy runs, beside what the device's memory allows.
     #[command(after_help = BENCH)]
     Bench(BenchArgs),
+    /// Find the numbers by which work is laid out best on a device, and keep them.
+    #[command(after_help = TUNE)]
+    Tune(TuneArgs),
 }
 
 /// Arguments of `cross-entropy`.
@@ -138,6 +154,36 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value = "33554432", value_parser = count)]
     #[arg(requires = "plot")]
     pub elements: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `tune`.
+#[derive(Debug, Args)]
+pub struct TuneArgs {
+    /// Tune the first GPU whose name, driver or backend contains this [default: the best].
+    #[arg(long, value_name = "TEXT")]
+    pub adapter: Option<String>,
+    /// Tune this number alone; may be given several times [default: all].
+    #[arg(long, value_name = "NAME", value_parser = field)]
+    pub only: Vec<Field>,
+    /// Elements of each shape, about [default: 64 Mi on a discrete GPU, 16 Mi on an integrated one, 2 Mi
+    /// in software].
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub elements: Option<usize>,
+    /// How often each time is measured.
+    #[arg(long, value_name = "N", default_value = "7", value_parser = count)]
+    pub samples: usize,
+    /// Start nothing new after this time.
+    #[arg(long, value_name = "MINUTES", default_value = "10", value_parser = count)]
+    pub minutes: usize,
+    /// Measure, but keep nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Measure nothing, and forget what is kept for this adapter.
+    #[arg(long, conflicts_with_all = ["dry_run", "only", "elements", "samples", "minutes"])]
+    pub reset: bool,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -262,7 +308,7 @@ impl Command {
             Command::CrossEntropy(args) => Some(&args.run),
             Command::Nll(args) => Some(&args.run),
             Command::LogSoftmax(args) | Command::Softmax(args) => Some(&args.run),
-            Command::Adapters(_) | Command::Bench(_) => None,
+            Command::Adapters(_) | Command::Bench(_) | Command::Tune(_) => None,
         }
     }
 }
@@ -330,6 +376,12 @@ fn dtype(text: &str) -> Result<Dtype, String> {
         "f16" | "bf16" => Err("the kernels read f32 logits only, so far".into()),
         _ => Err("it must be f32".into()),
     }
+}
+
+/// The name of a number that can be tuned.
+fn field(text: &str) -> Result<Field, String> {
+    let found = Field::ALL.into_iter().find(|field| field.name() == text);
+    found.ok_or_else(|| format!("it must be one of {}", Field::ALL.map(Field::name).join(", ")))
 }
 
 /// A number from 1.

@@ -5,6 +5,7 @@
 //! files/    arrays in, arrays out                  -> compute  on the GPU or the CPU twin
 //! check     the result against the f64 reference   -> report   lines for a person, JSON for a script
 //! bench/    how fast all this is on a device
+//! tune      the best numbers for a device, measured and kept
 //! ```
 //!
 //! Results go to stdout, everything else to stderr. Exit status: 0 for success, 1 for data, devices
@@ -23,6 +24,7 @@ mod error;
 mod files;
 mod job;
 mod report;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -54,6 +56,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Softmax(args) => job::run(job::Job::softmax("softmax", args)),
         Command::Adapters(args) => adapters::list(args.json),
         Command::Bench(args) => bench::run(&args),
+        Command::Tune(args) => tune::run(&args),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Choosing an adapter and opening a device on it.
 
 use crate::Error;
+use crate::plan::Tuning;
 
 /// How a [`Gpu`](crate::Gpu) is opened.
 #[derive(Clone, Debug)]
@@ -11,12 +12,47 @@ pub struct GpuOptions {
     pub subgroups: bool,
     /// Ask for no more than WebGPU's default limits, as a browser would, and for no timestamps.
     pub default_limits: bool,
+    /// Where the numbers come from by which work is laid out.
+    pub tuning: TuningChoice,
+}
+
+/// The numbers by which a device lays out its work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TuningChoice {
+    /// What [`Tuning::store`] has kept for this adapter and driver; the table where there is nothing,
+    /// or where the device is opened with less than the adapter offers (without subgroups, or with the
+    /// default limits). Nothing is ever measured to open a device.
+    #[default]
+    Stored,
+    /// The table of this crate: [`Tuning::of`] the kind of adapter.
+    Table,
+    /// These numbers.
+    Given(Tuning),
+}
+
+impl GpuOptions {
+    /// The numbers for an adapter.
+    pub(super) fn tuning_for(&self, info: &wgpu::AdapterInfo) -> Result<Tuning, Error> {
+        let table = Tuning::of(info.device_type);
+        match self.tuning {
+            TuningChoice::Given(tuning) => tuning.check().map(|()| tuning),
+            TuningChoice::Stored if self.subgroups && !self.default_limits => {
+                Ok(Tuning::stored(info).unwrap_or(table))
+            }
+            TuningChoice::Stored | TuningChoice::Table => Ok(table),
+        }
+    }
 }
 
 impl Default for GpuOptions {
     /// The best adapter, with all it offers.
     fn default() -> Self {
-        Self { adapter: None, subgroups: true, default_limits: false }
+        Self {
+            adapter: None,
+            subgroups: true,
+            default_limits: false,
+            tuning: TuningChoice::default(),
+        }
     }
 }
 

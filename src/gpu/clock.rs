@@ -127,17 +127,32 @@ impl<'a> Timer<'a> {
         record: impl Fn(&mut wgpu::ComputePass<'_>),
     ) -> Result<Times, Error> {
         warm_up(|| self.once(&record))?;
-        let (mut wall, mut device) = (Vec::new(), Vec::new());
+        let mut taken = Samples::default();
         for _ in 0..samples.max(1) {
-            let (by_wall, by_device) = self.once(&record)?;
-            wall.push(by_wall);
-            device.extend(by_device);
+            taken.add(self.once(&record)?);
         }
-        // All by one clock: a mean of two kinds of time would be neither.
-        match device.len() == wall.len() {
-            true => Ok(Times::new(Clock::Timestamps, device)),
-            false => Ok(Times::new(Clock::Wall, wall)),
+        Ok(taken.by(taken.clock()))
+    }
+
+    /// Kernel times of two bound works that are compared: in turns, so that neither has the quieter
+    /// machine, and by the same clock.
+    pub(super) fn in_turns(&self, samples: usize, works: [&Bound; 2]) -> Result<[Times; 2], Error> {
+        let once =
+            |work: usize| self.once(&|pass: &mut wgpu::ComputePass<'_>| works[work].record(pass));
+        let mut taken = [Samples::default(), Samples::default()];
+        for work in [0, 1] {
+            warm_up(|| once(work))?;
         }
+        for _ in 0..samples.max(1) {
+            for work in [0, 1] {
+                taken[work].add(once(work)?);
+            }
+        }
+        let clock = match taken.iter().all(|taken| taken.clock() == Clock::Timestamps) {
+            true => Clock::Timestamps,
+            false => Clock::Wall,
+        };
+        Ok(taken.map(|taken| taken.by(clock)))
     }
 
     /// Resident time: records bound work, submits it, waits for it and reads one number of its result
@@ -192,6 +207,36 @@ impl<'a> Timer<'a> {
             queue.submit([encoder.finish()]);
         })?;
         read::<f32>(self.gpu, &self.scalar).map(drop)
+    }
+}
+
+/// Times of one work by both clocks.
+#[derive(Debug, Default)]
+struct Samples {
+    wall: Vec<Duration>,
+    device: Vec<Duration>,
+}
+
+impl Samples {
+    fn add(&mut self, (wall, device): (Duration, Option<Duration>)) {
+        self.wall.push(wall);
+        self.device.extend(device);
+    }
+
+    /// The device's clock, if it told every time: a mean of two kinds of time would be neither.
+    fn clock(&self) -> Clock {
+        match self.device.len() == self.wall.len() {
+            true => Clock::Timestamps,
+            false => Clock::Wall,
+        }
+    }
+
+    fn by(&self, clock: Clock) -> Times {
+        let times = match clock {
+            Clock::Timestamps => &self.device,
+            Clock::Wall => &self.wall,
+        };
+        Times::new(clock, times.clone())
     }
 }
 

@@ -5,13 +5,16 @@ mod adapters;
 mod clock;
 mod roof;
 mod transfer;
+mod tune;
+mod tuned;
 mod wait;
 
 use std::sync::Arc;
 
-pub use adapters::GpuOptions;
+pub use adapters::{GpuOptions, TuningChoice};
 pub use clock::{Clock, Timer, Times};
 pub use roof::Roof;
+pub use tune::{Field, Gain, Progress, ShapeTimes, TuneOptions, Tuned};
 
 use self::transfer::{Tensors, read_back};
 use self::wait::Wait;
@@ -61,7 +64,8 @@ impl Gpu {
     /// An adapter and device as the options say.
     ///
     /// # Errors
-    /// As [`Gpu::new`].
+    /// As [`Gpu::new`], and what [`Tuning::check`](crate::plan::Tuning::check) refuses of numbers that
+    /// are given.
     pub fn with_options(options: &GpuOptions) -> Result<Self, Error> {
         pollster::block_on(Self::open(options))
     }
@@ -69,10 +73,10 @@ impl Gpu {
     /// As [`Gpu::with_options`], for those who may not block.
     ///
     /// # Errors
-    /// As [`Gpu::new`].
+    /// As [`Gpu::with_options`].
     pub async fn open(options: &GpuOptions) -> Result<Self, Error> {
         let (info, device, queue) = adapters::open(options).await?;
-        let kernels = Arc::new(Kernels::new(&device));
+        let kernels = Arc::new(Kernels::with_tuning(&device, options.tuning_for(&info)?));
         Ok(Self { info, device, queue, kernels })
     }
 
@@ -83,7 +87,7 @@ impl Gpu {
             info: self.info.clone(),
             device: self.device.clone(),
             queue: self.queue.clone(),
-            kernels: Arc::new(Kernels::new(&self.device)),
+            kernels: Arc::new(Kernels::with_tuning(&self.device, self.kernels.profile().tuning)),
         }
     }
 

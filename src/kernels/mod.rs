@@ -10,7 +10,7 @@ pub use source::{Access, Slot};
 pub use spec::{CHUNK, Elements, Form, Kernel, Load, Part, Spec, Target};
 
 use crate::Error;
-use crate::plan::{Params, Profile};
+use crate::plan::{Params, Plan, Profile, Tuning};
 use crate::scope::scoped;
 
 /// A device's pipelines, compiled when first wanted and kept.
@@ -31,11 +31,29 @@ pub(crate) struct Pipeline {
 }
 
 impl Kernels {
-    /// No pipelines yet, for `device`.
+    /// No pipelines yet, for `device`, laid out as the table of its kind of adapter says.
     pub fn new(device: &wgpu::Device) -> Self {
+        Self::with_tuning(device, Tuning::of(device.adapter_info().device_type))
+    }
+
+    /// No pipelines yet, for `device`, laid out by these numbers. Plans refuse numbers that
+    /// [`Tuning::check`] refuses.
+    ///
+    /// ```no_run
+    /// use wgpu_loss::{Kernels, plan::Tuning};
+    ///
+    /// fn kernels(device: &wgpu::Device) -> Kernels {
+    ///     // What `wgpu-loss tune` has found for this adapter, if it was asked.
+    ///     match Tuning::stored(&device.adapter_info()) {
+    ///         Some(tuning) => Kernels::with_tuning(device, tuning),
+    ///         None => Kernels::new(device),
+    ///     }
+    /// }
+    /// ```
+    pub fn with_tuning(device: &wgpu::Device, tuning: Tuning) -> Self {
         Self {
             device: device.clone(),
-            profile: Profile::of(device),
+            profile: Profile { tuning, ..Profile::of(device) },
             pipelines: Mutex::new(HashMap::new()),
         }
     }
@@ -50,13 +68,33 @@ impl Kernels {
         &self.profile
     }
 
+    /// Compiles what a plan needs and is not compiled yet, before there is any buffer. A later
+    /// [`Bound::new`](crate::Bound::new) then finds all of it, if the tensors start at the beginnings
+    /// of their buffers (or at multiples of 256 bytes), the buffers hold whole multiples of 16 bytes,
+    /// no tensor is cut into pieces, and the gradient does not overwrite the input. Others may need
+    /// other variants, which are compiled as they are bound.
+    ///
+    /// `Kernels` may be shared by threads: several of them may compile a plan each. Some drivers, those
+    /// that run on the processor among them, put a part of the work off until a kernel is first run.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the driver does not take a kernel.
+    pub fn compile(&self, plan: &Plan) -> Result<(), Error> {
+        plan.specs().try_for_each(|spec| self.get(&spec).map(drop))
+    }
+
+    /// How many pipelines are compiled.
+    pub fn compiled(&self) -> usize {
+        self.cached().len()
+    }
+
     /// The pipeline of a specialisation.
     pub(crate) fn get(&self, spec: &Spec) -> Result<Arc<Pipeline>, Error> {
         if let Some(found) = self.cached().get(spec) {
             return Ok(found.clone());
         }
         // Not under the lock: a compilation may take seconds, and other threads want other kernels.
-        let made = Arc::new(scoped(&self.device, "compiling a kernel", || self.compile(spec))?);
+        let made = Arc::new(scoped(&self.device, "compiling a kernel", || self.build(spec))?);
         Ok(self.cached().entry(*spec).or_insert(made).clone())
     }
 
@@ -65,7 +103,7 @@ impl Kernels {
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn compile(&self, spec: &Spec) -> Pipeline {
+    fn build(&self, spec: &Spec) -> Pipeline {
         log::debug!("compiling {spec:?}");
         let label = format!("wgpu-loss {:?}", spec.kernel);
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {

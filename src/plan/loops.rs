@@ -35,6 +35,25 @@ pub(super) fn fewest_groups(
     Ok(plan.blocks(narrowest, piece, parts).div_ceil((MOST / turns) as u32))
 }
 
+/// Refuses more partials than one group can sum.
+pub(super) fn check_partials(plan: &Plan, spec: &Spec, partials: u32) -> Result<(), Error> {
+    let turns = turns_over_partials(spec, partials);
+    if plan.profile.is_software() && turns > MOST {
+        return Err(Error::Limit {
+            what: "the sum of all groups' partials",
+            limit: "number of loop turns (this is a software driver)",
+            needed: turns as u64,
+            allowed: MOST as u64,
+        });
+    }
+    Ok(())
+}
+
+/// Turns of the loops over partials: once for the sums and once for the first bad label.
+pub(super) fn turns_over_partials(spec: &Spec, partials: u32) -> usize {
+    2 * (partials.div_ceil(spec.geometry.workgroup) as usize + 1)
+}
+
 /// Turns of the loops for one block of work: an upper bound.
 pub(super) fn turns_of_block(spec: &Spec, view: ClassView, parts: u32) -> usize {
     let lanes = spec.geometry.lanes as usize;

@@ -1,6 +1,7 @@
 //! The plan of a call: which kernels run over which pieces, and how much memory they need. Pure:
 //! made from the problem and the device's [`Profile`], without a device.
 
+mod bounds;
 mod extent;
 mod geometry;
 mod layout;
@@ -65,7 +66,7 @@ pub struct Plan {
 }
 
 /// One dispatch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Step {
     pub(crate) spec: Spec,
     /// The piece it works on; `None` for steps over the partials.
@@ -95,8 +96,9 @@ impl Plan {
     /// Plans a problem.
     ///
     /// # Errors
-    /// As [`Plan::new`], for the device's part.
+    /// As [`Plan::new`], for the device's part, and what [`Tuning::check`] refuses.
     pub fn of(problem: Problem, profile: &Profile) -> Result<Self, Error> {
+        profile.tuning.check()?;
         let pieces = cut(&problem, profile)?;
         let profile = profile.clone();
         let steps = Vec::new();
@@ -136,7 +138,9 @@ impl Plan {
     /// How often the loops of one invocation turn at most, over all of its work.
     pub fn longest_loops(&self) -> u64 {
         let turns = |step: &Step| {
-            let Some(piece) = step.piece else { return 0 };
+            let Some(piece) = step.piece else {
+                return loops::turns_over_partials(&step.spec, step.partials) as u64;
+            };
             let spec = self.narrowest(step);
             let of_group = self.blocks(&spec, piece, step.parts).div_ceil(step.groups);
             u64::from(of_group) * loops::turns_of_block(&spec, self.problem.view, step.parts) as u64
@@ -156,6 +160,21 @@ impl Plan {
         self.steps.iter().flat_map(of_step)
     }
 
+    /// Whether both do the same on the device, for the same problem: then neither is faster.
+    pub(crate) fn same_work(&self, other: &Self) -> bool {
+        let together = |plan: &Self| plan.profile.tuning.together;
+        self.pieces == other.pieces
+            && self.steps == other.steps
+            // The order of the work matters where a group does more than one block of it.
+            && (together(self) == together(other) || self.steps.iter().all(|s| self.has_one_turn(s)))
+    }
+
+    /// Whether every group has one block of work.
+    fn has_one_turn(&self, step: &Step) -> bool {
+        let blocks = |piece| self.blocks(&step.spec, piece, step.parts);
+        step.piece.is_none_or(|piece| blocks(piece) <= step.groups)
+    }
+
     pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
     }
@@ -167,7 +186,7 @@ impl Plan {
         let finish = self.finish(flat);
         if grad && self.problem.divisor == Divisor::LabelWeights {
             let weighed = self.over_pieces(self.labelled(Kernel::Weigh, flat))?;
-            self.over_partials(Spec { divisor_only: true, ..finish }, weighed);
+            self.over_partials(Spec { divisor_only: true, ..finish }, weighed)?;
         }
         let partials = match self.problem.function {
             Function::CrossEntropy | Function::Softmax => self.softmax(flat)?,
@@ -176,7 +195,7 @@ impl Plan {
                 ..self.labelled(Kernel::Gather, flat)
             })?,
         };
-        self.over_partials(finish, partials);
+        self.over_partials(finish, partials)?;
         if self.problem.function == Function::Nll && grad {
             self.over_pieces(self.with_grad(self.labelled(Kernel::GatherGrad, flat)))?;
         }
@@ -300,8 +319,10 @@ impl Plan {
     }
 
     /// Adds a step that sums `partials`.
-    fn over_partials(&mut self, spec: Spec, partials: u32) {
+    fn over_partials(&mut self, spec: Spec, partials: u32) -> Result<(), Error> {
+        loops::check_partials(self, &spec, partials)?;
         self.steps.push(Step { spec, piece: None, groups: 1, partials, parts: 1 });
+        Ok(())
     }
 
     /// A kernel that reads labels and class weights.

@@ -1,11 +1,14 @@
 //! The numbers that differ between adapters: how much a lane keeps, how many lanes share a row, how
 //! many groups there are.
 
+use serde::{Deserialize, Serialize};
+
 use super::Profile;
 use crate::kernels::Load;
 
-/// How work is laid out on a kind of adapter. Each number is a bound; [`super::Layout`] applies them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// How work is laid out on a kind of adapter. Each number is a bound; `Layout` applies them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Tuning {
     /// Lanes of a workgroup, a power of two.
@@ -33,7 +36,8 @@ pub struct Tuning {
 }
 
 /// How many lanes share a row of neighbouring classes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Lanes {
     /// As many as keep the row, from `fewest` (if it has as many loads) to `most`.
     Keeping {

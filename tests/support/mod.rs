@@ -12,3 +12,4 @@ pub mod gpus;
 pub mod labels;
 pub mod random;
 pub mod rounding;
+pub mod tunings;

@@ -162,6 +162,8 @@ impl Folder {
     pub fn command(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wgpu-loss"));
         command.current_dir(self.0.path()).args(words.split_whitespace());
+        // What somebody has tuned on this machine is not what is tested.
+        command.env("WGPU_LOSS_CACHE", self.path("cache"));
         command
     }
 

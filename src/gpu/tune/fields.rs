@@ -1,0 +1,184 @@
+//! The numbers that are tuned, and what is tried for each.
+
+use crate::kernels::Load;
+use crate::plan::{Lanes, Profile, Tuning};
+
+/// One of the numbers of a [`Tuning`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Field {
+    /// Lanes of a workgroup.
+    Workgroup,
+    /// The widest load.
+    Load,
+    /// Lanes that share a row.
+    Lanes,
+    /// Words that a lane keeps of a row that is shared by lanes.
+    KeptRow,
+    /// Words that a lane keeps of neighbouring rows.
+    KeptColumns,
+    /// Words that a lane keeps of short rows.
+    KeptShort,
+    /// Groups of a dispatch at most.
+    Groups,
+    /// Groups that keep the device busy.
+    Fill,
+    /// Loads of a lane at least in a part of a shared row.
+    PartLoads,
+    /// Whether groups that run together work on neighbouring blocks.
+    Together,
+}
+
+impl Field {
+    /// All of them, in the order in which they are tuned: each is best chosen when those are that its
+    /// meaning depends on.
+    pub const ALL: [Self; 10] = [
+        Self::Workgroup,
+        Self::Load,
+        Self::Lanes,
+        Self::KeptRow,
+        Self::KeptColumns,
+        Self::KeptShort,
+        Self::Groups,
+        Self::Fill,
+        Self::PartLoads,
+        Self::Together,
+    ];
+
+    /// Its name, as in [`Tuning`].
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Workgroup => "workgroup",
+            Self::Load => "load",
+            Self::Lanes => "lanes",
+            Self::KeptRow => "kept_row",
+            Self::KeptColumns => "kept_columns",
+            Self::KeptShort => "kept_short",
+            Self::Groups => "groups",
+            Self::Fill => "fill",
+            Self::PartLoads => "part_loads",
+            Self::Together => "together",
+        }
+    }
+
+    /// Its value in `tuning`, in words.
+    pub fn value(self, tuning: &Tuning) -> String {
+        match self {
+            Self::Workgroup => tuning.workgroup.to_string(),
+            Self::Load => tuning.load.elements().to_string(),
+            Self::Lanes => match tuning.lanes {
+                Lanes::Keeping { fewest, most } => format!("{fewest} to {most}"),
+                Lanes::Subgroup => "subgroup".into(),
+            },
+            Self::KeptRow => tuning.kept_row.to_string(),
+            Self::KeptColumns => tuning.kept_columns.to_string(),
+            Self::KeptShort => tuning.kept_short.to_string(),
+            Self::Groups => tuning.groups.to_string(),
+            Self::Fill => tuning.fill.to_string(),
+            Self::PartLoads => tuning.part_loads.to_string(),
+            Self::Together => tuning.together.to_string(),
+        }
+    }
+
+    /// What is tried in place of its value in `present`, on a device of `profile`: the neighbourhood in
+    /// which adapters of a kind differ.
+    pub(super) fn candidates(self, present: &Tuning, profile: &Profile) -> Vec<Tuning> {
+        let software = profile.is_software();
+        let numbers = |on_gpu: &[u32], on_cpu: &[u32], set: fn(&mut Tuning, u32)| {
+            let numbers = if software { on_cpu } else { on_gpu };
+            let with = |&number: &u32| {
+                let mut tuning = *present;
+                set(&mut tuning, number);
+                tuning
+            };
+            numbers.iter().map(with).collect()
+        };
+        let mut all: Vec<Tuning> = match self {
+            Self::Workgroup => numbers(&[32, 64, 128, 256, 512], &[4, 8, 16, 32, 64], |t, n| {
+                t.workgroup = n;
+            }),
+            Self::Load => loads(present, profile),
+            Self::Lanes => lanes(present, software),
+            Self::KeptRow => {
+                numbers(&[8, 16, 32, 64, 128], &[32, 64, 128, 256], |t, n| t.kept_row = n)
+            }
+            Self::KeptColumns => {
+                numbers(&[16, 32, 64, 128], &[64, 128, 256, 512], |t, n| t.kept_columns = n)
+            }
+            Self::KeptShort => {
+                numbers(&[16, 32, 64, 128], &[64, 128, 256, 512], |t, n| t.kept_short = n)
+            }
+            Self::Groups => {
+                let on_gpu = [64, 128, 256, 512, 1024, 2048, 4096];
+                numbers(&on_gpu, &[16, 32, 64, 128, 256], |t, n| t.groups = n)
+            }
+            Self::Fill => {
+                numbers(&[16, 64, 256, 512, 1024, 2048], &[2, 4, 8, 16, 32], |t, n| t.fill = n)
+            }
+            Self::PartLoads => {
+                let on_cpu = [64, 128, 256, 512, 1024];
+                numbers(&[1, 2, 4, 8, 16, 32], &on_cpu, |t, n| t.part_loads = n)
+            }
+            // Groups of a GPU run side by side; a stretch for each has no chance.
+            Self::Together if !software => Vec::new(),
+            Self::Together => [true, false].map(|together| Tuning { together, ..*present }).into(),
+        };
+        all.retain(|tuning| tuning != present);
+        all
+    }
+}
+
+fn loads(present: &Tuning, profile: &Profile) -> Vec<Tuning> {
+    let eight = profile.is_software() && profile.int64;
+    let loads = [Load::One, Load::Four, Load::Eight].into_iter();
+    loads
+        .filter(|&load| load < Load::Eight || eight)
+        .map(|load| Tuning { load, ..*present })
+        .collect()
+}
+
+/// A subgroup, or one bound of the present range moved at a time.
+fn lanes(present: &Tuning, software: bool) -> Vec<Tuning> {
+    let (fewest, most) = match present.lanes {
+        Lanes::Keeping { fewest, most } => (fewest, most),
+        Lanes::Subgroup => (1, present.workgroup),
+    };
+    let (lowest, highest): (&[u32], &[u32]) = match software {
+        true => (&[1, 4, 8], &[8, 16, 64]),
+        false => (&[1, 4, 8, 16, 32], &[32, 64, 128, 256, 512]),
+    };
+    let below = lowest.iter().map(|&fewest| (fewest, most.max(fewest)));
+    let above = highest.iter().map(|&most| (fewest.min(most), most));
+    let mut lanes = vec![Lanes::Subgroup];
+    lanes.extend(below.chain(above).map(|(fewest, most)| Lanes::Keeping { fewest, most }));
+    lanes.into_iter().map(|lanes| Tuning { lanes, ..*present }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever wins, it can be stored and planned with.
+    #[test]
+    fn candidates_are_within_bounds() {
+        for kind in [
+            wgpu::DeviceType::DiscreteGpu,
+            wgpu::DeviceType::IntegratedGpu,
+            wgpu::DeviceType::VirtualGpu,
+            wgpu::DeviceType::Cpu,
+            wgpu::DeviceType::Other,
+        ] {
+            let profile = Profile { int64: true, ..Profile::portable().with_device_type(kind) };
+            for field in Field::ALL {
+                for tuning in field.candidates(&profile.tuning, &profile) {
+                    assert_eq!(tuning.check(), Ok(()), "{kind:?} {tuning:?}");
+                    assert_ne!(field.value(&tuning), field.value(&profile.tuning));
+                    let others = Field::ALL.into_iter().filter(|&other| other != field);
+                    for other in others {
+                        assert_eq!(other.value(&tuning), other.value(&profile.tuning));
+                    }
+                }
+            }
+        }
+    }
+}

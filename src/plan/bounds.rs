@@ -1,0 +1,112 @@
+//! What the numbers of a [`Tuning`] may be, wherever they come from.
+
+use super::{Lanes, Tuning};
+use crate::Error;
+
+/// Lanes of a workgroup at most, whatever the device allows.
+const MOST_LANES: u32 = 1024;
+/// Groups at most, of a dispatch and to keep a device busy: the partials of all of them are summed by
+/// one group, and rows are not cut into parts without end.
+const MOST_GROUPS: u32 = 4096;
+/// Words at most that a lane keeps: compilers take their time.
+const MOST_KEPT: u32 = 512;
+/// Loads at most that are asked of a part of a row.
+const MOST_PART_LOADS: u32 = 1 << 20;
+
+impl Tuning {
+    /// Refuses numbers that no plan can be laid out with. Every [`Plan`](super::Plan) asks.
+    ///
+    /// # Errors
+    /// [`Error::Option`], with the number's name.
+    pub fn check(&self) -> Result<(), Error> {
+        // All of them are named here, so that none is forgotten.
+        let Self {
+            workgroup,
+            groups,
+            fill,
+            together: _,
+            lanes,
+            kept_row,
+            kept_columns,
+            kept_short,
+            part_loads,
+            load: _,
+        } = *self;
+        power_of_two("workgroup", workgroup)?;
+        within("groups", groups, MOST_GROUPS, "it must be from 1 to 4096")?;
+        within("fill", fill, MOST_GROUPS, "it must be from 1 to 4096")?;
+        for (name, kept) in
+            [("kept_row", kept_row), ("kept_columns", kept_columns), ("kept_short", kept_short)]
+        {
+            within(name, kept, MOST_KEPT, "it must be from 1 to 512")?;
+        }
+        within("part_loads", part_loads, MOST_PART_LOADS, "it must be from 1 to 1048576")?;
+        lanes.check()
+    }
+}
+
+impl Lanes {
+    fn check(self) -> Result<(), Error> {
+        let Self::Keeping { fewest, most } = self else { return Ok(()) };
+        power_of_two("lanes.fewest", fewest)?;
+        power_of_two("lanes.most", most)?;
+        match fewest <= most {
+            true => Ok(()),
+            false => refuse("lanes.fewest", fewest, "it must not be above lanes.most"),
+        }
+    }
+}
+
+fn power_of_two(name: &'static str, given: u32) -> Result<(), Error> {
+    match given.is_power_of_two() && given <= MOST_LANES {
+        true => Ok(()),
+        false => refuse(name, given, "it must be a power of two up to 1024"),
+    }
+}
+
+fn within(name: &'static str, given: u32, most: u32, wanted: &'static str) -> Result<(), Error> {
+    match (1..=most).contains(&given) {
+        true => Ok(()),
+        false => refuse(name, given, wanted),
+    }
+}
+
+fn refuse(option: &'static str, given: u32, wanted: &'static str) -> Result<(), Error> {
+    Err(Error::Option { option, given: given.to_string(), wanted })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_within_bounds() {
+        for tuning in [Tuning::DISCRETE, Tuning::INTEGRATED, Tuning::SOFTWARE] {
+            assert_eq!(tuning.check(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_bounds_are_named() {
+        let table = Tuning::DISCRETE;
+        let lanes = |fewest, most| Tuning { lanes: Lanes::Keeping { fewest, most }, ..table };
+        for (tuning, name) in [
+            (Tuning { workgroup: 0, ..table }, "workgroup"),
+            (Tuning { workgroup: 48, ..table }, "workgroup"),
+            (Tuning { workgroup: 2048, ..table }, "workgroup"),
+            (Tuning { groups: 0, ..table }, "groups"),
+            (Tuning { fill: u32::MAX, ..table }, "fill"),
+            (Tuning { kept_row: 0, ..table }, "kept_row"),
+            (Tuning { kept_columns: 513, ..table }, "kept_columns"),
+            (Tuning { kept_short: 0, ..table }, "kept_short"),
+            (Tuning { part_loads: 0, ..table }, "part_loads"),
+            (lanes(3, 8), "lanes.fewest"),
+            (lanes(0, 0), "lanes.fewest"),
+            (lanes(8, 0), "lanes.most"),
+            (lanes(16, 8), "lanes.fewest"),
+        ] {
+            let error = tuning.check().unwrap_err();
+            assert!(matches!(error, Error::Option { option, .. } if option == name), "{error}");
+        }
+    }
+}

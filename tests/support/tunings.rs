@@ -1,0 +1,34 @@
+//! Tunings that nobody would choose, but that plans have to work with.
+
+use wgpu_loss::kernels::Load;
+use wgpu_loss::plan::{Lanes, Tuning};
+
+use super::random::Random;
+
+impl Random {
+    /// Any tuning that is allowed.
+    pub fn tuning(&mut self) -> Tuning {
+        let mut tuning = Tuning::DISCRETE;
+        tuning.workgroup = 1 << self.below(11);
+        tuning.groups = self.up_to(4096);
+        tuning.fill = self.up_to(4096);
+        tuning.together = self.below(2) == 0;
+        let (fewest, more) = (self.below(11), self.below(11));
+        tuning.lanes = match self.below(4) {
+            0 => Lanes::Subgroup,
+            _ => Lanes::Keeping { fewest: 1 << fewest, most: 1 << (fewest + more).min(10) },
+        };
+        tuning.kept_row = self.up_to(512);
+        tuning.kept_columns = self.up_to(512);
+        tuning.kept_short = self.up_to(512);
+        tuning.part_loads = self.up_to(1 << 20);
+        tuning.load = [Load::One, Load::Four, Load::Eight][self.below(3)];
+        tuning
+    }
+
+    /// A number from 1 to `most`, of any size.
+    fn up_to(&mut self, most: u32) -> u32 {
+        let sized = self.below(most as usize) >> self.below(most.ilog2() as usize + 1);
+        sized as u32 + 1
+    }
+}
