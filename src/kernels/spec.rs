@@ -89,8 +89,9 @@ pub enum Form {
     Chunks,
 }
 
-/// Loads a lane folds before it starts a new sum. The rounding error of a sum grows with its length.
-pub const CHUNK: u32 = 128;
+/// Loads a lane folds before it starts a new sum. The rounding error of a sum grows with its length;
+/// starting a new one costs a software driver a few masked turns.
+pub const CHUNK: u32 = 512;
 
 impl Form {
     /// For lanes that fold `loads` each, too many to keep.

@@ -60,7 +60,9 @@ impl Geometry {
     /// How many groups to start for `blocks` blocks of work, where `fewest` are needed.
     pub(crate) fn groups(profile: &Profile, blocks: u32, fewest: u32) -> u32 {
         let most = profile.tuning.groups.max(fewest);
-        blocks.min(most.min(profile.limits.max_compute_workgroups_per_dimension))
+        let most = blocks.min(most.min(profile.limits.max_compute_workgroups_per_dimension)).max(1);
+        // As many as have work: idle ones at the end would leave a core idle that was to run them.
+        blocks.div_ceil(blocks.div_ceil(most).max(1))
     }
 }
 
