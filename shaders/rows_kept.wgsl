@@ -78,7 +78,7 @@ fn state_of_kept(
     s.flags |= bits_of(more.flags);
 #endif
 #endif
-    s = sum_lanes(s, thread);
+    s = merge_lanes(s, thread);
     var state: State;
     state.top = top;
     state.excess = s.sum + (s.ties - 1.0);

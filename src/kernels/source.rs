@@ -150,8 +150,9 @@ impl Spec {
             (softmax && kept, prelude!("kept")),
             (self.writes(), prelude!("writer")),
             (self.kernel == Kernel::Rows, prelude!("lanes")),
-            (self.kernel == Kernel::Rows && !kept, kernel!("lanes_merge")),
-            (self.kernel == Kernel::Rows && kept, kernel!("lanes_sum")),
+            (self.kernel == Kernel::Rows && !kept, prelude!("states")),
+            (self.kernel == Kernel::Rows && kept, prelude!("sums")),
+            (self.kernel == Kernel::Rows, prelude!("merge")),
             (self.kernel == Kernel::Rows, kernel!("rows")),
             (self.kernel == Kernel::Rows && kept, kernel!("rows_kept")),
             (

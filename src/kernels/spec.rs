@@ -269,7 +269,7 @@ impl Spec {
             (matches!(self.part, Part::Fold | Part::Write), "SPLIT"),
             (self.counts(), "COUNTS"),
             (g.cluster > 1, "SUBGROUPS"),
-            (g.whole_subgroups, "WHOLE_SUBGROUPS"),
+            (g.whole_subgroups && self.form.is_kept(), "REDUCTIONS"),
             (g.lanes > g.cluster, "SHARED_STATES"),
         ]
         .into_iter()
