@@ -15,7 +15,11 @@ struct Range {
 
 #if WIDE
 fn class_weights(c: Words) -> Reals {
+#if WEIGHT_PACKS
+    return weight[(params.weight_origin + c.x) / 4u];
+#else
     return Reals(class_weight(c.x), class_weight(c.y), class_weight(c.z), class_weight(c.w));
+#endif
 }
 #else
 fn class_weights(c: Words) -> Reals { return class_weight(c); }

@@ -389,15 +389,20 @@ impl Binder<'_> {
             // A shader sees no part of a load.
             alike: whole && leads.iter().all(|lead| lead % 16 == leads[0] % 16),
             labels: self.labels_start_on_packs(step, scratch),
+            weights: self.starts_on(Slot::Weight, 16, step, scratch),
         }
     }
 
     /// Whether the labels of four rows come in one load, or two.
     fn labels_start_on_packs(&self, step: &Step, scratch: &Scratch) -> bool {
-        let Some(label) = self.plan.problem().label_type() else { return false };
-        let place = self.place((Slot::Target, Access::Read), step, scratch);
-        let load = u64::from(4 * label.bytes()).min(16);
-        // The binding has to hold the last load whole.
+        let label = self.plan.problem().label_type();
+        let load = label.map(|label| u64::from(4 * label.bytes()).min(16));
+        load.is_some_and(|load| self.starts_on(Slot::Target, load, step, scratch))
+    }
+
+    /// Whether a tensor starts on a load of so many bytes, and its binding holds the last one whole.
+    fn starts_on(&self, slot: Slot, load: u64, step: &Step, scratch: &Scratch) -> bool {
+        let place = self.place((slot, Access::Read), step, scratch);
         let size = place.range.size.map_or(0, |size| size.get());
         place.lead.is_multiple_of(load) && size.is_multiple_of(load)
     }

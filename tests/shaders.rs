@@ -167,7 +167,14 @@ fn tint_accepts_a_text_of_every_kind() {
         // One of each structure: numbers and label types do not change what Tint looks at.
         let what = (spec.kernel, spec.part, spec.spread, spec.grad, spec.elements, spec.in_place);
         let form = std::mem::discriminant(&spec.form);
-        let layout = (spec.load, form, spec.strided, spec.ragged, spec.short, spec.label_packs);
+        let layout = (
+            spec.load,
+            form,
+            spec.strided,
+            spec.ragged,
+            spec.short,
+            spec.label_packs || spec.weight_packs,
+        );
         let g = spec.geometry;
         let kind = (what, layout, g.cluster > 1, g.lanes > g.cluster);
         if spec.load != Load::Eight && kinds.insert(kind) {

@@ -25,7 +25,12 @@ struct Row {
 
 fn class_weight(c: u32) -> f32 {
 #if WEIGHT
-    return weight[params.weight_origin + c];
+    let at = params.weight_origin + c;
+#if WEIGHT_PACKS
+    return weight[at / 4u][at % 4u];
+#else
+    return weight[at];
+#endif
 #else
     return 1.0;
 #endif

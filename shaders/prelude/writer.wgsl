@@ -143,7 +143,8 @@ fn store_elements(places: Places, at: u32, out: Pack, classes: Pack) {
 #if GRAD
 fn store_gradient(places: Places, at: u32, out: Pack, classes: Pack) {
 #if RAGGED
-    // A load at a row's end belongs to two rows, and two lanes: each writes only its own elements.
+    // A load at a row's end belongs to two rows, and two lanes: each writes only its own elements, and
+    // uses only its own of what it reads.
     let here = classes.a < Words(params.classes);
     if (!all(here)) {
         for (var k = 0u; k < PACK; k += 1u) {

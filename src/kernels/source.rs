@@ -82,6 +82,7 @@ impl Spec {
             Slot::Logits => ("logits", "Stored"),
             Slot::Target if self.target == Target::Probabilities => ("probabilities", "Stored"),
             Slot::Target => ("labels", self.label_element()),
+            Slot::Weight if self.weight_packs => ("weight", "vec4<f32>"),
             Slot::Weight => ("weight", "f32"),
             Slot::Upstream => ("upstream", "f32"),
             Slot::RowLoss => ("row_loss", "u32"),

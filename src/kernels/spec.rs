@@ -163,6 +163,8 @@ pub struct Spec {
     pub short: bool,
     /// For [`Kernel::Columns`]: the labels of four rows come together.
     pub label_packs: bool,
+    /// For [`Kernel::Rows`]: the weights of four classes come together.
+    pub weight_packs: bool,
     /// The layout of lanes.
     pub geometry: Geometry,
 }
@@ -190,6 +192,7 @@ impl Spec {
             part: Part::Whole,
             short: false,
             label_packs: false,
+            weight_packs: false,
             geometry,
         }
     }
@@ -250,6 +253,7 @@ impl Spec {
             (label.is_some_and(|l| l.bytes() == 4), "LABEL_4_BYTES"),
             (label.is_some_and(|l| l.bytes() == 2), "LABEL_2_BYTES"),
             (self.label_packs, "LABEL_PACKS"),
+            (self.weight_packs, "WEIGHT_PACKS"),
             (self.is_wide(), "WIDE"),
             (self.load == Load::Eight, "EIGHT"),
             (columns, "PACKED_ROWS"),

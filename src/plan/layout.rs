@@ -26,19 +26,22 @@ pub(crate) struct Alignment {
     pub alike: bool,
     /// The labels of four rows come in one load, or two.
     pub labels: bool,
+    /// The weights of four classes come in one load.
+    pub weights: bool,
 }
 
 impl Alignment {
     /// Of tensors that start where their buffers do.
-    pub const BEST: Self = Self { load: Load::Eight, alike: true, labels: true };
+    pub const BEST: Self = Self { load: Load::Eight, alike: true, labels: true, weights: true };
     /// Of tensors that start anywhere.
-    pub const WORST: Self = Self { load: Load::One, alike: false, labels: false };
+    pub const WORST: Self = Self { load: Load::One, alike: false, labels: false, weights: false };
 
     /// Every alignment there is.
     pub fn all() -> impl Iterator<Item = Self> {
         [Load::One, Load::Four, Load::Eight].into_iter().flat_map(|load| {
             let flags = [(false, false), (false, true), (true, false), (true, true)];
-            flags.map(|(alike, labels)| Self { load, alike, labels })
+            // Labels in loads are the columns', weights the rows': no kernel has both.
+            flags.map(|(alike, packs)| Self { load, alike, labels: packs, weights: packs })
         })
     }
 }

@@ -7,7 +7,9 @@ mod geometry;
 mod layout;
 mod loops;
 mod params;
+mod pieces;
 mod profile;
+mod steps;
 mod tuning;
 
 use std::fmt;
@@ -21,10 +23,11 @@ pub use tuning::{Lanes, Tuning};
 pub(crate) use extent::Extent;
 pub(crate) use layout::Alignment;
 
-use self::layout::{Layout, short_classes};
-use crate::kernels::{Elements, Kernel, Load, Part, Slot, Spec, Target};
-use crate::loss::{Divisor, Function, Upstream};
-use crate::tensor::{ClassView, TargetType};
+pub(crate) use steps::Step;
+
+use self::pieces::cut;
+use crate::kernels::{Slot, Spec};
+use crate::loss::{Divisor, Upstream};
 use crate::{EmptyMean, Error, Loss, Outputs, Problem, Reduction, loss::Shapes};
 
 /// Words in front of the partials in the workspace; `HEADER_WORDS` in `totals.wgsl`.
@@ -33,10 +36,6 @@ const HEADER_WORDS: u64 = 4;
 const PARTIAL_WORDS: u64 = 12;
 /// Words of a state in the workspace; `STATE_WORDS` in `rows.wgsl`.
 const STATE_WORDS: u64 = 6;
-/// Lanes that merge the parts of a row.
-const LANES_OF_MERGE: usize = 8;
-/// Rows of one piece at most, so that a row index past the end still fits a u32.
-const PIECE_ROWS: u64 = 1 << 31;
 
 /// How a call runs on a device: dispatches over pieces of the tensors.
 ///
@@ -63,19 +62,6 @@ pub struct Plan {
     /// States in the workspace, behind the partials.
     states: u64,
     profile: Profile,
-}
-
-/// One dispatch.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Step {
-    pub(crate) spec: Spec,
-    /// The piece it works on; `None` for steps over the partials.
-    pub(crate) piece: Option<usize>,
-    pub(crate) groups: u32,
-    /// The piece's first partial; for a step over partials, their number.
-    pub(crate) partials: u32,
-    /// Parts of each row.
-    pub(crate) parts: u32,
 }
 
 impl Plan {
@@ -179,200 +165,6 @@ impl Plan {
         &self.steps
     }
 
-    /// The dispatches: the divisor where the gradient waits for it, the losses, the sum.
-    fn lay_out(&mut self) -> Result<(), Error> {
-        let flat = Geometry::lane_per_row(&self.profile)?;
-        let grad = self.problem.outputs.grad;
-        let finish = self.finish(flat);
-        if grad && self.problem.divisor == Divisor::LabelWeights {
-            let weighed = self.over_pieces(self.labelled(Kernel::Weigh, flat))?;
-            self.over_partials(Spec { divisor_only: true, ..finish }, weighed)?;
-        }
-        let partials = match self.problem.function {
-            Function::CrossEntropy | Function::Softmax => self.softmax(flat)?,
-            Function::Nll => self.over_pieces(Spec {
-                row_loss: self.problem.reduction == Reduction::None,
-                ..self.labelled(Kernel::Gather, flat)
-            })?,
-        };
-        self.over_partials(finish, partials)?;
-        if self.problem.function == Function::Nll && grad {
-            self.over_pieces(self.with_grad(self.labelled(Kernel::GatherGrad, flat)))?;
-        }
-        Ok(())
-    }
-
-    /// Adds a step per piece; returns how many partials they write.
-    fn over_pieces(&mut self, spec: Spec) -> Result<u32, Error> {
-        let mut partials = 0;
-        for piece in 0..self.pieces.len() {
-            partials += self.add_step(spec, piece, partials, 1)?;
-        }
-        self.partials = self.partials.max(partials);
-        Ok(partials)
-    }
-
-    /// Adds the steps that fold logits; returns how many partials they write.
-    fn softmax(&mut self, flat: Geometry) -> Result<u32, Error> {
-        let mut partials = 0;
-        let view = self.problem.view;
-        for piece in 0..self.pieces.len() {
-            let rows = self.rows_of(piece);
-            let layout = Layout::of(view, rows, &self.profile, Alignment::BEST)?;
-            let parts = layout.parts(view, rows, &self.profile);
-            let spec = self.packs_labels(layout.apply(self.softmax_spec(flat)), Alignment::BEST);
-            if parts == 1 {
-                partials += self.add_step(spec, piece, partials, 1)?;
-                continue;
-            }
-            // Fold, merge, write. Pieces follow each other, so their states share a place.
-            self.states = self.states.max((parts as u64 + 1) * rows as u64);
-            let parts = parts as u32;
-            self.add_step(self.part_of(spec, Part::Fold)?, piece, partials, parts)?;
-            let merge = self.part_of(spec, Part::Merge)?;
-            partials += self.add_step(merge, piece, partials, parts)?;
-            if spec.grad || spec.elements.is_some() {
-                self.add_step(self.part_of(spec, Part::Write)?, piece, partials, parts)?;
-            }
-        }
-        self.partials = self.partials.max(partials);
-        Ok(partials)
-    }
-
-    /// The specialisation for a part of the work that `spec` does in whole.
-    fn part_of(&self, spec: Spec, part: Part) -> Result<Spec, Error> {
-        let spec = Spec { part, ..spec };
-        Ok(match part {
-            Part::Whole => spec,
-            Part::Fold => Spec {
-                grad: false,
-                elements: None,
-                row_loss: false,
-                upstream: Upstream::Ones,
-                label_weights: false,
-                ..spec
-            },
-            Part::Merge => Spec {
-                grad: false,
-                elements: None,
-                upstream: Upstream::Ones,
-                label_weights: false,
-                load: Load::One,
-                strided: false,
-                ragged: false,
-                target: if spec.target == Target::Probabilities {
-                    Target::None
-                } else {
-                    spec.target
-                },
-                geometry: Geometry::rows(&self.profile, LANES_OF_MERGE, 1)?,
-                ..spec
-            },
-            Part::Write => Spec { row_loss: false, ..spec },
-        })
-    }
-
-    /// Adds a step over one piece; returns how many groups it has.
-    fn add_step(
-        &mut self,
-        spec: Spec,
-        piece: usize,
-        partials: u32,
-        parts: u32,
-    ) -> Result<u32, Error> {
-        let mut step = Step { spec, piece: Some(piece), groups: 1, partials, parts };
-        let narrowest = self.narrowest(&step);
-        let fewest = loops::fewest_groups(self, &narrowest, piece, parts)?;
-        step.groups =
-            Geometry::groups(&self.profile, self.blocks(&spec, piece, parts), fewest).max(1);
-        let groups = step.groups;
-        self.steps.push(step);
-        Ok(groups)
-    }
-
-    /// The variant of a step's kernel for tensors that lie as `alignment` says.
-    pub(crate) fn variant(&self, step: &Step, alignment: Alignment) -> Spec {
-        let spec = step.spec;
-        let Some(piece) = step.piece else { return spec };
-        if !spec.is_softmax() || spec.part == Part::Merge {
-            return spec;
-        }
-        // The layout exists: the plan was made with the same profile.
-        match Layout::of(self.problem.view, self.rows_of(piece), &self.profile, alignment) {
-            Ok(layout) => self.packs_labels(layout.unkept(step.parts > 1).apply(spec), alignment),
-            Err(_) => spec,
-        }
-    }
-
-    fn packs_labels(&self, spec: Spec, alignment: Alignment) -> Spec {
-        let vectors = spec.kernel == Kernel::Columns && spec.load > Load::One;
-        let labels = self.problem.label_type().is_some();
-        Spec { label_packs: vectors && labels && alignment.labels, ..spec }
-    }
-
-    fn narrowest(&self, step: &Step) -> Spec {
-        self.variant(step, Alignment::WORST)
-    }
-
-    fn rows_of(&self, piece: usize) -> usize {
-        self.pieces[piece].len() * self.problem.view.inner
-    }
-
-    /// Adds a step that sums `partials`.
-    fn over_partials(&mut self, spec: Spec, partials: u32) -> Result<(), Error> {
-        loops::check_partials(self, &spec, partials)?;
-        self.steps.push(Step { spec, piece: None, groups: 1, partials, parts: 1 });
-        Ok(())
-    }
-
-    /// A kernel that reads labels and class weights.
-    fn labelled(&self, kernel: Kernel, geometry: Geometry) -> Spec {
-        let problem = &self.problem;
-        let target = match problem.target {
-            None => Target::None,
-            Some(TargetType::Labels(label_type)) => Target::Labels(label_type),
-            Some(TargetType::Probabilities) => Target::Probabilities,
-        };
-        Spec { target, weight: problem.weighted, ..Spec::new(kernel, geometry) }
-    }
-
-    fn with_grad(&self, spec: Spec) -> Spec {
-        Spec {
-            grad: true,
-            upstream: self.problem.upstream,
-            label_weights: self.problem.divisor == Divisor::LabelWeights,
-            ..spec
-        }
-    }
-
-    /// The kernel that folds logits, before it is laid out.
-    fn softmax_spec(&self, flat: Geometry) -> Spec {
-        let problem = &self.problem;
-        let outputs = problem.outputs;
-        let probabilities = problem.target == Some(TargetType::Probabilities);
-        let spec = Spec {
-            spread: probabilities || problem.label_smoothing > 0.0,
-            row_loss: problem.reduction == Reduction::None,
-            elements: match (outputs.log_probs, outputs.probs) {
-                (true, _) => Some(Elements::LogProbs),
-                (_, true) => Some(Elements::Probs),
-                _ => None,
-            },
-            every_row: outputs.log_probs || outputs.probs,
-            ..self.labelled(Kernel::Rows, flat)
-        };
-        if outputs.grad { self.with_grad(spec) } else { spec }
-    }
-
-    fn finish(&self, geometry: Geometry) -> Spec {
-        let labels = self.problem.label_type().is_some();
-        Spec {
-            weight: self.problem.weighted && labels,
-            label_weights: self.problem.divisor == Divisor::LabelWeights,
-            ..Spec::new(Kernel::Finish, geometry)
-        }
-    }
-
     /// The parameters of a step run by `spec`, the variant of its kernel that the buffers allow.
     /// Origins are the binding's business.
     pub(crate) fn params(&self, step: &Step, spec: &Spec) -> Params {
@@ -431,21 +223,6 @@ impl Plan {
         }
         Ok(())
     }
-
-    /// Blocks of work of a kernel over a piece: what a group does between two steps of its walk.
-    fn blocks(&self, spec: &Spec, piece: usize, parts: u32) -> u32 {
-        let rows = self.rows_of(piece);
-        let group = spec.geometry.workgroup as usize;
-        let of_rows = spec.geometry.rows_per_group() as usize;
-        let (items, per_block) = match (spec.kernel, spec.part) {
-            (Kernel::Rows, Part::Fold | Part::Write) => (rows * parts as usize, of_rows),
-            (Kernel::Rows, Part::Whole | Part::Merge) => (rows, of_rows),
-            (Kernel::Columns, _) => (rows, group * spec.load.elements()),
-            (Kernel::GatherGrad, _) => (rows * self.problem.view.classes, group),
-            (Kernel::Gather | Kernel::Weigh | Kernel::Finish, _) => (rows, group),
-        };
-        items.div_ceil(per_block) as u32
-    }
 }
 
 /// What runs, one dispatch to a line, and the memory it needs.
@@ -457,70 +234,6 @@ impl fmt::Display for Plan {
         let bytes = self.workspace_bytes();
         write!(f, "{} pieces, {bytes} bytes of workspace", self.pieces.len())
     }
-}
-
-/// Cuts the outer axis into pieces whose tensors each fit a binding.
-fn cut(problem: &Problem, profile: &Profile) -> Result<Vec<Range<usize>>, Error> {
-    let view = problem.view;
-    let rows = view.rows() as u64;
-    if rows > u64::from(u32::MAX - 1) {
-        return Err(Error::Limit {
-            what: "the number of rows",
-            limit: "range of a u32 row index",
-            needed: rows,
-            allowed: u64::from(u32::MAX - 1),
-        });
-    }
-    if rows == 0 {
-        return Ok(Vec::new());
-    }
-    // A piece may start that much behind the aligned offset of its binding, and end within a load.
-    let slack = offset_alignment(&profile.limits) + 16;
-    let limit = profile.limits.max_storage_buffer_binding_size;
-    let allowed = limit.saturating_sub(slack) / 16 * 16;
-    let too_large = |what, needed| Error::Limit {
-        what,
-        limit: "max_storage_buffer_binding_size",
-        needed,
-        allowed: limit,
-    };
-    let mut step = PIECE_ROWS / (view.inner as u64).max(1);
-    for slot in bound_slots(problem) {
-        let extent = Extent::of(slot, problem);
-        match extent.outer_bytes() {
-            Some(0) => {}
-            Some(bytes) => step = step.min(allowed / bytes),
-            None if extent.bytes() > allowed => {
-                return Err(too_large(slot.name(), extent.bytes()));
-            }
-            None => {}
-        }
-        if step == 0 {
-            return Err(too_large(slot.name(), extent.outer_bytes().unwrap_or(0)));
-        }
-    }
-    Ok(pieces_of(view, step as usize, short_classes(&profile.tuning, profile)))
-}
-
-/// Rows that a lane reads together at most.
-const TOGETHER: usize = 8;
-
-/// The outer axis in steps of `step` at most. Short rows are read several at a time: those that are
-/// left over make a piece of their own.
-fn pieces_of(view: ClassView, step: usize, short_classes: usize) -> Vec<Range<usize>> {
-    let outer = view.outer;
-    let short = view.inner == 1 && view.classes <= short_classes && outer >= TOGETHER;
-    let (step, body) = match short && step >= TOGETHER {
-        true => (step / TOGETHER * TOGETHER, outer / TOGETHER * TOGETHER),
-        false => (step, outer),
-    };
-    let starts = (0..body).step_by(step).chain((body < outer).then_some(body));
-    let mut pieces: Vec<Range<usize>> = Vec::new();
-    for start in starts {
-        let end = if start < body { body.min(start + step) } else { outer };
-        pieces.push(start..end);
-    }
-    pieces
 }
 
 /// What the offsets of bindings are multiples of: what the device asks for, and the widest load.
