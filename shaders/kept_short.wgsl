@@ -1,7 +1,8 @@
 // What a lane of short rows keeps: its PACK rows follow each other in memory, PACK * KEPT elements in
-// KEPT loads. They go through `Flat`, an array of single elements that exists in registers only: every
-// index is a constant, so turning rows into classes moves nothing.
+// KEPT loads. Loads become vectors over rows, one for each class, and back, by way of single elements in
+// the order of memory. All of it is in registers and every index a constant, so nothing moves.
 
+alias Packs = array<Pack, KEPT>;
 alias Flat = array<u32, PACK * KEPT>;
 
 fn keep(
@@ -11,43 +12,19 @@ fn keep(
     v_a: ptr<function, KeptReals>,
     v_b: ptr<function, KeptReals>,
 ) {
-    var flat: Flat;
+    var packs: Packs;
 #each
-    {
-        let pack = unpacked(logits[places.logits + $]);
-        flat[PACK * $] = pack.a.x;
-        flat[PACK * $ + 1u] = pack.a.y;
-        flat[PACK * $ + 2u] = pack.a.z;
-        flat[PACK * $ + 3u] = pack.a.w;
-#if EIGHT
-        flat[PACK * $ + 4u] = pack.b.x;
-        flat[PACK * $ + 5u] = pack.b.y;
-        flat[PACK * $ + 6u] = pack.b.z;
-        flat[PACK * $ + 7u] = pack.b.w;
-#endif
-    }
+    packs[$] = unpacked(logits[places.logits + $]);
 #end
-    by_class(&flat, a, b);
+    by_class(&packs, a, b);
 #if SPREAD
     var q_a: Kept;
     var q_b: Kept;
 #if PROBABILITIES
 #each
-    {
-        let pack = unpacked(probabilities[places.probabilities + $]);
-        flat[PACK * $] = pack.a.x;
-        flat[PACK * $ + 1u] = pack.a.y;
-        flat[PACK * $ + 2u] = pack.a.z;
-        flat[PACK * $ + 3u] = pack.a.w;
-#if EIGHT
-        flat[PACK * $ + 4u] = pack.b.x;
-        flat[PACK * $ + 5u] = pack.b.y;
-        flat[PACK * $ + 6u] = pack.b.z;
-        flat[PACK * $ + 7u] = pack.b.w;
-#endif
-    }
+    packs[$] = unpacked(probabilities[places.probabilities + $]);
 #end
-    by_class(&flat, &q_a, &q_b);
+    by_class(&packs, &q_a, &q_b);
 #endif
 #each
     (*v_a)[$] = share(bitcast<Reals>(q_a[$]), Reals(class_weight($)));
@@ -59,31 +36,51 @@ fn keep(
 }
 
 // The elements of the rows as vectors over rows, one for each class.
-fn by_class(flat: ptr<function, Flat>, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+fn by_class(packs: ptr<function, Packs>, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+    var flat: Flat;
 #each
-    (*a)[$] = Words(
-        (*flat)[$], (*flat)[KEPT + $], (*flat)[2u * KEPT + $], (*flat)[3u * KEPT + $]);
+    flat[PACK * $] = (*packs)[$].a.x;
+    flat[PACK * $ + 1u] = (*packs)[$].a.y;
+    flat[PACK * $ + 2u] = (*packs)[$].a.z;
+    flat[PACK * $ + 3u] = (*packs)[$].a.w;
+#if EIGHT
+    flat[PACK * $ + 4u] = (*packs)[$].b.x;
+    flat[PACK * $ + 5u] = (*packs)[$].b.y;
+    flat[PACK * $ + 6u] = (*packs)[$].b.z;
+    flat[PACK * $ + 7u] = (*packs)[$].b.w;
+#endif
+#end
+#each
+    (*a)[$] = Words(flat[$], flat[KEPT + $], flat[2u * KEPT + $], flat[3u * KEPT + $]);
 #if EIGHT
     (*b)[$] = Words(
-        (*flat)[4u * KEPT + $], (*flat)[5u * KEPT + $],
-        (*flat)[6u * KEPT + $], (*flat)[7u * KEPT + $]);
+        flat[4u * KEPT + $], flat[5u * KEPT + $], flat[6u * KEPT + $], flat[7u * KEPT + $]);
 #endif
 #end
 }
 
 #if WRITES
 // And back.
-fn by_row(flat: ptr<function, Flat>, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+fn by_row(packs: ptr<function, Packs>, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+    var flat: Flat;
 #each
-    (*flat)[$] = (*a)[$].x;
-    (*flat)[KEPT + $] = (*a)[$].y;
-    (*flat)[2u * KEPT + $] = (*a)[$].z;
-    (*flat)[3u * KEPT + $] = (*a)[$].w;
+    flat[$] = (*a)[$].x;
+    flat[KEPT + $] = (*a)[$].y;
+    flat[2u * KEPT + $] = (*a)[$].z;
+    flat[3u * KEPT + $] = (*a)[$].w;
 #if EIGHT
-    (*flat)[4u * KEPT + $] = (*b)[$].x;
-    (*flat)[5u * KEPT + $] = (*b)[$].y;
-    (*flat)[6u * KEPT + $] = (*b)[$].z;
-    (*flat)[7u * KEPT + $] = (*b)[$].w;
+    flat[4u * KEPT + $] = (*b)[$].x;
+    flat[5u * KEPT + $] = (*b)[$].y;
+    flat[6u * KEPT + $] = (*b)[$].z;
+    flat[7u * KEPT + $] = (*b)[$].w;
+#endif
+#end
+#each
+    (*packs)[$].a = Words(
+        flat[PACK * $], flat[PACK * $ + 1u], flat[PACK * $ + 2u], flat[PACK * $ + 3u]);
+#if EIGHT
+    (*packs)[$].b = Words(
+        flat[PACK * $ + 4u], flat[PACK * $ + 5u], flat[PACK * $ + 6u], flat[PACK * $ + 7u]);
 #endif
 #end
 }
@@ -91,33 +88,23 @@ fn by_row(flat: ptr<function, Flat>, a: ptr<function, Kept>, b: ptr<function, Ke
 
 #if ELEMENTS
 fn put_elements(places: Places, a: ptr<function, Kept>, b: ptr<function, Kept>) {
-    var flat: Flat;
-    by_row(&flat, a, b);
-    var out: Pack;
+    var packs: Packs;
+    by_row(&packs, a, b);
 #each
-    out.a = Words(flat[PACK * $], flat[PACK * $ + 1u], flat[PACK * $ + 2u], flat[PACK * $ + 3u]);
-#if EIGHT
-    out.b = Words(flat[8u * $ + 4u], flat[8u * $ + 5u], flat[8u * $ + 6u], flat[8u * $ + 7u]);
-#endif
-    elements[places.elements + $] = packed(out);
+    elements[places.elements + $] = packed(packs[$]);
 #end
 }
 #endif
 
 #if GRAD
 fn put_gradient(places: Places, a: ptr<function, Kept>, b: ptr<function, Kept>) {
-    var flat: Flat;
-    by_row(&flat, a, b);
-    var out: Pack;
+    var packs: Packs;
+    by_row(&packs, a, b);
 #each
-    out.a = Words(flat[PACK * $], flat[PACK * $ + 1u], flat[PACK * $ + 2u], flat[PACK * $ + 3u]);
-#if EIGHT
-    out.b = Words(flat[8u * $ + 4u], flat[8u * $ + 5u], flat[8u * $ + 6u], flat[8u * $ + 7u]);
-#endif
 #if IN_PLACE
-    logits[places.logits + $] = packed(out);
+    logits[places.logits + $] = packed(packs[$]);
 #else
-    grad[places.grad + $] = packed(out);
+    grad[places.grad + $] = packed(packs[$]);
 #endif
 #end
 }

@@ -1,7 +1,7 @@
 //! Which kernel folds the logits, and how: from the shape, the adapter's numbers and the alignment of
 //! the tensors.
 
-use super::{Geometry, Profile, Tuning};
+use super::{Geometry, Profile};
 use crate::Error;
 use crate::kernels::{Form, Kernel, Load, Spec};
 use crate::tensor::ClassView;
@@ -13,9 +13,14 @@ const SHARED_CLASSES: usize = 64;
 /// Classes from which rows are read in loads of four though they do not start on one. Below, the
 /// first and the last load are too large a part of a row.
 const RAGGED_CLASSES: usize = 64;
-
 /// Loads of a lane at most that are written out in the text: compilers take longer than in proportion.
 const UNROLLED: usize = 32;
+/// Bytes of a state in the workspace.
+const STATE_BYTES: usize = 4 * super::STATE_WORDS as usize;
+/// Bytes for states that are worth a better use of the device, however small the tensor.
+const STATES_BYTES: usize = 12 << 10;
+/// Loads of a lane at most in one part of a row.
+const LANE_LOADS: usize = 1 << 13;
 
 /// How the tensors that are read and written in loads lie in their bindings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +79,7 @@ impl Layout {
                 Self::columns(view, profile, widest)
             };
         }
-        if view.classes <= short_classes(&profile.tuning, profile) {
+        if view.classes <= short_classes(profile) {
             return Self::short(view, rows, profile, widest);
         }
         Self::rows(view.classes, profile, alignment, widest)
@@ -88,13 +93,12 @@ impl Layout {
         widest: Load,
     ) -> Result<Self, Error> {
         let fits = |load: Load| load <= widest && classes.is_multiple_of(load.elements());
-        let wide = profile.widest_load() > Load::One;
-        let (load, ragged) = if let Some(load) = widest_that(fits) {
-            let better = alignment.alike && wide && classes >= RAGGED_CLASSES;
-            if load == Load::One && better { (Load::Four, true) } else { (load, false) }
-        } else {
-            (Load::One, false)
-        };
+        let aligned = widest_that(fits).unwrap_or(Load::One);
+        let ragged = aligned == Load::One
+            && profile.widest_load() > Load::One
+            && alignment.alike
+            && classes >= RAGGED_CLASSES;
+        let load = if ragged { Load::Four } else { aligned };
         // A row may begin with the last element of a load. Such rows are not kept: each of their loads
         // would be a special case in the text.
         let lead = if ragged { load.elements() - 1 } else { 0 };
@@ -218,21 +222,14 @@ impl Layout {
     }
 }
 
-/// Bytes of a state in the workspace.
-const STATE_BYTES: usize = 4 * super::STATE_WORDS as usize;
-/// Bytes for states that are worth a better use of the device, however small the tensor.
-const STATES_BYTES: usize = 12 << 10;
-/// Loads of a lane at most in one part of a row.
-const LANE_LOADS: usize = 1 << 13;
-
 /// The widest load with a property.
 fn widest_that(holds: impl Fn(Load) -> bool) -> Option<Load> {
     [Load::Eight, Load::Four, Load::One].into_iter().find(|&load| holds(load))
 }
 
 /// Classes up to which a lane keeps rows of its own.
-pub(crate) fn short_classes(tuning: &Tuning, profile: &Profile) -> usize {
-    (tuning.kept_short as usize / profile.widest_load().elements()).min(UNROLLED)
+pub(super) fn short_classes(profile: &Profile) -> usize {
+    (profile.tuning.kept_short as usize / profile.widest_load().elements()).min(UNROLLED)
 }
 
 /// Whether lanes share rows that are neighbours in memory: where a lane would fold for too long, or

@@ -50,7 +50,7 @@ pub(super) fn cut(problem: &Problem, profile: &Profile) -> Result<Vec<Range<usiz
             return Err(too_large(slot.name(), extent.outer_bytes().unwrap_or(0)));
         }
     }
-    Ok(pieces_of(view, step as usize, short_classes(&profile.tuning, profile)))
+    Ok(pieces_of(view, step as usize, short_classes(profile)))
 }
 
 /// Rows that a lane reads together at most.
