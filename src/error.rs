@@ -195,7 +195,7 @@ impl TargetType {
         match target {
             None => "no target",
             Some(TargetType::Labels(_)) => "labels",
-            Some(TargetType::Probabilities) => "class probabilities",
+            Some(TargetType::Probabilities(_)) => "class probabilities",
         }
     }
 }

@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use crate::Error;
 use crate::loss::Shapes;
-use crate::tensor::{Labels, TargetType, Tensor};
+use crate::tensor::{Floats, Labels, TargetType, Tensor};
 
 /// The host data of one call, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a> {
-    pub(crate) input: Tensor<'a, f32>,
+    pub(crate) input: Tensor<'a>,
     pub(crate) labels: Option<(Labels<'a>, &'a [usize])>,
-    pub(crate) probabilities: Option<Tensor<'a, f32>>,
-    pub(crate) weight: Option<&'a [f32]>,
-    pub(crate) upstream: Option<Tensor<'a, f32>>,
+    pub(crate) probabilities: Option<Tensor<'a>>,
+    pub(crate) weight: Option<Floats<'a>>,
+    pub(crate) upstream: Option<Tensor<'a>>,
 }
 
 impl<'a> Inputs<'a> {
     /// Logits, or log-probabilities for [`Nll`](crate::Nll).
-    pub fn new(input: Tensor<'a, f32>) -> Self {
+    pub fn new(input: Tensor<'a>) -> Self {
         Self { input, labels: None, probabilities: None, weight: None, upstream: None }
     }
 
@@ -30,21 +30,21 @@ impl<'a> Inputs<'a> {
     }
 
     /// With class probabilities in the input's shape. Replaces any target.
-    pub fn probabilities(mut self, probabilities: Tensor<'a, f32>) -> Self {
+    pub fn probabilities(mut self, probabilities: Tensor<'a>) -> Self {
         self.probabilities = Some(probabilities);
         self.labels = None;
         self
     }
 
     /// With one weight per class.
-    pub fn weight(mut self, weight: &'a [f32]) -> Self {
-        self.weight = Some(weight);
+    pub fn weight(mut self, weight: impl Into<Floats<'a>>) -> Self {
+        self.weight = Some(weight.into());
         self
     }
 
-    /// With the gradient with respect to the loss: one number, or the loss's shape for reduction
+    /// With the gradient with respect to the loss, f32: one number, or the loss's shape for reduction
     /// `none`. Without it, ones.
-    pub fn upstream(mut self, upstream: Tensor<'a, f32>) -> Self {
+    pub fn upstream(mut self, upstream: Tensor<'a>) -> Self {
         self.upstream = Some(upstream);
         self
     }
@@ -52,11 +52,13 @@ impl<'a> Inputs<'a> {
     /// The shapes alone.
     pub fn shapes(&self) -> Shapes<'a> {
         let labels = self.labels.map(|(l, shape)| (TargetType::Labels(l.label_type()), shape));
-        let probabilities = self.probabilities.map(|p| (TargetType::Probabilities, p.shape));
+        let probabilities =
+            self.probabilities.map(|p| (TargetType::Probabilities(p.data.element_type()), p.shape));
         Shapes {
             input: self.input.shape,
+            input_type: self.input.data.element_type(),
             target: labels.or(probabilities),
-            weight: self.weight.map(<[f32]>::len),
+            weight: self.weight.map(|weight| (weight.len(), weight.element_type())),
             upstream: self.upstream.map(|u| u.shape),
         }
     }

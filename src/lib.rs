@@ -64,7 +64,7 @@ pub use io::{Inputs, Output, Summary, Timing};
 pub use kernels::Kernels;
 pub use loss::{CrossEntropy, EmptyMean, Loss, Nll, Outputs, Problem, Reduction, Softmax};
 pub use plan::{Plan, Profile};
-pub use tensor::{ClassView, LabelType, Labels, TargetType, Tensor};
+pub use tensor::{ClassView, ElementType, Floats, LabelType, Labels, TargetType, Tensor};
 
 /// The examples of the README, compiled and run with the other documentation tests.
 #[cfg(doctest)]

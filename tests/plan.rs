@@ -3,8 +3,8 @@
 use wgpu_loss::kernels::Part;
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    CrossEntropy, Error, LabelType, Loss, Nll, Outputs, Plan, Profile, Reduction, Softmax,
-    TargetType,
+    CrossEntropy, ElementType, Error, LabelType, Loss, Nll, Outputs, Plan, Profile, Reduction,
+    Softmax, TargetType,
 };
 
 const I64: TargetType = TargetType::Labels(LabelType::I64);
@@ -60,7 +60,7 @@ fn a_row_larger_than_a_binding_names_the_limit() {
 #[test]
 fn every_combination_fits_the_default_limits() {
     let outputs = Outputs::loss().with_grad().with_log_probs();
-    for target in [(I64, &[8][..]), (TargetType::Probabilities, &[8, 12][..])] {
+    for target in [(I64, &[8][..]), (TargetType::Probabilities(ElementType::F32), &[8, 12][..])] {
         let shapes = Shapes::new(&[8, 12]).target(target.0, target.1).weight(12).upstream(&[8]);
         let loss = CrossEntropy::new().label_smoothing(0.1).reduction(Reduction::None);
         Plan::new(&loss, &shapes, outputs, &Profile::portable()).expect("at most eight bindings");

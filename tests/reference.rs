@@ -737,24 +737,29 @@ fn one_class_is_certain() {
     assert_eq!(log_probs(&output), [0.0, 0.0]);
 }
 
+/// The data of tensors without elements.
+const NOTHING: [f32; 0] = [];
+
 #[test]
 fn no_classes() {
     // However many rows the shape speaks of: none of them holds anything.
     for rows in [3, 1 << 50] {
         let shape = [rows, 0];
-        let inputs = Inputs::new(Tensor::new(&[], &shape)).probabilities(Tensor::new(&[], &shape));
+        let inputs =
+            Inputs::new(Tensor::new(&NOTHING, &shape)).probabilities(Tensor::new(&NOTHING, &shape));
         let outputs = Outputs::loss().with_grad().with_log_probs();
         let output = reference::run(&CrossEntropy::new(), &inputs, outputs).unwrap();
         assert_eq!(output.loss, [0.0]);
         assert_eq!((output.summary.rows, output.summary.live), (rows as u64, rows as u64));
         assert_eq!((output.summary.weight, output.summary.nonfinite), (rows as f64, 0));
         assert_eq!((grad(&output), log_probs(&output)), (&[][..], &[][..]));
-        let inputs = Inputs::new(Tensor::new(&[], &shape));
+        let inputs = Inputs::new(Tensor::new(&NOTHING, &shape));
         let output = reference::run(&Softmax::probs(), &inputs, Outputs::loss()).unwrap();
         assert_eq!((output.probs, output.summary.live), (Some(vec![]), rows as u64));
     }
     let shape = [3, 0];
-    let inputs = Inputs::new(Tensor::new(&[], &shape)).probabilities(Tensor::new(&[], &shape));
+    let inputs =
+        Inputs::new(Tensor::new(&NOTHING, &shape)).probabilities(Tensor::new(&NOTHING, &shape));
     assert_eq!(reference::run(&unreduced(), &inputs, Outputs::loss()).unwrap().loss, [0.0; 3]);
 
     // No label is a class of nothing.

@@ -10,7 +10,8 @@ use rayon::prelude::*;
 use wgpu_loss::kernels::{Kernel, Load, Spec};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    CrossEntropy, LabelType, Loss, Nll, Outputs, Plan, Profile, Reduction, Softmax, TargetType,
+    CrossEntropy, ElementType, LabelType, Loss, Nll, Outputs, Plan, Profile, Reduction, Softmax,
+    TargetType,
 };
 
 /// Every specialisation of a grid of plans: losses, shapes, targets, options, outputs, devices.
@@ -54,7 +55,7 @@ fn for_shape(shape: &[usize], rows: &[usize], profile: &Profile, specs: &mut Has
     let labels = if every_label { &LabelType::ALL[..] } else { &[LabelType::U8, LabelType::I64] };
     let mut targets: Vec<_> =
         labels.iter().map(|&label| (TargetType::Labels(label), rows)).collect();
-    targets.push((TargetType::Probabilities, shape));
+    targets.push((TargetType::Probabilities(ElementType::F32), shape));
     let mut plan = |loss: &dyn Loss, shapes: Shapes<'_>, outputs| {
         let plan = Plan::new(loss, &shapes, outputs, profile).expect("a plan");
         for spec in plan.variants() {

@@ -133,7 +133,7 @@ fn rows(given: &Summary, wanted: &Summary) -> Compared {
 /// digits in any arithmetic, and it is measured against `V p` instead. A plain label's gradient is a
 /// product, and is measured against itself.
 fn cancels(problem: &Problem) -> bool {
-    problem.target == Some(TargetType::Probabilities) || problem.label_smoothing > 0.0
+    matches!(problem.target, Some(TargetType::Probabilities(_))) || problem.label_smoothing > 0.0
 }
 
 /// What the gradient of the row of an element is multiplied by.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    CrossEntropy, Error, Inputs, Loss, Nll, Outputs, Reduction, Softmax, TargetType, Tensor,
+    CrossEntropy, ElementType, Error, Inputs, Loss, Nll, Outputs, Reduction, Softmax, TargetType,
+    Tensor,
 };
 
 use crate::args::{CrossEntropyArgs, LossArgs, NllArgs, RunArgs, SoftmaxArgs};
@@ -169,7 +170,8 @@ impl Sources {
         let mut shapes = Shapes::new(&self.input.shape);
         if let Some(target) = &self.target {
             let kind = target.element.label_type();
-            let kind = kind.map_or(TargetType::Probabilities, TargetType::Labels);
+            // Floats are read as f32, whatever they are in the file.
+            let kind = kind.map_or(TargetType::Probabilities(ElementType::F32), TargetType::Labels);
             shapes = shapes.target(kind, &target.shape);
         }
         // Weights of another rank are refused once the number of classes is known.
@@ -333,7 +335,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
         shape: &data.input_shape,
         dtype: data.input_type.name(),
         target: data.target_name(),
-        weighted: problem.weighted,
+        weighted: problem.is_weighted(),
         row_shape: &problem.row_shape,
         adapter: device.adapter(),
         computed: &computed,

@@ -5,7 +5,6 @@ use crate::bound::Buffers;
 use crate::kernels::Slot;
 use crate::plan::{Extent, bound_slots};
 use crate::scope::scoped;
-use crate::tensor::TargetType;
 use crate::{Error, Inputs, Problem};
 
 /// The buffers of one call: inputs filled, outputs empty.
@@ -91,13 +90,13 @@ fn elements(slot: Slot, problem: &Problem) -> usize {
 /// The host bytes of an input.
 fn input_bytes<'a>(slot: Slot, problem: &Problem, inputs: &Inputs<'a>) -> Option<&'a [u8]> {
     match slot {
-        Slot::Logits => Some(bytemuck::cast_slice(inputs.input.data)),
-        Slot::Target if problem.target == Some(TargetType::Probabilities) => {
-            inputs.probabilities.map(|p| bytemuck::cast_slice(p.data))
+        Slot::Logits => Some(inputs.input.data.bytes()),
+        Slot::Target if problem.label_type().is_none() => {
+            inputs.probabilities.map(|p| p.data.bytes())
         }
         Slot::Target => inputs.labels.map(|(labels, _)| labels.bytes()),
-        Slot::Weight => inputs.weight.map(bytemuck::cast_slice),
-        Slot::Upstream => inputs.upstream.map(|u| bytemuck::cast_slice(u.data)),
+        Slot::Weight => inputs.weight.map(|w| w.bytes()),
+        Slot::Upstream => inputs.upstream.map(|u| u.data.bytes()),
         _ => None,
     }
 }

@@ -101,7 +101,7 @@ impl CrossEntropy {
         };
         match target {
             TargetType::Labels(_) => check_shape("labels", shape, &axis.row_shape)?,
-            TargetType::Probabilities => {
+            TargetType::Probabilities(_) => {
                 check_shape("class probabilities", shape, shapes.input)?;
                 if let Some(label) = self.ignore_index {
                     return Err(Error::Option {
@@ -135,9 +135,11 @@ impl Loss for CrossEntropy {
             upstream: axis.upstream(self.reduction, shapes.upstream)?,
             view: axis.view,
             input_shape: shapes.input.to_vec(),
+            input_type: shapes.input_type,
+            output_type: outputs.element_type(shapes.input_type),
             row_shape: axis.row_shape,
             target: Some(target),
-            weighted: shapes.weight.is_some(),
+            weight_type: shapes.weight.map(|(_, element_type)| element_type),
             ignore_index: self.ignore_index.unwrap_or(-100),
             label_smoothing: smoothing,
             reduction: self.reduction,
@@ -153,7 +155,9 @@ impl Reduction {
         match (self, target) {
             (Reduction::None | Reduction::Sum, _) => Divisor::Known(1.0),
             (Reduction::BatchMean, _) => Divisor::Known(axis.batch as f64),
-            (Reduction::Mean, TargetType::Probabilities) => Divisor::Known(axis.view.rows() as f64),
+            (Reduction::Mean, TargetType::Probabilities(_)) => {
+                Divisor::Known(axis.view.rows() as f64)
+            }
             (Reduction::Mean, TargetType::Labels(_)) => Divisor::LabelWeights,
         }
     }

@@ -14,7 +14,7 @@ pub use nll::Nll;
 pub use options::{EmptyMean, Outputs, Reduction};
 pub use softmax::Softmax;
 
-use crate::tensor::{ClassView, TargetType};
+use crate::tensor::{ClassView, ElementType, TargetType};
 use crate::{Error, Inputs};
 
 /// A loss: something that can check shapes and state the problem they pose.
@@ -31,18 +31,26 @@ pub trait Loss {
 pub struct Shapes<'a> {
     /// Shape of the input: logits, or log-probabilities.
     pub input: &'a [usize],
+    /// The input's element type.
+    pub input_type: ElementType,
     /// Type and shape of the target, for losses that have one.
     pub target: Option<(TargetType, &'a [usize])>,
-    /// Length of the class weights, where there are any.
-    pub weight: Option<usize>,
+    /// Length and type of the class weights, where there are any.
+    pub weight: Option<(usize, ElementType)>,
     /// Shape of the upstream gradient (the gradient with respect to the loss), where there is one.
     pub upstream: Option<&'a [usize]>,
 }
 
 impl<'a> Shapes<'a> {
-    /// Shapes of an input alone.
+    /// Shapes of an f32 input alone.
     pub fn new(input: &'a [usize]) -> Self {
-        Self { input, target: None, weight: None, upstream: None }
+        Self { input, input_type: ElementType::F32, target: None, weight: None, upstream: None }
+    }
+
+    /// With an input of another element type.
+    pub fn input_type(mut self, input_type: ElementType) -> Self {
+        self.input_type = input_type;
+        self
     }
 
     /// With a target.
@@ -51,9 +59,15 @@ impl<'a> Shapes<'a> {
         self
     }
 
-    /// With `classes` class weights.
+    /// With `classes` class weights, f32.
     pub fn weight(mut self, classes: usize) -> Self {
-        self.weight = Some(classes);
+        self.weight = Some((classes, ElementType::F32));
+        self
+    }
+
+    /// With class weights, if there are any, of another element type.
+    pub fn weight_type(mut self, weight_type: ElementType) -> Self {
+        self.weight = self.weight.map(|(classes, _)| (classes, weight_type));
         self
     }
 
@@ -106,12 +120,16 @@ pub struct Problem {
     pub view: ClassView,
     /// The input's shape, which gradient and log-probabilities share.
     pub input_shape: Vec<usize>,
+    /// The input's element type.
+    pub input_type: ElementType,
+    /// The element type of gradient and distribution.
+    pub output_type: ElementType,
     /// The input's shape without the class axis: that of labels and unreduced loss.
     pub row_shape: Vec<usize>,
     /// The target's type.
     pub target: Option<TargetType>,
-    /// Whether there are class weights.
-    pub weighted: bool,
+    /// The class weights' type, where there are any.
+    pub weight_type: Option<ElementType>,
     /// The label that leaves its row out.
     pub ignore_index: i64,
     /// Label smoothing, in `[0, 1]`.
@@ -134,6 +152,11 @@ impl Problem {
         if self.reduction == Reduction::None { &self.row_shape } else { &[] }
     }
 
+    /// Whether there are class weights.
+    pub fn is_weighted(&self) -> bool {
+        self.weight_type.is_some()
+    }
+
     /// The labels' type, where the target is labels.
     pub fn label_type(&self) -> Option<crate::LabelType> {
         match self.target {
@@ -153,6 +176,13 @@ impl Problem {
         }
         if let Some(upstream) = &inputs.upstream {
             upstream.check("upstream gradient")?;
+            if upstream.data.element_type() != ElementType::F32 {
+                return Err(Error::Option {
+                    option: "upstream gradient",
+                    given: upstream.data.element_type().name().into(),
+                    wanted: "it is f32 whatever the input's type, as the loss is",
+                });
+            }
         }
         Ok(())
     }
@@ -176,9 +206,9 @@ impl ClassAxis {
     }
 
     /// Checks the class weights' length.
-    fn check_weight(&self, weight: Option<usize>) -> Result<(), Error> {
+    fn check_weight(&self, weight: Option<(usize, ElementType)>) -> Result<(), Error> {
         match weight {
-            Some(given) if given != self.view.classes => Err(Error::Shape {
+            Some((given, _)) if given != self.view.classes => Err(Error::Shape {
                 what: "weight",
                 given: vec![given],
                 wanted: vec![self.view.classes],

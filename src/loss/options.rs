@@ -1,5 +1,7 @@
 //! Options that several losses share.
 
+use crate::tensor::ElementType;
+
 /// How the losses of the rows become one number, or stay as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Reduction {
@@ -27,7 +29,8 @@ pub enum EmptyMean {
     Zero,
 }
 
-/// What is asked for beside the loss. Each is in the input's shape.
+/// What is asked for beside the loss. Each is in the input's shape, and of the input's element type
+/// unless f32 is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Outputs {
@@ -37,6 +40,8 @@ pub struct Outputs {
     pub log_probs: bool,
     /// The softmax of the input; only [`Softmax`](super::Softmax) sets it.
     pub(crate) probs: bool,
+    /// f32, whatever the input's element type.
+    pub in_f32: bool,
 }
 
 impl Outputs {
@@ -55,5 +60,16 @@ impl Outputs {
     pub fn with_log_probs(mut self) -> Self {
         self.log_probs = true;
         self
+    }
+
+    /// Gradient and distribution in f32, whatever the input's element type.
+    pub fn in_f32(mut self) -> Self {
+        self.in_f32 = true;
+        self
+    }
+
+    /// The element type of gradient and distribution.
+    pub(crate) fn element_type(self, input_type: ElementType) -> ElementType {
+        if self.in_f32 { ElementType::F32 } else { input_type }
     }
 }

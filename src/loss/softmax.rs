@@ -74,14 +74,16 @@ impl Loss for Softmax {
             upstream: Upstream::Ones,
             view: axis.view,
             input_shape: shapes.input.to_vec(),
+            input_type: shapes.input_type,
+            output_type: outputs.element_type(shapes.input_type),
             row_shape: axis.row_shape,
             target: None,
-            weighted: false,
+            weight_type: None,
             ignore_index: -100,
             label_smoothing: 0.0,
             reduction: Reduction::Sum,
             empty_mean: EmptyMean::Nan,
-            outputs: Outputs { grad: false, log_probs: self.log, probs: !self.log },
+            outputs: Outputs { grad: false, log_probs: self.log, probs: !self.log, ..outputs },
         })
     }
 }

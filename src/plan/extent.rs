@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::Problem;
 use crate::kernels::Slot;
 use crate::loss::Upstream;
-use crate::tensor::TargetType;
+use crate::tensor::{ElementType, TargetType};
 
 /// The bytes of one tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,18 +23,13 @@ impl Extent {
     pub fn of(slot: Slot, problem: &Problem) -> Self {
         let view = problem.view;
         let (classes, inner) = (view.classes as u64, view.inner as u64);
-        let labels = problem.label_type().map_or(4, |label| u64::from(label.bytes()));
-        let (element_bytes, per_outer) = match slot {
-            Slot::Logits | Slot::Grad | Slot::Elements => (4, Some(classes.saturating_mul(inner))),
-            Slot::Target if problem.target == Some(TargetType::Probabilities) => {
-                (4, Some(classes.saturating_mul(inner)))
-            }
-            Slot::Target => (labels, Some(inner)),
-            Slot::RowLoss => (4, Some(inner)),
-            Slot::Upstream if problem.upstream == Upstream::PerRow => (4, Some(inner)),
-            Slot::Weight | Slot::Upstream | Slot::Params | Slot::Workspace | Slot::Result => {
-                (4, None)
-            }
+        let element_bytes = element_bytes(slot, problem);
+        let per_outer = match slot {
+            Slot::Logits | Slot::Grad | Slot::Elements => Some(classes.saturating_mul(inner)),
+            Slot::Target if problem.label_type().is_none() => Some(classes.saturating_mul(inner)),
+            Slot::Target | Slot::RowLoss => Some(inner),
+            Slot::Upstream if problem.upstream == Upstream::PerRow => Some(inner),
+            Slot::Weight | Slot::Upstream | Slot::Params | Slot::Workspace | Slot::Result => None,
         };
         let elements = match (per_outer, slot) {
             (Some(per_outer), _) => per_outer.saturating_mul(view.outer as u64),
@@ -64,6 +59,23 @@ impl Extent {
             _ => 0..self.elements * self.element_bytes,
         }
     }
+}
+
+/// Size of one element of a slot's tensor.
+fn element_bytes(slot: Slot, problem: &Problem) -> u64 {
+    let bytes = match slot {
+        Slot::Logits => problem.input_type.bytes(),
+        Slot::Grad | Slot::Elements => problem.output_type.bytes(),
+        Slot::Weight => problem.weight_type.map_or(4, ElementType::bytes),
+        Slot::Target => match problem.target {
+            Some(TargetType::Labels(label)) => label.bytes(),
+            Some(TargetType::Probabilities(element)) => element.bytes(),
+            None => 4,
+        },
+        Slot::RowLoss | Slot::Upstream => 4,
+        Slot::Params | Slot::Workspace | Slot::Result => 4,
+    };
+    bytes.into()
 }
 
 impl Slot {

@@ -85,6 +85,15 @@ impl Plan {
     /// As [`Plan::new`], for the device's part, and what [`Tuning::check`] refuses.
     pub fn of(problem: Problem, profile: &Profile) -> Result<Self, Error> {
         profile.tuning.check()?;
+        for element_type in [problem.input_type, problem.output_type] {
+            if element_type != crate::ElementType::F32 {
+                return Err(Error::Option {
+                    option: "element type",
+                    given: element_type.name().into(),
+                    wanted: "kernels are for f32",
+                });
+            }
+        }
         let pieces = cut(&problem, profile)?;
         let profile = profile.clone();
         let steps = Vec::new();
@@ -246,7 +255,7 @@ pub(crate) fn bound_slots(problem: &Problem) -> Vec<Slot> {
     [
         (true, Slot::Logits),
         (problem.target.is_some(), Slot::Target),
-        (problem.weighted, Slot::Weight),
+        (problem.is_weighted(), Slot::Weight),
         (problem.outputs.grad && problem.upstream != Upstream::Ones, Slot::Upstream),
         (problem.reduction == Reduction::None, Slot::RowLoss),
         (problem.outputs.grad, Slot::Grad),

@@ -184,9 +184,9 @@ impl Plan {
         let target = match problem.target {
             None => Target::None,
             Some(TargetType::Labels(label_type)) => Target::Labels(label_type),
-            Some(TargetType::Probabilities) => Target::Probabilities,
+            Some(TargetType::Probabilities(_)) => Target::Probabilities,
         };
-        Spec { target, weight: problem.weighted, ..Spec::new(kernel, geometry) }
+        Spec { target, weight: problem.is_weighted(), ..Spec::new(kernel, geometry) }
     }
 
     fn with_grad(&self, spec: Spec) -> Spec {
@@ -202,7 +202,7 @@ impl Plan {
     fn softmax_spec(&self, flat: Geometry) -> Spec {
         let problem = &self.problem;
         let outputs = problem.outputs;
-        let probabilities = problem.target == Some(TargetType::Probabilities);
+        let probabilities = matches!(problem.target, Some(TargetType::Probabilities(_)));
         let spec = Spec {
             spread: probabilities || problem.label_smoothing > 0.0,
             row_loss: problem.reduction == Reduction::None,
@@ -220,7 +220,7 @@ impl Plan {
     fn finish(&self, geometry: Geometry) -> Spec {
         let labels = self.problem.label_type().is_some();
         Spec {
-            weight: self.problem.weighted && labels,
+            weight: self.problem.is_weighted() && labels,
             label_weights: self.problem.divisor == Divisor::LabelWeights,
             ..Spec::new(Kernel::Finish, geometry)
         }

@@ -14,7 +14,7 @@
 use super::state::State;
 use super::walk::{fill_elements, repeated, sum_rows};
 use super::{Label, Scale, Seen, Sums, weighed, weight_of};
-use crate::{Error, Inputs, Labels, Output, Problem, Reduction, TargetType};
+use crate::{Error, Floats, Inputs, Labels, Output, Problem, Reduction, TargetType};
 
 /// Cross-entropy, its gradient, and the log-probabilities.
 pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>, Error> {
@@ -33,7 +33,7 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
     };
     sums.summary.check_labels(view.classes, problem.ignore_index)?;
 
-    let x = |element: usize| f64::from(logits[element]);
+    let x = |element: usize| f64::from(logits.get(element));
     let scale = Scale::new(problem, inputs, &sums);
     let grad = outputs.grad.then(|| {
         fill_elements("gradient", view, |element, row, class| {
@@ -61,7 +61,7 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
 #[derive(Clone, Copy)]
 enum Target<'a> {
     Labels(Labels<'a>),
-    Probabilities(&'a [f32]),
+    Probabilities(Floats<'a>),
 }
 
 /// What one row is compared with.
@@ -88,9 +88,9 @@ impl Kept {
 /// The rows and all that their losses are made of.
 struct Rows<'a> {
     problem: &'a Problem,
-    logits: &'a [f32],
+    logits: Floats<'a>,
     target: Target<'a>,
-    weight: Option<&'a [f32]>,
+    weight: Option<Floats<'a>>,
     smoothing: f64,
 }
 
@@ -129,7 +129,7 @@ impl<'a> Rows<'a> {
         let (loss, whole) = match truth {
             Truth::Label(class) if self.smoothing == 0.0 => {
                 let view = &self.problem.view;
-                let x = self.logits[view.row_start(row) + class * view.inner];
+                let x = self.logits.get(view.row_start(row) + class * view.inner);
                 (weighed(weight, state.surprise(f64::from(x))), weight)
             }
             _ => self.spread_loss(row, state, truth),
@@ -145,7 +145,7 @@ impl<'a> Rows<'a> {
         for class in 0..view.classes {
             let element = start + class * view.inner;
             let share = self.share(truth, element, class);
-            below_top += weighed(share, state.top - f64::from(self.logits[element]));
+            below_top += weighed(share, state.top - f64::from(self.logits.get(element)));
             whole += share;
         }
         (below_top + whole * state.log_excess(), whole)
@@ -155,7 +155,7 @@ impl<'a> Rows<'a> {
     fn share(&self, truth: Truth, element: usize, class: usize) -> f64 {
         let q = match (truth, self.target) {
             (Truth::Label(label), _) if label == class => 1.0,
-            (Truth::Probabilities, Target::Probabilities(q)) => f64::from(q[element]),
+            (Truth::Probabilities, Target::Probabilities(q)) => f64::from(q.get(element)),
             _ => 0.0,
         };
         let e = self.smoothing;

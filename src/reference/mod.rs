@@ -22,7 +22,9 @@ mod state;
 mod walk;
 
 use crate::loss::{Divisor, Function, Upstream};
-use crate::{EmptyMean, Error, Inputs, Labels, Loss, Output, Outputs, Problem, Reduction, Summary};
+use crate::{
+    EmptyMean, Error, Floats, Inputs, Labels, Loss, Output, Outputs, Problem, Reduction, Summary,
+};
 
 /// Computes a loss in f64.
 ///
@@ -166,15 +168,15 @@ enum Scale<'a> {
     /// The same for every row.
     Same(f64),
     /// The row's upstream gradient, undivided.
-    PerRow(&'a [f32]),
+    PerRow(Floats<'a>),
 }
 
 impl<'a> Scale<'a> {
     fn new(problem: &Problem, inputs: &Inputs<'a>, sums: &Sums) -> Self {
-        let given = inputs.upstream.map_or(&[][..], |upstream| upstream.data);
+        let given = inputs.upstream.map_or(Floats::F32(&[]), |upstream| upstream.data);
         let upstream = match problem.upstream {
             Upstream::PerRow => return Scale::PerRow(given),
-            Upstream::Scalar => given.iter().map(|&g| f64::from(g)).sum(),
+            Upstream::Scalar => given.iter().map(f64::from).sum(),
             Upstream::Ones => 1.0,
         };
         let divisor = sums.divisor(problem);
@@ -185,7 +187,7 @@ impl<'a> Scale<'a> {
     fn of(&self, row: usize) -> f64 {
         match self {
             Scale::Same(scale) => *scale,
-            Scale::PerRow(upstream) => f64::from(upstream[row]),
+            Scale::PerRow(upstream) => f64::from(upstream.get(row)),
         }
     }
 }
@@ -214,8 +216,8 @@ impl Label {
 }
 
 /// The weight of a class: 1 without weights.
-fn weight_of(weight: Option<&[f32]>, class: usize) -> f64 {
-    weight.map_or(1.0, |weight| f64::from(weight[class]))
+fn weight_of(weight: Option<Floats<'_>>, class: usize) -> f64 {
+    weight.map_or(1.0, |weight| f64::from(weight.get(class)))
 }
 
 /// `weight * value`, where a weight of 0 leaves nothing of an infinity (but does not hide a NaN).

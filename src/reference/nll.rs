@@ -29,7 +29,7 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
             Label::Ignored => Seen::Ignored,
             Label::Bad(label) => Seen::Bad(label),
             Label::Class(class) => {
-                let x = f64::from(inputs.input.data[view.row_start(row) + class * view.inner]);
+                let x = f64::from(inputs.input.data.get(view.row_start(row) + class * view.inner));
                 let weight = weight_of(inputs.weight, class);
                 Seen::Live { loss: weighed(weight, -x), weight, nan: x.is_nan() }
             }

@@ -26,7 +26,7 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
         (states, sums)
     };
 
-    let x = |element: usize| f64::from(logits[element]);
+    let x = |element: usize| f64::from(logits.get(element));
     let log_probs = problem.outputs.log_probs.then(|| {
         fill_elements("log_probs", view, |element, row, _| states[row].log_prob(x(element)))
     });

@@ -58,14 +58,14 @@ impl State {
     }
 
     /// The state of neighbouring classes.
-    fn of(logits: &[f32]) -> State {
+    fn of<T: Copy + Into<f64> + Sync>(logits: &[T]) -> State {
         if logits.len() > PIECE {
             let pieces: Vec<State> = logits.par_chunks(PIECE).map(State::of).collect();
             return pieces.into_iter().fold(State::IDENTITY, State::merge);
         }
         let mut state = State::IDENTITY;
         for &x in logits {
-            state.push(f64::from(x));
+            state.push(x.into());
         }
         state
     }
@@ -123,7 +123,11 @@ impl State {
 }
 
 /// The states of neighbouring rows, NaN where a row has no distribution.
-pub(super) fn states(view: &ClassView, logits: &[f32], rows: Range<usize>) -> Vec<State> {
+pub(super) fn states<T: Copy + Into<f64> + Sync>(
+    view: &ClassView,
+    logits: &[T],
+    rows: Range<usize>,
+) -> Vec<State> {
     let mut states = if view.inner == 1 {
         let classes = view.classes;
         rows.map(|row| State::of(&logits[row * classes..(row + 1) * classes])).collect()
@@ -138,7 +142,11 @@ pub(super) fn states(view: &ClassView, logits: &[f32], rows: Range<usize>) -> Ve
 
 /// The same where neighbouring rows are neighbours in memory: class by class, a run of rows at
 /// once.
-fn states_of_columns(view: &ClassView, logits: &[f32], rows: Range<usize>) -> Vec<State> {
+fn states_of_columns<T: Copy + Into<f64>>(
+    view: &ClassView,
+    logits: &[T],
+    rows: Range<usize>,
+) -> Vec<State> {
     let mut states = vec![State::IDENTITY; rows.len()];
     let mut done = 0;
     while done < states.len() {
@@ -148,7 +156,7 @@ fn states_of_columns(view: &ClassView, logits: &[f32], rows: Range<usize>) -> Ve
         for class in 0..view.classes {
             let first = view.row_start(row) + class * view.inner;
             for (state, &x) in run_states.iter_mut().zip(&logits[first..first + run]) {
-                state.push(f64::from(x));
+                state.push(x.into());
             }
         }
         done += run;

@@ -6,7 +6,8 @@ use rayon::prelude::*;
 
 use super::state::{State, states};
 use super::{Seen, Sums};
-use crate::{ClassView, Error};
+use crate::tensor::with_floats;
+use crate::{ClassView, Error, Floats};
 
 /// Rows and elements are handed to the threads in chunks of about this many elements. The chunks
 /// depend on the shape alone, so sums do not depend on the threads.
@@ -21,7 +22,7 @@ const CHUNK_ROWS: usize = 4096;
 /// `losses` and `kept` have one place per row, or none where nobody wants them.
 pub(super) fn sum_rows<K: Send>(
     view: &ClassView,
-    folded: Option<&[f32]>,
+    folded: Option<Floats<'_>>,
     losses: &mut [f64],
     kept: &mut [K],
     visit: impl Fn(usize, State) -> (Seen, K) + Sync,
@@ -36,7 +37,8 @@ pub(super) fn sum_rows<K: Send>(
     let sums: Vec<Sums> = (chunks, losses, kept)
         .into_par_iter()
         .map(|(rows, losses, kept)| {
-            let states = folded.map(|logits| states(view, logits, rows.clone()));
+            let states = folded
+                .map(|logits| with_floats!(logits, logits => states(view, logits, rows.clone())));
             let mut sums = Sums::default();
             for (k, row) in rows.enumerate() {
                 let state = states.as_ref().map_or(State::IDENTITY, |states| states[k]);

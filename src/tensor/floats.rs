@@ -1,0 +1,136 @@
+//! Floats of the types that logits, class probabilities and class weights come in.
+
+use std::ops::Range;
+
+use half::{bf16, f16};
+
+/// The element types of logits, class probabilities, class weights and gradients. Arithmetic is f32
+/// whatever they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ElementType {
+    /// IEEE single precision.
+    #[default]
+    F32,
+    /// IEEE half precision: 11 bits of precision, up to 65504.
+    F16,
+    /// The upper half of an f32: 8 bits of precision, the range of f32.
+    BF16,
+}
+
+impl ElementType {
+    /// Every element type.
+    pub const ALL: [ElementType; 3] = [ElementType::F32, ElementType::F16, ElementType::BF16];
+
+    /// Size of one element in bytes.
+    pub fn bytes(self) -> u32 {
+        match self {
+            ElementType::F32 => 4,
+            ElementType::F16 | ElementType::BF16 => 2,
+        }
+    }
+
+    /// Its name: `f32`, `f16` or `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            ElementType::F32 => "f32",
+            ElementType::F16 => "f16",
+            ElementType::BF16 => "bf16",
+        }
+    }
+}
+
+/// Floats borrowed from the host, in the type they come in.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum Floats<'a> {
+    F32(&'a [f32]),
+    F16(&'a [f16]),
+    BF16(&'a [bf16]),
+}
+
+/// Runs `$body` with `$slice` bound to the floats' slice, whatever its type.
+macro_rules! with_floats {
+    ($floats:expr, $slice:ident => $body:expr) => {
+        match $floats {
+            $crate::Floats::F32($slice) => $body,
+            $crate::Floats::F16($slice) => $body,
+            $crate::Floats::BF16($slice) => $body,
+        }
+    };
+}
+pub(crate) use with_floats;
+
+macro_rules! floats_from {
+    ($($variant:ident: $type:ty),*) => {$(
+        impl<'a> From<&'a [$type]> for Floats<'a> {
+            fn from(floats: &'a [$type]) -> Self {
+                Floats::$variant(floats)
+            }
+        }
+        impl<'a, const N: usize> From<&'a [$type; N]> for Floats<'a> {
+            fn from(floats: &'a [$type; N]) -> Self {
+                Floats::$variant(floats)
+            }
+        }
+        impl<'a> From<&'a Vec<$type>> for Floats<'a> {
+            fn from(floats: &'a Vec<$type>) -> Self {
+                Floats::$variant(floats)
+            }
+        }
+    )*};
+}
+floats_from!(F32: f32, F16: f16, BF16: bf16);
+
+impl<'a> Floats<'a> {
+    /// Their type.
+    pub fn element_type(&self) -> ElementType {
+        match self {
+            Floats::F32(_) => ElementType::F32,
+            Floats::F16(_) => ElementType::F16,
+            Floats::BF16(_) => ElementType::BF16,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        with_floats!(self, slice => slice.len())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The element at a flat index; every type fits an f32.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Floats::len`].
+    pub fn get(&self, index: usize) -> f32 {
+        with_floats!(self, slice => f32::from(slice[index]))
+    }
+
+    /// All elements as f32.
+    pub fn iter(&self) -> impl Iterator<Item = f32> + 'a {
+        let floats = *self;
+        (0..self.len()).map(move |index| floats.get(index))
+    }
+
+    /// The elements of a range.
+    ///
+    /// # Panics
+    /// If the range reaches past [`Floats::len`].
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        match *self {
+            Floats::F32(floats) => Floats::F32(&floats[range]),
+            Floats::F16(floats) => Floats::F16(&floats[range]),
+            Floats::BF16(floats) => Floats::BF16(&floats[range]),
+        }
+    }
+
+    /// The elements' bytes, as they are uploaded.
+    pub fn bytes(&self) -> &'a [u8] {
+        with_floats!(*self, slice => bytemuck::cast_slice(slice))
+    }
+}

@@ -1,0 +1,155 @@
+//! Class labels, in the type they come in.
+
+use std::ops::Range;
+
+/// The element types labels may have. They are read in this type on the device, never widened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum LabelType {
+    U8,
+    I8,
+    U16,
+    I16,
+    U32,
+    I32,
+    U64,
+    I64,
+}
+
+impl LabelType {
+    /// Every label type.
+    pub const ALL: [LabelType; 8] = [
+        LabelType::U8,
+        LabelType::I8,
+        LabelType::U16,
+        LabelType::I16,
+        LabelType::U32,
+        LabelType::I32,
+        LabelType::U64,
+        LabelType::I64,
+    ];
+
+    /// Size of one label in bytes.
+    pub fn bytes(self) -> u32 {
+        match self {
+            LabelType::U8 | LabelType::I8 => 1,
+            LabelType::U16 | LabelType::I16 => 2,
+            LabelType::U32 | LabelType::I32 => 4,
+            LabelType::U64 | LabelType::I64 => 8,
+        }
+    }
+
+    /// Whether a label can be negative.
+    pub fn signed(self) -> bool {
+        matches!(self, LabelType::I8 | LabelType::I16 | LabelType::I32 | LabelType::I64)
+    }
+}
+
+/// Class labels borrowed from the host, in the type they come in.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum Labels<'a> {
+    U8(&'a [u8]),
+    I8(&'a [i8]),
+    U16(&'a [u16]),
+    I16(&'a [i16]),
+    U32(&'a [u32]),
+    I32(&'a [i32]),
+    U64(&'a [u64]),
+    I64(&'a [i64]),
+}
+
+/// Runs `$body` with `$slice` bound to the labels' slice, whatever its type.
+macro_rules! with_labels {
+    ($labels:expr, $slice:ident => $body:expr) => {
+        match $labels {
+            Labels::U8($slice) => $body,
+            Labels::I8($slice) => $body,
+            Labels::U16($slice) => $body,
+            Labels::I16($slice) => $body,
+            Labels::U32($slice) => $body,
+            Labels::I32($slice) => $body,
+            Labels::U64($slice) => $body,
+            Labels::I64($slice) => $body,
+        }
+    };
+}
+
+macro_rules! labels_from {
+    ($($variant:ident: $type:ty),*) => {$(
+        impl<'a> From<&'a [$type]> for Labels<'a> {
+            fn from(labels: &'a [$type]) -> Self {
+                Labels::$variant(labels)
+            }
+        }
+        impl<'a, const N: usize> From<&'a [$type; N]> for Labels<'a> {
+            fn from(labels: &'a [$type; N]) -> Self {
+                Labels::$variant(labels)
+            }
+        }
+        impl<'a> From<&'a Vec<$type>> for Labels<'a> {
+            fn from(labels: &'a Vec<$type>) -> Self {
+                Labels::$variant(labels)
+            }
+        }
+    )*};
+}
+labels_from!(U8: u8, I8: i8, U16: u16, I16: i16, U32: u32, I32: i32, U64: u64, I64: i64);
+
+impl<'a> Labels<'a> {
+    /// Their type.
+    pub fn label_type(&self) -> LabelType {
+        match self {
+            Labels::U8(_) => LabelType::U8,
+            Labels::I8(_) => LabelType::I8,
+            Labels::U16(_) => LabelType::U16,
+            Labels::I16(_) => LabelType::I16,
+            Labels::U32(_) => LabelType::U32,
+            Labels::I32(_) => LabelType::I32,
+            Labels::U64(_) => LabelType::U64,
+            Labels::I64(_) => LabelType::I64,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        with_labels!(self, slice => slice.len())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The label at a flat index, wide enough for every type.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Labels::len`].
+    pub fn get(&self, index: usize) -> i128 {
+        with_labels!(self, slice => i128::from(slice[index]))
+    }
+
+    /// The labels of a range.
+    ///
+    /// # Panics
+    /// If the range reaches past [`Labels::len`].
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        match *self {
+            Labels::U8(labels) => Labels::U8(&labels[range]),
+            Labels::I8(labels) => Labels::I8(&labels[range]),
+            Labels::U16(labels) => Labels::U16(&labels[range]),
+            Labels::I16(labels) => Labels::I16(&labels[range]),
+            Labels::U32(labels) => Labels::U32(&labels[range]),
+            Labels::I32(labels) => Labels::I32(&labels[range]),
+            Labels::U64(labels) => Labels::U64(&labels[range]),
+            Labels::I64(labels) => Labels::I64(&labels[range]),
+        }
+    }
+
+    /// The labels' bytes, as they are uploaded.
+    pub fn bytes(&self) -> &'a [u8] {
+        with_labels!(*self, slice => bytemuck::cast_slice(slice))
+    }
+}

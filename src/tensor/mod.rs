@@ -1,0 +1,68 @@
+//! Tensors as the losses see them: element types, shapes, the class axis.
+
+mod floats;
+mod labels;
+mod view;
+
+pub(crate) use floats::with_floats;
+pub use floats::{ElementType, Floats};
+pub use labels::{LabelType, Labels};
+pub use view::ClassView;
+
+use crate::Error;
+
+/// A contiguous C-order tensor borrowed from the host.
+#[derive(Clone, Copy, Debug)]
+pub struct Tensor<'a> {
+    /// The elements, last axis fastest.
+    pub data: Floats<'a>,
+    /// The shape. Its product is the number of elements.
+    pub shape: &'a [usize],
+}
+
+impl<'a> Tensor<'a> {
+    /// A tensor of `data` (`f32`, `half::f16` or `half::bf16`) in `shape`. Lengths are checked where
+    /// the tensor is used.
+    pub fn new(data: impl Into<Floats<'a>>, shape: &'a [usize]) -> Self {
+        Self { data: data.into(), shape }
+    }
+
+    /// Refuses data of another length than the shape says.
+    pub(crate) fn check(&self, what: &'static str) -> Result<(), Error> {
+        check_length(what, self.data.len(), self.shape)
+    }
+}
+
+/// Refuses a length that is not the shape's product.
+pub(crate) fn check_length(what: &'static str, given: usize, shape: &[usize]) -> Result<(), Error> {
+    let wanted = element_count(what, shape)?;
+    if given != wanted {
+        return Err(Error::Length { what, given, wanted, shape: shape.to_vec() });
+    }
+    Ok(())
+}
+
+/// The product of a shape; an error where it overflows `usize`.
+pub(crate) fn element_count(what: &'static str, shape: &[usize]) -> Result<usize, Error> {
+    // A zero anywhere makes the tensor empty, even where the other extents would overflow.
+    if shape.contains(&0) {
+        return Ok(0);
+    }
+    let product = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    product.ok_or(Error::Limit {
+        what,
+        limit: "address space",
+        needed: u64::MAX,
+        allowed: usize::MAX as u64,
+    })
+}
+
+/// What a loss compares its input with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TargetType {
+    /// One class per row.
+    Labels(LabelType),
+    /// One probability per class, in the input's shape.
+    Probabilities(ElementType),
+}
