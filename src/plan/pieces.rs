@@ -26,9 +26,9 @@ pub(super) fn cut(problem: &Problem, profile: &Profile) -> Result<Vec<Range<usiz
         return Ok(Vec::new());
     }
     // A piece may start that much behind the aligned offset of its binding, and end within a load.
-    let slack = offset_alignment(&profile.limits) + 16;
+    let slack = offset_alignment(&profile.limits) + 32;
     let limit = profile.limits.max_storage_buffer_binding_size;
-    let allowed = limit.saturating_sub(slack) / 16 * 16;
+    let allowed = limit.saturating_sub(slack) / 32 * 32;
     let too_large = |what, needed| Error::Limit {
         what,
         limit: "max_storage_buffer_binding_size",
@@ -53,17 +53,23 @@ pub(super) fn cut(problem: &Problem, profile: &Profile) -> Result<Vec<Range<usiz
     Ok(pieces_of(view, step as usize, short_classes(profile)))
 }
 
-/// Rows that a lane reads together at most.
+/// Rows that a lane reads together at most. As many rows as that start on a load again.
 const TOGETHER: usize = 8;
 
 /// The outer axis in steps of `step` at most. Short rows are read several at a time: those that are
-/// left over make a piece of their own.
+/// left over make a piece of their own. Two rows of an odd number of elements may share a word, so a
+/// piece starts at an even row, if it has more than one.
 fn pieces_of(view: ClassView, step: usize, short_classes: usize) -> Vec<Range<usize>> {
     let outer = view.outer;
+    let step = match (view.inner, step) {
+        (1, TOGETHER..) => step / TOGETHER * TOGETHER,
+        (1, 2..) => step / 2 * 2,
+        _ => step,
+    };
     let short = view.inner == 1 && view.classes <= short_classes && outer >= TOGETHER;
-    let (step, body) = match short && step >= TOGETHER {
-        true => (step / TOGETHER * TOGETHER, outer / TOGETHER * TOGETHER),
-        false => (step, outer),
+    let body = match short && step >= TOGETHER {
+        true => outer / TOGETHER * TOGETHER,
+        false => outer,
     };
     let starts = (0..body).step_by(step).chain((body < outer).then_some(body));
     let mut pieces: Vec<Range<usize>> = Vec::new();

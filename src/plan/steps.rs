@@ -2,10 +2,10 @@
 
 use super::layout::{Alignment, Layout};
 use super::{Geometry, Plan, loops};
-use crate::kernels::{Elements, Kernel, Load, Part, Spec, Target};
+use crate::kernels::{Elements, Kernel, Load, Part, Spec, Target, is_half};
 use crate::loss::{Divisor, Function, Upstream};
 use crate::tensor::TargetType;
-use crate::{Error, Reduction};
+use crate::{ElementType, Error, Reduction};
 
 /// Lanes that merge the parts of a row.
 const LANES_OF_MERGE: usize = 8;
@@ -37,6 +37,7 @@ impl Plan {
             Function::CrossEntropy | Function::Softmax => self.softmax(flat)?,
             Function::Nll => self.over_pieces(Spec {
                 row_loss: self.problem.reduction == Reduction::None,
+                input: self.problem.input_type,
                 ..self.labelled(Kernel::Gather, flat)
             })?,
         };
@@ -63,7 +64,8 @@ impl Plan {
         let view = self.problem.view;
         for piece in 0..self.pieces.len() {
             let rows = self.rows_of(piece);
-            let layout = Layout::of(view, rows, &self.profile, Alignment::BEST)?;
+            let layout =
+                Layout::of(view, rows, self.problem.input_type, &self.profile, Alignment::BEST)?;
             let parts = layout.parts(view, rows, &self.profile);
             let spec = self.packed(layout.apply(self.softmax_spec(flat)), Alignment::BEST);
             if parts == 1 {
@@ -95,6 +97,8 @@ impl Plan {
                 row_loss: false,
                 upstream: Upstream::Ones,
                 label_weights: false,
+                output: ElementType::F32,
+                pairs: false,
                 ..spec
             },
             Part::Merge => Spec {
@@ -105,11 +109,14 @@ impl Plan {
                 load: Load::One,
                 strided: false,
                 ragged: false,
+                pairs: false,
+                longs: false,
                 weight_packs: false,
-                target: if spec.target == Target::Probabilities {
-                    Target::None
-                } else {
-                    spec.target
+                input: ElementType::F32,
+                output: ElementType::F32,
+                target: match spec.target {
+                    Target::Probabilities(_) => Target::None,
+                    target => target,
                 },
                 geometry: Geometry::rows(&self.profile, LANES_OF_MERGE, 1)?,
                 ..spec
@@ -144,7 +151,8 @@ impl Plan {
             return spec;
         }
         // The layout exists: the plan was made with the same profile.
-        match Layout::of(self.problem.view, self.rows_of(piece), &self.profile, alignment) {
+        let (view, input) = (self.problem.view, self.problem.input_type);
+        match Layout::of(view, self.rows_of(piece), input, &self.profile, alignment) {
             Ok(layout) => self.packed(layout.unkept(step.parts > 1).apply(spec), alignment),
             Err(_) => spec,
         }
@@ -158,7 +166,11 @@ impl Plan {
         let neighbours = spec.kernel == Kernel::Rows && !spec.ragged && spec.part != Part::Merge;
         Spec {
             label_packs: wide && spec.kernel == Kernel::Columns && labels && alignment.labels,
-            weight_packs: wide && neighbours && spec.weight && spec.spread && alignment.weights,
+            weight_packs: wide
+                && neighbours
+                && spec.weight.is_some()
+                && spec.spread
+                && alignment.weights,
             ..spec
         }
     }
@@ -184,14 +196,20 @@ impl Plan {
         let target = match problem.target {
             None => Target::None,
             Some(TargetType::Labels(label_type)) => Target::Labels(label_type),
-            Some(TargetType::Probabilities(_)) => Target::Probabilities,
+            Some(TargetType::Probabilities(element_type)) => Target::Probabilities(element_type),
         };
-        Spec { target, weight: problem.is_weighted(), ..Spec::new(kernel, geometry) }
+        Spec {
+            target,
+            weight: problem.weight_type,
+            native_f16: self.profile.f16,
+            ..Spec::new(kernel, geometry)
+        }
     }
 
     fn with_grad(&self, spec: Spec) -> Spec {
         Spec {
             grad: true,
+            output: self.problem.output_type,
             upstream: self.problem.upstream,
             label_weights: self.problem.divisor == Divisor::LabelWeights,
             ..spec
@@ -212,6 +230,11 @@ impl Plan {
                 _ => None,
             },
             every_row: outputs.log_probs || outputs.probs,
+            input: problem.input_type,
+            output: match outputs.log_probs || outputs.probs {
+                true => problem.output_type,
+                false => ElementType::F32,
+            },
             ..self.labelled(Kernel::Rows, flat)
         };
         if outputs.grad { self.with_grad(spec) } else { spec }
@@ -220,7 +243,7 @@ impl Plan {
     fn finish(&self, geometry: Geometry) -> Spec {
         let labels = self.problem.label_type().is_some();
         Spec {
-            weight: self.problem.is_weighted() && labels,
+            weight: self.problem.weight_type.filter(|_| labels),
             label_weights: self.problem.divisor == Divisor::LabelWeights,
             ..Spec::new(Kernel::Finish, geometry)
         }
@@ -229,12 +252,17 @@ impl Plan {
     /// Blocks of work of a kernel over a piece: what a group does between two steps of its walk.
     pub(super) fn blocks(&self, spec: &Spec, piece: usize, parts: u32) -> u32 {
         let rows = self.rows_of(piece);
+        let teams = if spec.pairs { rows.div_ceil(2) } else { rows };
         let group = spec.geometry.workgroup as usize;
         let of_rows = spec.geometry.rows_per_group() as usize;
         let (items, per_block) = match (spec.kernel, spec.part) {
-            (Kernel::Rows, Part::Fold | Part::Write) => (rows * parts as usize, of_rows),
-            (Kernel::Rows, Part::Whole | Part::Merge) => (rows, of_rows),
+            (Kernel::Rows, Part::Fold | Part::Write) => (teams * parts as usize, of_rows),
+            (Kernel::Rows, Part::Whole | Part::Merge) => (teams, of_rows),
             (Kernel::Columns, _) => (rows, group * spec.load.elements()),
+            // The first element may be in the middle of a word.
+            (Kernel::GatherGrad, _) if is_half(spec.output) => {
+                (rows * self.problem.view.classes / 2 + 1, group)
+            }
             (Kernel::GatherGrad, _) => (rows * self.problem.view.classes, group),
             (Kernel::Gather | Kernel::Weigh | Kernel::Finish, _) => (rows, group),
         };
