@@ -7,7 +7,9 @@ fn widened_{type}(word: u32) -> vec2<u32> { return vec2<u32>(word << 16u, word &
 // The nearest {type}, ties to even, in the low half. A carry out of the fraction is the next power of
 // two, or infinity.
 fn narrowed_{type}(words: Words) -> Words {
-    return (words + Words(0x7fffu) + ((words >> Words(16u)) & Words(1u))) >> Words(16u);
+    let odd = (words >> Words(16u)) & Words(1u);
+    let half = (words + Words(0x7fffu) + odd) >> Words(16u);
+    return select(half, Words(0x7fc0u), (words & Words(0x7fffffffu)) > Words(POS_INF));
 }
 #else
 #if NATIVE_F16
