@@ -181,6 +181,7 @@ impl Bound {
     /// wgpu itself may panic on a buffer of another [`wgpu::Instance`], which nobody can tell from
     /// outside: it finds buffers by their number within an instance.
     pub fn new(kernels: &Kernels, plan: Plan, buffers: &Buffers<'_>) -> Result<Self, Error> {
+        plan.check_rows()?;
         buffers.check(&plan)?;
         let binder = Binder { kernels, plan: &plan, buffers, device: kernels.device() };
         let scratch = scoped(kernels.device(), "allocating the workspace", || binder.scratch())?;
@@ -333,7 +334,8 @@ impl Binder<'_> {
                 None => return nothing,
             },
         };
-        let piece = step.piece.map(|piece| &self.plan.pieces()[piece]);
+        let Some(piece) = step.piece else { return nothing };
+        let piece = &self.plan.pieces()[piece];
         let bytes = Extent::of(slot, self.plan.problem()).piece_bytes(piece);
         if bytes.is_empty() {
             return nothing;

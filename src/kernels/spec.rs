@@ -159,6 +159,8 @@ pub struct Spec {
     pub ragged: bool,
     /// For [`Kernel::Rows`]: which part of the work.
     pub part: Part,
+    /// A piece has a part of its rows' classes.
+    pub cut: bool,
     /// For [`Kernel::Columns`]: a lane's rows follow each other.
     pub short: bool,
     /// For [`Kernel::Columns`]: the labels of four rows come together.
@@ -190,6 +192,7 @@ impl Spec {
             strided: false,
             ragged: false,
             part: Part::Whole,
+            cut: false,
             short: false,
             label_packs: false,
             weight_packs: false,
@@ -266,9 +269,11 @@ impl Spec {
             (!self.form.is_kept() && folds, "STREAMED"),
             (matches!(self.form, Form::Fours | Form::Chunks), "FOURS"),
             (self.form == Form::Chunks, "CHUNKS"),
+            (self.cut, "CUT"),
             (self.part == Part::Fold, "FOLD"),
             (self.part == Part::Merge, "MERGE"),
             (self.part == Part::Write, "WRITE"),
+            (matches!(self.part, Part::Merge | Part::Write), "MERGED"),
             (self.part != Part::Whole, "PARTS"),
             (matches!(self.part, Part::Fold | Part::Write), "SPLIT"),
             (self.counts(), "COUNTS"),
@@ -315,8 +320,12 @@ impl fmt::Display for Spec {
         if self.is_softmax() && self.part != Part::Merge {
             write!(f, ", loads of {}, {:?}", self.load.elements(), self.form)?;
         }
-        let marks =
-            [(self.strided, "strided"), (self.ragged, "ragged"), (self.short, "short rows")];
+        let marks = [
+            (self.strided, "strided"),
+            (self.ragged, "ragged"),
+            (self.short, "short rows"),
+            (self.cut, "cut rows"),
+        ];
         for (_, mark) in marks.into_iter().filter(|(on, _)| *on) {
             write!(f, ", {mark}")?;
         }

@@ -85,6 +85,22 @@ impl Layout {
         Self::rows(view.classes, profile, alignment, widest)
     }
 
+    /// For the `rows` rows of a box, which has a part of their classes. They are not kept: their maximum
+    /// is known only when all boxes are folded.
+    pub fn of_box(
+        view: ClassView,
+        rows: usize,
+        profile: &Profile,
+        alignment: Alignment,
+    ) -> Result<Self, Error> {
+        let widest = alignment.load.min(profile.widest_load());
+        let layout = match view.inner {
+            1 => Self::rows(view.classes, profile, alignment, widest),
+            _ => Self::strided(profile, view.classes, rows),
+        };
+        Ok(layout?.unkept(true))
+    }
+
     /// Lanes share rows whose classes are neighbours.
     fn rows(
         classes: usize,
@@ -118,7 +134,7 @@ impl Layout {
 
     /// Lanes share rows that are neighbours.
     fn strided(profile: &Profile, classes: usize, rows: usize) -> Result<Self, Error> {
-        let geometry = Geometry::strided(profile, rows)?;
+        let geometry = Geometry::strided(profile, classes, rows)?;
         Ok(Self {
             kernel: Kernel::Rows,
             load: Load::One,
@@ -134,8 +150,8 @@ impl Layout {
     fn columns(view: ClassView, profile: &Profile, widest: Load) -> Result<Self, Error> {
         let fits = |load: Load| load <= widest && view.inner.is_multiple_of(load.elements());
         let keeps = |load: Load| {
-            view.classes * load.elements() <= profile.tuning.kept_columns as usize
-                && view.classes <= UNROLLED
+            view.classes <= UNROLLED
+                && view.classes * load.elements() <= profile.tuning.kept_columns as usize
         };
         // Rather a narrow load and every class kept than a wide one and two passes; but not where
         // loads are what costs.
