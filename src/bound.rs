@@ -174,8 +174,9 @@ impl Bound {
     ///
     /// # Errors
     /// [`Error::Binding`] for a missing or superfluous buffer, [`Error::Range`], [`Error::Usage`],
-    /// [`Error::Overlap`] and [`Error::SharedBuffer`] for ranges that do not fit, [`Error::Device`]
-    /// for what only wgpu knows (a buffer of another device, memory).
+    /// [`Error::Overlap`] and [`Error::SharedBuffer`] for ranges that do not fit, [`Error::Limit`] for
+    /// more than 2^32 - 2 rows, [`Error::Device`] for what only wgpu knows (a buffer of another device,
+    /// memory).
     ///
     /// # Panics
     /// wgpu itself may panic on a buffer of another [`wgpu::Instance`], which nobody can tell from

@@ -5,11 +5,15 @@ mod support;
 
 use support::answer::Answer;
 use support::data::Data;
-use support::embedded::{Embedded, Place, Results};
+use support::embedded::{Embedded, Place, Results, buffer, read_words, submit};
 use support::gpus::gpus;
 use support::rounding::Rounding;
+use wgpu_loss::kernels::{Kernel, Slot, Spec};
+use wgpu_loss::loss::Shapes;
+use wgpu_loss::plan::Params;
 use wgpu_loss::{
-    CrossEntropy, Gpu, LabelType, Loss, Nll, Outputs, Plan, Profile, Reduction, Softmax, Summary,
+    Bound, Buffers, CrossEntropy, Error, Gpu, LabelType, Loss, Nll, Outputs, Plan, Profile,
+    Reduction, Softmax, Summary,
 };
 
 /// One call of a loss.
@@ -222,6 +226,116 @@ fn boxes_give_the_same_bits_twice() {
         for call in calls(&Data::random(&[2, 130, 61], 1)) {
             let embedded = Embedded::new(gpu, &call.data, call.cut(gpu, 4000), Place::default());
             assert!(embedded.run() == embedded.run(), "{} on {}", call.name, gpu.name);
+        }
+    }
+}
+
+// ---- Past 32 bits
+
+#[test]
+fn more_rows_than_are_numbered_are_not_bound() {
+    for gpu in gpus() {
+        let shapes = Shapes::new(&[1 << 33, 0]);
+        let profile = gpu.kernels().profile();
+        let plan = Plan::new(&Softmax::probs().axis(1), &shapes, Outputs::loss(), profile).unwrap();
+        let (input, output) = (buffer(gpu, &[0]), buffer(gpu, &[0]));
+        let buffers = Buffers::new(input.as_entire_buffer_binding());
+        let buffers = buffers.elements(output.as_entire_buffer_binding());
+        let error = Bound::new(gpu.kernels(), plan, &buffers).unwrap_err();
+        let Error::Limit { needed, allowed, .. } = error else { panic!("{error}") };
+        assert_eq!((needed, allowed), (1 << 33, (1 << 32) - 2), "{}", gpu.name);
+    }
+}
+
+/// What the kernels make of a label: is it a class, and which one of the piece? Asked of the text
+/// itself, since no tensor of 2^32 classes is at hand.
+const ASK: &str = "
+@compute @workgroup_size(1)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let at = 4u * id.x;
+    let label = Labels(workspace[at], workspace[at + 1u]);
+    workspace[at + 2u] = kinds_of(label);
+    workspace[at + 3u] = class_in_piece(label);
+}
+";
+
+fn asked(gpu: &Gpu, spec: &Spec, params: &Params, labels: &[i64]) -> Vec<(u32, u32)> {
+    let text = spec.wgsl();
+    let (functions, _) = text.split_once("@compute").expect("an entry point");
+    let device = gpu.device();
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: None,
+        source: wgpu::ShaderSource::Wgsl(format!("{functions}{ASK}").into()),
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: None,
+        layout: None,
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: Default::default(),
+        cache: None,
+    });
+    let words = |&label: &i64| [label as u32, (label >> 32) as u32, 77, 77];
+    let workspace = buffer(gpu, labels.iter().flat_map(words).collect::<Vec<u32>>().as_slice());
+    let uniform = device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: size_of::<Params>() as u64,
+        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    gpu.queue().write_buffer(&uniform, 0, bytemuck::bytes_of(params));
+    let entries = [(Slot::Params, &uniform), (Slot::Workspace, &workspace)];
+    let entries = entries.map(|(slot, buffer)| wgpu::BindGroupEntry {
+        binding: slot as u32,
+        resource: buffer.as_entire_binding(),
+    });
+    let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: None,
+        layout: &pipeline.get_bind_group_layout(0),
+        entries: &entries,
+    });
+    submit(gpu, |pass| {
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &group, &[]);
+        pass.dispatch_workgroups(labels.len() as u32, 1, 1);
+    });
+    read_words(gpu, &workspace).chunks(4).map(|words| (words[2], words[3])).collect()
+}
+
+#[test]
+fn labels_past_32_bits_find_their_classes() {
+    const WRAP: i64 = 1 << 32;
+    let data = Data::random(&[1, 600], 1);
+    for gpu in gpus() {
+        let call = Call::new("nll", Nll::new(), data.clone(), Outputs::loss());
+        let plan = call.cut(gpu, 800);
+        let spec = plan.specs().find(|spec| spec.kernel == Kernel::Gather).unwrap();
+        assert!(spec.cut);
+        for (base, classes) in [(0, 1000), (WRAP - 500, 1000), (WRAP, 9), (2 * WRAP + 7, 1 << 30)] {
+            let (all, ignored) = (3 * WRAP + 5, base + 2);
+            let params = Params {
+                classes: classes as u32,
+                class_base_low: base as u32,
+                class_base_high: (base >> 32) as u32,
+                all_classes_low: all as u32,
+                all_classes_high: (all >> 32) as u32,
+                ignore_low: ignored as u32,
+                ignore_high: (ignored >> 32) as u32,
+                ..Params::default()
+            };
+            let near = [0, base, base + classes, all, ignored, WRAP, base + WRAP, base - WRAP];
+            let labels: Vec<i64> =
+                near.iter().flat_map(|&label| [label - 1, label, label + 1]).collect();
+            for (label, got) in labels.iter().zip(asked(gpu, &spec, &params, &labels)) {
+                let kind = match () {
+                    () if *label == ignored => 1,
+                    () if (0..all).contains(label) => 0,
+                    () => 2,
+                };
+                let here = (base..base + classes).contains(label);
+                let class = if here { (label - base) as u32 } else { u32::MAX };
+                assert_eq!(got, (kind, class), "{label} of {base} + {classes}, {}", gpu.name);
+            }
         }
     }
 }

@@ -275,8 +275,7 @@ fn tensors_of_any_size_have_plans() {
                 }
                 assert_eq!(covered, elements, "{what}");
                 // What any plan may have, and a thirty-second of a binding for the states of cut rows.
-                let binding = profile.limits.max_storage_buffer_binding_size;
-                let allowed = (64 << 10) + 16 * elements / 1000 + binding / 32;
+                let allowed = (64 << 10) + 16 * elements / 1000 + limit / 32;
                 assert!(plan.workspace_bytes() <= allowed, "{what}: {}", plan.workspace_bytes());
                 if profile.device_type == wgpu::DeviceType::Cpu {
                     assert!(plan.longest_loops() < 65_535, "{what}: {}", plan.longest_loops());

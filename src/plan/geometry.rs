@@ -48,7 +48,11 @@ impl Geometry {
         let flat = Self::lane_per_row(profile)?;
         let few = rows < (profile.tuning.fill * NEIGHBOURS / 2) as usize;
         let neighbours = if few { NEIGHBOURS / 2 } else { NEIGHBOURS };
-        let lanes = (flat.workgroup / neighbours).max(1).min(floor_power_of_two(classes) as u32);
+        // No more than there are classes, or than it takes to keep the device busy twice over.
+        let busy = 2 * profile.tuning.fill as usize * flat.workgroup as usize;
+        let needed = busy.div_ceil(rows.max(1)).next_power_of_two();
+        let most = needed.min(floor_power_of_two(classes)) as u32;
+        let lanes = (flat.workgroup / neighbours).max(1).min(most);
         Ok(Self { lanes, ..flat })
     }
 

@@ -39,6 +39,8 @@ const STATE_WORDS: u64 = 6;
 
 /// How a call runs on a device: dispatches over pieces of the tensors.
 ///
+/// Tensors may have any size, as far as plans go; [`Bound`](crate::Bound) takes those of 2^32 - 2 rows.
+///
 /// ```
 /// use wgpu_loss::loss::Shapes;
 /// use wgpu_loss::plan::{Plan, Profile};

@@ -179,7 +179,7 @@ fn rows_with_states(problem: &Problem, profile: &Profile) -> u64 {
 /// Bytes of a binding at most, for what is not cut. Whoever plans with a lower limit than devices have
 /// means the tensors.
 pub(super) fn largest_binding(profile: &Profile) -> u64 {
-    profile.limits.max_storage_buffer_binding_size.max(EVERY_BINDING)
+    profile.limits.max_storage_buffer_binding_size.clamp(EVERY_BINDING, BINDING_BYTES)
 }
 
 /// The length of equal stretches of `most` at most that cover `whole`. Long ones are multiples of 64, so
@@ -200,4 +200,73 @@ fn check_count(pieces: u64) -> Result<(), Error> {
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Slot;
+    use crate::loss::{Loss, Shapes};
+    use crate::{CrossEntropy, LabelType, Outputs, Plan, TargetType};
+
+    fn problem(shape: &[usize], label: LabelType) -> Problem {
+        let mut labels = shape.to_vec();
+        labels.remove(1);
+        let shapes = Shapes::new(shape).target(TargetType::Labels(label), &labels).weight(shape[1]);
+        CrossEntropy::new().label_smoothing(0.1).problem(&shapes, Outputs::loss()).unwrap()
+    }
+
+    fn bytes(slot: Slot, problem: &Problem, piece: &Piece) -> Range<u64> {
+        Extent::of(slot, problem).piece_bytes(piece)
+    }
+
+    #[test]
+    fn a_box_binds_its_part_of_every_tensor() {
+        // Past 2^32 elements: 2 images of 19 classes at 2^32 positions.
+        let problem = problem(&[2, 19, 1 << 16, 1 << 16], LabelType::U8);
+        let piece = Piece { outer: 1..2, classes: 17..19, inner: 5..1005 };
+        let first = ((19 + 17) << 32) + 5;
+        let logits = 4 * first..4 * (first + (1 << 32) + 1000);
+        assert_eq!(bytes(Slot::Logits, &problem, &piece), logits);
+        assert_eq!(bytes(Slot::Target, &problem, &piece), (1 << 32) + 5..(1 << 32) + 1005);
+        assert_eq!(bytes(Slot::Weight, &problem, &piece), 4 * 17..4 * 19);
+        let whole = Piece { outer: 0..2, classes: 0..19, inner: 0..1 << 32 };
+        assert_eq!(bytes(Slot::Logits, &problem, &whole), 0..4 * 38 << 32);
+    }
+
+    #[test]
+    fn parameters_count_past_32_bits() {
+        let problem = problem(&[3, 5_000_000_000], LabelType::I64);
+        let plan = Plan::of(problem, &Profile::portable()).unwrap();
+        let mut next = 0;
+        for step in plan.steps().iter().filter(|step| step.spec.is_softmax()) {
+            let Piece { outer, classes, .. } = &plan.pieces()[step.piece.unwrap()];
+            let params = plan.params(step, &step.spec);
+            let wide = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
+            let base = wide(params.class_base_low, params.class_base_high);
+            assert_eq!(base, classes.start as u64);
+            let all = wide(params.all_classes_low, params.all_classes_high);
+            assert_eq!((all, params.rows), (5_000_000_000, 1));
+            assert_eq!(params.row_base as usize, outer.start);
+            assert_eq!(params.smoothing_share, (0.1_f32 as f64 / 5e9) as f32);
+            assert!(params.part_loads * params.parts >= params.classes / 4);
+            if step.spec.part == crate::kernels::Part::Fold {
+                assert_eq!((outer.start as u64 * 5_000_000_000) + base, next);
+                next += u64::from(params.classes);
+            }
+        }
+        assert_eq!(next, 15_000_000_000);
+    }
+
+    #[test]
+    fn stretches_are_even_and_cover() {
+        for whole in (1..600).chain([1000, 4097, 1 << 20]) {
+            for most in (1..200).chain([1000, 4096]) {
+                let step = stretch(whole, most);
+                assert!((1..=most).contains(&step), "{whole} by {most}: {step}");
+                let rounded = if most > 64 { most / 64 * 64 } else { most };
+                assert_eq!(whole.div_ceil(step), whole.div_ceil(rounded), "{whole} by {most}");
+            }
+        }
+    }
 }
