@@ -119,7 +119,7 @@ fn check(gpu: &Gpu, what: &str, call: &Call, sizes: &[(u64, Place)]) {
 }
 
 /// Shapes, and bytes of a binding that hold no row or image of them.
-const CASES: [(&[usize], &[u64]); 10] = [
+const CASES: [(&[usize], &[u64]); 11] = [
     (&[3, 301], &[96, 1000]),
     (&[1, 2048], &[256, 4096]),
     (&[2, 5003], &[2048, 19_000]),
@@ -130,6 +130,8 @@ const CASES: [(&[usize], &[u64]); 10] = [
     (&[1, 3, 4001], &[16_016, 40_000]),
     (&[1, 600, 2], &[64, 2000]),
     (&[3, 2, 40], &[16]),
+    // Several classes at a part of the positions.
+    (&[2, 5, 250], &[1600]),
 ];
 
 #[test]

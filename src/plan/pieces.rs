@@ -18,6 +18,8 @@ const PIECE_ROWS: u64 = 1 << 31;
 const BINDING_BYTES: u64 = u32::MAX as u64;
 /// Bytes that every device binds: WebGPU has no lower limit.
 const EVERY_BINDING: u64 = 128 << 20;
+/// Bytes that states may take however little a device binds.
+const LEAST_STATES: u64 = 4 << 10;
 /// Pieces at most, 32 TiB where a binding holds 128 MiB: each takes some hundred bytes of the host's
 /// memory, and a call of more would take days.
 const PIECES: u64 = 1 << 18;
@@ -170,8 +172,9 @@ fn rows_with_states(problem: &Problem, profile: &Profile) -> u64 {
     if problem.function == Function::Nll {
         return u64::MAX;
     }
-    let binding = largest_binding(profile);
-    let bytes = (problem.view.elements() as u64 / 1000 * 8).clamp(binding / 32, binding / 2);
+    let limit = profile.limits.max_storage_buffer_binding_size.min(BINDING_BYTES);
+    let bytes = (problem.view.elements() as u64 / 1000 * 8).max(limit / 32);
+    let bytes = bytes.clamp(LEAST_STATES, largest_binding(profile) / 2);
     // A state, and the weight of the row's label.
     bytes / (4 * (STATE_WORDS + 1))
 }
