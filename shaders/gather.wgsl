@@ -16,6 +16,9 @@ fn main(
 
 fn gather(totals: Totals, row: u32) -> Totals {
     var r = open_rows(row, true);
+#if CUT
+    if (!is_counted_here(r)) { return totals; }
+#endif
     if (r.kind == LIVE) {
         let first = row / params.inner * params.classes * params.inner + row % params.inner;
         let at = params.logits_origin + first + r.class_index * params.inner;

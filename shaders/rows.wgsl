@@ -6,6 +6,10 @@
 // A few long rows would leave most of a GPU idle. Then every row is cut into `parts`, and the kernel
 // runs up to three times: FOLD writes the state of each part, MERGE the state of each row and its
 // loss, WRITE reads the row's state and writes what is wanted of the part.
+//
+// Rows that do not fit a binding are cut (CUT): then a piece has some of their classes. FOLD runs over
+// one such piece after the other and takes what was folded before into its states, MERGE runs once, and
+// WRITE over every piece again.
 
 // Loads of a row, or of a lane's part of it.
 struct Range {
@@ -121,6 +125,9 @@ fn label_word(r: Row, places: Places, range: Range, lane: u32) -> u32 {
 #else
     let p = r.class_index / PACK;
 #endif
+#if CUT
+    if (r.class_index == NO_CLASS) { return 0u; }
+#endif
     if (r.kind != LIVE || p < range.start || p >= range.end) { return 0u; }
     if ((p - range.start) % LANES != lane) { return 0u; }
     return logit_word(places, r.class_index);
@@ -156,6 +163,19 @@ fn write_state(s: State, number: u32) {
     workspace[at + 5u] = bitcast<u32>(s.mass);
 #endif
 }
+
+#if CUT
+// Where the weight of a row's label is, in the workspace.
+fn place_of_weight(row: u32) -> u32 {
+    return params.states + STATE_WORDS * params.parts * params.rows + row;
+}
+
+// A part's state together with that of the pieces before, which have other classes of the same rows.
+fn with_pieces_before(s: State, number: u32) -> State {
+    if ((params.class_base_low | params.class_base_high) == 0u) { return s; }
+    return merge(read_state(number), s);
+}
+#endif
 #endif
 
 #if MERGE
@@ -195,7 +215,7 @@ fn state_of_row(
     thread: u32,
 ) -> State {
 #if WRITE
-    return read_state(params.parts * params.rows + row);
+    return read_state(row);
 #else
     var mine = empty_state();
     if (read) {
@@ -253,12 +273,24 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     var t = totals;
     let speaks = present && lane == 0u;
 #if FOLD
+#if CUT
+    if (speaks) { write_state(with_pieces_before(s, item), item); }
+#if LABELS
+#if WEIGHT
+    if (speaks && part == 0u && r.kind == LIVE && r.class_index != NO_CLASS) {
+        workspace[place_of_weight(row)] = bitcast<u32>(r.weight);
+    }
+#endif
+#endif
+#else
     if (speaks) { write_state(s, item); }
+#endif
 #else
     r = close_rows(r, s, row);
 #endif
 #if MERGE
-    if (speaks) { write_state(s, params.parts * params.rows + row); }
+    // In the place of its first part, which this lane has read.
+    if (speaks) { write_state(s, row); }
 #endif
 #if COUNTS
     if (speaks) { t = count_rows(t, r, row); }

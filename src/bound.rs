@@ -183,13 +183,15 @@ impl Bound {
     ///
     /// # Errors
     /// [`Error::Binding`] for a missing or superfluous buffer, [`Error::Range`], [`Error::Usage`],
-    /// [`Error::Overlap`] and [`Error::SharedBuffer`] for ranges that do not fit, [`Error::Device`]
-    /// for what only wgpu knows (a buffer of another device, memory).
+    /// [`Error::Overlap`] and [`Error::SharedBuffer`] for ranges that do not fit, [`Error::Limit`] for
+    /// more than 2^32 - 2 rows, [`Error::Device`] for what only wgpu knows (a buffer of another device,
+    /// memory).
     ///
     /// # Panics
     /// wgpu itself may panic on a buffer of another [`wgpu::Instance`], which nobody can tell from
     /// outside: it finds buffers by their number within an instance.
     pub fn new(kernels: &Kernels, plan: Plan, buffers: &Buffers<'_>) -> Result<Self, Error> {
+        plan.check_rows()?;
         buffers.check(&plan)?;
         let binder = Binder { kernels, plan: &plan, buffers, device: kernels.device() };
         let scratch = scoped(kernels.device(), "allocating the workspace", || binder.scratch())?;
@@ -342,7 +344,8 @@ impl Binder<'_> {
                 None => return nothing,
             },
         };
-        let piece = step.piece.map(|piece| &self.plan.pieces()[piece]);
+        let Some(piece) = step.piece else { return nothing };
+        let piece = &self.plan.pieces()[piece];
         let bytes = Extent::of(slot, self.plan.problem()).piece_bytes(piece);
         if bytes.is_empty() {
             return nothing;

@@ -26,7 +26,17 @@ fn every_spec() -> HashSet<Spec> {
                 }
             }
         }
+        // Rows and images that no binding holds: whole loads of a row, and parts of loads.
+        let mut small = profile.clone();
+        small.limits.max_storage_buffer_binding_size = 4096 + 272;
+        for shape in [vec![2, 12_288], vec![2, 1283], vec![2, 1200, 5]] {
+            let rows = if shape.len() == 2 { vec![2] } else { vec![2, 5] };
+            for types in Types::all().into_iter().step_by(2) {
+                for_shape(&shape, &rows, types, &small, &mut specs);
+            }
+        }
     }
+    assert!(specs.iter().any(|spec| spec.cut), "no plan cuts rows");
     specs
 }
 
@@ -217,6 +227,7 @@ fn tint_accepts_a_text_of_every_kind() {
             spec.ragged,
             spec.short,
             spec.pairs,
+            spec.cut,
             spec.label_packs || spec.weight_packs,
         );
         let what = (what, spec.input, spec.output);

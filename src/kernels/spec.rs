@@ -170,6 +170,8 @@ pub struct Spec {
     pub native_f16: bool,
     /// For [`Kernel::Rows`]: which part of the work.
     pub part: Part,
+    /// A piece has a part of its rows' classes.
+    pub cut: bool,
     /// For [`Kernel::Columns`]: a lane's rows follow each other.
     pub short: bool,
     /// For [`Kernel::Columns`]: the labels of four rows come together.
@@ -206,6 +208,7 @@ impl Spec {
             longs: false,
             native_f16: false,
             part: Part::Whole,
+            cut: false,
             short: false,
             label_packs: false,
             weight_packs: false,
@@ -290,9 +293,11 @@ impl Spec {
             (!self.form.is_kept() && folds, "STREAMED"),
             (matches!(self.form, Form::Fours | Form::Chunks), "FOURS"),
             (self.form == Form::Chunks, "CHUNKS"),
+            (self.cut, "CUT"),
             (self.part == Part::Fold, "FOLD"),
             (self.part == Part::Merge, "MERGE"),
             (self.part == Part::Write, "WRITE"),
+            (matches!(self.part, Part::Merge | Part::Write), "MERGED"),
             (self.part != Part::Whole, "PARTS"),
             (matches!(self.part, Part::Fold | Part::Write), "SPLIT"),
             (self.counts(), "COUNTS"),
@@ -352,6 +357,7 @@ impl fmt::Display for Spec {
             (self.ragged, "ragged"),
             (self.pairs, "in pairs"),
             (self.short, "short rows"),
+            (self.cut, "cut rows"),
         ];
         for (_, mark) in marks.into_iter().filter(|(on, _)| *on) {
             write!(f, ", {mark}")?;

@@ -87,8 +87,28 @@ impl Layout {
         } else {
             Self::rows(view.classes, input, profile, alignment, widest)
         }?;
-        let longs = layout.load == Load::Eight && profile.has_longs();
-        Ok(Self { longs, odd: rows > 1 && view.classes % 2 == 1, ..layout })
+        Ok(Self { odd: rows > 1 && view.classes % 2 == 1, ..layout.with_longs(profile) })
+    }
+
+    /// For the `rows` rows of a box, which has a part of their classes. They are not kept: their maximum
+    /// is known only when all boxes are folded.
+    pub fn of_box(
+        view: ClassView,
+        rows: usize,
+        input: ElementType,
+        profile: &Profile,
+        alignment: Alignment,
+    ) -> Result<Self, Error> {
+        let widest = alignment.load.min(profile.widest_load(input));
+        let layout = match view.inner {
+            1 => Self::rows(view.classes, input, profile, alignment, widest),
+            _ => Self::strided(profile, view.classes, rows),
+        };
+        Ok(layout?.with_longs(profile).unkept(true))
+    }
+
+    fn with_longs(self, profile: &Profile) -> Self {
+        Self { longs: self.load == Load::Eight && profile.has_longs(), ..self }
     }
 
     /// Lanes share rows whose classes are neighbours.
@@ -126,7 +146,7 @@ impl Layout {
 
     /// Lanes share rows that are neighbours.
     fn strided(profile: &Profile, classes: usize, rows: usize) -> Result<Self, Error> {
-        let geometry = Geometry::strided(profile, rows)?;
+        let geometry = Geometry::strided(profile, classes, rows)?;
         let form = Form::streamed(classes.div_ceil(geometry.lanes as usize));
         Ok(Self { strided: true, ..Self::plain(Kernel::Rows, Load::One, form, geometry) })
     }
@@ -140,8 +160,8 @@ impl Layout {
     ) -> Result<Self, Error> {
         let fits = |load: Load| load <= widest && view.inner.is_multiple_of(load.elements());
         let keeps = |load: Load| {
-            view.classes * load.elements() <= profile.tuning.kept_columns as usize
-                && view.classes <= UNROLLED
+            view.classes <= UNROLLED
+                && view.classes * load.elements() <= profile.tuning.kept_columns as usize
         };
         // Rather a narrow load and every class kept than a wide one and two passes; but not where
         // loads are what costs, nor single elements of which two share a word.
