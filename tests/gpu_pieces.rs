@@ -33,7 +33,7 @@ impl Call {
     fn cut(&self, gpu: &Gpu, bytes: u64) -> Plan {
         let mut profile: Profile = gpu.kernels().profile().clone();
         // A piece may start a little behind its binding's start and end a little before its end.
-        let slack = u64::from(profile.limits.min_storage_buffer_offset_alignment).max(32) + 16;
+        let slack = u64::from(profile.limits.min_storage_buffer_offset_alignment).max(32) + 32;
         profile.limits.max_storage_buffer_binding_size = bytes + slack;
         let plan = self.data.plan(&*self.loss, self.outputs, &profile);
         let view = self.data.view;

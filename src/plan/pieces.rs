@@ -82,7 +82,7 @@ impl Room {
         // A piece may start that much behind the aligned offset of its binding, and end within a load.
         let slack = offset_alignment(&profile.limits) + 32;
         let limit = profile.limits.max_storage_buffer_binding_size.min(BINDING_BYTES);
-        let bytes = limit.saturating_sub(slack) / 32 * 32;
+        let bytes = limit.saturating_sub(slack) / 16 * 16;
         let mut room = Self { elements: u64::MAX, rows: PIECE_ROWS, classes: u64::MAX };
         for slot in bound_slots(problem) {
             let extent = Extent::of(slot, problem);
