@@ -54,6 +54,17 @@ impl Extent {
         }
     }
 
+    /// Bytes that go with one step of the outer axis, for tensors that have it.
+    pub fn outer_bytes(&self) -> Option<u64> {
+        let ClassView { classes, inner, .. } = self.view;
+        let elements = match self.axes {
+            Axes::Elements => (classes as u64).saturating_mul(inner as u64),
+            Axes::Rows => inner as u64,
+            Axes::Classes | Axes::One => return None,
+        };
+        Some(elements.saturating_mul(self.element_bytes))
+    }
+
     /// Bytes in all, rounded up to whole words.
     pub fn bytes(&self) -> u64 {
         self.elements()

@@ -1,0 +1,341 @@
+//! Pieces on their way through the device, one behind the other.
+
+use std::collections::VecDeque;
+
+use super::cut::{Cut, Piece, Room, cut_slots, outer_bytes, problem_of};
+use super::host::{gather, host_bytes, scatter};
+use super::merge::of_piece;
+use super::ring::{PADDING, Ring, Submitted, is_mapped};
+use super::{LargeOutput, Progress, Sink};
+use crate::gpu::wait::Wait;
+use crate::gpu::{Gpu, Stopwatch};
+use crate::io::Timing;
+use crate::kernels::Slot;
+use crate::loss::Upstream;
+use crate::plan::Extent;
+use crate::reference::Sums;
+use crate::{Error, Inputs, Problem};
+
+/// Pieces under way at most: one that the host fills, one that the device computes, and one that waits
+/// for either of them.
+const TURNS: usize = 3;
+/// How often pieces are halved where the device has no memory for them.
+const HALVINGS: u32 = 8;
+
+/// Sends batches through the device in pieces and merges what comes back.
+#[derive(Debug)]
+pub(super) struct Executor<'g> {
+    gpu: &'g Gpu,
+    wait: Wait,
+    /// Whether there may be more batches after this one.
+    open: bool,
+    ring: Option<Ring>,
+    under_way: VecDeque<UnderWay>,
+    halvings: u32,
+    /// Rows of the batches before this one.
+    rows: u64,
+    pub sums: Sums,
+    pub timing: Timing,
+    pub progress: Progress,
+}
+
+/// A piece that was submitted.
+#[derive(Debug)]
+struct UnderWay {
+    submitted: Submitted,
+    piece: Piece,
+    rows_before: u64,
+    /// Bytes that were uploaded.
+    bytes: u64,
+}
+
+impl<'g> Executor<'g> {
+    /// For one batch, or for any number of them where it is `open`.
+    pub fn new(gpu: &'g Gpu, wait: Wait, open: bool) -> Self {
+        Self {
+            gpu,
+            wait,
+            open,
+            ring: None,
+            under_way: VecDeque::new(),
+            halvings: 0,
+            rows: 0,
+            sums: Sums::default(),
+            timing: Timing::default(),
+            progress: Progress::default(),
+        }
+    }
+
+    /// Takes a batch, whose gradient is multiplied by `scale`. Large outputs are all written when this
+    /// returns; what is only summed may still be under way.
+    pub async fn push(
+        &mut self,
+        problem: &Problem,
+        inputs: &Inputs<'_>,
+        scale: f64,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<(), Error> {
+        let rows = problem.view.rows();
+        if rows > 0 && outer_bytes(problem) == 0 {
+            // Distributions over no classes: nothing to read and nothing to write.
+            self.sums = std::mem::take(&mut self.sums).merge(Sums::empty_rows(rows));
+        } else if rows > 0 {
+            let cut = self.make_room(problem, sink).await?;
+            self.share(problem, inputs, scale)?;
+            for piece in cut.pieces() {
+                self.submit(problem, inputs, piece, sink).await?;
+            }
+        }
+        self.rows += rows as u64;
+        if cut_slots(problem).into_iter().any(|slot| LargeOutput::of(slot).is_some()) {
+            self.drain(problem, sink).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for all that is under way.
+    pub async fn drain(
+        &mut self,
+        problem: &Problem,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<(), Error> {
+        while !self.under_way.is_empty() {
+            self.retire(problem, sink).await?;
+        }
+        Ok(())
+    }
+
+    /// Cuts a batch, and sees to it that there are buffers for its pieces: smaller ones where the device
+    /// has no memory left.
+    async fn make_room(
+        &mut self,
+        problem: &Problem,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<Cut, Error> {
+        let mut refused = None;
+        loop {
+            let (cut, turns) = match self.cut(problem) {
+                Ok(cut) => cut,
+                // Not for want of a budget, but of memory.
+                Err(error) => return Err(refused.unwrap_or(error)),
+            };
+            let (outer, inner) = cut.largest();
+            let largest = problem_of(problem, outer, inner);
+            if self.ring.as_ref().is_some_and(|ring| ring.holds(&largest)) {
+                return Ok(cut);
+            }
+            self.drain(problem, sink).await?;
+            self.ring = None;
+            let start = Stopwatch::start();
+            let turns = if self.open { turns } else { turns.min(cut.len()) };
+            let ring = Ring::new(self.gpu, &largest, turns);
+            self.timing.prepare += start.elapsed();
+            match ring {
+                Ok(ring) => {
+                    self.ring = Some(ring);
+                    return Ok(cut);
+                }
+                Err(error @ Error::OutOfMemory { .. }) if self.halvings < HALVINGS => {
+                    log::warn!("{error}; trying with half as much");
+                    self.halvings += 1;
+                    refused = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The pieces of a batch, and how many of them may be under way.
+    fn cut(&self, problem: &Problem) -> Result<(Cut, usize), Error> {
+        let budget = self.gpu.memory_budget >> self.halvings;
+        let slots = cut_slots(problem);
+        let shared = [Slot::Weight, Slot::Upstream].map(|slot| {
+            let of_rows = slots.contains(&slot);
+            if of_rows { 0 } else { Extent::of(slot, problem).bytes() }
+        });
+        let shared: u64 = shared.iter().sum();
+        // What is between the tensors, and the result.
+        let between = PADDING * (slots.len() as u64 + 1);
+        let copies = |turns: usize| turns as u64 + u64::from(!is_mapped(self.gpu));
+        let mut needed = 0;
+        for turns in (1..=TURNS).rev() {
+            let of_turn = budget.saturating_sub(shared) / copies(turns);
+            let most = of_turn.saturating_sub(between);
+            let aim = self.gpu.piece_bytes >> self.halvings;
+            match Cut::new(problem, Room { most, aim }) {
+                Ok(cut) => return Ok((cut, turns)),
+                Err(bytes) => needed = shared + (bytes + between) * copies(turns),
+            }
+        }
+        Err(Error::Budget { what: "one row", needed, given: self.gpu.memory_budget })
+    }
+
+    /// Uploads what all pieces have in common.
+    fn share(&mut self, problem: &Problem, inputs: &Inputs<'_>, scale: f64) -> Result<(), Error> {
+        let Some(ring) = &mut self.ring else { return Ok(()) };
+        let start = Stopwatch::start();
+        if let Some(weight) = host_bytes(Slot::Weight, inputs) {
+            ring.share(self.gpu, Slot::Weight, weight)?;
+        }
+        if problem_of(problem, 1, 1).upstream == Upstream::Scalar {
+            ring.share(self.gpu, Slot::Upstream, bytemuck::bytes_of(&(scale as f32)))?;
+        }
+        self.timing.upload += start.elapsed();
+        Ok(())
+    }
+
+    /// Fills a turn with a piece and submits it, as soon as there is a free one.
+    async fn submit(
+        &mut self,
+        problem: &Problem,
+        inputs: &Inputs<'_>,
+        piece: Piece,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<(), Error> {
+        while self.ring.as_ref().is_some_and(|ring| self.under_way.len() >= ring.turns()) {
+            self.retire(problem, sink).await?;
+        }
+        let Some(ring) = &mut self.ring else { return Ok(()) };
+
+        let start = Stopwatch::start();
+        let bound = ring.bind(self.gpu, &piece.problem(problem))?;
+        self.timing.prepare += start.elapsed();
+
+        let start = Stopwatch::start();
+        let mut bytes = 0;
+        ring.fill(|slot, to| bytes += gather(slot, problem, inputs, &piece, to))?;
+        self.timing.upload += start.elapsed();
+
+        let start = Stopwatch::start();
+        let submitted = ring.submit(self.gpu, bound)?;
+        self.timing.kernel += start.elapsed();
+        self.under_way.push_back(UnderWay { submitted, piece, rows_before: self.rows, bytes });
+        Ok(())
+    }
+
+    /// Waits for the piece that was submitted first, and takes what it left.
+    async fn retire(
+        &mut self,
+        problem: &Problem,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<(), Error> {
+        let Some(UnderWay { submitted, piece, rows_before, bytes }) = self.under_way.pop_front()
+        else {
+            return Ok(());
+        };
+        let Some(ring) = &self.ring else { return Ok(()) };
+
+        let start = Stopwatch::start();
+        let done = ring.wait(self.gpu, submitted, self.wait).await?;
+        self.timing.kernel += start.elapsed();
+
+        let start = Stopwatch::start();
+        let outputs = ring.outputs(&done)?;
+        let (loss, summary) = done.bound.decode(outputs.result())?;
+        let first_row = rows_before + piece.first_row(&problem.view);
+        let sums = of_piece(problem, loss, summary, first_row);
+        self.sums = std::mem::take(&mut self.sums).merge(sums);
+        for (slot, bytes) in outputs.tensors() {
+            self.progress.bytes += scatter(slot, problem, rows_before, &piece, bytes, sink)?;
+        }
+        drop(outputs);
+        ring.release(done);
+        self.timing.read_back += start.elapsed();
+
+        self.progress.rows += summary.rows;
+        self.progress.bytes += bytes;
+        sink.progress(&self.progress)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::{CrossEntropy, Loss, Outputs, Tensor};
+
+    const ROWS: usize = 2_500_000;
+    const CLASSES: usize = 100;
+    const MIB: u64 = 1 << 20;
+
+    /// A limit is for a whole process, so it gets one of its own.
+    #[test]
+    fn pieces_shrink_where_the_device_runs_out_of_memory() {
+        const CHILD: &str = "WGPU_LOSS_TEST_SHORT_OF_MEMORY";
+        if std::env::var_os(CHILD).is_some() {
+            return short_of_memory();
+        }
+        let this =
+            "gpu::stream::executor::tests::pieces_shrink_where_the_device_runs_out_of_memory";
+        let mut child = Command::new(std::env::current_exe().expect("this program"));
+        let child = child.args(["--exact", this, "--nocapture"]).env(CHILD, "1");
+        let output = child.output().expect("a process");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        // A GPU has memory of its own, which no limit reaches.
+        if text.contains("software") {
+            assert!(text.contains("halved"), "{text}");
+        }
+    }
+
+    fn short_of_memory() {
+        let mut gpu = Gpu::new().expect("a GPU adapter");
+        let zeros = vec![0f32; ROWS * CLASSES];
+        let labels = vec![7u8; ROWS];
+        let run = |gpu: &Gpu, rows: usize| {
+            let shape = [rows, CLASSES];
+            let inputs = Inputs::new(Tensor::new(&zeros[..rows * CLASSES], &shape));
+            let inputs = inputs.labels(&labels[..rows], &shape[..1]);
+            let output = gpu.run(&CrossEntropy::new(), &inputs, Outputs::loss())?;
+            assert!((output.loss[0] - (CLASSES as f32).ln()).abs() < 1e-5);
+            Ok::<_, Error>(output)
+        };
+        // Kernels, threads and whatever else is there once.
+        run(&gpu, 100_000).expect("a loss");
+        if !gpu.kernels.profile().is_software() {
+            return;
+        }
+        println!("a software driver");
+        limit_memory(600 * MIB);
+        // Three of these do not fit, and three of half the size do.
+        gpu.piece_bytes = 256 * MIB;
+        gpu.memory_budget = 4096 * MIB;
+        let error = resident(&gpu, &zeros, &labels).expect_err("more than there is");
+        let Error::OutOfMemory { bytes, .. } = error else { panic!("{error}") };
+        assert_eq!(bytes, 4 * (ROWS * CLASSES) as u64);
+
+        let shape = [ROWS, CLASSES];
+        let inputs = Inputs::new(Tensor::new(&zeros, &shape)).labels(&labels, &shape[..1]);
+        let problem = CrossEntropy::new().problem(&inputs.shapes(), Outputs::loss());
+        let problem = problem.expect("a problem");
+        let mut executor = Executor::new(&gpu, Wait::Here, false);
+        pollster::block_on(async {
+            executor.push(&problem, &inputs, 1.0, &mut ()).await?;
+            executor.drain(&problem, &mut ()).await
+        })
+        .expect("a loss, in smaller pieces");
+        assert!((1..HALVINGS).contains(&executor.halvings));
+        assert_eq!(executor.sums.summary.live, ROWS as u64);
+        println!("halved");
+        run(&gpu, 100_000).expect("a device that works");
+    }
+
+    fn resident(gpu: &Gpu, zeros: &[f32], labels: &[u8]) -> Result<(), Error> {
+        let shape = [ROWS, CLASSES];
+        let inputs = Inputs::new(Tensor::new(zeros, &shape)).labels(labels, &shape[..1]);
+        gpu.bind(&CrossEntropy::new(), &inputs, Outputs::loss()).map(drop)
+    }
+
+    /// Lets this process have so much more address space than it has.
+    fn limit_memory(more: u64) {
+        let status = std::fs::read_to_string("/proc/self/status").expect("a status");
+        let line = status.lines().find(|line| line.starts_with("VmSize:")).expect("a size");
+        let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("KiB");
+        let limit = format!("--as={}:unlimited", 1024 * kib + more);
+        let process = format!("--pid={}", std::process::id());
+        let status = Command::new("prlimit").args([process, limit]).status().expect("prlimit");
+        assert!(status.success());
+    }
+}
