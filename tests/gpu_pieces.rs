@@ -4,7 +4,7 @@
 mod support;
 
 use support::answer::Answer;
-use support::data::Data;
+use support::data::{Data, Types};
 use support::embedded::{Embedded, Place, Results, buffer, read_words, submit};
 use support::gpus::gpus;
 use support::rounding::Rounding;
@@ -12,8 +12,8 @@ use wgpu_loss::kernels::{Kernel, Slot, Spec};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::plan::Params;
 use wgpu_loss::{
-    Bound, Buffers, CrossEntropy, Error, Gpu, LabelType, Loss, Nll, Outputs, Plan, Profile,
-    Reduction, Softmax, Summary,
+    Bound, Buffers, CrossEntropy, ElementType, Error, Gpu, LabelType, Loss, Nll, Outputs, Plan,
+    Profile, Reduction, Softmax, Summary,
 };
 
 /// One call of a loss.
@@ -151,6 +151,30 @@ fn boxes_make_the_whole() {
                     call.outputs == Outputs::loss().with_grad() && !call.name.contains("nll");
                 places.push((sizes[0], Place { lead: 3, in_place }));
                 check(gpu, &gpu.name, &call, &places);
+            }
+        }
+    }
+}
+
+/// Boxes start and end inside words, whose other halves are other boxes'.
+#[test]
+fn boxes_of_two_bytes_make_the_whole() {
+    for (gpu, element_type) in gpus().iter().zip([ElementType::BF16, ElementType::F16].repeat(2)) {
+        for (shape, bytes) in [(&[3, 301][..], 96), (&[2, 2003], 1800), (&[2, 7, 131], 272)] {
+            {
+                let data = Data::random(shape, 1).holes().labelled(&[1], -100);
+                for mut call in calls(&data) {
+                    call.data = call.data.in_types(Types::all(element_type));
+                    let what =
+                        format!("{} of {element_type:?} {shape:?} on {}", call.name, gpu.name);
+                    let truth = Answer::from(&call.data.truth(&*call.loss, call.outputs));
+                    let rounding = Rounding::new(&*call.loss, &call.data, call.outputs);
+                    for lead in [0, 3] {
+                        let place = Place { lead, in_place: false };
+                        let got = call.run(gpu, call.cut(gpu, bytes), place);
+                        rounding.check(&what, &got.answer(), &truth);
+                    }
+                }
             }
         }
     }
