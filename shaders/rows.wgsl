@@ -20,7 +20,7 @@ struct Range {
 #if WIDE
 fn class_weights(c: Words) -> Reals {
 #if WEIGHT_PACKS
-    return weight[(params.weight_origin + c.x) / 4u];
+    return weight_pack((params.weight_origin + c.x) / 4u);
 #else
     return Reals(class_weight(c.x), class_weight(c.y), class_weight(c.z), class_weight(c.w));
 #endif
@@ -57,10 +57,14 @@ fn place_of(p: u32) -> u32 {
 
 #if !MERGE
 fn read_pack(places: Places, p: u32) -> Pack {
-    var pack = unpacked(logits[places.logits + place_of(p)]);
+    var pack = read_logits(places.logits + place_of(p));
 #if RAGGED
     // What belongs to the rows before and behind counts as -inf: it changes nothing.
-    pack.a = select(Words(NEG_INF), pack.a, classes_of(places, p).a < Words(params.classes));
+    let c = classes_of(places, p);
+    pack.a = select(Words(NEG_INF), pack.a, c.a < Words(params.classes));
+#if EIGHT
+    pack.b = select(Words(NEG_INF), pack.b, c.b < Words(params.classes));
+#endif
 #endif
     return pack;
 }
@@ -77,6 +81,9 @@ fn weights_of(places: Places, p: u32) -> PackReals {
     v = spread_weights(places, place_of(p), w);
 #if RAGGED
     v.a = select(Reals(0.0), v.a, c.a < Words(params.classes));
+#if EIGHT
+    v.b = select(Reals(0.0), v.b, c.b < Words(params.classes));
+#endif
 #endif
 #endif
     return v;
@@ -86,9 +93,9 @@ fn weights_of(places: Places, p: u32) -> PackReals {
 fn logit_word(places: Places, c: u32) -> u32 {
 #if RAGGED
     let at = c + places.lead;
-    return word_in(logits[places.logits + at / PACK], at % PACK);
+    return word_of_logits(places.logits + at / PACK, at % PACK);
 #else
-    return word_in(logits[places.logits + place_of(c / PACK)], c % PACK);
+    return word_of_logits(places.logits + place_of(c / PACK), c % PACK);
 #endif
 }
 #endif
@@ -195,6 +202,38 @@ fn first_of(row: u32) -> u32 {
 #endif
 }
 
+#if !KEPT
+// The state of the row, in each of its lanes. Every lane of the group must call it, in uniform control
+// flow; `read` tells whether there is anything to read.
+fn state_of_row(
+    r: Row,
+    row: u32,
+    places: Places,
+    range: Range,
+    lane: u32,
+    read: bool,
+    thread: u32,
+) -> State {
+#if WRITE
+    return read_state(row);
+#else
+    var mine = empty_state();
+    if (read) {
+#if MERGE
+        mine = merge_parts(row, lane);
+#else
+        mine = collapse(fold_row(places, range, lane));
+#if LABELS
+        mine.hit = label_word(r, places, range, lane);
+#endif
+#endif
+    }
+    return merge_lanes(mine, thread);
+#endif
+}
+#endif
+
+#if !PAIRS
 // One block: a row, or a part of one, for each slot of the group.
 fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     let item = block * ROWS + slot_of(thread);
@@ -228,22 +267,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
 #endif
     let s = state_of_kept(&a, &b, &v_a, &v_b, hit, thread);
 #else
-#if WRITE
-    let s = read_state(row);
-#else
-    var mine = empty_state();
-    if (read) {
-#if MERGE
-        mine = merge_parts(row, lane);
-#else
-        mine = collapse(fold_row(places, range, lane));
-#if LABELS
-        mine.hit = label_word(r, places, range, lane);
-#endif
-#endif
-    }
-    let s = merge_lanes(mine, thread);
-#endif
+    let s = state_of_row(r, row, places, range, lane, read, thread);
 #endif
 
     var t = totals;
@@ -273,11 +297,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
 #endif
 #if WRITES
     if (present) {
-        var w: Writers;
-        w.a = writer(r);
-#if EIGHT
-        w.b = w.a;
-#endif
+        let w = writers(r);
 #if KEPT
         write_kept(w, places, range, lane, &a, &b, &v_a, &v_b);
 #else
@@ -287,6 +307,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
 #endif
     return t;
 }
+#endif
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -27,14 +27,30 @@ fn class_weight(c: u32) -> f32 {
 #if WEIGHT
     let at = params.weight_origin + c;
 #if WEIGHT_PACKS
-    return weight[at / 4u][at % 4u];
+    return weight_pack(at / 4u)[at % 4u];
+#else
+#if WEIGHT_HALVES
+    return bitcast<f32>(widened_{weight}(weight[at / 2u])[at % 2u]);
 #else
     return weight[at];
+#endif
 #endif
 #else
     return 1.0;
 #endif
 }
+
+#if WEIGHT_PACKS
+// The weights of four classes.
+fn weight_pack(at: u32) -> vec4<f32> {
+#if WEIGHT_HALVES
+    let words = weight[at];
+    return bitcast<vec4<f32>>(vec4<u32>(widened_{weight}(words.x), widened_{weight}(words.y)));
+#else
+    return weight[at];
+#endif
+}
+#endif
 
 #if LABELS
 fn label_weights(classes: RowWords, live: RowBools) -> RowReals {

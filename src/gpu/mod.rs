@@ -16,13 +16,13 @@ pub use clock::{Clock, Timer, Times};
 pub use roof::Roof;
 pub use tune::{Field, Gain, Progress, ShapeTimes, TuneOptions, Tuned};
 
-use self::transfer::{Tensors, read_back};
+use self::transfer::{Tensors, read_back, widened};
 use self::wait::Wait;
 use crate::io::Timing;
 use crate::kernels::{Kernels, Slot};
 use crate::plan::Plan;
 use crate::scope::scoped;
-use crate::{Bound, Error, Inputs, Loss, Output, Outputs, Reduction};
+use crate::{Bound, ElementType, Error, Inputs, Loss, Output, Outputs, Reduction};
 
 /// A device of one's own, with its pipelines.
 ///
@@ -259,16 +259,18 @@ impl Gpu {
             let buffer = buffer.clone();
             async move { read_back(&self.device, &self.queue, &buffer, wait).await }
         };
-        let (reduced, summary) =
-            bound.decode(bytemuck::cast_slice(&read(bound.result()).await?))?;
+        let (reduced, summary) = bound.decode(&read(bound.result()).await?)?;
         summary.check_labels(problem.view.classes, problem.ignore_index)?;
         let mut large = [None, None, None];
         let slots = [Slot::RowLoss, Slot::Grad, Slot::Elements];
         for (values, slot) in large.iter_mut().zip(slots) {
             if let Some((buffer, elements)) = tensors.output(slot) {
-                let mut all = if elements == 0 { Vec::new() } else { read(buffer).await? };
-                all.truncate(elements);
-                *values = Some(all);
+                let bytes = if elements == 0 { Vec::new() } else { read(buffer).await? };
+                let element_type = match slot {
+                    Slot::RowLoss => ElementType::F32,
+                    _ => problem.output_type,
+                };
+                *values = Some(widened(&bytes, element_type, elements));
             }
         }
         let [rows, grad, elements] = large;

@@ -5,7 +5,8 @@ use crate::bound::Buffers;
 use crate::kernels::Slot;
 use crate::plan::{Extent, bound_slots};
 use crate::scope::scoped;
-use crate::{Error, Inputs, Problem};
+use crate::{ElementType, Error, Inputs, Problem};
+use half::{bf16, f16};
 
 /// The buffers of one call: inputs filled, outputs empty.
 pub(super) struct Tensors {
@@ -114,13 +115,24 @@ fn write(queue: &wgpu::Queue, buffer: &wgpu::Buffer, bytes: &[u8]) {
     }
 }
 
+/// The first `count` elements of a type in bytes, as f32.
+pub(super) fn widened(bytes: &[u8], element_type: ElementType, count: usize) -> Vec<f32> {
+    let bytes = &bytes[..count * element_type.bytes() as usize];
+    let halves = || bytes.chunks_exact(2).map(|two| u16::from_le_bytes([two[0], two[1]]));
+    match element_type {
+        ElementType::F32 => bytemuck::pod_collect_to_vec(bytes),
+        ElementType::F16 => halves().map(|bits| f16::from_bits(bits).to_f32()).collect(),
+        ElementType::BF16 => halves().map(|bits| bf16::from_bits(bits).to_f32()).collect(),
+    }
+}
+
 /// A buffer's contents.
 pub(super) async fn read_back(
     device: &wgpu::Device,
     queue: &wgpu::Queue,
     buffer: &wgpu::Buffer,
     wait: Wait,
-) -> Result<Vec<f32>, Error> {
+) -> Result<Vec<u8>, Error> {
     const DURING: &str = "reading back";
     let staging = scoped(device, DURING, || {
         let staging = device.create_buffer(&wgpu::BufferDescriptor {
@@ -139,8 +151,8 @@ pub(super) async fn read_back(
         .slice(..)
         .get_mapped_range()
         .map_err(|error| Error::Device { during: DURING, reason: error.to_string() })?;
-    let values = bytemuck::pod_collect_to_vec(&view);
+    let bytes = view.to_vec();
     drop(view);
     staging.unmap();
-    Ok(values)
+    Ok(bytes)
 }

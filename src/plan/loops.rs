@@ -83,5 +83,6 @@ pub(super) fn turns_of_block(spec: &Spec, view: ClassView, parts: u32) -> usize 
         Form::Fours | Form::Chunks => of_lane / 4 + 6 * chunks,
     };
     let passes = 1 + usize::from(spec.grad || spec.elements.is_some());
-    1 + pass * passes + merges
+    let rows = if spec.pairs { 2 } else { 1 };
+    1 + rows * (pass * passes + merges)
 }

@@ -21,7 +21,7 @@ pub use profile::Profile;
 pub use tuning::{Lanes, Tuning};
 
 pub(crate) use extent::Extent;
-pub(crate) use layout::Alignment;
+pub(crate) use layout::{Alignment, ragged_load};
 
 pub(crate) use steps::Step;
 
@@ -86,15 +86,6 @@ impl Plan {
     /// As [`Plan::new`], for the device's part, and what [`Tuning::check`] refuses.
     pub fn of(problem: Problem, profile: &Profile) -> Result<Self, Error> {
         profile.tuning.check()?;
-        for element_type in [problem.input_type, problem.output_type] {
-            if element_type != crate::ElementType::F32 {
-                return Err(Error::Option {
-                    option: "element type",
-                    given: element_type.name().into(),
-                    wanted: "kernels are for f32",
-                });
-            }
-        }
         let pieces = cut(&problem, profile)?;
         let profile = profile.clone();
         let steps = Vec::new();

@@ -80,9 +80,9 @@ struct Room {
 impl Room {
     fn of(problem: &Problem, profile: &Profile) -> Self {
         // A piece may start that much behind the aligned offset of its binding, and end within a load.
-        let slack = offset_alignment(&profile.limits) + 16;
+        let slack = offset_alignment(&profile.limits) + 32;
         let limit = profile.limits.max_storage_buffer_binding_size.min(BINDING_BYTES);
-        let bytes = limit.saturating_sub(slack) / 16 * 16;
+        let bytes = limit.saturating_sub(slack) / 32 * 32;
         let mut room = Self { elements: u64::MAX, rows: PIECE_ROWS, classes: u64::MAX };
         for slot in bound_slots(problem) {
             let extent = Extent::of(slot, problem);
@@ -107,17 +107,23 @@ impl Room {
     }
 }
 
-/// Rows that a lane reads together at most.
+/// Rows that a lane reads together at most. As many rows as that start on a load again.
 const TOGETHER: usize = 8;
 
 /// The outer axis in steps of `step` at most. Short rows are read several at a time: those that are
-/// left over make a piece of their own.
+/// left over make a piece of their own. Two rows of an odd number of elements may share a word, so a
+/// piece starts at an even row, if it has more than one.
 fn whole_rows(view: ClassView, step: usize, short_classes: usize) -> Result<Vec<Piece>, Error> {
     let outer = view.outer;
+    let step = match (view.inner, step) {
+        (1, TOGETHER..) => step / TOGETHER * TOGETHER,
+        (1, 2..) => step / 2 * 2,
+        _ => step,
+    };
     let short = view.inner == 1 && view.classes <= short_classes && outer >= TOGETHER;
-    let (step, body) = match short && step >= TOGETHER {
-        true => (step / TOGETHER * TOGETHER, outer / TOGETHER * TOGETHER),
-        false => (step, outer),
+    let body = match short && step >= TOGETHER {
+        true => outer / TOGETHER * TOGETHER,
+        false => outer,
     };
     check_count(body.div_ceil(step) as u64)?;
     let starts = (0..body).step_by(step).chain((body < outer).then_some(body));
@@ -140,7 +146,7 @@ fn boxes(problem: &Problem, profile: &Profile, room: &Room) -> Result<Vec<Piece>
         return Err(Error::Limit {
             what: "a piece of one logit",
             limit: "max_storage_buffer_binding_size",
-            needed: offset_alignment(&profile.limits) + 32,
+            needed: offset_alignment(&profile.limits) + 64,
             allowed: profile.limits.max_storage_buffer_binding_size,
         });
     }

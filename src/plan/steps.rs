@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use super::layout::{Alignment, Layout};
 use super::{Geometry, Piece, Plan, STATE_WORDS, loops};
-use crate::kernels::{Elements, Kernel, Load, Part, Spec, Target};
+use crate::kernels::{Elements, Kernel, Load, Part, Spec, Target, is_half};
 use crate::loss::{Divisor, Function, Upstream};
 use crate::tensor::{ClassView, TargetType};
-use crate::{Error, Reduction};
+use crate::{ElementType, Error, Reduction};
 
 /// Lanes that merge the parts of a row.
 const LANES_OF_MERGE: usize = 8;
@@ -39,6 +39,7 @@ impl Plan {
             Function::CrossEntropy | Function::Softmax => self.softmax(flat)?,
             Function::Nll => self.over_pieces(Spec {
                 row_loss: self.problem.reduction == Reduction::None,
+                input: self.problem.input_type,
                 ..self.labelled(Kernel::Gather, flat)
             })?,
         };
@@ -141,6 +142,8 @@ impl Plan {
                 row_loss: false,
                 upstream: Upstream::Ones,
                 label_weights: false,
+                output: ElementType::F32,
+                pairs: false,
                 ..spec
             },
             Part::Merge => Spec {
@@ -151,11 +154,14 @@ impl Plan {
                 load: Load::One,
                 strided: false,
                 ragged: false,
+                pairs: false,
+                longs: false,
                 weight_packs: false,
-                target: if spec.target == Target::Probabilities {
-                    Target::None
-                } else {
-                    spec.target
+                input: ElementType::F32,
+                output: ElementType::F32,
+                target: match spec.target {
+                    Target::Probabilities(_) => Target::None,
+                    target => target,
                 },
                 geometry: Geometry::rows(&self.profile, LANES_OF_MERGE.min(parts as usize), 1)?,
                 ..spec
@@ -199,7 +205,11 @@ impl Plan {
         let neighbours = spec.kernel == Kernel::Rows && !spec.ragged && spec.part != Part::Merge;
         Spec {
             label_packs: wide && spec.kernel == Kernel::Columns && labels && alignment.labels,
-            weight_packs: wide && neighbours && spec.weight && spec.spread && alignment.weights,
+            weight_packs: wide
+                && neighbours
+                && spec.weight.is_some()
+                && spec.spread
+                && alignment.weights,
             ..spec
         }
     }
@@ -226,9 +236,10 @@ impl Plan {
     /// How the kernel that folds a piece's logits is laid out.
     fn layout(&self, piece: usize, alignment: Alignment) -> Result<Layout, Error> {
         let (view, rows) = (self.view_of(piece), self.rows_of(piece));
+        let input = self.problem.input_type;
         match self.cuts_rows() {
-            true => Layout::of_box(view, rows, &self.profile, alignment),
-            false => Layout::of(view, rows, &self.profile, alignment),
+            true => Layout::of_box(view, rows, input, &self.profile, alignment),
+            false => Layout::of(view, rows, input, &self.profile, alignment),
         }
     }
 
@@ -245,15 +256,21 @@ impl Plan {
         let target = match problem.target {
             None => Target::None,
             Some(TargetType::Labels(label_type)) => Target::Labels(label_type),
-            Some(TargetType::Probabilities(_)) => Target::Probabilities,
+            Some(TargetType::Probabilities(element_type)) => Target::Probabilities(element_type),
         };
-        let (weight, cut) = (problem.is_weighted(), self.cuts_rows());
-        Spec { target, weight, cut, ..Spec::new(kernel, geometry) }
+        Spec {
+            target,
+            weight: problem.weight_type,
+            native_f16: self.profile.f16,
+            cut: self.cuts_rows(),
+            ..Spec::new(kernel, geometry)
+        }
     }
 
     fn with_grad(&self, spec: Spec) -> Spec {
         Spec {
             grad: true,
+            output: self.problem.output_type,
             upstream: self.problem.upstream,
             label_weights: self.problem.divisor == Divisor::LabelWeights,
             ..spec
@@ -274,6 +291,11 @@ impl Plan {
                 _ => None,
             },
             every_row: outputs.log_probs || outputs.probs,
+            input: problem.input_type,
+            output: match outputs.log_probs || outputs.probs {
+                true => problem.output_type,
+                false => ElementType::F32,
+            },
             ..self.labelled(Kernel::Rows, flat)
         };
         if outputs.grad { self.with_grad(spec) } else { spec }
@@ -282,7 +304,7 @@ impl Plan {
     fn finish(&self, geometry: Geometry) -> Spec {
         let labels = self.problem.label_type().is_some();
         Spec {
-            weight: self.problem.is_weighted() && labels,
+            weight: self.problem.weight_type.filter(|_| labels),
             label_weights: self.problem.divisor == Divisor::LabelWeights,
             ..Spec::new(Kernel::Finish, geometry)
         }
@@ -292,15 +314,28 @@ impl Plan {
     pub(super) fn blocks(&self, spec: &Spec, piece: usize, parts: u32) -> u32 {
         // A piece has 2^32 - 1 elements at most, however narrow the host's `usize`.
         let rows = self.rows_of(piece) as u64;
+        let teams = if spec.pairs { rows.div_ceil(2) } else { rows };
         let group = u64::from(spec.geometry.workgroup);
         let of_rows = u64::from(spec.geometry.rows_per_group());
         let (items, per_block) = match (spec.kernel, spec.part) {
-            (Kernel::Rows, Part::Fold | Part::Write) => (rows * u64::from(parts), of_rows),
-            (Kernel::Rows, Part::Whole | Part::Merge) => (rows, of_rows),
+            (Kernel::Rows, Part::Fold | Part::Write) => (teams * u64::from(parts), of_rows),
+            (Kernel::Rows, Part::Whole | Part::Merge) => (teams, of_rows),
             (Kernel::Columns, _) => (rows, group * spec.load.elements() as u64),
-            (Kernel::GatherGrad, _) => (rows * self.view_of(piece).classes as u64, group),
+            (Kernel::GatherGrad, _) => (self.words_of_gradient(spec, piece), group),
             (Kernel::Gather | Kernel::Weigh | Kernel::Finish, _) => (rows, group),
         };
         items.div_ceil(per_block) as u32
+    }
+
+    /// Words that a gradient of nll has in a piece: a lane writes one. A piece of some positions has as
+    /// many stretches of them as classes.
+    fn words_of_gradient(&self, spec: &Spec, piece: usize) -> u64 {
+        let (rows, classes) = (self.rows_of(piece) as u64, self.view_of(piece).classes as u64);
+        let (stretches, elements) = match rows < self.problem.view.inner as u64 {
+            true => (classes, rows),
+            false => (1, rows * classes),
+        };
+        // The first element may be in the middle of a word.
+        stretches * if is_half(spec.output) { elements / 2 + 1 } else { elements }
     }
 }
