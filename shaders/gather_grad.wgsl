@@ -6,59 +6,65 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
-    // A piece of some positions has a stretch of them for each class, `inner` apart; any other is one
-    // stretch. In all there are less than 2^31 elements: each has two bytes at least.
-    let boxed = params.rows < params.inner;
-    let stretches = select(1u, params.classes, boxed);
-    let elements = select(params.rows * params.classes, params.rows, boxed);
-#if GRAD_HALVES
-    let words = elements / 2u + 1u;   // the first element may be in the middle of one
-#else
-    let words = elements;
-#endif
     for (var turn = 0u; turn < params.turns; turn += 1u) {
         let block = group.x * params.group_step + turn * params.turn_step;
-        let word = block * WORKGROUP + index;
-        if (word < stretches * words) {
-            write_word(word / words * params.inner, word % words, elements);
-        }
+        write_word(block * WORKGROUP + index);
     }
 }
 
 #if GRAD_HALVES
-// Word `word` of the elements from `start` on: two of them. Of the first word and the last, one half may
-// be another piece's, whose dispatch is another one.
-fn write_word(start: u32, word: u32, elements: u32) {
-    let lead = (params.grad_origin + start) % 2u;
-    let end = lead + elements;
-    if (2u * word >= end) { return; }
+// Two elements to a word, over stretches of elements that follow each other: all of the piece, or (where
+// it has some positions of one step of the outer axis) each class's. Of the first word of a stretch and
+// the last, one half may be another piece's, whose dispatch is another one.
+fn write_word(item: u32) {
+    let positions = min(params.rows, params.inner);
+    let whole = positions == params.inner;
+    let length = select(positions, params.rows * params.classes, whole);
+    let words = length / 2u + 1u;
+    let stretch = item / words;
+    if (stretch >= select(params.classes, 1u, whole)) { return; }
+    let start = params.grad_origin + stretch * params.inner;
+    let word = start / 2u + item % words;
+    // Where the word's halves are in the stretch; before its start they wrap around.
+    let low = 2u * word - start;
+    let high = low + 1u;
     var value = 0u;
     var mask = 0u;
-    if (2u * word >= lead) {
-        value = narrowed_{grad}(gathered_gradient(start + 2u * word - lead));
+    if (low < length) {
+        value = narrowed_{grad}(gradient_of(stretch * positions + low));
         mask = 0xffffu;
     }
-    if (2u * word + 1u < end) {
-        value |= narrowed_{grad}(gathered_gradient(start + 2u * word + 1u - lead)) << 16u;
+    if (high < length) {
+        value |= narrowed_{grad}(gradient_of(stretch * positions + high)) << 16u;
         mask |= 0xffff0000u;
     }
-    let at = (params.grad_origin + start) / 2u + word;
-    if (mask != 0xffffffffu) { value |= grad[at] & ~mask; }
-    grad[at] = value;
+    if (mask == 0u) { return; }
+    if (mask != 0xffffffffu) { value |= grad[word] & ~mask; }
+    grad[word] = value;
 }
 #else
-// Element `word` of those from `start` on.
-fn write_word(start: u32, word: u32, elements: u32) {
-    grad[params.grad_origin + start + word] = gathered_gradient(start + word);
+fn write_word(item: u32) {
+    // Below 2^31: elements of a piece have two bytes at least.
+    if (item < params.rows * params.classes) {
+        let positions = min(params.rows, params.inner);
+        let at = item / positions * params.inner + item % positions;
+        grad[params.grad_origin + at] = gradient_of(item);
+    }
 }
 #endif
 
-// The gradient at the element that is `at` behind the piece's first one.
-fn gathered_gradient(at: u32) -> u32 {
-    let plane = at / params.inner;
-    let row = plane / params.classes * params.inner + at % params.inner;
+// Of element `item` of the piece, which has positions of one step of the outer axis, or all of them of
+// several steps.
+fn gradient_of(item: u32) -> u32 {
+    let positions = min(params.rows, params.inner);
+    let plane = item / positions;
+    let row = plane / params.classes * params.inner + item % positions;
+    return gathered_gradient(row, plane % params.classes);
+}
+
+fn gathered_gradient(row: u32, class_index: u32) -> u32 {
     let r = open_rows(row, true);
     if (r.kind == BAD) { return NAN; }
-    if (r.kind != LIVE || r.class_index != plane % params.classes) { return 0u; }
+    if (r.kind != LIVE || r.class_index != class_index) { return 0u; }
     return bitcast<u32>(-r.own * gradient_scale(row));
 }

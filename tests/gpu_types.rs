@@ -18,10 +18,8 @@ use wgpu_loss::{
 const HALVES: [ElementType; 2] = [ElementType::F16, ElementType::BF16];
 
 /// Classes around what loads of eight, pairs of elements and short rows care about.
-const CLASSES: [usize; 26] = [
-    1, 2, 3, 5, 8, 9, 12, 15, 16, 17, 31, 32, 33, 36, 40, 50, 63, 65, 127, 1000, 1001, 1002, 1004,
-    4097, 8193, 50257,
-];
+const CLASSES: [usize; 17] =
+    [1, 2, 3, 8, 9, 15, 16, 17, 33, 36, 40, 50, 1000, 1001, 1004, 8193, 50257];
 
 fn unreduced() -> CrossEntropy {
     CrossEntropy::new().reduction(Reduction::None)
@@ -31,17 +29,25 @@ fn grad() -> Outputs {
     Outputs::loss().with_grad()
 }
 
-/// Runs a call on every device against the reference, in buffers with guards. In place too, where the
-/// gradient has the input's type.
+/// Tensors that start anywhere: at a word, at loads of four, in place.
+const EVERYWHERE: [(usize, bool); 4] = [(0, false), (0, true), (1, false), (6, false)];
+
+/// Runs a call on every device against the reference, in buffers with guards.
 #[track_caller]
 fn check(what: &str, loss: &dyn Loss, data: &Data, outputs: Outputs) {
+    check_at(&EVERYWHERE[..1], what, loss, data, outputs);
+}
+
+/// The same for tensors that lie in such places; in place where the gradient has the input's type.
+#[track_caller]
+fn check_at(places: &[(usize, bool)], what: &str, loss: &dyn Loss, data: &Data, outputs: Outputs) {
     let wanted = Answer::from(&data.truth(loss, outputs));
     let rounding = Rounding::new(loss, data, outputs);
     let problem = loss.problem(&data.shapes(), outputs).unwrap();
     let can_overwrite = outputs.grad && problem.input_type == problem.output_type;
     for gpu in gpus() {
         let plan = || data.plan(loss, outputs, gpu.kernels().profile());
-        for (lead, in_place) in [(0, false), (0, true), (1, false), (4, true), (6, false)] {
+        for &(lead, in_place) in places {
             if in_place && !can_overwrite {
                 continue;
             }
@@ -62,9 +68,10 @@ fn rows_of_every_width() {
         for classes in CLASSES {
             let name = element_type.name();
             // An odd number of rows, more than a group takes at a time on some device.
-            let data = Data::random(&[75, classes], 1).holes().labelled(&[3, 40], -100);
+            let rows = if classes < 4096 { 75 } else { 9 };
+            let data = Data::random(&[rows, classes], 1).holes().labelled(&[3, rows - 2], -100);
             let data = data.random_upstream().in_types(Types::all(element_type));
-            check(name, &unreduced(), &data, grad());
+            check_at(&EVERYWHERE, name, &unreduced(), &data, grad());
             if classes % 2 == 1 {
                 check(name, &unreduced(), &data, grad().with_log_probs());
                 check(name, &unreduced(), &data, grad().in_f32());
@@ -76,12 +83,12 @@ fn rows_of_every_width() {
 #[test]
 fn columns_of_every_height() {
     for element_type in HALVES {
-        for inner in [2, 3, 4, 6, 7, 8, 12, 49, 64] {
-            for classes in [1, 2, 3, 8, 21, 100, 1000] {
+        for inner in [2, 3, 4, 8, 12, 49] {
+            for classes in [1, 3, 21, 300] {
                 let name = element_type.name();
                 let data = Data::random(&[3, classes, inner], 1).holes();
                 let data = data.random_weight().in_types(Types::all(element_type));
-                check(name, &CrossEntropy::new(), &data, grad());
+                check_at(&EVERYWHERE, name, &CrossEntropy::new(), &data, grad());
                 if classes < 100 {
                     check(name, &CrossEntropy::new(), &data, grad().in_f32().with_log_probs());
                 }
@@ -95,7 +102,7 @@ fn rows_in_parts() {
     for element_type in HALVES {
         for shape in [[9, 70_001], [2, 66_002], [3, 140_000], [1, 200_003]] {
             let data = Data::random(&shape, 1).in_types(Types::all(element_type));
-            check(element_type.name(), &CrossEntropy::new(), &data, grad());
+            check_at(&EVERYWHERE, element_type.name(), &CrossEntropy::new(), &data, grad());
             let smooth = unreduced().label_smoothing(0.1);
             check(element_type.name(), &smooth, &data, grad().with_log_probs());
         }

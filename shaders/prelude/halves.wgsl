@@ -7,12 +7,22 @@ fn widened_{type}(word: u32) -> vec2<u32> { return vec2<u32>(word << 16u, word &
 // The nearest {type}, ties to even, in the low half. A carry out of the fraction is the next power of
 // two, or infinity.
 fn narrowed_{type}(words: Words) -> Words {
-    return (words + Words(0x7fffu) + ((words >> Words(16u)) & Words(1u))) >> Words(16u);
+    let odd = (words >> Words(16u)) & Words(1u);
+    let half = (words + Words(0x7fffu) + odd) >> Words(16u);
+    return select(half, Words(0x7fc0u), (words & Words(0x7fffffffu)) > Words(POS_INF));
 }
 #else
 #if NATIVE_F16
 // Both halves of a word as f32. Every {type} is an f32, infinities and NaN among them.
-fn widened_{type}(word: u32) -> vec2<u32> { return bitcast<vec2<u32>>(unpack2x16float(word)); }
+fn widened_{type}(word: u32) -> vec2<u32> {
+    let wide = bitcast<vec2<u32>>(unpack2x16float(word));
+#if SOFTWARE
+    // Nothing, which LLVM cannot know. It would compare halves otherwise, one by one.
+    return wide ^ vec2<u32>(params.turns >> 31u);
+#else
+    return wide;
+#endif
+}
 #else
 // Both halves of a word as f32: the exponent's bias is 112 more, the fraction 13 bits longer.
 fn widened_{type}(word: u32) -> vec2<u32> {
@@ -32,14 +42,13 @@ fn widened_{type}(word: u32) -> vec2<u32> {
 // way `pack2x16float` rounds.
 fn narrowed_{type}(words: Words) -> Words {
     let magnitude = words & Words(0x7fffffffu);
-    // The exponent's bias is 112 less, the fraction 13 bits shorter; a carry may go up to infinity.
+    // The exponent's bias is 112 less, the fraction 13 bits shorter; a carry may go up to infinity, and
+    // what is larger starts there.
     let odd = (magnitude >> Words(13u)) & Words(1u);
-    let normal = (magnitude + Words(0xfffu) + odd - Words(0x38000000u)) >> Words(13u);
-    // Below 2^-14 the steps are 2^-24.
-    let small = Words(round(bitcast<Reals>(magnitude) * 0x1p24f));
+    let normal = (min(magnitude, Words(0x47800000u)) + Words(0xc8000fffu) + odd) >> Words(13u);
+    // Below 2^-14 the steps are 2^-24, those of f32 from 0.5 to 1: the sum rounds to them.
+    let small = bitcast<Words>(bitcast<Reals>(magnitude) + 0.5) - Words(0x3f000000u);
     var half = select(normal, small, magnitude < Words(0x38800000u));
-    // From 65520 on there is infinity, and NaN.
-    half = select(half, Words(0x7c00u), magnitude >= Words(0x477ff000u));
     half = select(half, Words(0x7e00u), magnitude > Words(POS_INF));
     return half | ((words >> Words(16u)) & Words(0x8000u));
 }

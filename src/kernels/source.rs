@@ -77,7 +77,7 @@ impl Spec {
             text = text.replace(part, name);
         }
         for element_type in self.half_types() {
-            text += &halves(element_type, self.native_f16);
+            text += &halves(element_type, self);
         }
         for tensor in self.tensors() {
             text += &tensor.wgsl(self);

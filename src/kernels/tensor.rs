@@ -75,10 +75,12 @@ impl Spec {
 }
 
 /// The conversions of an element type of two bytes.
-pub(super) fn halves(element_type: ElementType, native_f16: bool) -> String {
+pub(super) fn halves(element_type: ElementType, spec: &Spec) -> String {
     let symbols = match element_type {
         ElementType::BF16 => &["BF16"][..],
-        _ if native_f16 => &["NATIVE_F16"],
+        // Nothing but software drivers has loads of 64-bit numbers.
+        _ if spec.native_f16 && spec.longs => &["NATIVE_F16", "SOFTWARE"],
+        _ if spec.native_f16 => &["NATIVE_F16"],
         _ => &[],
     };
     let text = select_lines(include_str!("../../shaders/prelude/halves.wgsl"), symbols);

@@ -87,8 +87,7 @@ impl Layout {
         } else {
             Self::rows(view.classes, input, profile, alignment, widest)
         }?;
-        let longs = layout.load == Load::Eight && profile.has_longs();
-        Ok(Self { longs, odd: rows > 1 && view.classes % 2 == 1, ..layout })
+        Ok(Self { odd: rows > 1 && view.classes % 2 == 1, ..layout.with_longs(profile) })
     }
 
     /// For the `rows` rows of a box, which has a part of their classes. They are not kept: their maximum
@@ -102,11 +101,14 @@ impl Layout {
     ) -> Result<Self, Error> {
         let widest = alignment.load.min(profile.widest_load(input));
         let layout = match view.inner {
-            1 => Self::rows(view.classes, input, profile, alignment, widest)?,
-            _ => Self::strided(profile, view.classes, rows)?,
+            1 => Self::rows(view.classes, input, profile, alignment, widest),
+            _ => Self::strided(profile, view.classes, rows),
         };
-        let longs = layout.load == Load::Eight && profile.has_longs();
-        Ok(Self { longs, ..layout }.unkept(true))
+        Ok(layout?.with_longs(profile).unkept(true))
+    }
+
+    fn with_longs(self, profile: &Profile) -> Self {
+        Self { longs: self.load == Load::Eight && profile.has_longs(), ..self }
     }
 
     /// Lanes share rows whose classes are neighbours.

@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(bytes(Slot::Target, &problem, &piece), (1 << 32) + 5..(1 << 32) + 1005);
         assert_eq!(bytes(Slot::Weight, &problem, &piece), 4 * 17..4 * 19);
         let whole = Piece { outer: 0..2, classes: 0..19, inner: 0..1 << 32 };
-        assert_eq!(bytes(Slot::Logits, &problem, &whole), 0..4 * 38 << 32);
+        assert_eq!(bytes(Slot::Logits, &problem, &whole), 0..(4 * 38) << 32);
     }
 
     #[test]

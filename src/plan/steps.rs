@@ -315,27 +315,28 @@ impl Plan {
         // A piece has 2^32 - 1 elements at most, however narrow the host's `usize`.
         let rows = self.rows_of(piece) as u64;
         let teams = if spec.pairs { rows.div_ceil(2) } else { rows };
+        let view = self.view_of(piece);
         let group = u64::from(spec.geometry.workgroup);
         let of_rows = u64::from(spec.geometry.rows_per_group());
         let (items, per_block) = match (spec.kernel, spec.part) {
             (Kernel::Rows, Part::Fold | Part::Write) => (teams * u64::from(parts), of_rows),
             (Kernel::Rows, Part::Whole | Part::Merge) => (teams, of_rows),
             (Kernel::Columns, _) => (rows, group * spec.load.elements() as u64),
-            (Kernel::GatherGrad, _) => (self.words_of_gradient(spec, piece), group),
+            (Kernel::GatherGrad, _) if is_half(spec.output) => (words_of_halves(view, rows), group),
+            (Kernel::GatherGrad, _) => (rows * view.classes as u64, group),
             (Kernel::Gather | Kernel::Weigh | Kernel::Finish, _) => (rows, group),
         };
         items.div_ceil(per_block) as u32
     }
+}
 
-    /// Words that a gradient of nll has in a piece: a lane writes one. A piece of some positions has as
-    /// many stretches of them as classes.
-    fn words_of_gradient(&self, spec: &Spec, piece: usize) -> u64 {
-        let (rows, classes) = (self.rows_of(piece) as u64, self.view_of(piece).classes as u64);
-        let (stretches, elements) = match rows < self.problem.view.inner as u64 {
-            true => (classes, rows),
-            false => (1, rows * classes),
-        };
-        // The first element may be in the middle of a word.
-        stretches * if is_half(spec.output) { elements / 2 + 1 } else { elements }
+/// Lanes that `gather_grad.wgsl` has for elements of which two share a word, in a piece of this view: one
+/// for each word of each stretch of elements that follow each other, which may start inside a word.
+fn words_of_halves(view: ClassView, rows: u64) -> u64 {
+    let (classes, inner) = (view.classes as u64, view.inner as u64);
+    let positions = rows.min(inner);
+    match positions == inner {
+        true => rows * classes / 2 + 1,
+        false => classes * (positions / 2 + 1),
     }
 }
