@@ -114,22 +114,26 @@ fn check(gpu: &Gpu, what: &str, call: &Call, sizes: &[(u64, Place)]) {
         let rounding = Rounding::new(&*call.loss, &call.data, call.outputs);
         rounding.check(&what, &got.answer(), &truth);
         assert_same_summary(&what, got.summary, uncut.summary);
-        rounding.between_two().check(&what, &got.answer(), &uncut.answer());
+        // Numbers of two bytes are rounded in the end, to one side or the other.
+        let problem = call.loss.problem(&call.data.shapes(), call.outputs).unwrap();
+        if problem.output_type == ElementType::F32 {
+            rounding.between_two().check(&what, &got.answer(), &uncut.answer());
+        }
     }
 }
 
 /// Shapes, and bytes of a binding that hold no row or image of them.
 const CASES: [(&[usize], &[u64]); 11] = [
-    (&[3, 301], &[96, 1000]),
+    (&[3, 301], &[96, 992]),
     (&[1, 2048], &[256, 4096]),
-    (&[2, 5003], &[2048, 19_000]),
-    (&[2, 1, 700], &[208, 2000]),
-    (&[2, 7, 131], &[80, 544, 1600]),
-    (&[1, 70, 33], &[64, 1100, 9000]),
+    (&[2, 5003], &[2048, 18_976]),
+    (&[2, 1, 700], &[224, 1984]),
+    (&[2, 7, 131], &[96, 544, 1600]),
+    (&[1, 70, 33], &[64, 1088, 8992]),
     (&[2, 19, 20, 6], &[4000]),
-    (&[1, 3, 4001], &[16_016, 40_000]),
-    (&[1, 600, 2], &[64, 2000]),
-    (&[3, 2, 40], &[16]),
+    (&[1, 3, 4001], &[16_000, 40_000]),
+    (&[1, 600, 2], &[64, 1984]),
+    (&[3, 2, 40], &[32]),
     // Several classes at a part of the positions.
     (&[2, 5, 250], &[1600]),
 ];
@@ -138,8 +142,8 @@ const CASES: [(&[usize], &[u64]); 11] = [
 fn boxes_make_the_whole() {
     for (index, gpu) in gpus().iter().enumerate() {
         // Every shape where there are subgroups, and wide loads; some elsewhere.
-        let cases =
-            CASES.iter().enumerate().filter(|(case, _)| index == 0 || case % 2 == index % 2);
+        let wanted = |case: usize| index == 0 || case % 5 == index;
+        let cases = CASES.iter().enumerate().filter(|(case, _)| wanted(*case));
         for (_, &(shape, sizes)) in cases {
             let data = Data::random(shape, 1).holes();
             let rows = data.view.rows();
@@ -181,6 +185,40 @@ fn boxes_of_two_bytes_make_the_whole() {
 }
 
 #[test]
+fn boxes_of_elements_of_two_bytes() {
+    use ElementType::{BF16, F16, F32};
+    // Rows and classes that start in the middle of a word, and pieces that do.
+    const CASES: [(&[usize], u64); 5] = [
+        (&[3, 301], 96),
+        (&[2, 1999], 1088),
+        (&[2, 7, 131], 288),
+        (&[1, 70, 33], 544),
+        (&[2, 5, 249], 960),
+    ];
+    for (index, gpu) in gpus().iter().enumerate() {
+        for (kind, (input, others)) in [(F16, F16), (BF16, F32)].into_iter().enumerate() {
+            let types = Types { input, probabilities: others, weight: others };
+            let wanted = |case: usize| match index {
+                0 => (case + kind).is_multiple_of(2),
+                _ => case == 2 * kind + index,
+            };
+            let cases = CASES.iter().enumerate().filter(|(case, _)| wanted(*case));
+            for (_, &(shape, bytes)) in cases {
+                let data = Data::random(shape, 1).holes();
+                for mut call in calls(&data) {
+                    call.data = call.data.in_types(types);
+                    let in_place =
+                        call.outputs == Outputs::loss().with_grad() && !call.name.contains("nll");
+                    let places = [Place::default(), Place { lead: 3, in_place }];
+                    let what = format!("{} on {}", input.name(), gpu.name);
+                    check(gpu, &what, &call, &places.map(|place| (bytes, place)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn labels_of_any_type_find_their_boxes() {
     let grad = Outputs::loss().with_grad();
     for gpu in gpus() {
@@ -191,9 +229,9 @@ fn labels_of_any_type_find_their_boxes() {
                 let what = format!("{label_type:?} on {}", gpu.name);
                 let loss = CrossEntropy::new().ignore_index(5).reduction(Reduction::None);
                 let call = Call::new("none", loss, data.clone().random_upstream(), grad);
-                check(gpu, &what, &call, &[(368, Place::default())]);
+                check(gpu, &what, &call, &[(384, Place::default())]);
                 let call = Call::new("nll", Nll::new().ignore_index(5), data, grad);
-                check(gpu, &what, &call, &[(368, Place { lead: 1, in_place: false })]);
+                check(gpu, &what, &call, &[(384, Place { lead: 1, in_place: false })]);
             }
         }
     }
@@ -221,7 +259,7 @@ fn assert_alike(what: &str, got: &Results, wanted: &Results) {
 #[test]
 fn rows_that_are_no_numbers_are_counted_once() {
     for gpu in gpus() {
-        for (shape, bytes) in [(&[9, 130][..], 160), (&[2, 40, 9], 112), (&[1, 300, 11], 1200)] {
+        for (shape, bytes) in [(&[9, 130][..], 160), (&[2, 40, 9], 128), (&[1, 300, 11], 1184)] {
             let mut data = Data::random(shape, 1).labelled(&[2], -100).labelled(&[4, 7], 1 << 33);
             let view = data.view;
             let at = |row: usize, class: usize| view.row_start(row) + class * view.inner;

@@ -318,14 +318,14 @@ fn a_bound_plan_may_be_recorded_twice_and_beside_others() {
 
 // ---- Pieces
 
-/// A profile whose bindings hold three steps of the call's outer axis, or one where there are few.
+/// A profile whose bindings hold two steps of the call's outer axis, or one where there are few.
 fn small_bindings(gpu: &Gpu, call: &Call) -> Profile {
     let view = call.data.view;
-    let steps = if view.outer > 10 { 3 } else { 1 };
-    let bytes = (4 * steps * view.classes * view.inner).next_multiple_of(16) as u64;
+    let steps = if view.outer > 10 { 2 } else { 1 };
+    let bytes = (4 * steps * view.classes * view.inner).next_multiple_of(32) as u64;
     let mut profile = gpu.kernels().profile().clone();
     // A piece may start a little behind its binding's start and end a little before its end.
-    let slack = u64::from(profile.limits.min_storage_buffer_offset_alignment).max(32) + 16;
+    let slack = u64::from(profile.limits.min_storage_buffer_offset_alignment).max(32) + 32;
     profile.limits.max_storage_buffer_binding_size = bytes + slack;
     profile
 }
@@ -356,7 +356,7 @@ fn pieces_make_the_whole_for_labels_of_any_type() {
     let outputs = Outputs::loss().with_grad();
     for gpu in gpus() {
         for label_type in LabelType::ALL {
-            // Three rows make a piece: small labels start inside a word.
+            // Two rows make a piece: small labels start inside a word.
             let data = Data::random(&[61, 5], 1).labels_as(label_type).random_weight();
             let what = format!("{label_type:?} on {}", gpu.name);
             let call = Call::new("nll", Nll::new(), data.clone(), outputs);

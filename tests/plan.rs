@@ -216,8 +216,8 @@ fn boxes_tile_rows_and_images() {
                 let plan = plan(loss, &shape, &[outer, inner], &profile).expect("a plan");
                 let mut seen = vec![0; shape.iter().product()];
                 for piece in plan.pieces() {
-                    assert!(span_bytes(piece, classes, inner) + 272 <= limit, "{piece:?}");
-                    assert!(8 * piece.rows() as u64 + 272 <= limit, "{piece:?}: labels");
+                    assert!(span_bytes(piece, classes, inner) + 288 <= limit, "{piece:?}");
+                    assert!(8 * piece.rows() as u64 + 288 <= limit, "{piece:?}: labels");
                     assert!(piece.outer.len() == 1 || piece.classes.len() == classes);
                     for o in piece.outer.clone() {
                         for c in piece.classes.clone() {
@@ -269,7 +269,7 @@ fn tensors_of_any_size_have_plans() {
                 let plan = Plan::new(loss, &shapes, outputs, &profile).expect(&what);
                 let mut covered = 0;
                 for piece in plan.pieces() {
-                    assert!(span_bytes(piece, classes, inner) + 272 <= limit, "{what}: {piece:?}");
+                    assert!(span_bytes(piece, classes, inner) + 288 <= limit, "{what}: {piece:?}");
                     assert!(piece.rows() <= 1 << 31, "{what}: {piece:?}");
                     covered += (piece.rows() * piece.classes.len()) as u64;
                 }

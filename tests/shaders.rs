@@ -28,7 +28,7 @@ fn every_spec() -> HashSet<Spec> {
         }
         // Rows and images that no binding holds: whole loads of a row, and parts of loads.
         let mut small = profile.clone();
-        small.limits.max_storage_buffer_binding_size = 4096 + 272;
+        small.limits.max_storage_buffer_binding_size = 4096 + 288;
         for shape in [vec![2, 12_288], vec![2, 1283], vec![2, 1200, 5]] {
             let rows = if shape.len() == 2 { vec![2] } else { vec![2, 5] };
             for types in Types::all().into_iter().step_by(2) {

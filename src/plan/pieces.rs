@@ -82,7 +82,7 @@ impl Room {
         // A piece may start that much behind the aligned offset of its binding, and end within a load.
         let slack = offset_alignment(&profile.limits) + 32;
         let limit = profile.limits.max_storage_buffer_binding_size.min(BINDING_BYTES);
-        let bytes = limit.saturating_sub(slack) / 16 * 16;
+        let bytes = limit.saturating_sub(slack) / 32 * 32;
         let mut room = Self { elements: u64::MAX, rows: PIECE_ROWS, classes: u64::MAX };
         for slot in bound_slots(problem) {
             let extent = Extent::of(slot, problem);
@@ -146,7 +146,7 @@ fn boxes(problem: &Problem, profile: &Profile, room: &Room) -> Result<Vec<Piece>
         return Err(Error::Limit {
             what: "a piece of one logit",
             limit: "max_storage_buffer_binding_size",
-            needed: offset_alignment(&profile.limits) + 32,
+            needed: offset_alignment(&profile.limits) + 64,
             allowed: profile.limits.max_storage_buffer_binding_size,
         });
     }
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(bytes(Slot::Target, &problem, &piece), (1 << 32) + 5..(1 << 32) + 1005);
         assert_eq!(bytes(Slot::Weight, &problem, &piece), 4 * 17..4 * 19);
         let whole = Piece { outer: 0..2, classes: 0..19, inner: 0..1 << 32 };
-        assert_eq!(bytes(Slot::Logits, &problem, &whole), 0..4 * 38 << 32);
+        assert_eq!(bytes(Slot::Logits, &problem, &whole), 0..(4 * 38) << 32);
     }
 
     #[test]
