@@ -160,30 +160,6 @@ fn boxes_make_the_whole() {
     }
 }
 
-/// Boxes start and end inside words, whose other halves are other boxes'.
-#[test]
-fn boxes_of_two_bytes_make_the_whole() {
-    for (gpu, element_type) in gpus().iter().zip([ElementType::BF16, ElementType::F16].repeat(2)) {
-        for (shape, bytes) in [(&[3, 301][..], 96), (&[2, 2003], 1800), (&[2, 7, 131], 272)] {
-            {
-                let data = Data::random(shape, 1).holes().labelled(&[1], -100);
-                for mut call in calls(&data) {
-                    call.data = call.data.in_types(Types::all(element_type));
-                    let what =
-                        format!("{} of {element_type:?} {shape:?} on {}", call.name, gpu.name);
-                    let truth = Answer::from(&call.data.truth(&*call.loss, call.outputs));
-                    let rounding = Rounding::new(&*call.loss, &call.data, call.outputs);
-                    for lead in [0, 3] {
-                        let place = Place { lead, in_place: false };
-                        let got = call.run(gpu, call.cut(gpu, bytes), place);
-                        rounding.check(&what, &got.answer(), &truth);
-                    }
-                }
-            }
-        }
-    }
-}
-
 #[test]
 fn boxes_of_elements_of_two_bytes() {
     use ElementType::{BF16, F16, F32};
