@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use wgpu_loss::{Error, Gpu, Inputs, Loss, Output, Outputs, Summary, reference};
+use wgpu_loss::{Error, Gpu, Outputs, Reduction, Summary};
 
 use crate::adapters::Adapter;
 use crate::args::{DeviceArg, RunArgs};
+use crate::data::Stop;
 use crate::error::{Failure, say};
+use crate::results::{Results, What};
+use crate::twin::{self, Piece, Question};
 
 /// Where a loss is computed.
 pub enum Device {
@@ -16,20 +19,12 @@ pub enum Device {
     Cpu,
 }
 
-/// What a device gave. Both give f32: the CPU twin's f64 is rounded, so that a result is of one
-/// kind wherever it was computed.
+/// What a device gave beside the results that go to their places as they come. Both give f32: the CPU
+/// twin's f64 is rounded, so that a result is of one kind wherever it was computed.
 #[derive(Debug)]
 pub struct Computed {
-    /// The loss: one number, one per row, or nothing for the softmaxes.
-    pub loss: Vec<f32>,
-    /// Its shape.
-    pub loss_shape: Vec<usize>,
-    /// The gradient, in the input's shape.
-    pub grad: Option<Vec<f32>>,
-    /// The log-probabilities, in the input's shape.
-    pub log_probs: Option<Vec<f32>>,
-    /// The probabilities, in the input's shape.
-    pub probs: Option<Vec<f32>>,
+    /// The loss, where it is reduced.
+    pub loss: Option<f32>,
     /// What was seen in the rows.
     pub summary: Summary,
     /// Where the time went.
@@ -48,7 +43,9 @@ impl Device {
             DeviceArg::Auto => match Gpu::new() {
                 Ok(gpu) => Ok(Self::gpu(gpu)),
                 Err(Error::NoAdapter { hint, .. }) => {
-                    say(&format!("no GPU driver found, computing on the CPU twin; {hint}"));
+                    if !args.quiet {
+                        say(&format!("no GPU driver found, computing on the CPU twin; {hint}"));
+                    }
                     Ok(Device::Cpu)
                 }
                 // There is a GPU and it is broken: whoever wants the CPU instead should say so.
@@ -69,59 +66,79 @@ impl Device {
         }
     }
 
-    /// Computes a loss.
+    /// Computes a loss. Results of a shape go where they are wanted.
     pub fn run(
         &self,
-        loss: &dyn Loss,
-        inputs: &Inputs<'_>,
+        question: &Question<'_>,
         outputs: Outputs,
-    ) -> Result<Computed, Error> {
+        results: &mut Results,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Computed, Stop> {
         match self {
-            Device::Gpu(gpu) => gpu.run(loss, inputs, outputs).map(Computed::from_gpu),
-            Device::Cpu => {
-                let start = Instant::now();
-                let output = reference::run(loss, inputs, outputs)?;
-                let time = start.elapsed();
-                Ok(Computed::from_cpu(output, time))
-            }
+            Device::Gpu(gpu) => on_gpu(gpu, question, outputs, results),
+            Device::Cpu => on_cpu(question, outputs, results, progress),
         }
     }
 }
 
-impl Computed {
-    /// What a GPU gave.
-    pub fn from_gpu(output: Output<f32>) -> Self {
-        let timing = output.timing.unwrap_or_default();
-        Self {
-            loss: output.loss,
-            loss_shape: output.loss_shape,
-            grad: output.grad,
-            log_probs: output.log_probs,
-            probs: output.probs,
-            summary: output.summary,
-            seconds: vec![
-                ("prepare", timing.prepare),
-                ("upload", timing.upload),
-                ("kernel", timing.kernel),
-                ("read back", timing.read_back),
-            ],
-        }
+fn on_gpu(
+    gpu: &Gpu,
+    question: &Question<'_>,
+    outputs: Outputs,
+    results: &mut Results,
+) -> Result<Computed, Stop> {
+    let problem = question.problem;
+    let steps = question.data.whole(problem)?;
+    let output = gpu.run(question.formula.loss(), &steps.inputs(), outputs)?;
+    let wide = |all: Option<&Vec<f32>>| -> Vec<f64> {
+        all.map_or_else(Vec::new, |all| all.iter().map(|&x| x.into()).collect())
+    };
+    let unreduced = problem.reduction == Reduction::None;
+    if unreduced {
+        results.write_rounded(What::RowLoss, 0, &wide(Some(&output.loss)))?;
     }
+    results.write_rounded(What::Grad, 0, &wide(output.grad.as_ref()))?;
+    let distribution = output.log_probs.as_ref().or(output.probs.as_ref());
+    results.write_rounded(What::Distribution, 0, &wide(distribution))?;
+    let timing = output.timing.unwrap_or_default();
+    Ok(Computed {
+        loss: output.loss.first().copied().filter(|_| !unreduced),
+        summary: output.summary,
+        seconds: vec![
+            ("prepare", timing.prepare),
+            ("upload", timing.upload),
+            ("kernel", timing.kernel),
+            ("read back", timing.read_back),
+        ],
+    })
+}
 
-    fn from_cpu(output: Output<f64>, time: Duration) -> Self {
-        fn rounded(elements: Vec<f64>) -> Vec<f32> {
-            elements.into_iter().map(|x| x as f32).collect()
+fn on_cpu(
+    question: &Question<'_>,
+    outputs: Outputs,
+    results: &mut Results,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Computed, Stop> {
+    let (start, problem) = (Instant::now(), question.problem);
+    let mut take = |piece: &Piece<'_>| {
+        let output = piece.output;
+        if problem.reduction == Reduction::None {
+            results.write_rounded(What::RowLoss, piece.row, &output.loss)?;
         }
-        Self {
-            loss: rounded(output.loss),
-            loss_shape: output.loss_shape,
-            grad: output.grad.map(rounded),
-            log_probs: output.log_probs.map(rounded),
-            probs: output.probs.map(rounded),
-            summary: output.summary,
-            seconds: vec![("compute", time)],
+        for elements in output.grad.iter() {
+            results.write_rounded(What::Grad, piece.element, elements)?;
         }
-    }
+        for elements in output.log_probs.iter().chain(&output.probs) {
+            results.write_rounded(What::Distribution, piece.element, elements)?;
+        }
+        Ok(())
+    };
+    let totals = twin::run(question, outputs, &mut take, progress)?;
+    Ok(Computed {
+        loss: totals.loss(problem).map(|loss| loss as f32),
+        summary: totals.summary,
+        seconds: vec![("compute", start.elapsed())],
+    })
 }
 
 /// Devices are not in files: their errors stand alone.

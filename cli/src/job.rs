@@ -8,16 +8,19 @@ use std::time::{Duration, Instant};
 
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    CrossEntropy, ElementType, Error, Inputs, Loss, Nll, Outputs, Reduction, Softmax, TargetType,
-    Tensor,
+    CrossEntropy, ElementType, Error, Floats, Nll, Outputs, Problem, Reduction, Softmax, TargetType,
 };
 
-use crate::args::{CrossEntropyArgs, LossArgs, NllArgs, RunArgs, SoftmaxArgs};
-use crate::check;
+use crate::args::{CrossEntropyArgs, LossArgs, NllArgs, OutType, RunArgs, SoftmaxArgs};
+use crate::check::{self, Compared, Given};
 use crate::compute::{Computed, Device};
+use crate::data::{Data, Operand, Stop};
 use crate::error::{Failure, Names, say};
-use crate::files::{self, Destination, Element, OwnedLabels, Source};
+use crate::files::{Destination, Kind, Source};
+use crate::progress::Meter;
 use crate::report::{self, Report};
+use crate::results::{Complete, Results, What};
+use crate::twin::{Formula, Question};
 
 /// What can be saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +38,7 @@ pub enum Output {
 /// What was asked for, whatever the loss.
 pub struct Job {
     command: &'static str,
-    loss: Box<dyn Loss>,
+    formula: Formula,
     /// `None` for the softmaxes, which have no loss to reduce.
     reduction: Option<Reduction>,
     input: PathBuf,
@@ -61,7 +64,7 @@ impl From<CrossEntropyArgs> for Job {
         }
         let mut job = Self::with_target(
             "cross-entropy",
-            Box::new(loss),
+            Formula::CrossEntropy(loss),
             args.input,
             args.target,
             args.loss,
@@ -86,7 +89,8 @@ impl From<NllArgs> for Job {
         if let Some(label) = args.loss.ignore_index {
             loss = loss.ignore_index(label);
         }
-        Self::with_target("nll", Box::new(loss), args.input, args.target, args.loss, args.run)
+        let formula = Formula::Nll(loss);
+        Self::with_target("nll", formula, args.input, args.target, args.loss, args.run)
     }
 }
 
@@ -97,7 +101,7 @@ impl Job {
         let axis = args.run.class_axis.unwrap_or(-1);
         Self {
             command,
-            loss: Box::new(loss.axis(axis)),
+            formula: Formula::Softmax(loss.axis(axis)),
             reduction: None,
             input: args.input,
             target: None,
@@ -111,7 +115,7 @@ impl Job {
 
     fn with_target(
         command: &'static str,
-        loss: Box<dyn Loss>,
+        formula: Formula,
         input: PathBuf,
         target: PathBuf,
         args: LossArgs,
@@ -126,7 +130,7 @@ impl Job {
         }
         Self {
             command,
-            loss,
+            formula,
             reduction: Some(args.reduction.into()),
             input,
             target: Some(target),
@@ -150,33 +154,61 @@ struct Sources {
 impl Sources {
     fn open(job: &Job) -> Result<Self, Failure> {
         let open = |name: &Option<PathBuf>| name.as_deref().map(Source::open).transpose();
-        let sources = Self {
+        let mut sources = Self {
             input: Source::open(&job.input)?,
             target: open(&job.target)?,
             weight: open(&job.weight)?,
             upstream: open(&job.upstream)?,
         };
+        if let Some(word_type) = job.run.dtype {
+            sources.take_words_for(word_type.into())?;
+        }
         sources.input.want_floats("input")?;
+        match &mut sources.target {
+            // Whoever has raw words for a target has to say what they are.
+            Some(target) if target.kind().is_none() => drop(target.want_floats("target")?),
+            _ => {}
+        }
         if let Some(weight) = &sources.weight {
             weight.want_floats("weight")?;
         }
-        if let Some(upstream) = &sources.upstream {
+        if let Some(upstream) = &mut sources.upstream {
             upstream.want_floats("upstream gradient")?;
+            upstream.as_f32();
         }
         Ok(sources)
     }
 
+    /// The input has to be of the type, or words that may be. So may other floats; a target of words in
+    /// the input's shape is class probabilities, since labels lack an axis.
+    fn take_words_for(&mut self, element_type: ElementType) -> Result<(), Failure> {
+        self.input.take_for(element_type)?;
+        let shape = &self.input.shape;
+        let target = self.target.as_mut().filter(|target| target.shape == *shape);
+        for other in [target, self.weight.as_mut(), self.upstream.as_mut()].into_iter().flatten() {
+            if other.element.is_raw_16() {
+                other.take_for(element_type)?;
+            }
+        }
+        Ok(())
+    }
+
     fn shapes(&self) -> Shapes<'_> {
-        let mut shapes = Shapes::new(&self.input.shape);
+        let float_type = |source: &Source| match source.kind() {
+            Some(Kind::Floats(element_type)) => element_type,
+            _ => ElementType::F32,
+        };
+        let mut shapes = Shapes::new(&self.input.shape).input_type(float_type(&self.input));
         if let Some(target) = &self.target {
-            let kind = target.element.label_type();
-            // Floats are read as f32, whatever they are in the file.
-            let kind = kind.map_or(TargetType::Probabilities(ElementType::F32), TargetType::Labels);
+            let kind = match target.kind() {
+                Some(Kind::Labels(label_type)) => TargetType::Labels(label_type),
+                _ => TargetType::Probabilities(float_type(target)),
+            };
             shapes = shapes.target(kind, &target.shape);
         }
         // Weights of another rank are refused once the number of classes is known.
-        if let Some([classes]) = self.weight.as_ref().map(|weight| &weight.shape[..]) {
-            shapes = shapes.weight(*classes);
+        if let Some(weight) = self.weight.as_ref().filter(|weight| weight.shape.len() == 1) {
+            shapes = shapes.weight(weight.count()).weight_type(float_type(weight));
         }
         if let Some(upstream) = &self.upstream {
             shapes = shapes.upstream(&upstream.shape);
@@ -196,94 +228,47 @@ impl Sources {
         }
     }
 
-    fn read(self) -> Result<Data, Failure> {
-        let (input_type, input_shape) = (self.input.element, self.input.shape.clone());
-        let target_type = self.target.as_ref().map(|target| target.element);
-        let target = match self.target {
-            None => None,
-            Some(source) => {
-                let shape = source.shape.clone();
-                let target = if source.is_float() {
-                    Target::Probabilities(source.floats()?)
-                } else {
-                    Target::Labels(source.labels()?)
-                };
-                Some((target, shape))
-            }
-        };
-        let upstream = match self.upstream {
-            None => None,
-            Some(source) => {
-                let shape = source.shape.clone();
-                Some((source.floats()?, shape))
-            }
-        };
-        Ok(Data {
-            input: self.input.floats()?,
-            input_type,
-            input_shape,
-            target,
-            target_type,
-            weight: self.weight.map(Source::floats).transpose()?,
-            upstream,
+    /// Makes the elements readable: the CPU twin takes any range as it comes, a GPU wants all of it.
+    fn prepare(&mut self, device: &Device) -> Result<(), Failure> {
+        let (weight, upstream) = (self.weight.as_mut(), self.upstream.as_mut());
+        let all = [Some(&mut self.input), self.target.as_mut(), weight, upstream];
+        all.into_iter().flatten().try_for_each(|source| match device {
+            Device::Gpu(_) => source.settle(),
+            Device::Cpu => source.inflate(),
         })
     }
-}
 
-enum Target {
-    Labels(OwnedLabels),
-    Probabilities(Vec<f32>),
-}
-
-/// What was in the files.
-struct Data {
-    input: Vec<f32>,
-    input_type: Element,
-    input_shape: Vec<usize>,
-    target: Option<(Target, Vec<usize>)>,
-    target_type: Option<Element>,
-    weight: Option<Vec<f32>>,
-    upstream: Option<(Vec<f32>, Vec<usize>)>,
-}
-
-impl Data {
-    fn inputs(&self) -> Inputs<'_> {
-        let mut inputs = Inputs::new(Tensor::new(&self.input, &self.input_shape));
-        match &self.target {
-            None => {}
-            Some((Target::Labels(labels), shape)) => {
-                inputs = inputs.labels(labels.borrow(), shape);
-            }
-            Some((Target::Probabilities(probabilities), shape)) => {
-                inputs = inputs.probabilities(Tensor::new(probabilities, shape));
-            }
+    fn data(&self) -> Data<'_> {
+        Data {
+            input: Operand::File(&self.input),
+            target: self.target.as_ref().map(Operand::File),
+            weight: self.weight.as_ref().map(Operand::File),
+            upstream: self.upstream.as_ref().map(Operand::File),
         }
-        if let Some(weight) = &self.weight {
-            inputs = inputs.weight(weight);
-        }
-        if let Some((upstream, shape)) = &self.upstream {
-            inputs = inputs.upstream(Tensor::new(upstream, shape));
-        }
-        inputs
     }
 
     /// How a person would call the target.
     fn target_name(&self) -> Option<String> {
-        let kind = match self.target.as_ref()?.0 {
-            Target::Labels(_) => "labels",
-            Target::Probabilities(_) => "class probabilities",
+        let target = self.target.as_ref()?;
+        let kind = match target.kind() {
+            Some(Kind::Labels(_)) => "labels",
+            _ => "class probabilities",
         };
-        Some(format!("{} {kind}", self.target_type?.name()))
+        Some(format!("{} {kind}", target.element.name()))
     }
 }
 
 /// Does the job and reports it.
 pub fn run(job: Job) -> Result<(), Failure> {
     let destinations = destinations(&job.save)?;
-    let sources = Sources::open(&job)?;
+    let mut sources = Sources::open(&job)?;
     let names = sources.names(&job);
     let explain = |error: Error| names.explain(error);
-    let problem = job.loss.problem(&sources.shapes(), job.outputs).map_err(explain)?;
+    let mut outputs = job.outputs;
+    if job.run.out_dtype == OutType::F32 {
+        outputs = outputs.in_f32();
+    }
+    let problem = job.formula.loss().problem(&sources.shapes(), outputs).map_err(explain)?;
     let wanted = [problem.view.classes];
     if let Some(weight) = sources.weight.as_ref().filter(|weight| weight.shape != wanted) {
         let (given, wanted) = (weight.shape.clone(), wanted.to_vec());
@@ -291,57 +276,69 @@ pub fn run(job: Job) -> Result<(), Failure> {
     }
 
     let (device, start) = timed(|| Device::open(&job.run))?;
-    let (data, read) = timed(|| sources.read())?;
-    let inputs = data.inputs();
-    let mut computed = device.run(&*job.loss, &inputs, job.outputs).map_err(explain)?;
+    let ((), read) = timed(|| sources.prepare(&device))?;
+    let mut results = places(&job, &problem, &destinations)?;
+    let data = sources.data();
+    let question = Question { formula: &job.formula, data: &data, problem: &problem };
+    let bytes = sources.input.stored_bytes();
+    let stopped = |stop: Stop| match stop {
+        Stop::Library(error) => names.explain(error),
+        Stop::Failure(failure) => failure,
+    };
+    let rows = problem.view.rows() as u64;
+    let mut computed = {
+        let mut meter = Meter::new("computing", rows, bytes, job.run.quiet);
+        let mut progress = |rows| meter.done(rows);
+        device.run(&question, outputs, &mut results, &mut progress).map_err(stopped)?
+    };
+    let complete = results.complete()?;
     let mut seconds = vec![("read", read)];
     if device.adapter().is_some() {
         seconds.push(("start", start));
     }
     seconds.append(&mut computed.seconds);
 
-    let checked = match job.run.check {
-        false => None,
-        true => {
-            if device.adapter().is_none() {
-                say("the CPU twin is the reference itself: --check compares it with its own f32");
-            }
-            let question = check::Question {
-                loss: &*job.loss,
-                inputs: &inputs,
-                weight: data.weight.as_deref(),
-                upstream: data.upstream.as_ref().map(|(upstream, _)| &upstream[..]),
-                problem: &problem,
-            };
-            let run = || check::run(&question, &computed).map_err(explain);
-            let (checked, time) = timed(run)?;
-            seconds.push(("check", time));
-            Some(checked)
+    let mut checked: Option<Vec<Compared>> = None;
+    if job.run.check {
+        if device.adapter().is_none() && !job.run.quiet {
+            say("the CPU twin is the reference itself: --check compares it with its own f32");
         }
-    };
+        let mut meter = Meter::new("checking", rows, bytes, job.run.quiet);
+        let given = given(&computed, &complete);
+        let (compared, time) =
+            timed(|| check::run(&question, &given, &mut |rows| meter.done(rows)).map_err(stopped))?;
+        seconds.push(("check", time));
+        checked = Some(compared);
+    }
     let failed = checked.iter().flatten().find(|compared| !compared.passed());
     let failed = failed.map(|compared| compared.complaint(!destinations.is_empty()));
 
+    let losses: Vec<f32> = match complete.floats(What::RowLoss) {
+        Some(Floats::F32(losses)) => losses.to_vec(),
+        _ => computed.loss.into_iter().collect(),
+    };
     let mut saved = Vec::new();
     if failed.is_none() && !destinations.is_empty() {
-        let save = || save_all(&destinations, &computed, &names.input_shape);
-        let ((), time) = timed(save)?;
+        let ((), time) = timed(|| save(complete, &destinations, &computed))?;
         seconds.push(("save", time));
         saved.extend(destinations.iter().map(|(_, file)| file.name.display().to_string()));
     }
     let report = Report {
         command: job.command,
         reduction: job.reduction.map(reduction_name),
-        shape: &data.input_shape,
-        dtype: data.input_type.name(),
-        target: data.target_name(),
+        shape: &problem.input_shape,
+        dtype: sources.input.element.name(),
+        target: sources.target_name(),
         weighted: problem.is_weighted(),
         row_shape: &problem.row_shape,
         adapter: device.adapter(),
-        computed: &computed,
+        summary: computed.summary,
+        losses: &losses,
+        loss_shape: problem.loss_shape(),
         seconds,
         check: checked.as_deref(),
         saved,
+        output_type: problem.output_type,
     };
     report::print(&if job.run.json { report.json() } else { report.text() })?;
     match failed {
@@ -364,28 +361,59 @@ fn destinations(save: &[(Output, PathBuf)]) -> Result<Vec<(Output, Destination)>
     Ok(destinations)
 }
 
-/// Saves what was asked for.
-fn save_all(
+/// Where results go: to their files, or for a while to where they can be compared and reported.
+fn places(
+    job: &Job,
+    problem: &Problem,
+    destinations: &[(Output, Destination)],
+) -> Result<Results, Failure> {
+    let mut results = Results::new(problem.output_type);
+    for (output, file) in destinations {
+        match output {
+            Output::Loss if problem.reduction == Reduction::None => {
+                results.save(What::RowLoss, file, problem.loss_shape())?;
+            }
+            Output::Loss => {}
+            Output::Grad => results.save(What::Grad, file, &problem.input_shape)?,
+            Output::LogProbs | Output::Distribution => {
+                results.save(What::Distribution, file, &problem.input_shape)?;
+            }
+        }
+    }
+    if problem.target.is_some() && problem.reduction == Reduction::None {
+        results.keep(What::RowLoss, problem.view.rows())?;
+    }
+    if problem.target.is_none() && job.run.check {
+        results.keep(What::Distribution, problem.view.elements())?;
+    }
+    Ok(results)
+}
+
+/// What was computed, to be compared.
+fn given<'a>(computed: &Computed, complete: &'a Complete) -> Given<'a> {
+    Given {
+        loss: computed.loss,
+        summary: computed.summary,
+        row_loss: complete.floats(What::RowLoss),
+        grad: complete.floats(What::Grad),
+        distribution: complete.floats(What::Distribution),
+    }
+}
+
+/// Gives the results their names. A reduced loss is written only now.
+fn save(
+    complete: Complete,
     destinations: &[(Output, Destination)],
     computed: &Computed,
-    input_shape: &[usize],
 ) -> Result<(), Failure> {
-    let mut arrays = Vec::new();
-    for (what, destination) in destinations {
-        let (shape, elements) = match what {
-            Output::Loss => (&computed.loss_shape[..], Some(&computed.loss)),
-            Output::Grad => (input_shape, computed.grad.as_ref()),
-            Output::LogProbs => (input_shape, computed.log_probs.as_ref()),
-            Output::Distribution => {
-                (input_shape, computed.probs.as_ref().or(computed.log_probs.as_ref()))
-            }
-        };
-        let Some(elements) = elements else {
-            return Err(Failure::of(destination.name.display(), "the device gave no such result"));
-        };
-        arrays.push((destination, shape, &elements[..]));
+    let mut others = Vec::new();
+    let reduced = destinations.iter().find(|(output, _)| *output == Output::Loss);
+    if let (Some((_, file)), Some(loss)) = (reduced, computed.loss) {
+        let mut file = file.array(ElementType::F32, &[])?;
+        file.write(0, &loss.to_le_bytes())?;
+        others.push(file);
     }
-    files::save(&arrays)
+    complete.save(others)
 }
 
 fn reduction_name(reduction: Reduction) -> &'static str {

@@ -11,8 +11,10 @@ pub struct Case {
     /// The logits' shape.
     pub shape: Vec<usize>,
     label_shape: Vec<usize>,
-    logits: Vec<f32>,
-    labels: Vec<i64>,
+    /// The logits.
+    pub logits: Vec<f32>,
+    /// Their labels.
+    pub labels: Vec<i64>,
 }
 
 impl Case {

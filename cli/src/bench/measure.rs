@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use wgpu_loss::gpu::{Clock, Roof, Times};
-use wgpu_loss::{CrossEntropy, Error, Gpu, Loss, Outputs, reference};
+use wgpu_loss::{CrossEntropy, Error, Floats, Gpu, Loss, Output, Outputs, reference};
 
 use super::case::Case;
-use crate::check::{self, Compared, Question};
-use crate::compute::Computed;
+use crate::check::{self, Compared, Given};
+use crate::data::{Data, Operand, Stop};
 use crate::error::Failure;
+use crate::twin::{Formula, Question};
 
 /// The reference is repeated for this long at most.
 const CPU_TIME: Duration = Duration::from_millis(500);
@@ -113,7 +114,7 @@ pub fn measure(
     let first = gpu.run(&loss, &inputs, outputs).map_err(failed)?;
     let timing = first.timing.unwrap_or_default();
     let value = first.loss[0];
-    let checked = checked(case, pass, Computed::from_gpu(first))?;
+    let checked = checked(case, pass, &first)?;
     let reference = reference_times(case, pass, samples)?;
 
     let end_to_end = timed(samples, || gpu.run(&loss, &inputs, outputs).map(drop))?;
@@ -136,12 +137,28 @@ pub fn measure(
 }
 
 /// Refuses a wrong answer: the loss and every element of the gradient are compared with the reference.
-fn checked(case: &Case, pass: Pass, computed: Computed) -> Result<Vec<Compared>, Failure> {
-    let (loss, inputs) = (CrossEntropy::new(), case.inputs());
-    let problem = loss.problem(&inputs.shapes(), pass.outputs()).map_err(failed)?;
-    let question =
-        Question { loss: &loss, inputs: &inputs, weight: None, upstream: None, problem: &problem };
-    let compared = check::run(&question, &computed).map_err(failed)?;
+fn checked(case: &Case, pass: Pass, first: &Output<f32>) -> Result<Vec<Compared>, Failure> {
+    let loss = CrossEntropy::new();
+    let data = Data {
+        input: Operand::Floats((&case.logits).into()),
+        target: Some(Operand::Labels((&case.labels).into())),
+        weight: None,
+        upstream: None,
+    };
+    let problem = loss.problem(&case.inputs().shapes(), pass.outputs()).map_err(failed)?;
+    let formula = Formula::CrossEntropy(loss);
+    let question = Question { formula: &formula, data: &data, problem: &problem };
+    let given = Given {
+        loss: first.loss.first().copied(),
+        summary: first.summary,
+        row_loss: None,
+        grad: first.grad.as_ref().map(Floats::from),
+        distribution: None,
+    };
+    let compared = check::run(&question, &given, &mut |_| ()).map_err(|stop| match stop {
+        Stop::Library(error) => failed(error),
+        Stop::Failure(failure) => failure,
+    })?;
     match compared.iter().find(|compared| !compared.passed()) {
         Some(wrong) => Err(Failure::Failed(wrong.complaint(false))),
         None => Ok(compared),
