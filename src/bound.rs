@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::kernels::{Access, Kernels, Load, Pipeline, Slot, Spec};
 use crate::plan::{Alignment, Extent, Params, Plan, Step, bound_slots, offset_alignment};
-use crate::scope::scoped;
+use crate::scope::{allocating, scoped};
 use crate::{Error, Reduction, Summary};
 
 /// Bytes of the buffer behind [`Bound::result`].
@@ -25,6 +25,11 @@ impl<'a> Buffers<'a> {
     /// The input: logits, or log-probabilities for nll. f32, in the input's shape.
     pub fn new(input: wgpu::BufferBinding<'a>) -> Self {
         Self { ranges: vec![(Slot::Logits, input)], in_place: false }
+    }
+
+    /// Ranges by their slots.
+    pub(crate) fn of(ranges: impl Iterator<Item = (Slot, wgpu::BufferBinding<'a>)>) -> Self {
+        Self { ranges: ranges.collect(), in_place: false }
     }
 
     fn with(mut self, slot: Slot, range: wgpu::BufferBinding<'a>) -> Self {
@@ -183,7 +188,8 @@ impl Bound {
     pub fn new(kernels: &Kernels, plan: Plan, buffers: &Buffers<'_>) -> Result<Self, Error> {
         buffers.check(&plan)?;
         let binder = Binder { kernels, plan: &plan, buffers, device: kernels.device() };
-        let scratch = scoped(kernels.device(), "allocating the workspace", || binder.scratch())?;
+        let bytes = plan.workspace_bytes();
+        let scratch = allocating(kernels.device(), "the workspace", bytes, || binder.scratch())?;
         let mut dispatches = Vec::with_capacity(plan.steps().len());
         let mut blocks = Vec::new();
         for (index, step) in plan.steps().iter().enumerate() {

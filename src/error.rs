@@ -179,7 +179,41 @@ pub enum Error {
         reason: String,
     },
 
-    /// The device failed while it worked: lost, out of memory, or a validation error.
+    /// The memory that a call may take is too small for the least it could hold.
+    #[error("a memory budget of {given} bytes is too small for {what}: {needed} are needed")]
+    Budget {
+        /// What does not fit.
+        what: &'static str,
+        /// The smallest budget that would do, in bytes.
+        needed: u64,
+        /// The budget, in bytes.
+        given: u64,
+    },
+
+    /// The device has no memory left. It stays usable, and a smaller
+    /// [`memory_budget`](crate::GpuOptions::memory_budget) may do.
+    #[error("the GPU is out of memory: {bytes} bytes were wanted for {what}")]
+    OutOfMemory {
+        /// What the memory was for.
+        what: &'static str,
+        /// How many bytes were wanted in this allocation; 0 where wgpu alone knows.
+        bytes: u64,
+    },
+
+    /// A [`Sink`](crate::Sink) could not take what was computed.
+    #[error("{what} could not be written: {reason}")]
+    Sink {
+        /// What was written.
+        what: &'static str,
+        /// What went wrong.
+        reason: String,
+    },
+
+    /// A [`Sink`](crate::Sink) asked for the work to end.
+    #[error("stopped")]
+    Stopped,
+
+    /// The device failed while it worked: lost, or a validation error.
     #[error("the GPU failed while {during}: {reason}")]
     Device {
         /// What it was doing.

@@ -59,6 +59,7 @@ mod scope;
 mod tensor;
 pub use bound::{Bound, Buffers, RESULT_BYTES};
 pub use error::Error;
+pub use gpu::stream::{LargeOutput, Sink, Stream};
 pub use gpu::{Gpu, GpuOptions};
 pub use io::{Inputs, Output, Summary, Timing};
 pub use kernels::Kernels;

@@ -2,12 +2,23 @@
 
 use crate::Error;
 
-/// Runs `work` inside error scopes and returns what wgpu reported as an [`Error::Device`].
+/// Runs `work` inside error scopes and returns what wgpu reported as an [`Error::Device`], or as an
+/// [`Error::OutOfMemory`].
 ///
 /// The scopes open and close on this thread, so a host's own scopes stay as they are.
 pub(crate) fn scoped<T>(
     device: &wgpu::Device,
     during: &'static str,
+    work: impl FnOnce() -> T,
+) -> Result<T, Error> {
+    allocating(device, during, 0, work)
+}
+
+/// As [`scoped`], for work that allocates so many bytes of the device's memory.
+pub(crate) fn allocating<T>(
+    device: &wgpu::Device,
+    during: &'static str,
+    bytes: u64,
     work: impl FnOnce() -> T,
 ) -> Result<T, Error> {
     let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -19,10 +30,13 @@ pub(crate) fn scoped<T>(
     #[cfg(not(target_arch = "wasm32"))]
     for report in reports {
         if let Some(error) = pollster::block_on(report) {
-            return Err(Error::Device { during, reason: error.to_string() });
+            return Err(match error {
+                wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { what: during, bytes },
+                error => Error::Device { during, reason: error.to_string() },
+            });
         }
     }
     #[cfg(target_arch = "wasm32")]
-    let _ = (reports, during);
+    let _ = (reports, during, bytes);
     Ok(done)
 }

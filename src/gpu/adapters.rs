@@ -14,6 +14,12 @@ pub struct GpuOptions {
     pub default_limits: bool,
     /// Where the numbers come from by which work is laid out.
     pub tuning: TuningChoice,
+    /// Bytes of tensors that a call on host data may hold at a time, on the device and in staging memory
+    /// on the host together; 512 MiB without it. Larger tensors go through in pieces
+    /// ([`stream`](super::stream)). Parameters and workspaces, some hundred KiB, come on top, and so do
+    /// outputs that are returned as vectors. [`Gpu::bind`](crate::Gpu::bind) does not ask: what is
+    /// resident is there in full.
+    pub memory_budget: Option<u64>,
 }
 
 /// The numbers by which a device lays out its work.
@@ -52,6 +58,7 @@ impl Default for GpuOptions {
             subgroups: true,
             default_limits: false,
             tuning: TuningChoice::default(),
+            memory_budget: None,
         }
     }
 }
@@ -95,6 +102,10 @@ pub(super) async fn open(
         // Software drivers load wide integers faster; see `kernels::Load`.
         features |= adapter.features() & wgpu::Features::SHADER_INT64;
     }
+    if shares_memory(&info) && !options.default_limits {
+        // The host fills the very buffers that kernels read.
+        features |= adapter.features() & wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
+    }
     let required_limits = match options.default_limits {
         true => wgpu::Limits::default(),
         false => adapter.limits(),
@@ -109,6 +120,11 @@ pub(super) async fn open(
         Error::NoDevice { adapter: info.name.clone(), reason: error.to_string() }
     })?;
     Ok((info, device, queue))
+}
+
+/// Whether the adapter works in the host's memory.
+fn shares_memory(info: &wgpu::AdapterInfo) -> bool {
+    matches!(info.device_type, wgpu::DeviceType::Cpu | wgpu::DeviceType::IntegratedGpu)
 }
 
 /// What a [`Timer`](super::Timer) would have, where the adapter has it.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::buffers::{create, read, readable};
 use super::wait::Wait;
 use super::{Gpu, Stopwatch};
 use crate::scope::scoped;
@@ -99,11 +100,8 @@ struct Queries {
 
 impl<'a> Timer<'a> {
     pub(super) fn new(gpu: &'a Gpu) -> Result<Self, Error> {
-        scoped(&gpu.device, DURING, || Self {
-            gpu,
-            queries: Queries::new(gpu),
-            scalar: readable(gpu, size_of::<f32>() as u64),
-        })
+        let scalar = readable(gpu, DURING, size_of::<f32>() as u64)?;
+        Ok(Self { gpu, queries: Queries::new(gpu)?, scalar })
     }
 
     /// Whether the device can be asked for timestamps. Where those that it gives make no sense,
@@ -206,7 +204,7 @@ impl<'a> Timer<'a> {
             encoder.copy_buffer_to_buffer(bound.result(), 0, &self.scalar, 0, self.scalar.size());
             queue.submit([encoder.finish()]);
         })?;
-        read::<f32>(self.gpu, &self.scalar).map(drop)
+        read::<f32>(self.gpu, DURING, &self.scalar).map(drop)
     }
 }
 
@@ -241,24 +239,23 @@ impl Samples {
 }
 
 impl Queries {
-    fn new(gpu: &Gpu) -> Option<Self> {
+    fn new(gpu: &Gpu) -> Result<Option<Self>, Error> {
         let device = &gpu.device;
         if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
-            return None;
+            return Ok(None);
         }
-        let set = device.create_query_set(&wgpu::QuerySetDescriptor {
-            label: Some("wgpu-loss timestamps"),
-            ty: wgpu::QueryType::Timestamp,
-            count: QUERIES,
-        });
-        let resolved = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("wgpu-loss timestamps"),
-            size: QUERY_BYTES,
-            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: false,
-        });
+        let set = scoped(device, DURING, || {
+            device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("wgpu-loss timestamps"),
+                ty: wgpu::QueryType::Timestamp,
+                count: QUERIES,
+            })
+        })?;
+        let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+        let resolved = create(gpu, DURING, QUERY_BYTES, usage, false)?;
+        let readable = readable(gpu, DURING, QUERY_BYTES)?;
         let period = f64::from(gpu.queue.get_timestamp_period());
-        Some(Self { set, resolved, readable: readable(gpu, QUERY_BYTES), period })
+        Ok(Some(Self { set, resolved, readable, period }))
     }
 
     fn writes(&self) -> wgpu::ComputePassTimestampWrites<'_> {
@@ -276,7 +273,7 @@ impl Queries {
 
     /// The time between the two of the last submission; `None` where there is none.
     fn elapsed(&self, gpu: &Gpu) -> Result<Option<Duration>, Error> {
-        let ticks: Vec<u64> = read(gpu, &self.readable)?;
+        let ticks: Vec<u64> = read(gpu, DURING, &self.readable)?;
         let between = ticks[1].checked_sub(ticks[0]).filter(|&ticks| ticks > 0);
         Ok(between.map(|ticks| Duration::from_nanos((ticks as f64 * self.period) as u64)))
     }
@@ -289,29 +286,6 @@ fn warm_up<T>(work: impl Fn() -> Result<T, Error>) -> Result<(), Error> {
         work()?;
     }
     Ok(())
-}
-
-/// A buffer to copy to and to read on the host.
-pub(super) fn readable(gpu: &Gpu, size: u64) -> wgpu::Buffer {
-    gpu.device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("wgpu-loss measured"),
-        size,
-        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-        mapped_at_creation: false,
-    })
-}
-
-/// Waits for what was submitted and reads a readable buffer.
-pub(super) fn read<T: bytemuck::Pod>(gpu: &Gpu, buffer: &wgpu::Buffer) -> Result<Vec<T>, Error> {
-    pollster::block_on(Wait::Here.for_map(&gpu.device, buffer, DURING))?;
-    let view = buffer
-        .slice(..)
-        .get_mapped_range()
-        .map_err(|error| Error::Device { during: DURING, reason: error.to_string() })?;
-    let values = bytemuck::pod_collect_to_vec(&view);
-    drop(view);
-    buffer.unmap();
-    Ok(values)
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 //! blocking and async. They are built on [`Bound`], as anyone else's would be.
 
 mod adapters;
+mod buffers;
 mod clock;
+mod resident;
 mod roof;
-mod transfer;
+pub mod stream;
 mod tune;
 mod tuned;
 mod wait;
@@ -16,13 +18,23 @@ pub use clock::{Clock, Timer, Times};
 pub use roof::Roof;
 pub use tune::{Field, Gain, Progress, ShapeTimes, TuneOptions, Tuned};
 
-use self::transfer::{Tensors, read_back};
+use self::resident::Tensors;
+use self::stream::Collected;
 use self::wait::Wait;
-use crate::io::Timing;
-use crate::kernels::{Kernels, Slot};
+use crate::kernels::Kernels;
 use crate::plan::Plan;
 use crate::scope::scoped;
-use crate::{Bound, Error, Inputs, Loss, Output, Outputs, Reduction};
+use crate::{Bound, Error, Inputs, Loss, Output, Outputs, Problem, Reduction};
+
+/// What an upload is called in errors.
+const UPLOADING: &str = "uploading";
+/// The memory budget where none is given.
+const MEMORY_BUDGET: u64 = 512 << 20;
+/// Bytes of a piece that passes through a GPU: long enough for the bus, short enough for several to be
+/// under way.
+const PIECE_GPU: u64 = 32 << 20;
+/// Bytes of a piece for a software driver: what the host has copied is read from the cache.
+const PIECE_CPU: u64 = 4 << 20;
 
 /// A device of one's own, with its pipelines.
 ///
@@ -42,6 +54,7 @@ pub struct Gpu {
     device: wgpu::Device,
     queue: wgpu::Queue,
     kernels: Arc<Kernels>,
+    memory_budget: u64,
 }
 
 impl Gpu {
@@ -77,7 +90,8 @@ impl Gpu {
     pub async fn open(options: &GpuOptions) -> Result<Self, Error> {
         let (info, device, queue) = adapters::open(options).await?;
         let kernels = Arc::new(Kernels::with_tuning(&device, options.tuning_for(&info)?));
-        Ok(Self { info, device, queue, kernels })
+        let memory_budget = options.memory_budget.unwrap_or(MEMORY_BUDGET);
+        Ok(Self { info, device, queue, kernels, memory_budget })
     }
 
     /// The same device without its pipelines: what is run on it is compiled again (though the driver
@@ -88,6 +102,7 @@ impl Gpu {
             device: self.device.clone(),
             queue: self.queue.clone(),
             kernels: Arc::new(Kernels::with_tuning(&self.device, self.kernels.profile().tuning)),
+            memory_budget: self.memory_budget,
         }
     }
 
@@ -117,6 +132,23 @@ impl Gpu {
         &self.kernels
     }
 
+    /// Bytes of tensors that a call on host data holds at most:
+    /// [`GpuOptions::memory_budget`](GpuOptions).
+    pub fn memory_budget(&self) -> u64 {
+        self.memory_budget
+    }
+
+    /// Bytes of a piece that passes through the device fast: a binding holds it, and no submission is
+    /// long.
+    fn piece_bytes(&self) -> u64 {
+        let profile = self.kernels.profile();
+        let fast = if profile.is_software() { PIECE_CPU } else { PIECE_GPU };
+        let fast = std::env::var("PIECE").map_or(fast, |x| x.parse().unwrap());
+        // A binding has to hold a few bytes more than the tensor.
+        let held = profile.limits.max_storage_buffer_binding_size.saturating_sub(1 << 10);
+        fast.min(held)
+    }
+
     /// What measures how long recorded work takes on the device.
     ///
     /// # Errors
@@ -125,20 +157,21 @@ impl Gpu {
         Timer::new(self)
     }
 
-    /// Computes `loss` over host data and waits for the results.
+    /// Computes `loss` over host data and waits for the results. Data of any size goes through in
+    /// pieces: see [`stream`].
     ///
     /// # Errors
-    /// What [`Loss::problem`] and [`Plan::new`] refuse; [`Error::Length`] for data that does not fill
-    /// its shape; [`Error::BadTargets`] for labels out of range; [`Error::Device`] where the device
-    /// fails.
+    /// What [`Loss::problem`] and [`Plan::of`] refuse; [`Error::Length`] for data that does not fill
+    /// its shape; [`Error::BadTargets`] for labels out of range; [`Error::Budget`] where the memory budget
+    /// does not hold one row; [`Error::OutOfMemory`] and [`Error::Device`] where the device fails.
     pub fn run(
         &self,
         loss: &(impl Loss + ?Sized),
         inputs: &Inputs<'_>,
         outputs: Outputs,
     ) -> Result<Output<f32>, Error> {
-        let plan = self.plan(loss, inputs, outputs)?;
-        pollster::block_on(self.compute(plan, inputs, Wait::Here))
+        let problem = loss.problem(&inputs.shapes(), outputs)?;
+        pollster::block_on(self.collected(problem, inputs, Wait::Here))
     }
 
     /// As [`Gpu::run`], under any executor: the device is polled by a thread of its own.
@@ -151,8 +184,33 @@ impl Gpu {
         inputs: &Inputs<'_>,
         outputs: Outputs,
     ) -> Result<Output<f32>, Error> {
-        let plan = self.plan(loss, inputs, outputs)?;
-        self.compute(plan, inputs, Wait::Elsewhere).await
+        let problem = loss.problem(&inputs.shapes(), outputs)?;
+        self.collected(problem, inputs, Wait::Elsewhere).await
+    }
+
+    async fn collected(
+        &self,
+        problem: Problem,
+        inputs: &Inputs<'_>,
+        wait: Wait,
+    ) -> Result<Output<f32>, Error> {
+        problem.check_data(inputs)?;
+        let mut large = Collected::new(&problem)?;
+        let outputs = problem.outputs;
+        let rows = problem.reduction == Reduction::None;
+        let output = stream::run(self, problem, inputs, wait, &mut large).await?;
+        let Collected { rows: losses, grad, distribution, .. } = large;
+        let (log_probs, probs) = match outputs.probs {
+            true => (None, Some(distribution)),
+            false => (outputs.log_probs.then_some(distribution), None),
+        };
+        Ok(Output {
+            loss: if rows { losses } else { output.loss },
+            grad: outputs.grad.then_some(grad),
+            log_probs,
+            probs,
+            ..output
+        })
     }
 
     /// Uploads host data and binds `loss` to it, to be recorded any number of times. The buffers,
@@ -169,71 +227,31 @@ impl Gpu {
     /// ```
     ///
     /// # Errors
-    /// As [`Gpu::run`], bad labels excepted: nothing is computed yet.
+    /// [`Error::Limit`] for tensors past the device's buffers, and as [`Gpu::run`], bad labels excepted:
+    /// nothing is computed yet.
     pub fn bind(
         &self,
         loss: &(impl Loss + ?Sized),
         inputs: &Inputs<'_>,
         outputs: Outputs,
     ) -> Result<Bound, Error> {
-        let plan = self.plan(loss, inputs, outputs)?;
-        let tensors = Tensors::upload(&self.device, &self.queue, plan.problem(), inputs)?;
-        pollster::block_on(self.submitted([], Wait::Here, "uploading"))?;
+        let plan = Plan::new(loss, &inputs.shapes(), outputs, self.kernels.profile())?;
+        plan.problem().check_data(inputs)?;
+        let tensors = Tensors::upload(self, plan.problem(), inputs)?;
         Bound::new(&self.kernels, plan, &tensors.buffers())
     }
 
-    fn plan(
-        &self,
-        loss: &(impl Loss + ?Sized),
-        inputs: &Inputs<'_>,
-        outputs: Outputs,
-    ) -> Result<Plan, Error> {
-        let plan = Plan::new(loss, &inputs.shapes(), outputs, self.kernels.profile())?;
-        plan.problem().check_data(inputs)?;
-        Ok(plan)
+    fn encoder(&self) -> wgpu::CommandEncoder {
+        let label = wgpu::CommandEncoderDescriptor { label: Some("wgpu-loss") };
+        self.device.create_command_encoder(&label)
     }
 
-    /// Uploads, binds, records, submits, reads back.
-    async fn compute(
-        &self,
-        plan: Plan,
-        inputs: &Inputs<'_>,
-        wait: Wait,
-    ) -> Result<Output<f32>, Error> {
-        let mut timing = Timing::default();
-        let start = Stopwatch::start();
-        let tensors = Tensors::upload(&self.device, &self.queue, plan.problem(), inputs)?;
-        self.submitted([], wait, "uploading").await?;
-        timing.upload = start.elapsed();
-
-        let start = Stopwatch::start();
-        let bound = Bound::new(&self.kernels, plan, &tensors.buffers())?;
-        timing.prepare = start.elapsed();
-
-        let start = Stopwatch::start();
-        let commands = scoped(&self.device, "recording", || self.encode(&bound))?;
-        self.submitted([commands], wait, "computing").await?;
-        timing.kernel = start.elapsed();
-
-        let start = Stopwatch::start();
-        let mut output = self.collect(&bound, &tensors, wait).await?;
-        timing.read_back = start.elapsed();
-        output.timing = Some(timing);
-        Ok(output)
-    }
-
-    fn encode(&self, bound: &Bound) -> wgpu::CommandBuffer {
-        let mut encoder = self
-            .device
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("wgpu-loss") });
-        {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: Some("wgpu-loss"),
-                timestamp_writes: None,
-            });
-            bound.record(&mut pass);
-        }
-        encoder.finish()
+    /// Records bound work in a pass of its own.
+    fn record(&self, encoder: &mut wgpu::CommandEncoder, bound: &Bound) {
+        bound.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("wgpu-loss"),
+            timestamp_writes: None,
+        }));
     }
 
     /// Submits and waits until the queue is done.
@@ -245,50 +263,6 @@ impl Gpu {
     ) -> Result<(), Error> {
         scoped(&self.device, during, || self.queue.submit(commands))?;
         wait.for_queue(&self.device, &self.queue, during).await
-    }
-
-    /// Reads back what was asked for, and refuses bad labels.
-    async fn collect(
-        &self,
-        bound: &Bound,
-        tensors: &Tensors,
-        wait: Wait,
-    ) -> Result<Output<f32>, Error> {
-        let problem = bound.plan().problem();
-        let read = |buffer: &wgpu::Buffer| {
-            let buffer = buffer.clone();
-            async move { read_back(&self.device, &self.queue, &buffer, wait).await }
-        };
-        let (reduced, summary) =
-            bound.decode(bytemuck::cast_slice(&read(bound.result()).await?))?;
-        summary.check_labels(problem.view.classes, problem.ignore_index)?;
-        let mut large = [None, None, None];
-        let slots = [Slot::RowLoss, Slot::Grad, Slot::Elements];
-        for (values, slot) in large.iter_mut().zip(slots) {
-            if let Some((buffer, elements)) = tensors.output(slot) {
-                let mut all = if elements == 0 { Vec::new() } else { read(buffer).await? };
-                all.truncate(elements);
-                *values = Some(all);
-            }
-        }
-        let [rows, grad, elements] = large;
-        let (log_probs, probs) = match problem.outputs.probs {
-            true => (None, elements),
-            false => (elements, None),
-        };
-        Ok(Output {
-            loss: match (problem.target, problem.reduction) {
-                (None, _) => Vec::new(),
-                (_, Reduction::None) => rows.unwrap_or_default(),
-                _ => vec![reduced],
-            },
-            loss_shape: problem.loss_shape().to_vec(),
-            grad,
-            log_probs,
-            probs,
-            summary,
-            timing: None,
-        })
     }
 }
 

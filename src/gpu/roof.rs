@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::clock::{read, readable};
-use super::wait::Wait;
+use super::buffers::{read, readable, storage, upload};
 use super::{Clock, Gpu};
 use crate::Error;
 use crate::scope::scoped;
@@ -20,7 +19,7 @@ const GROUPS_GPU: u32 = 4096;
 /// Groups at most on a software driver. It runs one per core, but one invocation should not turn too
 /// often: llvmpipe ends its loops after 65,535 turns.
 const GROUPS_CPU: u32 = 256;
-/// Words that are made and uploaded at a time.
+/// Words that are made at a time.
 const UPLOAD: u64 = 1 << 22;
 
 /// How long a device takes to move bytes by plain loads and stores of 16 bytes, several under way in
@@ -116,13 +115,9 @@ struct Mover<'a> {
 
 impl<'a> Mover<'a> {
     fn new(gpu: &'a Gpu, bytes: u64) -> Result<Self, Error> {
-        let allowed = gpu.device.limits().max_buffer_size;
-        if bytes > allowed {
-            let what = "the roof's buffer";
-            return Err(Error::Limit { what, limit: "max_buffer_size", needed: bytes, allowed });
-        }
-        let [source, copied] = [storage(gpu, bytes)?, storage(gpu, bytes)?];
-        let sum = storage(gpu, 4)?;
+        let what = "the roof's buffer";
+        let [source, copied] = [storage(gpu, what, bytes)?, storage(gpu, what, bytes)?];
+        let sum = storage(gpu, what, 4)?;
         let wanted = fill(gpu, &source)?;
         scoped(&gpu.device, DURING, || Self {
             reads: Moves::new(gpu, "read_words", &source, &sum, false),
@@ -159,7 +154,7 @@ impl<'a> Mover<'a> {
 
     fn sum_after(&self, all: &[&Moves]) -> Result<u32, Error> {
         let Gpu { device, queue, .. } = self.gpu;
-        let result = readable(self.gpu, 4);
+        let result = readable(self.gpu, DURING, 4)?;
         scoped(device, DURING, || {
             let mut encoder = device.create_command_encoder(&Default::default());
             encoder.clear_buffer(&self.sum, 0, None);
@@ -169,7 +164,7 @@ impl<'a> Mover<'a> {
             encoder.copy_buffer_to_buffer(&self.sum, 0, &result, 0, 4);
             queue.submit([encoder.finish()]);
         })?;
-        Ok(read::<u32>(self.gpu, &result)?[0])
+        Ok(read::<u32>(self.gpu, DURING, &result)?[0])
     }
 }
 
@@ -256,19 +251,6 @@ fn shader_text(workgroup: u32) -> String {
     format!("const WORKGROUP = {workgroup}u;\n{}", include_str!("../../shaders/roof.wgsl"))
 }
 
-fn storage(gpu: &Gpu, size: u64) -> Result<wgpu::Buffer, Error> {
-    scoped(&gpu.device, DURING, || {
-        gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("wgpu-loss roof"),
-            size,
-            usage: wgpu::BufferUsages::STORAGE
-                | wgpu::BufferUsages::COPY_DST
-                | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: false,
-        })
-    })
-}
-
 fn uniform(gpu: &Gpu, params: &Params) -> wgpu::Buffer {
     let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("wgpu-loss roof"),
@@ -288,11 +270,7 @@ fn fill(gpu: &Gpu, buffer: &wgpu::Buffer) -> Result<u32, Error> {
     for start in (0..words).step_by(UPLOAD as usize) {
         let chunk: Vec<u32> = (start..words.min(start + UPLOAD)).map(word).collect();
         sum = chunk.iter().fold(sum, |sum, &word| sum.wrapping_add(word));
-        scoped(&gpu.device, DURING, || {
-            gpu.queue.write_buffer(buffer, 4 * start, bytemuck::cast_slice(&chunk));
-        })?;
-        // One after the other, or the host would hold a second copy of all of them.
-        pollster::block_on(gpu.submitted([], Wait::Here, DURING))?;
+        upload(gpu, DURING, buffer, 4 * start, bytemuck::cast_slice(&chunk))?;
     }
     Ok(sum)
 }

@@ -120,6 +120,8 @@ pub struct Problem {
     pub view: ClassView,
     /// The input's shape, which gradient and log-probabilities share.
     pub input_shape: Vec<usize>,
+    /// The axis of the classes in that shape.
+    pub class_axis: usize,
     /// The input's element type.
     pub input_type: ElementType,
     /// The element type of gradient and distribution.
@@ -191,6 +193,7 @@ impl Problem {
 /// The parts that every loss over a class axis checks alike.
 struct ClassAxis {
     view: ClassView,
+    axis: usize,
     row_shape: Vec<usize>,
     /// Extent of the first axis that is not the class axis; 1 where there is none.
     batch: usize,
@@ -202,7 +205,7 @@ impl ClassAxis {
         let mut row_shape = shape.to_vec();
         row_shape.remove(axis);
         let batch = row_shape.first().copied().unwrap_or(1);
-        Ok(Self { view, row_shape, batch })
+        Ok(Self { view, axis, row_shape, batch })
     }
 
     /// Checks the class weights' length.

@@ -108,6 +108,7 @@ impl Loss for Nll {
             upstream: axis.upstream(self.reduction, shapes.upstream)?,
             view: axis.view,
             input_shape: shapes.input.to_vec(),
+            class_axis: axis.axis,
             input_type: shapes.input_type,
             output_type: outputs.element_type(shapes.input_type),
             row_shape: axis.row_shape,

@@ -74,6 +74,7 @@ impl Loss for Softmax {
             upstream: Upstream::Ones,
             view: axis.view,
             input_shape: shapes.input.to_vec(),
+            class_axis: axis.axis,
             input_type: shapes.input_type,
             output_type: outputs.element_type(shapes.input_type),
             row_shape: axis.row_shape,

@@ -83,16 +83,16 @@ impl Seen {
     }
 }
 
-/// The sums over a run of rows.
-#[derive(Default)]
-struct Sums {
-    loss: f64,
-    summary: Summary,
+/// The sums over a run of rows. What the GPU gives of pieces is merged and reduced here as well.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Sums {
+    pub loss: f64,
+    pub summary: Summary,
 }
 
 impl Sums {
     /// The sums over rows that all count and have nothing in them: distributions over no classes.
-    fn empty_rows(rows: usize) -> Sums {
+    pub fn empty_rows(rows: usize) -> Sums {
         let summary = Summary {
             rows: rows as u64,
             live: rows as u64,
@@ -125,7 +125,7 @@ impl Sums {
     }
 
     /// The sums over these rows and the ones behind them.
-    fn merge(self, behind: Sums) -> Sums {
+    pub fn merge(self, behind: Sums) -> Sums {
         let (a, b) = (self.summary, behind.summary);
         let summary = Summary {
             rows: a.rows + b.rows,
@@ -140,7 +140,7 @@ impl Sums {
     }
 
     /// What the problem's reduction divides these sums by.
-    fn divisor(&self, problem: &Problem) -> f64 {
+    pub fn divisor(&self, problem: &Problem) -> f64 {
         match problem.divisor {
             Divisor::Known(divisor) => divisor,
             Divisor::LabelWeights => self.summary.weight,
@@ -148,7 +148,7 @@ impl Sums {
     }
 
     /// The losses as the problem's reduction leaves them.
-    fn reduce(&self, problem: &Problem, losses: Vec<f64>) -> Vec<f64> {
+    pub fn reduce(&self, problem: &Problem, losses: Vec<f64>) -> Vec<f64> {
         if problem.reduction == Reduction::None {
             return losses;
         }
@@ -161,6 +161,31 @@ impl Sums {
         };
         vec![loss]
     }
+}
+
+/// What the labels say of the rows without a look at the logits: how many there are of each kind, and
+/// their weights. The losses are zero.
+pub(crate) fn label_sums(
+    problem: &Problem,
+    labels: &Labels<'_>,
+    weight: Option<Floats<'_>>,
+) -> Sums {
+    walk::sum_rows(&problem.view, None, &mut [], &mut [], |row, _| {
+        let seen = match Label::of(problem, labels, row) {
+            Label::Ignored => Seen::Ignored,
+            Label::Bad(label) => Seen::Bad(label),
+            Label::Class(class) => {
+                Seen::Live { loss: 0.0, weight: weight_of(weight, class), nan: false }
+            }
+        };
+        (seen, ())
+    })
+}
+
+/// What the gradient of a reduced loss is multiplied by: the upstream gradient over the divisor.
+pub(crate) fn gradient_scale(upstream: f64, divisor: f64) -> f64 {
+    // A mean over nothing moves nothing.
+    if divisor == 0.0 { 0.0 } else { upstream / divisor }
 }
 
 /// What the gradient of a row's loss is multiplied by: the upstream gradient over the divisor.
@@ -179,9 +204,7 @@ impl<'a> Scale<'a> {
             Upstream::Scalar => given.iter().map(f64::from).sum(),
             Upstream::Ones => 1.0,
         };
-        let divisor = sums.divisor(problem);
-        // A mean over nothing moves nothing.
-        Scale::Same(if divisor == 0.0 { 0.0 } else { upstream / divisor })
+        Scale::Same(gradient_scale(upstream, sums.divisor(problem)))
     }
 
     fn of(&self, row: usize) -> f64 {

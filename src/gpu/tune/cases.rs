@@ -2,7 +2,7 @@
 
 use super::DURING;
 use crate::gpu::Gpu;
-use crate::gpu::clock::{read, readable};
+use crate::gpu::buffers::{read, readable, storage, upload};
 use crate::gpu::wait::Wait;
 use crate::loss::Shapes;
 use crate::plan::{Profile, Tuning};
@@ -16,8 +16,6 @@ use crate::{
 const VOCABULARY: usize = 151_936;
 /// Elements of the gradient that are compared, in each of three places.
 const COMPARED: usize = 4096;
-/// Bytes that are uploaded at a time: the host should not hold a second copy of everything.
-const UPLOAD: usize = 1 << 24;
 /// How far a loss may be off, and an element of a gradient: sums in another order differ by less.
 const TOLERANCE: f32 = 1e-5;
 const GRAD_TOLERANCE: f32 = 1e-4;
@@ -71,11 +69,10 @@ impl<'a> Cases<'a> {
         let count = |shape: &[usize]| shape.iter().product::<usize>();
         let most = shapes.iter().map(|shape| count(shape)).max().unwrap_or(0);
         let host: Vec<f32> = random(most).map(|x| 8.0 * x - 4.0).collect();
-        let logits = storage(gpu, 4 * most)?;
-        upload(gpu, &logits, bytemuck::cast_slice(&host))?;
-        let grad = storage(gpu, 4 * most)?;
-        let readable =
-            scoped(&gpu.device, DURING, || readable(gpu, 4 * (1 + 3 * COMPARED) as u64))?;
+        let logits = storage(gpu, DURING, 4 * most as u64)?;
+        upload(gpu, DURING, &logits, 0, bytemuck::cast_slice(&host))?;
+        let grad = storage(gpu, DURING, 4 * most as u64)?;
+        let readable = readable(gpu, DURING, 4 * (1 + 3 * COMPARED) as u64)?;
         let mut cases = Self { gpu, logits, grad, readable, all: Vec::new() };
         for shape in shapes {
             cases.add(&shape, &host[..count(&shape)])?;
@@ -90,8 +87,8 @@ impl<'a> Cases<'a> {
         label_shape.remove(1);
         let label = |x: f32| ((x * classes as f32) as i64).min(classes as i64 - 1);
         let host: Vec<i64> = random(label_shape.iter().product()).map(label).collect();
-        let labels = storage(self.gpu, 8 * host.len())?;
-        upload(self.gpu, &labels, bytemuck::cast_slice(&host))?;
+        let labels = storage(self.gpu, DURING, 8 * host.len() as u64)?;
+        upload(self.gpu, DURING, &labels, 0, bytemuck::cast_slice(&host))?;
         let inputs = Inputs::new(Tensor::new(logits, shape)).labels(&host, &label_shape);
         let truth = reference::run(&CrossEntropy::new(), &inputs, Outputs::loss())?;
         for outputs in [Outputs::loss(), Outputs::loss().with_grad()] {
@@ -177,7 +174,7 @@ impl<'a> Cases<'a> {
             encoder.finish()
         })?;
         pollster::block_on(self.gpu.submitted([commands], Wait::Here, DURING))?;
-        let words: Vec<f32> = read(self.gpu, &self.readable)?;
+        let words: Vec<f32> = read(self.gpu, DURING, &self.readable)?;
         let grad = words[1..].chunks(COMPARED).flat_map(|place| &place[..count]).copied();
         let grad = if case.outputs.grad { grad.collect() } else { Vec::new() };
         Ok(Proof { loss: words[0], grad })
@@ -187,29 +184,6 @@ impl<'a> Cases<'a> {
 /// Whether two numbers agree. NaN agrees with nothing: there is none in the right answers.
 fn near(x: f32, y: f32, relative: f32, absolute: f32) -> bool {
     (x - y).abs() <= relative * y.abs() + absolute
-}
-
-fn storage(gpu: &Gpu, bytes: usize) -> Result<wgpu::Buffer, Error> {
-    scoped(&gpu.device, DURING, || {
-        gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("wgpu-loss tune"),
-            // Whole loads, however few elements there are.
-            size: bytes.max(1).next_multiple_of(32) as u64,
-            usage: wgpu::BufferUsages::STORAGE
-                | wgpu::BufferUsages::COPY_DST
-                | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: false,
-        })
-    })
-}
-
-fn upload(gpu: &Gpu, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<(), Error> {
-    for (number, chunk) in bytes.chunks(UPLOAD).enumerate() {
-        let offset = (number * UPLOAD) as u64;
-        scoped(&gpu.device, DURING, || gpu.queue.write_buffer(buffer, offset, chunk))?;
-        pollster::block_on(gpu.submitted([], Wait::Here, DURING))?;
-    }
-    Ok(())
 }
 
 /// Numbers in [0, 1) that look random: the same ones every time.

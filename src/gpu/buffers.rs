@@ -1,0 +1,109 @@
+//! Buffers, and what is put into them and read from them while the caller waits.
+
+use bytemuck::Pod;
+
+use super::Gpu;
+use super::wait::{Wait, map};
+use crate::Error;
+use crate::scope::{allocating, scoped};
+
+/// Bytes that are uploaded at a time: the host should not hold a second copy of everything.
+const UPLOAD: usize = 1 << 24;
+
+/// A buffer, or an error that says what it was for.
+pub(super) fn create(
+    gpu: &Gpu,
+    what: &'static str,
+    size: u64,
+    usage: wgpu::BufferUsages,
+    mapped: bool,
+) -> Result<wgpu::Buffer, Error> {
+    let allowed = gpu.device.limits().max_buffer_size;
+    if size > allowed {
+        return Err(Error::Limit { what, limit: "max_buffer_size", needed: size, allowed });
+    }
+    allocating(&gpu.device, what, size, || {
+        gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(what),
+            size,
+            usage,
+            mapped_at_creation: mapped,
+        })
+    })
+}
+
+/// A buffer that kernels read and write, and that is copied to and from. It holds whole loads; empty
+/// tensors get one too, which is bound by nothing.
+pub(super) fn storage(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<wgpu::Buffer, Error> {
+    let usage =
+        wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+    create(gpu, what, bytes.max(1).next_multiple_of(16), usage, false)
+}
+
+/// A buffer to copy to and to read on the host.
+pub(super) fn readable(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<wgpu::Buffer, Error> {
+    let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
+    create(gpu, what, bytes, usage, false)
+}
+
+/// Writes bytes of any length to a place of a buffer, and waits until they are there.
+pub(super) fn upload(
+    gpu: &Gpu,
+    during: &'static str,
+    buffer: &wgpu::Buffer,
+    offset: u64,
+    bytes: &[u8],
+) -> Result<(), Error> {
+    for (number, chunk) in bytes.chunks(UPLOAD).enumerate() {
+        write(gpu, during, buffer, offset + (number * UPLOAD) as u64, chunk)?;
+        // One after the other: the host would hold all of them until then.
+        pollster::block_on(gpu.submitted([], Wait::Here, during))?;
+    }
+    Ok(())
+}
+
+/// Writes a few bytes before whatever is submitted next.
+pub(super) fn write(
+    gpu: &Gpu,
+    during: &'static str,
+    buffer: &wgpu::Buffer,
+    offset: u64,
+    bytes: &[u8],
+) -> Result<(), Error> {
+    // wgpu copies whole words, so a last part of one is filled up.
+    let (whole, rest) = bytes.split_at(bytes.len() / 4 * 4);
+    let mut last = [0; 4];
+    last[..rest.len()].copy_from_slice(rest);
+    allocating(&gpu.device, during, bytes.len() as u64, || {
+        if !whole.is_empty() {
+            gpu.queue.write_buffer(buffer, offset, whole);
+        }
+        if !rest.is_empty() {
+            gpu.queue.write_buffer(buffer, offset + whole.len() as u64, &last);
+        }
+    })
+}
+
+/// Waits for what was submitted and reads a readable buffer.
+pub(super) fn read<T: Pod>(
+    gpu: &Gpu,
+    during: &'static str,
+    buffer: &wgpu::Buffer,
+) -> Result<Vec<T>, Error> {
+    let mapped = scoped(&gpu.device, during, || map(buffer, wgpu::MapMode::Read, during))?;
+    pollster::block_on(Wait::Here.for_maps(&gpu.device, None, [mapped], during))?;
+    let view = viewed(buffer, during)?;
+    let values = bytemuck::pod_collect_to_vec(&view);
+    drop(view);
+    buffer.unmap();
+    Ok(values)
+}
+
+/// The bytes of a buffer that is mapped for reading.
+pub(super) fn viewed(
+    buffer: &wgpu::Buffer,
+    during: &'static str,
+) -> Result<wgpu::BufferView, Error> {
+    let refused = |error: wgpu::MapRangeError| Error::Device { during, reason: error.to_string() };
+    buffer.slice(..).get_mapped_range().map_err(refused)
+}

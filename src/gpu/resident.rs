@@ -1,0 +1,32 @@
+//! Host data that stays on the device.
+
+use super::Gpu;
+use super::buffers::{storage, upload};
+use super::stream::host_bytes;
+use crate::bound::Buffers;
+use crate::kernels::Slot;
+use crate::plan::{Extent, bound_slots};
+use crate::{Error, Inputs, Problem};
+
+/// The buffers of one call: inputs filled, outputs empty.
+pub(super) struct Tensors(Vec<(Slot, wgpu::Buffer)>);
+
+impl Tensors {
+    /// Allocates a buffer per tensor and uploads the inputs.
+    pub fn upload(gpu: &Gpu, problem: &Problem, inputs: &Inputs<'_>) -> Result<Self, Error> {
+        let mut buffers = Vec::new();
+        for slot in bound_slots(problem) {
+            let buffer = storage(gpu, slot.name(), Extent::of(slot, problem).bytes())?;
+            if let Some(bytes) = host_bytes(slot, inputs) {
+                upload(gpu, "uploading", &buffer, 0, bytes)?;
+            }
+            buffers.push((slot, buffer));
+        }
+        Ok(Self(buffers))
+    }
+
+    /// The ranges to bind.
+    pub fn buffers(&self) -> Buffers<'_> {
+        Buffers::of(self.0.iter().map(|(slot, buffer)| (*slot, buffer.as_entire_buffer_binding())))
+    }
+}

@@ -1,0 +1,280 @@
+//! How a call is cut into pieces: which rows are in each, and where their bytes lie in the tensors.
+
+use std::ops::Range;
+
+use crate::kernels::Slot;
+use crate::loss::{Divisor, Upstream};
+use crate::plan::{Extent, bound_slots};
+use crate::tensor::ClassView;
+use crate::{Problem, Reduction};
+
+/// Rows are cut in multiples of this, so that pieces of them start on the widest loads.
+const UNIT: usize = 8;
+/// Positions of an image at least in a piece, where there is room: shorter runs are slow to gather.
+const RUN: usize = 4096;
+
+/// Some rows of a view: steps of the outer axis with all positions of the inner one, or one step with
+/// some of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub outer: Range<usize>,
+    pub inner: Range<usize>,
+}
+
+impl Piece {
+    /// The number of its first row.
+    pub fn first_row(&self, view: &ClassView) -> u64 {
+        self.outer.start as u64 * view.inner as u64 + self.inner.start as u64
+    }
+
+    /// The problem that it poses.
+    pub fn problem(&self, whole: &Problem) -> Problem {
+        problem_of(whole, self.outer.len(), self.inner.len())
+    }
+
+    /// Where its elements lie, in bytes of a tensor with `classes` elements for each row: in one run,
+    /// or in one for each class where it has not all positions.
+    pub fn runs(
+        &self,
+        view: &ClassView,
+        classes: usize,
+        element_bytes: u64,
+    ) -> impl Iterator<Item = Range<u64>> + use<> {
+        let [classes, inner] = [classes as u64, view.inner as u64];
+        let whole = self.inner.len() == view.inner;
+        let (count, elements) = match whole {
+            true => (1, self.outer.len() as u64 * classes * inner),
+            false => (classes, self.inner.len() as u64),
+        };
+        let first = self.outer.start as u64 * classes * inner + self.inner.start as u64;
+        (0..count).map(move |class| {
+            let start = (first + class * inner) * element_bytes;
+            start..start + elements * element_bytes
+        })
+    }
+}
+
+/// The bytes that the tensors of one piece may have together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// At most.
+    pub most: u64,
+    /// What is fast: pieces have no more, unless a single row does.
+    pub aim: u64,
+}
+
+/// A view in pieces of about the same size: their plans, and with them their kernels, are alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    outer: Axis,
+    inner: Axis,
+}
+
+impl Cut {
+    /// Cuts a problem. The error is how many bytes a piece has at least.
+    pub fn new(problem: &Problem, room: Room) -> Result<Self, u64> {
+        let ClassView { outer, inner, .. } = problem.view;
+        let per_outer = outer_bytes(problem).max(1);
+        let per_position = (per_outer / inner.max(1) as u64).max(1);
+        let aim = room.aim.min(room.most);
+        if per_outer <= aim || inner == 1 {
+            if per_outer > room.most {
+                return Err(per_outer);
+            }
+            let outer = Axis::new(outer, to_usize(aim / per_outer));
+            return Ok(Self { outer, inner: Axis::new(inner, inner) });
+        }
+        if per_position > room.most {
+            return Err(per_position);
+        }
+        let longest = room.most.min(aim.max(MOST_FOR_RUNS)) / per_position;
+        let positions = to_usize((aim / per_position).max(longest.min(RUN as u64)));
+        Ok(Self { outer: Axis::new(outer, 1), inner: Axis::new(inner, positions) })
+    }
+
+    /// How many pieces there are.
+    pub fn len(&self) -> usize {
+        self.outer.parts.saturating_mul(self.inner.parts)
+    }
+
+    /// The largest extents of a piece, outer and inner.
+    pub fn largest(&self) -> (usize, usize) {
+        (self.outer.largest(), self.inner.largest())
+    }
+
+    /// The pieces, in the order of their rows.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece> + use<> {
+        let Self { outer, inner } = self.clone();
+        (0..outer.parts).flat_map(move |o| {
+            (0..inner.parts).map(move |i| Piece { outer: outer.part(o), inner: inner.part(i) })
+        })
+    }
+}
+
+/// Bytes up to which a piece may grow for the sake of longer runs.
+const MOST_FOR_RUNS: u64 = 64 << 20;
+
+/// An axis in parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Axis {
+    length: usize,
+    /// What parts are multiples of, but for the last.
+    unit: usize,
+    parts: usize,
+}
+
+impl Axis {
+    /// An axis in as few parts as there can be of up to `most`, which differ by one unit.
+    fn new(length: usize, most: usize) -> Self {
+        let most = most.max(1);
+        let unit = if most >= length { length.max(1) } else { UNIT.min(floor_power_of_two(most)) };
+        let units = length.div_ceil(unit);
+        Self { length, unit, parts: units.div_ceil(most / unit) }
+    }
+
+    fn part(&self, part: usize) -> Range<usize> {
+        self.edge(part)..self.edge(part + 1)
+    }
+
+    /// Where a part begins.
+    fn edge(&self, part: usize) -> usize {
+        let units = self.length.div_ceil(self.unit) as u128;
+        let before = units * part as u128 / self.parts.max(1) as u128;
+        self.length.min((before as usize).saturating_mul(self.unit))
+    }
+
+    fn largest(&self) -> usize {
+        let units = self.length.div_ceil(self.unit);
+        self.length.min(units.div_ceil(self.parts.max(1)).saturating_mul(self.unit))
+    }
+}
+
+fn floor_power_of_two(number: usize) -> usize {
+    1 << number.max(1).ilog2()
+}
+
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// The problem that a piece of this shape poses: its sum, or its rows' losses.
+pub(super) fn problem_of(whole: &Problem, outer: usize, inner: usize) -> Problem {
+    let classes = whole.view.classes;
+    let reduction = match whole.reduction {
+        Reduction::None => Reduction::None,
+        Reduction::Sum | Reduction::Mean | Reduction::BatchMean => Reduction::Sum,
+    };
+    // What a mean divides by is in the gradient's scale, with what was given upstream.
+    let upstream = match (whole.outputs.grad, whole.reduction, whole.upstream) {
+        (false, ..) => Upstream::Ones,
+        (true, Reduction::Mean | Reduction::BatchMean, _) => Upstream::Scalar,
+        (true, _, upstream) => upstream,
+    };
+    Problem {
+        view: ClassView { outer, classes, inner },
+        input_shape: vec![outer, classes, inner],
+        class_axis: 1,
+        row_shape: vec![outer, inner],
+        reduction,
+        divisor: Divisor::Known(1.0),
+        upstream,
+        ..whole.clone()
+    }
+}
+
+/// The slots whose tensors are cut with the rows.
+pub(super) fn cut_slots(problem: &Problem) -> Vec<Slot> {
+    let mut slots = bound_slots(problem);
+    slots.retain(|&slot| Extent::of(slot, problem).outer_bytes().is_some());
+    slots
+}
+
+/// The bytes of all tensors that go with one step of the outer axis.
+pub(super) fn outer_bytes(problem: &Problem) -> u64 {
+    let bytes = |slot| Extent::of(slot, problem).outer_bytes().unwrap_or(0);
+    cut_slots(problem).into_iter().fold(0, |sum, slot| sum.saturating_add(bytes(slot)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::Shapes;
+    use crate::{CrossEntropy, LabelType, Loss, Outputs, TargetType};
+
+    fn problem(shape: &[usize]) -> Problem {
+        let labels = [&shape[..1], &shape[2..]].concat();
+        let shapes = Shapes::new(shape).target(TargetType::Labels(LabelType::U8), &labels);
+        CrossEntropy::new().problem(&shapes, Outputs::loss().with_grad()).unwrap()
+    }
+
+    /// The bytes of a piece's tensors.
+    fn bytes(problem: &Problem, piece: &Piece) -> u64 {
+        let rows = (piece.outer.len() * piece.inner.len()) as u64;
+        rows * (8 * problem.view.classes as u64 + 1)
+    }
+
+    #[test]
+    fn pieces_are_the_rows_in_order_and_alike() {
+        for shape in [&[1000, 3][..], &[7, 3], &[1, 3], &[8, 5, 1000], &[3, 2, 10_001], &[70, 9, 5]]
+        {
+            let problem = problem(shape);
+            for aim in [1, 60, 1000, 3000, 40_000, 1 << 30] {
+                let room = Room { most: aim.max(120), aim };
+                let cut = Cut::new(&problem, room).unwrap();
+                let pieces: Vec<Piece> = cut.pieces().collect();
+                assert_eq!(pieces.len(), cut.len());
+                let mut row = 0;
+                for piece in &pieces {
+                    assert_eq!(piece.first_row(&problem.view), row, "{shape:?} {room:?}");
+                    row += (piece.outer.len() * piece.inner.len()) as u64;
+                    assert!(bytes(&problem, piece) <= room.most, "{shape:?} {room:?} {piece:?}");
+                    assert!(piece.outer.len() <= cut.largest().0);
+                    assert!(piece.inner.len() <= cut.largest().1);
+                    assert!(!piece.outer.is_empty() && !piece.inner.is_empty());
+                }
+                assert_eq!(row, problem.view.rows() as u64);
+                let mut shapes: Vec<_> =
+                    pieces.iter().map(|p| (p.outer.len(), p.inner.len())).collect();
+                shapes.sort_unstable();
+                shapes.dedup();
+                assert!(shapes.len() <= 3, "{shapes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn runs_are_the_elements_of_the_rows() {
+        let problem = problem(&[3, 4, 50]);
+        let view = problem.view;
+        let cut = Cut::new(&problem, Room { most: 500, aim: 500 }).unwrap();
+        assert!(cut.len() > 3);
+        let mut seen = vec![0; view.elements()];
+        for piece in cut.pieces() {
+            for run in piece.runs(&view, view.classes, 4) {
+                for element in run.step_by(4) {
+                    let (row, _) = view.row_and_class(element as usize / 4);
+                    let (o, i) = (row / view.inner, row % view.inner);
+                    assert!(piece.outer.contains(&o) && piece.inner.contains(&i));
+                    seen[element as usize / 4] += 1;
+                }
+            }
+        }
+        assert_eq!(seen, vec![1; view.elements()]);
+    }
+
+    #[test]
+    fn what_does_not_fit_says_how_much_it_needs() {
+        let room = Room { most: 1000, aim: 1000 };
+        assert_eq!(Cut::new(&problem(&[9, 125]), room), Err(1001));
+        // One position of an image is as much as one row.
+        assert_eq!(Cut::new(&problem(&[9, 125, 8]), room), Err(1001));
+        assert!(Cut::new(&problem(&[9, 124, 8]), room).is_ok());
+    }
+
+    #[test]
+    fn wide_images_are_cut_in_runs_worth_gathering() {
+        // 25 runs of at most 4096 positions.
+        let cut = Cut::new(&problem(&[2, 500, 100_000]), Room { most: 1 << 28, aim: 1 << 20 });
+        assert_eq!(cut.unwrap().largest(), (1, 4000));
+    }
+}

@@ -1,0 +1,340 @@
+//! A few sets of buffers that pieces go through in turns, and the plans bound to them.
+
+use std::sync::Arc;
+
+use super::cut::cut_slots;
+use crate::bound::Buffers;
+use crate::gpu::buffers::{create, storage, viewed, write};
+use crate::gpu::wait::{Answer, Wait, map};
+use crate::gpu::{Gpu, UPLOADING};
+use crate::kernels::Slot;
+use crate::plan::{Extent, offset_alignment};
+use crate::scope::scoped;
+use crate::{Bound, Error, Plan, Problem, RESULT_BYTES};
+
+/// Shapes of pieces whose plans stay bound: those of a call differ by little, and a stream's batches
+/// have one shape and perhaps a last one.
+const SHAPES: usize = 4;
+
+/// A tensor's place in the buffers of a slot.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    slot: Slot,
+    offset: u64,
+    /// As many as the largest piece has.
+    bytes: u64,
+}
+
+/// Where the tensors of a piece lie: inputs in one buffer, outputs and the result in another.
+#[derive(Clone, Debug)]
+struct Layout {
+    inputs: Vec<Place>,
+    outputs: Vec<Place>,
+    input_bytes: u64,
+    output_bytes: u64,
+}
+
+/// Bytes between one tensor's end and the next one's start at most: the coarsest alignment that a
+/// device may ask for.
+pub(super) const PADDING: u64 = 256;
+
+impl Layout {
+    /// Room for a piece that poses this problem.
+    fn new(problem: &Problem, limits: &wgpu::Limits) -> Self {
+        let alignment = offset_alignment(limits);
+        let mut layout =
+            Self { inputs: Vec::new(), outputs: Vec::new(), input_bytes: 0, output_bytes: 0 };
+        for slot in cut_slots(problem) {
+            let bytes = Extent::of(slot, problem).bytes();
+            let (places, end) = match is_output(slot) {
+                true => (&mut layout.outputs, &mut layout.output_bytes),
+                false => (&mut layout.inputs, &mut layout.input_bytes),
+            };
+            places.push(Place { slot, offset: *end, bytes });
+            // Empty tensors have a place too, which nothing is bound to.
+            *end = (*end + bytes.max(4)).next_multiple_of(alignment);
+        }
+        layout.output_bytes += RESULT_BYTES;
+        layout
+    }
+
+    /// Whether a piece that poses this problem fits.
+    fn holds(&self, problem: &Problem) -> bool {
+        let all = || self.inputs.iter().chain(&self.outputs);
+        cut_slots(problem).into_iter().all(|slot| {
+            let bytes = Extent::of(slot, problem).bytes();
+            all().any(|place| place.slot == slot && bytes <= place.bytes)
+        })
+    }
+
+    /// Behind all outputs.
+    fn result_offset(&self) -> u64 {
+        self.output_bytes - RESULT_BYTES
+    }
+}
+
+fn is_output(slot: Slot) -> bool {
+    matches!(slot, Slot::RowLoss | Slot::Grad | Slot::Elements)
+}
+
+/// The buffers that kernels work on, and the plans bound to them.
+#[derive(Debug)]
+struct Stage {
+    input: wgpu::Buffer,
+    output: wgpu::Buffer,
+    bounds: Vec<((usize, usize), Arc<Bound>)>,
+}
+
+/// The buffers that the host fills and reads.
+#[derive(Debug)]
+struct Turn {
+    input: wgpu::Buffer,
+    output: wgpu::Buffer,
+}
+
+/// A piece on its way.
+#[derive(Debug)]
+pub(super) struct Submitted {
+    turn: usize,
+    pub bound: Arc<Bound>,
+    submission: wgpu::SubmissionIndex,
+    input: Answer,
+    output: Answer,
+}
+
+/// The ring.
+///
+/// Where the device works in the host's memory, each turn has buffers of its own that are mapped when
+/// it is the host's turn and bound when it is the device's: a byte is copied once. Elsewhere turns have
+/// staging buffers, and the device, which does one thing after another, has one set that they are
+/// copied to and from.
+#[derive(Debug)]
+pub(super) struct Ring {
+    layout: Layout,
+    stages: Vec<Stage>,
+    turns: Vec<Turn>,
+    /// The turn of the next piece.
+    next: usize,
+    weight: Constant,
+    upstream: Constant,
+}
+
+/// A tensor that all pieces share.
+#[derive(Debug, Default)]
+struct Constant {
+    buffer: Option<wgpu::Buffer>,
+    bytes: Vec<u8>,
+}
+
+impl Ring {
+    /// Buffers for pieces up to one that poses `largest`, of which `turns` are under way at a time.
+    pub fn new(gpu: &Gpu, largest: &Problem, turns: usize) -> Result<Self, Error> {
+        let layout = Layout::new(largest, &gpu.device.limits());
+        let mut ring = Self {
+            layout,
+            stages: Vec::new(),
+            turns: Vec::new(),
+            next: 0,
+            weight: Constant::default(),
+            upstream: Constant::default(),
+        };
+        use wgpu::BufferUsages as Usages;
+        let (input, output) = (ring.layout.input_bytes, ring.layout.output_bytes);
+        let input = input.max(1).next_multiple_of(16);
+        let output = output.next_multiple_of(16);
+        if !is_mapped(gpu) {
+            let inputs = storage(gpu, "the inputs of a piece", input)?;
+            let outputs = storage(gpu, "the outputs of a piece", output)?;
+            ring.stages.push(Stage { input: inputs, output: outputs, bounds: Vec::new() });
+        }
+        let (written, read) = match is_mapped(gpu) {
+            true => (Usages::MAP_WRITE | Usages::STORAGE, Usages::MAP_READ | Usages::STORAGE),
+            false => (Usages::MAP_WRITE | Usages::COPY_SRC, Usages::MAP_READ),
+        };
+        for _ in 0..turns {
+            let input = create(gpu, "the inputs of a piece", input, written, true)?;
+            let read = read | Usages::COPY_DST;
+            let output = create(gpu, "the outputs of a piece", output, read, false)?;
+            if is_mapped(gpu) {
+                let (input, output) = (input.clone(), output.clone());
+                ring.stages.push(Stage { input, output, bounds: Vec::new() });
+            }
+            ring.turns.push(Turn { input, output });
+        }
+        Ok(ring)
+    }
+
+    /// How many pieces are under way at most.
+    pub fn turns(&self) -> usize {
+        self.turns.len()
+    }
+
+    /// Whether the largest piece of a problem fits.
+    pub fn holds(&self, largest: &Problem) -> bool {
+        self.layout.holds(largest)
+    }
+
+    /// Writes what all pieces share, where it is not there already.
+    pub fn share(&mut self, gpu: &Gpu, slot: Slot, bytes: &[u8]) -> Result<(), Error> {
+        let constant = match slot {
+            Slot::Weight => &mut self.weight,
+            _ => &mut self.upstream,
+        };
+        if constant.buffer.is_some() && constant.bytes == bytes {
+            return Ok(());
+        }
+        let buffer = match constant.buffer.take() {
+            Some(buffer) => buffer,
+            None => storage(gpu, slot.name(), bytes.len() as u64)?,
+        };
+        // Pieces that were submitted before see what was there before.
+        write(gpu, UPLOADING, &buffer, 0, bytes)?;
+        *constant = Constant { buffer: Some(buffer), bytes: bytes.to_vec() };
+        Ok(())
+    }
+
+    /// Fills the inputs of the next turn, which must be free: `fill` is called for each of them.
+    pub fn fill(
+        &mut self,
+        mut fill: impl FnMut(Slot, wgpu::WriteOnly<'_, [u8]>),
+    ) -> Result<(), Error> {
+        let buffer = &self.turns[self.next].input;
+        let failed = |error: wgpu::MapRangeError| Error::Device {
+            during: UPLOADING,
+            reason: error.to_string(),
+        };
+        let mut view = buffer.get_mapped_range_mut(..).map_err(failed)?;
+        for place in &self.layout.inputs {
+            let (start, end) = (place.offset as usize, (place.offset + place.bytes) as usize);
+            fill(place.slot, view.slice(start..end));
+        }
+        drop(view);
+        buffer.unmap();
+        Ok(())
+    }
+
+    /// Binds the next turn's buffers to the plan of a piece that poses `problem`, unless they are.
+    pub fn bind(&mut self, gpu: &Gpu, problem: &Problem) -> Result<Arc<Bound>, Error> {
+        let shape = (problem.view.outer, problem.view.inner);
+        let (layout, weight, upstream) = (&self.layout, &self.weight, &self.upstream);
+        let stage = self.next % self.stages.len();
+        let Stage { input, output, bounds } = &mut self.stages[stage];
+        if let Some((_, bound)) = bounds.iter().find(|(other, _)| *other == shape) {
+            return Ok(bound.clone());
+        }
+        let range = |buffer, place: &Place| {
+            let size = wgpu::BufferSize::new(place.bytes.max(4));
+            (place.slot, wgpu::BufferBinding { buffer, offset: place.offset, size })
+        };
+        let constants = [(Slot::Weight, weight), (Slot::Upstream, upstream)];
+        let constants = constants.into_iter().filter_map(|(slot, constant)| {
+            let buffer = constant.buffer.as_ref()?;
+            Some((slot, buffer.as_entire_buffer_binding()))
+        });
+        let inputs = layout.inputs.iter().map(|place| range(&*input, place));
+        let outputs = layout.outputs.iter().map(|place| range(&*output, place));
+        let buffers = Buffers::of(inputs.chain(outputs).chain(constants));
+        let plan = Plan::of(problem.clone(), gpu.kernels.profile())?;
+        let bound = Arc::new(Bound::new(&gpu.kernels, plan, &buffers)?);
+        if bounds.len() == SHAPES {
+            bounds.remove(0);
+        }
+        bounds.push((shape, bound.clone()));
+        Ok(bound)
+    }
+
+    /// Submits the next turn and asks for its buffers back.
+    pub fn submit(&mut self, gpu: &Gpu, bound: Arc<Bound>) -> Result<Submitted, Error> {
+        const DURING: &str = "computing";
+        let turn = self.next;
+        let Turn { input, output } = &self.turns[turn];
+        let submitted = scoped(&gpu.device, DURING, || {
+            let mut encoder = gpu.encoder();
+            if !is_mapped(gpu) {
+                copy(&mut encoder, &self.layout.inputs, &bound, input, &self.stages[0].input);
+            }
+            gpu.record(&mut encoder, &bound);
+            if !is_mapped(gpu) {
+                copy(&mut encoder, &self.layout.outputs, &bound, &self.stages[0].output, output);
+            }
+            let at = self.layout.result_offset();
+            encoder.copy_buffer_to_buffer(bound.result(), 0, output, at, RESULT_BYTES);
+            let submission = gpu.queue.submit([encoder.finish()]);
+            let input = map(input, wgpu::MapMode::Write, DURING);
+            let output = map(output, wgpu::MapMode::Read, DURING);
+            (submission, input, output)
+        })?;
+        self.next = (turn + 1) % self.turns.len();
+        let (submission, input, output) = submitted;
+        Ok(Submitted { turn, bound, submission, input, output })
+    }
+
+    /// Waits for a piece.
+    pub async fn wait(&self, gpu: &Gpu, piece: Submitted, wait: Wait) -> Result<Done, Error> {
+        let Submitted { turn, bound, submission, input, output } = piece;
+        wait.for_maps(&gpu.device, Some(submission), [input, output], "computing").await?;
+        Ok(Done { turn, bound })
+    }
+
+    /// What a piece left.
+    pub fn outputs(&self, done: &Done) -> Result<Outputs<'_>, Error> {
+        let view = viewed(&self.turns[done.turn].output, "reading back")?;
+        Ok(Outputs { layout: &self.layout, view })
+    }
+
+    /// Gives the buffers of a piece to the next one.
+    pub fn release(&self, done: Done) {
+        self.turns[done.turn].output.unmap();
+    }
+}
+
+/// A piece that the device is done with.
+#[derive(Debug)]
+pub(super) struct Done {
+    turn: usize,
+    pub bound: Arc<Bound>,
+}
+
+/// The outputs of a piece, mapped.
+pub(super) struct Outputs<'a> {
+    layout: &'a Layout,
+    view: wgpu::BufferView,
+}
+
+impl Outputs<'_> {
+    /// The bytes of [`Bound::result`].
+    pub fn result(&self) -> &[u8] {
+        self.bytes(self.layout.result_offset(), RESULT_BYTES)
+    }
+
+    /// The tensors, with room for the largest piece's.
+    pub fn tensors(&self) -> impl Iterator<Item = (Slot, &[u8])> {
+        let places = self.layout.outputs.iter();
+        places.map(|place| (place.slot, self.bytes(place.offset, place.bytes)))
+    }
+
+    fn bytes(&self, offset: u64, bytes: u64) -> &[u8] {
+        &self.view[offset as usize..(offset + bytes) as usize]
+    }
+}
+
+/// Whether the host reads and writes the very buffers that kernels work on.
+pub(super) fn is_mapped(gpu: &Gpu) -> bool {
+    gpu.device.features().contains(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS)
+}
+
+/// Copies a piece's tensors between buffers of the same layout.
+fn copy(
+    encoder: &mut wgpu::CommandEncoder,
+    places: &[Place],
+    bound: &Bound,
+    from: &wgpu::Buffer,
+    to: &wgpu::Buffer,
+) {
+    for place in places {
+        let bytes = Extent::of(place.slot, bound.plan().problem()).bytes();
+        if bytes > 0 {
+            encoder.copy_buffer_to_buffer(from, place.offset, to, place.offset, bytes);
+        }
+    }
+}
