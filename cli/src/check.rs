@@ -1,7 +1,7 @@
 //! `--check`: the result against the f64 reference, one largest relative difference per output.
 
 use wgpu_loss::loss::Upstream;
-use wgpu_loss::{ElementType, Floats, Outputs, Problem, Reduction, Summary, TargetType};
+use wgpu_loss::{ElementType, Floats, Problem, Reduction, Summary, TargetType};
 
 use crate::data::Stop;
 use crate::error::{Failure, position};
@@ -81,14 +81,10 @@ pub fn run(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<Compared>, Stop> {
     let problem = question.problem;
-    let mut outputs = problem.outputs;
+    let mut outputs = question.outputs();
     let spread = outputs.grad && cancels(problem);
     if spread {
         outputs = outputs.with_log_probs();
-    }
-    // The softmaxes ask for what they give by themselves.
-    if problem.target.is_none() {
-        outputs = Outputs::loss();
     }
     let logs = problem.outputs.log_probs;
     let (name, small) = if logs { ("log-probs", 0.0) } else { ("probs", SMALL) };

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use wgpu_loss::{Error, Gpu, Outputs, Reduction, Summary};
+use wgpu_loss::gpu::stream::Progress;
+use wgpu_loss::loss::Divisor;
+use wgpu_loss::{Error, Gpu, GpuOptions, LargeOutput, Output, Reduction, Sink, Summary};
 
 use crate::adapters::Adapter;
 use crate::args::{DeviceArg, RunArgs};
@@ -32,15 +34,17 @@ pub struct Computed {
 }
 
 impl Device {
-    /// Finds the device that was asked for.
-    pub fn open(args: &RunArgs) -> Result<Self, Failure> {
+    /// Finds the device that was asked for. On a GPU, a call may take so much memory.
+    pub fn open(args: &RunArgs, memory_budget: Option<u64>) -> Result<Self, Failure> {
+        let mut options = GpuOptions { memory_budget, ..Default::default() };
         if let Some(name) = &args.adapter {
-            return Gpu::with_adapter(name).map(Self::gpu).map_err(failed);
+            options.adapter = Some(name.into());
+            return Gpu::with_options(&options).map(Self::gpu).map_err(failed);
         }
         match args.device {
             DeviceArg::Cpu => Ok(Device::Cpu),
-            DeviceArg::Gpu => Gpu::new().map(Self::gpu).map_err(failed),
-            DeviceArg::Auto => match Gpu::new() {
+            DeviceArg::Gpu => Gpu::with_options(&options).map(Self::gpu).map_err(failed),
+            DeviceArg::Auto => match Gpu::with_options(&options) {
                 Ok(gpu) => Ok(Self::gpu(gpu)),
                 Err(Error::NoAdapter { hint, .. }) => {
                     if !args.quiet {
@@ -70,13 +74,12 @@ impl Device {
     pub fn run(
         &self,
         question: &Question<'_>,
-        outputs: Outputs,
         results: &mut Results,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Computed, Stop> {
         match self {
-            Device::Gpu(gpu) => on_gpu(gpu, question, outputs, results),
-            Device::Cpu => on_cpu(question, outputs, results, progress),
+            Device::Gpu(gpu) => on_gpu(gpu, question, results, progress),
+            Device::Cpu => on_cpu(question, results, progress),
         }
     }
 }
@@ -84,25 +87,26 @@ impl Device {
 fn on_gpu(
     gpu: &Gpu,
     question: &Question<'_>,
-    outputs: Outputs,
     results: &mut Results,
+    progress: &mut dyn FnMut(u64),
 ) -> Result<Computed, Stop> {
-    let problem = question.problem;
-    let steps = question.data.whole(problem)?;
-    let output = gpu.run(question.formula.loss(), &steps.inputs(), outputs)?;
-    let wide = |all: Option<&Vec<f32>>| -> Vec<f64> {
-        all.map_or_else(Vec::new, |all| all.iter().map(|&x| x.into()).collect())
+    let mut going = Going { results, progress, failure: None };
+    let output = match question.data.in_place() {
+        true => {
+            let whole = question.data.whole(question.problem)?;
+            gpu.run_into(question.formula.loss(), &whole.inputs(), question.outputs(), &mut going)
+                .map_err(Stop::from)
+        }
+        false => in_batches(gpu, question, &mut going),
     };
-    let unreduced = problem.reduction == Reduction::None;
-    if unreduced {
-        results.write_rounded(What::RowLoss, 0, &wide(Some(&output.loss)))?;
+    // What ended the work is worth more than that it ended.
+    if let Some(failure) = going.failure {
+        return Err(failure.into());
     }
-    results.write_rounded(What::Grad, 0, &wide(output.grad.as_ref()))?;
-    let distribution = output.log_probs.as_ref().or(output.probs.as_ref());
-    results.write_rounded(What::Distribution, 0, &wide(distribution))?;
+    let output = output?;
     let timing = output.timing.unwrap_or_default();
     Ok(Computed {
-        loss: output.loss.first().copied().filter(|_| !unreduced),
+        loss: output.loss.first().copied(),
         summary: output.summary,
         seconds: vec![
             ("prepare", timing.prepare),
@@ -113,9 +117,63 @@ fn on_gpu(
     })
 }
 
+/// Tensors that have to be converted, some steps of the first axis at a time.
+fn in_batches(
+    gpu: &Gpu,
+    question: &Question<'_>,
+    going: &mut Going<'_>,
+) -> Result<Output<f32>, Stop> {
+    let Question { formula, data, problem } = question;
+    let mut stream = gpu.stream(formula.loss(), question.outputs());
+    let mean = matches!(problem.reduction, Reduction::Mean | Reduction::BatchMean);
+    match problem.divisor {
+        Divisor::Known(divisor) if mean && problem.target.is_some() => {
+            stream = stream.divisor(divisor);
+        }
+        Divisor::LabelWeights if problem.outputs.grad => {
+            stream = stream.divisor(data.label_weights(problem)?);
+        }
+        _ => {}
+    }
+    let first = problem.input_shape.first().copied().unwrap_or_default();
+    let steps = data.batch_steps(problem);
+    for start in (0..first).step_by(steps) {
+        let batch = data.batch(problem, start..first.min(start + steps))?;
+        stream.push(&batch.inputs(), going)?;
+    }
+    Ok(stream.finish()?)
+}
+
+/// Results on their way from the GPU.
+struct Going<'a> {
+    results: &'a mut Results,
+    progress: &'a mut dyn FnMut(u64),
+    /// Why the work was stopped.
+    failure: Option<Failure>,
+}
+
+impl Sink for Going<'_> {
+    fn write(&mut self, what: LargeOutput, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        let what = match what {
+            LargeOutput::RowLoss => What::RowLoss,
+            LargeOutput::Grad => What::Grad,
+            LargeOutput::Distribution => What::Distribution,
+            _ => return Ok(()),
+        };
+        self.results.write(what, offset, bytes).map_err(|failure| {
+            self.failure = Some(failure);
+            Error::Stopped
+        })
+    }
+
+    fn progress(&mut self, done: &Progress) -> Result<(), Error> {
+        (self.progress)(done.rows);
+        Ok(())
+    }
+}
+
 fn on_cpu(
     question: &Question<'_>,
-    outputs: Outputs,
     results: &mut Results,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Computed, Stop> {
@@ -133,7 +191,7 @@ fn on_cpu(
         }
         Ok(())
     };
-    let totals = twin::run(question, outputs, &mut take, progress)?;
+    let totals = twin::run(question, question.outputs(), &mut take, progress)?;
     Ok(Computed {
         loss: totals.loss(problem).map(|loss| loss as f32),
         summary: totals.summary,

@@ -6,34 +6,24 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    CrossEntropy, ElementType, Error, Floats, Nll, Outputs, Problem, Reduction, Softmax, TargetType,
+    CrossEntropy, ElementType, Error, Floats, Nll, Outputs, Problem, Reduction, Softmax,
 };
 
 use crate::args::{CrossEntropyArgs, LossArgs, NllArgs, OutType, RunArgs, SoftmaxArgs};
-use crate::check::{self, Compared, Given};
+use crate::check::{self, Compared};
 use crate::compute::{Computed, Device};
-use crate::data::{Data, Operand, Stop};
-use crate::error::{Failure, Names, say};
-use crate::files::{Destination, Kind, Source};
+use crate::data::Stop;
+use crate::error::{Failure, say};
+use crate::outputs::{self, Output};
 use crate::progress::Meter;
 use crate::report::{self, Report};
-use crate::results::{Complete, Results, What};
+use crate::results::{Results, What};
+use crate::sources::{Files, Sources};
 use crate::twin::{Formula, Question};
 
-/// What can be saved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// The loss.
-    Loss,
-    /// The gradient with respect to the input.
-    Grad,
-    /// The log-probabilities beside a cross-entropy.
-    LogProbs,
-    /// The result of a softmax or log-softmax.
-    Distribution,
-}
+/// A GPU that has no memory for less is not tried again.
+const LEAST_BUDGET: u64 = 1 << 20;
 
 /// What was asked for, whatever the loss.
 pub struct Job {
@@ -41,10 +31,7 @@ pub struct Job {
     formula: Formula,
     /// `None` for the softmaxes, which have no loss to reduce.
     reduction: Option<Reduction>,
-    input: PathBuf,
-    target: Option<PathBuf>,
-    weight: Option<PathBuf>,
-    upstream: Option<PathBuf>,
+    files: Files,
     outputs: Outputs,
     save: Vec<(Output, PathBuf)>,
     run: RunArgs,
@@ -103,11 +90,8 @@ impl Job {
             command,
             formula: Formula::Softmax(loss.axis(axis)),
             reduction: None,
-            input: args.input,
-            target: None,
-            weight: None,
-            upstream: None,
-            outputs: Outputs::loss(),
+            files: Files { input: args.input, target: None, weight: None, upstream: None },
+            outputs: outputs_of(&args.run),
             save: args.save_output.map(|file| (Output::Distribution, file)).into_iter().collect(),
             run: args.run,
         }
@@ -121,7 +105,7 @@ impl Job {
         args: LossArgs,
         run: RunArgs,
     ) -> Self {
-        let mut outputs = Outputs::loss();
+        let mut outputs = outputs_of(&run);
         let mut save = Vec::new();
         save.extend(args.save_loss.map(|file| (Output::Loss, file)));
         if let Some(file) = args.save_grad {
@@ -132,10 +116,12 @@ impl Job {
             command,
             formula,
             reduction: Some(args.reduction.into()),
-            input,
-            target: Some(target),
-            weight: args.weight,
-            upstream: args.upstream,
+            files: Files {
+                input,
+                target: Some(target),
+                weight: args.weight,
+                upstream: args.upstream,
+            },
             outputs,
             save,
             run,
@@ -143,154 +129,25 @@ impl Job {
     }
 }
 
-/// The opened files.
-struct Sources {
-    input: Source,
-    target: Option<Source>,
-    weight: Option<Source>,
-    upstream: Option<Source>,
-}
-
-impl Sources {
-    fn open(job: &Job) -> Result<Self, Failure> {
-        let open = |name: &Option<PathBuf>| name.as_deref().map(Source::open).transpose();
-        let mut sources = Self {
-            input: Source::open(&job.input)?,
-            target: open(&job.target)?,
-            weight: open(&job.weight)?,
-            upstream: open(&job.upstream)?,
-        };
-        if let Some(word_type) = job.run.dtype {
-            sources.take_words_for(word_type.into())?;
-        }
-        sources.input.want_floats("input")?;
-        match &mut sources.target {
-            // Whoever has raw words for a target has to say what they are.
-            Some(target) if target.kind().is_none() => drop(target.want_floats("target")?),
-            _ => {}
-        }
-        if let Some(weight) = &sources.weight {
-            weight.want_floats("weight")?;
-        }
-        if let Some(upstream) = &mut sources.upstream {
-            upstream.want_floats("upstream gradient")?;
-            upstream.as_f32();
-        }
-        Ok(sources)
-    }
-
-    /// The input has to be of the type, or words that may be. So may other floats; a target of words in
-    /// the input's shape is class probabilities, since labels lack an axis.
-    fn take_words_for(&mut self, element_type: ElementType) -> Result<(), Failure> {
-        self.input.take_for(element_type)?;
-        let shape = &self.input.shape;
-        let target = self.target.as_mut().filter(|target| target.shape == *shape);
-        for other in [target, self.weight.as_mut(), self.upstream.as_mut()].into_iter().flatten() {
-            if other.element.is_raw_16() {
-                other.take_for(element_type)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn shapes(&self) -> Shapes<'_> {
-        let float_type = |source: &Source| match source.kind() {
-            Some(Kind::Floats(element_type)) => element_type,
-            _ => ElementType::F32,
-        };
-        let mut shapes = Shapes::new(&self.input.shape).input_type(float_type(&self.input));
-        if let Some(target) = &self.target {
-            let kind = match target.kind() {
-                Some(Kind::Labels(label_type)) => TargetType::Labels(label_type),
-                _ => TargetType::Probabilities(float_type(target)),
-            };
-            shapes = shapes.target(kind, &target.shape);
-        }
-        // Weights of another rank are refused once the number of classes is known.
-        if let Some(weight) = self.weight.as_ref().filter(|weight| weight.shape.len() == 1) {
-            shapes = shapes.weight(weight.count()).weight_type(float_type(weight));
-        }
-        if let Some(upstream) = &self.upstream {
-            shapes = shapes.upstream(&upstream.shape);
-        }
-        shapes
-    }
-
-    fn names(&self, job: &Job) -> Names {
-        Names {
-            input: job.input.clone(),
-            target: job.target.clone(),
-            weight: job.weight.clone(),
-            upstream: job.upstream.clone(),
-            input_shape: self.input.shape.clone(),
-            target_shape: self.target.as_ref().map_or_else(Vec::new, |t| t.shape.clone()),
-            class_axis_given: job.run.class_axis.is_some(),
-        }
-    }
-
-    /// Makes the elements readable: the CPU twin takes any range as it comes, a GPU wants all of it.
-    fn prepare(&mut self, device: &Device) -> Result<(), Failure> {
-        let (weight, upstream) = (self.weight.as_mut(), self.upstream.as_mut());
-        let all = [Some(&mut self.input), self.target.as_mut(), weight, upstream];
-        all.into_iter().flatten().try_for_each(|source| match device {
-            Device::Gpu(_) => source.settle(),
-            Device::Cpu => source.inflate(),
-        })
-    }
-
-    fn data(&self) -> Data<'_> {
-        Data {
-            input: Operand::File(&self.input),
-            target: self.target.as_ref().map(Operand::File),
-            weight: self.weight.as_ref().map(Operand::File),
-            upstream: self.upstream.as_ref().map(Operand::File),
-        }
-    }
-
-    /// How a person would call the target.
-    fn target_name(&self) -> Option<String> {
-        let target = self.target.as_ref()?;
-        let kind = match target.kind() {
-            Some(Kind::Labels(_)) => "labels",
-            _ => "class probabilities",
-        };
-        Some(format!("{} {kind}", target.element.name()))
-    }
-}
-
 /// Does the job and reports it.
 pub fn run(job: Job) -> Result<(), Failure> {
-    let destinations = destinations(&job.save)?;
-    let mut sources = Sources::open(&job)?;
-    let names = sources.names(&job);
-    let explain = |error: Error| names.explain(error);
-    let mut outputs = job.outputs;
-    if job.run.out_dtype == OutType::F32 {
-        outputs = outputs.in_f32();
-    }
-    let problem = job.formula.loss().problem(&sources.shapes(), outputs).map_err(explain)?;
-    let wanted = [problem.view.classes];
-    if let Some(weight) = sources.weight.as_ref().filter(|weight| weight.shape != wanted) {
-        let (given, wanted) = (weight.shape.clone(), wanted.to_vec());
-        return Err(explain(Error::Shape { what: "weight", given, wanted }));
-    }
-
-    let (device, start) = timed(|| Device::open(&job.run))?;
-    let ((), read) = timed(|| sources.prepare(&device))?;
-    let mut results = places(&job, &problem, &destinations)?;
-    let data = sources.data();
-    let question = Question { formula: &job.formula, data: &data, problem: &problem };
-    let bytes = sources.input.stored_bytes();
-    let stopped = |stop: Stop| match stop {
+    let destinations = outputs::destinations(&job.save)?;
+    let mut sources = Sources::open(&job.files, job.run.dtype.map(ElementType::from))?;
+    let names = sources.names(&job.files, job.run.class_axis.is_some());
+    let problem = problem(&job, &sources).map_err(|error| names.explain(error))?;
+    let explain = |stop: Stop| match stop {
         Stop::Library(error) => names.explain(error),
         Stop::Failure(failure) => failure,
     };
-    let rows = problem.view.rows() as u64;
-    let mut computed = {
-        let mut meter = Meter::new("computing", rows, bytes, job.run.quiet);
-        let mut progress = |rows| meter.done(rows);
-        device.run(&question, outputs, &mut results, &mut progress).map_err(stopped)?
-    };
+
+    let (mut device, start) = timed(|| Device::open(&job.run, job.run.memory_budget))?;
+    let ((), read) = timed(|| sources.prepare(&device, &problem))?;
+    let mut results = outputs::places(&problem, &destinations, job.run.check)?;
+    let data = sources.data();
+    let question = Question { formula: &job.formula, data: &data, problem: &problem };
+    let bytes = sources.input.stored_bytes();
+    let mut computed =
+        compute(&job.run, &mut device, &question, &mut results, bytes).map_err(explain)?;
     let complete = results.complete()?;
     let mut seconds = vec![("read", read)];
     if device.adapter().is_some() {
@@ -303,10 +160,10 @@ pub fn run(job: Job) -> Result<(), Failure> {
         if device.adapter().is_none() && !job.run.quiet {
             say("the CPU twin is the reference itself: --check compares it with its own f32");
         }
-        let mut meter = Meter::new("checking", rows, bytes, job.run.quiet);
-        let given = given(&computed, &complete);
+        let given = outputs::given(&computed, &complete);
+        let mut progress = watched("checking", &question, bytes, job.run.quiet);
         let (compared, time) =
-            timed(|| check::run(&question, &given, &mut |rows| meter.done(rows)).map_err(stopped))?;
+            timed(|| check::run(&question, &given, &mut progress).map_err(explain))?;
         seconds.push(("check", time));
         checked = Some(compared);
     }
@@ -319,7 +176,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
     };
     let mut saved = Vec::new();
     if failed.is_none() && !destinations.is_empty() {
-        let ((), time) = timed(|| save(complete, &destinations, &computed))?;
+        let ((), time) = timed(|| outputs::save(complete, &destinations, &computed))?;
         seconds.push(("save", time));
         saved.extend(destinations.iter().map(|(_, file)| file.name.display().to_string()));
     }
@@ -347,73 +204,72 @@ pub fn run(job: Job) -> Result<(), Failure> {
     }
 }
 
-/// Probes the files to be saved to.
-fn destinations(save: &[(Output, PathBuf)]) -> Result<Vec<(Output, Destination)>, Failure> {
-    let mut destinations: Vec<(Output, Destination)> = Vec::new();
-    for (what, name) in save {
-        let destination = Destination::new(name)?;
-        if destinations.iter().any(|(_, other)| other.same_file(&destination)) {
-            let problem = "two results cannot be saved to one file";
-            return Err(Failure::Usage(format!("{}: {problem}", name.display())));
-        }
-        destinations.push((*what, destination));
-    }
-    Ok(destinations)
-}
-
-/// Where results go: to their files, or for a while to where they can be compared and reported.
-fn places(
-    job: &Job,
-    problem: &Problem,
-    destinations: &[(Output, Destination)],
-) -> Result<Results, Failure> {
-    let mut results = Results::new(problem.output_type);
-    for (output, file) in destinations {
-        match output {
-            Output::Loss if problem.reduction == Reduction::None => {
-                results.save(What::RowLoss, file, problem.loss_shape())?;
-            }
-            Output::Loss => {}
-            Output::Grad => results.save(What::Grad, file, &problem.input_shape)?,
-            Output::LogProbs | Output::Distribution => {
-                results.save(What::Distribution, file, &problem.input_shape)?;
-            }
+/// The loss over the files' shapes.
+fn problem(job: &Job, sources: &Sources) -> Result<Problem, Error> {
+    let problem = job.formula.loss().problem(&sources.shapes(), job.outputs)?;
+    let wanted = [problem.view.classes];
+    match sources.weight.as_ref().filter(|weight| weight.shape != wanted) {
+        None => Ok(problem),
+        Some(weight) => {
+            let (given, wanted) = (weight.shape.clone(), wanted.to_vec());
+            Err(Error::Shape { what: "weight", given, wanted })
         }
     }
-    if problem.target.is_some() && problem.reduction == Reduction::None {
-        results.keep(What::RowLoss, problem.view.rows())?;
-    }
-    if problem.target.is_none() && job.run.check {
-        results.keep(What::Distribution, problem.view.elements())?;
-    }
-    Ok(results)
 }
 
-/// What was computed, to be compared.
-fn given<'a>(computed: &Computed, complete: &'a Complete) -> Given<'a> {
-    Given {
-        loss: computed.loss,
-        summary: computed.summary,
-        row_loss: complete.floats(What::RowLoss),
-        grad: complete.floats(What::Grad),
-        distribution: complete.floats(What::Distribution),
+/// Computes. A GPU that runs out of memory gets less of it at a time, as often as that helps.
+fn compute(
+    run: &RunArgs,
+    device: &mut Device,
+    question: &Question<'_>,
+    results: &mut Results,
+    bytes: u64,
+) -> Result<Computed, Stop> {
+    loop {
+        let mut progress = watched("computing", question, bytes, run.quiet);
+        let computed = device.run(question, results, &mut progress);
+        drop(progress);
+        let budget = match (&computed, &*device) {
+            (Err(Stop::Library(Error::OutOfMemory { .. })), Device::Gpu(gpu)) => {
+                gpu.memory_budget() / 2
+            }
+            _ => 0,
+        };
+        let Err(Stop::Library(error)) = computed else { return computed };
+        if budget < LEAST_BUDGET {
+            return Err(error.into());
+        }
+        if !run.quiet {
+            say(&format!("{error}; trying again with --memory-budget {budget}"));
+        }
+        // The device that had no memory goes before the next one comes.
+        *device = Device::Cpu;
+        *device = Device::open(run, Some(budget))?;
     }
 }
 
-/// Gives the results their names. A reduced loss is written only now.
-fn save(
-    complete: Complete,
-    destinations: &[(Output, Destination)],
-    computed: &Computed,
-) -> Result<(), Failure> {
-    let mut others = Vec::new();
-    let reduced = destinations.iter().find(|(output, _)| *output == Output::Loss);
-    if let (Some((_, file)), Some(loss)) = (reduced, computed.loss) {
-        let mut file = file.array(ElementType::F32, &[])?;
-        file.write(0, &loss.to_le_bytes())?;
-        others.push(file);
+/// Shows how far the work is, and gives memory back behind it.
+fn watched<'a>(
+    what: &'static str,
+    question: &'a Question<'_>,
+    bytes: u64,
+    quiet: bool,
+) -> impl FnMut(u64) + 'a {
+    let (data, problem) = (question.data, question.problem);
+    let mut meter = Meter::new(what, problem.view.rows() as u64, bytes, quiet);
+    let mut released = 0;
+    move |rows| {
+        meter.done(rows);
+        released = data.release(problem, released, rows);
     }
-    complete.save(others)
+}
+
+/// A loss in the type that is wanted of its outputs.
+fn outputs_of(run: &RunArgs) -> Outputs {
+    match run.out_dtype {
+        OutType::Same => Outputs::loss(),
+        OutType::F32 => Outputs::loss().in_f32(),
+    }
 }
 
 fn reduction_name(reduction: Reduction) -> &'static str {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! args      what was asked for                     -> job      one loss over named files
-//! files/    arrays in, arrays out                  -> data     any range of a loss's tensors
+//! files/    arrays in, arrays out                  -> sources  the files of a loss
+//! outputs   what is saved                          -> data     any range of a loss's tensors
 //! compute   on the GPU or the CPU twin             -> twin     the f64 reference, range by range
 //! results   where results go as they come          -> check    the same against the f64 reference
 //! progress  a bar, where it takes a while          -> report   lines for a person, JSON for a script
@@ -29,9 +30,11 @@ mod error;
 mod files;
 mod interrupt;
 mod job;
+mod outputs;
 mod progress;
 mod report;
 mod results;
+mod sources;
 mod tune;
 mod twin;
 

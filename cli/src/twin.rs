@@ -61,6 +61,17 @@ pub struct Question<'a> {
     pub problem: &'a Problem,
 }
 
+impl Question<'_> {
+    /// What the library is asked for. The softmaxes ask for what they give by themselves.
+    pub fn outputs(&self) -> Outputs {
+        match self.problem.target {
+            Some(_) => self.problem.outputs,
+            None if self.problem.outputs.in_f32 => Outputs::loss().in_f32(),
+            None => Outputs::loss(),
+        }
+    }
+}
+
 /// The results for a range of outer steps, divided by what the whole is divided by.
 pub struct Piece<'a> {
     /// The first row, and with it the place of row losses.

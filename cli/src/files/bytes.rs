@@ -7,10 +7,14 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use memmap2::Mmap;
+
+/// Memory is given back in runs of this many bytes, whole pages on any machine.
+#[cfg(unix)]
+const PAGES: usize = 1 << 20;
 
 /// Shared bytes that start on 8 bytes or better.
 #[derive(Clone, Debug)]
@@ -42,6 +46,27 @@ impl Bytes {
             // A hint: who does not take it is only slower.
             let _ = map.advise(memmap2::Advice::Sequential);
         }
+    }
+}
+
+impl Bytes {
+    /// Lets the kernel take back the memory behind a range that will hardly be read again. Whoever reads
+    /// it all the same finds it as it was.
+    pub fn release(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if let Held::Mapped(map) = &*self.0 {
+            let (start, length) =
+                (range.start / PAGES * PAGES, range.end.saturating_sub(range.start));
+            let length = length / PAGES * PAGES;
+            if length > 0 && start + length <= map.len() {
+                let advice = memmap2::UncheckedAdvice::DontNeed;
+                // SAFETY: the map is shared with a file and only read, so its pages hold nothing that the
+                // file does not. A hint: who does not take it only keeps the memory.
+                let _ = unsafe { map.unchecked_advise_range(advice, start, length) };
+            }
+        }
+        #[cfg(not(unix))]
+        let _ = range;
     }
 }
 

@@ -170,6 +170,14 @@ impl Source {
         Ok(())
     }
 
+    /// Says that a range of elements, in C order, will hardly be read again.
+    pub fn release(&self, range: Range<usize>) {
+        if self.layout.in_c_order() && self.deflated.is_none() {
+            let (start, width) = (self.layout.offset as usize, self.layout.element.bytes());
+            self.bytes.release(start + range.start * width..start + range.end * width);
+        }
+    }
+
     /// A range of elements, in C order.
     pub fn part(&self, range: Range<usize>) -> Result<Part<'_>, Failure> {
         let Some(kind) = self.kind().filter(|_| self.deflated.is_none()) else {
