@@ -19,7 +19,7 @@ NumPy has no bf16: it is saved as the bits of each number in a uint16, which `--
 Labels are integers of any size or bools.
 
 Files are mapped, not read into memory; one that another program cuts short meanwhile ends this one.
-What has to be inflated or put in order goes to a temporary file first, where it is larger than 64 MiB
+What has to be inflated or put in order goes to a temporary file first, where it is larger than 16 MiB
 (in the folder that TMPDIR names). Results are `.npy` files, gradients and probabilities in the input's
 type, losses in f32. They appear under their names when they are complete; Ctrl-C leaves nothing.
 

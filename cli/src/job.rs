@@ -148,7 +148,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
     let bytes = sources.input.stored_bytes();
     let mut computed =
         compute(&job.run, &mut device, &question, &mut results, bytes).map_err(explain)?;
-    let complete = results.complete()?;
+    let (complete, files) = results.complete()?;
     let mut seconds = vec![("read", read)];
     if device.adapter().is_some() {
         seconds.push(("start", start));
@@ -170,13 +170,13 @@ pub fn run(job: Job) -> Result<(), Failure> {
     let failed = checked.iter().flatten().find(|compared| !compared.passed());
     let failed = failed.map(|compared| compared.complaint(!destinations.is_empty()));
 
-    let losses: Vec<f32> = match complete.floats(What::RowLoss) {
-        Some(Floats::F32(losses)) => losses.to_vec(),
-        _ => computed.loss.into_iter().collect(),
+    let losses = match complete.floats(What::RowLoss) {
+        Some(Floats::F32(losses)) => losses,
+        _ => computed.loss.as_slice(),
     };
     let mut saved = Vec::new();
     if failed.is_none() && !destinations.is_empty() {
-        let ((), time) = timed(|| outputs::save(complete, &destinations, &computed))?;
+        let ((), time) = timed(|| outputs::save(files, &destinations, &computed))?;
         seconds.push(("save", time));
         saved.extend(destinations.iter().map(|(_, file)| file.name.display().to_string()));
     }
@@ -190,7 +190,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
         row_shape: &problem.row_shape,
         adapter: device.adapter(),
         summary: computed.summary,
-        losses: &losses,
+        losses,
         loss_shape: problem.loss_shape(),
         seconds,
         check: checked.as_deref(),

@@ -7,7 +7,7 @@ use wgpu_loss::{ElementType, Problem, Reduction};
 use crate::check::Given;
 use crate::compute::Computed;
 use crate::error::Failure;
-use crate::files::Destination;
+use crate::files::{Destination, Unfinished, finish};
 use crate::results::{Complete, Results, What};
 
 /// What can be saved.
@@ -78,16 +78,15 @@ pub fn given<'a>(computed: &Computed, complete: &'a Complete) -> Given<'a> {
 
 /// Gives the results their names. A reduced loss is written only now.
 pub fn save(
-    complete: Complete,
+    mut files: Vec<Unfinished>,
     destinations: &[(Output, Destination)],
     computed: &Computed,
 ) -> Result<(), Failure> {
-    let mut others = Vec::new();
     let reduced = destinations.iter().find(|(output, _)| *output == Output::Loss);
     if let (Some((_, file)), Some(loss)) = (reduced, computed.loss) {
         let mut file = file.array(ElementType::F32, &[])?;
         file.write(0, &loss.to_le_bytes())?;
-        others.push(file);
+        files.push(file);
     }
-    complete.save(others)
+    finish(files)
 }

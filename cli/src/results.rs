@@ -3,7 +3,7 @@
 use wgpu_loss::{ElementType, Floats};
 
 use crate::error::Failure;
-use crate::files::{Bytes, Destination, Scratch, Unfinished, finish, floats};
+use crate::files::{Bytes, Destination, Scratch, Unfinished, floats};
 
 /// Which result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,6 @@ pub struct Results {
 pub struct Complete {
     /// Each with its bytes and where its elements begin.
     bytes: [(ElementType, Option<(Bytes, u64)>); 3],
-    files: Vec<Unfinished>,
 }
 
 impl Results {
@@ -111,8 +110,8 @@ impl Results {
         }
     }
 
-    /// Nothing more will come.
-    pub fn complete(self) -> Result<Complete, Failure> {
+    /// Nothing more will come. The files are still to be given their names.
+    pub fn complete(self) -> Result<(Complete, Vec<Unfinished>), Failure> {
         let mut files = Vec::new();
         let mut read = |(element_type, place): (ElementType, Place)| {
             let bytes = match place {
@@ -127,7 +126,8 @@ impl Results {
             Ok::<_, Failure>((element_type, bytes))
         };
         let [row_loss, grad, distribution] = self.places;
-        Ok(Complete { bytes: [read(row_loss)?, read(grad)?, read(distribution)?], files })
+        let bytes = [read(row_loss)?, read(grad)?, read(distribution)?];
+        Ok((Complete { bytes }, files))
     }
 }
 
@@ -137,10 +137,5 @@ impl Complete {
         let (element_type, bytes) = &self.bytes[what as usize];
         let (bytes, offset) = bytes.as_ref()?;
         Some(floats(*element_type, &bytes[*offset as usize..]))
-    }
-
-    /// Gives the files their names, and others with them.
-    pub fn save(self, others: Vec<Unfinished>) -> Result<(), Failure> {
-        finish(self.files.into_iter().chain(others).collect())
     }
 }

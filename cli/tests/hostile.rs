@@ -1,5 +1,7 @@
 //! Files that lie: one line that says so, soon and without taking memory.
 
+#![cfg(target_os = "linux")]
+
 mod support;
 
 use support::{Folder, LOGITS, Member, bytes, npy, zip};
@@ -8,7 +10,7 @@ fn x() -> Member {
     Member::new("x", &npy("'<f4'", false, "4, 4", &bytes(&LOGITS)), true)
 }
 
-/// Runs softmax over an archive, which must be refused within a tenth of a gigabyte of memory.
+/// Runs softmax over an archive, which must be refused.
 #[track_caller]
 fn bad(archive: &[u8], name: &str, said: &[&str]) {
     let folder = Folder::new();
@@ -110,4 +112,19 @@ fn safetensors_with_a_name_twice() {
     let size = (json.len() as u64).to_le_bytes();
     folder.write("m.safetensors", [&size[..], json.as_bytes(), &bytes(&LOGITS)].concat());
     folder.cpu("softmax m.safetensors:x").bad(1, &["m.safetensors:x", "two tensors called \"x\""]);
+}
+
+/// What is inflated may find no room. A limit on the size of files stands in for the disk.
+#[test]
+fn no_room_for_what_is_inflated() {
+    let folder = Folder::new();
+    let array = npy("'<f4'", false, "1024, 8192", &vec![0; 1 << 25]);
+    folder.save_npz("a.npz", &[("x", array)], true);
+    let program = env!("CARGO_BIN_EXE_wgpu-loss");
+    let script = format!("ulimit -f 1000; trap '' XFSZ; exec {program} softmax a.npz --device cpu");
+    let mut shell = std::process::Command::new("sh");
+    let output = shell.arg("-c").arg(script).current_dir(folder.path("")).output().unwrap();
+    support::Run::new("a.npz", output).bad(1, &["a.npz", "no room", "TMPDIR"]);
+    // With room there is no complaint.
+    folder.cpu("softmax a.npz").good();
 }

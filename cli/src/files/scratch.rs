@@ -7,7 +7,7 @@ use super::bytes::{Bytes, Memory};
 use super::reason;
 
 /// More bytes than this go to a file.
-pub const MOST_IN_MEMORY: u64 = 64 << 20;
+pub const MOST_IN_MEMORY: u64 = 16 << 20;
 
 /// Elements being written, in any order.
 #[derive(Debug)]

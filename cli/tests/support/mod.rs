@@ -5,7 +5,8 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -253,6 +254,54 @@ impl Folder {
     /// Runs the program on the CPU and reads its JSON, which must be there.
     pub fn json(&self, words: &str) -> Value {
         self.cpu(&format!("{words} --json")).good().json()
+    }
+}
+
+/// Work that is stopped half-way, over logits of zeros that take no room on the disk: 256 Mi of them,
+/// seconds of work.
+pub struct Interrupted(pub Folder);
+
+impl Interrupted {
+    /// The logits, `x.npy`.
+    pub fn new() -> Self {
+        let folder = Folder::new();
+        folder.write("x.npy", npy("'<f4'", false, "65536, 4096", &[]));
+        let file = std::fs::File::options().write(true).open(folder.path("x.npy")).unwrap();
+        file.set_len(file.metadata().unwrap().len() + (1 << 30)).unwrap();
+        Self(folder)
+    }
+
+    /// Sends a signal when a part of the result is written; gives status and stderr.
+    pub fn by(&self, signal: &str, device: &str) -> (Option<i32>, String) {
+        let words = format!("log-softmax x.npy --device {device} --save-output p.npy");
+        let mut command = self.0.command(&words);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let start = Instant::now();
+        let written = |name: &String| std::fs::metadata(self.0.path(name)).map_or(0, |m| m.len());
+        while !self.0.names().iter().any(|name| name.ends_with(".tmp") && written(name) > 1 << 20) {
+            assert!(start.elapsed() < Duration::from_secs(60), "nothing is written");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.stdout, b"");
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// Insists on Ctrl-C and SIGTERM leaving nothing, and SIGKILL nothing under the name.
+    pub fn leaves_nothing(&self, device: &str) {
+        self.0.write("p.npy", "old");
+        let names = self.0.names();
+        for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+            let (status, stderr) = self.by(signal, device);
+            assert_eq!(status, Some(code), "{stderr}");
+            assert_eq!(stderr, "wgpu-loss: interrupted; nothing was saved\n");
+            assert_eq!(self.0.names(), names);
+        }
+        let (status, _) = self.by("-KILL", device);
+        assert_eq!(status, None);
+        assert_eq!(std::fs::read(self.0.path("p.npy")).unwrap(), b"old");
     }
 }
 
