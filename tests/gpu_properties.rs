@@ -289,10 +289,16 @@ fn two_runs_give_the_same_bits() {
             for _ in 0..4 {
                 assert!(all(call.on(gpu)) == first, "{what}");
             }
-            // The host call and the embedded one are the same work.
+            // The host call and the embedded one are the same work, but for the sum of class weights that
+            // a mean divides by: the host has it in f64.
             let embedded = call.embedded(gpu, Place::default());
             let results = embedded.run();
-            assert_eq!(results.grad, first.0[1], "{what}");
+            let units = if call.data.weight.is_some() { 4 } else { 0 };
+            let same = |(a, b): (&u32, &u32)| a.abs_diff(*b) <= units;
+            match (&results.grad, &first.0[1]) {
+                (Some(a), Some(b)) => assert!(a.iter().zip(b).all(same), "{what}"),
+                (a, b) => assert_eq!(a, b, "{what}"),
+            }
             assert_eq!(results.elements, first.0[2], "{what}");
             assert!(embedded.run() == results, "{what}");
         }

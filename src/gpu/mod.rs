@@ -22,7 +22,7 @@ use self::resident::Tensors;
 use self::stream::Collected;
 use self::wait::Wait;
 use crate::kernels::Kernels;
-use crate::plan::Plan;
+use crate::plan::{Plan, Profile};
 use crate::scope::scoped;
 use crate::{Bound, Error, Inputs, Loss, Output, Outputs, Problem, Reduction};
 
@@ -55,6 +55,9 @@ pub struct Gpu {
     queue: wgpu::Queue,
     kernels: Arc<Kernels>,
     memory_budget: u64,
+    /// Bytes of a piece that passes through the device fast: a binding holds it, and no submission is
+    /// long.
+    piece_bytes: u64,
 }
 
 impl Gpu {
@@ -91,19 +94,16 @@ impl Gpu {
         let (info, device, queue) = adapters::open(options).await?;
         let kernels = Arc::new(Kernels::with_tuning(&device, options.tuning_for(&info)?));
         let memory_budget = options.memory_budget.unwrap_or(MEMORY_BUDGET);
-        Ok(Self { info, device, queue, kernels, memory_budget })
+        let piece_bytes = piece_bytes(kernels.profile());
+        Ok(Self { info, device, queue, kernels, memory_budget, piece_bytes })
     }
 
     /// The same device without its pipelines: what is run on it is compiled again (though the driver
     /// may remember), which tells how long a first call takes.
     pub fn fresh(&self) -> Self {
-        Self {
-            info: self.info.clone(),
-            device: self.device.clone(),
-            queue: self.queue.clone(),
-            kernels: Arc::new(Kernels::with_tuning(&self.device, self.kernels.profile().tuning)),
-            memory_budget: self.memory_budget,
-        }
+        let tuning = self.kernels.profile().tuning;
+        let kernels = Arc::new(Kernels::with_tuning(&self.device, tuning));
+        Self { kernels, ..self.with_memory_budget(self.memory_budget) }
     }
 
     /// Every adapter, best first.
@@ -138,15 +138,16 @@ impl Gpu {
         self.memory_budget
     }
 
-    /// Bytes of a piece that passes through the device fast: a binding holds it, and no submission is
-    /// long.
-    fn piece_bytes(&self) -> u64 {
-        let profile = self.kernels.profile();
-        let fast = if profile.is_software() { PIECE_CPU } else { PIECE_GPU };
-        let fast = std::env::var("PIECE").map_or(fast, |x| x.parse().unwrap());
-        // A binding has to hold a few bytes more than the tensor.
-        let held = profile.limits.max_storage_buffer_binding_size.saturating_sub(1 << 10);
-        fast.min(held)
+    /// The same device and pipelines, with another [`memory_budget`](GpuOptions::memory_budget).
+    pub fn with_memory_budget(&self, bytes: u64) -> Self {
+        Self {
+            info: self.info.clone(),
+            device: self.device.clone(),
+            queue: self.queue.clone(),
+            kernels: self.kernels.clone(),
+            memory_budget: bytes,
+            piece_bytes: self.piece_bytes,
+        }
     }
 
     /// What measures how long recorded work takes on the device.
@@ -264,6 +265,14 @@ impl Gpu {
         scoped(&self.device, during, || self.queue.submit(commands))?;
         wait.for_queue(&self.device, &self.queue, during).await
     }
+}
+
+/// What a piece should have on such a device.
+fn piece_bytes(profile: &Profile) -> u64 {
+    let fast = if profile.is_software() { PIECE_CPU } else { PIECE_GPU };
+    let fast = std::env::var("PIECE").map_or(fast, |x| x.parse().unwrap());
+    // A binding has to hold a few bytes more than the tensor.
+    fast.min(profile.limits.max_storage_buffer_binding_size.saturating_sub(1 << 10))
 }
 
 /// Measures wall-clock time, where there is a clock.

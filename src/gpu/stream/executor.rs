@@ -45,6 +45,8 @@ struct UnderWay {
     submitted: Submitted,
     piece: Piece,
     rows_before: u64,
+    /// Bytes that were uploaded.
+    bytes: u64,
 }
 
 impl<'g> Executor<'g> {
@@ -159,7 +161,7 @@ impl<'g> Executor<'g> {
         for turns in (1..=TURNS).rev() {
             let of_turn = budget.saturating_sub(shared) / copies(turns);
             let most = of_turn.saturating_sub(between);
-            let aim = self.gpu.piece_bytes() >> self.halvings;
+            let aim = self.gpu.piece_bytes >> self.halvings;
             match Cut::new(problem, Room { most, aim }) {
                 Ok(cut) => return Ok((cut, turns)),
                 Err(bytes) => needed = shared + (bytes + between) * copies(turns),
@@ -202,13 +204,12 @@ impl<'g> Executor<'g> {
         let start = Stopwatch::start();
         let mut bytes = 0;
         ring.fill(|slot, to| bytes += gather(slot, problem, inputs, &piece, to))?;
-        self.progress.bytes += bytes;
         self.timing.upload += start.elapsed();
 
         let start = Stopwatch::start();
         let submitted = ring.submit(self.gpu, bound)?;
         self.timing.kernel += start.elapsed();
-        self.under_way.push_back(UnderWay { submitted, piece, rows_before: self.rows });
+        self.under_way.push_back(UnderWay { submitted, piece, rows_before: self.rows, bytes });
         Ok(())
     }
 
@@ -218,7 +219,8 @@ impl<'g> Executor<'g> {
         problem: &Problem,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
-        let Some(UnderWay { submitted, piece, rows_before }) = self.under_way.pop_front() else {
+        let Some(UnderWay { submitted, piece, rows_before, bytes }) = self.under_way.pop_front()
+        else {
             return Ok(());
         };
         let Some(ring) = &self.ring else { return Ok(()) };
@@ -241,6 +243,99 @@ impl<'g> Executor<'g> {
         self.timing.read_back += start.elapsed();
 
         self.progress.rows += summary.rows;
+        self.progress.bytes += bytes;
         sink.progress(&self.progress)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::{CrossEntropy, Loss, Outputs, Tensor};
+
+    const ROWS: usize = 2_500_000;
+    const CLASSES: usize = 100;
+    const MIB: u64 = 1 << 20;
+
+    /// A limit is for a whole process, so it gets one of its own.
+    #[test]
+    fn pieces_shrink_where_the_device_runs_out_of_memory() {
+        const CHILD: &str = "WGPU_LOSS_TEST_SHORT_OF_MEMORY";
+        if std::env::var_os(CHILD).is_some() {
+            return short_of_memory();
+        }
+        let this =
+            "gpu::stream::executor::tests::pieces_shrink_where_the_device_runs_out_of_memory";
+        let mut child = Command::new(std::env::current_exe().expect("this program"));
+        let child = child.args(["--exact", this, "--nocapture"]).env(CHILD, "1");
+        let output = child.output().expect("a process");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        // A GPU has memory of its own, which no limit reaches.
+        if text.contains("software") {
+            assert!(text.contains("halved"), "{text}");
+        }
+    }
+
+    fn short_of_memory() {
+        let mut gpu = Gpu::new().expect("a GPU adapter");
+        let zeros = vec![0f32; ROWS * CLASSES];
+        let labels = vec![7u8; ROWS];
+        let run = |gpu: &Gpu, rows: usize| {
+            let shape = [rows, CLASSES];
+            let inputs = Inputs::new(Tensor::new(&zeros[..rows * CLASSES], &shape));
+            let inputs = inputs.labels(&labels[..rows], &shape[..1]);
+            let output = gpu.run(&CrossEntropy::new(), &inputs, Outputs::loss())?;
+            assert!((output.loss[0] - (CLASSES as f32).ln()).abs() < 1e-5);
+            Ok::<_, Error>(output)
+        };
+        // Kernels, threads and whatever else is there once.
+        run(&gpu, 100_000).expect("a loss");
+        if !gpu.kernels.profile().is_software() {
+            return;
+        }
+        println!("a software driver");
+        limit_memory(600 * MIB);
+        // Three of these do not fit, and three of half the size do.
+        gpu.piece_bytes = 256 * MIB;
+        gpu.memory_budget = 4096 * MIB;
+        let error = resident(&gpu, &zeros, &labels).expect_err("more than there is");
+        let Error::OutOfMemory { bytes, .. } = error else { panic!("{error}") };
+        assert_eq!(bytes, 4 * (ROWS * CLASSES) as u64);
+
+        let shape = [ROWS, CLASSES];
+        let inputs = Inputs::new(Tensor::new(&zeros, &shape)).labels(&labels, &shape[..1]);
+        let problem = CrossEntropy::new().problem(&inputs.shapes(), Outputs::loss());
+        let problem = problem.expect("a problem");
+        let mut executor = Executor::new(&gpu, Wait::Here, false);
+        pollster::block_on(async {
+            executor.push(&problem, &inputs, 1.0, &mut ()).await?;
+            executor.drain(&problem, &mut ()).await
+        })
+        .expect("a loss, in smaller pieces");
+        assert!((1..HALVINGS).contains(&executor.halvings));
+        assert_eq!(executor.sums.summary.live, ROWS as u64);
+        println!("halved");
+        run(&gpu, 100_000).expect("a device that works");
+    }
+
+    fn resident(gpu: &Gpu, zeros: &[f32], labels: &[u8]) -> Result<(), Error> {
+        let shape = [ROWS, CLASSES];
+        let inputs = Inputs::new(Tensor::new(zeros, &shape)).labels(labels, &shape[..1]);
+        gpu.bind(&CrossEntropy::new(), &inputs, Outputs::loss()).map(drop)
+    }
+
+    /// Lets this process have so much more address space than it has.
+    fn limit_memory(more: u64) {
+        let status = std::fs::read_to_string("/proc/self/status").expect("a status");
+        let line = status.lines().find(|line| line.starts_with("VmSize:")).expect("a size");
+        let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("KiB");
+        let limit = format!("--as={}:unlimited", 1024 * kib + more);
+        let process = format!("--pid={}", std::process::id());
+        let status = Command::new("prlimit").args([process, limit]).status().expect("prlimit");
+        assert!(status.success());
     }
 }
