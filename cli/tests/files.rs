@@ -39,7 +39,7 @@ fn npz_stored_and_compressed() {
         folder.cpu("softmax x.npy --save-output q.npy").good();
         assert_eq!(folder.load("p.npy"), folder.load("q.npy"));
         // One array needs no name.
-        folder.save_npz("one.npz", &[x.clone()], deflate);
+        folder.save_npz("one.npz", std::slice::from_ref(&x), deflate);
         assert_near(loss(&folder, "cross-entropy one.npz t.npy"), MEAN);
     }
 }
