@@ -142,9 +142,9 @@ pub struct BenchArgs {
     /// 4096x1000, 2048x32000, 512x151936, 1048576x10, 4x21x512x512].
     #[arg(long, value_name = "NxC[xH...]", value_parser = shape)]
     pub shape: Vec<Shape>,
-    /// Type of the logits: f32, so far the only one.
+    /// Type of the logits: f32, f16 or bf16.
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = dtype)]
-    pub dtype: Dtype,
+    pub dtype: ElementType,
     /// Measure this alone [default: both].
     #[arg(long, value_name = "WHAT")]
     pub pass: Option<Pass>,
@@ -199,13 +199,6 @@ pub struct TuneArgs {
 /// `--shape`: two axes or more, none of them empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape(pub Vec<usize>);
-
-/// `--dtype`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dtype {
-    /// Single precision.
-    F32,
-}
 
 /// What the losses with a target share.
 #[derive(Debug, Args)]
@@ -417,12 +410,9 @@ fn shape(text: &str) -> Result<Shape, String> {
 }
 
 /// A type of logits.
-fn dtype(text: &str) -> Result<Dtype, String> {
-    match text {
-        "f32" => Ok(Dtype::F32),
-        "f16" | "bf16" => Err("the kernels read f32 logits only, so far".into()),
-        _ => Err("it must be f32".into()),
-    }
+fn dtype(text: &str) -> Result<ElementType, String> {
+    let found = ElementType::ALL.into_iter().find(|element_type| element_type.name() == text);
+    found.ok_or_else(|| "it must be f32, f16 or bf16".into())
 }
 
 /// The name of a number that can be tuned.

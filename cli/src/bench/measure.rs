@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use wgpu_loss::gpu::{Clock, Roof, Times};
-use wgpu_loss::{CrossEntropy, Error, Floats, Gpu, Loss, Output, Outputs, reference};
+use wgpu_loss::{CrossEntropy, ElementType, Error, Gpu, Loss, Output, Outputs, reference};
 
-use super::case::Case;
+use super::case::{Case, Stored};
 use crate::check::{self, Compared, Given};
 use crate::data::{Data, Operand, Stop};
 use crate::error::Failure;
@@ -46,6 +46,8 @@ impl Pass {
 pub struct Measured {
     /// The logits' shape.
     pub shape: Vec<usize>,
+    /// The logits' type.
+    pub element_type: ElementType,
     /// What was computed.
     pub pass: Pass,
     /// Bytes that have to move.
@@ -122,6 +124,7 @@ pub fn measure(
     let timer = gpu.timer().map_err(failed)?;
     Ok(Measured {
         shape: case.shape.clone(),
+        element_type: case.logits.floats().element_type(),
         pass,
         bytes: case.bytes(outputs.grad),
         loss: value,
@@ -140,7 +143,7 @@ pub fn measure(
 fn checked(case: &Case, pass: Pass, first: &Output<f32>) -> Result<Vec<Compared>, Failure> {
     let loss = CrossEntropy::new();
     let data = Data {
-        input: Operand::Floats((&case.logits).into()),
+        input: Operand::Floats(case.logits.floats()),
         target: Some(Operand::Labels((&case.labels).into())),
         weight: None,
         upstream: None,
@@ -148,11 +151,17 @@ fn checked(case: &Case, pass: Pass, first: &Output<f32>) -> Result<Vec<Compared>
     let problem = loss.problem(&case.inputs().shapes(), pass.outputs()).map_err(failed)?;
     let formula = Formula::CrossEntropy(loss);
     let question = Question { formula: &formula, data: &data, problem: &problem };
+    // A gradient comes widened; in the logits' type it is what the device wrote.
+    let grad = first.grad.as_deref().map(|grad| {
+        let element_type = case.logits.floats().element_type();
+        Stored::new(element_type, grad.len(), grad.iter().copied())
+    });
+    let grad = grad.transpose().map_err(|error| Failure::Failed(error.to_string()))?;
     let given = Given {
         loss: first.loss.first().copied(),
         summary: first.summary,
         row_loss: None,
-        grad: first.grad.as_ref().map(Floats::from),
+        grad: grad.as_ref().map(Stored::floats),
         distribution: None,
     };
     let compared = check::run(&question, &given, &mut |_| ()).map_err(|stop| match stop {
