@@ -37,7 +37,7 @@ fn columns(totals: Totals, row: u32) -> Totals {
     out_b[$] = element(w_b, b[$]);
 #endif
 #end
-    put_elements(places, &out_a, &out_b);
+    put_elements_kept(places, &out_a, &out_b);
 #endif
 #if GRAD
 #each
@@ -46,7 +46,7 @@ fn columns(totals: Totals, row: u32) -> Totals {
     out_b[$] = gradient(w_b, b[$], Words($), v_b[$]);
 #endif
 #end
-    put_gradient(places, &out_a, &out_b);
+    put_grad_kept(places, &out_a, &out_b);
 #endif
 #endif
     return t;

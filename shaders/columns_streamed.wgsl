@@ -37,10 +37,10 @@ fn hits(r: Row, places: Places, stride: u32, first: u32) -> RowWords {
     let c = select(RowWords(0u), r.class_index, r.kind == RowWords(LIVE));
     let at = places.logits + c * stride;
 #if ROW_VECTORS
-    return RowWords(word_in(logits[at.x], first), word_in(logits[at.y], first + 1u),
-        word_in(logits[at.z], first + 2u), word_in(logits[at.w], first + 3u));
+    return RowWords(word_of_logits(at.x, first), word_of_logits(at.y, first + 1u),
+        word_of_logits(at.z, first + 2u), word_of_logits(at.w, first + 3u));
 #else
-    return logits[at];
+    return word_of_logits(at, 0u);
 #endif
 }
 #endif
@@ -57,7 +57,7 @@ fn fold_column(places: Places, stride: u32) -> Folds {
 #endif
 }
 
-fn read_class(places: Places, at: u32) -> Pack { return unpacked(logits[places.logits + at]); }
+fn read_class(places: Places, at: u32) -> Pack { return read_logits(places.logits + at); }
 
 // Classes `start` to `end`.
 fn fold_chunk(places: Places, stride: u32, start: u32, end: u32) -> Folds {

@@ -16,9 +16,13 @@ fn main(
 
 fn gather(totals: Totals, row: u32) -> Totals {
     var r = open_rows(row, true);
+#if CUT
+    if (!is_counted_here(r)) { return totals; }
+#endif
     if (r.kind == LIVE) {
         let first = row / params.inner * params.classes * params.inner + row % params.inner;
-        r = weigh_in(r, logits[params.logits_origin + first + r.class_index * params.inner]);
+        let at = params.logits_origin + first + r.class_index * params.inner;
+        r = weigh_in(r, read_logits(at).a);
     }
     return count_rows(totals, r, row);
 }

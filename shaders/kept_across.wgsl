@@ -10,7 +10,7 @@ fn keep(
     let stride = params.inner / PACK;
 #each
     {
-        let pack = unpacked(logits[places.logits + $ * stride]);
+        let pack = read_logits(places.logits + $ * stride);
         let v = weights_of(places, $, $ * stride);
         (*a)[$] = pack.a;
         (*v_a)[$] = v.a;
@@ -23,23 +23,19 @@ fn keep(
 }
 
 #if ELEMENTS
-fn put_elements(places: Places, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+fn put_elements_kept(places: Places, a: ptr<function, Kept>, b: ptr<function, Kept>) {
     let stride = params.inner / PACK;
 #each
-    elements[places.elements + $ * stride] = packed(pack_of((*a)[$], (*b)[$]));
+    write_elements(places.elements + $ * stride, pack_of((*a)[$], (*b)[$]));
 #end
 }
 #endif
 
 #if GRAD
-fn put_gradient(places: Places, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+fn put_grad_kept(places: Places, a: ptr<function, Kept>, b: ptr<function, Kept>) {
     let stride = params.inner / PACK;
 #each
-#if IN_PLACE
-    logits[places.logits + $ * stride] = packed(pack_of((*a)[$], (*b)[$]));
-#else
-    grad[places.grad + $ * stride] = packed(pack_of((*a)[$], (*b)[$]));
-#endif
+    write_grad(places.grad + $ * stride, pack_of((*a)[$], (*b)[$]));
 #end
 }
 #endif

@@ -14,7 +14,7 @@ fn keep(
 ) {
     var packs: Packs;
 #each
-    packs[$] = unpacked(logits[places.logits + $]);
+    packs[$] = read_logits(places.logits + $);
 #end
     by_class(&packs, a, b);
 #if SPREAD
@@ -22,7 +22,7 @@ fn keep(
     var q_b: Kept;
 #if PROBABILITIES
 #each
-    packs[$] = unpacked(probabilities[places.probabilities + $]);
+    packs[$] = read_probabilities(places.probabilities + $);
 #end
     by_class(&packs, &q_a, &q_b);
 #endif
@@ -87,25 +87,21 @@ fn by_row(packs: ptr<function, Packs>, a: ptr<function, Kept>, b: ptr<function, 
 #endif
 
 #if ELEMENTS
-fn put_elements(places: Places, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+fn put_elements_kept(places: Places, a: ptr<function, Kept>, b: ptr<function, Kept>) {
     var packs: Packs;
     by_row(&packs, a, b);
 #each
-    elements[places.elements + $] = packed(packs[$]);
+    write_elements(places.elements + $, packs[$]);
 #end
 }
 #endif
 
 #if GRAD
-fn put_gradient(places: Places, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+fn put_grad_kept(places: Places, a: ptr<function, Kept>, b: ptr<function, Kept>) {
     var packs: Packs;
     by_row(&packs, a, b);
 #each
-#if IN_PLACE
-    logits[places.logits + $] = packed(packs[$]);
-#else
-    grad[places.grad + $] = packed(packs[$]);
-#endif
+    write_grad(places.grad + $, packs[$]);
 #end
 }
 #endif

@@ -6,6 +6,10 @@
 // A few long rows would leave most of a GPU idle. Then every row is cut into `parts`, and the kernel
 // runs up to three times: FOLD writes the state of each part, MERGE the state of each row and its
 // loss, WRITE reads the row's state and writes what is wanted of the part.
+//
+// Rows that do not fit a binding are cut (CUT): then a piece has some of their classes. FOLD runs over
+// one such piece after the other and takes what was folded before into its states, MERGE runs once, and
+// WRITE over every piece again.
 
 // Loads of a row, or of a lane's part of it.
 struct Range {
@@ -16,7 +20,7 @@ struct Range {
 #if WIDE
 fn class_weights(c: Words) -> Reals {
 #if WEIGHT_PACKS
-    return weight[(params.weight_origin + c.x) / 4u];
+    return weight_pack((params.weight_origin + c.x) / 4u);
 #else
     return Reals(class_weight(c.x), class_weight(c.y), class_weight(c.z), class_weight(c.w));
 #endif
@@ -53,10 +57,14 @@ fn place_of(p: u32) -> u32 {
 
 #if !MERGE
 fn read_pack(places: Places, p: u32) -> Pack {
-    var pack = unpacked(logits[places.logits + place_of(p)]);
+    var pack = read_logits(places.logits + place_of(p));
 #if RAGGED
     // What belongs to the rows before and behind counts as -inf: it changes nothing.
-    pack.a = select(Words(NEG_INF), pack.a, classes_of(places, p).a < Words(params.classes));
+    let c = classes_of(places, p);
+    pack.a = select(Words(NEG_INF), pack.a, c.a < Words(params.classes));
+#if EIGHT
+    pack.b = select(Words(NEG_INF), pack.b, c.b < Words(params.classes));
+#endif
 #endif
     return pack;
 }
@@ -73,6 +81,9 @@ fn weights_of(places: Places, p: u32) -> PackReals {
     v = spread_weights(places, place_of(p), w);
 #if RAGGED
     v.a = select(Reals(0.0), v.a, c.a < Words(params.classes));
+#if EIGHT
+    v.b = select(Reals(0.0), v.b, c.b < Words(params.classes));
+#endif
 #endif
 #endif
     return v;
@@ -82,9 +93,9 @@ fn weights_of(places: Places, p: u32) -> PackReals {
 fn logit_word(places: Places, c: u32) -> u32 {
 #if RAGGED
     let at = c + places.lead;
-    return word_in(logits[places.logits + at / PACK], at % PACK);
+    return word_of_logits(places.logits + at / PACK, at % PACK);
 #else
-    return word_in(logits[places.logits + place_of(c / PACK)], c % PACK);
+    return word_of_logits(places.logits + place_of(c / PACK), c % PACK);
 #endif
 }
 #endif
@@ -113,6 +124,9 @@ fn label_word(r: Row, places: Places, range: Range, lane: u32) -> u32 {
     let p = (r.class_index + places.lead) / PACK;
 #else
     let p = r.class_index / PACK;
+#endif
+#if CUT
+    if (r.class_index == NO_CLASS) { return 0u; }
 #endif
     if (r.kind != LIVE || p < range.start || p >= range.end) { return 0u; }
     if ((p - range.start) % LANES != lane) { return 0u; }
@@ -149,6 +163,19 @@ fn write_state(s: State, number: u32) {
     workspace[at + 5u] = bitcast<u32>(s.mass);
 #endif
 }
+
+#if CUT
+// Where the weight of a row's label is, in the workspace.
+fn place_of_weight(row: u32) -> u32 {
+    return params.states + STATE_WORDS * params.parts * params.rows + row;
+}
+
+// A part's state together with that of the pieces before, which have other classes of the same rows.
+fn with_pieces_before(s: State, number: u32) -> State {
+    if ((params.class_base_low | params.class_base_high) == 0u) { return s; }
+    return merge(read_state(number), s);
+}
+#endif
 #endif
 
 #if MERGE
@@ -175,6 +202,38 @@ fn first_of(row: u32) -> u32 {
 #endif
 }
 
+#if !KEPT
+// The state of the row, in each of its lanes. Every lane of the group must call it, in uniform control
+// flow; `read` tells whether there is anything to read.
+fn state_of_row(
+    r: Row,
+    row: u32,
+    places: Places,
+    range: Range,
+    lane: u32,
+    read: bool,
+    thread: u32,
+) -> State {
+#if WRITE
+    return read_state(row);
+#else
+    var mine = empty_state();
+    if (read) {
+#if MERGE
+        mine = merge_parts(row, lane);
+#else
+        mine = collapse(fold_row(places, range, lane));
+#if LABELS
+        mine.hit = label_word(r, places, range, lane);
+#endif
+#endif
+    }
+    return merge_lanes(mine, thread);
+#endif
+}
+#endif
+
+#if !PAIRS
 // One block: a row, or a part of one, for each slot of the group.
 fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     let item = block * ROWS + slot_of(thread);
@@ -208,44 +267,37 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
 #endif
     let s = state_of_kept(&a, &b, &v_a, &v_b, hit, thread);
 #else
-#if WRITE
-    let s = read_state(params.parts * params.rows + row);
-#else
-    var mine = empty_state();
-    if (read) {
-#if MERGE
-        mine = merge_parts(row, lane);
-#else
-        mine = collapse(fold_row(places, range, lane));
-#if LABELS
-        mine.hit = label_word(r, places, range, lane);
-#endif
-#endif
-    }
-    let s = merge_lanes(mine, thread);
-#endif
+    let s = state_of_row(r, row, places, range, lane, read, thread);
 #endif
 
     var t = totals;
     let speaks = present && lane == 0u;
 #if FOLD
+#if CUT
+    if (speaks) { write_state(with_pieces_before(s, item), item); }
+#if LABELS
+#if WEIGHT
+    if (speaks && part == 0u && r.kind == LIVE && r.class_index != NO_CLASS) {
+        workspace[place_of_weight(row)] = bitcast<u32>(r.weight);
+    }
+#endif
+#endif
+#else
     if (speaks) { write_state(s, item); }
+#endif
 #else
     r = close_rows(r, s, row);
 #endif
 #if MERGE
-    if (speaks) { write_state(s, params.parts * params.rows + row); }
+    // In the place of its first part, which this lane has read.
+    if (speaks) { write_state(s, row); }
 #endif
 #if COUNTS
     if (speaks) { t = count_rows(t, r, row); }
 #endif
 #if WRITES
     if (present) {
-        var w: Writers;
-        w.a = writer(r);
-#if EIGHT
-        w.b = w.a;
-#endif
+        let w = writers(r);
 #if KEPT
         write_kept(w, places, range, lane, &a, &b, &v_a, &v_b);
 #else
@@ -255,6 +307,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
 #endif
     return t;
 }
+#endif
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -12,7 +12,12 @@ fn main(
         let row = block * WORKGROUP + index;
         if (row < params.rows) {
             let r = open_rows(row, true);
-            if (r.kind == LIVE) {
+#if CUT
+            let counts = r.kind == LIVE && is_counted_here(r);
+#else
+            let counts = r.kind == LIVE;
+#endif
+            if (counts) {
                 totals = add(totals, 0.0, r.weight);
                 totals.live += 1u;
             }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::kernels::{Access, Kernels, Load, Pipeline, Slot, Spec};
-use crate::plan::{Alignment, Extent, Params, Plan, Step, bound_slots, offset_alignment};
+use crate::plan::{
+    Alignment, Extent, Params, Plan, Step, bound_slots, offset_alignment, ragged_load,
+};
 use crate::scope::{allocating, scoped};
 use crate::{Error, Reduction, Summary};
 
@@ -100,6 +102,13 @@ impl<'a> Buffers<'a> {
         if self.in_place && !problem.outputs.grad {
             return Err(Error::Binding { what: Slot::Grad.name(), needed: false });
         }
+        if self.in_place && problem.input_type != problem.output_type {
+            return Err(Error::Option {
+                option: "gradient in place",
+                given: problem.output_type.name().into(),
+                wanted: "it has the input's element type",
+            });
+        }
         self.check_sharing(plan, &needed)
     }
 
@@ -179,13 +188,15 @@ impl Bound {
     ///
     /// # Errors
     /// [`Error::Binding`] for a missing or superfluous buffer, [`Error::Range`], [`Error::Usage`],
-    /// [`Error::Overlap`] and [`Error::SharedBuffer`] for ranges that do not fit, [`Error::Device`]
-    /// for what only wgpu knows (a buffer of another device, memory).
+    /// [`Error::Overlap`] and [`Error::SharedBuffer`] for ranges that do not fit, [`Error::Limit`] for
+    /// more than 2^32 - 2 rows, [`Error::Device`] for what only wgpu knows (a buffer of another device,
+    /// memory).
     ///
     /// # Panics
     /// wgpu itself may panic on a buffer of another [`wgpu::Instance`], which nobody can tell from
     /// outside: it finds buffers by their number within an instance.
     pub fn new(kernels: &Kernels, plan: Plan, buffers: &Buffers<'_>) -> Result<Self, Error> {
+        plan.check_rows()?;
         buffers.check(&plan)?;
         let binder = Binder { kernels, plan: &plan, buffers, device: kernels.device() };
         let bytes = plan.workspace_bytes();
@@ -339,7 +350,8 @@ impl Binder<'_> {
                 None => return nothing,
             },
         };
-        let piece = step.piece.map(|piece| &self.plan.pieces()[piece]);
+        let Some(piece) = step.piece else { return nothing };
+        let piece = &self.plan.pieces()[piece];
         let bytes = Extent::of(slot, self.plan.problem()).piece_bytes(piece);
         if bytes.is_empty() {
             return nothing;
@@ -348,8 +360,9 @@ impl Binder<'_> {
         let (start, end) = (given.offset + bytes.start, given.offset + bytes.end);
         let offset = start / alignment * alignment;
         // A load that has a row's last element may reach behind it, to be read and never written.
-        let whole = Some(end.next_multiple_of(16)).filter(|&end| end <= given.buffer.size());
-        let end = whole.unwrap_or(end.next_multiple_of(4));
+        let whole =
+            |bytes| Some(end.next_multiple_of(bytes)).filter(|&end| end <= given.buffer.size());
+        let end = whole(32).or(whole(16)).unwrap_or(end.next_multiple_of(4));
         let size = wgpu::BufferSize::new(end - offset);
         Place {
             range: wgpu::BufferBinding { buffer: given.buffer, offset, size },
@@ -370,32 +383,42 @@ impl Binder<'_> {
 
     /// How the tensors that a step reads and writes in loads lie in their bindings.
     fn alignment(&self, step: &Step, scratch: &Scratch) -> Alignment {
-        let labels = self.plan.problem().label_type().is_some();
+        let problem = self.plan.problem();
+        let labels = problem.label_type().is_some();
         let loaded = |slot| match slot {
             Slot::Logits | Slot::Grad | Slot::Elements => true,
             Slot::Target => !labels,
             _ => false,
         };
+        // Elements in front of each tensor in its binding.
         let mut leads = Vec::new();
+        let ragged = ragged_load(problem.input_type).elements() as u64;
         let mut whole = true;
         for (slot, access) in step.spec.slots() {
             if loaded(slot) {
                 let place = self.place((slot, access), step, scratch);
-                leads.push(place.lead);
-                whole &= place.range.size.is_some_and(|size| size.get().is_multiple_of(16));
+                let bytes = Extent::of(slot, problem).element_bytes;
+                leads.push(place.lead / bytes);
+                // A shader sees no part of a load.
+                let load = bytes * ragged;
+                whole &= place.range.size.is_some_and(|size| size.get().is_multiple_of(load));
             }
         }
-        let all = |bytes: u64| leads.iter().all(|lead| lead.is_multiple_of(bytes));
+        let all = |load: Load| leads.iter().all(|lead| lead % load.elements() as u64 == 0);
         Alignment {
             load: match () {
-                () if all(32) => Load::Eight,
-                () if all(16) => Load::Four,
+                () if all(Load::Eight) => Load::Eight,
+                () if all(Load::Four) => Load::Four,
                 () => Load::One,
             },
-            // A shader sees no part of a load.
-            alike: whole && leads.iter().all(|lead| lead % 16 == leads[0] % 16),
+            alike: whole && leads.iter().all(|lead| lead % ragged == leads[0] % ragged),
             labels: self.labels_start_on_packs(step, scratch),
-            weights: self.starts_on(Slot::Weight, 16, step, scratch),
+            weights: self.starts_on(
+                Slot::Weight,
+                4 * Extent::of(Slot::Weight, problem).element_bytes,
+                step,
+                scratch,
+            ),
         }
     }
 
@@ -450,27 +473,26 @@ impl Binder<'_> {
     }
 
     fn set_origin(&self, params: &mut Params, slot: Slot, lead: u64, spec: &Spec) {
-        let problem = self.plan.problem();
-        let words = (lead / 4) as u32;
+        let extent = Extent::of(slot, self.plan.problem());
+        let elements = (lead / extent.element_bytes) as u32;
         // Rows that do not start on a load are counted in elements.
-        let packs = if spec.ragged { words } else { words / spec.load.elements() as u32 };
+        let packs = if spec.ragged { elements } else { elements / spec.load.elements() as u32 };
         match slot {
+            Slot::Logits if spec.in_place => {
+                (params.logits_origin, params.grad_origin) = (packs, packs);
+            }
             Slot::Logits => params.logits_origin = packs,
             Slot::Grad => params.grad_origin = packs,
             Slot::Elements => params.elements_origin = packs,
-            Slot::RowLoss => params.row_loss_origin = words,
-            Slot::Upstream => params.upstream_origin = words,
-            Slot::Weight => params.weight_origin = words,
-            Slot::Target if problem.label_type().is_none() => params.probabilities_origin = packs,
+            Slot::RowLoss => params.row_loss_origin = elements,
+            Slot::Upstream => params.upstream_origin = elements,
+            Slot::Weight => params.weight_origin = elements,
+            Slot::Target if spec.label_type().is_none() => params.probabilities_origin = packs,
             Slot::Target if spec.label_packs => {
-                let label = Extent::of(slot, problem).element_bytes;
-                params.label_origin = (lead / (4 * label).min(16)) as u32;
+                params.label_origin = (lead / (4 * extent.element_bytes).min(16)) as u32;
             }
-            Slot::Target => {
-                // Labels of two words may start at any word.
-                let unit = Extent::of(slot, problem).element_bytes.min(4);
-                params.label_origin = (lead / unit) as u32;
-            }
+            // Labels of two words may start at any word.
+            Slot::Target => params.label_origin = (lead / extent.element_bytes.min(4)) as u32,
             Slot::Params | Slot::Workspace | Slot::Result => {}
         }
     }

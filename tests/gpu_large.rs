@@ -9,9 +9,11 @@ mod support;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use support::answer::Answer;
 use support::data::Data;
 use support::gpus::gpus;
 use support::random::Random;
+use support::rounding::Rounding;
 use wgpu_loss::{CrossEntropy, LabelType, Loss, Nll, Outputs};
 
 /// How far the mean may be off. Rounding errors of many rows cancel; what is left is the error of
@@ -97,4 +99,37 @@ fn as_many_rows_as_a_piece_holds() {
             assert_eq!(output.summary.live, rows as u64, "{}", gpu.name);
         }
     }
+}
+
+/// Loss and gradient of a tensor that is cut inside its rows where a device's binding does not hold
+/// them.
+fn check_cut(shape: &[usize]) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let data = large(shape, LabelType::I64);
+    let (loss, outputs) = (CrossEntropy::new(), Outputs::loss().with_grad());
+    let truth = data.truth(&loss, outputs);
+    let wanted = Answer::from(&truth);
+    let rounding = Rounding::new(&loss, &data, outputs);
+    for gpu in gpus() {
+        let what = format!("{shape:?} on {}", gpu.name);
+        let plan = data.plan(&loss, outputs, gpu.kernels().profile());
+        let cut = plan.pieces().iter().all(|piece| piece.classes.len() < data.view.classes);
+        let limit = gpu.kernels().profile().limits.max_storage_buffer_binding_size;
+        assert_eq!(cut, limit < 4 * (data.input.len() / data.view.outer) as u64, "{what}:\n{plan}");
+        let output = data.on(gpu, &loss, outputs);
+        let used = rounding.check(&what, &Answer::from(&output), &wanted);
+        assert_eq!(output.summary.live, truth.summary.live, "{what}");
+        println!("{what}: {:?}, {used:.2} of the tolerance", output.timing.unwrap().kernel);
+    }
+}
+
+#[test]
+fn a_row_larger_than_a_binding() {
+    // 160 MB, where a binding holds 128 MiB.
+    check_cut(&[1, 40_000_000]);
+}
+
+#[test]
+fn an_image_larger_than_a_binding() {
+    check_cut(&[1, 21, 1300, 1301]);
 }

@@ -2,6 +2,7 @@
 
 use wgpu_loss::kernels::Part;
 use wgpu_loss::loss::Shapes;
+use wgpu_loss::plan::Piece;
 use wgpu_loss::{
     CrossEntropy, ElementType, Error, LabelType, Loss, Nll, Outputs, Plan, Profile, Reduction,
     Softmax, TargetType,
@@ -36,10 +37,13 @@ fn pieces_follow_each_other_and_cover_the_outer_axis() {
         let plan = plan(&loss, &shape, &labels, &with_binding_limit(4096)).expect("a plan");
         let pieces = plan.pieces();
         assert!(pieces.len() > 1, "{shape:?} is not cut");
-        assert_eq!((pieces[0].start, pieces[pieces.len() - 1].end), (0, shape[0]));
-        assert!(pieces.windows(2).all(|pair| pair[0].end == pair[1].start));
+        assert_eq!((pieces[0].outer.start, pieces[pieces.len() - 1].outer.end), (0, shape[0]));
+        assert!(pieces.windows(2).all(|pair| pair[0].outer.end == pair[1].outer.start));
         let row_bytes: usize = shape[1..].iter().product::<usize>() * 4;
-        assert!(pieces.iter().all(|piece| !piece.is_empty() && piece.len() * row_bytes <= 4096));
+        for Piece { outer, classes, inner } in pieces {
+            assert!(!outer.is_empty() && outer.len() * row_bytes <= 4096);
+            assert_eq!((classes.len(), inner.len()), (shape[1], shape[2..].iter().product()));
+        }
     }
 }
 
@@ -47,14 +51,14 @@ fn pieces_follow_each_other_and_cover_the_outer_axis() {
 fn the_labels_count_towards_a_piece_too() {
     // 8 bytes of label and 4 of logits in each row.
     let plan = plan(&CrossEntropy::new(), &[100_000, 1], &[100_000], &with_binding_limit(8192));
-    assert!(plan.expect("a plan").pieces().iter().all(|piece| piece.len() * 8 <= 8192));
+    assert!(plan.expect("a plan").pieces().iter().all(|piece| piece.rows() * 8 <= 8192));
 }
 
 #[test]
-fn a_row_larger_than_a_binding_names_the_limit() {
-    let error = plan(&CrossEntropy::new(), &[2, 5000], &[2], &with_binding_limit(4096));
-    let Err(Error::Limit { limit, needed, allowed, .. }) = error else { panic!("{error:?}") };
-    assert_eq!((limit, needed, allowed), ("max_storage_buffer_binding_size", 20_000, 4096));
+fn a_binding_that_holds_nothing_names_the_limit() {
+    let error = plan(&CrossEntropy::new(), &[2, 5000], &[2], &with_binding_limit(256));
+    let Err(Error::Limit { limit, allowed, .. }) = error else { panic!("{error:?}") };
+    assert_eq!((limit, allowed), ("max_storage_buffer_binding_size", 256));
 }
 
 #[test]
@@ -179,4 +183,125 @@ fn a_gradient_by_the_mean_weighs_the_labels_first() {
     assert_eq!(count(&CrossEntropy::new(), grad), 4);
     assert_eq!(count(&CrossEntropy::new().reduction(Reduction::Sum), grad), 2);
     assert_eq!(count(&Nll::new(), grad), 5);
+}
+
+// ---- Pieces inside a row or an image
+
+/// Bytes from a piece's first logit to its last one.
+fn span_bytes(piece: &Piece, classes: usize, inner: usize) -> u64 {
+    let place = |o: usize, c: usize, i: usize| ((o * classes + c) * inner + i) as u64;
+    let Piece { outer, classes, inner } = piece;
+    let first = place(outer.start, classes.start, inner.start);
+    4 * (place(outer.end - 1, classes.end - 1, inner.end - 1) + 1 - first)
+}
+
+#[test]
+fn boxes_tile_rows_and_images() {
+    let losses: [&dyn Loss; 3] =
+        [&CrossEntropy::new(), &Nll::new(), &CrossEntropy::new().reduction(Reduction::None)];
+    for limit in [512, 1024, 4096] {
+        for (outer, classes, inner) in [
+            (1, 5000, 1),
+            (3, 1025, 1),
+            (2, 1, 3000),
+            (1, 700, 3),
+            (2, 19, 1001),
+            (1, 3, 5000),
+            (3, 50, 127),
+            (1, 1300, 2),
+        ] {
+            for loss in losses {
+                let shape = [outer, classes, inner];
+                let profile = with_binding_limit(limit);
+                let plan = plan(loss, &shape, &[outer, inner], &profile).expect("a plan");
+                let mut seen = vec![0; shape.iter().product()];
+                for piece in plan.pieces() {
+                    assert!(span_bytes(piece, classes, inner) + 272 <= limit, "{piece:?}");
+                    assert!(8 * piece.rows() as u64 + 272 <= limit, "{piece:?}: labels");
+                    assert!(piece.outer.len() == 1 || piece.classes.len() == classes);
+                    for o in piece.outer.clone() {
+                        for c in piece.classes.clone() {
+                            for i in piece.inner.clone() {
+                                seen[(o * classes + c) * inner + i] += 1;
+                            }
+                        }
+                    }
+                }
+                assert!(seen.iter().all(|&times| times == 1), "{shape:?}, {limit}: {plan}");
+            }
+        }
+    }
+}
+
+/// Tensors past 2^31 and 2^32 elements, rows and images past any binding, on real devices.
+#[test]
+fn tensors_of_any_size_have_plans() {
+    let gpu = Profile { subgroup_size: Some(32), ..Profile::portable() };
+    let gpu = gpu.with_device_type(wgpu::DeviceType::DiscreteGpu);
+    let mut wide = gpu.clone();
+    wide.limits.max_storage_buffer_binding_size = u32::MAX.into();
+    let mut wider = gpu.clone();
+    wider.limits.max_storage_buffer_binding_size = 1 << 40;
+    for profile in [Profile::portable(), software(), gpu, wide, wider] {
+        let limit = profile.limits.max_storage_buffer_binding_size.min(u32::MAX.into());
+        for shape in [
+            vec![3_000_000_000, 2],
+            vec![1, 5_000_000_000],
+            vec![3, 40_000_000],
+            vec![2, 19, 65_536, 65_536],
+            vec![1, 21, 4096, 4096],
+            vec![1, 1_000, 6_000, 6_000],
+            vec![1, 1, 1 << 33],
+            vec![1, 300_000_000, 3],
+            vec![70_000, 1 << 17],
+        ] {
+            let (classes, inner) = (shape[1], shape[2..].iter().product::<usize>());
+            if profile.device_type == wgpu::DeviceType::Cpu && inner > 1 << 31 {
+                continue; // no software driver sums that many groups' partials, or is asked to
+            }
+            let mut labels = shape.clone();
+            labels.remove(1);
+            let elements: u64 = shape.iter().map(|&extent| extent as u64).product();
+            let outputs = Outputs::loss().with_grad();
+            let shapes = Shapes::new(&shape).target(I64, &labels).weight(classes);
+            for loss in [&CrossEntropy::new() as &dyn Loss, &Nll::new()] {
+                let what = format!("{shape:?}, {limit} bytes");
+                let plan = Plan::new(loss, &shapes, outputs, &profile).expect(&what);
+                let mut covered = 0;
+                for piece in plan.pieces() {
+                    assert!(span_bytes(piece, classes, inner) + 272 <= limit, "{what}: {piece:?}");
+                    assert!(piece.rows() <= 1 << 31, "{what}: {piece:?}");
+                    covered += (piece.rows() * piece.classes.len()) as u64;
+                }
+                assert_eq!(covered, elements, "{what}");
+                // What any plan may have, and a thirty-second of a binding for the states of cut rows.
+                let allowed = (64 << 10) + 16 * elements / 1000 + limit / 32;
+                assert!(plan.workspace_bytes() <= allowed, "{what}: {}", plan.workspace_bytes());
+                if profile.device_type == wgpu::DeviceType::Cpu {
+                    assert!(plan.longest_loops() < 65_535, "{what}: {}", plan.longest_loops());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn more_pieces_than_a_host_has_memory_for_are_refused() {
+    for shape in [&[1 << 40, 1 << 20][..], &[1 << 20, 1 << 40], &[1, 3, 1 << 60], &[1, 1 << 62]] {
+        let mut labels = shape.to_vec();
+        labels.remove(1);
+        let error = plan(&CrossEntropy::new(), shape, &labels, &Profile::portable());
+        assert!(matches!(error, Err(Error::Limit { .. })), "{shape:?}: {error:?}");
+    }
+}
+
+#[test]
+fn cut_rows_are_folded_merged_once_and_written() {
+    let outputs = Outputs::loss().with_grad();
+    let shapes = Shapes::new(&[2, 3000]).target(I64, &[2]);
+    let sum = CrossEntropy::new().reduction(Reduction::Sum);
+    let plan = Plan::new(&sum, &shapes, outputs, &with_binding_limit(4096)).expect("a plan");
+    let parts: Vec<Part> = plan.specs().map(|spec| spec.part).collect();
+    let row = [&[Part::Fold; 4][..], &[Part::Merge], &[Part::Write; 4]].concat();
+    assert_eq!(parts, [&row[..], &row, &[Part::Whole]].concat(), "{plan}");
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use rayon::prelude::*;
-use wgpu_loss::kernels::{Kernel, Load, Spec};
+use wgpu_loss::kernels::{Kernel, Spec};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
     CrossEntropy, ElementType, LabelType, Loss, Nll, Outputs, Plan, Profile, Reduction, Softmax,
@@ -21,11 +21,49 @@ fn every_spec() -> HashSet<Spec> {
         for classes in [3, 64, 1000, 1001, 131_072] {
             for shape in [vec![8, classes], vec![8, classes, 5]] {
                 let rows = if shape.len() == 2 { vec![8] } else { vec![8, 5] };
-                for_shape(&shape, &rows, &profile, &mut specs);
+                for types in Types::all() {
+                    for_shape(&shape, &rows, types, &profile, &mut specs);
+                }
+            }
+        }
+        // Rows and images that no binding holds: whole loads of a row, and parts of loads.
+        let mut small = profile.clone();
+        small.limits.max_storage_buffer_binding_size = 4096 + 272;
+        for shape in [vec![2, 12_288], vec![2, 1283], vec![2, 1200, 5]] {
+            let rows = if shape.len() == 2 { vec![2] } else { vec![2, 5] };
+            for types in Types::all().into_iter().step_by(2) {
+                for_shape(&shape, &rows, types, &small, &mut specs);
             }
         }
     }
+    assert!(specs.iter().any(|spec| spec.cut), "no plan cuts rows");
     specs
+}
+
+/// Element types of logits, and of probabilities and weights.
+#[derive(Clone, Copy)]
+struct Types {
+    input: ElementType,
+    others: ElementType,
+    in_f32: bool,
+}
+
+impl Types {
+    fn all() -> Vec<Self> {
+        use ElementType::{BF16, F16, F32};
+        let types = |input, others, in_f32| Self { input, others, in_f32 };
+        vec![
+            types(F32, F32, false),
+            types(F32, F16, false),
+            types(F16, F16, false),
+            types(F16, F32, true),
+            types(BF16, F16, false),
+        ]
+    }
+
+    fn all_f32(&self) -> bool {
+        self.input == ElementType::F32 && self.others == ElementType::F32
+    }
 }
 
 /// Devices that differ in what plans look at.
@@ -39,6 +77,7 @@ fn profiles() -> Vec<Profile> {
             subgroup_size,
             subgroups_alike: subgroup_size == Some(8),
             int64: device_type == cpu,
+            f16: device_type == cpu,
             ..Profile::portable()
         };
         profiles.push(profile.with_device_type(device_type));
@@ -46,32 +85,42 @@ fn profiles() -> Vec<Profile> {
     profiles
 }
 
-fn for_shape(shape: &[usize], rows: &[usize], profile: &Profile, specs: &mut HashSet<Spec>) {
-    let plain = Outputs::loss();
+fn for_shape(
+    shape: &[usize],
+    rows: &[usize],
+    types: Types,
+    profile: &Profile,
+    specs: &mut HashSet<Spec>,
+) {
+    let plain = if types.in_f32 { Outputs::loss().in_f32() } else { Outputs::loss() };
     let wanted =
         [plain, plain.with_grad(), plain.with_log_probs(), plain.with_grad().with_log_probs()];
     // The label's type changes one function, the same for every device and shape.
-    let every_label = profile.device_type == wgpu::DeviceType::Other && shape[1] == 3;
+    let every_label =
+        profile.device_type == wgpu::DeviceType::Other && shape[1] == 3 && types.all_f32();
     let labels = if every_label { &LabelType::ALL[..] } else { &[LabelType::U8, LabelType::I64] };
     let mut targets: Vec<_> =
         labels.iter().map(|&label| (TargetType::Labels(label), rows)).collect();
-    targets.push((TargetType::Probabilities(ElementType::F32), shape));
+    targets.push((TargetType::Probabilities(types.others), shape));
     let mut plan = |loss: &dyn Loss, shapes: Shapes<'_>, outputs| {
         let plan = Plan::new(loss, &shapes, outputs, profile).expect("a plan");
         for spec in plan.variants() {
             specs.insert(spec);
-            if spec.grad && spec.kernel != Kernel::GatherGrad {
+            if spec.grad && spec.kernel != Kernel::GatherGrad && spec.input == spec.output {
                 specs.insert(Spec { in_place: true, ..spec });
             }
         }
     };
     for (target, target_shape) in targets {
-        for reduction in [Reduction::None, Reduction::Mean, Reduction::Sum] {
+        let reductions = [Reduction::None, Reduction::Mean, Reduction::Sum];
+        // Element types change loads and stores alone.
+        for &reduction in &reductions[..if types.all_f32() { 3 } else { 1 }] {
             for weighted in [false, true] {
                 for upstream in [false, true] {
-                    let mut shapes = Shapes::new(shape).target(target, target_shape);
+                    let mut shapes =
+                        Shapes::new(shape).input_type(types.input).target(target, target_shape);
                     if weighted {
-                        shapes = shapes.weight(shape[1]);
+                        shapes = shapes.weight(shape[1]).weight_type(types.others);
                     }
                     if upstream {
                         shapes =
@@ -92,13 +141,16 @@ fn for_shape(shape: &[usize], rows: &[usize], profile: &Profile, specs: &mut Has
         }
     }
     for softmax in [Softmax::probs(), Softmax::log_probs()] {
-        plan(&softmax.clone().axis(1), Shapes::new(shape), plain);
+        plan(&softmax.clone().axis(1), Shapes::new(shape).input_type(types.input), plain);
     }
 }
 
 /// What kernels may use where a device has it.
 fn capabilities() -> Capabilities {
-    Capabilities::SUBGROUP | Capabilities::SHADER_INT64 | Capabilities::default()
+    Capabilities::SUBGROUP
+        | Capabilities::SHADER_INT64
+        | Capabilities::SHADER_FLOAT16_IN_FLOAT32
+        | Capabilities::default()
 }
 
 /// Parses and validates; the message carries the text's own error report.
@@ -116,7 +168,7 @@ fn translate(spec: &Spec, module: &naga::Module, info: &ModuleInfo) {
     let spirv = spv::Options { lang_version: (1, 3), ..Default::default() };
     let words = spv::write_vec(module, info, &spirv, None);
     assert!(words.is_ok_and(|words| words.len() > 100), "SPIR-V: {spec:?}");
-    if spec.load == Load::Eight {
+    if spec.longs {
         return; // for software drivers, which are Vulkan's
     }
     let metal = msl::Options { lang_version: (2, 4), ..Default::default() };
@@ -174,11 +226,14 @@ fn tint_accepts_a_text_of_every_kind() {
             spec.strided,
             spec.ragged,
             spec.short,
+            spec.pairs,
+            spec.cut,
             spec.label_packs || spec.weight_packs,
         );
+        let what = (what, spec.input, spec.output);
         let g = spec.geometry;
         let kind = (what, layout, g.cluster > 1, g.lanes > g.cluster);
-        if spec.load != Load::Eight && kinds.insert(kind) {
+        if !spec.longs && kinds.insert(kind) {
             let path = folder.join(format!("{}.wgsl", files.len()));
             let enable = if spec.geometry.cluster > 1 { "enable subgroups;\n" } else { "" };
             std::fs::write(&path, format!("{enable}{}", spec.wgsl())).expect("a written text");

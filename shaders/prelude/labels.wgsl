@@ -101,7 +101,11 @@ fn read_labels(row: u32) -> Labels {
 
 // What rows with these labels are.
 fn kinds_of(l: Labels) -> RowWords {
+#if CUT
+    let is_class = below(l, params.all_classes_low, params.all_classes_high);
+#else
     let is_class = (l.high == RowWords(0u)) & (l.low < RowWords(params.classes));
+#endif
     var ignored = (l.low == RowWords(params.ignore_low)) & (l.high == RowWords(params.ignore_high));
 #if !LABEL_SIGNED
     // A u64 past the range of i64 has the bits of a negative number, but is none.
@@ -109,3 +113,22 @@ fn kinds_of(l: Labels) -> RowWords {
 #endif
     return select(select(RowWords(BAD), RowWords(LIVE), is_class), RowWords(IGNORED), ignored);
 }
+
+#if CUT
+// A class that the piece does not have.
+const NO_CLASS: u32 = 0xffffffffu;
+
+// Whether a label is below a number, both of 64 bits.
+fn below(l: Labels, low: u32, high: u32) -> bool {
+    return l.high < high || (l.high == high && l.low < low);
+}
+
+// The number of the label's class among those of the piece.
+fn class_in_piece(l: Labels) -> u32 {
+    if (below(l, params.class_base_low, params.class_base_high)) { return NO_CLASS; }
+    let distance = l.low - params.class_base_low;
+    let wraps = select(0u, 1u, l.low < params.class_base_low);
+    let far = l.high - params.class_base_high != wraps || distance >= params.classes;
+    return select(distance, NO_CLASS, far);
+}
+#endif

@@ -1,10 +1,11 @@
 // What a dispatch is told about its piece. A binding starts at a multiple of the device's offset
 // alignment and the piece a little later: by its origin, in elements of the binding (packs where it
-// holds packs; labels, or words where a label has two). Mirrored by `Params` in src/plan/params.rs.
+// holds packs; labels, or words where a label has two). Indices count inside the piece, which has no
+// more than 2^31 rows and 2^32 - 2^8 bytes of any tensor. Mirrored by `Params` in src/plan/params.rs.
 struct Params {
     rows: u32,                  // rows of the piece
-    classes: u32,
-    inner: u32,
+    classes: u32,               // classes of the piece
+    inner: u32,                 // elements from one class to the next
     turns: u32,                 // blocks of work of one group
     group_step: u32,            // group g's turn t is block g * group_step + t * turn_step
     turn_step: u32,
@@ -28,4 +29,8 @@ struct Params {
     parts: u32,                 // parts of a row, where groups share it
     part_loads: u32,            // loads of one part
     states: u32,                // where the parts' states begin in the workspace, in words
+    class_base_low: u32,        // the piece's first class, as a 64-bit number
+    class_base_high: u32,
+    all_classes_low: u32,       // classes of the tensor, as a 64-bit number
+    all_classes_high: u32,
 }

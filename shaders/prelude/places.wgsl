@@ -64,7 +64,7 @@ fn spread_weights(places: Places, at: u32, w: PackReals) -> PackReals {
 #if SPREAD
     var q: Pack;
 #if PROBABILITIES
-    q = unpacked(probabilities[places.probabilities + at]);
+    q = read_probabilities(places.probabilities + at);
 #endif
     v.a = share(bitcast<Reals>(q.a), w.a);
 #if EIGHT

@@ -27,14 +27,30 @@ fn class_weight(c: u32) -> f32 {
 #if WEIGHT
     let at = params.weight_origin + c;
 #if WEIGHT_PACKS
-    return weight[at / 4u][at % 4u];
+    return weight_pack(at / 4u)[at % 4u];
+#else
+#if WEIGHT_HALVES
+    return bitcast<f32>(widened_{weight}(weight[at / 2u])[at % 2u]);
 #else
     return weight[at];
+#endif
 #endif
 #else
     return 1.0;
 #endif
 }
+
+#if WEIGHT_PACKS
+// The weights of four classes.
+fn weight_pack(at: u32) -> vec4<f32> {
+#if WEIGHT_HALVES
+    let words = weight[at];
+    return bitcast<vec4<f32>>(vec4<u32>(widened_{weight}(words.x), widened_{weight}(words.y)));
+#else
+    return weight[at];
+#endif
+}
+#endif
 
 #if LABELS
 fn label_weights(classes: RowWords, live: RowBools) -> RowReals {
@@ -52,6 +68,33 @@ fn label_weights(classes: RowWords, live: RowBools) -> RowReals {
 }
 #endif
 
+#if LABELS
+#if CUT
+// Whether a row is counted with this piece: one of those that share it, the one that has its label's
+// class, or else the first.
+fn is_counted_here(r: Row) -> bool {
+    if (r.kind == LIVE) { return r.class_index != NO_CLASS; }
+    return (params.class_base_low | params.class_base_high) == 0u;
+}
+
+// The weight of the label's class, which one piece has. It leaves it in the workspace for the steps
+// that need it of every row.
+fn label_weight(r: Row, row: u32) -> f32 {
+    var w = 0.0;
+#if WEIGHT
+#if MERGED
+    if (r.kind == LIVE) { w = bitcast<f32>(workspace[place_of_weight(row)]); }
+#else
+    if (r.kind == LIVE && r.class_index != NO_CLASS) { w = class_weight(r.class_index); }
+#endif
+#else
+    if (r.kind == LIVE) { w = 1.0; }
+#endif
+    return w;
+}
+#endif
+#endif
+
 // The target of the rows from `row` on: nothing of the logits is read yet.
 fn open_rows(row: u32, present: bool) -> Row {
     var r: Row;
@@ -60,8 +103,13 @@ fn open_rows(row: u32, present: bool) -> Row {
 #if LABELS
     let l = read_labels(row);
     r.kind = kinds_of(l);
+#if CUT
+    r.class_index = class_in_piece(l);
+    r.weight = label_weight(r, row);
+#else
     r.class_index = l.low;
     r.weight = label_weights(l.low, r.kind == RowWords(LIVE));
+#endif
     r.own = r.weight;
 #if SPREAD
     r.own *= 1.0 - params.smoothing;

@@ -1,8 +1,9 @@
 // What a load brings, and what a lane has of its rows.
 //
-// One load is one element where nothing is known of alignment, four (16 bytes, a GPU's widest) where
-// every tensor allows it, or eight (EIGHT: as 64-bit numbers, for software drivers, whose loads
-// cost by the component). Arithmetic runs on `Words` and its kin; of eight it takes half at a time.
+// One load is one element where nothing is known of alignment; four (16 bytes of f32, a GPU's widest)
+// or eight (16 bytes of f16 or bf16; of f32 for software drivers, whose loads cost by the
+// component) where every tensor allows it. Arithmetic is f32 and runs on `Words` and its kin; of
+// eight elements it takes half at a time.
 
 #if WIDE
 alias Words = vec4<u32>;
@@ -44,35 +45,14 @@ fn pack_of(a: Words, b: Words) -> Pack {
 
 #if EIGHT
 const PACK: u32 = 8u;
-alias Stored = vec4<u64>;
 
-fn unpacked(v: Stored) -> Pack {
-    let low = vec4<u32>(v);
-    let high = vec4<u32>(v >> vec4<u32>(32u));
-    return Pack(Words(low.x, high.x, low.y, high.y), Words(low.z, high.z, low.w, high.w));
+// Eight words as a GPU loads them.
+struct Eight {
+    a: vec4<u32>,
+    b: vec4<u32>,
 }
-
-fn packed(p: Pack) -> Stored {
-    let low = vec4<u64>(Words(p.a.x, p.a.z, p.b.x, p.b.z));
-    let high = vec4<u64>(Words(p.a.y, p.a.w, p.b.y, p.b.w));
-    return low | (high << vec4<u32>(32u));
-}
-
-// Element `k` of a load.
-fn word_in(v: Stored, k: u32) -> u32 { return u32(v[k / 2u] >> (32u * (k % 2u))); }
 #else
 const PACK: u32 = HALF;
-alias Stored = Words;
-
-fn unpacked(v: Stored) -> Pack { return Pack(v); }
-
-fn packed(p: Pack) -> Stored { return p.a; }
-
-#if WIDE
-fn word_in(v: Stored, k: u32) -> u32 { return v[k]; }
-#else
-fn word_in(v: Stored, k: u32) -> u32 { return v; }
-#endif
 #endif
 
 // A lane has one row, or as many as a load has neighbouring rows (PACKED_ROWS). What it knows of

@@ -59,6 +59,18 @@ fn writer(r: Row) -> Writer {
     return w;
 }
 
+#if !PACKED_ROWS
+// All components are classes of one row.
+fn writers(r: Row) -> Writers {
+    var w: Writers;
+    w.a = writer(r);
+#if EIGHT
+    w.b = w.a;
+#endif
+    return w;
+}
+#endif
+
 #if GRAD
 // `words` are logits, or (POWERS) powers exp(x - top).
 fn gradient(w: Writer, words: Words, classes: Words, spread: Reals) -> Words {
@@ -105,62 +117,58 @@ fn element(w: Writer, words: Words) -> Words {
 }
 #endif
 
-// Writes what is wanted of the load `at` behind the rows' first one: what was read there, its classes
-// and their weights.
-fn write_pack(w: Writers, places: Places, at: u32, pack: Pack, classes: Pack, v: PackReals) {
-    var out: Pack;
 #if ELEMENTS
+// The distribution over what was read.
+fn distribution(w: Writers, pack: Pack) -> Pack {
+    var out: Pack;
     out.a = element(w.a, pack.a);
 #if EIGHT
     out.b = element(w.b, pack.b);
 #endif
-    store_elements(places, at, out, classes);
+    return out;
+}
 #endif
+
 #if GRAD
+// The gradient at what was read, of these classes and weights.
+fn gradients(w: Writers, pack: Pack, classes: Pack, v: PackReals) -> Pack {
+    var out: Pack;
     out.a = gradient(w.a, pack.a, classes.a, v.a);
 #if EIGHT
     out.b = gradient(w.b, pack.b, classes.b, v.b);
 #endif
-    store_gradient(places, at, out, classes);
-#endif
+    return out;
 }
+#endif
 
+// Writes what is wanted of the load `at` behind the rows' first one: what was read there, its classes
+// and their weights.
+fn write_pack(w: Writers, places: Places, at: u32, pack: Pack, classes: Pack, v: PackReals) {
+#if RAGGED
+    let here = here_of(classes);
+    if (here.y - here.x < PACK) {
 #if ELEMENTS
-fn store_elements(places: Places, at: u32, out: Pack, classes: Pack) {
-#if RAGGED
-    let here = classes.a < Words(params.classes);
-    if (!all(here)) {
-        for (var k = 0u; k < PACK; k += 1u) {
-            if (here[k]) { elements[places.elements + at][k] = out.a[k]; }
-        }
-        return;
-    }
+        put_elements(places.elements + at, distribution(w, pack), here.x, here.y);
 #endif
-    elements[places.elements + at] = packed(out);
-}
-#endif
-
 #if GRAD
-fn store_gradient(places: Places, at: u32, out: Pack, classes: Pack) {
-#if RAGGED
-    // A load at a row's end belongs to two rows, and two lanes: each writes only its own elements, and
-    // uses only its own of what it reads.
-    let here = classes.a < Words(params.classes);
-    if (!all(here)) {
-        for (var k = 0u; k < PACK; k += 1u) {
-#if IN_PLACE
-            if (here[k]) { logits[places.logits + at][k] = out.a[k]; }
-#else
-            if (here[k]) { grad[places.grad + at][k] = out.a[k]; }
+        put_grad(places.grad + at, gradients(w, pack, classes, v), here.x, here.y);
 #endif
-        }
         return;
     }
 #endif
-#if IN_PLACE
-    logits[places.logits + at] = packed(out);
-#else
-    grad[places.grad + at] = packed(out);
+#if ELEMENTS
+    write_elements(places.elements + at, distribution(w, pack));
 #endif
+#if GRAD
+    write_grad(places.grad + at, gradients(w, pack, classes, v));
+#endif
+}
+
+#if RAGGED
+// Which elements of a load are the row's: from the first up to the second.
+fn here_of(classes: Pack) -> vec2<u32> {
+    let first = classes.a.x;   // below class 0 it has wrapped around
+    let before = select(0u, 0u - first, first > params.classes);
+    return vec2<u32>(before, min(PACK, params.classes - first));
 }
 #endif

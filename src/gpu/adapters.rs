@@ -98,6 +98,10 @@ pub(super) async fn open(
     if options.subgroups {
         features |= adapter.features() & wgpu::Features::SUBGROUP;
     }
+    if !options.default_limits {
+        // Native conversions of f16; without them integers do it.
+        features |= adapter.features() & wgpu::Features::SHADER_F16;
+    }
     if info.device_type == wgpu::DeviceType::Cpu && !options.default_limits {
         // Software drivers load wide integers faster; see `kernels::Load`.
         features |= adapter.features() & wgpu::Features::SHADER_INT64;

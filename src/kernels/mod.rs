@@ -2,11 +2,13 @@
 
 mod source;
 mod spec;
+mod tensor;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use source::{Access, Slot};
+pub(crate) use spec::is_half;
 pub use spec::{CHUNK, Elements, Form, Kernel, Load, Part, Spec, Target};
 
 use crate::Error;

@@ -1,6 +1,7 @@
 //! WGSL assembled from the files in `shaders/`: constants, bindings, fragments, kernel.
 
-use super::spec::{Form, Kernel, Part, Spec, Target};
+use super::spec::{Form, Kernel, Part, Spec, Target, is_half};
+use super::tensor::halves;
 use crate::loss::Upstream;
 
 /// A buffer a kernel binds. The order is the binding number.
@@ -45,7 +46,7 @@ impl Spec {
             (true, Slot::Params, Uniform),
             (self.reads_logits(), Slot::Logits, logits),
             (self.target != Target::None, Slot::Target, Read),
-            (self.weight && !finish, Slot::Weight, Read),
+            (self.weight.is_some() && !finish, Slot::Weight, Read),
             (self.upstream != Upstream::Ones, Slot::Upstream, Read),
             (self.row_loss, Slot::RowLoss, Write),
             (self.grad && !self.in_place, Slot::Grad, Write),
@@ -72,6 +73,15 @@ impl Spec {
             text += "\n";
             text += &repeat_lines(&select_lines(part, &symbols), self.kept());
         }
+        for (part, name) in self.type_names() {
+            text = text.replace(part, name);
+        }
+        for element_type in self.half_types() {
+            text += &halves(element_type, self);
+        }
+        for tensor in self.tensors() {
+            text += &tensor.wgsl(self);
+        }
         text
     }
 
@@ -79,17 +89,18 @@ impl Spec {
     fn declaration(&self, slot: Slot, access: Access) -> String {
         let (name, element) = match slot {
             Slot::Params => ("params", "Params"),
-            Slot::Logits => ("logits", "Stored"),
-            Slot::Target if self.target == Target::Probabilities => ("probabilities", "Stored"),
-            Slot::Target => ("labels", self.label_element()),
-            Slot::Weight if self.weight_packs => ("weight", "vec4<f32>"),
-            Slot::Weight => ("weight", "f32"),
+            Slot::Target if self.label_type().is_some() => ("labels", self.label_element()),
+            Slot::Weight => ("weight", self.weight_element()),
             Slot::Upstream => ("upstream", "f32"),
             Slot::RowLoss => ("row_loss", "u32"),
-            Slot::Grad => ("grad", "Stored"),
-            Slot::Elements => ("elements", "Stored"),
+            Slot::Grad if !self.is_softmax() => ("grad", "u32"),
             Slot::Workspace => ("workspace", "u32"),
             Slot::Result => ("result", "u32"),
+            Slot::Logits | Slot::Target | Slot::Grad | Slot::Elements => {
+                // A kernel that binds such a slot has its tensor.
+                let tensor = self.tensors().find(|tensor| tensor.slot == slot);
+                tensor.map_or(("", ""), |tensor| (tensor.buffer, tensor.element(self)))
+            }
         };
         let binding = slot as u32;
         match access {
@@ -114,6 +125,16 @@ impl Spec {
                 _ => "u32",
             },
             _ => "u32",
+        }
+    }
+
+    /// What one load of the class weights brings.
+    fn weight_element(&self) -> &'static str {
+        match (self.weight.is_some_and(is_half), self.weight_packs) {
+            (false, false) => "f32",
+            (false, true) => "vec4<f32>",
+            (true, false) => "u32",
+            (true, true) => "vec2<u32>",
         }
     }
 
@@ -160,6 +181,7 @@ impl Spec {
                 self.kernel == Kernel::Rows && !kept && self.part != Part::Merge,
                 kernel!("rows_streamed"),
             ),
+            (self.pairs, kernel!("rows_pairs")),
             (self.kernel == Kernel::Columns, kernel!("columns")),
             (self.kernel == Kernel::Columns && kept, kernel!("columns_kept")),
             (self.kernel == Kernel::Columns && kept && !self.short, kernel!("kept_across")),
@@ -198,7 +220,7 @@ fn repeat_lines(text: &str, times: u32) -> String {
 ///
 /// # Panics
 /// On unbalanced conditions: the texts are this crate's own, and a test assembles them all.
-fn select_lines(text: &str, symbols: &[&str]) -> String {
+pub(super) fn select_lines(text: &str, symbols: &[&str]) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut open: Vec<bool> = Vec::new();
     for line in text.lines() {

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::LabelType;
 use crate::loss::Upstream;
 use crate::plan::Geometry;
+use crate::{ElementType, LabelType};
 
 /// The kernels, one WGSL file each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,8 +41,8 @@ pub enum Target {
     None,
     /// Labels, read in their type.
     Labels(LabelType),
-    /// Class probabilities.
-    Probabilities,
+    /// Class probabilities of an element type.
+    Probabilities(ElementType),
 }
 
 /// How many elements one load brings.
@@ -51,10 +51,10 @@ pub enum Target {
 pub enum Load {
     /// One.
     One,
-    /// Four: 16 bytes, the widest load of a GPU.
+    /// Four: 16 bytes of f32, the widest load of a GPU.
     Four,
-    /// Eight, as four 64-bit numbers. A software driver loads component by component, whatever
-    /// their width.
+    /// Eight: 16 bytes of f16 or bf16. Software drivers load eight f32 as well, as 64-bit numbers: they
+    /// load component by component, whatever their width.
     Eight,
 }
 
@@ -131,8 +131,12 @@ pub struct Spec {
     pub target: Target,
     /// Every class carries weight: class probabilities, or label smoothing.
     pub spread: bool,
-    /// Class weights.
-    pub weight: bool,
+    /// The type of the logits, for kernels that read them.
+    pub input: ElementType,
+    /// The type of gradient and distribution, for kernels that write them.
+    pub output: ElementType,
+    /// The type of the class weights, where there are any.
+    pub weight: Option<ElementType>,
     /// Form of the upstream gradient; only gradients look at it.
     pub upstream: Upstream,
     /// The divisor comes from the labels.
@@ -157,8 +161,17 @@ pub struct Spec {
     pub strided: bool,
     /// For [`Kernel::Rows`]: rows do not start where loads do.
     pub ragged: bool,
+    /// For [`Kernel::Rows`]: rows are taken two at a time, because words that are written hold elements
+    /// of both.
+    pub pairs: bool,
+    /// Loads of eight are read and written as 64-bit numbers.
+    pub longs: bool,
+    /// The device converts f16 by itself.
+    pub native_f16: bool,
     /// For [`Kernel::Rows`]: which part of the work.
     pub part: Part,
+    /// A piece has a part of its rows' classes.
+    pub cut: bool,
     /// For [`Kernel::Columns`]: a lane's rows follow each other.
     pub short: bool,
     /// For [`Kernel::Columns`]: the labels of four rows come together.
@@ -176,7 +189,9 @@ impl Spec {
             kernel,
             target: Target::None,
             spread: false,
-            weight: false,
+            input: ElementType::F32,
+            output: ElementType::F32,
+            weight: None,
             upstream: Upstream::Ones,
             label_weights: false,
             divisor_only: false,
@@ -189,7 +204,11 @@ impl Spec {
             form: Form::Few,
             strided: false,
             ragged: false,
+            pairs: false,
+            longs: false,
+            native_f16: false,
             part: Part::Whole,
+            cut: false,
             short: false,
             label_packs: false,
             weight_packs: false,
@@ -203,13 +222,19 @@ impl Spec {
     }
 
     /// Whether gradient or distribution is written.
-    pub(super) fn writes(&self) -> bool {
+    pub(crate) fn writes(&self) -> bool {
         self.is_softmax() && (self.grad || self.elements.is_some())
     }
 
     /// Whether it takes in the logits.
     pub(super) fn reads_logits(&self) -> bool {
         self.kernel == Kernel::Gather || self.is_softmax() && self.part != Part::Merge
+    }
+
+    /// The names of element types in the texts, by what stands for them there.
+    pub(super) fn type_names(&self) -> [(&'static str, &'static str); 2] {
+        let weight = self.weight.unwrap_or_default();
+        [("{weight}", weight.name()), ("{grad}", self.output.name())]
     }
 
     /// Whether it adds losses to the totals.
@@ -236,16 +261,17 @@ impl Spec {
             (label.is_some(), "LABELS"),
             (label.is_some_and(LabelType::signed), "LABEL_SIGNED"),
             (label.is_some_and(|l| l.bytes() == 8), "LABEL_8_BYTES"),
-            (self.target == Target::Probabilities, "PROBABILITIES"),
+            (matches!(self.target, Target::Probabilities(_)), "PROBABILITIES"),
             (self.spread, "SPREAD"),
-            (self.weight, "WEIGHT"),
+            (self.weight.is_some(), "WEIGHT"),
+            (self.weight.is_some_and(is_half), "WEIGHT_HALVES"),
+            (self.grad && is_half(self.output), "GRAD_HALVES"),
             (self.upstream == Upstream::Scalar, "UPSTREAM_SCALAR"),
             (self.upstream == Upstream::PerRow, "UPSTREAM_ROWS"),
             (self.label_weights, "LABEL_WEIGHTS"),
             (self.divisor_only, "DIVISOR_ONLY"),
             (self.row_loss, "ROW_LOSS"),
             (self.grad, "GRAD"),
-            (self.in_place, "IN_PLACE"),
             (self.elements.is_some(), "ELEMENTS"),
             (self.every_row, "EVERY_ROW"),
             (self.elements == Some(Elements::Probs), "PROBS"),
@@ -261,14 +287,17 @@ impl Spec {
             (self.short, "SHORT"),
             (self.strided, "STRIDED"),
             (self.ragged, "RAGGED"),
+            (self.pairs, "PAIRS"),
             (self.form.is_kept(), "KEPT"),
             (self.form.is_kept() && self.grad && self.elements.is_none(), "POWERS"),
             (!self.form.is_kept() && folds, "STREAMED"),
             (matches!(self.form, Form::Fours | Form::Chunks), "FOURS"),
             (self.form == Form::Chunks, "CHUNKS"),
+            (self.cut, "CUT"),
             (self.part == Part::Fold, "FOLD"),
             (self.part == Part::Merge, "MERGE"),
             (self.part == Part::Write, "WRITE"),
+            (matches!(self.part, Part::Merge | Part::Write), "MERGED"),
             (self.part != Part::Whole, "PARTS"),
             (matches!(self.part, Part::Fold | Part::Write), "SPLIT"),
             (self.counts(), "COUNTS"),
@@ -300,6 +329,11 @@ impl Spec {
     }
 }
 
+/// Whether two elements share a word.
+pub(crate) fn is_half(element_type: ElementType) -> bool {
+    element_type.bytes() == 2
+}
+
 /// The kernel and its layout, for people.
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -315,8 +349,16 @@ impl fmt::Display for Spec {
         if self.is_softmax() && self.part != Part::Merge {
             write!(f, ", loads of {}, {:?}", self.load.elements(), self.form)?;
         }
-        let marks =
-            [(self.strided, "strided"), (self.ragged, "ragged"), (self.short, "short rows")];
+        if self.reads_logits() && self.input != ElementType::F32 {
+            write!(f, ", {}", self.input.name())?;
+        }
+        let marks = [
+            (self.strided, "strided"),
+            (self.ragged, "ragged"),
+            (self.pairs, "in pairs"),
+            (self.short, "short rows"),
+            (self.cut, "cut rows"),
+        ];
         for (_, mark) in marks.into_iter().filter(|(on, _)| *on) {
             write!(f, ", {mark}")?;
         }

@@ -2,61 +2,97 @@
 
 use std::ops::Range;
 
+use super::Piece;
 use crate::Problem;
 use crate::kernels::Slot;
 use crate::loss::Upstream;
-use crate::tensor::{ElementType, TargetType};
+use crate::tensor::{ClassView, ElementType, TargetType};
+
+/// The axes of the input that a tensor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Axes {
+    /// All of them: one element for each logit.
+    Elements,
+    /// One element for each row.
+    Rows,
+    /// One element for each class.
+    Classes,
+    /// One element.
+    One,
+}
 
 /// The bytes of one tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Extent {
     /// Size of one element.
     pub element_bytes: u64,
-    /// Elements per step of the outer axis; `None` where every piece sees the whole tensor.
-    per_outer: Option<u64>,
-    /// Elements in all.
-    elements: u64,
+    pub axes: Axes,
+    view: ClassView,
 }
 
 impl Extent {
     /// The tensor of a slot.
     pub fn of(slot: Slot, problem: &Problem) -> Self {
-        let view = problem.view;
-        let (classes, inner) = (view.classes as u64, view.inner as u64);
-        let element_bytes = element_bytes(slot, problem);
-        let per_outer = match slot {
-            Slot::Logits | Slot::Grad | Slot::Elements => Some(classes.saturating_mul(inner)),
-            Slot::Target if problem.label_type().is_none() => Some(classes.saturating_mul(inner)),
-            Slot::Target | Slot::RowLoss => Some(inner),
-            Slot::Upstream if problem.upstream == Upstream::PerRow => Some(inner),
-            Slot::Weight | Slot::Upstream | Slot::Params | Slot::Workspace | Slot::Result => None,
+        let axes = match slot {
+            Slot::Logits | Slot::Grad | Slot::Elements => Axes::Elements,
+            Slot::Target if problem.label_type().is_none() => Axes::Elements,
+            Slot::Target | Slot::RowLoss => Axes::Rows,
+            Slot::Upstream if problem.upstream == Upstream::PerRow => Axes::Rows,
+            Slot::Weight => Axes::Classes,
+            Slot::Upstream | Slot::Params | Slot::Workspace | Slot::Result => Axes::One,
         };
-        let elements = match (per_outer, slot) {
-            (Some(per_outer), _) => per_outer.saturating_mul(view.outer as u64),
-            (None, Slot::Weight) => classes,
-            (None, _) => 1,
-        };
-        Self { element_bytes, per_outer, elements }
+        Self { element_bytes: element_bytes(slot, problem), axes, view: problem.view }
     }
 
-    /// Bytes per step of the outer axis, for tensors that are cut along it.
+    /// Elements in all.
+    fn elements(&self) -> u64 {
+        match self.axes {
+            Axes::Elements => self.view.elements() as u64,
+            Axes::Rows => self.view.rows() as u64,
+            Axes::Classes => self.view.classes as u64,
+            Axes::One => 1,
+        }
+    }
+
+    /// Bytes that go with one step of the outer axis, for tensors that have it.
     pub fn outer_bytes(&self) -> Option<u64> {
-        self.per_outer.map(|elements| elements.saturating_mul(self.element_bytes))
+        let ClassView { classes, inner, .. } = self.view;
+        let elements = match self.axes {
+            Axes::Elements => (classes as u64).saturating_mul(inner as u64),
+            Axes::Rows => inner as u64,
+            Axes::Classes | Axes::One => return None,
+        };
+        Some(elements.saturating_mul(self.element_bytes))
     }
 
     /// Bytes in all, rounded up to whole words.
     pub fn bytes(&self) -> u64 {
-        self.elements
+        self.elements()
             .saturating_mul(self.element_bytes)
             .checked_next_multiple_of(4)
             .unwrap_or(u64::MAX)
     }
 
-    /// The bytes of a piece: not rounded, since small labels may start inside a word.
-    pub fn piece_bytes(&self, piece: Option<&Range<usize>>) -> Range<u64> {
-        match (piece, self.outer_bytes()) {
-            (Some(piece), Some(bytes)) => piece.start as u64 * bytes..piece.end as u64 * bytes,
-            _ => 0..self.elements * self.element_bytes,
+    /// The bytes from the first element of a piece to its last one: not rounded, since small elements
+    /// may start inside a word. Some of those between may be other pieces'.
+    pub fn piece_bytes(&self, piece: &Piece) -> Range<u64> {
+        if self.elements() == 0 {
+            return 0..0;
+        }
+        let Piece { outer, classes, inner } = piece;
+        let first = self.place(outer.start, classes.start, inner.start);
+        let last = self.place(outer.end - 1, classes.end.saturating_sub(1), inner.end - 1);
+        first * self.element_bytes..(last + 1) * self.element_bytes
+    }
+
+    /// The number of the element at a place of the input.
+    fn place(&self, outer: usize, class: usize, inner: usize) -> u64 {
+        let (o, c, i) = (outer as u64, class as u64, inner as u64);
+        match self.axes {
+            Axes::Elements => (o * self.view.classes as u64 + c) * self.view.inner as u64 + i,
+            Axes::Rows => o * self.view.inner as u64 + i,
+            Axes::Classes => c,
+            Axes::One => 0,
         }
     }
 }

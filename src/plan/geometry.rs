@@ -44,11 +44,15 @@ impl Geometry {
     }
 
     /// For lanes that share rows which are neighbours in memory.
-    pub(crate) fn strided(profile: &Profile, rows: usize) -> Result<Self, Error> {
+    pub(crate) fn strided(profile: &Profile, classes: usize, rows: usize) -> Result<Self, Error> {
         let flat = Self::lane_per_row(profile)?;
         let few = rows < (profile.tuning.fill * NEIGHBOURS / 2) as usize;
         let neighbours = if few { NEIGHBOURS / 2 } else { NEIGHBOURS };
-        let lanes = (flat.workgroup / neighbours).max(1);
+        // No more than there are classes, or than it takes to keep the device busy twice over.
+        let busy = 2 * profile.tuning.fill as usize * flat.workgroup as usize;
+        let needed = busy.div_ceil(rows.max(1)).next_power_of_two();
+        let most = needed.min(floor_power_of_two(classes)) as u32;
+        let lanes = (flat.workgroup / neighbours).max(1).min(most);
         Ok(Self { lanes, ..flat })
     }
 
@@ -57,12 +61,13 @@ impl Geometry {
         self.workgroup / self.lanes
     }
 
-    /// How many groups to start for `blocks` blocks of work, where `fewest` are needed.
-    pub(crate) fn groups(profile: &Profile, blocks: u32, fewest: u32) -> u32 {
-        let most = profile.tuning.groups.max(fewest);
+    /// How many groups to start for `blocks` blocks of work, where `fewest` are needed: `most` at most,
+    /// and one at least.
+    pub(crate) fn groups(profile: &Profile, blocks: u32, fewest: u32, most: u32) -> u32 {
+        let most = profile.tuning.groups.min(most).max(fewest);
         let most = blocks.min(most.min(profile.limits.max_compute_workgroups_per_dimension)).max(1);
         // As many as have work: idle ones at the end would leave a core idle that was to run them.
-        blocks.div_ceil(blocks.div_ceil(most).max(1))
+        blocks.div_ceil(blocks.div_ceil(most).max(1)).max(1)
     }
 }
 

@@ -3,16 +3,18 @@
 
 use super::{Geometry, Profile};
 use crate::Error;
-use crate::kernels::{Form, Kernel, Load, Spec};
-use crate::tensor::ClassView;
+use crate::kernels::{Form, Kernel, Load, Spec, is_half};
+use crate::tensor::{ClassView, ElementType};
 
 /// Classes at most that a lane folds alone where neighbouring rows are neighbours in memory.
 const LANE_CLASSES: usize = 1 << 14;
 /// Classes from which lanes share rows that are neighbours, where there are too few of these.
 const SHARED_CLASSES: usize = 64;
-/// Classes from which rows are read in loads of four though they do not start on one. Below, the
-/// first and the last load are too large a part of a row.
+/// Classes from which rows of f32 are read in loads of four though they do not start on one. Below,
+/// the first and the last load are too large a part of a row.
 const RAGGED_CLASSES: usize = 64;
+/// The same for loads of eight of f16 and bf16, of which single ones cost more: two share a word.
+const RAGGED_HALVES: usize = 16;
 /// Loads of a lane at most that are written out in the text: compilers take longer than in proportion.
 const UNROLLED: usize = 32;
 /// Bytes of a state in the workspace.
@@ -27,7 +29,7 @@ const LANE_LOADS: usize = 1 << 13;
 pub(crate) struct Alignment {
     /// The widest load that they all start on.
     pub load: Load,
-    /// All have the same number of elements in front, modulo loads of four.
+    /// All have the same number of elements in front, modulo the loads of ragged rows.
     pub alike: bool,
     /// The labels of four rows come in one load, or two.
     pub labels: bool,
@@ -59,46 +61,72 @@ pub(crate) struct Layout {
     form: Form,
     strided: bool,
     ragged: bool,
+    /// Every second row starts in the middle of a pair of elements.
+    odd: bool,
     short: bool,
+    longs: bool,
     geometry: Geometry,
 }
 
 impl Layout {
-    /// For `rows` rows of a piece.
+    /// For `rows` rows of a piece of logits of a type.
     pub fn of(
         view: ClassView,
         rows: usize,
+        input: ElementType,
         profile: &Profile,
         alignment: Alignment,
     ) -> Result<Self, Error> {
-        let widest = alignment.load.min(profile.widest_load());
-        if view.inner > 1 {
-            return if shares_columns(view, rows, profile) {
-                Self::strided(profile, view.classes, rows)
-            } else {
-                Self::columns(view, profile, widest)
-            };
-        }
-        if view.classes <= short_classes(profile) {
-            return Self::short(view, rows, profile, widest);
-        }
-        Self::rows(view.classes, profile, alignment, widest)
+        let widest = alignment.load.min(profile.widest_load(input));
+        let layout = if view.inner > 1 && shares_columns(view, rows, profile) {
+            Self::strided(profile, view.classes, rows)
+        } else if view.inner > 1 {
+            Self::columns(view, input, profile, widest)
+        } else if view.classes <= short_classes(profile) {
+            Self::short(view, rows, profile, widest)
+        } else {
+            Self::rows(view.classes, input, profile, alignment, widest)
+        }?;
+        Ok(Self { odd: rows > 1 && view.classes % 2 == 1, ..layout.with_longs(profile) })
+    }
+
+    /// For the `rows` rows of a box, which has a part of their classes. They are not kept: their maximum
+    /// is known only when all boxes are folded.
+    pub fn of_box(
+        view: ClassView,
+        rows: usize,
+        input: ElementType,
+        profile: &Profile,
+        alignment: Alignment,
+    ) -> Result<Self, Error> {
+        let widest = alignment.load.min(profile.widest_load(input));
+        let layout = match view.inner {
+            1 => Self::rows(view.classes, input, profile, alignment, widest),
+            _ => Self::strided(profile, view.classes, rows),
+        };
+        Ok(layout?.with_longs(profile).unkept(true))
+    }
+
+    fn with_longs(self, profile: &Profile) -> Self {
+        Self { longs: self.load == Load::Eight && profile.has_longs(), ..self }
     }
 
     /// Lanes share rows whose classes are neighbours.
     fn rows(
         classes: usize,
+        input: ElementType,
         profile: &Profile,
         alignment: Alignment,
         widest: Load,
     ) -> Result<Self, Error> {
         let fits = |load: Load| load <= widest && classes.is_multiple_of(load.elements());
         let aligned = widest_that(fits).unwrap_or(Load::One);
+        let least = if input == ElementType::F32 { RAGGED_CLASSES } else { RAGGED_HALVES };
         let ragged = aligned == Load::One
-            && profile.widest_load() > Load::One
+            && profile.widest_load(input) > Load::One
             && alignment.alike
-            && classes >= RAGGED_CLASSES;
-        let load = if ragged { Load::Four } else { aligned };
+            && classes >= least;
+        let load = if ragged { ragged_load(input) } else { aligned };
         // A row may begin with the last element of a load. Such rows are not kept: each of their loads
         // would be a special case in the text.
         let lead = if ragged { load.elements() - 1 } else { 0 };
@@ -113,34 +141,35 @@ impl Layout {
             Form::streamed(of_lane)
         };
         let kernel = Kernel::Rows;
-        Ok(Self { kernel, load, form, strided: false, ragged, short: false, geometry })
+        Ok(Self { ragged, ..Self::plain(kernel, load, form, geometry) })
     }
 
     /// Lanes share rows that are neighbours.
     fn strided(profile: &Profile, classes: usize, rows: usize) -> Result<Self, Error> {
-        let geometry = Geometry::strided(profile, rows)?;
-        Ok(Self {
-            kernel: Kernel::Rows,
-            load: Load::One,
-            form: Form::streamed(classes.div_ceil(geometry.lanes as usize)),
-            strided: true,
-            ragged: false,
-            short: false,
-            geometry,
-        })
+        let geometry = Geometry::strided(profile, classes, rows)?;
+        let form = Form::streamed(classes.div_ceil(geometry.lanes as usize));
+        Ok(Self { strided: true, ..Self::plain(Kernel::Rows, Load::One, form, geometry) })
     }
 
     /// A lane has neighbouring rows to itself.
-    fn columns(view: ClassView, profile: &Profile, widest: Load) -> Result<Self, Error> {
+    fn columns(
+        view: ClassView,
+        input: ElementType,
+        profile: &Profile,
+        widest: Load,
+    ) -> Result<Self, Error> {
         let fits = |load: Load| load <= widest && view.inner.is_multiple_of(load.elements());
         let keeps = |load: Load| {
-            view.classes * load.elements() <= profile.tuning.kept_columns as usize
-                && view.classes <= UNROLLED
+            view.classes <= UNROLLED
+                && view.classes * load.elements() <= profile.tuning.kept_columns as usize
         };
         // Rather a narrow load and every class kept than a wide one and two passes; but not where
-        // loads are what costs.
-        let costly = profile.tuning.load == Load::Eight;
-        let narrowest = if costly { widest_that(fits) } else { None };
+        // loads are what costs, nor single elements of which two share a word.
+        let narrowest = match input {
+            _ if profile.tuning.load == Load::Eight => widest_that(fits),
+            ElementType::F32 => None,
+            ElementType::F16 | ElementType::BF16 => widest_that(|l| l <= Load::Four && fits(l)),
+        };
         let kept = widest_that(|load| fits(load) && keeps(load) && Some(load) >= narrowest);
         let load = kept.or(widest_that(fits)).unwrap_or(Load::One);
         Self::lane_per_row(view, profile, load, kept.is_some(), false)
@@ -171,8 +200,13 @@ impl Layout {
             false => Form::streamed(view.classes),
         };
         let geometry = Geometry::lane_per_row(profile)?;
-        let kernel = Kernel::Columns;
-        Ok(Self { kernel, load, form, strided: false, ragged: false, short, geometry })
+        Ok(Self { short, ..Self::plain(Kernel::Columns, load, form, geometry) })
+    }
+
+    /// A layout with nothing special about it.
+    fn plain(kernel: Kernel, load: Load, form: Form, geometry: Geometry) -> Self {
+        let (strided, ragged, odd, short, longs) = (false, false, false, false, false);
+        Self { kernel, load, form, strided, ragged, odd, short, longs, geometry }
     }
 
     /// The same without keeping, where `parts` are all that a group has of a row.
@@ -193,7 +227,9 @@ impl Layout {
             form: self.form,
             strided: self.strided,
             ragged: self.ragged,
+            pairs: self.ragged && self.odd && spec.writes() && is_half(spec.output),
             short: self.short,
+            longs: self.longs,
             geometry: self.geometry,
             ..spec
         }
@@ -229,7 +265,13 @@ fn widest_that(holds: impl Fn(Load) -> bool) -> Option<Load> {
 
 /// Classes up to which a lane keeps rows of its own.
 pub(super) fn short_classes(profile: &Profile) -> usize {
-    (profile.tuning.kept_short as usize / profile.widest_load().elements()).min(UNROLLED)
+    let load = profile.widest_load(ElementType::F32).elements();
+    (profile.tuning.kept_short as usize / load).min(UNROLLED)
+}
+
+/// The loads in which rows are read that do not start on one.
+pub(crate) fn ragged_load(input: ElementType) -> Load {
+    if is_half(input) { Load::Eight } else { Load::Four }
 }
 
 /// Whether lanes share rows that are neighbours in memory: where a lane would fold for too long, or

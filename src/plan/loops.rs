@@ -23,7 +23,7 @@ pub(super) fn fewest_groups(
     if !plan.profile.is_software() {
         return Ok(1);
     }
-    let turns = turns_of_block(narrowest, plan.problem.view, parts);
+    let turns = turns_of_block(narrowest, plan.view_of(piece), parts);
     if turns > MOST {
         return Err(Error::Limit {
             what: "one row",
@@ -32,7 +32,17 @@ pub(super) fn fewest_groups(
             allowed: MOST as u64,
         });
     }
-    Ok(plan.blocks(narrowest, piece, parts).div_ceil((MOST / turns) as u32))
+    let groups = plan.blocks(narrowest, piece, parts).div_ceil((MOST / turns) as u32);
+    let allowed = plan.profile.limits.max_compute_workgroups_per_dimension;
+    if groups > allowed {
+        return Err(Error::Limit {
+            what: "one piece (this is a software driver)",
+            limit: "max_compute_workgroups_per_dimension",
+            needed: groups.into(),
+            allowed: allowed.into(),
+        });
+    }
+    Ok(groups)
 }
 
 /// Refuses more partials than one group can sum.
@@ -73,5 +83,6 @@ pub(super) fn turns_of_block(spec: &Spec, view: ClassView, parts: u32) -> usize 
         Form::Fours | Form::Chunks => of_lane / 4 + 6 * chunks,
     };
     let passes = 1 + usize::from(spec.grad || spec.elements.is_some());
-    1 + pass * passes + merges
+    let rows = if spec.pairs { 2 } else { 1 };
+    1 + rows * (pass * passes + merges)
 }

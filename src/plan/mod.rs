@@ -13,15 +13,15 @@ mod steps;
 mod tuning;
 
 use std::fmt;
-use std::ops::Range;
 
 pub use geometry::Geometry;
 pub use params::Params;
+pub use pieces::Piece;
 pub use profile::Profile;
 pub use tuning::{Lanes, Tuning};
 
 pub(crate) use extent::Extent;
-pub(crate) use layout::Alignment;
+pub(crate) use layout::{Alignment, ragged_load};
 
 pub(crate) use steps::Step;
 
@@ -38,6 +38,8 @@ const PARTIAL_WORDS: u64 = 12;
 const STATE_WORDS: u64 = 6;
 
 /// How a call runs on a device: dispatches over pieces of the tensors.
+///
+/// Tensors may have any size, as far as plans go; [`Bound`](crate::Bound) takes those of 2^32 - 2 rows.
 ///
 /// ```
 /// use wgpu_loss::loss::Shapes;
@@ -56,11 +58,11 @@ const STATE_WORDS: u64 = 6;
 #[derive(Clone, Debug)]
 pub struct Plan {
     problem: Problem,
-    pieces: Vec<Range<usize>>,
+    pieces: Vec<Piece>,
     steps: Vec<Step>,
     partials: u32,
-    /// States in the workspace, behind the partials.
-    states: u64,
+    /// Words of the workspace behind the partials: states, and where rows are cut their labels' weights.
+    state_words: u64,
     profile: Profile,
 }
 
@@ -68,8 +70,7 @@ impl Plan {
     /// Plans `loss` over tensors of `shapes` on a device of `profile`.
     ///
     /// # Errors
-    /// What [`Loss::problem`] refuses, and [`Error::Limit`] where one step along the outer axis (one
-    /// row, one image) does not fit a binding of the device.
+    /// What [`Loss::problem`] refuses, and [`Error::Limit`] where a device's limits allow no plan.
     pub fn new(
         loss: &(impl Loss + ?Sized),
         shapes: &Shapes<'_>,
@@ -85,20 +86,12 @@ impl Plan {
     /// As [`Plan::new`], for the device's part, and what [`Tuning::check`] refuses.
     pub fn of(problem: Problem, profile: &Profile) -> Result<Self, Error> {
         profile.tuning.check()?;
-        for element_type in [problem.input_type, problem.output_type] {
-            if element_type != crate::ElementType::F32 {
-                return Err(Error::Option {
-                    option: "element type",
-                    given: element_type.name().into(),
-                    wanted: "kernels are for f32",
-                });
-            }
-        }
         let pieces = cut(&problem, profile)?;
         let profile = profile.clone();
         let steps = Vec::new();
-        let mut plan = Self { problem, pieces, steps, partials: 0, states: 0, profile };
+        let mut plan = Self { problem, pieces, steps, partials: 0, state_words: 0, profile };
         plan.lay_out()?;
+        plan.check_workspace()?;
         plan.check_bindings()?;
         log::debug!("{:?} over {:?}:\n{plan}", plan.problem.function, plan.problem.view);
         Ok(plan)
@@ -109,15 +102,15 @@ impl Plan {
         &self.problem
     }
 
-    /// The pieces, as ranges of the outer axis. More than one where a tensor does not fit one
-    /// binding of the device.
-    pub fn pieces(&self) -> &[Range<usize>] {
+    /// The pieces that dispatches bind: more than one where a tensor does not fit one binding of the
+    /// device. They cover the tensors, and no two have an element of the input in common.
+    pub fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
 
     /// GPU memory needed beyond inputs and requested outputs, in bytes.
     pub fn workspace_bytes(&self) -> u64 {
-        4 * (self.states_start() + STATE_WORDS * self.states)
+        4 * (self.states_start() + self.state_words)
     }
 
     /// Where the states begin in the workspace, in words.
@@ -138,7 +131,8 @@ impl Plan {
             };
             let spec = self.narrowest(step);
             let of_group = self.blocks(&spec, piece, step.parts).div_ceil(step.groups);
-            u64::from(of_group) * loops::turns_of_block(&spec, self.problem.view, step.parts) as u64
+            u64::from(of_group)
+                * loops::turns_of_block(&spec, self.view_of(piece), step.parts) as u64
         };
         self.steps.iter().map(turns).max().unwrap_or(0)
     }
@@ -179,9 +173,12 @@ impl Plan {
     pub(crate) fn params(&self, step: &Step, spec: &Spec) -> Params {
         let problem = &self.problem;
         let view = problem.view;
+        let all_classes = view.classes as u64;
         let mut params = Params {
-            classes: view.classes as u32,
-            inner: view.inner as u32,
+            // A plane of that many positions has boxes of one class, and no second one to step to.
+            inner: u32::try_from(view.inner).unwrap_or(u32::MAX),
+            all_classes_low: all_classes as u32,
+            all_classes_high: (all_classes >> 32) as u32,
             ignore_low: problem.ignore_index as u32,
             ignore_high: (problem.ignore_index >> 32) as u32,
             smoothing: problem.label_smoothing,
@@ -198,23 +195,52 @@ impl Plan {
         };
         match step.piece {
             Some(piece) => {
+                let Piece { outer, classes, inner } = &self.pieces[piece];
+                params.classes = classes.len() as u32;
+                params.class_base_low = classes.start as u32;
+                params.class_base_high = (classes.start as u64 >> 32) as u32;
                 params.rows = self.rows_of(piece) as u32;
                 params.turns = self.blocks(spec, piece, step.parts).div_ceil(step.groups);
                 (params.group_step, params.turn_step) = match self.profile.tuning.together {
                     true => (1, step.groups),
                     false => (params.turns, 1),
                 };
-                params.row_base = (self.pieces[piece].start * view.inner) as u32;
+                params.row_base = (outer.start * view.inner + inner.start) as u32;
                 params.partial_base = step.partials;
                 params.parts = step.parts;
                 // One more for rows that start inside a load.
-                let loads = view.classes.div_ceil(spec.load.elements()) + usize::from(spec.ragged);
+                let loads = classes.len().div_ceil(spec.load.elements()) + usize::from(spec.ragged);
                 params.part_loads = loads.div_ceil(step.parts as usize) as u32;
                 params.states = self.states_start() as u32;
             }
             None => params.partials = step.partials,
         }
         params
+    }
+
+    /// Refuses more rows than one dispatch of `finish` can tell apart: it numbers them in u32.
+    pub(crate) fn check_rows(&self) -> Result<(), Error> {
+        let (needed, allowed) = (self.problem.view.rows() as u64, u64::from(u32::MAX - 1));
+        if needed > allowed {
+            return Err(Error::Limit {
+                what: "the number of rows",
+                limit: "range of a u32 row index",
+                needed,
+                allowed,
+            });
+        }
+        Ok(())
+    }
+
+    /// Refuses a workspace that no binding holds.
+    fn check_workspace(&self) -> Result<(), Error> {
+        let needed = self.workspace_bytes();
+        let allowed = pieces::largest_binding(&self.profile);
+        if needed > allowed {
+            let limit = "max_storage_buffer_binding_size";
+            return Err(Error::Limit { what: "the workspace", limit, needed, allowed });
+        }
+        Ok(())
     }
 
     /// Refuses a plan with more storage bindings than the device allows a shader.

@@ -31,6 +31,10 @@ pub struct Params {
     pub parts: u32,
     pub part_loads: u32,
     pub states: u32,
+    pub class_base_low: u32,
+    pub class_base_high: u32,
+    pub all_classes_low: u32,
+    pub all_classes_high: u32,
     /// Uniform blocks are bound in multiples of 16 bytes.
     pub padding: [u32; 2],
 }

@@ -1,75 +1,281 @@
 //! Pieces of tensors that do not fit a binding.
+//!
+//! The outer axis is cut first: rows and images stay whole. Where not even one step of it fits, a
+//! piece is a box within the step: some of the classes, at some of the positions of the inner axis.
 
 use std::ops::Range;
 
+use super::extent::Axes;
 use super::layout::short_classes;
-use super::{Extent, Profile, bound_slots, offset_alignment};
+use super::{Extent, Profile, STATE_WORDS, bound_slots, offset_alignment};
+use crate::loss::Function;
 use crate::tensor::ClassView;
 use crate::{Error, Problem};
 
 /// Rows of one piece at most, so that a row index past the end still fits a u32.
 const PIECE_ROWS: u64 = 1 << 31;
+/// Bytes of a binding that are used at most: kernels, and their compilers, count in u32.
+const BINDING_BYTES: u64 = u32::MAX as u64;
+/// Bytes that every device binds: WebGPU has no lower limit.
+const EVERY_BINDING: u64 = 128 << 20;
+/// Bytes that states may take however little a device binds.
+const LEAST_STATES: u64 = 4 << 10;
+/// Pieces at most, 32 TiB where a binding holds 128 MiB: each takes some hundred bytes of the host's
+/// memory, and a call of more would take days.
+const PIECES: u64 = 1 << 18;
 
-/// Cuts the outer axis into pieces whose tensors each fit a binding.
-pub(super) fn cut(problem: &Problem, profile: &Profile) -> Result<Vec<Range<usize>>, Error> {
-    let view = problem.view;
-    let rows = view.rows() as u64;
-    if rows > u64::from(u32::MAX - 1) {
-        return Err(Error::Limit {
-            what: "the number of rows",
-            limit: "range of a u32 row index",
-            needed: rows,
-            allowed: u64::from(u32::MAX - 1),
-        });
-    }
-    if rows == 0 {
-        return Ok(Vec::new());
-    }
-    // A piece may start that much behind the aligned offset of its binding, and end within a load.
-    let slack = offset_alignment(&profile.limits) + 16;
-    let limit = profile.limits.max_storage_buffer_binding_size;
-    let allowed = limit.saturating_sub(slack) / 16 * 16;
-    let too_large = |what, needed| Error::Limit {
-        what,
-        limit: "max_storage_buffer_binding_size",
-        needed,
-        allowed: limit,
-    };
-    let mut step = PIECE_ROWS / (view.inner as u64).max(1);
-    for slot in bound_slots(problem) {
-        let extent = Extent::of(slot, problem);
-        match extent.outer_bytes() {
-            Some(0) => {}
-            Some(bytes) => step = step.min(allowed / bytes),
-            None if extent.bytes() > allowed => {
-                return Err(too_large(slot.name(), extent.bytes()));
-            }
-            None => {}
-        }
-        if step == 0 {
-            return Err(too_large(slot.name(), extent.outer_bytes().unwrap_or(0)));
-        }
-    }
-    Ok(pieces_of(view, step as usize, short_classes(profile)))
+/// A part of the tensors that a dispatch binds: a box of the input, seen as (outer, classes, inner).
+///
+/// It has every class and every position of the inner axis, or lies in one step of the outer axis. Of a
+/// tensor with one element for each row it takes those of its rows, of class weights those of its
+/// classes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Piece {
+    /// Its part of the outer axis.
+    pub outer: Range<usize>,
+    /// Its classes.
+    pub classes: Range<usize>,
+    /// Its part of the inner axis.
+    pub inner: Range<usize>,
 }
 
-/// Rows that a lane reads together at most.
+impl Piece {
+    /// How many rows it has, or has a part of.
+    pub fn rows(&self) -> usize {
+        self.outer.len() * self.inner.len()
+    }
+
+    /// Whether both have the same rows.
+    pub(super) fn shares_rows(&self, other: &Self) -> bool {
+        self.outer == other.outer && self.inner == other.inner
+    }
+
+    /// Whether it is a box within one step of the outer axis of `view`.
+    pub(super) fn is_inside(&self, view: ClassView) -> bool {
+        self.classes.len() < view.classes || self.inner.len() < view.inner
+    }
+}
+
+/// Cuts a problem's tensors into pieces that each fit a binding. Pieces with the same rows follow each
+/// other.
+pub(super) fn cut(problem: &Problem, profile: &Profile) -> Result<Vec<Piece>, Error> {
+    let view = problem.view;
+    if view.rows() == 0 {
+        return Ok(Vec::new());
+    }
+    let room = Room::of(problem, profile);
+    match room.outer_steps(view) {
+        0 => boxes(problem, profile, &room),
+        steps => whole_rows(view, steps as usize, short_classes(profile)),
+    }
+}
+
+/// How many elements of each kind of tensor fit a binding.
+struct Room {
+    elements: u64,
+    rows: u64,
+    classes: u64,
+}
+
+impl Room {
+    fn of(problem: &Problem, profile: &Profile) -> Self {
+        // A piece may start that much behind the aligned offset of its binding, and end within a load.
+        let slack = offset_alignment(&profile.limits) + 32;
+        let limit = profile.limits.max_storage_buffer_binding_size.min(BINDING_BYTES);
+        let bytes = limit.saturating_sub(slack) / 16 * 16;
+        let mut room = Self { elements: u64::MAX, rows: PIECE_ROWS, classes: u64::MAX };
+        for slot in bound_slots(problem) {
+            let extent = Extent::of(slot, problem);
+            let part = match extent.axes {
+                Axes::Elements => &mut room.elements,
+                Axes::Rows => &mut room.rows,
+                Axes::Classes => &mut room.classes,
+                Axes::One => continue,
+            };
+            *part = (bytes / extent.element_bytes).min(*part);
+        }
+        room
+    }
+
+    /// Steps of the outer axis that fit.
+    fn outer_steps(&self, view: ClassView) -> u64 {
+        let (classes, inner) = (view.classes as u64, view.inner as u64);
+        if classes > self.classes {
+            return 0;
+        }
+        (self.elements / classes.saturating_mul(inner).max(1)).min(self.rows / inner)
+    }
+}
+
+/// Rows that a lane reads together at most. As many rows as that start on a load again.
 const TOGETHER: usize = 8;
 
 /// The outer axis in steps of `step` at most. Short rows are read several at a time: those that are
-/// left over make a piece of their own.
-fn pieces_of(view: ClassView, step: usize, short_classes: usize) -> Vec<Range<usize>> {
+/// left over make a piece of their own. Two rows of an odd number of elements may share a word, so a
+/// piece starts at an even row, if it has more than one.
+fn whole_rows(view: ClassView, step: usize, short_classes: usize) -> Result<Vec<Piece>, Error> {
     let outer = view.outer;
-    let short = view.inner == 1 && view.classes <= short_classes && outer >= TOGETHER;
-    let (step, body) = match short && step >= TOGETHER {
-        true => (step / TOGETHER * TOGETHER, outer / TOGETHER * TOGETHER),
-        false => (step, outer),
+    let step = match (view.inner, step) {
+        (1, TOGETHER..) => step / TOGETHER * TOGETHER,
+        (1, 2..) => step / 2 * 2,
+        _ => step,
     };
+    let short = view.inner == 1 && view.classes <= short_classes && outer >= TOGETHER;
+    let body = match short && step >= TOGETHER {
+        true => outer / TOGETHER * TOGETHER,
+        false => outer,
+    };
+    check_count(body.div_ceil(step) as u64)?;
     let starts = (0..body).step_by(step).chain((body < outer).then_some(body));
-    let mut pieces: Vec<Range<usize>> = Vec::new();
-    for start in starts {
-        let end = if start < body { body.min(start + step) } else { outer };
-        pieces.push(start..end);
+    let piece = |start: usize| {
+        let end = if start < body { body.min(start.saturating_add(step)) } else { outer };
+        Piece { outer: start..end, classes: 0..view.classes, inner: 0..view.inner }
+    };
+    Ok(starts.map(piece).collect())
+}
+
+/// Boxes of some classes at some positions, for steps of the outer axis that do not fit.
+///
+/// The span of a box from its first element to its last is `(classes - 1) * inner + positions`. As many
+/// positions as the states of their rows may have memory for come first, then as many classes as fit.
+fn boxes(problem: &Problem, profile: &Profile, room: &Room) -> Result<Vec<Piece>, Error> {
+    let view = problem.view;
+    let (classes, inner) = (view.classes as u64, view.inner as u64);
+    let positions = room.elements.min(room.rows).min(rows_with_states(problem, profile));
+    if positions == 0 || room.classes == 0 {
+        return Err(Error::Limit {
+            what: "a piece of one logit",
+            limit: "max_storage_buffer_binding_size",
+            needed: offset_alignment(&profile.limits) + 32,
+            allowed: profile.limits.max_storage_buffer_binding_size,
+        });
     }
-    pieces
+    let positions = stretch(inner, positions);
+    let depth = (room.elements - positions) / inner + 1;
+    let depth = stretch(classes.max(1), depth.min(room.classes));
+    let per_step = inner.div_ceil(positions).saturating_mul(classes.div_ceil(depth).max(1));
+    check_count(per_step.saturating_mul(view.outer as u64))?;
+
+    let cut = |whole: usize, step: u64| {
+        let step = step as usize;
+        let stretch_at = move |start: usize| start..whole.min(start.saturating_add(step));
+        (0..whole.max(1)).step_by(step).map(stretch_at)
+    };
+    let mut pieces = Vec::new();
+    for step in 0..view.outer {
+        for inner in cut(view.inner, positions) {
+            for classes in cut(view.classes, depth) {
+                pieces.push(Piece { outer: step..step + 1, classes, inner: inner.clone() });
+            }
+        }
+    }
+    Ok(pieces)
+}
+
+/// Rows whose states have memory: 8 bytes for each 1,000 logits, or a thirty-second of what a binding
+/// holds where that is more. Fewer positions would make many small dispatches.
+fn rows_with_states(problem: &Problem, profile: &Profile) -> u64 {
+    if problem.function == Function::Nll {
+        return u64::MAX;
+    }
+    let limit = profile.limits.max_storage_buffer_binding_size.min(BINDING_BYTES);
+    let bytes = (problem.view.elements() as u64 / 1000 * 8).max(limit / 32);
+    let bytes = bytes.clamp(LEAST_STATES, largest_binding(profile) / 2);
+    // A state, and the weight of the row's label.
+    bytes / (4 * (STATE_WORDS + 1))
+}
+
+/// Bytes of a binding at most, for what is not cut. Whoever plans with a lower limit than devices have
+/// means the tensors.
+pub(super) fn largest_binding(profile: &Profile) -> u64 {
+    profile.limits.max_storage_buffer_binding_size.clamp(EVERY_BINDING, BINDING_BYTES)
+}
+
+/// The length of equal stretches of `most` at most that cover `whole`. Long ones are multiples of 64, so
+/// that all of them start alike in their loads.
+fn stretch(whole: u64, most: u64) -> u64 {
+    let most = if most > 64 { most / 64 * 64 } else { most };
+    let even = whole.div_ceil(whole.div_ceil(most));
+    if even > 64 { even.next_multiple_of(64).min(most) } else { even }
+}
+
+fn check_count(pieces: u64) -> Result<(), Error> {
+    if pieces > PIECES {
+        return Err(Error::Limit {
+            what: "cutting the tensors into pieces that fit a binding",
+            limit: "number of pieces",
+            needed: pieces,
+            allowed: PIECES,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Slot;
+    use crate::loss::{Loss, Shapes};
+    use crate::{CrossEntropy, LabelType, Outputs, Plan, TargetType};
+
+    fn problem(shape: &[usize], label: LabelType) -> Problem {
+        let mut labels = shape.to_vec();
+        labels.remove(1);
+        let shapes = Shapes::new(shape).target(TargetType::Labels(label), &labels).weight(shape[1]);
+        CrossEntropy::new().label_smoothing(0.1).problem(&shapes, Outputs::loss()).unwrap()
+    }
+
+    fn bytes(slot: Slot, problem: &Problem, piece: &Piece) -> Range<u64> {
+        Extent::of(slot, problem).piece_bytes(piece)
+    }
+
+    #[test]
+    fn a_box_binds_its_part_of_every_tensor() {
+        // Past 2^32 elements: 2 images of 19 classes at 2^32 positions.
+        let problem = problem(&[2, 19, 1 << 16, 1 << 16], LabelType::U8);
+        let piece = Piece { outer: 1..2, classes: 17..19, inner: 5..1005 };
+        let first = ((19 + 17) << 32) + 5;
+        let logits = 4 * first..4 * (first + (1 << 32) + 1000);
+        assert_eq!(bytes(Slot::Logits, &problem, &piece), logits);
+        assert_eq!(bytes(Slot::Target, &problem, &piece), (1 << 32) + 5..(1 << 32) + 1005);
+        assert_eq!(bytes(Slot::Weight, &problem, &piece), 4 * 17..4 * 19);
+        let whole = Piece { outer: 0..2, classes: 0..19, inner: 0..1 << 32 };
+        assert_eq!(bytes(Slot::Logits, &problem, &whole), 0..4 * 38 << 32);
+    }
+
+    #[test]
+    fn parameters_count_past_32_bits() {
+        let problem = problem(&[3, 5_000_000_000], LabelType::I64);
+        let plan = Plan::of(problem, &Profile::portable()).unwrap();
+        let mut next = 0;
+        for step in plan.steps().iter().filter(|step| step.spec.is_softmax()) {
+            let Piece { outer, classes, .. } = &plan.pieces()[step.piece.unwrap()];
+            let params = plan.params(step, &step.spec);
+            let wide = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
+            let base = wide(params.class_base_low, params.class_base_high);
+            assert_eq!(base, classes.start as u64);
+            let all = wide(params.all_classes_low, params.all_classes_high);
+            assert_eq!((all, params.rows), (5_000_000_000, 1));
+            assert_eq!(params.row_base as usize, outer.start);
+            assert_eq!(params.smoothing_share, (0.1_f32 as f64 / 5e9) as f32);
+            assert!(params.part_loads * params.parts >= params.classes / 4);
+            if step.spec.part == crate::kernels::Part::Fold {
+                assert_eq!((outer.start as u64 * 5_000_000_000) + base, next);
+                next += u64::from(params.classes);
+            }
+        }
+        assert_eq!(next, 15_000_000_000);
+    }
+
+    #[test]
+    fn stretches_are_even_and_cover() {
+        for whole in (1..600).chain([1000, 4097, 1 << 20]) {
+            for most in (1..200).chain([1000, 4096]) {
+                let step = stretch(whole, most);
+                assert!((1..=most).contains(&step), "{whole} by {most}: {step}");
+                let rounded = if most > 64 { most / 64 * 64 } else { most };
+                assert_eq!(whole.div_ceil(step), whole.div_ceil(rounded), "{whole} by {most}");
+            }
+        }
+    }
 }

@@ -13,6 +13,8 @@ pub struct Profile {
     pub subgroups_alike: bool,
     /// Whether shaders may use 64-bit integers. Only plans for software drivers look at it.
     pub int64: bool,
+    /// Whether the device has f16 numbers. f16 tensors are read without them too, by integers.
+    pub f16: bool,
     /// What kind of machine it is.
     pub device_type: wgpu::DeviceType,
     /// How work is laid out on it.
@@ -29,6 +31,7 @@ impl Profile {
             subgroup_size: subgroups.then_some(info.subgroup_min_size.max(1)),
             subgroups_alike: info.subgroup_min_size == info.subgroup_max_size,
             int64: device.features().contains(wgpu::Features::SHADER_INT64),
+            f16: device.features().contains(wgpu::Features::SHADER_F16),
             device_type: info.device_type,
             tuning: Tuning::of(info.device_type),
         }
@@ -41,6 +44,7 @@ impl Profile {
             subgroup_size: None,
             subgroups_alike: false,
             int64: false,
+            f16: false,
             device_type: wgpu::DeviceType::Other,
             tuning: Tuning::of(wgpu::DeviceType::Other),
         }

@@ -1,11 +1,13 @@
 //! The dispatches of a plan: which kernels, in which order, in how many groups.
 
+use std::ops::Range;
+
 use super::layout::{Alignment, Layout};
-use super::{Geometry, Plan, loops};
-use crate::kernels::{Elements, Kernel, Load, Part, Spec, Target};
+use super::{Geometry, Piece, Plan, STATE_WORDS, loops};
+use crate::kernels::{Elements, Kernel, Load, Part, Spec, Target, is_half};
 use crate::loss::{Divisor, Function, Upstream};
-use crate::tensor::TargetType;
-use crate::{Error, Reduction};
+use crate::tensor::{ClassView, TargetType};
+use crate::{ElementType, Error, Reduction};
 
 /// Lanes that merge the parts of a row.
 const LANES_OF_MERGE: usize = 8;
@@ -37,21 +39,28 @@ impl Plan {
             Function::CrossEntropy | Function::Softmax => self.softmax(flat)?,
             Function::Nll => self.over_pieces(Spec {
                 row_loss: self.problem.reduction == Reduction::None,
+                input: self.problem.input_type,
                 ..self.labelled(Kernel::Gather, flat)
             })?,
         };
         self.over_partials(finish, partials)?;
         if self.problem.function == Function::Nll && grad {
-            self.over_pieces(self.with_grad(self.labelled(Kernel::GatherGrad, flat)))?;
+            let spec = self.with_grad(self.labelled(Kernel::GatherGrad, flat));
+            for piece in 0..self.pieces.len() {
+                let piece = Some(piece);
+                self.add_step(Step { spec, piece, groups: u32::MAX, partials: 0, parts: 1 })?;
+            }
         }
         Ok(())
     }
 
     /// Adds a step per piece; returns how many partials they write.
     fn over_pieces(&mut self, spec: Spec) -> Result<u32, Error> {
+        let groups = self.groups_of(self.pieces.len());
         let mut partials = 0;
         for piece in 0..self.pieces.len() {
-            partials += self.add_step(spec, piece, partials, 1)?;
+            let step = Step { spec, piece: Some(piece), groups, partials, parts: 1 };
+            partials += self.add_step(step)?;
         }
         self.partials = self.partials.max(partials);
         Ok(partials)
@@ -59,33 +68,71 @@ impl Plan {
 
     /// Adds the steps that fold logits; returns how many partials they write.
     fn softmax(&mut self, flat: Geometry) -> Result<u32, Error> {
-        let mut partials = 0;
-        let view = self.problem.view;
-        for piece in 0..self.pieces.len() {
-            let rows = self.rows_of(piece);
-            let layout = Layout::of(view, rows, &self.profile, Alignment::BEST)?;
-            let parts = layout.parts(view, rows, &self.profile);
-            let spec = self.packed(layout.apply(self.softmax_spec(flat)), Alignment::BEST);
-            if parts == 1 {
-                partials += self.add_step(spec, piece, partials, 1)?;
-                continue;
-            }
-            // Fold, merge, write. Pieces follow each other, so their states share a place.
-            self.states = self.states.max((parts as u64 + 1) * rows as u64);
-            let parts = parts as u32;
-            self.add_step(self.part_of(spec, Part::Fold)?, piece, partials, parts)?;
-            let merge = self.part_of(spec, Part::Merge)?;
-            partials += self.add_step(merge, piece, partials, parts)?;
-            if spec.grad || spec.elements.is_some() {
-                self.add_step(self.part_of(spec, Part::Write)?, piece, partials, parts)?;
-            }
+        // Pieces with the same rows are boxes of those rows' classes.
+        let of_rows: Vec<usize> =
+            self.pieces.chunk_by(Piece::shares_rows).map(<[Piece]>::len).collect();
+        let groups = self.groups_of(of_rows.len());
+        let (mut partials, mut first) = (0, 0);
+        for pieces in of_rows {
+            partials += self.softmax_of_rows(first..first + pieces, groups, partials, flat)?;
+            first += pieces;
         }
         self.partials = self.partials.max(partials);
         Ok(partials)
     }
 
+    /// Adds the steps for the rows of some pieces, which all have the same; returns how many partials
+    /// they write.
+    fn softmax_of_rows(
+        &mut self,
+        pieces: Range<usize>,
+        groups: u32,
+        partials: u32,
+        flat: Geometry,
+    ) -> Result<u32, Error> {
+        let whole = |plan: &Self, piece| {
+            let layout = plan.layout(piece, Alignment::BEST)?;
+            Ok(plan.packed(layout.apply(plan.softmax_spec(flat)), Alignment::BEST))
+        };
+        // No piece is larger than the first: parts enough for that one are enough for all.
+        let first = pieces.start;
+        let (view, rows) = (self.view_of(first), self.rows_of(first));
+        let parts = self.layout(first, Alignment::BEST)?.parts(view, rows, &self.profile) as u32;
+        let spec = whole(self, first)?;
+        let step = |spec, piece, groups| Step { spec, piece: Some(piece), groups, partials, parts };
+        if parts == 1 && !self.cuts_rows() {
+            return self.add_step(step(spec, first, groups));
+        }
+        // Fold, merge, write. Other rows' steps follow, so their states share a place.
+        let weights = u64::from(self.cuts_rows());
+        let words = (STATE_WORDS * u64::from(parts) + weights) * rows as u64;
+        self.state_words = self.state_words.max(words);
+        for piece in pieces.clone() {
+            let fold = self.part_of(whole(self, piece)?, Part::Fold, parts)?;
+            self.add_step(step(fold, piece, u32::MAX))?;
+        }
+        let merge = self.part_of(spec, Part::Merge, parts)?;
+        let written = self.add_step(step(merge, first, groups))?;
+        if spec.grad || spec.elements.is_some() {
+            for piece in pieces {
+                let write = self.part_of(whole(self, piece)?, Part::Write, parts)?;
+                self.add_step(step(write, piece, u32::MAX))?;
+            }
+        }
+        Ok(written)
+    }
+
+    /// Groups at most of each of so many steps that leave partials behind: 48 bytes for each group.
+    /// Partials are memory that nobody asked for: 8 bytes for each 1,000 logits, and 48 KiB. One group
+    /// sums them all.
+    fn groups_of(&self, steps: usize) -> u32 {
+        let most = if self.profile.is_software() { 1 << 17 } else { 1 << 20 };
+        let partials = (1024 + self.problem.view.elements() / 6000).min(most);
+        (partials / steps.max(1)).clamp(1, u32::MAX as usize) as u32
+    }
+
     /// The specialisation for a part of the work that `spec` does in whole.
-    fn part_of(&self, spec: Spec, part: Part) -> Result<Spec, Error> {
+    fn part_of(&self, spec: Spec, part: Part, parts: u32) -> Result<Spec, Error> {
         let spec = Spec { part, ..spec };
         Ok(match part {
             Part::Whole => spec,
@@ -95,6 +142,8 @@ impl Plan {
                 row_loss: false,
                 upstream: Upstream::Ones,
                 label_weights: false,
+                output: ElementType::F32,
+                pairs: false,
                 ..spec
             },
             Part::Merge => Spec {
@@ -105,32 +154,28 @@ impl Plan {
                 load: Load::One,
                 strided: false,
                 ragged: false,
+                pairs: false,
+                longs: false,
                 weight_packs: false,
-                target: if spec.target == Target::Probabilities {
-                    Target::None
-                } else {
-                    spec.target
+                input: ElementType::F32,
+                output: ElementType::F32,
+                target: match spec.target {
+                    Target::Probabilities(_) => Target::None,
+                    target => target,
                 },
-                geometry: Geometry::rows(&self.profile, LANES_OF_MERGE, 1)?,
+                geometry: Geometry::rows(&self.profile, LANES_OF_MERGE.min(parts as usize), 1)?,
                 ..spec
             },
             Part::Write => Spec { row_loss: false, ..spec },
         })
     }
 
-    /// Adds a step over one piece; returns how many groups it has.
-    fn add_step(
-        &mut self,
-        spec: Spec,
-        piece: usize,
-        partials: u32,
-        parts: u32,
-    ) -> Result<u32, Error> {
-        let mut step = Step { spec, piece: Some(piece), groups: 1, partials, parts };
-        let narrowest = self.narrowest(&step);
-        let fewest = loops::fewest_groups(self, &narrowest, piece, parts)?;
-        step.groups =
-            Geometry::groups(&self.profile, self.blocks(&spec, piece, parts), fewest).max(1);
+    /// Adds a step over one piece, of `groups` groups at most; returns how many it has.
+    fn add_step(&mut self, mut step: Step) -> Result<u32, Error> {
+        let Some(piece) = step.piece else { return Ok(0) };
+        let fewest = loops::fewest_groups(self, &self.narrowest(&step), piece, step.parts)?;
+        let blocks = self.blocks(&step.spec, piece, step.parts);
+        step.groups = Geometry::groups(&self.profile, blocks, fewest, step.groups);
         let groups = step.groups;
         self.steps.push(step);
         Ok(groups)
@@ -144,8 +189,10 @@ impl Plan {
             return spec;
         }
         // The layout exists: the plan was made with the same profile.
-        match Layout::of(self.problem.view, self.rows_of(piece), &self.profile, alignment) {
-            Ok(layout) => self.packed(layout.unkept(step.parts > 1).apply(spec), alignment),
+        match self.layout(piece, alignment) {
+            Ok(layout) => {
+                self.packed(layout.unkept(spec.part != Part::Whole).apply(spec), alignment)
+            }
             Err(_) => spec,
         }
     }
@@ -158,7 +205,11 @@ impl Plan {
         let neighbours = spec.kernel == Kernel::Rows && !spec.ragged && spec.part != Part::Merge;
         Spec {
             label_packs: wide && spec.kernel == Kernel::Columns && labels && alignment.labels,
-            weight_packs: wide && neighbours && spec.weight && spec.spread && alignment.weights,
+            weight_packs: wide
+                && neighbours
+                && spec.weight.is_some()
+                && spec.spread
+                && alignment.weights,
             ..spec
         }
     }
@@ -168,7 +219,28 @@ impl Plan {
     }
 
     pub(super) fn rows_of(&self, piece: usize) -> usize {
-        self.pieces[piece].len() * self.problem.view.inner
+        self.pieces[piece].rows()
+    }
+
+    /// The input as it looks from a piece: `inner` is how far its classes are apart.
+    pub(super) fn view_of(&self, piece: usize) -> ClassView {
+        let Piece { outer, classes, .. } = &self.pieces[piece];
+        ClassView { outer: outer.len(), classes: classes.len(), ..self.problem.view }
+    }
+
+    /// Whether a piece has a part of its rows' classes: then all have.
+    pub(super) fn cuts_rows(&self) -> bool {
+        self.pieces.first().is_some_and(|piece| piece.is_inside(self.problem.view))
+    }
+
+    /// How the kernel that folds a piece's logits is laid out.
+    fn layout(&self, piece: usize, alignment: Alignment) -> Result<Layout, Error> {
+        let (view, rows) = (self.view_of(piece), self.rows_of(piece));
+        let input = self.problem.input_type;
+        match self.cuts_rows() {
+            true => Layout::of_box(view, rows, input, &self.profile, alignment),
+            false => Layout::of(view, rows, input, &self.profile, alignment),
+        }
     }
 
     /// Adds a step that sums `partials`.
@@ -184,14 +256,21 @@ impl Plan {
         let target = match problem.target {
             None => Target::None,
             Some(TargetType::Labels(label_type)) => Target::Labels(label_type),
-            Some(TargetType::Probabilities(_)) => Target::Probabilities,
+            Some(TargetType::Probabilities(element_type)) => Target::Probabilities(element_type),
         };
-        Spec { target, weight: problem.is_weighted(), ..Spec::new(kernel, geometry) }
+        Spec {
+            target,
+            weight: problem.weight_type,
+            native_f16: self.profile.f16,
+            cut: self.cuts_rows(),
+            ..Spec::new(kernel, geometry)
+        }
     }
 
     fn with_grad(&self, spec: Spec) -> Spec {
         Spec {
             grad: true,
+            output: self.problem.output_type,
             upstream: self.problem.upstream,
             label_weights: self.problem.divisor == Divisor::LabelWeights,
             ..spec
@@ -212,6 +291,11 @@ impl Plan {
                 _ => None,
             },
             every_row: outputs.log_probs || outputs.probs,
+            input: problem.input_type,
+            output: match outputs.log_probs || outputs.probs {
+                true => problem.output_type,
+                false => ElementType::F32,
+            },
             ..self.labelled(Kernel::Rows, flat)
         };
         if outputs.grad { self.with_grad(spec) } else { spec }
@@ -220,7 +304,7 @@ impl Plan {
     fn finish(&self, geometry: Geometry) -> Spec {
         let labels = self.problem.label_type().is_some();
         Spec {
-            weight: self.problem.is_weighted() && labels,
+            weight: self.problem.weight_type.filter(|_| labels),
             label_weights: self.problem.divisor == Divisor::LabelWeights,
             ..Spec::new(Kernel::Finish, geometry)
         }
@@ -228,16 +312,31 @@ impl Plan {
 
     /// Blocks of work of a kernel over a piece: what a group does between two steps of its walk.
     pub(super) fn blocks(&self, spec: &Spec, piece: usize, parts: u32) -> u32 {
-        let rows = self.rows_of(piece);
-        let group = spec.geometry.workgroup as usize;
-        let of_rows = spec.geometry.rows_per_group() as usize;
+        // A piece has 2^32 - 1 elements at most, however narrow the host's `usize`.
+        let rows = self.rows_of(piece) as u64;
+        let teams = if spec.pairs { rows.div_ceil(2) } else { rows };
+        let view = self.view_of(piece);
+        let group = u64::from(spec.geometry.workgroup);
+        let of_rows = u64::from(spec.geometry.rows_per_group());
         let (items, per_block) = match (spec.kernel, spec.part) {
-            (Kernel::Rows, Part::Fold | Part::Write) => (rows * parts as usize, of_rows),
-            (Kernel::Rows, Part::Whole | Part::Merge) => (rows, of_rows),
-            (Kernel::Columns, _) => (rows, group * spec.load.elements()),
-            (Kernel::GatherGrad, _) => (rows * self.problem.view.classes, group),
+            (Kernel::Rows, Part::Fold | Part::Write) => (teams * u64::from(parts), of_rows),
+            (Kernel::Rows, Part::Whole | Part::Merge) => (teams, of_rows),
+            (Kernel::Columns, _) => (rows, group * spec.load.elements() as u64),
+            (Kernel::GatherGrad, _) if is_half(spec.output) => (words_of_halves(view, rows), group),
+            (Kernel::GatherGrad, _) => (rows * view.classes as u64, group),
             (Kernel::Gather | Kernel::Weigh | Kernel::Finish, _) => (rows, group),
         };
         items.div_ceil(per_block) as u32
+    }
+}
+
+/// Lanes that `gather_grad.wgsl` has for elements of which two share a word, in a piece of this view: one
+/// for each word of each stretch of elements that follow each other, which may start inside a word.
+fn words_of_halves(view: ClassView, rows: u64) -> u64 {
+    let (classes, inner) = (view.classes as u64, view.inner as u64);
+    let positions = rows.min(inner);
+    match positions == inner {
+        true => rows * classes / 2 + 1,
+        false => classes * (positions / 2 + 1),
     }
 }

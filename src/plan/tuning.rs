@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Profile;
-use crate::kernels::Load;
+use crate::ElementType;
+use crate::kernels::{Load, is_half};
 
 /// How work is laid out on a kind of adapter. Each number is a bound; `Layout` applies them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -116,11 +117,19 @@ impl Tuning {
 }
 
 impl Profile {
-    /// The widest load that the tuning asks for and the device has.
-    pub(crate) fn widest_load(&self) -> Load {
+    /// The widest load of elements of a type that the tuning asks for and the device has.
+    pub(crate) fn widest_load(&self, element_type: ElementType) -> Load {
         match self.tuning.load {
+            Load::One => Load::One,
+            // 16 bytes, whatever the device.
+            _ if is_half(element_type) => Load::Eight,
             Load::Eight if !self.int64 => Load::Four,
             load => load,
         }
+    }
+
+    /// Whether loads of eight are 64-bit numbers.
+    pub(crate) fn has_longs(&self) -> bool {
+        self.tuning.load == Load::Eight && self.int64
     }
 }

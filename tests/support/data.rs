@@ -2,9 +2,11 @@
 
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    ClassView, Gpu, Inputs, LabelType, Loss, Output, Outputs, Plan, Profile, Tensor, reference,
+    ClassView, ElementType, Floats, Gpu, Inputs, LabelType, Loss, Output, Outputs, Plan, Profile,
+    Tensor, reference,
 };
 
+use super::floats::OwnedFloats;
 use super::labels::OwnedLabels;
 use super::random::Random;
 
@@ -18,6 +20,30 @@ pub struct Data {
     shape: Vec<usize>,
     row_shape: Vec<usize>,
     upstream: Option<(Vec<f32>, Vec<usize>)>,
+    encoded: Option<Encoded>,
+}
+
+/// The element types of one call.
+#[derive(Clone, Copy, Debug)]
+pub struct Types {
+    pub input: ElementType,
+    pub probabilities: ElementType,
+    pub weight: ElementType,
+}
+
+impl Types {
+    /// One type for all tensors.
+    pub fn all(element_type: ElementType) -> Self {
+        Self { input: element_type, probabilities: element_type, weight: element_type }
+    }
+}
+
+/// The tensors in types of their own.
+#[derive(Clone, Debug)]
+struct Encoded {
+    input: OwnedFloats,
+    probabilities: Option<OwnedFloats>,
+    weight: Option<OwnedFloats>,
 }
 
 /// What the input is compared with.
@@ -42,7 +68,25 @@ impl Data {
             shape: shape.to_vec(),
             row_shape,
             upstream: None,
+            encoded: None,
         }
+    }
+
+    /// The same rounded to element types, and passed on in them. To be called last.
+    pub fn in_types(mut self, types: Types) -> Self {
+        let encode = |element_type, floats: &mut Vec<f32>| {
+            let encoded = OwnedFloats::new(element_type, floats);
+            *floats = encoded.wide();
+            encoded
+        };
+        let input = encode(types.input, &mut self.input);
+        let probabilities = match &mut self.target {
+            Target::Probabilities(q) => Some(encode(types.probabilities, q)),
+            _ => None,
+        };
+        let weight = self.weight.as_mut().map(|weight| encode(types.weight, weight));
+        self.encoded = Some(Encoded { input, probabilities, weight });
+        self
     }
 
     /// Rows of logits with an i64 label each.
@@ -178,21 +222,43 @@ impl Data {
 
     /// The data as the library takes it.
     pub fn inputs(&self) -> Inputs<'_> {
-        let mut inputs = Inputs::new(Tensor::new(&self.input, &self.shape));
+        let encoded = self.encoded.as_ref();
+        let input = encoded.map_or(Floats::from(&self.input), |e| e.input.borrow());
+        let mut inputs = Inputs::new(Tensor::new(input, &self.shape));
         match &self.target {
             Target::None => {}
             Target::Labels(labels) => inputs = inputs.labels(labels.borrow(), &self.row_shape),
             Target::Probabilities(q) => {
+                let encoded = encoded.and_then(|e| e.probabilities.as_ref());
+                let q = encoded.map_or(Floats::from(q), OwnedFloats::borrow);
                 inputs = inputs.probabilities(Tensor::new(q, &self.shape));
             }
         }
         if let Some(weight) = &self.weight {
-            inputs = inputs.weight(weight);
+            let encoded = encoded.and_then(|e| e.weight.as_ref());
+            inputs = inputs.weight(encoded.map_or(Floats::from(weight), OwnedFloats::borrow));
         }
         if let Some((gradients, shape)) = &self.upstream {
             inputs = inputs.upstream(Tensor::new(gradients, shape));
         }
         inputs
+    }
+
+    /// The bytes of input, class probabilities and weights.
+    pub fn bytes(&self) -> [Vec<u8>; 3] {
+        let bytes = |floats: Option<Floats<'_>>| floats.map_or(Vec::new(), |f| f.bytes().to_vec());
+        let encoded = self.encoded.as_ref();
+        let input = encoded.map_or(Floats::from(&self.input), |e| e.input.borrow());
+        let probabilities = match (&self.target, encoded) {
+            (_, Some(e)) => e.probabilities.as_ref().map(OwnedFloats::borrow),
+            (Target::Probabilities(q), None) => Some(Floats::from(q)),
+            _ => None,
+        };
+        let weight = match encoded {
+            Some(e) => e.weight.as_ref().map(OwnedFloats::borrow),
+            None => self.weight.as_ref().map(Floats::from),
+        };
+        [bytes(Some(input)), bytes(probabilities), bytes(weight)]
     }
 
     /// The shapes as the library takes them.

@@ -2,16 +2,20 @@
 //! lies somewhere inside a larger buffer, outputs are poisoned first, and whatever no kernel may
 //! touch is checked afterwards.
 
-use wgpu_loss::{Bound, Buffers, Gpu, Plan, Reduction, Summary};
+use wgpu_loss::{Bound, Buffers, ElementType, Gpu, Plan, Reduction, Summary};
 
 use super::answer::Answer;
 use super::data::{Data, Target};
+use super::floats::from_bytes;
 
 /// What outputs hold before they are written: a NaN that no kernel writes.
 pub const POISON: u32 = 0x7fc0_dead;
 
 /// What lies in front of a tensor and behind it. As labels: 0xee, 0xeeee, ... are bad ones.
 const GUARD: u32 = 0xeeee_eeee;
+
+/// What outputs of two bytes hold before they are written.
+const POISON_HALF: u16 = 0xdead;
 
 /// Words behind each tensor: more than any kernel reads or writes at once.
 const BEHIND: usize = 1100;
@@ -33,6 +37,8 @@ struct Held {
     /// What the tensor's words were.
     words: Vec<u32>,
     written: bool,
+    /// The last word holds one element of two bytes, and a guard.
+    filled: bool,
 }
 
 /// A plan bound to poisoned and guarded buffers.
@@ -64,26 +70,27 @@ impl<'a> Embedded<'a> {
         let mut hold = |name, words, written| {
             tensors.push(Held::new(gpu, name, words, place.lead, written));
         };
-        hold("input", words(&data.input), place.in_place);
+        let [input, probabilities, weight] = data.bytes();
+        hold("input", padded(&input), place.in_place);
         match &data.target {
             Target::None => {}
             Target::Labels(labels) => hold("target", padded(labels.borrow().bytes()), false),
-            Target::Probabilities(q) => hold("target", words(q), false),
+            Target::Probabilities(_) => hold("target", padded(&probabilities), false),
         }
-        if let Some(weight) = &data.weight {
-            hold("weight", words(weight), false);
+        if data.weight.is_some() {
+            hold("weight", padded(&weight), false);
         }
         if let Some(gradients) = data.upstream_data() {
-            hold("upstream", words(gradients), false);
+            hold("upstream", bytemuck::pod_collect_to_vec(gradients), false);
         }
         if problem.reduction == Reduction::None {
             hold("loss", vec![POISON; rows], true);
         }
         if problem.outputs.grad && !place.in_place {
-            hold("grad", vec![POISON; elements], true);
+            hold("grad", poisoned(problem.output_type, elements), true);
         }
         if problem.outputs.log_probs || data.is_softmax() {
-            hold("elements", vec![POISON; elements], true);
+            hold("elements", poisoned(problem.output_type, elements), true);
         }
         let mut buffers = Buffers::new(tensors[0].range());
         for tensor in &tensors[1..] {
@@ -130,11 +137,27 @@ impl<'a> Embedded<'a> {
         };
         for tensor in &self.tensors {
             let words = tensor.read(self.gpu);
+            let (count, output) = (problem.view.elements(), problem.output_type);
+            let elements = |words: &[u32]| {
+                let bytes = &bytemuck::cast_slice(words)[..count * output.bytes() as usize];
+                from_bytes(output, bytes).iter().map(|x| x.to_bits()).collect::<Vec<u32>>()
+            };
+            if !tensor.written {
+                continue;
+            }
+            if tensor.name == "loss" {
+                results.rows = Some(words);
+                continue;
+            }
+            // A value of two poisoned bytes is none that the tests' data lead to.
+            let missed = match output.bytes() {
+                2 => bytemuck::cast_slice::<u32, u16>(&words).contains(&POISON_HALF),
+                _ => words.contains(&POISON),
+            };
+            assert!(!missed, "an element of {} was not written", tensor.name);
             match tensor.name {
-                "loss" => results.rows = Some(words),
-                "elements" => results.elements = Some(words),
-                _ if tensor.written => results.grad = Some(words),
-                _ => {}
+                "elements" => results.elements = Some(elements(&words)),
+                _ => results.grad = Some(elements(&words)),
             }
         }
         results
@@ -146,7 +169,8 @@ impl Held {
         let mut all = vec![GUARD; lead];
         all.extend(&words);
         all.extend([GUARD; BEHIND]);
-        Self { name, buffer: buffer(gpu, &all), lead, words, written }
+        let filled = written && words.last().is_some_and(|word| word >> 16 == GUARD >> 16);
+        Self { name, buffer: buffer(gpu, &all), lead, words, written, filled }
     }
 
     fn range(&self) -> wgpu::BufferBinding<'_> {
@@ -168,11 +192,14 @@ impl Held {
             let touched = guards.iter().position(|&word| word != GUARD);
             assert_eq!(touched, None, "words {place} {name} were written");
         }
-        if self.written {
+        assert!(self.written || words == self.words, "{name} was written");
+        if self.filled {
+            let last = words.last().map(|word| word >> 16);
+            assert_eq!(last, Some(GUARD >> 16), "behind the last half word of {name}");
+        }
+        if self.name == "loss" {
             let missed = words.iter().position(|&word| word == POISON);
             assert_eq!(missed, None, "an element of {name} was not written");
-        } else {
-            assert!(words == self.words, "{name} was written");
         }
         words.to_vec()
     }
@@ -244,8 +271,12 @@ pub fn read_words_of(
     bytemuck::pod_collect_to_vec(&view)
 }
 
-fn words(numbers: &[f32]) -> Vec<u32> {
-    numbers.iter().map(|x| x.to_bits()).collect()
+/// An output of a type that nobody has written yet.
+fn poisoned(element_type: ElementType, elements: usize) -> Vec<u32> {
+    match element_type.bytes() {
+        2 => padded(bytemuck::cast_slice(&vec![POISON_HALF; elements])),
+        _ => vec![POISON; elements],
+    }
 }
 
 /// Bytes as whole words; a last part of one is filled up as guards are.

@@ -8,6 +8,7 @@ pub mod close;
 pub mod data;
 pub mod embedded;
 pub mod fixtures;
+pub mod floats;
 pub mod gpus;
 pub mod labels;
 pub mod random;

@@ -8,11 +8,11 @@
 //! some dozens of terms before they are added to others. They are granted [`UNITS`] together.
 
 use wgpu_loss::loss::{Divisor, Function};
-use wgpu_loss::{Loss, Outputs, Problem, Reduction};
+use wgpu_loss::{ElementType, Loss, Outputs, Problem, Reduction};
 
 use super::answer::Answer;
-use super::close::Tolerance;
 use super::data::{Data, Target};
+use super::floats::rounded;
 
 /// A unit in the last place of an f32, relative to the number, at most.
 pub const UNIT: f64 = f32::EPSILON as f64;
@@ -71,11 +71,17 @@ impl<'a> Rounding<'a> {
     pub fn check(&self, what: &str, got: &Answer, wanted: &Answer) -> f64 {
         let mut check = Check { what, used: 0.0, compared: 0, results: self.results };
         let loss = |row: usize, truth| self.loss(row, truth);
-        check.all("loss", Some(&got.loss), Some(&wanted.loss), loss);
+        check.all("loss", ElementType::F32, Some(&got.loss), Some(&wanted.loss), loss);
         let grad = |element: usize, truth| self.grad(element, truth);
-        check.all("grad", got.grad.as_ref(), wanted.grad.as_ref(), grad);
+        check.all("grad", self.problem.output_type, got.grad.as_ref(), wanted.grad.as_ref(), grad);
         let element = |element: usize, truth| self.element(element, truth);
-        check.all("elements", got.elements.as_ref(), wanted.elements.as_ref(), element);
+        check.all(
+            "elements",
+            self.problem.output_type,
+            got.elements.as_ref(),
+            wanted.elements.as_ref(),
+            element,
+        );
         assert!(check.compared > 0 || self.rows.is_empty(), "{what}: nothing was compared");
         check.used
     }
@@ -236,6 +242,7 @@ impl Check<'_> {
     fn all(
         &mut self,
         part: &str,
+        element_type: ElementType,
         got: Option<&Vec<f64>>,
         wanted: Option<&Vec<f64>>,
         tolerance: impl Fn(usize, f64) -> f64,
@@ -248,13 +255,22 @@ impl Check<'_> {
             let allowed =
                 if wanted.is_finite() { self.results * tolerance(i, wanted) } else { 0.0 };
             let off = (got - wanted).abs();
+            // What is within the tolerance in f32 is rounded to the nearest of the output's type.
+            let (low, high) = match element_type {
+                ElementType::F32 => (wanted - allowed, wanted + allowed),
+                half => (rounded(half, wanted - allowed), rounded(half, wanted + allowed)),
+            };
             assert!(
-                Tolerance::absolute(allowed).admits(got, wanted),
+                if wanted.is_finite() {
+                    low <= got && got <= high
+                } else {
+                    got == wanted || (got.is_nan() && wanted.is_nan())
+                },
                 "{what}: {part}[{i}] is {got:e}, but {wanted:e} was wanted within {allowed:.1e}: \
                  off by {off:.1e}, {:.1e} of itself",
                 off / wanted.abs()
             );
-            if allowed > SMALLEST {
+            if allowed > SMALLEST && element_type == ElementType::F32 {
                 self.used = self.used.max(off / allowed);
             }
         }

@@ -1,0 +1,135 @@
+//! The tensors with an element for each class: what a load of each is, and the WGSL that reads and
+//! writes it, whatever its element type.
+
+use super::source::{Slot, select_lines};
+use super::spec::{Kernel, Load, Spec, Target, is_half};
+use crate::{ElementType, LabelType};
+
+/// One of logits, class probabilities, gradient and distribution, as a kernel uses it.
+pub(super) struct ClassTensor {
+    /// Where it is bound; for a gradient in place, the logits'.
+    pub slot: Slot,
+    /// Its name in the functions that read and write it.
+    name: &'static str,
+    /// The variable that is bound.
+    pub buffer: &'static str,
+    element_type: ElementType,
+    read: bool,
+    written: bool,
+}
+
+impl Spec {
+    /// The type of the labels, where there are any.
+    pub(crate) fn label_type(&self) -> Option<LabelType> {
+        match self.target {
+            Target::Labels(label_type) => Some(label_type),
+            _ => None,
+        }
+    }
+
+    /// The tensors that are read and written in loads. The first one of a slot declares it.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = ClassTensor> {
+        let tensor = |slot, name, buffer, element_type, written: bool| ClassTensor {
+            slot,
+            name,
+            buffer,
+            element_type,
+            read: !written,
+            written,
+        };
+        let logits = tensor(Slot::Logits, "logits", "logits", self.input, false);
+        let grad = match self.in_place {
+            true => tensor(Slot::Logits, "grad", "logits", self.output, true),
+            false => tensor(Slot::Grad, "grad", "grad", self.output, true),
+        };
+        let probabilities = match self.target {
+            Target::Probabilities(element_type) => {
+                Some(tensor(Slot::Target, "probabilities", "probabilities", element_type, false))
+            }
+            _ => None,
+        };
+        let elements = tensor(Slot::Elements, "elements", "elements", self.output, true);
+        [
+            self.reads_logits().then_some(logits),
+            probabilities,
+            (self.is_softmax() && self.grad).then_some(grad),
+            self.elements.map(|_| elements),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// The types in use of which two elements share a word.
+    pub(super) fn half_types(&self) -> Vec<ElementType> {
+        let gradient = (self.kernel == Kernel::GatherGrad).then_some(self.output);
+        let tensors = self.tensors().map(|tensor| tensor.element_type);
+        let used: Vec<_> = tensors.chain(self.weight).chain(gradient).collect();
+        let halves = ElementType::ALL.into_iter().filter(|&element_type| is_half(element_type));
+        halves.filter(|element_type| used.contains(element_type)).collect()
+    }
+
+    /// Whether a slot is written in loads.
+    fn is_written(&self, slot: Slot) -> bool {
+        self.tensors().any(|tensor| tensor.slot == slot && tensor.written)
+    }
+}
+
+/// The conversions of an element type of two bytes.
+pub(super) fn halves(element_type: ElementType, spec: &Spec) -> String {
+    let symbols = match element_type {
+        ElementType::BF16 => &["BF16"][..],
+        // Nothing but software drivers has loads of 64-bit numbers.
+        _ if spec.native_f16 && spec.longs => &["NATIVE_F16", "SOFTWARE"],
+        _ if spec.native_f16 => &["NATIVE_F16"],
+        _ => &[],
+    };
+    let text = select_lines(include_str!("../../shaders/prelude/halves.wgsl"), symbols);
+    format!("\n{}", text.replace("{type}", element_type.name()))
+}
+
+impl ClassTensor {
+    /// Whether its loads are made of 64-bit numbers. Where rows end inside a load, what is written has
+    /// to come apart into words.
+    fn longs(&self, spec: &Spec) -> bool {
+        spec.longs && spec.load == Load::Eight && !(spec.ragged && spec.is_written(self.slot))
+    }
+
+    /// Whether lanes may write both halves of a word at the same time.
+    fn is_atomic(&self, spec: &Spec) -> bool {
+        is_half(self.element_type) && spec.load == Load::One && spec.is_written(self.slot)
+    }
+
+    /// The WGSL type of one load.
+    pub fn element(&self, spec: &Spec) -> &'static str {
+        match (is_half(self.element_type), spec.load) {
+            (_, Load::One) if self.is_atomic(spec) => "atomic<u32>",
+            (_, Load::One) => "u32",
+            (false, Load::Four) => "vec4<u32>",
+            (true, Load::Four) => "vec2<u32>",
+            (false, Load::Eight) if self.longs(spec) => "vec4<u64>",
+            (false, Load::Eight) => "Eight",
+            (true, Load::Eight) if self.longs(spec) => "vec2<u64>",
+            (true, Load::Eight) => "vec4<u32>",
+        }
+    }
+
+    /// The functions that read and write it.
+    pub fn wgsl(&self, spec: &Spec) -> String {
+        let symbols: Vec<&str> = [
+            (self.read, "READ"),
+            (self.written, "WRITTEN"),
+            (self.element_type == ElementType::F32, "F32"),
+            (spec.is_wide(), "WIDE"),
+            (spec.load == Load::Eight, "EIGHT"),
+            (spec.ragged, "RAGGED"),
+            (self.longs(spec), "LONGS"),
+            (self.is_atomic(spec), "ATOMIC"),
+        ]
+        .into_iter()
+        .filter_map(|(on, symbol)| on.then_some(symbol))
+        .collect();
+        let text = select_lines(include_str!("../../shaders/prelude/tensor.wgsl"), &symbols);
+        let text = text.replace("{name}", self.name).replace("{buffer}", self.buffer);
+        format!("\n{}", text.replace("{type}", self.element_type.name()))
+    }
+}
