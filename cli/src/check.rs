@@ -38,6 +38,8 @@ impl Compared {
     pub fn verdict(&self) -> String {
         let Self { what, largest, tolerance, .. } = self;
         match *largest {
+            // Half a unit of the smallest f16 is no difference, and that may be all of a number.
+            0.0 if *tolerance > ELEMENT => format!("{what} as its type rounds"),
             0.0 => format!("{what} exact"),
             _ if self.passed() => format!("{what} off by {largest:.1e} (at most {tolerance:e})"),
             _ => format!("{what} off by {largest:.1e} (ABOVE {tolerance:e})"),
@@ -276,7 +278,8 @@ impl Rounding {
     fn difference(&self, given: f32, wanted: f64, floor: f64) -> f64 {
         let a = f64::from(given);
         // Every type ends earlier than f64, and beyond its range infinity is right.
-        let overflowed = wanted.is_finite() && self.rounded(wanted).is_infinite();
+        let overflowed =
+            given.is_infinite() && wanted.is_finite() && self.rounded(wanted).is_infinite();
         let b = if overflowed { self.rounded(wanted) } else { wanted };
         if a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() < self.smallest {
             return 0.0;
