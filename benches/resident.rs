@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use wgpu_loss::{Bound, CrossEntropy, Gpu, GpuOptions, Outputs, reference};
+use wgpu_loss::{Bound, CrossEntropy, ElementType, Gpu, GpuOptions, Outputs, reference};
 
 // The program measures the same data.
 #[path = "../cli/src/bench/case.rs"]
@@ -29,7 +29,7 @@ fn passes() -> [(&'static str, Outputs); 2] {
 }
 
 fn case(shape: &[usize]) -> Case {
-    Case::new(shape).expect("memory for the tensors")
+    Case::new(shape, ElementType::F32).expect("memory for the tensors")
 }
 
 fn bind(gpu: &Gpu, case: &Case, outputs: Outputs) -> Bound {

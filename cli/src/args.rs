@@ -6,15 +6,22 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use wgpu_loss::gpu::Field;
-use wgpu_loss::{EmptyMean, Reduction};
+use wgpu_loss::{ElementType, EmptyMean, Reduction};
 
 use crate::bench::Pass;
 use crate::error::Failure;
 
 const FILES: &str = "\
-Arrays are `.npy` files or `FILE.safetensors:TENSOR`. Inputs, weights, probabilities and upstream
-gradients are f16, f32, f64 (or bf16 in safetensors) and are computed in f32. Labels are integers of
-any size or bools. Results are saved as `.npy` files of f32, which appear when they are complete.
+Arrays are `FILE.npy`, `FILE.npz:ARRAY` (`FILE.npz` alone where it holds one) or
+`FILE.safetensors:TENSOR`, of any size, in C or Fortran order and in either byte order. Floats are f16,
+bf16, f32 or f64; f64 is rounded to f32, the others are used as they are, and the arithmetic is f32.
+NumPy has no bf16: it is saved as the bits of each number in a uint16, which `--dtype bf16` reads.
+Labels are integers of any size or bools.
+
+Files are mapped, not read into memory; one that another program cuts short meanwhile ends this one.
+What has to be inflated or put in order goes to a temporary file first, where it is larger than 16 MiB
+(in the folder that TMPDIR names). Results are `.npy` files, gradients and probabilities in the input's
+type, losses in f32. They appear under their names when they are complete; Ctrl-C leaves nothing.
 
 Exit status: 0 success; 1 wrong data, failed device or failed check; 2 wrong usage.";
 
@@ -135,9 +142,9 @@ pub struct BenchArgs {
     /// 4096x1000, 2048x32000, 512x151936, 1048576x10, 4x21x512x512].
     #[arg(long, value_name = "NxC[xH...]", value_parser = shape)]
     pub shape: Vec<Shape>,
-    /// Type of the logits: f32, so far the only one.
+    /// Type of the logits: f32, f16 or bf16.
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = dtype)]
-    pub dtype: Dtype,
+    pub dtype: ElementType,
     /// Measure this alone [default: both].
     #[arg(long, value_name = "WHAT")]
     pub pass: Option<Pass>,
@@ -193,13 +200,6 @@ pub struct TuneArgs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape(pub Vec<usize>);
 
-/// `--dtype`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dtype {
-    /// Single precision.
-    F32,
-}
-
 /// What the losses with a target share.
 #[derive(Debug, Args)]
 pub struct LossArgs {
@@ -243,9 +243,49 @@ pub struct RunArgs {
     /// difference is above 2e-6 for a reduced loss, 1e-5 for anything else.
     #[arg(long)]
     pub check: bool,
+    /// Take 16-bit words for floats of this type (the input's, and those of other floats saved so).
+    #[arg(long, value_name = "TYPE")]
+    pub dtype: Option<WordType>,
+    /// Type of saved gradients, log-probabilities and probabilities: the input's, or f32.
+    #[arg(long, value_name = "TYPE", default_value = "same")]
+    pub out_dtype: OutType,
+    /// Memory that the GPU and the host may take together, such as 512MiB or 2GB [default: what the
+    /// device has].
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory_budget: Option<u64>,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+    /// Say nothing on stderr but errors: no progress and no notices.
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// `--dtype` of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WordType {
+    /// IEEE half precision.
+    F16,
+    /// The upper half of an f32.
+    Bf16,
+}
+
+impl From<WordType> for ElementType {
+    fn from(arg: WordType) -> Self {
+        match arg {
+            WordType::F16 => ElementType::F16,
+            WordType::Bf16 => ElementType::BF16,
+        }
+    }
+}
+
+/// `--out-dtype`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutType {
+    /// The input's.
+    Same,
+    /// Single precision.
+    F32,
 }
 
 /// `--reduction`.
@@ -370,18 +410,23 @@ fn shape(text: &str) -> Result<Shape, String> {
 }
 
 /// A type of logits.
-fn dtype(text: &str) -> Result<Dtype, String> {
-    match text {
-        "f32" => Ok(Dtype::F32),
-        "f16" | "bf16" => Err("the kernels read f32 logits only, so far".into()),
-        _ => Err("it must be f32".into()),
-    }
+fn dtype(text: &str) -> Result<ElementType, String> {
+    let found = ElementType::ALL.into_iter().find(|element_type| element_type.name() == text);
+    found.ok_or_else(|| "it must be f32, f16 or bf16".into())
 }
 
 /// The name of a number that can be tuned.
 fn field(text: &str) -> Result<Field, String> {
     let found = Field::ALL.into_iter().find(|field| field.name() == text);
     found.ok_or_else(|| format!("it must be one of {}", Field::ALL.map(Field::name).join(", ")))
+}
+
+/// A number of bytes, in binary units (KiB, MiB, GiB) or decimal ones (KB, MB, GB).
+fn size(text: &str) -> Result<u64, String> {
+    match parse_size::parse_size(text) {
+        Ok(bytes) if bytes > 0 => Ok(bytes),
+        _ => Err("it must be a size such as 512MiB, 2GB or 1000000".into()),
+    }
 }
 
 /// A number from 1.
@@ -406,6 +451,17 @@ mod tests {
             assert!(shape(wrong).is_err(), "{wrong}");
         }
         assert!(shape(&format!("{0}x{0}", usize::MAX)).is_err());
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let sizes = [("512MiB", 512 << 20), ("2GB", 2_000_000_000), ("1 KiB", 1024), ("77", 77)];
+        for (text, bytes) in sizes {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for wrong in ["", "x", "MiB", "-1", "0", "1e99GB", "99999999999999999999"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

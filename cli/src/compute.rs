@@ -2,11 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use wgpu_loss::{Error, Gpu, Inputs, Loss, Output, Outputs, Summary, reference};
+use wgpu_loss::gpu::stream::Progress;
+use wgpu_loss::loss::Divisor;
+use wgpu_loss::{Error, Gpu, GpuOptions, LargeOutput, Output, Reduction, Sink, Summary};
 
 use crate::adapters::Adapter;
 use crate::args::{DeviceArg, RunArgs};
+use crate::data::Stop;
 use crate::error::{Failure, say};
+use crate::results::{Results, What};
+use crate::twin::{self, Piece, Question};
 
 /// Where a loss is computed.
 pub enum Device {
@@ -16,20 +21,12 @@ pub enum Device {
     Cpu,
 }
 
-/// What a device gave. Both give f32: the CPU twin's f64 is rounded, so that a result is of one
-/// kind wherever it was computed.
+/// What a device gave beside the results that go to their places as they come. Both give f32: the CPU
+/// twin's f64 is rounded, so that a result is of one kind wherever it was computed.
 #[derive(Debug)]
 pub struct Computed {
-    /// The loss: one number, one per row, or nothing for the softmaxes.
-    pub loss: Vec<f32>,
-    /// Its shape.
-    pub loss_shape: Vec<usize>,
-    /// The gradient, in the input's shape.
-    pub grad: Option<Vec<f32>>,
-    /// The log-probabilities, in the input's shape.
-    pub log_probs: Option<Vec<f32>>,
-    /// The probabilities, in the input's shape.
-    pub probs: Option<Vec<f32>>,
+    /// The loss, where it is reduced.
+    pub loss: Option<f32>,
     /// What was seen in the rows.
     pub summary: Summary,
     /// Where the time went.
@@ -37,18 +34,22 @@ pub struct Computed {
 }
 
 impl Device {
-    /// Finds the device that was asked for.
-    pub fn open(args: &RunArgs) -> Result<Self, Failure> {
+    /// Finds the device that was asked for. On a GPU, a call may take so much memory.
+    pub fn open(args: &RunArgs, memory_budget: Option<u64>) -> Result<Self, Failure> {
+        let mut options = GpuOptions { memory_budget, ..Default::default() };
         if let Some(name) = &args.adapter {
-            return Gpu::with_adapter(name).map(Self::gpu).map_err(failed);
+            options.adapter = Some(name.into());
+            return Gpu::with_options(&options).map(Self::gpu).map_err(failed);
         }
         match args.device {
             DeviceArg::Cpu => Ok(Device::Cpu),
-            DeviceArg::Gpu => Gpu::new().map(Self::gpu).map_err(failed),
-            DeviceArg::Auto => match Gpu::new() {
+            DeviceArg::Gpu => Gpu::with_options(&options).map(Self::gpu).map_err(failed),
+            DeviceArg::Auto => match Gpu::with_options(&options) {
                 Ok(gpu) => Ok(Self::gpu(gpu)),
                 Err(Error::NoAdapter { hint, .. }) => {
-                    say(&format!("no GPU driver found, computing on the CPU twin; {hint}"));
+                    if !args.quiet {
+                        say(&format!("no GPU driver found, computing on the CPU twin; {hint}"));
+                    }
                     Ok(Device::Cpu)
                 }
                 // There is a GPU and it is broken: whoever wants the CPU instead should say so.
@@ -69,59 +70,133 @@ impl Device {
         }
     }
 
-    /// Computes a loss.
+    /// Computes a loss. Results of a shape go where they are wanted.
     pub fn run(
         &self,
-        loss: &dyn Loss,
-        inputs: &Inputs<'_>,
-        outputs: Outputs,
-    ) -> Result<Computed, Error> {
+        question: &Question<'_>,
+        results: &mut Results,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Computed, Stop> {
         match self {
-            Device::Gpu(gpu) => gpu.run(loss, inputs, outputs).map(Computed::from_gpu),
-            Device::Cpu => {
-                let start = Instant::now();
-                let output = reference::run(loss, inputs, outputs)?;
-                let time = start.elapsed();
-                Ok(Computed::from_cpu(output, time))
-            }
+            Device::Gpu(gpu) => on_gpu(gpu, question, results, progress),
+            Device::Cpu => on_cpu(question, results, progress),
         }
     }
 }
 
-impl Computed {
-    /// What a GPU gave.
-    pub fn from_gpu(output: Output<f32>) -> Self {
-        let timing = output.timing.unwrap_or_default();
-        Self {
-            loss: output.loss,
-            loss_shape: output.loss_shape,
-            grad: output.grad,
-            log_probs: output.log_probs,
-            probs: output.probs,
-            summary: output.summary,
-            seconds: vec![
-                ("prepare", timing.prepare),
-                ("upload", timing.upload),
-                ("kernel", timing.kernel),
-                ("read back", timing.read_back),
-            ],
+fn on_gpu(
+    gpu: &Gpu,
+    question: &Question<'_>,
+    results: &mut Results,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Computed, Stop> {
+    let mut going = Going { results, progress, failure: None };
+    let output = match question.data.in_place() {
+        true => {
+            let whole = question.data.whole(question.problem)?;
+            gpu.run_into(question.formula.loss(), &whole.inputs(), question.outputs(), &mut going)
+                .map_err(Stop::from)
         }
+        false => in_batches(gpu, question, &mut going),
+    };
+    // What ended the work is worth more than that it ended.
+    if let Some(failure) = going.failure {
+        return Err(failure.into());
+    }
+    let output = output?;
+    let timing = output.timing.unwrap_or_default();
+    Ok(Computed {
+        loss: output.loss.first().copied(),
+        summary: output.summary,
+        seconds: vec![
+            ("prepare", timing.prepare),
+            ("upload", timing.upload),
+            ("kernel", timing.kernel),
+            ("read back", timing.read_back),
+        ],
+    })
+}
+
+/// Tensors that have to be converted, some steps of the first axis at a time.
+fn in_batches(
+    gpu: &Gpu,
+    question: &Question<'_>,
+    going: &mut Going<'_>,
+) -> Result<Output<f32>, Stop> {
+    let Question { formula, data, problem } = question;
+    let mut stream = gpu.stream(formula.loss(), question.outputs());
+    let mean = matches!(problem.reduction, Reduction::Mean | Reduction::BatchMean);
+    match problem.divisor {
+        Divisor::Known(divisor) if mean && problem.target.is_some() => {
+            stream = stream.divisor(divisor);
+        }
+        Divisor::LabelWeights if problem.outputs.grad => {
+            stream = stream.divisor(data.label_weights(problem)?);
+        }
+        _ => {}
+    }
+    let first = problem.input_shape.first().copied().unwrap_or_default();
+    let steps = data.batch_steps(problem);
+    for start in (0..first).step_by(steps) {
+        let batch = data.batch(problem, start..first.min(start + steps))?;
+        stream.push(&batch.inputs(), going)?;
+    }
+    Ok(stream.finish()?)
+}
+
+/// Results on their way from the GPU.
+struct Going<'a> {
+    results: &'a mut Results,
+    progress: &'a mut dyn FnMut(u64),
+    /// Why the work was stopped.
+    failure: Option<Failure>,
+}
+
+impl Sink for Going<'_> {
+    fn write(&mut self, what: LargeOutput, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        let what = match what {
+            LargeOutput::RowLoss => What::RowLoss,
+            LargeOutput::Grad => What::Grad,
+            LargeOutput::Distribution => What::Distribution,
+            _ => return Ok(()),
+        };
+        self.results.write(what, offset, bytes).map_err(|failure| {
+            self.failure = Some(failure);
+            Error::Stopped
+        })
     }
 
-    fn from_cpu(output: Output<f64>, time: Duration) -> Self {
-        fn rounded(elements: Vec<f64>) -> Vec<f32> {
-            elements.into_iter().map(|x| x as f32).collect()
-        }
-        Self {
-            loss: rounded(output.loss),
-            loss_shape: output.loss_shape,
-            grad: output.grad.map(rounded),
-            log_probs: output.log_probs.map(rounded),
-            probs: output.probs.map(rounded),
-            summary: output.summary,
-            seconds: vec![("compute", time)],
-        }
+    fn progress(&mut self, done: &Progress) -> Result<(), Error> {
+        (self.progress)(done.rows);
+        Ok(())
     }
+}
+
+fn on_cpu(
+    question: &Question<'_>,
+    results: &mut Results,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Computed, Stop> {
+    let (start, problem) = (Instant::now(), question.problem);
+    let mut take = |piece: &Piece<'_>| {
+        let output = piece.output;
+        if problem.reduction == Reduction::None {
+            results.write_rounded(What::RowLoss, piece.row, &output.loss)?;
+        }
+        for elements in output.grad.iter() {
+            results.write_rounded(What::Grad, piece.element, elements)?;
+        }
+        for elements in output.log_probs.iter().chain(&output.probs) {
+            results.write_rounded(What::Distribution, piece.element, elements)?;
+        }
+        Ok(())
+    };
+    let totals = twin::run(question, question.outputs(), &mut take, progress)?;
+    Ok(Computed {
+        loss: totals.loss(problem).map(|loss| loss as f32),
+        summary: totals.summary,
+        seconds: vec![("compute", start.elapsed())],
+    })
 }
 
 /// Devices are not in files: their errors stand alone.

@@ -110,6 +110,9 @@ impl Names {
                 Failure::Usage(format!("{input}: {error}"))
             }
             Error::ClassAxis { .. } => Failure::of(input, error),
+            Error::Budget { .. } => {
+                Failure::of(input, format_args!("{error}; see --memory-budget"))
+            }
             Error::Target { .. } => Failure::of(self.file("labels").display(), error),
             error => Failure::Failed(error.to_string()),
         }

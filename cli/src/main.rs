@@ -2,14 +2,19 @@
 //!
 //! ```text
 //! args      what was asked for                     -> job      one loss over named files
-//! files/    arrays in, arrays out                  -> compute  on the GPU or the CPU twin
-//! check     the result against the f64 reference   -> report   lines for a person, JSON for a script
+//! files/    arrays in, arrays out                  -> sources  the files of a loss
+//! outputs   what is saved                          -> data     any range of a loss's tensors
+//! compute   on the GPU or the CPU twin             -> twin     the f64 reference, range by range
+//! results   where results go as they come          -> check    the same against the f64 reference
+//! progress  a bar, where it takes a while          -> report   lines for a person, JSON for a script
+//! interrupt Ctrl-C leaves nothing half-written
 //! bench/    how fast all this is on a device
 //! tune      the best numbers for a device, measured and kept
 //! ```
 //!
 //! Results go to stdout, everything else to stderr. Exit status: 0 for success, 1 for data, devices
-//! and checks that failed, 2 for wrong usage. An error is one line that names what is at fault.
+//! and checks that failed, 2 for wrong usage, 130 and 143 for Ctrl-C and SIGTERM. An error is one line
+//! that names what is at fault.
 
 // Arrays are read and written as the bytes of little-endian files, without a swap.
 #[cfg(target_endian = "big")]
@@ -20,11 +25,18 @@ mod args;
 mod bench;
 mod check;
 mod compute;
+mod data;
 mod error;
 mod files;
+mod interrupt;
 mod job;
+mod outputs;
+mod progress;
 mod report;
+mod results;
+mod sources;
 mod tune;
+mod twin;
 
 use std::process::ExitCode;
 
@@ -33,6 +45,7 @@ use crate::error::Failure;
 
 fn main() -> ExitCode {
     quiet_device_selection();
+    interrupt::watch();
     let done = match args::parse() {
         Ok(Some(command)) => run(command),
         // Help or the version was asked for and shown.

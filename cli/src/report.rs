@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
+use wgpu_loss::{ElementType, Summary};
 
 use crate::adapters::Adapter;
 use crate::check::Compared;
-use crate::compute::Computed;
 use crate::error::{Failure, position};
+use crate::files::Element;
 
 /// Everything there is to tell.
 pub struct Report<'a> {
@@ -30,14 +31,20 @@ pub struct Report<'a> {
     pub row_shape: &'a [usize],
     /// The adapter; `None` for the CPU twin.
     pub adapter: Option<Adapter>,
-    /// The results.
-    pub computed: &'a Computed,
+    /// What was seen in the rows.
+    pub summary: Summary,
+    /// The losses: one, one per row, or none.
+    pub losses: &'a [f32],
+    /// Their shape.
+    pub loss_shape: &'a [usize],
     /// Where the time went.
     pub seconds: Vec<(&'static str, Duration)>,
     /// The outputs compared, where `--check` was given.
     pub check: Option<&'a [Compared]>,
     /// The files that were written.
     pub saved: Vec<String>,
+    /// The type of gradients and distributions in them.
+    pub output_type: ElementType,
 }
 
 impl Report<'_> {
@@ -45,7 +52,7 @@ impl Report<'_> {
     pub fn text(&self) -> String {
         let mut lines: Vec<(&str, String)> = vec![("computed", self.what())];
         lines.push(("device", self.device()));
-        let summary = &self.computed.summary;
+        let summary = &self.summary;
         if self.reduction.is_some() {
             lines.push(("loss", self.loss()));
         }
@@ -71,7 +78,11 @@ impl Report<'_> {
             lines.push(("check", verdicts.join(", ")));
         }
         if !self.saved.is_empty() {
-            lines.push(("saved", self.saved.join(", ")));
+            let raw = match self.output_type {
+                ElementType::BF16 => " (bfloat16 as its bits in uint16: --dtype bf16 reads it)",
+                _ => "",
+            };
+            lines.push(("saved", self.saved.join(", ") + raw));
         }
         lines.iter().map(|(label, text)| format!("{label:<10}{text}\n")).collect()
     }
@@ -99,12 +110,12 @@ impl Report<'_> {
     }
 
     fn loss(&self) -> String {
-        let loss = &self.computed.loss;
+        let loss = self.losses;
         if self.reduction != Some("none") {
             let loss = loss.first().map(|&loss| general(loss.into()));
             return loss.unwrap_or_default();
         }
-        let shape = &self.computed.loss_shape;
+        let shape = self.loss_shape;
         if loss.is_empty() {
             return format!("{shape:?}");
         }
@@ -125,7 +136,7 @@ impl Report<'_> {
 
 impl Serialize for Report<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let summary = &self.computed.summary;
+        let summary = &self.summary;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("command", self.command)?;
         map.serialize_entry("shape", self.shape)?;
@@ -133,8 +144,8 @@ impl Serialize for Report<'_> {
         if let Some(reduction) = self.reduction {
             map.serialize_entry("target", &self.target)?;
             map.serialize_entry("reduction", reduction)?;
-            map.serialize_entry("loss_shape", &self.computed.loss_shape)?;
-            match &self.computed.loss[..] {
+            map.serialize_entry("loss_shape", self.loss_shape)?;
+            match self.losses {
                 [loss] if reduction != "none" => map.serialize_entry("loss", &Number(*loss))?,
                 losses => map.serialize_entry("loss", &Numbers(losses))?,
             }
@@ -150,6 +161,9 @@ impl Serialize for Report<'_> {
         map.serialize_entry("seconds", &Seconds(&self.seconds))?;
         map.serialize_entry("check", &self.check.map(Check))?;
         map.serialize_entry("saved", &self.saved)?;
+        if !self.saved.is_empty() {
+            map.serialize_entry("output_dtype", Element::from(self.output_type).name())?;
+        }
         map.end()
     }
 }

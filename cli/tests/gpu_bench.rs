@@ -94,14 +94,31 @@ fn a_shape_too_large_does_not_stop_the_others() {
     assert!(json["errors"][0]["error"].as_str().unwrap().contains("the device's max_"), "{json}");
 }
 
+/// Half the bytes, and every answer right in the type it is stored in.
+#[test]
+fn shorter_types() {
+    let folder = Folder::new();
+    for (short, name) in [("f16", "float16"), ("bf16", "bfloat16")] {
+        let words = format!("bench --shape 64x1000 --samples 1 --dtype {short} --json");
+        let json = folder.run(&words).good().json();
+        assert_eq!(json["dtype"], name);
+        let bytes: Vec<u64> = json["results"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|r| r["bytes"].as_u64().unwrap())
+            .collect();
+        assert_eq!(bytes, [64 * 2008, 64 * 6008]);
+    }
+}
+
 #[test]
 fn wrong_usage() {
     let folder = Folder::new();
     for shape in ["10", "10x0", "ax3", "2x-3"] {
         folder.run(&format!("bench --shape {shape}")).bad(2, &["--shape", shape, "4096x1000"]);
     }
-    folder.run("bench --dtype bf16").bad(2, &["--dtype", "f32 logits only"]);
-    folder.run("bench --dtype int8").bad(2, &["--dtype", "f32"]);
+    folder.run("bench --dtype int8").bad(2, &["--dtype", "f32, f16 or bf16"]);
     folder.run("bench --samples 0").bad(2, &["--samples", "from 1"]);
     folder.run("bench --pass bwd").bad(2, &["--pass", "fwd"]);
     folder.run("bench --plot p.gif").bad(2, &["p.gif", ".svg or .png"]);

@@ -4,20 +4,57 @@
 
 use std::collections::TryReserveError;
 
-use wgpu_loss::{Inputs, Tensor};
+use half::{bf16, f16};
+use wgpu_loss::{ElementType, Floats, Inputs, Tensor};
 
 /// The tensors of one shape, on the host. Classes are on axis 1.
 pub struct Case {
     /// The logits' shape.
     pub shape: Vec<usize>,
     label_shape: Vec<usize>,
-    logits: Vec<f32>,
-    labels: Vec<i64>,
+    /// The logits.
+    pub logits: Stored,
+    /// Their labels.
+    pub labels: Vec<i64>,
+}
+
+/// Floats of one type.
+pub enum Stored {
+    /// Single precision.
+    F32(Vec<f32>),
+    /// Half precision.
+    F16(Vec<f16>),
+    /// The upper halves of f32.
+    BF16(Vec<bf16>),
+}
+
+impl Stored {
+    /// The first elements of a sequence, rounded to a type.
+    pub fn new(
+        element_type: ElementType,
+        count: usize,
+        elements: impl Iterator<Item = f32>,
+    ) -> Result<Self, TryReserveError> {
+        Ok(match element_type {
+            ElementType::F16 => Stored::F16(filled(count, elements.map(f16::from_f32))?),
+            ElementType::BF16 => Stored::BF16(filled(count, elements.map(bf16::from_f32))?),
+            _ => Stored::F32(filled(count, elements)?),
+        })
+    }
+
+    /// As the library takes them.
+    pub fn floats(&self) -> Floats<'_> {
+        match self {
+            Stored::F32(floats) => floats.into(),
+            Stored::F16(floats) => floats.into(),
+            Stored::BF16(floats) => floats.into(),
+        }
+    }
 }
 
 impl Case {
     /// Logits from -4 to 4 and labels from all classes. `shape` has two axes or more.
-    pub fn new(shape: &[usize]) -> Result<Self, TryReserveError> {
+    pub fn new(shape: &[usize], element_type: ElementType) -> Result<Self, TryReserveError> {
         let classes = shape[1];
         let mut label_shape = shape.to_vec();
         label_shape.remove(1);
@@ -26,7 +63,7 @@ impl Case {
         Ok(Self {
             shape: shape.to_vec(),
             label_shape,
-            logits: filled(elements, random(1).map(|x| 8.0 * x - 4.0))?,
+            logits: Stored::new(element_type, elements, random(1).map(|x| 8.0 * x - 4.0))?,
             // A number below 1 times the classes may round up to them.
             labels: filled(
                 rows,
@@ -37,14 +74,15 @@ impl Case {
 
     /// What a loss takes.
     pub fn inputs(&self) -> Inputs<'_> {
-        Inputs::new(Tensor::new(&self.logits, &self.shape)).labels(&self.labels, &self.label_shape)
+        let logits = Tensor { data: self.logits.floats(), shape: &self.shape };
+        Inputs::new(logits).labels(&self.labels, &self.label_shape)
     }
 
     /// Bytes that have to move: logits and labels are read, and for a gradient the logits are read
     /// again and the gradient is written.
     pub fn bytes(&self, grad: bool) -> u64 {
         let passes = if grad { 3 } else { 1 };
-        passes * size_of_val(&self.logits[..]) as u64 + size_of_val(&self.labels[..]) as u64
+        passes * self.logits.floats().bytes().len() as u64 + size_of_val(&self.labels[..]) as u64
     }
 }
 

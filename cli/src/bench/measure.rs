@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use wgpu_loss::gpu::{Clock, Roof, Times};
-use wgpu_loss::{CrossEntropy, Error, Gpu, Loss, Outputs, reference};
+use wgpu_loss::{CrossEntropy, ElementType, Error, Gpu, Loss, Output, Outputs, reference};
 
-use super::case::Case;
-use crate::check::{self, Compared, Question};
-use crate::compute::Computed;
+use super::case::{Case, Stored};
+use crate::check::{self, Compared, Given};
+use crate::data::{Data, Operand, Stop};
 use crate::error::Failure;
+use crate::twin::{Formula, Question};
 
 /// The reference is repeated for this long at most.
 const CPU_TIME: Duration = Duration::from_millis(500);
@@ -45,6 +46,8 @@ impl Pass {
 pub struct Measured {
     /// The logits' shape.
     pub shape: Vec<usize>,
+    /// The logits' type.
+    pub element_type: ElementType,
     /// What was computed.
     pub pass: Pass,
     /// Bytes that have to move.
@@ -113,7 +116,7 @@ pub fn measure(
     let first = gpu.run(&loss, &inputs, outputs).map_err(failed)?;
     let timing = first.timing.unwrap_or_default();
     let value = first.loss[0];
-    let checked = checked(case, pass, Computed::from_gpu(first))?;
+    let checked = checked(case, pass, &first)?;
     let reference = reference_times(case, pass, samples)?;
 
     let end_to_end = timed(samples, || gpu.run(&loss, &inputs, outputs).map(drop))?;
@@ -121,6 +124,7 @@ pub fn measure(
     let timer = gpu.timer().map_err(failed)?;
     Ok(Measured {
         shape: case.shape.clone(),
+        element_type: case.logits.floats().element_type(),
         pass,
         bytes: case.bytes(outputs.grad),
         loss: value,
@@ -136,12 +140,34 @@ pub fn measure(
 }
 
 /// Refuses a wrong answer: the loss and every element of the gradient are compared with the reference.
-fn checked(case: &Case, pass: Pass, computed: Computed) -> Result<Vec<Compared>, Failure> {
-    let (loss, inputs) = (CrossEntropy::new(), case.inputs());
-    let problem = loss.problem(&inputs.shapes(), pass.outputs()).map_err(failed)?;
-    let question =
-        Question { loss: &loss, inputs: &inputs, weight: None, upstream: None, problem: &problem };
-    let compared = check::run(&question, &computed).map_err(failed)?;
+fn checked(case: &Case, pass: Pass, first: &Output<f32>) -> Result<Vec<Compared>, Failure> {
+    let loss = CrossEntropy::new();
+    let data = Data {
+        input: Operand::Floats(case.logits.floats()),
+        target: Some(Operand::Labels((&case.labels).into())),
+        weight: None,
+        upstream: None,
+    };
+    let problem = loss.problem(&case.inputs().shapes(), pass.outputs()).map_err(failed)?;
+    let formula = Formula::CrossEntropy(loss);
+    let question = Question { formula: &formula, data: &data, problem: &problem };
+    // A gradient comes widened; in the logits' type it is what the device wrote.
+    let grad = first.grad.as_deref().map(|grad| {
+        let element_type = case.logits.floats().element_type();
+        Stored::new(element_type, grad.len(), grad.iter().copied())
+    });
+    let grad = grad.transpose().map_err(|error| Failure::Failed(error.to_string()))?;
+    let given = Given {
+        loss: first.loss.first().copied(),
+        summary: first.summary,
+        row_loss: None,
+        grad: grad.as_ref().map(Stored::floats),
+        distribution: None,
+    };
+    let compared = check::run(&question, &given, &mut |_| ()).map_err(|stop| match stop {
+        Stop::Library(error) => failed(error),
+        Stop::Failure(failure) => failure,
+    })?;
     match compared.iter().find(|compared| !compared.passed()) {
         Some(wrong) => Err(Failure::Failed(wrong.complaint(false))),
         None => Ok(compared),

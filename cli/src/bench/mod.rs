@@ -13,7 +13,7 @@ mod report;
 use indicatif::{ProgressBar, ProgressStyle};
 use wgpu_loss::gpu::Roof;
 use wgpu_loss::loss::Shapes;
-use wgpu_loss::{CrossEntropy, Error, Gpu, GpuOptions, LabelType, Plan, TargetType};
+use wgpu_loss::{CrossEntropy, ElementType, Error, Gpu, GpuOptions, LabelType, Plan, TargetType};
 
 use self::case::Case;
 pub use self::measure::Pass;
@@ -50,7 +50,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
         file.save(&plot::draw(&measured, gpu.info(), format).map_err(Failure::Failed)?)?;
         saved = Some(file.name.display().to_string());
     }
-    let report = Report::new(&gpu, args.samples, &measured, &refused, saved);
+    let report = Report::new(&gpu, args, &measured, &refused, saved);
     print(&if args.json { report.json() } else { report.text() })?;
     match refused.len() {
         0 => Ok(()),
@@ -71,7 +71,7 @@ fn measure_all(gpu: &Gpu, args: &BenchArgs) -> (Vec<Measured>, Vec<Refused>) {
     let style = ProgressStyle::with_template("{pos}/{len} {wide_msg}");
     progress.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     for shape in shapes {
-        match measure_shape(gpu, &shape, &passes, args.samples, &progress) {
+        match measure_shape(gpu, &shape, &passes, args, &progress) {
             Ok(both) => measured.extend(both),
             Err(failure) => {
                 let error = failure.message();
@@ -88,18 +88,21 @@ fn measure_shape(
     gpu: &Gpu,
     shape: &[usize],
     passes: &[Pass],
-    samples: usize,
+    args: &BenchArgs,
     progress: &ProgressBar,
 ) -> Result<Vec<Measured>, Failure> {
+    let (samples, element_type) = (args.samples, args.dtype);
     let tell = |what: &str| {
         progress.set_message(format!("{} {what}", named(shape)));
         progress.tick();
     };
     tell("making data");
-    check_size(gpu, shape, passes).map_err(failed)?;
-    let case = Case::new(shape).map_err(|error| Failure::Failed(error.to_string()))?;
+    check_size(gpu, shape, element_type, passes).map_err(failed)?;
+    let case =
+        Case::new(shape, element_type).map_err(|error| Failure::Failed(error.to_string()))?;
     tell("roof");
-    let bytes = 4 * shape.iter().product::<usize>() as u64;
+    let size = u64::from(element_type.bytes());
+    let bytes = size * shape.iter().product::<usize>() as u64;
     let roof = Roof::measure(gpu, bytes, samples).map_err(failed)?;
     let measured = passes.iter().map(|&pass| {
         tell(pass.name());
@@ -111,16 +114,22 @@ fn measure_shape(
 }
 
 /// Refuses shapes that the device has no buffers or no plan for, before their data is made.
-fn check_size(gpu: &Gpu, shape: &[usize], passes: &[Pass]) -> Result<(), Error> {
+fn check_size(
+    gpu: &Gpu,
+    shape: &[usize],
+    element_type: ElementType,
+    passes: &[Pass],
+) -> Result<(), Error> {
     let mut label_shape = shape.to_vec();
     label_shape.remove(1);
     let target = TargetType::Labels(LabelType::I64);
-    let shapes = Shapes::new(shape).target(target, &label_shape);
+    let shapes = Shapes::new(shape).input_type(element_type).target(target, &label_shape);
     for pass in passes {
         Plan::new(&CrossEntropy::new(), &shapes, pass.outputs(), gpu.kernels().profile())?;
     }
     let bytes = |shape: &[usize], size| size * shape.iter().product::<usize>() as u64;
-    let tensors = [("logits", bytes(shape, 4)), ("labels", bytes(&label_shape, 8))];
+    let tensors =
+        [("logits", bytes(shape, element_type.bytes().into())), ("labels", bytes(&label_shape, 8))];
     let allowed = gpu.device().limits().max_buffer_size;
     match tensors.into_iter().find(|&(_, needed)| needed > allowed) {
         Some((what, needed)) => {

@@ -81,10 +81,11 @@ pub fn draw(
     let elements = measured.iter().map(|m| m.shape.iter().product::<usize>()).max().unwrap_or(0);
     let wall = measured.iter().any(|m| m.kernel.clock == Clock::Wall);
     let clock = if wall { "the wall clock" } else { "the device's timestamps" };
+    let dtype = measured.first().map_or("", |m| m.element_type.name());
     let chart = Chart {
         title: format!("Cross-entropy on {}", adapter.name.trim()),
         subtitle: format!(
-            "{} f32 logits, int64 labels, mean. Bytes that have to move over kernel time by {clock}.",
+            "{} {dtype} logits, int64 labels, mean. Bytes that have to move over kernel time by {clock}.",
             grouped(elements)
         ),
         curves: passes.filter_map(|pass| Curve::of(pass, measured)).collect(),

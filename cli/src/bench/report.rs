@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
-use wgpu_loss::Gpu;
 use wgpu_loss::gpu::{Clock, Times};
+use wgpu_loss::{ElementType, Gpu};
 
 use super::measure::Measured;
 use super::{Refused, named};
 use crate::adapters::Adapter;
+use crate::args::BenchArgs;
+use crate::files::Element;
 use crate::report::{short, to_json};
 
 const COLUMNS: [&str; 10] = [
@@ -29,6 +31,7 @@ const COLUMNS: [&str; 10] = [
 pub struct Report<'a> {
     adapter: Adapter,
     cores: usize,
+    element_type: ElementType,
     samples: usize,
     measured: &'a [Measured],
     refused: &'a [Refused],
@@ -39,13 +42,14 @@ impl<'a> Report<'a> {
     /// What was measured on a device, what could not be, and the picture that was saved.
     pub fn new(
         gpu: &Gpu,
-        samples: usize,
+        args: &BenchArgs,
         measured: &'a [Measured],
         refused: &'a [Refused],
         saved: Option<String>,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { adapter: gpu.info().into(), cores, samples, measured, refused, saved }
+        let (element_type, samples) = (args.dtype, args.samples);
+        Self { adapter: gpu.info().into(), cores, element_type, samples, measured, refused, saved }
     }
 
     /// What all kernel times were measured by; the wall clock, if only some were.
@@ -66,9 +70,11 @@ impl<'a> Report<'a> {
         };
         let mut text = format!(
             "device    {name} ({kind}, {backend}, {driver}), {} CPU cores\n\
-             measured  cross-entropy of f32 logits against int64 labels, mean; medians of {}, kernels \
+             measured  cross-entropy of {} logits against int64 labels, mean; medians of {}, kernels \
              by {clock}\n\n",
-            self.cores, self.samples
+            self.cores,
+            self.element_type.name(),
+            self.samples
         );
         let rows: Vec<[String; 10]> = self.measured.iter().map(row).collect();
         text += &aligned(&COLUMNS.map(String::from), &rows);
@@ -90,7 +96,7 @@ impl<'a> Report<'a> {
                 "cpu_cores": self.cores,
             },
             "loss": "cross-entropy",
-            "dtype": "float32",
+            "dtype": Element::from(self.element_type).name(),
             "target": "int64 labels",
             "reduction": "mean",
             "results": self.measured.iter().map(result).collect::<Vec<_>>(),

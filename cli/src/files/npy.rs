@@ -8,60 +8,43 @@
 //! We read the literal ourselves, without recursion and without arithmetic that could overflow: of
 //! the crates for it, npyz 0.9 multiplies a hostile shape past `u64` before it can be looked at.
 
-use std::fs::File;
-use std::io::Read;
+use wgpu_loss::{ElementType, LabelType};
 
-use wgpu_loss::LabelType;
-
-use super::{Element, Layout, checked_count, reason};
+use super::Element;
+use super::layout::{Layout, checked_count};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
 /// Longer headers belong to structured types, which are refused anyway.
-const MAX_HEADER: u64 = 1 << 20;
+const MAX_HEADER: usize = 1 << 20;
 
-/// Reads the header of a file of `length` bytes.
-pub fn read_layout(file: &mut File, length: u64) -> Result<Layout, String> {
-    let mut read = |bytes: &mut [u8]| file.read_exact(bytes);
-    let mut start = [0; 8];
+/// The most bytes of a file that its header can take.
+pub const MOST_BEFORE_ELEMENTS: usize = 12 + MAX_HEADER;
+
+/// Reads the header of a file of `length` bytes, of which the first are at hand.
+pub fn read_layout(start: &[u8], length: u64) -> Result<Layout, String> {
     // A file too short for the magic is no .npy, however it begins.
-    if length < start.len() as u64 {
+    if start.len() < 8 || start[..6] != *MAGIC {
         return Err("is not an .npy file".into());
     }
-    read(&mut start).map_err(|e| reason(&e))?;
-    if start[..6] != *MAGIC {
-        return Err("is not an .npy file".into());
-    }
-    let (prefix, size) = match start[6] {
-        1 => {
-            let mut size = [0; 2];
-            read(&mut size).map_err(|_| cut_short())?;
-            (10, u64::from(u16::from_le_bytes(size)))
-        }
-        2 | 3 => {
-            let mut size = [0; 4];
-            read(&mut size).map_err(|_| cut_short())?;
-            (12, u64::from(u32::from_le_bytes(size)))
-        }
-        version => return Err(format!("is of .npy version {version}, and 1 to 3 are known")),
+    let (prefix, size) = match (start[6], &start[8..]) {
+        (1, [a, b, ..]) => (10, usize::from(u16::from_le_bytes([*a, *b]))),
+        (2 | 3, [a, b, c, d, ..]) => (12, u32::from_le_bytes([*a, *b, *c, *d]) as usize),
+        (1..=3, _) => return Err(cut_short()),
+        (version, _) => return Err(format!("is of .npy version {version}, and 1 to 3 are known")),
     };
-    let offset = prefix + size;
+    let offset = prefix as u64 + size as u64;
     if offset > length {
         return Err(cut_short());
     }
     if size > MAX_HEADER {
         return Err(format!("has an .npy header of {size} bytes, and {MAX_HEADER} are the most"));
     }
-    let mut header = vec![0; size as usize];
-    read(&mut header).map_err(|e| reason(&e))?;
-    let header = Header::parse(&header)?;
-    let element = element(&header.descr)?;
-    let count = checked_count(&header.shape, element, length - offset)?;
-    // With one axis of more than one element, or none, both orders are the same bytes.
-    if header.fortran_order && count > 1 && header.shape.iter().filter(|&&n| n > 1).count() > 1 {
-        return Err("is in Fortran order; convert it with np.ascontiguousarray(a)".into());
-    }
-    Ok(Layout { element, shape: header.shape, offset, count })
+    let header = start.get(prefix..prefix + size).ok_or_else(cut_short)?;
+    let Header { descr, fortran_order, shape } = Header::parse(header)?;
+    let (element, big_endian) = element(&descr)?;
+    let count = checked_count(&shape, element, length - offset)?;
+    Ok(Layout { element, big_endian, fortran_order, shape, offset, count })
 }
 
 fn cut_short() -> String {
@@ -172,8 +155,8 @@ impl<'a> Literal<'a> {
     }
 }
 
-/// The element type of a `descr` such as `<f4`, or why it is not read.
-fn element(descr: &str) -> Result<Element, String> {
+/// The element type of a `descr` such as `<f4` and whether its bytes are swapped, or why it is not read.
+fn element(descr: &str) -> Result<(Element, bool), String> {
     let mut rest = descr.chars();
     let order = match rest.as_str().chars().next() {
         Some(order @ ('<' | '>' | '|' | '=')) => {
@@ -195,14 +178,10 @@ fn element(descr: &str) -> Result<Element, String> {
         "i4" => Element::Integer(LabelType::I32),
         "u8" => Element::Integer(LabelType::U64),
         "i8" => Element::Integer(LabelType::I64),
+        "V2" => Element::Raw16,
         other => return Err(unsupported(descr, other)),
     };
-    if order == '>' && element.bytes() > 1 {
-        return Err(format!(
-            "is big-endian ('{descr}'); convert it with a.astype(a.dtype.newbyteorder('<'))"
-        ));
-    }
-    Ok(element)
+    Ok((element, order == '>' && element.bytes() > 1))
 }
 
 /// Why an element type is not read, by its name.
@@ -221,13 +200,23 @@ fn unsupported(descr: &str, kind: &str) -> String {
     format!("holds {name} ('{descr}'), but floats, integers or bools are wanted")
 }
 
-/// The header of a C-order f32 array, padded so that the elements start on 64 bytes.
-pub fn header(shape: &[usize]) -> Vec<u8> {
+/// How a type is called in the header. There is no name for bf16: its bits are saved as integers.
+fn descr(element_type: ElementType) -> &'static str {
+    match element_type {
+        ElementType::F16 => "<f2",
+        ElementType::BF16 => "<u2",
+        _ => "<f4",
+    }
+}
+
+/// The header of a C-order array, padded so that the elements start on 64 bytes.
+pub fn header(element_type: ElementType, shape: &[usize]) -> Vec<u8> {
     let extents: Vec<String> = shape.iter().map(usize::to_string).collect();
     // One extent needs a comma to be a tuple.
     let comma = if shape.len() == 1 { "," } else { "" };
     let literal = format!(
-        "{{'descr': '<f4', 'fortran_order': False, 'shape': ({}{comma}), }}",
+        "{{'descr': '{}', 'fortran_order': False, 'shape': ({}{comma}), }}",
+        descr(element_type),
         extents.join(", ")
     );
     let size = (10 + literal.len() + 1).next_multiple_of(64) - 10;
@@ -263,7 +252,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         for shape in [vec![], vec![0], vec![5], vec![2, 3], vec![usize::MAX; 64]] {
-            let bytes = header(&shape);
+            let bytes = header(ElementType::F32, &shape);
             assert_eq!(bytes.len() % 64, 0);
             let size = u16::from_le_bytes([bytes[8], bytes[9]]) as usize;
             assert_eq!(bytes.len(), 10 + size);
@@ -304,7 +293,7 @@ mod tests {
     /// Any one byte of a header may be anything: it is read or refused, and nothing else.
     #[test]
     fn damaged_headers_do_not_panic() {
-        let good = header(&[3, 4]);
+        let good = header(ElementType::F32, &[3, 4]);
         for at in 10..good.len() {
             for byte in 0..=255 {
                 let mut bad = good.clone();
@@ -317,13 +306,14 @@ mod tests {
 
     #[test]
     fn element_types_are_known_or_named() {
-        assert_eq!(element("<f4"), Ok(Element::F32));
-        assert_eq!(element("|u1"), Ok(Element::Integer(LabelType::U8)));
-        assert_eq!(element(">i1"), Ok(Element::Integer(LabelType::I8)));
-        assert_eq!(element("<i8"), Ok(Element::Integer(LabelType::I64)));
+        assert_eq!(element("<f4"), Ok((Element::F32, false)));
+        assert_eq!(element(">f4"), Ok((Element::F32, true)));
+        assert_eq!(element("|u1"), Ok((Element::Integer(LabelType::U8), false)));
+        assert_eq!(element(">i1"), Ok((Element::Integer(LabelType::I8), false)));
+        assert_eq!(element("<i8"), Ok((Element::Integer(LabelType::I64), false)));
+        assert_eq!(element(">i8"), Ok((Element::Integer(LabelType::I64), true)));
+        assert_eq!(element("|V2"), Ok((Element::Raw16, false)));
         for (descr, name) in [
-            (">f4", "big-endian"),
-            (">i8", "newbyteorder"),
             ("|O", "objects"),
             ("<c8", "complex"),
             ("<f16", "extended"),
@@ -331,7 +321,7 @@ mod tests {
             ("<U3", "strings"),
             ("<M8[ns]", "dates"),
             ("<m8[s]", "time differences"),
-            ("<V2", "raw bytes"),
+            ("<V3", "raw bytes"),
             ("", "unknown"),
             ("é", "unknown"),
         ] {

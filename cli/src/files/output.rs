@@ -1,16 +1,19 @@
 //! Files that results are saved to. They appear complete or not at all.
 
 use std::fs::{self, Permissions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
+use wgpu_loss::ElementType;
 
-use super::{npy, reason};
+use super::scratch::write_at;
+use super::{Bytes, npy, reason};
 use crate::error::Failure;
+use crate::interrupt::Temporaries;
 
 /// A file to be written, known to be writable so far.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Destination {
     /// What the user called it.
     pub name: PathBuf,
@@ -57,11 +60,26 @@ impl Destination {
 
     /// Saves a file whose bytes are at hand.
     pub fn save(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let written = self.temporary().and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.persist(&self.path).map_err(|e| e.error)
-        });
-        written.map(drop).map_err(|e| self.failed(&e))
+        let mut file = self.begin()?;
+        file.file.write_all(bytes).map_err(|e| self.failed(&e))?;
+        finish(vec![file])
+    }
+
+    /// Begins an array whose elements come later, in any order.
+    pub fn array(&self, element_type: ElementType, shape: &[usize]) -> Result<Unfinished, Failure> {
+        let mut file = self.begin()?;
+        let header = npy::header(element_type, shape);
+        file.offset = header.len() as u64;
+        // Inputs of this shape were counted, and the largest result takes no more bytes to an element.
+        let elements = shape.iter().fold(1u64, |n, &extent| n.saturating_mul(extent as u64));
+        file.length = elements.saturating_mul(u64::from(element_type.bytes()));
+        file.file.write_all(&header).map_err(|e| self.failed(&e))?;
+        Ok(file)
+    }
+
+    fn begin(&self) -> Result<Unfinished, Failure> {
+        let file = self.temporary().map_err(|e| self.failed(&e))?;
+        Ok(Unfinished { destination: self.clone(), file, offset: 0, length: 0 })
     }
 
     fn failed(&self, e: &io::Error) -> Failure {
@@ -99,7 +117,7 @@ impl Destination {
         };
         let folder = path.parent().unwrap_or(Path::new("/")).to_path_buf();
         let destination = Self { name: name.to_path_buf(), path, folder };
-        // Gone again at once: a program that is killed while it computes leaves nothing behind.
+        // Gone again at once: nothing lies about while the inputs are looked at.
         destination.temporary().map_err(|e| cannot(&e))?;
         Ok(destination)
     }
@@ -116,7 +134,7 @@ impl Destination {
         if let Some(permissions) = self.permissions() {
             builder.permissions(permissions);
         }
-        builder.tempfile_in(&self.folder)
+        Temporaries::lock().create(|| builder.tempfile_in(&self.folder))
     }
 
     /// Those of the file that is replaced, or those of any new file; a temporary file's own would
@@ -131,23 +149,41 @@ impl Destination {
         #[cfg(not(unix))]
         None
     }
+}
 
-    fn write(&self, shape: &[usize], elements: &[f32]) -> io::Result<NamedTempFile> {
-        let mut file = BufWriter::new(self.temporary()?);
-        file.write_all(&npy::header(shape))?;
-        file.write_all(bytemuck::cast_slice(elements))?;
-        file.into_inner().map_err(io::IntoInnerError::into_error)
+/// A file on its way: it lies beside its place, under another name.
+#[derive(Debug)]
+pub struct Unfinished {
+    destination: Destination,
+    file: NamedTempFile,
+    /// First byte of the elements.
+    offset: u64,
+    /// How many bytes of elements there will be.
+    length: u64,
+}
+
+impl Unfinished {
+    /// Writes elements, from a byte of all elements on.
+    pub fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
+        let written = write_at(self.file.as_file_mut(), self.offset + offset, bytes);
+        written.map_err(|e| self.destination.failed(&e))
+    }
+
+    /// What was written, and where its elements begin.
+    pub fn read(&self) -> Result<(Bytes, u64), Failure> {
+        let bytes = Bytes::map(self.file.as_file()).map_err(|e| self.destination.failed(&e))?;
+        if bytes.len() as u64 != self.offset + self.length {
+            let problem = "was not written to its end";
+            return Err(Failure::of(self.destination.name.display(), problem));
+        }
+        Ok((bytes, self.offset))
     }
 }
 
-/// Saves arrays: all are written before the first takes its name.
-pub fn save(arrays: &[(&Destination, &[usize], &[f32])]) -> Result<(), Failure> {
-    let mut written = Vec::new();
-    for (destination, shape, elements) in arrays {
-        let file = destination.write(shape, elements).map_err(|e| destination.failed(&e))?;
-        written.push((destination, file));
-    }
-    for (destination, file) in written {
+/// Gives files their names. Ctrl-C waits for all of them.
+pub fn finish(files: Vec<Unfinished>) -> Result<(), Failure> {
+    let _uninterrupted = Temporaries::lock();
+    for Unfinished { destination, file, .. } in files {
         file.persist(&destination.path).map_err(|e| destination.failed(&e.error))?;
     }
     Ok(())

@@ -1,37 +1,39 @@
 //! Tensors in `.safetensors`: a length (u64), that many bytes of JSON, then the elements.
 //!
-//! The crate checks the JSON; we read only the header and later only the one tensor, where the
-//! crate would want the whole file in memory.
+//! The crate checks the JSON: that the tensors follow each other without gaps and have the bytes that
+//! their shapes want.
 
-use std::fs::File;
-use std::io::Read;
+use std::fmt;
 
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use wgpu_loss::LabelType;
 
-use super::{Element, Layout, checked_count, reason};
+use super::Element;
+use super::layout::{Layout, checked_count};
 
 /// As the format's own readers have it.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// Reads the header of a file of `length` bytes and finds a tensor in it.
-pub fn read_layout(file: &mut File, length: u64, name: Option<&str>) -> Result<Layout, String> {
-    let mut size = [0; 8];
-    if length < 8 {
+/// Reads the header of a file and finds a tensor in it.
+pub fn read_layout(file: &[u8], name: Option<&str>) -> Result<Layout, String> {
+    let length = file.len() as u64;
+    let Some((size, rest)) = file.split_first_chunk::<8>() else {
         return Err("is not a .safetensors file".into());
-    }
-    file.read_exact(&mut size).map_err(|e| reason(&e))?;
-    let size = u64::from_le_bytes(size);
-    if size > MAX_HEADER || size > length - 8 {
+    };
+    let size = u64::from_le_bytes(*size);
+    if size > MAX_HEADER || size > rest.len() as u64 {
         return Err(format!(
             "is cut short or not a .safetensors file: a header of {size} bytes in {length}"
         ));
     }
-    let mut header = vec![0; size as usize];
-    file.read_exact(&mut header).map_err(|e| reason(&e))?;
-    let metadata: Metadata = serde_json::from_slice(&header)
+    let header = &rest[..size as usize];
+    let metadata: Metadata = serde_json::from_slice(header)
         .map_err(|e| format!("has a .safetensors header that makes no sense: {e}"))?;
+    if let Some(name) = serde_json::from_slice(header).ok().and_then(|Names(all)| twice(all)) {
+        return Err(format!("has two tensors called {name:?}"));
+    }
     let (held, wanted) = (length - 8 - size, metadata.data_len() as u64);
     if held != wanted {
         return Err(match held < wanted {
@@ -48,21 +50,43 @@ pub fn read_layout(file: &mut File, length: u64, name: Option<&str>) -> Result<L
     let element = element(info.dtype)?;
     let (start, end) = info.data_offsets;
     let count = checked_count(&info.shape, element, (end - start) as u64)?;
-    Ok(Layout { element, shape: info.shape.clone(), offset: 8 + size + start as u64, count })
+    let (shape, offset) = (info.shape.clone(), 8 + size + start as u64);
+    Ok(Layout { element, big_endian: false, fortran_order: false, shape, offset, count })
 }
 
 /// The names there are, so that a slip of the pen is seen at once.
 fn known(metadata: &Metadata) -> String {
-    /// Models hold hundreds of tensors; the line stays readable.
-    const MOST: usize = 20;
-    let mut names = metadata.offset_keys();
-    let more = names.len().saturating_sub(MOST);
-    names.truncate(MOST);
-    match (names.is_empty(), more) {
-        (true, _) => "there are none".into(),
-        (_, 0) => format!("there are {}", names.join(", ")),
-        (_, more) => format!("there are {} and {more} more", names.join(", ")),
+    super::layout::listed(metadata.offset_keys())
+}
+
+/// The names of a header as they stand there. The crate keeps the last of those that are equal.
+struct Names(Vec<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Names;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Names, M::Error> {
+                let mut names = Vec::new();
+                while let Some((name, IgnoredAny)) = map.next_entry()? {
+                    names.push(name);
+                }
+                Ok(Names(names))
+            }
+        }
+        deserializer.deserialize_map(Collect)
     }
+}
+
+fn twice(mut names: Vec<String>) -> Option<String> {
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone())
 }
 
 fn element(dtype: Dtype) -> Result<Element, String> {

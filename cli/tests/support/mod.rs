@@ -3,8 +3,10 @@
 // Every test file is a crate of its own and uses a part of this.
 #![allow(dead_code)]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -75,6 +77,64 @@ pub fn bytes<T: Element>(elements: &[T]) -> Vec<u8> {
     elements.iter().flat_map(|&x| x.bytes()).collect()
 }
 
+/// A file in a `.npz`, whether what is said of it is true or not.
+#[derive(Clone)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Bit 0 means encrypted.
+    pub flags: u16,
+    /// 0 stored, 8 deflated.
+    pub method: u16,
+    /// Its bytes in the archive.
+    pub data: Vec<u8>,
+    /// Its length, inflated.
+    pub size: u32,
+    /// Its checksum.
+    pub crc: u32,
+}
+
+impl Member {
+    /// A true one.
+    pub fn new(name: &str, contents: &[u8], deflate: bool) -> Self {
+        let (mut data, mut method) = (contents.to_vec(), 0);
+        if deflate {
+            let level = flate2::Compression::default();
+            let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), level);
+            encoder.write_all(contents).unwrap();
+            (data, method) = (encoder.finish().unwrap(), 8);
+        }
+        let mut crc = flate2::Crc::new();
+        crc.update(contents);
+        let (size, crc) = (contents.len() as u32, crc.sum());
+        Self { name: format!("{name}.npy"), flags: 0, method, data, size, crc }
+    }
+}
+
+/// An archive as NumPy writes it: local headers in the long form, the directory in the short one.
+pub fn zip(members: &[Member]) -> Vec<u8> {
+    let (mut archive, mut directory) = (Vec::new(), Vec::new());
+    for Member { name, flags, method, data, size, crc } in members {
+        let [flags, method, name_size] = [*flags, *method, name.len() as u16].map(u16::to_le_bytes);
+        let fixed = [&[20, 0][..], &flags, &method, &[0, 0, 0x21, 0], &crc.to_le_bytes()].concat();
+        let length = (data.len() as u32).to_le_bytes();
+        directory.extend([&b"PK\x01\x02\x14\0"[..], &fixed, &length].concat());
+        directory.extend([&size.to_le_bytes()[..], &name_size, &[0; 12]].concat());
+        directory.extend((archive.len() as u32).to_le_bytes());
+        directory.extend(name.bytes());
+        archive.extend([&b"PK\x03\x04"[..], &fixed, &[0xff; 8], &name_size, &[20, 0]].concat());
+        archive.extend(name.bytes());
+        let sizes = [u64::from(*size), data.len() as u64].map(u64::to_le_bytes).concat();
+        archive.extend([&[1, 0, 16, 0][..], &sizes, data].concat());
+    }
+    let (start, count) = (archive.len() as u32, (members.len() as u16).to_le_bytes());
+    archive.extend(&directory);
+    archive.extend([&b"PK\x05\x06\0\0\0\0"[..], &count, &count].concat());
+    archive.extend([directory.len() as u32, start].map(u32::to_le_bytes).concat());
+    archive.extend([0, 0]);
+    archive
+}
+
 /// A temporary folder in which the program runs.
 pub struct Folder(TempDir);
 
@@ -126,14 +186,32 @@ impl Folder {
         self.write(name, file);
     }
 
-    /// Reads an array that the program saved: its shape and elements.
+    /// Saves an `.npz` file of `.npy` files given as name and contents.
+    pub fn save_npz(&self, name: &str, members: &[(&str, Vec<u8>)], deflate: bool) {
+        let members: Vec<Member> =
+            members.iter().map(|(name, contents)| Member::new(name, contents, deflate)).collect();
+        self.write(name, zip(&members));
+    }
+
+    /// Reads an array of f32 that the program saved: its shape and elements.
     pub fn load(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
+        let (descr, shape, body) = self.load_bytes(name);
+        assert_eq!(descr, "<f4");
+        let elements: Vec<f32> =
+            body.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+        assert_eq!(shape.iter().product::<usize>(), elements.len());
+        (shape, elements)
+    }
+
+    /// Reads an array that the program saved: its type, shape and bytes.
+    pub fn load_bytes(&self, name: &str) -> (String, Vec<usize>, Vec<u8>) {
         let file = std::fs::read(self.path(name)).unwrap();
         assert_eq!(&file[..8], b"\x93NUMPY\x01\x00");
         let size = usize::from(u16::from_le_bytes([file[8], file[9]]));
         assert_eq!((10 + size) % 64, 0);
         let header = std::str::from_utf8(&file[10..10 + size]).unwrap();
-        let rest = header.strip_prefix("{'descr': '<f4', 'fortran_order': False, 'shape': (");
+        let (descr, rest) = header.strip_prefix("{'descr': '").unwrap().split_once('\'').unwrap();
+        let rest = rest.strip_prefix(", 'fortran_order': False, 'shape': (");
         let (shape, end) = rest.unwrap().split_once(')').unwrap();
         assert_eq!(end.trim_end(), ", }");
         let shape: Vec<usize> = shape
@@ -142,11 +220,7 @@ impl Folder {
             .filter(|n| !n.is_empty())
             .map(|n| n.parse().unwrap())
             .collect();
-        let body = &file[10 + size..];
-        let elements: Vec<f32> =
-            body.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
-        assert_eq!(shape.iter().product::<usize>(), elements.len());
-        (shape, elements)
+        (descr.to_string(), shape, file[10 + size..].to_vec())
     }
 
     /// The names in the folder, sorted.
@@ -180,6 +254,54 @@ impl Folder {
     /// Runs the program on the CPU and reads its JSON, which must be there.
     pub fn json(&self, words: &str) -> Value {
         self.cpu(&format!("{words} --json")).good().json()
+    }
+}
+
+/// Work that is stopped half-way, over logits of zeros that take no room on the disk: 256 Mi of them,
+/// seconds of work.
+pub struct Interrupted(pub Folder);
+
+impl Interrupted {
+    /// The logits, `x.npy`.
+    pub fn new() -> Self {
+        let folder = Folder::new();
+        folder.write("x.npy", npy("'<f4'", false, "65536, 4096", &[]));
+        let file = std::fs::File::options().write(true).open(folder.path("x.npy")).unwrap();
+        file.set_len(file.metadata().unwrap().len() + (1 << 30)).unwrap();
+        Self(folder)
+    }
+
+    /// Sends a signal when a part of the result is written; gives status and stderr.
+    pub fn by(&self, signal: &str, device: &str) -> (Option<i32>, String) {
+        let words = format!("log-softmax x.npy --device {device} --save-output p.npy");
+        let mut command = self.0.command(&words);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let start = Instant::now();
+        let written = |name: &String| std::fs::metadata(self.0.path(name)).map_or(0, |m| m.len());
+        while !self.0.names().iter().any(|name| name.ends_with(".tmp") && written(name) > 1 << 20) {
+            assert!(start.elapsed() < Duration::from_secs(60), "nothing is written");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.stdout, b"");
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// Insists on Ctrl-C and SIGTERM leaving nothing, and SIGKILL nothing under the name.
+    pub fn leaves_nothing(&self, device: &str) {
+        self.0.write("p.npy", "old");
+        let names = self.0.names();
+        for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+            let (status, stderr) = self.by(signal, device);
+            assert_eq!(status, Some(code), "{stderr}");
+            assert_eq!(stderr, "wgpu-loss: interrupted; nothing was saved\n");
+            assert_eq!(self.0.names(), names);
+        }
+        let (status, _) = self.by("-KILL", device);
+        assert_eq!(status, None);
+        assert_eq!(std::fs::read(self.0.path("p.npy")).unwrap(), b"old");
     }
 }
 

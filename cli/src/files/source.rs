@@ -1,0 +1,374 @@
+//! An array in a file.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use wgpu_loss::{ElementType, Floats, LabelType, Labels};
+
+use super::bytes::{Bytes, Memory};
+use super::gather::gather;
+use super::layout::Layout;
+use super::location::{Location, open_regular};
+use super::npz::{self, Deflated, Member};
+use super::scratch::Scratch;
+use super::{Element, Kind, npy, reason, safetensors};
+use crate::error::Failure;
+
+/// What has to be converted as a whole is converted in steps of this many bytes.
+const STEP: usize = 16 << 20;
+
+/// An array in a file, whose header is read and checked against the file's length.
+#[derive(Debug)]
+pub struct Source {
+    /// What the user called it.
+    pub name: PathBuf,
+    /// Its element type in the file.
+    pub element: Element,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// How its elements lie in `bytes`.
+    layout: Layout,
+    bytes: Bytes,
+    /// `bytes` are those of an archive, and the array has to be inflated first.
+    deflated: Option<Deflated>,
+    /// Floats of every type are handed on as f32.
+    as_f32: bool,
+}
+
+impl Source {
+    /// Opens the array called `name`: `FILE.npy`, `FILE.npz:ARRAY` or `FILE.safetensors:TENSOR`.
+    pub fn open(name: &Path) -> Result<Self, Failure> {
+        let source = Self::try_open(name);
+        source.map_err(|problem| Failure::of(name.display(), problem))
+    }
+
+    fn try_open(name: &Path) -> Result<Self, String> {
+        let Some(location) = Location::of(name) else {
+            return Err(
+                "unknown file ending; wanted FILE.npy, FILE.npz:ARRAY or FILE.safetensors:TENSOR"
+                    .into(),
+            );
+        };
+        let file = open_regular(location.file())?;
+        let bytes = Bytes::map(&file).map_err(|e| reason(&e))?;
+        Self::find(name, &location, bytes)
+    }
+
+    /// Finds the array in a file's bytes.
+    fn find(name: &Path, location: &Location, bytes: Bytes) -> Result<Self, String> {
+        let mut deflated = None;
+        let layout = match location {
+            Location::Npy(_) => npy::read_layout(&bytes, bytes.len() as u64)?,
+            Location::Safetensors(_, tensor) => {
+                safetensors::read_layout(&bytes, tensor.as_deref())?
+            }
+            Location::Npz(_, array) => match npz::find(&bytes, array.as_deref())? {
+                Member::Stored(range) => {
+                    let member = &bytes[range.clone()];
+                    let layout = npy::read_layout(member, member.len() as u64)?;
+                    Layout { offset: layout.offset + range.start as u64, ..layout }
+                }
+                Member::Deflated(member) => {
+                    let layout = member.read_layout(&bytes)?;
+                    deflated = Some(member);
+                    layout
+                }
+            },
+        };
+        let (element, shape, as_f32) = (layout.element, layout.shape.clone(), false);
+        Ok(Self { name: name.to_path_buf(), element, shape, layout, bytes, deflated, as_f32 })
+    }
+
+    fn failed(&self, problem: impl std::fmt::Display) -> Failure {
+        Failure::of(self.name.display(), problem)
+    }
+
+    /// What the elements are read as; `None` for raw words that nobody has given a type.
+    pub fn kind(&self) -> Option<Kind> {
+        let floats = self.element.float_type();
+        let floats = floats.map(|own| if self.as_f32 { ElementType::F32 } else { own });
+        floats.map(Kind::Floats).or(self.element.label_type().map(Kind::Labels))
+    }
+
+    /// Refuses an array that is not of floats, and gives their type.
+    pub fn want_floats(&self, role: &str) -> Result<ElementType, Failure> {
+        if let Some(Kind::Floats(element_type)) = self.kind() {
+            return Ok(element_type);
+        }
+        let name = self.element.name();
+        let hint = match self.element.is_raw_16() {
+            true => "if they are the bits of floats, say --dtype bf16 or --dtype f16",
+            false => "convert it with a.astype('float32')",
+        };
+        Err(self.failed(format!("{role} of type {name}, but floats are wanted; {hint}")))
+    }
+
+    /// Takes 16-bit words for floats of a type. What has a type already must be of that one.
+    pub fn take_for(&mut self, element_type: ElementType) -> Result<(), Failure> {
+        let wanted = Element::from(element_type);
+        if self.element != wanted && !(self.element.is_raw_16() && wanted.bytes() == 2) {
+            return Err(Failure::Usage(format!(
+                "{}: it is {}, but --dtype is {}",
+                self.name.display(),
+                self.element.name(),
+                element_type.name()
+            )));
+        }
+        (self.element, self.layout.element) = (wanted, wanted);
+        Ok(())
+    }
+
+    /// Has floats of every type handed on as f32.
+    pub fn as_f32(&mut self) {
+        self.as_f32 = true;
+    }
+
+    /// How many elements there are.
+    pub fn count(&self) -> usize {
+        self.layout.count
+    }
+
+    /// The bytes of all elements in the file.
+    pub fn stored_bytes(&self) -> u64 {
+        (self.count() * self.element.bytes()) as u64
+    }
+
+    /// The bytes of an element as it is read.
+    fn width(&self) -> usize {
+        match self.kind() {
+            Some(Kind::Floats(element_type)) => element_type.bytes() as usize,
+            _ => self.element.bytes(),
+        }
+    }
+
+    /// The stored bytes of all elements.
+    fn stored(&self) -> &[u8] {
+        let start = self.layout.offset as usize;
+        &self.bytes[start..start + self.layout.count * self.layout.element.bytes()]
+    }
+
+    /// Whether elements can be used where they lie.
+    pub fn in_place(&self) -> bool {
+        self.deflated.is_none()
+            && self.layout.in_c_order()
+            && !self.layout.big_endian
+            && self.width() == self.layout.element.bytes()
+            && self.stored().as_ptr().align_offset(self.width()) == 0
+    }
+
+    /// Inflates what is deflated. To be called before elements are read.
+    pub fn inflate(&mut self) -> Result<(), Failure> {
+        if let Some(deflated) = &self.deflated {
+            let inflated = deflated.inflate(&self.bytes, &self.layout);
+            self.bytes = inflated.map_err(|problem| self.failed(problem))?;
+            self.layout.offset = 0;
+            self.deflated = None;
+        }
+        if self.layout.in_c_order() {
+            self.bytes.will_be_read_in_order();
+        }
+        Ok(())
+    }
+
+    /// Says that a range of elements, in C order, will hardly be read again.
+    pub fn release(&self, range: Range<usize>) {
+        if self.layout.in_c_order() && self.deflated.is_none() {
+            let (start, width) = (self.layout.offset as usize, self.layout.element.bytes());
+            self.bytes.release(start + range.start * width..start + range.end * width);
+        }
+    }
+
+    /// A range of elements, in C order.
+    pub fn part(&self, range: Range<usize>) -> Result<Part<'_>, Failure> {
+        let Some(kind) = self.kind().filter(|_| self.deflated.is_none()) else {
+            return Err(self.failed("its elements cannot be read yet"));
+        };
+        let (stored, width) = (self.stored(), self.width());
+        if self.in_place() {
+            return Ok(Part::there(kind, &stored[range.start * width..range.end * width]));
+        }
+        let memory = Memory::zeros(range.len() * width);
+        let mut memory = memory.map_err(|problem| self.failed(problem))?;
+        gather(stored, &self.layout, range, memory.bytes_mut(), self.as_f32);
+        Ok(Part::Copied(kind, memory))
+    }
+
+    /// All elements. What cannot be used where it lies is converted first, step by step: in memory, or
+    /// in a temporary file where there is much of it.
+    pub fn settle(&mut self) -> Result<(), Failure> {
+        self.inflate()?;
+        if self.in_place() || self.kind().is_none() {
+            return Ok(());
+        }
+        let (count, width) = (self.count(), self.width());
+        let scratch = Scratch::new((count * width) as u64);
+        let mut scratch = scratch.map_err(|problem| self.failed(problem))?;
+        for start in (0..count).step_by(STEP / width) {
+            let part = self.part(start..count.min(start + STEP / width))?;
+            let bytes = match &part {
+                Part::Copied(_, memory) => memory.bytes(),
+                Part::Floats(floats) => floats.bytes(),
+                Part::Labels(labels) => labels.bytes(),
+            };
+            let written = scratch.write((start * width) as u64, bytes);
+            written.map_err(|problem| self.failed(problem))?;
+        }
+        self.bytes = scratch.done().map_err(|problem| self.failed(problem))?;
+        if let Some(Kind::Floats(element_type)) = self.kind() {
+            self.layout.element = element_type.into();
+        }
+        (self.layout.offset, self.layout.big_endian) = (0, false);
+        self.layout.fortran_order = false;
+        Ok(())
+    }
+}
+
+/// A range of a tensor's elements, where they lie or copied.
+#[derive(Debug)]
+pub enum Part<'a> {
+    /// Floats where they lie.
+    Floats(Floats<'a>),
+    /// Labels where they lie.
+    Labels(Labels<'a>),
+    /// A copy.
+    Copied(Kind, Memory),
+}
+
+impl<'a> Part<'a> {
+    fn there(kind: Kind, bytes: &'a [u8]) -> Self {
+        match kind {
+            Kind::Floats(element_type) => Part::Floats(floats(element_type, bytes)),
+            Kind::Labels(label_type) => Part::Labels(labels(label_type, bytes)),
+        }
+    }
+
+    /// The floats; none where they are labels.
+    pub fn floats(&self) -> Floats<'_> {
+        match self {
+            Part::Floats(floats) => *floats,
+            Part::Copied(Kind::Floats(element_type), memory) => {
+                floats(*element_type, memory.bytes())
+            }
+            Part::Labels(_) | Part::Copied(..) => Floats::F32(&[]),
+        }
+    }
+
+    /// The labels; none where they are floats.
+    pub fn labels(&self) -> Labels<'_> {
+        match self {
+            Part::Labels(labels) => *labels,
+            Part::Copied(Kind::Labels(label_type), memory) => labels(*label_type, memory.bytes()),
+            Part::Floats(_) | Part::Copied(..) => Labels::U8(&[]),
+        }
+    }
+}
+
+/// Bytes as floats. They must be aligned.
+pub fn floats(element_type: ElementType, bytes: &[u8]) -> Floats<'_> {
+    match element_type {
+        ElementType::F16 => Floats::F16(bytemuck::cast_slice(bytes)),
+        ElementType::BF16 => Floats::BF16(bytemuck::cast_slice(bytes)),
+        _ => Floats::F32(bytemuck::cast_slice(bytes)),
+    }
+}
+
+/// Bytes as labels. They must be aligned.
+fn labels(label_type: LabelType, bytes: &[u8]) -> Labels<'_> {
+    match label_type {
+        LabelType::I8 => Labels::I8(bytemuck::cast_slice(bytes)),
+        LabelType::U16 => Labels::U16(bytemuck::cast_slice(bytes)),
+        LabelType::I16 => Labels::I16(bytemuck::cast_slice(bytes)),
+        LabelType::U32 => Labels::U32(bytemuck::cast_slice(bytes)),
+        LabelType::I32 => Labels::I32(bytemuck::cast_slice(bytes)),
+        LabelType::U64 => Labels::U64(bytemuck::cast_slice(bytes)),
+        LabelType::I64 => Labels::I64(bytemuck::cast_slice(bytes)),
+        _ => Labels::U8(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Finds an array in bytes and reads all of it, part by part and as a whole.
+    fn read(name: &str, bytes: &[u8]) -> Result<Vec<f32>, Failure> {
+        let mut memory = Memory::zeros(bytes.len()).unwrap();
+        memory.bytes_mut().copy_from_slice(bytes);
+        let location = Location::of(Path::new(name)).unwrap();
+        let source = Source::find(Path::new(name), &location, memory.into());
+        let mut source = source.map_err(Failure::Failed)?;
+        if source.kind().is_none() {
+            return Err(Failure::Failed("raw".into()));
+        }
+        source.inflate()?;
+        let count = source.count();
+        let some = source.part(count / 2..count)?;
+        let some: Vec<f32> = some.floats().iter().collect();
+        source.settle()?;
+        assert!(source.in_place());
+        let all = source.part(0..count)?;
+        let all: Vec<f32> = all.floats().iter().collect();
+        let bits = |floats: &[f32]| floats.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert!(bits(&all).ends_with(&bits(&some)));
+        Ok(all)
+    }
+
+    /// A file of each kind with the same twelve floats.
+    fn files() -> Vec<(&'static str, Vec<u8>)> {
+        let body: Vec<u8> = (0..12).flat_map(|i| (i as f32).to_le_bytes()).collect();
+        let array = [npy::header(ElementType::F32, &[3, 4]), body.clone()].concat();
+        let json = r#"{"x":{"dtype":"F32","shape":[3,4],"data_offsets":[0,48]}}"#;
+        let size = (json.len() as u64).to_le_bytes();
+        let tensors = [&size[..], json.as_bytes(), &body].concat();
+        let stored = npz::tests::archive(&[("x.npy", &array, false), ("t.npy", &array, true)]);
+        let deflated = npz::tests::archive(&[("x.npy", &array, true), ("t.npy", &array, false)]);
+        let (npz, safetensors) = ("a.npz:x", "a.safetensors:x");
+        vec![("a.npy", array), (safetensors, tensors), (npz, stored), (npz, deflated)]
+    }
+
+    #[test]
+    fn every_kind_of_file_is_read() {
+        for (name, bytes) in files() {
+            let wanted: Vec<f32> = (0..12).map(|i| i as f32).collect();
+            assert_eq!(read(name, &bytes).unwrap(), wanted, "{name}");
+        }
+    }
+
+    /// Any byte may be anything, and the file may end anywhere: it is read or refused, and nothing else.
+    #[test]
+    fn damaged_files_do_not_panic() {
+        for (name, good) in files() {
+            for at in 0..good.len() {
+                for byte in [0, 1, 0x7f, 0x80, 0xff, good[at] ^ 1, good[at].wrapping_add(1)] {
+                    let mut bad = good.clone();
+                    bad[at] = byte;
+                    let _ = read(name, &bad);
+                }
+                assert!(read(name, &good[..at]).is_err(), "{name} of {at} bytes");
+            }
+            let longer = [&good[..], b"more"].concat();
+            assert!(read(name, &longer).is_err(), "{name} with more behind");
+        }
+    }
+
+    /// The same for several bytes at once.
+    #[test]
+    fn badly_damaged_files_do_not_panic() {
+        // Knuth's multiplier for 64 bits.
+        let mut state = 1u64;
+        let mut random = move || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize
+        };
+        for (name, good) in files() {
+            for _ in 0..5000 {
+                let mut bad = good.clone();
+                for _ in 0..1 + random() % 8 {
+                    let at = random() % bad.len();
+                    bad[at] = random() as u8;
+                }
+                let _ = read(name, &bad);
+            }
+        }
+    }
+}

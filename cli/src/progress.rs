@@ -1,0 +1,80 @@
+//! A bar on stderr, where there is a person to see it and it takes a while.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Work that is done sooner shows nothing.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How far the work is.
+pub struct Meter {
+    what: &'static str,
+    rows: u64,
+    /// What a row takes of the files, in bytes.
+    row_bytes: f64,
+    quiet: bool,
+    start: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Meter {
+    /// Of work over `rows` rows that are `bytes` long together.
+    pub fn new(what: &'static str, rows: u64, bytes: u64, quiet: bool) -> Self {
+        let row_bytes = bytes as f64 / rows.max(1) as f64;
+        Self { what, rows, row_bytes, quiet, start: Instant::now(), bar: None }
+    }
+
+    /// So many rows are done.
+    pub fn done(&mut self, rows: u64) {
+        let elapsed = self.start.elapsed();
+        if self.quiet || (self.bar.is_none() && elapsed < PATIENCE) {
+            return;
+        }
+        let rate = rows as f64 / elapsed.as_secs_f64();
+        let left = self.rows.saturating_sub(rows) as f64 / rate;
+        let left = if left.is_finite() { format!(", {left:.0} s left") } else { String::new() };
+        let bytes = rate * self.row_bytes / 1e9;
+        let message = format!("{}rows/s, {bytes:.2} GB/s{left}", counted(rate));
+        let bar = self.bar.get_or_insert_with(|| bar(self.what, self.rows));
+        bar.set_position(rows);
+        bar.set_message(message);
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Drawn on stderr, and not at all where that is no terminal.
+fn bar(what: &'static str, rows: u64) -> ProgressBar {
+    let bar = ProgressBar::new(rows).with_prefix(what);
+    let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent} %, {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+/// A number in three digits or so.
+fn counted(number: f64) -> String {
+    match number {
+        1e9.. => format!("{:.2} G", number / 1e9),
+        1e6.. => format!("{:.2} M", number / 1e6),
+        1e3.. => format!("{:.2} k", number / 1e3),
+        _ => format!("{number:.1} "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let numbers = [0.5, 999.0, 1234.0, 5.6e6, 7.89e9].map(counted);
+        assert_eq!(numbers, ["0.5 ", "999.0 ", "1.23 k", "5.60 M", "7.89 G"]);
+    }
+}

@@ -1,0 +1,225 @@
+//! The f64 reference over tensors of any size: a range of outer steps at a time.
+//!
+//! The library's reference wants whole tensors and keeps gradients in f64, which takes several times
+//! the memory of the tensors. Here it is asked for sums over ranges, which are added up and divided
+//! at the end. A mean over labels is divided by their weights, so a gradient of several ranges takes
+//! a pass over the losses first.
+
+use std::ops::Range;
+
+use wgpu_loss::loss::Divisor;
+use wgpu_loss::{
+    CrossEntropy, EmptyMean, Error, Loss, Nll, Output, Outputs, Problem, Reduction, Softmax,
+    Summary, reference,
+};
+
+use crate::data::{Data, Stop};
+
+/// About as many elements are taken at a time: enough for all cores.
+const ELEMENTS: usize = 1 << 22;
+
+/// A loss whose options can be changed.
+#[derive(Clone, Debug)]
+pub enum Formula {
+    /// Cross-entropy.
+    CrossEntropy(CrossEntropy),
+    /// Negative log-likelihood.
+    Nll(Nll),
+    /// Softmax or its logarithm.
+    Softmax(Softmax),
+}
+
+impl Formula {
+    /// As the library takes it.
+    pub fn loss(&self) -> &dyn Loss {
+        match self {
+            Formula::CrossEntropy(loss) => loss,
+            Formula::Nll(loss) => loss,
+            Formula::Softmax(loss) => loss,
+        }
+    }
+
+    /// The same loss with the classes on axis 1, and reduced in another way.
+    fn of_steps(&self, reduction: Reduction) -> Self {
+        match self.clone() {
+            Formula::CrossEntropy(loss) => {
+                Formula::CrossEntropy(loss.class_axis(1).reduction(reduction))
+            }
+            Formula::Nll(loss) => Formula::Nll(loss.class_axis(1).reduction(reduction)),
+            Formula::Softmax(loss) => Formula::Softmax(loss.axis(1)),
+        }
+    }
+}
+
+/// What is computed, and over what.
+pub struct Question<'a> {
+    /// The loss.
+    pub formula: &'a Formula,
+    /// What goes in.
+    pub data: &'a Data<'a>,
+    /// The loss over this data, stated.
+    pub problem: &'a Problem,
+}
+
+impl Question<'_> {
+    /// What the library is asked for. The softmaxes ask for what they give by themselves.
+    pub fn outputs(&self) -> Outputs {
+        match self.problem.target {
+            Some(_) => self.problem.outputs,
+            None if self.problem.outputs.in_f32 => Outputs::loss().in_f32(),
+            None => Outputs::loss(),
+        }
+    }
+}
+
+/// The results for a range of outer steps, divided by what the whole is divided by.
+pub struct Piece<'a> {
+    /// The first row, and with it the place of row losses.
+    pub row: usize,
+    /// The first element.
+    pub element: usize,
+    /// What the sum over rows, and so the gradient, is divided by.
+    pub divisor: f64,
+    /// The results. The loss is one per row where it is not reduced, and means nothing otherwise.
+    pub output: &'a Output<f64>,
+}
+
+/// The results for the whole.
+#[derive(Debug, Default)]
+pub struct Totals {
+    sum: f64,
+    /// What was seen in the rows.
+    pub summary: Summary,
+}
+
+impl Totals {
+    /// Adds the next range.
+    fn add(&mut self, problem: &Problem, output: &Output<f64>) {
+        if problem.reduction != Reduction::None {
+            self.sum += output.loss.iter().sum::<f64>();
+        }
+        let (all, next) = (&mut self.summary, &output.summary);
+        let before = all.rows;
+        all.rows += next.rows;
+        all.live += next.live;
+        all.weight += next.weight;
+        all.nonfinite += next.nonfinite;
+        let first = next.first_nonfinite.map(|row| before + row);
+        all.first_nonfinite = all.first_nonfinite.or(first);
+    }
+
+    fn divisor(&self, problem: &Problem) -> f64 {
+        match problem.divisor {
+            Divisor::Known(divisor) => divisor,
+            Divisor::LabelWeights => self.summary.weight,
+        }
+    }
+
+    /// The reduced loss; `None` where it is not reduced, or where there is no loss.
+    pub fn loss(&self, problem: &Problem) -> Option<f64> {
+        if problem.target.is_none() || problem.reduction == Reduction::None {
+            return None;
+        }
+        let divisor = self.divisor(problem);
+        Some(match problem.empty_mean {
+            // A NaN row shows, even where nothing has weight.
+            _ if divisor != 0.0 || self.sum.is_nan() => self.sum / divisor,
+            EmptyMean::Nan => f64::NAN,
+            EmptyMean::Zero => 0.0,
+        })
+    }
+}
+
+/// Computes everything, giving results piece by piece. `progress` is told the rows that are done.
+pub fn run(
+    question: &Question<'_>,
+    outputs: Outputs,
+    take: &mut dyn FnMut(&Piece<'_>) -> Result<(), Stop>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Totals, Stop> {
+    let Question { problem, .. } = *question;
+    let pieces = pieces(problem);
+    let mut weights = Totals::default();
+    let unknown = problem.divisor == Divisor::LabelWeights;
+    if unknown && outputs.grad && pieces.len() > 1 {
+        for piece in pieces.iter().cloned() {
+            weights.add(problem, &compute(question, piece, Outputs::loss())?);
+        }
+    }
+    let mut totals = Totals::default();
+    for piece in pieces {
+        let (first, view) = (piece.start, &problem.view);
+        let mut output = compute(question, piece, outputs)?;
+        totals.add(problem, &output);
+        let known = if weights.summary.rows > 0 { &weights } else { &totals };
+        let divisor = known.divisor(problem);
+        let factor = if divisor == 0.0 { 0.0 } else { 1.0 / divisor };
+        if problem.reduction != Reduction::None {
+            output.grad.iter_mut().flatten().for_each(|x| *x *= factor);
+        }
+        let row = first * view.inner;
+        take(&Piece { row, element: row * view.classes, divisor, output: &output })?;
+        progress(totals.summary.rows);
+    }
+    Ok(totals)
+}
+
+/// The outer steps, cut.
+fn pieces(problem: &Problem) -> Vec<Range<usize>> {
+    let view = &problem.view;
+    let steps = (ELEMENTS / (view.classes * view.inner).max(1)).max(1);
+    let ends = (0..view.outer.max(1)).step_by(steps);
+    ends.map(|first| first..view.outer.min(first.saturating_add(steps))).collect()
+}
+
+/// One range, summed up or not reduced at all.
+fn compute(
+    question: &Question<'_>,
+    outer: Range<usize>,
+    outputs: Outputs,
+) -> Result<Output<f64>, Stop> {
+    let Question { formula, data, problem } = question;
+    let reduction = match problem.reduction {
+        Reduction::None => Reduction::None,
+        _ => Reduction::Sum,
+    };
+    let formula = formula.of_steps(reduction);
+    let of = |outer| -> Result<_, Stop> {
+        let steps = data.steps(problem, outer)?;
+        Ok(reference::run(formula.loss(), &steps.inputs(), outputs)?)
+    };
+    match of(outer.clone()) {
+        Err(Stop::Library(Error::BadTargets { .. })) => Err(bad_labels(problem, of, outer)),
+        result => result,
+    }
+}
+
+/// All bad labels, where a range has some and those before it have none.
+fn bad_labels(
+    problem: &Problem,
+    of: impl Fn(Range<usize>) -> Result<Output<f64>, Stop>,
+    first_range: Range<usize>,
+) -> Stop {
+    let (mut all, mut found) = (0, None);
+    let later = pieces(problem).into_iter().filter(|range| range.start >= first_range.start);
+    for range in later {
+        let before = (range.start * problem.view.inner) as u64;
+        match of(range) {
+            Ok(_) => {}
+            Err(Stop::Library(Error::BadTargets { count, first, value, .. })) => {
+                all += count;
+                found = found.or(Some((before + first, value)));
+            }
+            Err(stop) => return stop,
+        }
+    }
+    let (first, value) = found.unwrap_or_default();
+    Stop::Library(Error::BadTargets {
+        count: all,
+        rows: problem.view.rows() as u64,
+        first,
+        value,
+        classes: problem.view.classes,
+        ignore_index: problem.ignore_index,
+    })
+}

@@ -1,0 +1,106 @@
+//! The program on a GPU with files that are larger than what a device or its budget holds, and with
+//! files that have to be converted on the way.
+
+mod support;
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::process::Command;
+
+use support::{Folder, Run, bytes, npy};
+
+/// 4 GiB of logits under a budget of 512 MiB, in an address space that holds the file once and not
+/// twice. The file is sparse: zeros, with a number in every megabyte.
+#[test]
+#[cfg(target_os = "linux")]
+fn four_gigabytes() {
+    let (rows, classes) = (1usize << 20, 1usize << 10);
+    let folder = Folder::new();
+    folder.write("x.npy", npy("'<f4'", false, &format!("{rows}, {classes}"), &[]));
+    let mut file = File::options().write(true).open(folder.path("x.npy")).unwrap();
+    let start = file.metadata().unwrap().len();
+    file.set_len(start + 4 * (rows * classes) as u64).unwrap();
+    for step in 0..4096u64 {
+        file.seek(SeekFrom::Start(start + (step << 20) + 4 * (step * 37 % 1024))).unwrap();
+        file.write_all(&((step % 37) as f32 / 3.0).to_le_bytes()).unwrap();
+    }
+    let labels: Vec<i32> = (0..rows).map(|row| (row * 7 % classes) as i32).collect();
+    folder.save("t.npy", &[rows], &labels);
+    let program = env!("CARGO_BIN_EXE_wgpu-loss");
+    let words = "cross-entropy x.npy t.npy --device gpu --memory-budget 512MiB --check --json";
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("ulimit -v 8000000; exec {program} {words}"));
+    shell.current_dir(folder.path("")).env("WGPU_LOSS_CACHE", folder.path("cache"));
+    let json = Run::new(words, shell.output().unwrap()).good().json();
+    assert_eq!(json["check"]["passed"], true, "{json}");
+    assert_eq!(json["rows"], rows);
+    let loss = json["loss"].as_f64().unwrap();
+    assert!((loss - (classes as f64).ln()).abs() < 0.01, "{loss}");
+}
+
+/// Numbers that differ, up to 8.
+fn logits(count: usize) -> Vec<f32> {
+    (0..count).map(|i| (i * 7919 % 1013) as f32 / 126.0).collect()
+}
+
+/// In an archive elements lie at odd addresses: they are converted batch by batch, and every element of
+/// the gradient is the same as of the plain file.
+#[test]
+fn batches_of_an_archive_are_the_whole() {
+    let (rows, classes) = (7001, 1501);
+    let folder = Folder::new();
+    let x = logits(rows * classes);
+    let labels: Vec<i64> =
+        (0..rows as i64).map(|row| if row % 9 == 0 { -100 } else { row * 11 % 1501 }).collect();
+    let weight: Vec<f32> = (0..classes).map(|class| 0.5 + (class % 5) as f32).collect();
+    folder.save("x.npy", &[rows, classes], &x);
+    folder.save("t.npy", &[rows], &labels);
+    folder.save("w.npy", &[classes], &weight);
+    let array = npy("'<f4'", false, &format!("{rows}, {classes}"), &bytes(&x));
+    folder.save_npz("x.npz", &[("x", array)], false);
+    for reduction in ["mean", "sum", "batchmean", "none"] {
+        let words = format!("t.npy --weight w.npy --reduction {reduction} --device gpu --json");
+        let run = |file: &str, grad: &str| {
+            let words = format!("cross-entropy {file} {words} --save-grad {grad} --check");
+            let json = folder.run(&words).good().json();
+            assert_eq!(json["check"]["passed"], true, "{json}");
+            json
+        };
+        let (plain, packed) = (run("x.npy", "g.npy"), run("x.npz", "h.npy"));
+        assert_eq!((&plain["rows"], &plain["weight"]), (&packed["rows"], &packed["weight"]));
+        if reduction != "none" {
+            let [a, b] = [&plain, &packed].map(|json| json["loss"].as_f64().unwrap());
+            assert!((a - b).abs() <= 1e-6 * a.abs(), "{a} and {b}");
+        }
+        let (a, b) = (folder.load("g.npy").1, folder.load("h.npy").1);
+        let worst = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let largest = a.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+        assert!(worst <= 1e-6 * largest, "{worst} of {largest}");
+    }
+    // Bad labels are named by their place in the whole.
+    let mut bad = labels.clone();
+    (bad[6000], bad[6500]) = (1501, -1);
+    folder.save("bad.npy", &[rows], &bad);
+    let words = "cross-entropy x.npz bad.npy --device gpu --save-loss l.npy";
+    folder.run(words).bad(1, &["bad.npy", "2 of 7001 labels", "1501 at [6000]"]);
+}
+
+/// More than goes into memory has to be put in order before classes on the first axis can be read.
+#[test]
+fn fortran_order_with_the_classes_first() {
+    let (classes, rows) = (70, 300_007);
+    let folder = Folder::new();
+    let x: Vec<f64> = logits(classes * rows).into_iter().map(f64::from).collect();
+    // Row by row in the file: element (class, row) is at row * classes + class.
+    let swapped: Vec<u8> = x.iter().flat_map(|x| x.to_be_bytes()).collect();
+    folder.write("f.npy", npy("'>f8'", true, &format!("{classes}, {rows}"), &swapped));
+    let x: Vec<f32> = x.into_iter().map(|x| x as f32).collect();
+    folder.save("x.npy", &[rows, classes], &x);
+    folder.save("t.npy", &[rows], &vec![3u8; rows]);
+    let run = |file: &str, axis: &str| {
+        let words = format!("cross-entropy {file} t.npy --class-axis {axis} --device gpu --check");
+        folder.run(&format!("{words} --json")).good().json()["loss"].as_f64().unwrap()
+    };
+    let (a, b) = (run("f.npy", "0"), run("x.npy", "1"));
+    assert!((a - b).abs() <= 1e-6 * a.abs(), "{a} and {b}");
+}
