@@ -108,7 +108,11 @@ impl<'a> Floats<'a> {
     /// # Panics
     /// If `index` is not below [`Floats::len`].
     pub fn get(&self, index: usize) -> f32 {
-        with_floats!(self, slice => f32::from(slice[index]))
+        match self {
+            Floats::F32(floats) => floats[index],
+            Floats::F16(floats) => floats[index].to_f32(),
+            Floats::BF16(floats) => floats[index].to_f32(),
+        }
     }
 
     /// All elements as f32.
