@@ -104,3 +104,47 @@ fn fortran_order_with_the_classes_first() {
     let (a, b) = (run("f.npy", "0"), run("x.npy", "1"));
     assert!((a - b).abs() <= 1e-6 * a.abs(), "{a} and {b}");
 }
+
+/// More than 2^32 elements, and more than 2^33 bytes: one image of bf16 logits whose last positions are
+/// past all of that, and rows of them. Both files are sparse.
+///
+/// It runs where it is asked for: `cargo test --release -p wgpu-loss-cli --test gpu_any_size -- --ignored`.
+#[test]
+#[ignore = "8.6 GB of logits in a sparse file, twice: some seconds on a GPU, a minute in software"]
+fn past_32_bits_of_elements() {
+    const CLASSES: usize = 1000;
+    const ROWS: usize = (1 << 32) / CLASSES + 6001;
+    let bf16 = |x: f32| ((x.to_bits() >> 16) as u16).to_le_bytes();
+    for images in [false, true] {
+        let folder = Folder::new();
+        let shape =
+            if images { format!("1, {CLASSES}, {ROWS}") } else { format!("{ROWS}, {CLASSES}") };
+        folder.write("x.npy", npy("'<u2'", false, &shape, &[]));
+        let mut file = File::options().write(true).open(folder.path("x.npy")).unwrap();
+        let start = file.metadata().unwrap().len();
+        file.set_len(start + 2 * (ROWS * CLASSES) as u64).unwrap();
+        // The label's class is 0; in some rows it has a logit of its own, in others another class has.
+        let mut wanted = vec![(CLASSES as f64).ln(); ROWS];
+        for step in 0..2000 {
+            let row = (step * 7_654_321 + 5) % ROWS;
+            let (class, x) = (step % 2 * 617, (step % 19) as f32 - 9.0);
+            let element = if images { class * ROWS + row } else { row * CLASSES + class };
+            file.seek(SeekFrom::Start(start + 2 * element as u64)).unwrap();
+            file.write_all(&bf16(x)).unwrap();
+            let whole = ((CLASSES - 1) as f64 + f64::from(x).exp()).ln();
+            wanted[row] = if class == 0 { whole - f64::from(x) } else { whole };
+        }
+        let label_shape = if images { vec![1, ROWS] } else { vec![ROWS] };
+        folder.save("t.npy", &label_shape, &vec![0u8; ROWS]);
+        let words = "cross-entropy x.npy t.npy --dtype bf16 --device gpu --reduction none \
+                     --save-loss loss.npy --json";
+        folder.run(words).good();
+        let (_, losses) = folder.load("loss.npy");
+        assert_eq!(losses.len(), ROWS);
+        for (row, (got, wanted)) in losses.iter().zip(&wanted).enumerate() {
+            let off = (f64::from(*got) / wanted - 1.0).abs();
+            // The exp of -18 may be off by 39 units in the last place.
+            assert!(off < 1e-5, "row {row}: {got} for {wanted}");
+        }
+    }
+}
