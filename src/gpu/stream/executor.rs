@@ -147,7 +147,7 @@ impl<'g> Executor<'g> {
 
     /// The pieces of a batch, and how many of them may be under way.
     fn cut(&self, problem: &Problem) -> Result<(Cut, usize), Error> {
-        let budget = self.gpu.memory_budget >> self.halvings;
+        let budget = self.gpu.memory_budget() >> self.halvings;
         let slots = cut_slots(problem);
         let shared = [Slot::Weight, Slot::Upstream].map(|slot| {
             let of_rows = slots.contains(&slot);
@@ -157,17 +157,25 @@ impl<'g> Executor<'g> {
         // What is between the tensors, and the result.
         let between = PADDING * (slots.len() as u64 + 1);
         let copies = |turns: usize| turns as u64 + u64::from(!is_mapped(self.gpu));
-        let mut needed = 0;
+        let aim = self.gpu.piece_bytes >> self.halvings;
+        let mut least = 0;
         for turns in (1..=TURNS).rev() {
             let of_turn = budget.saturating_sub(shared) / copies(turns);
             let most = of_turn.saturating_sub(between);
-            let aim = self.gpu.piece_bytes >> self.halvings;
             match Cut::new(problem, Room { most, aim }) {
                 Ok(cut) => return Ok((cut, turns)),
-                Err(bytes) => needed = shared + (bytes + between) * copies(turns),
+                Err(bytes) => least = bytes,
             }
         }
-        Err(Error::Budget { what: "one row", needed, given: self.gpu.memory_budget })
+        let needed = shared + (least + between) * copies(1);
+        match (self.gpu.memory_budget, Cut::new(problem, Room { most: least, aim })) {
+            // Nobody has asked for less than a row takes.
+            (None, Ok(cut)) => Ok((cut, 1)),
+            (given, _) => {
+                let given = given.unwrap_or(budget);
+                Err(Error::Budget { what: "one row", needed, given })
+            }
+        }
     }
 
     /// Uploads what all pieces have in common.
@@ -301,7 +309,7 @@ mod tests {
         limit_memory(600 * MIB);
         // Three of these do not fit, and three of half the size do.
         gpu.piece_bytes = 256 * MIB;
-        gpu.memory_budget = 4096 * MIB;
+        gpu.memory_budget = Some(4096 * MIB);
         let error = resident(&gpu, &zeros, &labels).expect_err("more than there is");
         let Error::OutOfMemory { bytes, .. } = error else { panic!("{error}") };
         assert_eq!(bytes, 4 * (ROWS * CLASSES) as u64);
