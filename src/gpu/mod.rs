@@ -275,7 +275,6 @@ impl Gpu {
 /// What a piece should have on such a device.
 fn piece_bytes(profile: &Profile) -> u64 {
     let fast = if profile.is_software() { PIECE_CPU } else { PIECE_GPU };
-    let fast = std::env::var("PIECE").map_or(fast, |x| x.parse().unwrap());
     // A binding has to hold a few bytes more than the tensor.
     fast.min(profile.limits.max_storage_buffer_binding_size.saturating_sub(1 << 10))
 }

@@ -34,10 +34,38 @@ pub(super) fn gather(
     let mut done = 0;
     for run in piece.runs(&problem.view, classes, element_bytes) {
         let run = &bytes[run.start as usize..run.end as usize];
-        to.slice(done..done + run.len()).copy_from_slice(run);
+        copy(to.slice(done..done + run.len()), run);
         done += run.len();
     }
     done as u64
+}
+
+/// Bytes that are worth a thread.
+const CHUNK: usize = 1 << 19;
+
+/// Copies with all cores. One alone does not use all of a memory's bandwidth; and llvmpipe computes
+/// while it is submitted to, so the cores have nothing else to do meanwhile.
+fn copy(mut to: wgpu::WriteOnly<'_, [u8]>, from: &[u8]) {
+    if from.len() < 2 * CHUNK {
+        return to.copy_from_slice(from);
+    }
+    let middle = from.len() / 2 / CHUNK * CHUNK;
+    let (front, back) = to.split_at(middle);
+    let (front, back) = (Part(front), Part(back));
+    rayon::join(|| front.copy(&from[..middle]), || back.copy(&from[middle..]));
+}
+
+/// A part of mapped memory that another thread may write.
+struct Part<'a>(wgpu::WriteOnly<'a, [u8]>);
+
+// SAFETY: it is the only one to write these bytes, and a byte may be written by any thread. wgpu says so of
+// every sized type that is `Send`, and leaves out slices.
+unsafe impl Send for Part<'_> {}
+
+impl Part<'_> {
+    fn copy(self, from: &[u8]) {
+        copy(self.0, from);
+    }
 }
 
 /// Hands a piece of an output to a sink. `rows_before` are those of earlier batches.
