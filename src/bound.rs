@@ -21,17 +21,25 @@ pub const RESULT_BYTES: u64 = 48;
 pub struct Buffers<'a> {
     ranges: Vec<(Slot, wgpu::BufferBinding<'a>)>,
     in_place: bool,
+    /// Tensors that have the classes' axis are there for one piece at a time, from its first element on.
+    piecewise: bool,
 }
 
 impl<'a> Buffers<'a> {
     /// The input: logits, or log-probabilities for nll. f32, in the input's shape.
     pub fn new(input: wgpu::BufferBinding<'a>) -> Self {
-        Self { ranges: vec![(Slot::Logits, input)], in_place: false }
+        Self { ranges: vec![(Slot::Logits, input)], in_place: false, piecewise: false }
     }
 
     /// Ranges by their slots.
     pub(crate) fn of(ranges: impl Iterator<Item = (Slot, wgpu::BufferBinding<'a>)>) -> Self {
-        Self { ranges: ranges.collect(), in_place: false }
+        Self { ranges: ranges.collect(), in_place: false, piecewise: false }
+    }
+
+    /// The same, where tensors that have the classes' axis are there for one piece at a time: who records
+    /// a step sees to it that its piece is.
+    pub(crate) fn piecewise(self) -> Self {
+        Self { piecewise: true, ..self }
     }
 
     fn with(mut self, slot: Slot, range: wgpu::BufferBinding<'a>) -> Self {
@@ -91,7 +99,7 @@ impl<'a> Buffers<'a> {
         let needed = bound_slots(problem);
         for &slot in &needed {
             let range = self.get(slot).ok_or(Error::Binding { what: slot.name(), needed: true })?;
-            check_range(slot, range, Extent::of(slot, problem).bytes())?;
+            check_range(slot, range, self.bytes(slot, plan))?;
         }
         for &(slot, _) in &self.ranges {
             let reduced_upstream = slot == Slot::Upstream && !problem.outputs.grad;
@@ -112,6 +120,16 @@ impl<'a> Buffers<'a> {
         self.check_sharing(plan, &needed)
     }
 
+    /// The bytes that a slot's range has at least.
+    fn bytes(&self, slot: Slot, plan: &Plan) -> u64 {
+        let extent = Extent::of(slot, plan.problem());
+        if !(self.piecewise && extent.has_classes()) {
+            return extent.bytes();
+        }
+        let pieces = plan.pieces().iter().map(|piece| extent.piece_bytes(piece));
+        pieces.map(|bytes| bytes.end - bytes.start).max().unwrap_or(0).next_multiple_of(4)
+    }
+
     /// Refuses outputs that share bytes with anything, or a buffer with an input.
     fn check_sharing(&self, plan: &Plan, slots: &[Slot]) -> Result<(), Error> {
         let written = |slot: Slot| {
@@ -120,8 +138,7 @@ impl<'a> Buffers<'a> {
         };
         let range = |slot| {
             let range = self.get(slot)?;
-            let bytes = Extent::of(slot, plan.problem()).bytes();
-            Some((range.buffer, range.offset, range.offset + bytes))
+            Some((range.buffer, range.offset, range.offset + self.bytes(slot, plan)))
         };
         for (i, &a) in slots.iter().enumerate() {
             for &b in &slots[i + 1..] {
@@ -221,11 +238,15 @@ impl Bound {
 
     /// Records the work into a compute pass. Nothing is submitted, polled or read back.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
-        for dispatch in &self.dispatches {
-            pass.set_pipeline(&dispatch.pipeline.pipeline);
-            pass.set_bind_group(0, &dispatch.bind_group, &[]);
-            pass.dispatch_workgroups(dispatch.groups, 1, 1);
-        }
+        (0..self.dispatches.len()).for_each(|step| self.record_step(step, pass));
+    }
+
+    /// Records one step of the plan.
+    pub(crate) fn record_step(&self, step: usize, pass: &mut wgpu::ComputePass<'_>) {
+        let dispatch = &self.dispatches[step];
+        pass.set_pipeline(&dispatch.pipeline.pipeline);
+        pass.set_bind_group(0, &dispatch.bind_group, &[]);
+        pass.dispatch_workgroups(dispatch.groups, 1, 1);
     }
 
     /// The result on the GPU, [`RESULT_BYTES`] long, usages `STORAGE | COPY_SRC`: word 0 is the
@@ -352,9 +373,13 @@ impl Binder<'_> {
         };
         let Some(piece) = step.piece else { return nothing };
         let piece = &self.plan.pieces()[piece];
-        let bytes = Extent::of(slot, self.plan.problem()).piece_bytes(piece);
+        let extent = Extent::of(slot, self.plan.problem());
+        let mut bytes = extent.piece_bytes(piece);
         if bytes.is_empty() {
             return nothing;
+        }
+        if self.buffers.piecewise && extent.has_classes() {
+            bytes = 0..bytes.end - bytes.start;
         }
         let alignment = offset_alignment(&self.device.limits());
         let (start, end) = (given.offset + bytes.start, given.offset + bytes.end);

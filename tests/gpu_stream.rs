@@ -8,14 +8,14 @@ use std::sync::OnceLock;
 use std::task::{Context, Waker};
 
 use support::answer::{Answer, bits};
-use support::data::Data;
+use support::data::{Data, Types};
 use support::gpus::gpus;
 use support::random::Random;
 use support::rounding::Rounding;
 use wgpu_loss::gpu::stream::Progress;
 use wgpu_loss::{
-    CrossEntropy, EmptyMean, Error, Gpu, Inputs, LabelType, LargeOutput, Loss, Nll, Outputs,
-    Reduction, Sink, Softmax, Tensor,
+    CrossEntropy, ElementType, EmptyMean, Error, Gpu, Inputs, LabelType, LargeOutput, Loss, Nll,
+    Outputs, Reduction, Sink, Softmax, Tensor,
 };
 
 /// Bytes that hold a few dozen of the rows below.
@@ -511,9 +511,9 @@ fn asynchronous_calls_go_in_pieces_too() {
 }
 
 #[test]
-fn a_budget_for_less_than_a_row_names_what_would_do() {
+fn a_budget_for_next_to_nothing_names_what_would_do() {
     let outputs = Outputs::loss().with_grad();
-    for shape in [&[9, 1000][..], &[2, 1000, 30]] {
+    for shape in [&[9, 1000][..], &[2, 1000, 30], &[2, 30_000]] {
         let data = Data::random(shape, 1).random_weight();
         for gpu in gpus() {
             let refused = |budget| {
@@ -521,9 +521,7 @@ fn a_budget_for_less_than_a_row_names_what_would_do() {
                 assert_eq!(gpu.memory_budget(), budget);
                 match gpu.run(&CrossEntropy::new(), &data.inputs(), outputs) {
                     Ok(_) => None,
-                    Err(Error::Budget { what: "one row", needed, given }) if given == budget => {
-                        Some(needed)
-                    }
+                    Err(Error::Budget { needed, given, .. }) if given == budget => Some(needed),
                     Err(error) => panic!("{error}"),
                 }
             };
@@ -532,6 +530,60 @@ fn a_budget_for_less_than_a_row_names_what_would_do() {
             assert_eq!(refused(needed - 1), Some(needed), "{}", gpu.name);
             assert_eq!(refused(needed), None, "{}", gpu.name);
         }
+    }
+}
+
+/// Rows of which the budget holds a small part: they pass through in boxes of their classes.
+#[test]
+fn rows_larger_than_the_budget() {
+    let none = CrossEntropy::new().reduction(Reduction::None);
+    let smooth = CrossEntropy::new().label_smoothing(0.1);
+    let soft = CrossEntropy::new().reduction(Reduction::BatchMean);
+    let all = Outputs::loss().with_grad().with_log_probs();
+    for (number, gpu) in gpus().iter().enumerate() {
+        let small = gpu.with_memory_budget(64 << 10);
+        for shape in [&[3, 40_001][..], &[2, 20_000, 3]] {
+            let plain = || Data::random(shape, 1).holes().labelled(&[1], -100);
+            let alone = Data::new(shape, 1, plain().input);
+            let calls: [(&dyn Loss, Data, Outputs); 7] = [
+                (&CrossEntropy::new(), plain(), Outputs::loss()),
+                (&CrossEntropy::new(), plain().random_weight().upstream(-2.0), all),
+                (&none, plain().random_upstream(), Outputs::loss().with_grad()),
+                (&smooth, plain().random_weight(), Outputs::loss().with_grad()),
+                (&soft, plain().random_probabilities(), all),
+                (&Nll::new(), plain().random_weight(), Outputs::loss().with_grad()),
+                (&Softmax::probs().axis(1), alone, Outputs::loss()),
+            ];
+            for (call, (loss, data, outputs)) in calls.into_iter().enumerate() {
+                let what = format!("call {call} of {shape:?} on {}", gpu.name);
+                let data = match (call + number) % 3 {
+                    0 => data.in_types(Types::all(ElementType::BF16)),
+                    _ => data,
+                };
+                let truth = data.truth(loss, outputs);
+                let output = data.on(&small, loss, outputs);
+                let rounding = Rounding::new(loss, &data, outputs);
+                rounding.check(&what, &Answer::from(&output), &Answer::from(&truth));
+                assert_eq!(output.summary.live, truth.summary.live, "{what}");
+                let mut sink = Recorder::default();
+                small.run_into(loss, &data.inputs(), outputs, &mut sink).unwrap();
+                assert_eq!(sink.reports.len(), data.view.rows(), "{what}");
+                for what in [LargeOutput::Grad, LargeOutput::Distribution, LargeOutput::RowLoss] {
+                    sink.words(what);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn bad_labels_of_long_rows_are_found() {
+    let data = Data::random(&[4, 30_000], 1).labelled(&[2], 30_000);
+    for gpu in gpus() {
+        let small = gpu.with_memory_budget(64 << 10);
+        let error = small.run(&CrossEntropy::new(), &data.inputs(), Outputs::loss()).unwrap_err();
+        let Error::BadTargets { count, first, value, .. } = error else { panic!("{error}") };
+        assert_eq!((count, first, value), (1, 2, 30_000), "{}", gpu.name);
     }
 }
 

@@ -15,8 +15,8 @@ pub struct GpuOptions {
     /// Where the numbers come from by which work is laid out.
     pub tuning: TuningChoice,
     /// Bytes of tensors that a call on host data may hold at a time, on the device and in staging memory
-    /// on the host together; without it 512 MiB, or what a single row takes. Larger tensors go through in
-    /// pieces ([`stream`](super::stream)). Parameters and workspaces, some hundred KiB, come on top, and so do
+    /// on the host together; 512 MiB without it. Larger tensors go through in pieces
+    /// ([`stream`](super::stream)). Parameters and workspaces, some hundred KiB, come on top, and so do
     /// outputs that are returned as vectors. [`Gpu::bind`](crate::Gpu::bind) does not ask: what is
     /// resident is there in full.
     pub memory_budget: Option<u64>,

@@ -54,8 +54,7 @@ pub struct Gpu {
     device: wgpu::Device,
     queue: wgpu::Queue,
     kernels: Arc<Kernels>,
-    /// What was given.
-    memory_budget: Option<u64>,
+    memory_budget: u64,
     /// Bytes of a piece that passes through the device fast: a binding holds it, and no submission is
     /// long.
     piece_bytes: u64,
@@ -94,7 +93,7 @@ impl Gpu {
     pub async fn open(options: &GpuOptions) -> Result<Self, Error> {
         let (info, device, queue) = adapters::open(options).await?;
         let kernels = Arc::new(Kernels::with_tuning(&device, options.tuning_for(&info)?));
-        let memory_budget = options.memory_budget;
+        let memory_budget = options.memory_budget.unwrap_or(MEMORY_BUDGET);
         let piece_bytes = piece_bytes(kernels.profile());
         Ok(Self { info, device, queue, kernels, memory_budget, piece_bytes })
     }
@@ -104,7 +103,7 @@ impl Gpu {
     pub fn fresh(&self) -> Self {
         let tuning = self.kernels.profile().tuning;
         let kernels = Arc::new(Kernels::with_tuning(&self.device, tuning));
-        Self { kernels, ..self.with(self.memory_budget) }
+        Self { kernels, ..self.with_memory_budget(self.memory_budget) }
     }
 
     /// Every adapter, best first.
@@ -136,21 +135,17 @@ impl Gpu {
     /// Bytes of tensors that a call on host data holds at most:
     /// [`GpuOptions::memory_budget`](GpuOptions).
     pub fn memory_budget(&self) -> u64 {
-        self.memory_budget.unwrap_or(MEMORY_BUDGET)
+        self.memory_budget
     }
 
     /// The same device and pipelines, with another [`memory_budget`](GpuOptions::memory_budget).
     pub fn with_memory_budget(&self, bytes: u64) -> Self {
-        self.with(Some(bytes))
-    }
-
-    fn with(&self, memory_budget: Option<u64>) -> Self {
         Self {
             info: self.info.clone(),
             device: self.device.clone(),
             queue: self.queue.clone(),
             kernels: self.kernels.clone(),
-            memory_budget,
+            memory_budget: bytes,
             piece_bytes: self.piece_bytes,
         }
     }

@@ -44,6 +44,11 @@ impl Extent {
         Self { element_bytes: element_bytes(slot, problem), axes, view: problem.view }
     }
 
+    /// Whether it has the classes' axis, along which rows are cut.
+    pub fn has_classes(&self) -> bool {
+        matches!(self.axes, Axes::Elements | Axes::Classes)
+    }
+
     /// Elements in all.
     fn elements(&self) -> u64 {
         match self.axes {

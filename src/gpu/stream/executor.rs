@@ -25,15 +25,15 @@ const HALVINGS: u32 = 8;
 /// Sends batches through the device in pieces and merges what comes back.
 #[derive(Debug)]
 pub(super) struct Executor<'g> {
-    gpu: &'g Gpu,
-    wait: Wait,
+    pub(super) gpu: &'g Gpu,
+    pub(super) wait: Wait,
     /// Whether there may be more batches after this one.
     open: bool,
     ring: Option<Ring>,
     under_way: VecDeque<UnderWay>,
     halvings: u32,
     /// Rows of the batches before this one.
-    rows: u64,
+    pub(super) rows: u64,
     pub sums: Sums,
     pub timing: Timing,
     pub progress: Progress,
@@ -80,10 +80,21 @@ impl<'g> Executor<'g> {
             // Distributions over no classes: nothing to read and nothing to write.
             self.sums = std::mem::take(&mut self.sums).merge(Sums::empty_rows(rows));
         } else if rows > 0 {
-            let cut = self.make_room(problem, sink).await?;
-            self.share(problem, inputs, scale)?;
-            for piece in cut.pieces() {
-                self.submit(problem, inputs, piece, sink).await?;
+            match self.make_room(problem, sink).await {
+                Ok(cut) => {
+                    self.share(problem, inputs, scale)?;
+                    for piece in cut.pieces() {
+                        self.submit(problem, inputs, piece, sink).await?;
+                    }
+                }
+                // Not even one row fits.
+                Err(refused @ Error::Budget { .. }) => {
+                    self.drain(problem, sink).await?;
+                    self.ring = None;
+                    let done = self.long_rows(problem, inputs, scale, sink).await;
+                    done.map_err(|error| cheaper(error, refused))?;
+                }
+                Err(error) => return Err(error),
             }
         }
         self.rows += rows as u64;
@@ -147,7 +158,7 @@ impl<'g> Executor<'g> {
 
     /// The pieces of a batch, and how many of them may be under way.
     fn cut(&self, problem: &Problem) -> Result<(Cut, usize), Error> {
-        let budget = self.gpu.memory_budget() >> self.halvings;
+        let budget = self.gpu.memory_budget >> self.halvings;
         let slots = cut_slots(problem);
         let shared = [Slot::Weight, Slot::Upstream].map(|slot| {
             let of_rows = slots.contains(&slot);
@@ -168,14 +179,7 @@ impl<'g> Executor<'g> {
             }
         }
         let needed = shared + (least + between) * copies(1);
-        match (self.gpu.memory_budget, Cut::new(problem, Room { most: least, aim })) {
-            // Nobody has asked for less than a row takes.
-            (None, Ok(cut)) => Ok((cut, 1)),
-            (given, _) => {
-                let given = given.unwrap_or(budget);
-                Err(Error::Budget { what: "one row", needed, given })
-            }
-        }
+        Err(Error::Budget { what: "one row", needed, given: self.gpu.memory_budget })
     }
 
     /// Uploads what all pieces have in common.
@@ -256,6 +260,14 @@ impl<'g> Executor<'g> {
     }
 }
 
+/// Of two refusals for want of a budget, the one that wants less.
+fn cheaper(error: Error, other: Error) -> Error {
+    match (&error, &other) {
+        (Error::Budget { needed: a, .. }, Error::Budget { needed: b, .. }) if b < a => other,
+        _ => error,
+    }
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::process::Command;
@@ -309,7 +321,7 @@ mod tests {
         limit_memory(600 * MIB);
         // Three of these do not fit, and three of half the size do.
         gpu.piece_bytes = 256 * MIB;
-        gpu.memory_budget = Some(4096 * MIB);
+        gpu.memory_budget = 4096 * MIB;
         let error = resident(&gpu, &zeros, &labels).expect_err("more than there is");
         let Error::OutOfMemory { bytes, .. } = error else { panic!("{error}") };
         assert_eq!(bytes, 4 * (ROWS * CLASSES) as u64);

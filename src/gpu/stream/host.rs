@@ -1,6 +1,10 @@
 //! The host's side of a piece: tensors it is gathered from and scattered to.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use super::cut::Piece;
+use super::long_rows::element_of;
 use super::{LargeOutput, Sink};
 use crate::kernels::Slot;
 use crate::plan::Extent;
@@ -38,6 +42,31 @@ pub(super) fn gather(
         done += run.len();
     }
     done as u64
+}
+
+/// The bytes of some classes of the one row of a piece, or of its one element of a tensor without classes.
+pub(super) fn row_bytes<'a>(
+    slot: Slot,
+    problem: &Problem,
+    inputs: &Inputs<'a>,
+    row: &Piece,
+    classes: Range<usize>,
+) -> Cow<'a, [u8]> {
+    let Some(bytes) = host_bytes(slot, inputs) else { return Cow::Borrowed(&[]) };
+    let extent = Extent::of(slot, problem);
+    let size = extent.element_bytes as usize;
+    let at = |element: u64| element as usize * size;
+    let first = match slot {
+        Slot::Weight => classes.start as u64,
+        _ if !extent.has_classes() => row.first_row(&problem.view),
+        _ => element_of(&problem.view, row, classes.start),
+    };
+    if slot == Slot::Weight || problem.view.inner == 1 || !extent.has_classes() {
+        let count = if extent.has_classes() { classes.len() } else { 1 };
+        return Cow::Borrowed(&bytes[at(first)..at(first) + count * size]);
+    }
+    let element = |class| &bytes[at(element_of(&problem.view, row, class))..][..size];
+    Cow::Owned(classes.flat_map(element).copied().collect())
 }
 
 /// Bytes that are worth a thread.

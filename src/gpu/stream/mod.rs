@@ -30,6 +30,7 @@ mod collect;
 mod cut;
 mod executor;
 mod host;
+mod long_rows;
 mod merge;
 mod ring;
 

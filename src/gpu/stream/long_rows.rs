@@ -1,0 +1,262 @@
+//! Rows that are larger than the memory budget: each passes through in boxes of its classes.
+//!
+//! The plan of one row, made for bindings that hold a part of it, folds box after box into one state,
+//! merges, and writes box after box. Here every step finds in the buffers just the box that it works on;
+//! a gradient needs each box twice.
+
+use std::ops::Range;
+
+use super::cut::{Piece, problem_of};
+use super::executor::Executor;
+use super::host::{host_bytes, row_bytes};
+use super::merge::of_piece;
+use super::{LargeOutput, Sink};
+use crate::bound::Buffers;
+use crate::gpu::buffers::{readable, storage, viewed, write};
+use crate::gpu::wait::map;
+use crate::gpu::{Gpu, Stopwatch, UPLOADING};
+use crate::kernels::{Access, Slot};
+use crate::loss::Upstream;
+use crate::plan::{Extent, Profile, bound_slots, offset_alignment};
+use crate::tensor::ClassView;
+use crate::{Bound, Error, Inputs, Plan, Problem, RESULT_BYTES};
+
+/// Bytes that a box has at least: below, the work would be all steps.
+const LEAST: u64 = 4 << 10;
+/// Bytes that a box has at most: its step is a submission of its own.
+const MOST: u64 = 64 << 20;
+const COMPUTING: &str = "computing a long row";
+
+/// The buffers that boxes pass through, and what is in them.
+struct Boxes {
+    bound: Bound,
+    tensors: Vec<(Slot, wgpu::Buffer)>,
+    readable: wgpu::Buffer,
+    /// The classes that are in the buffer of an input.
+    held: Vec<(Slot, Range<usize>)>,
+}
+
+impl Executor<'_> {
+    /// Takes the rows of a batch, one by one.
+    pub(super) async fn long_rows(
+        &mut self,
+        problem: &Problem,
+        inputs: &Inputs<'_>,
+        scale: f64,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<(), Error> {
+        let start = Stopwatch::start();
+        let mut boxes = Boxes::new(self.gpu, &problem_of(problem, 1, 1))?;
+        self.timing.prepare += start.elapsed();
+        for outer in 0..problem.view.outer {
+            for inner in 0..problem.view.inner {
+                let row = Piece { outer: outer..outer + 1, inner: inner..inner + 1 };
+                boxes.held.clear();
+                self.open_row(&boxes, problem, inputs, scale, &row)?;
+                for step in 0..boxes.bound.plan().steps().len() {
+                    self.load(&mut boxes, step, problem, inputs, &row).await?;
+                    self.compute(&boxes, step).await?;
+                    self.save(&boxes, step, problem, &row, sink).await?;
+                }
+                self.close_row(&boxes, problem, &row, sink).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Uploads what the row has one element of.
+    fn open_row(
+        &mut self,
+        boxes: &Boxes,
+        problem: &Problem,
+        inputs: &Inputs<'_>,
+        scale: f64,
+        row: &Piece,
+    ) -> Result<(), Error> {
+        for (slot, buffer) in &boxes.tensors {
+            let extent = Extent::of(*slot, boxes.bound.plan().problem());
+            if extent.has_classes() || LargeOutput::of(*slot).is_some() {
+                continue;
+            }
+            if *slot == Slot::Upstream && boxes.bound.plan().problem().upstream == Upstream::Scalar
+            {
+                write(self.gpu, UPLOADING, buffer, 0, bytemuck::bytes_of(&(scale as f32)))?;
+            } else {
+                let bytes = row_bytes(*slot, problem, inputs, row, 0..1);
+                write(self.gpu, UPLOADING, buffer, 0, &bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Uploads the boxes that a step reads, where they are not there.
+    async fn load(
+        &mut self,
+        boxes: &mut Boxes,
+        step: usize,
+        problem: &Problem,
+        inputs: &Inputs<'_>,
+        row: &Piece,
+    ) -> Result<(), Error> {
+        let start = Stopwatch::start();
+        let Some((classes, slots)) = boxes.step(step) else { return Ok(()) };
+        for (slot, access) in slots {
+            let extent = Extent::of(slot, problem);
+            let held = boxes.held.iter().any(|(other, held)| *other == slot && *held == classes);
+            let host = access == Access::Read && extent.has_classes();
+            if held || !host || host_bytes(slot, inputs).is_none() {
+                continue;
+            }
+            let bytes = row_bytes(slot, problem, inputs, row, classes.clone());
+            self.progress.bytes += bytes.len() as u64;
+            write(self.gpu, UPLOADING, boxes.buffer(slot), 0, &bytes)?;
+            // The host holds a copy until then.
+            self.gpu.submitted([], self.wait, UPLOADING).await?;
+            boxes.held.retain(|(other, _)| *other != slot);
+            boxes.held.push((slot, classes.clone()));
+        }
+        self.timing.upload += start.elapsed();
+        Ok(())
+    }
+
+    async fn compute(&mut self, boxes: &Boxes, step: usize) -> Result<(), Error> {
+        let start = Stopwatch::start();
+        let mut encoder = self.gpu.encoder();
+        boxes.bound.record_step(step, &mut encoder.begin_compute_pass(&Default::default()));
+        self.gpu.submitted([encoder.finish()], self.wait, COMPUTING).await?;
+        self.timing.kernel += start.elapsed();
+        Ok(())
+    }
+
+    /// Hands the boxes that a step has written to the sink.
+    async fn save(
+        &mut self,
+        boxes: &Boxes,
+        step: usize,
+        problem: &Problem,
+        row: &Piece,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<(), Error> {
+        let start = Stopwatch::start();
+        let Some((classes, slots)) = boxes.step(step) else { return Ok(()) };
+        for (slot, _) in slots {
+            let extent = Extent::of(slot, problem);
+            let Some(what) = LargeOutput::of(slot).filter(|_| extent.has_classes()) else {
+                continue;
+            };
+            let element = extent.element_bytes;
+            let bytes =
+                self.read(boxes, boxes.buffer(slot), classes.len() as u64 * element).await?;
+            self.progress.bytes += bytes.len() as u64;
+            let (view, whole) = (&problem.view, bytes.len());
+            let base = self.rows * view.classes as u64 * element;
+            if view.inner == 1 {
+                let first = (row.outer.start * view.classes + classes.start) as u64 * element;
+                sink.write(what, base + first, &bytes)?;
+                continue;
+            }
+            for (class, at) in classes.clone().zip((0..whole).step_by(element as usize)) {
+                let place = element_of(view, row, class) * element;
+                sink.write(what, base + place, &bytes[at..at + element as usize])?;
+            }
+        }
+        self.timing.read_back += start.elapsed();
+        Ok(())
+    }
+
+    /// Merges the row's result, and hands its loss to the sink.
+    async fn close_row(
+        &mut self,
+        boxes: &Boxes,
+        problem: &Problem,
+        row: &Piece,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<(), Error> {
+        let result = self.read(boxes, boxes.bound.result(), RESULT_BYTES).await?;
+        let (loss, summary) = boxes.bound.decode(&result)?;
+        let number = self.rows + row.first_row(&problem.view);
+        let sums = of_piece(problem, loss, summary, number);
+        self.sums = std::mem::take(&mut self.sums).merge(sums);
+        if boxes.tensors.iter().any(|(slot, _)| *slot == Slot::RowLoss) {
+            let bytes = self.read(boxes, boxes.buffer(Slot::RowLoss), 4).await?;
+            sink.write(LargeOutput::RowLoss, 4 * number, &bytes)?;
+        }
+        self.progress.rows += 1;
+        sink.progress(&self.progress)
+    }
+
+    /// The first bytes of a buffer.
+    async fn read(
+        &self,
+        boxes: &Boxes,
+        buffer: &wgpu::Buffer,
+        bytes: u64,
+    ) -> Result<Vec<u8>, Error> {
+        let Self { gpu, wait, .. } = self;
+        let mut encoder = gpu.encoder();
+        let words = bytes.next_multiple_of(4);
+        encoder.copy_buffer_to_buffer(buffer, 0, &boxes.readable, 0, words);
+        gpu.submitted([encoder.finish()], *wait, COMPUTING).await?;
+        let mapped = map(&boxes.readable, wgpu::MapMode::Read, COMPUTING);
+        wait.for_maps(&gpu.device, None, [mapped], COMPUTING).await?;
+        let view = viewed(&boxes.readable, COMPUTING)?;
+        let bytes = view[..bytes as usize].to_vec();
+        drop(view);
+        boxes.readable.unmap();
+        Ok(bytes)
+    }
+}
+
+impl Boxes {
+    /// Buffers for boxes of one row that poses `problem`, as large as the memory budget allows.
+    fn new(gpu: &Gpu, problem: &Problem) -> Result<Self, Error> {
+        let cut: Vec<Slot> = bound_slots(problem)
+            .into_iter()
+            .filter(|&slot| Extent::of(slot, problem).has_classes())
+            .collect();
+        // Beside the tensors: what the host uploads, what it reads back, and a copy of that.
+        let copies = cut.len() as u64 + 3;
+        let of_box = (gpu.memory_budget / copies).min(MOST);
+        let slack = offset_alignment(&gpu.device.limits()) + 64;
+        if of_box < LEAST + slack {
+            let needed = (LEAST + slack) * copies;
+            let given = gpu.memory_budget;
+            return Err(Error::Budget { what: "a part of one row", needed, given });
+        }
+        let mut profile: Profile = gpu.kernels.profile().clone();
+        let limit = &mut profile.limits.max_storage_buffer_binding_size;
+        *limit = of_box.min(*limit);
+        let plan = Plan::of(problem.clone(), &profile)?;
+
+        let mut tensors = Vec::new();
+        for slot in bound_slots(problem) {
+            let bytes = if cut.contains(&slot) { of_box } else { 16 };
+            tensors.push((slot, storage(gpu, slot.name(), bytes)?));
+        }
+        let ranges = tensors.iter().map(|(slot, b)| (*slot, b.as_entire_buffer_binding()));
+        let buffers = Buffers::of(ranges).piecewise();
+        let bound = Bound::new(&gpu.kernels, plan, &buffers)?;
+        let readable = readable(gpu, "a part of a row", of_box.next_multiple_of(16))?;
+        Ok(Self { bound, tensors, readable, held: Vec::new() })
+    }
+
+    /// The classes of a step's box, and what it reads and writes; `None` for steps over partials.
+    fn step(&self, step: usize) -> Option<(Range<usize>, Vec<(Slot, Access)>)> {
+        let plan = self.bound.plan();
+        let step = &plan.steps()[step];
+        let piece = &plan.pieces()[step.piece?];
+        Some((piece.classes.clone(), step.spec.slots()))
+    }
+
+    fn buffer(&self, slot: Slot) -> &wgpu::Buffer {
+        // Every slot that a step binds was given a buffer, or is the plan's own.
+        let found = self.tensors.iter().find(|(other, _)| *other == slot);
+        found.map_or(self.bound.result(), |(_, buffer)| buffer)
+    }
+}
+
+/// The number of a class's element of the only row of a piece.
+pub(super) fn element_of(view: &ClassView, row: &Piece, class: usize) -> u64 {
+    let (outer, inner) = (row.outer.start as u64, row.inner.start as u64);
+    (outer * view.classes as u64 + class as u64) * view.inner as u64 + inner
+}
