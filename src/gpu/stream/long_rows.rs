@@ -36,6 +36,12 @@ struct Boxes {
     held: Vec<(Slot, Range<usize>)>,
 }
 
+/// What a step works on.
+struct Work {
+    classes: Range<usize>,
+    slots: Vec<(Slot, Access)>,
+}
+
 impl Executor<'_> {
     /// Takes the rows of a batch, one by one.
     pub(super) async fn long_rows(
@@ -99,7 +105,7 @@ impl Executor<'_> {
         row: &Piece,
     ) -> Result<(), Error> {
         let start = Stopwatch::start();
-        let Some((classes, slots)) = boxes.step(step) else { return Ok(()) };
+        let Some(Work { classes, slots }) = boxes.step(step) else { return Ok(()) };
         for (slot, access) in slots {
             let extent = Extent::of(slot, problem);
             let held = boxes.held.iter().any(|(other, held)| *other == slot && *held == classes);
@@ -138,7 +144,7 @@ impl Executor<'_> {
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
         let start = Stopwatch::start();
-        let Some((classes, slots)) = boxes.step(step) else { return Ok(()) };
+        let Some(Work { classes, slots }) = boxes.step(step) else { return Ok(()) };
         for (slot, _) in slots {
             let extent = Extent::of(slot, problem);
             let Some(what) = LargeOutput::of(slot).filter(|_| extent.has_classes()) else {
@@ -240,12 +246,12 @@ impl Boxes {
         Ok(Self { bound, tensors, readable, held: Vec::new() })
     }
 
-    /// The classes of a step's box, and what it reads and writes; `None` for steps over partials.
-    fn step(&self, step: usize) -> Option<(Range<usize>, Vec<(Slot, Access)>)> {
+    /// A step's box, and what it reads and writes; `None` for steps over partials.
+    fn step(&self, step: usize) -> Option<Work> {
         let plan = self.bound.plan();
         let step = &plan.steps()[step];
         let piece = &plan.pieces()[step.piece?];
-        Some((piece.classes.clone(), step.spec.slots()))
+        Some(Work { classes: piece.classes.clone(), slots: step.spec.slots() })
     }
 
     fn buffer(&self, slot: Slot) -> &wgpu::Buffer {
