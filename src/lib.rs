@@ -46,6 +46,7 @@
 //! What the host can see is refused with an [`Error`] before anything is recorded. What only the
 //! device can see, such as a label that is no class, comes back in a [`Summary`].
 
+pub use half;
 pub use wgpu;
 mod bound;
 mod error;
