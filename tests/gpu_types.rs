@@ -10,9 +10,11 @@ use support::embedded::{Embedded, Place};
 use support::floats::OwnedFloats;
 use support::gpus::{TestGpu, gpus};
 use support::rounding::Rounding;
+use wgpu_loss::gpu::TuningChoice;
+use wgpu_loss::plan::Tuning;
 use wgpu_loss::{
-    CrossEntropy, ElementType, Error, Inputs, LabelType, Loss, Nll, Outputs, Reduction, Softmax,
-    Tensor, reference,
+    CrossEntropy, ElementType, Error, Gpu, GpuOptions, Inputs, LabelType, Loss, Nll, Outputs,
+    Reduction, Softmax, Tensor, reference,
 };
 
 const HALVES: [ElementType; 2] = [ElementType::F16, ElementType::BF16];
@@ -125,6 +127,40 @@ fn rows_in_parts() {
             let smooth = unreduced().label_smoothing(0.1);
             let outputs = grad().with_log_probs();
             check_on(one_of_them(number + 1), &EVERYWHERE[..1], name, &smooth, &data, outputs);
+        }
+    }
+}
+
+/// Loads, groups and shared rows as for a graphics card, which the tables for software drivers hide.
+#[test]
+fn laid_out_as_for_a_graphics_card() {
+    for (number, tuning) in [Tuning::DISCRETE, Tuning::INTEGRATED].into_iter().enumerate() {
+        let options = GpuOptions { tuning: TuningChoice::Given(tuning), ..Default::default() };
+        let gpu = Gpu::with_options(&options).expect("a GPU or a software driver");
+        let gpu = [TestGpu::new(format!("{tuning:?}"), gpu)];
+        for (other, shape) in [
+            &[75, 3][..],
+            &[80, 16],
+            &[75, 17],
+            &[75, 1001],
+            &[75, 1004],
+            &[9, 50_257],
+            &[3, 70_001],
+            &[3, 8, 12],
+            &[3, 21, 16],
+            &[3, 21, 9],
+            &[2, 300, 6],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let element_type = HALVES[(number + other) % 2];
+            let data = Data::random(shape, 1).holes().random_weight();
+            let data = data.in_types(Types::all(element_type));
+            let name = element_type.name();
+            check_on(&gpu, &EVERYWHERE, name, &CrossEntropy::new(), &data, grad());
+            let smooth = unreduced().label_smoothing(0.1);
+            check_on(&gpu, &EVERYWHERE[..1], name, &smooth, &data, grad().with_log_probs());
         }
     }
 }
@@ -258,7 +294,7 @@ fn every_number_is_rounded_to_the_nearest() {
 #[test]
 fn the_f16_feature_changes_nothing() {
     let [all, .., portable] = gpus() else { panic!("devices") };
-    let has = |gpu: &wgpu_loss::Gpu| gpu.device().features().contains(wgpu::Features::SHADER_F16);
+    let has = |gpu: &Gpu| gpu.device().features().contains(wgpu::Features::SHADER_F16);
     assert!(!has(portable));
     println!("{} has f16: {}", all.name, has(all));
     let data = Data::random(&[64, 3], 1).in_types(Types::all(ElementType::F16));

@@ -12,6 +12,13 @@ pub struct TestGpu {
     gpu: Gpu,
 }
 
+impl TestGpu {
+    /// A device that a test has opened for itself.
+    pub fn new(name: String, gpu: Gpu) -> Self {
+        Self { name, gpu }
+    }
+}
+
 impl Deref for TestGpu {
     type Target = Gpu;
 
