@@ -72,8 +72,8 @@ pub(super) fn row_bytes<'a>(
 /// Bytes that are worth a thread.
 const CHUNK: usize = 1 << 19;
 
-/// Copies with all cores. One alone does not use all of a memory's bandwidth; and llvmpipe computes
-/// while it is submitted to, so the cores have nothing else to do meanwhile.
+/// Copies with all cores: one alone does not use all of a memory's bandwidth. Where a software driver
+/// computes on the same cores, both take as much of them as there is; it was faster all the same.
 fn copy(mut to: wgpu::WriteOnly<'_, [u8]>, from: &[u8]) {
     if from.len() < 2 * CHUNK {
         return to.copy_from_slice(from);
