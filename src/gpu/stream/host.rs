@@ -8,7 +8,6 @@ use super::long_rows::element_of;
 use super::{LargeOutput, Sink};
 use crate::kernels::Slot;
 use crate::plan::Extent;
-use crate::tensor::ClassView;
 use crate::{Error, Inputs, Problem};
 
 /// The host bytes of an input.
@@ -122,9 +121,6 @@ pub(super) fn scatter(
 
 /// Elements of a slot's tensor for each row, and the bytes of one.
 fn kind(slot: Slot, problem: &Problem) -> (usize, u64) {
-    // One row of the tensor tells.
-    let one = ClassView { outer: 1, inner: 1, ..problem.view };
-    let extent = Extent::of(slot, &Problem { view: one, ..problem.clone() });
-    let bytes = extent.outer_bytes().unwrap_or(0);
-    ((bytes / extent.element_bytes) as usize, extent.element_bytes)
+    let extent = Extent::of(slot, problem);
+    (if extent.has_classes() { problem.view.classes } else { 1 }, extent.element_bytes)
 }
