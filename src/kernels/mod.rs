@@ -1,6 +1,7 @@
 //! The GPU side of the texts in `shaders/`: pipelines, made once per device and specialisation.
 
 mod extras;
+mod record;
 mod source;
 mod spec;
 mod tensor;

@@ -234,6 +234,10 @@ impl Plan {
         let neighbours = spec.kernel == Kernel::Rows && !spec.ragged && spec.part != Part::Merge;
         Spec {
             label_packs: wide && spec.kernel == Kernel::Columns && labels && alignment.labels,
+            record_packs: wide
+                && spec.kernel == Kernel::Columns
+                && spec.extras.has_record()
+                && alignment.records,
             weight_packs: wide
                 && neighbours
                 && spec.weight.is_some()
