@@ -303,7 +303,8 @@ fn count_classes(r: Row) {
     let words = word_of(r.loss, r.flags);
     var right = RowBools(false);
 #if ACCURACY
-    right = r.best == r.label;
+    let lost = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);
+    right = (r.best == r.label) & !lost;
 #endif
 #if ROW_VECTORS
     for (var k = 0u; k < 4u; k += 1u) {
