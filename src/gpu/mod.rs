@@ -200,7 +200,7 @@ impl Gpu {
         let outputs = problem.outputs;
         let rows = problem.reduction == Reduction::None;
         let output = stream::run(self, problem, inputs, wait, &mut large).await?;
-        let Collected { rows: losses, grad, distribution, .. } = large;
+        let Collected { rows: losses, grad, distribution, target_grad, var_grad, .. } = large;
         let (log_probs, probs) = match outputs.probs {
             true => (None, Some(distribution)),
             false => (outputs.log_probs.then_some(distribution), None),
@@ -208,6 +208,8 @@ impl Gpu {
         Ok(Output {
             loss: if rows { losses } else { output.loss },
             grad: outputs.grad.then_some(grad),
+            target_grad: outputs.target_grad.then_some(target_grad),
+            var_grad: outputs.var_grad.then_some(var_grad),
             log_probs,
             probs,
             ..output

@@ -16,6 +16,11 @@ pub enum Slot {
     RowLoss,
     Grad,
     Elements,
+    ElementWeight,
+    PosWeight,
+    Variance,
+    TargetGrad,
+    VarianceGrad,
     Workspace,
     Result,
 }
@@ -23,6 +28,12 @@ pub enum Slot {
 impl Slot {
     /// How many there are.
     pub(crate) const COUNT: u64 = Slot::Result as u64 + 1;
+
+    /// Whether its tensor is an output.
+    pub(crate) fn is_output(self) -> bool {
+        use Slot::{Elements, Grad, RowLoss, TargetGrad, VarianceGrad};
+        matches!(self, RowLoss | Grad | Elements | TargetGrad | VarianceGrad)
+    }
 }
 
 /// How a slot is bound.
@@ -41,16 +52,24 @@ impl Spec {
     pub fn slots(&self) -> Vec<(Slot, Access)> {
         use Access::{Read, Uniform, Write};
         let finish = self.kernel == Kernel::Finish;
+        let grads = self.pointwise.filter(|_| self.kernel == Kernel::Pointwise);
+        let target_grad = grads.is_some_and(|p| p.target_grad.is_some());
+        let operands: Vec<Slot> = self.operands().map(|operand| operand.slot).collect();
         let logits = if self.in_place { Write } else { Read };
         [
             (true, Slot::Params, Uniform),
             (self.reads_logits(), Slot::Logits, logits),
-            (self.target != Target::None, Slot::Target, Read),
+            (self.target != Target::None || operands.contains(&Slot::Target), Slot::Target, Read),
             (self.weight.is_some() && !finish, Slot::Weight, Read),
             (self.upstream != Upstream::Ones, Slot::Upstream, Read),
             (self.row_loss, Slot::RowLoss, Write),
             (self.grad && !self.in_place, Slot::Grad, Write),
             (self.elements.is_some(), Slot::Elements, Write),
+            (operands.contains(&Slot::ElementWeight), Slot::ElementWeight, Read),
+            (operands.contains(&Slot::PosWeight), Slot::PosWeight, Read),
+            (operands.contains(&Slot::Variance), Slot::Variance, Read),
+            (target_grad, Slot::TargetGrad, Write),
+            (self.writes_variance_grad(), Slot::VarianceGrad, Write),
             (true, Slot::Workspace, Write),
             (finish && !self.divisor_only, Slot::Result, Write),
         ]
@@ -82,6 +101,9 @@ impl Spec {
         for tensor in self.tensors() {
             text += &tensor.wgsl(self);
         }
+        for operand in self.operands() {
+            text += &operand.wgsl(self.load);
+        }
         text
     }
 
@@ -89,6 +111,9 @@ impl Spec {
     fn declaration(&self, slot: Slot, access: Access) -> String {
         let (name, element) = match slot {
             Slot::Params => ("params", "Params"),
+            _ if self.is_pointwise() && self.element_declaration(slot).is_some() => {
+                self.element_declaration(slot).unwrap_or_default()
+            }
             Slot::Target if self.label_type().is_some() => ("labels", self.label_element()),
             Slot::Weight => ("weight", self.weight_element()),
             Slot::Upstream => ("upstream", "f32"),
@@ -96,7 +121,7 @@ impl Spec {
             Slot::Grad if !self.is_softmax() => ("grad", "u32"),
             Slot::Workspace => ("workspace", "u32"),
             Slot::Result => ("result", "u32"),
-            Slot::Logits | Slot::Target | Slot::Grad | Slot::Elements => {
+            _ => {
                 // A kernel that binds such a slot has its tensor.
                 let tensor = self.tensors().find(|tensor| tensor.slot == slot);
                 tensor.map_or(("", ""), |tensor| (tensor.buffer, tensor.element(self)))
@@ -114,6 +139,14 @@ impl Spec {
                 "@group(0) @binding({binding}) var<storage, read_write> {name}: array<{element}>;\n"
             ),
         }
+    }
+
+    /// Name and type of a tensor of single elements.
+    fn element_declaration(&self, slot: Slot) -> Option<(&'static str, &'static str)> {
+        let tensor = self.tensors().find(|tensor| tensor.slot == slot);
+        let single = || self.operands().find(|operand| operand.slot == slot);
+        let loads = tensor.map(|tensor| (tensor.buffer, tensor.element(self)));
+        loads.or_else(|| single().map(|operand| (operand.name, "u32")))
     }
 
     /// What one load of the labels brings.
@@ -166,8 +199,10 @@ impl Spec {
             (true, prelude!("numbers")),
             (true, prelude!("totals")),
             (matches!(self.target, Target::Labels(_)), prelude!("labels")),
-            (self.kernel != Kernel::Finish, prelude!("state")),
-            (self.kernel != Kernel::Finish, prelude!("row")),
+            (self.evaluates(), prelude!("formulas")),
+            (self.evaluates(), prelude!("elements")),
+            (self.kernel != Kernel::Finish && !self.is_pointwise(), prelude!("state")),
+            (self.kernel != Kernel::Finish && !self.is_pointwise(), prelude!("row")),
             (softmax, prelude!("places")),
             (softmax && kept, prelude!("kept")),
             (self.writes(), prelude!("writer")),
@@ -190,6 +225,8 @@ impl Spec {
             (self.kernel == Kernel::Gather, kernel!("gather")),
             (self.kernel == Kernel::GatherGrad, kernel!("gather_grad")),
             (self.kernel == Kernel::Weigh, kernel!("weigh")),
+            (self.kernel == Kernel::Pointwise, kernel!("pointwise")),
+            (self.kernel == Kernel::SumVariance, kernel!("sum_variance")),
             (self.kernel == Kernel::Finish, kernel!("finish")),
         ]
         .into_iter()

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::pointwise::PointwiseSpec;
 use crate::loss::Upstream;
 use crate::plan::Geometry;
 use crate::{ElementType, LabelType};
@@ -21,6 +22,10 @@ pub enum Kernel {
     GatherGrad,
     /// The mean's divisor from the labels.
     Weigh,
+    /// Losses of single elements.
+    Pointwise,
+    /// The gradient with respect to variances that several elements share.
+    SumVariance,
     /// Partials to the loss (or, before gradients, to the divisor).
     Finish,
 }
@@ -178,6 +183,8 @@ pub struct Spec {
     pub label_packs: bool,
     /// For [`Kernel::Rows`]: the weights of four classes come together.
     pub weight_packs: bool,
+    /// For the kernels of single elements: the formula, and its operands.
+    pub pointwise: Option<PointwiseSpec>,
     /// The layout of lanes.
     pub geometry: Geometry,
 }
@@ -212,6 +219,7 @@ impl Spec {
             short: false,
             label_packs: false,
             weight_packs: false,
+            pointwise: None,
             geometry,
         }
     }
@@ -228,7 +236,9 @@ impl Spec {
 
     /// Whether it takes in the logits.
     pub(super) fn reads_logits(&self) -> bool {
-        self.kernel == Kernel::Gather || self.is_softmax() && self.part != Part::Merge
+        self.kernel == Kernel::Gather
+            || self.evaluates()
+            || self.is_softmax() && self.part != Part::Merge
     }
 
     /// The names of element types in the texts, by what stands for them there.
@@ -254,7 +264,8 @@ impl Spec {
             _ => None,
         };
         let g = self.geometry;
-        let columns = self.kernel == Kernel::Columns;
+        // Elements are rows of their own.
+        let columns = self.kernel == Kernel::Columns || self.is_pointwise();
         let folds = matches!(self.part, Part::Whole | Part::Fold);
         [
             (self.kernel == Kernel::Finish, "FINISH"),
@@ -307,6 +318,7 @@ impl Spec {
         ]
         .into_iter()
         .filter_map(|(on, symbol)| on.then_some(symbol))
+        .chain(self.pointwise_symbols())
         .collect()
     }
 
@@ -348,6 +360,9 @@ impl fmt::Display for Spec {
         }
         if self.is_softmax() && self.part != Part::Merge {
             write!(f, ", loads of {}, {:?}", self.load.elements(), self.form)?;
+        }
+        if let Some(pointwise) = self.pointwise {
+            write!(f, ", {:?}, loads of {}", pointwise.formula, self.load.elements())?;
         }
         if self.reads_logits() && self.input != ElementType::F32 {
             write!(f, ", {}", self.input.name())?;

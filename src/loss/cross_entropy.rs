@@ -1,5 +1,6 @@
 //! Cross-entropy of logits against labels or class probabilities.
 
+use super::options::shared_options;
 use super::{
     ClassAxis, Divisor, EmptyMean, Function, Loss, Outputs, Problem, Reduction, Shapes, check_shape,
 };
@@ -49,6 +50,8 @@ impl Default for CrossEntropy {
 }
 
 impl CrossEntropy {
+    shared_options!(class_axis, ignore_index, reduction, empty_mean);
+
     /// The mean over rows, no smoothing, `ignore_index` -100.
     pub fn new() -> Self {
         Self {
@@ -60,33 +63,9 @@ impl CrossEntropy {
         }
     }
 
-    /// The axis of the classes; negative counts from the end.
-    pub fn class_axis(mut self, axis: isize) -> Self {
-        self.class_axis = Some(axis);
-        self
-    }
-
-    /// The label whose rows are left out; any value, a class or not. -100 by default.
-    pub fn ignore_index(mut self, label: i64) -> Self {
-        self.ignore_index = Some(label);
-        self
-    }
-
     /// How much of the target is spread evenly over all classes, in `[0, 1]`.
     pub fn label_smoothing(mut self, smoothing: f32) -> Self {
         self.label_smoothing = smoothing;
-        self
-    }
-
-    /// How rows are reduced.
-    pub fn reduction(mut self, reduction: Reduction) -> Self {
-        self.reduction = reduction;
-        self
-    }
-
-    /// What a mean over nothing is.
-    pub fn empty_mean(mut self, empty_mean: EmptyMean) -> Self {
-        self.empty_mean = empty_mean;
         self
     }
 
@@ -101,6 +80,13 @@ impl CrossEntropy {
         };
         match target {
             TargetType::Labels(_) => check_shape("labels", shape, &axis.row_shape)?,
+            TargetType::Values(_) => {
+                return Err(Error::Target {
+                    loss: "cross_entropy",
+                    given: TargetType::described(Some(target)),
+                    wanted: "labels or class probabilities",
+                });
+            }
             TargetType::Probabilities(_) => {
                 check_shape("class probabilities", shape, shapes.input)?;
                 if let Some(label) = self.ignore_index {
@@ -129,6 +115,8 @@ impl Loss for CrossEntropy {
         let axis = ClassAxis::new(shapes.input, self.class_axis)?;
         let target = self.check_target(&axis, shapes)?;
         axis.check_weight(shapes.weight)?;
+        shapes.check_class_axis("cross_entropy")?;
+        outputs.check_class_axis()?;
         Ok(Problem {
             function: Function::CrossEntropy,
             divisor: self.reduction.divisor(target, &axis),
@@ -146,6 +134,7 @@ impl Loss for CrossEntropy {
             reduction: self.reduction,
             empty_mean: self.empty_mean,
             outputs,
+            pointwise: None,
         })
     }
 }
@@ -156,7 +145,7 @@ impl Reduction {
         match (self, target) {
             (Reduction::None | Reduction::Sum, _) => Divisor::Known(1.0),
             (Reduction::BatchMean, _) => Divisor::Known(axis.batch as f64),
-            (Reduction::Mean, TargetType::Probabilities(_)) => {
+            (Reduction::Mean, TargetType::Probabilities(_) | TargetType::Values(_)) => {
                 Divisor::Known(axis.view.rows() as f64)
             }
             (Reduction::Mean, TargetType::Labels(_)) => Divisor::LabelWeights,

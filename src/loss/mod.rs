@@ -4,14 +4,27 @@
 //! Each loss turns the shapes it is given into a [`Problem`]: the checked, normalised statement that
 //! both the f64 [`reference`](crate::reference) and the GPU [`plan`](crate::plan) work from.
 
+mod bce;
+mod bce_with_logits;
 mod cross_entropy;
+mod gaussian_nll;
+mod kl_div;
 mod nll;
 mod options;
+mod pointwise;
+mod poisson_nll;
 mod softmax;
 
+pub use bce::Bce;
+pub use bce_with_logits::BceWithLogits;
 pub use cross_entropy::CrossEntropy;
+pub use gaussian_nll::GaussianNll;
+pub use kl_div::KlDiv;
 pub use nll::Nll;
 pub use options::{EmptyMean, Outputs, Reduction};
+pub use pointwise::{Formula, Pointwise};
+pub(crate) use pointwise::{Operand, sum_view};
+pub use poisson_nll::PoissonNll;
 pub use softmax::Softmax;
 
 use crate::tensor::{ClassView, ElementType, TargetType};
@@ -37,6 +50,12 @@ pub struct Shapes<'a> {
     pub target: Option<(TargetType, &'a [usize])>,
     /// Length and type of the class weights, where there are any.
     pub weight: Option<(usize, ElementType)>,
+    /// Type and shape of the elements' weights, where there are any.
+    pub element_weight: Option<(ElementType, &'a [usize])>,
+    /// Type and shape of the weights of positive elements, where there are any.
+    pub pos_weight: Option<(ElementType, &'a [usize])>,
+    /// Type and shape of the variance, where there is one.
+    pub var: Option<(ElementType, &'a [usize])>,
     /// Shape of the upstream gradient (the gradient with respect to the loss), where there is one.
     pub upstream: Option<&'a [usize]>,
 }
@@ -44,7 +63,48 @@ pub struct Shapes<'a> {
 impl<'a> Shapes<'a> {
     /// Shapes of an f32 input alone.
     pub fn new(input: &'a [usize]) -> Self {
-        Self { input, input_type: ElementType::F32, target: None, weight: None, upstream: None }
+        Self {
+            input,
+            input_type: ElementType::F32,
+            target: None,
+            weight: None,
+            element_weight: None,
+            pos_weight: None,
+            var: None,
+            upstream: None,
+        }
+    }
+
+    /// With a weight for each element, in a shape that broadcasts to the input's.
+    pub fn element_weight(mut self, element_type: ElementType, shape: &'a [usize]) -> Self {
+        self.element_weight = Some((element_type, shape));
+        self
+    }
+
+    /// With a weight for what is positive of each element, in a shape that broadcasts to the input's.
+    pub fn pos_weight(mut self, element_type: ElementType, shape: &'a [usize]) -> Self {
+        self.pos_weight = Some((element_type, shape));
+        self
+    }
+
+    /// With a variance.
+    pub fn var(mut self, element_type: ElementType, shape: &'a [usize]) -> Self {
+        self.var = Some((element_type, shape));
+        self
+    }
+
+    /// Refuses what only losses of single elements take.
+    fn check_class_axis(&self, loss: &'static str) -> Result<(), Error> {
+        for (operand, given) in [
+            ("element weight", self.element_weight.is_some()),
+            ("pos_weight", self.pos_weight.is_some()),
+            ("var", self.var.is_some()),
+        ] {
+            if given {
+                return Err(Error::Operand { loss, operand, wanted: false });
+            }
+        }
+        Ok(())
     }
 
     /// With an input of another element type.
@@ -88,6 +148,16 @@ pub enum Function {
     Nll,
     /// The distribution itself, without a target.
     Softmax,
+    /// Binary cross-entropy of probabilities.
+    Bce,
+    /// Binary cross-entropy of logits.
+    BceWithLogits,
+    /// The terms of the Kullback-Leibler divergence.
+    KlDiv,
+    /// Negative log-likelihood under a normal distribution.
+    GaussianNll,
+    /// Negative log-likelihood under a Poisson distribution.
+    PoissonNll,
 }
 
 /// The scale of the upstream gradient.
@@ -146,6 +216,8 @@ pub struct Problem {
     pub upstream: Upstream,
     /// What is asked for beside the loss.
     pub outputs: Outputs,
+    /// For losses of single elements: the formula and its operands.
+    pub pointwise: Option<Pointwise>,
 }
 
 impl Problem {
@@ -175,6 +247,14 @@ impl Problem {
         }
         if let Some(probabilities) = &inputs.probabilities {
             probabilities.check("class probabilities")?;
+        }
+        for (what, operand) in [
+            ("target", &inputs.target),
+            ("element weight", &inputs.element_weight),
+            ("pos_weight", &inputs.pos_weight),
+            ("var", &inputs.var),
+        ] {
+            operand.map_or(Ok(()), |tensor| tensor.check(what))?;
         }
         if let Some(upstream) = &inputs.upstream {
             upstream.check("upstream gradient")?;

@@ -65,6 +65,8 @@ impl Loss for Softmax {
                 wanted: "softmax gives its result and nothing beside it",
             });
         }
+        shapes.check_class_axis("softmax")?;
+        outputs.check_class_axis()?;
         // A scalar is a distribution over one class, as in PyTorch.
         let scalar = shapes.input.is_empty() && (self.axis == 0 || self.axis == -1);
         let axis = ClassAxis::new(if scalar { &[1] } else { shapes.input }, Some(self.axis))?;
@@ -85,6 +87,7 @@ impl Loss for Softmax {
             reduction: Reduction::Sum,
             empty_mean: EmptyMean::Nan,
             outputs: Outputs { grad: false, log_probs: self.log, probs: !self.log, ..outputs },
+            pointwise: None,
         })
     }
 }

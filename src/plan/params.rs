@@ -35,6 +35,17 @@ pub struct Params {
     pub class_base_high: u32,
     pub all_classes_low: u32,
     pub all_classes_high: u32,
+    pub first: u32,
+    pub span: u32,
+    pub summed: u32,
+    pub sum_inner: u32,
+    pub eps: f32,
+    pub target_origin: u32,
+    pub element_weight_origin: u32,
+    pub pos_weight_origin: u32,
+    pub variance_origin: u32,
+    pub target_grad_origin: u32,
+    pub variance_grad_origin: u32,
     /// Uniform blocks are bound in multiples of 16 bytes.
-    pub padding: [u32; 2],
+    pub padding: [u32; 3],
 }

@@ -17,10 +17,12 @@
 
 mod cross_entropy;
 mod nll;
+mod pointwise;
 mod softmax;
 mod state;
 mod walk;
 
+use crate::io::BadValue;
 use crate::loss::{Divisor, Function, Upstream};
 use crate::{
     EmptyMean, Error, Floats, Inputs, Labels, Loss, Output, Outputs, Problem, Reduction, Summary,
@@ -54,6 +56,11 @@ pub fn run(
         Function::CrossEntropy => cross_entropy::run(&problem, inputs),
         Function::Nll => nll::run(&problem, inputs),
         Function::Softmax => softmax::run(&problem, inputs),
+        Function::Bce
+        | Function::BceWithLogits
+        | Function::KlDiv
+        | Function::GaussianNll
+        | Function::PoissonNll => pointwise::run(&problem, inputs),
     }
 }
 
@@ -63,6 +70,8 @@ enum Seen {
     Ignored,
     /// An error: its label is no class.
     Bad(i128),
+    /// An error: the loss is not defined for its value.
+    BadValue(BadValue),
     /// Its loss, and its label's weight in the mean.
     Live {
         loss: f64,
@@ -77,7 +86,7 @@ impl Seen {
     fn loss(&self) -> f64 {
         match *self {
             Seen::Ignored => 0.0,
-            Seen::Bad(_) => f64::NAN,
+            Seen::Bad(_) | Seen::BadValue(_) => f64::NAN,
             Seen::Live { loss, .. } => loss,
         }
     }
@@ -112,6 +121,10 @@ impl Sums {
                 summary.bad += 1;
                 summary.first_bad.get_or_insert((row as u64, label));
             }
+            Seen::BadValue(value) => {
+                summary.bad += 1;
+                summary.first_bad_value.get_or_insert(value);
+            }
             Seen::Live { loss, weight, nan } => {
                 self.loss += loss;
                 summary.live += 1;
@@ -133,8 +146,13 @@ impl Sums {
             weight: a.weight + b.weight,
             bad: a.bad + b.bad,
             first_bad: a.first_bad.or(b.first_bad),
+            // Pieces of single elements may come in another order than their elements.
+            first_bad_value: [a.first_bad_value, b.first_bad_value]
+                .into_iter()
+                .flatten()
+                .min_by_key(|value| value.position),
             nonfinite: a.nonfinite + b.nonfinite,
-            first_nonfinite: a.first_nonfinite.or(b.first_nonfinite),
+            first_nonfinite: [a.first_nonfinite, b.first_nonfinite].into_iter().flatten().min(),
         };
         Sums { loss: self.loss + behind.loss, summary }
     }

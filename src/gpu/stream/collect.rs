@@ -16,12 +16,21 @@ pub(in crate::gpu) struct Collected {
     pub rows: Vec<f32>,
     pub grad: Vec<f32>,
     pub distribution: Vec<f32>,
+    pub target_grad: Vec<f32>,
+    pub var_grad: Vec<f32>,
+    /// The element types of the gradients with respect to target and variance.
+    operand_types: (ElementType, ElementType),
 }
 
 impl Collected {
     /// Nothing yet of a problem's outputs, but room for them.
     pub fn new(problem: &Problem) -> Result<Self, Error> {
-        let mut all = Self { output_type: problem.output_type, ..Self::default() };
+        let operand_types = problem.pointwise.map(|p| (p.target_grad, p.var_grad));
+        let mut all = Self {
+            output_type: problem.output_type,
+            operand_types: operand_types.unwrap_or_default(),
+            ..Self::default()
+        };
         for slot in cut_slots(problem) {
             let Some(what) = LargeOutput::of(slot) else { continue };
             let (values, element_type) = all.place(what);
@@ -41,6 +50,8 @@ impl Collected {
             LargeOutput::RowLoss => (&mut self.rows, ElementType::F32),
             LargeOutput::Grad => (&mut self.grad, self.output_type),
             LargeOutput::Distribution => (&mut self.distribution, self.output_type),
+            LargeOutput::TargetGrad => (&mut self.target_grad, self.operand_types.0),
+            LargeOutput::VarGrad => (&mut self.var_grad, self.operand_types.1),
         }
     }
 }

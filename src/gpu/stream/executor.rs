@@ -6,6 +6,7 @@ use super::cut::{Cut, Piece, Room, cut_slots, outer_bytes, problem_of};
 use super::host::{gather, host_bytes, scatter};
 use super::merge::of_piece;
 use super::ring::{PADDING, Ring, Submitted, is_mapped};
+use super::sums::{VarianceSums, shared_variance};
 use super::{LargeOutput, Progress, Sink};
 use crate::gpu::wait::Wait;
 use crate::gpu::{Gpu, Stopwatch};
@@ -14,6 +15,7 @@ use crate::kernels::Slot;
 use crate::loss::Upstream;
 use crate::plan::Extent;
 use crate::reference::Sums;
+use crate::tensor::Axes;
 use crate::{Error, Inputs, Problem};
 
 /// Pieces under way at most: one that the host fills, one that the device computes, and one that waits
@@ -21,6 +23,25 @@ use crate::{Error, Inputs, Problem};
 const TURNS: usize = 3;
 /// How often pieces are halved where the device has no memory for them.
 const HALVINGS: u32 = 8;
+
+/// Slots of tensors that all pieces may have in common.
+const SHARED: [Slot; 6] = [
+    Slot::Weight,
+    Slot::Upstream,
+    Slot::Target,
+    Slot::ElementWeight,
+    Slot::PosWeight,
+    Slot::Variance,
+];
+
+/// The classes of a view, and the axes of the operands.
+type Kind = (usize, [Option<Axes>; 4]);
+
+fn kind_of(problem: &Problem) -> Option<Kind> {
+    let pointwise = problem.pointwise?;
+    let operands = [Some(pointwise.target), pointwise.weight, pointwise.pos_weight, pointwise.var];
+    Some((problem.view.classes, operands.map(|operand| operand.map(|operand| operand.axes))))
+}
 
 /// Sends batches through the device in pieces and merges what comes back.
 #[derive(Debug)]
@@ -31,6 +52,9 @@ pub(super) struct Executor<'g> {
     open: bool,
     ring: Option<Ring>,
     under_way: VecDeque<UnderWay>,
+    variance: VarianceSums,
+    /// What the ring's plans are for: they stay bound by the extents of pieces alone.
+    kind: Option<Kind>,
     halvings: u32,
     /// Rows of the batches before this one.
     pub(super) rows: u64,
@@ -58,6 +82,8 @@ impl<'g> Executor<'g> {
             open,
             ring: None,
             under_way: VecDeque::new(),
+            variance: VarianceSums::default(),
+            kind: None,
             halvings: 0,
             rows: 0,
             sums: Sums::default(),
@@ -75,7 +101,14 @@ impl<'g> Executor<'g> {
         scale: f64,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
-        let rows = problem.view.rows();
+        let rows = problem.losses();
+        self.variance.open(problem)?;
+        if problem.pointwise.is_some() && self.kind != kind_of(problem) {
+            // Operands of a batch of one step are broadcast along other axes than those of larger ones.
+            self.drain(problem, sink).await?;
+            self.ring = None;
+            self.kind = kind_of(problem);
+        }
         if rows > 0 && outer_bytes(problem) == 0 {
             // Distributions over no classes: nothing to read and nothing to write.
             self.sums = std::mem::take(&mut self.sums).merge(Sums::empty_rows(rows));
@@ -88,7 +121,7 @@ impl<'g> Executor<'g> {
                     }
                 }
                 // Not even one row fits.
-                Err(refused @ Error::Budget { .. }) => {
+                Err(refused @ Error::Budget { .. }) if problem.pointwise.is_none() => {
                     self.drain(problem, sink).await?;
                     self.ring = None;
                     let done = self.long_rows(problem, inputs, scale, sink).await;
@@ -101,7 +134,7 @@ impl<'g> Executor<'g> {
         if cut_slots(problem).into_iter().any(|slot| LargeOutput::of(slot).is_some()) {
             self.drain(problem, sink).await?;
         }
-        Ok(())
+        self.variance.close(problem, sink)
     }
 
     /// Waits for all that is under way.
@@ -160,7 +193,7 @@ impl<'g> Executor<'g> {
     fn cut(&self, problem: &Problem) -> Result<(Cut, usize), Error> {
         let budget = self.gpu.memory_budget >> self.halvings;
         let slots = cut_slots(problem);
-        let shared = [Slot::Weight, Slot::Upstream].map(|slot| {
+        let shared = SHARED.map(|slot| {
             let of_rows = slots.contains(&slot);
             if of_rows { 0 } else { Extent::of(slot, problem).bytes() }
         });
@@ -186,8 +219,12 @@ impl<'g> Executor<'g> {
     fn share(&mut self, problem: &Problem, inputs: &Inputs<'_>, scale: f64) -> Result<(), Error> {
         let Some(ring) = &mut self.ring else { return Ok(()) };
         let start = Stopwatch::start();
-        if let Some(weight) = host_bytes(Slot::Weight, inputs) {
-            ring.share(self.gpu, Slot::Weight, weight)?;
+        let cut = cut_slots(problem);
+        for slot in SHARED.into_iter().filter(|slot| *slot != Slot::Upstream && !cut.contains(slot))
+        {
+            if let Some(bytes) = host_bytes(slot, inputs) {
+                ring.share(self.gpu, slot, bytes)?;
+            }
         }
         if problem_of(problem, 1, 1).upstream == Upstream::Scalar {
             ring.share(self.gpu, Slot::Upstream, bytemuck::bytes_of(&(scale as f32)))?;
@@ -244,10 +281,23 @@ impl<'g> Executor<'g> {
         let start = Stopwatch::start();
         let outputs = ring.outputs(&done)?;
         let (loss, summary) = done.bound.decode(outputs.result())?;
-        let first_row = rows_before + piece.first_row(&problem.view);
-        let sums = of_piece(problem, loss, summary, first_row);
+        let sums = match problem.pointwise {
+            Some(_) => {
+                let summary = piece.renumbered(&problem.view, summary, rows_before);
+                of_piece(problem, loss, summary, 0)
+            }
+            None => {
+                let first_row = rows_before + piece.first_row(&problem.view);
+                of_piece(problem, loss, summary, first_row)
+            }
+        };
         self.sums = std::mem::take(&mut self.sums).merge(sums);
+        let shared_variance = shared_variance(problem);
         for (slot, bytes) in outputs.tensors() {
+            if let (Slot::VarianceGrad, Some(var)) = (slot, shared_variance) {
+                self.progress.bytes += self.variance.add(var, problem, &piece, bytes);
+                continue;
+            }
             self.progress.bytes += scatter(slot, problem, rows_before, &piece, bytes, sink)?;
         }
         drop(outputs);

@@ -33,6 +33,7 @@ mod host;
 mod long_rows;
 mod merge;
 mod ring;
+mod sums;
 
 pub use batches::Stream;
 pub(super) use collect::Collected;
@@ -56,6 +57,11 @@ pub enum LargeOutput {
     Grad,
     /// The log-probabilities or probabilities, of [`Problem::output_type`].
     Distribution,
+    /// The gradient with respect to the target, of the target's type or f32.
+    TargetGrad,
+    /// The gradient with respect to the variance, of the variance's type or f32. In a stream each batch's
+    /// variance is a tensor of its own, and their gradients follow each other.
+    VarGrad,
 }
 
 impl LargeOutput {
@@ -64,6 +70,8 @@ impl LargeOutput {
             Slot::RowLoss => Some(Self::RowLoss),
             Slot::Grad => Some(Self::Grad),
             Slot::Elements => Some(Self::Distribution),
+            Slot::TargetGrad => Some(Self::TargetGrad),
+            Slot::VarianceGrad => Some(Self::VarGrad),
             _ => None,
         }
     }
@@ -74,6 +82,8 @@ impl LargeOutput {
             Self::RowLoss => Slot::RowLoss.name(),
             Self::Grad => Slot::Grad.name(),
             Self::Distribution => Slot::Elements.name(),
+            Self::TargetGrad => Slot::TargetGrad.name(),
+            Self::VarGrad => Slot::VarianceGrad.name(),
         }
     }
 }
@@ -161,7 +171,7 @@ pub(super) async fn run(
         Divisor::LabelWeights => 1.0,
     };
     let mut executor = Executor::new(gpu, wait, false);
-    executor.progress.of = Some(problem.view.rows() as u64);
+    executor.progress.of = Some(problem.losses() as u64);
     executor.push(&problem, inputs, scale, sink).await?;
     executor.drain(&problem, sink).await?;
     if let Some(weight) = weight {
@@ -181,7 +191,7 @@ fn upstream_of(problem: &Problem, inputs: &Inputs<'_>) -> f64 {
 /// The answer without large outputs.
 fn output_of(problem: &Problem, executor: Executor<'_>) -> Result<Output<f32>, Error> {
     let Executor { sums, timing, .. } = executor;
-    sums.summary.check_labels(problem.view.classes, problem.ignore_index)?;
+    sums.summary.check(problem)?;
     let loss = match problem.target {
         None => Vec::new(),
         Some(_) => sums.reduce(problem, Vec::new()).iter().map(|&loss| loss as f32).collect(),
@@ -190,6 +200,8 @@ fn output_of(problem: &Problem, executor: Executor<'_>) -> Result<Output<f32>, E
         loss,
         loss_shape: problem.loss_shape().to_vec(),
         grad: None,
+        target_grad: None,
+        var_grad: None,
         log_probs: None,
         probs: None,
         summary: sums.summary,
