@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::loss::Shapes;
-use crate::tensor::{Floats, Labels, TargetType, Tensor};
+use crate::tensor::{ElementType, Floats, Labels, TargetType, Tensor};
 use crate::{Error, Problem};
 
 /// The host data of one call, borrowed.
@@ -13,6 +13,7 @@ pub struct Inputs<'a> {
     pub(crate) labels: Option<(Labels<'a>, &'a [usize])>,
     pub(crate) probabilities: Option<Tensor<'a>>,
     pub(crate) weight: Option<Floats<'a>>,
+    pub(crate) row_weights: Option<Tensor<'a>>,
     pub(crate) target: Option<Tensor<'a>>,
     pub(crate) element_weight: Option<Tensor<'a>>,
     pub(crate) pos_weight: Option<Tensor<'a>>,
@@ -28,6 +29,7 @@ impl<'a> Inputs<'a> {
             labels: None,
             probabilities: None,
             weight: None,
+            row_weights: None,
             target: None,
             element_weight: None,
             pos_weight: None,
@@ -87,8 +89,17 @@ impl<'a> Inputs<'a> {
         self
     }
 
+    /// With one weight per row, f32, in the shape of the labels. It multiplies the row's loss and what the
+    /// row adds to the mean's divisor; a row of weight 0 is left out as an ignored one is, whatever its
+    /// label.
+    pub fn row_weights(mut self, weights: Tensor<'a>) -> Self {
+        self.row_weights = Some(weights);
+        self
+    }
+
     /// With the gradient with respect to the loss, f32: one number, or the loss's shape for reduction
-    /// `none`. Without it, ones.
+    /// `none`. Without it, ones. For [`Softmax`](crate::Softmax) the gradient with respect to its result,
+    /// in the input's shape and of any element type.
     pub fn upstream(mut self, upstream: Tensor<'a>) -> Self {
         self.upstream = Some(upstream);
         self
@@ -106,10 +117,12 @@ impl<'a> Inputs<'a> {
             input_type: self.input.data.element_type(),
             target: labels.or(probabilities).or(values),
             weight: self.weight.map(|weight| (weight.len(), weight.element_type())),
+            row_weights: self.row_weights.map(|weights| weights.shape),
             element_weight: self.element_weight.map(typed),
             pos_weight: self.pos_weight.map(typed),
             var: self.var.map(typed),
             upstream: self.upstream.map(|u| u.shape),
+            upstream_type: self.upstream.map_or(ElementType::F32, |u| u.data.element_type()),
         }
     }
 }
@@ -121,6 +134,8 @@ pub struct Output<T> {
     /// The loss: one number, or one per row for reduction `none`. Empty for
     /// [`Softmax`](crate::Softmax).
     pub loss: Vec<T>,
+    /// The z-loss, apart from the loss and reduced as it is; empty where there is none.
+    pub z_loss: Vec<T>,
     /// The loss's shape: `[]`, or the input's without the class axis.
     pub loss_shape: Vec<usize>,
     /// The gradient with respect to the input, in the input's shape, where asked for.
@@ -133,10 +148,69 @@ pub struct Output<T> {
     pub log_probs: Option<Vec<T>>,
     /// The probabilities, in the input's shape ([`Softmax::probs`](crate::Softmax::probs)).
     pub probs: Option<Vec<T>>,
+    /// What else was asked for of each row.
+    pub rows: RowOutputs<T>,
+    /// The losses of each class, where asked for.
+    pub classes: Option<ClassLosses>,
     /// What was seen in the rows.
     pub summary: Summary,
     /// Where the time went; `None` on the CPU.
     pub timing: Option<Timing>,
+}
+
+impl<T> Output<T> {
+    /// Nothing but what was seen in the rows.
+    pub(crate) fn nothing(loss_shape: &[usize], summary: Summary) -> Self {
+        Self {
+            loss: Vec::new(),
+            z_loss: Vec::new(),
+            loss_shape: loss_shape.to_vec(),
+            grad: None,
+            log_probs: None,
+            probs: None,
+            target_grad: None,
+            var_grad: None,
+            rows: RowOutputs::default(),
+            classes: None,
+            summary,
+            timing: None,
+        }
+    }
+}
+
+/// What was asked for of each row, in the labels' shape: see [`Outputs`](crate::Outputs).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RowOutputs<T> {
+    /// `log(sum_c exp z_c)`.
+    pub lse: Option<Vec<T>>,
+    /// The predicted class.
+    pub argmax: Option<Vec<u32>>,
+    /// How many classes come before the label's.
+    pub rank: Option<Vec<u32>>,
+    /// The entropy of the distribution.
+    pub entropy: Option<Vec<T>>,
+    /// What the row adds to the mean's divisor.
+    pub weights: Option<Vec<T>>,
+}
+
+impl<T> Default for RowOutputs<T> {
+    fn default() -> Self {
+        Self { lse: None, argmax: None, rank: None, entropy: None, weights: None }
+    }
+}
+
+/// The losses of each class: what its rows have, live ones with this label.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ClassLosses {
+    /// The sum of their losses, as reduction `none` gives them.
+    pub loss: Vec<f64>,
+    /// How many there are.
+    pub rows: Vec<u64>,
+    /// How many of them are predicted right, where [`Outputs::accuracy`](crate::Outputs::accuracy) asks for
+    /// that too; zeros otherwise.
+    pub correct: Vec<u64>,
 }
 
 /// A value that a loss is not defined for.
@@ -158,7 +232,8 @@ pub struct Summary {
     pub rows: u64,
     /// Rows that count: neither ignored nor with a bad label.
     pub live: u64,
-    /// Sum of the labels' weights over live rows (their number, without weights).
+    /// Sum of the weights of live rows: class weights of their labels times row weights (their number,
+    /// without weights).
     pub weight: f64,
     /// Rows whose label is neither a class nor `ignore_index`.
     pub bad: u64,
@@ -170,10 +245,16 @@ pub struct Summary {
     pub nonfinite: u64,
     /// The first of them.
     pub first_nonfinite: Option<u64>,
+    /// Live rows whose label has the largest logit, where [`Outputs::accuracy`](crate::Outputs::accuracy)
+    /// asks for them.
+    pub correct: u64,
+    /// Live rows whose label is among the k largest logits, where
+    /// [`Outputs::top_k`](crate::Outputs::top_k) asks for them.
+    pub top_k: u64,
 }
 
 impl Summary {
-    /// Rows left out by `ignore_index`.
+    /// Rows left out by `ignore_index`, or by a row weight of 0.
     pub fn ignored(&self) -> u64 {
         self.rows - self.live - self.bad
     }

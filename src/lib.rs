@@ -58,14 +58,14 @@ pub mod plan;
 pub mod reference;
 mod scope;
 mod tensor;
-pub use bound::{Bound, Buffers, RESULT_BYTES};
+pub use bound::{Bound, Buffers, Decoded, RESULT_BYTES};
 pub use error::Error;
 pub use gpu::stream::{LargeOutput, Sink, Stream};
 pub use gpu::{Gpu, GpuOptions};
-pub use io::{BadValue, Inputs, Output, Summary, Timing};
+pub use io::{BadValue, ClassLosses, Inputs, Output, RowOutputs, Summary, Timing};
 pub use kernels::Kernels;
 pub use loss::{
-    Bce, BceWithLogits, CrossEntropy, EmptyMean, GaussianNll, KlDiv, Loss, Nll, Outputs,
+    Bce, BceWithLogits, CrossEntropy, EmptyMean, Entropy, GaussianNll, KlDiv, Loss, Nll, Outputs,
     PoissonNll, Problem, Reduction, Softmax,
 };
 pub use plan::{Plan, Profile};

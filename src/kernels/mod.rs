@@ -1,5 +1,6 @@
 //! The GPU side of the texts in `shaders/`: pipelines, made once per device and specialisation.
 
+mod extras;
 mod pointwise;
 mod source;
 mod spec;
@@ -8,6 +9,7 @@ mod tensor;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use extras::Extras;
 pub use pointwise::{OperandSpec, PointwiseSpec, Reading};
 pub use source::{Access, Slot};
 pub(crate) use spec::is_half;

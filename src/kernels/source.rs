@@ -23,16 +23,19 @@ pub enum Slot {
     VarianceGrad,
     Workspace,
     Result,
+    RowWeights,
+    Record,
+    Classes,
 }
 
 impl Slot {
     /// How many there are.
-    pub(crate) const COUNT: u64 = Slot::Result as u64 + 1;
+    pub(crate) const COUNT: u64 = Slot::Classes as u64 + 1;
 
-    /// Whether its tensor is an output.
+    /// Whether it is a tensor that callers get.
     pub(crate) fn is_output(self) -> bool {
-        use Slot::{Elements, Grad, RowLoss, TargetGrad, VarianceGrad};
-        matches!(self, RowLoss | Grad | Elements | TargetGrad | VarianceGrad)
+        use Slot::{Classes, Elements, Grad, Record, RowLoss, TargetGrad, VarianceGrad};
+        matches!(self, RowLoss | Grad | Elements | Record | Classes | TargetGrad | VarianceGrad)
     }
 }
 
@@ -51,17 +54,19 @@ impl Spec {
     /// The slots this specialisation binds, with their access.
     pub fn slots(&self) -> Vec<(Slot, Access)> {
         use Access::{Read, Uniform, Write};
+        let clear = self.kernel == Kernel::Clear;
         let finish = self.kernel == Kernel::Finish;
         let grads = self.pointwise.filter(|_| self.kernel == Kernel::Pointwise);
         let target_grad = grads.is_some_and(|p| p.target_grad.is_some());
         let operands: Vec<Slot> = self.operands().map(|operand| operand.slot).collect();
+        let extras = self.extras;
         let logits = if self.in_place { Write } else { Read };
         [
             (true, Slot::Params, Uniform),
             (self.reads_logits(), Slot::Logits, logits),
-            (self.target != Target::None || operands.contains(&Slot::Target), Slot::Target, Read),
+            (self.has_target() || operands.contains(&Slot::Target), Slot::Target, Read),
             (self.weight.is_some() && !finish, Slot::Weight, Read),
-            (self.upstream != Upstream::Ones, Slot::Upstream, Read),
+            (self.has_upstream(), Slot::Upstream, Read),
             (self.row_loss, Slot::RowLoss, Write),
             (self.grad && !self.in_place, Slot::Grad, Write),
             (self.elements.is_some(), Slot::Elements, Write),
@@ -70,12 +75,24 @@ impl Spec {
             (operands.contains(&Slot::Variance), Slot::Variance, Read),
             (target_grad, Slot::TargetGrad, Write),
             (self.writes_variance_grad(), Slot::VarianceGrad, Write),
-            (true, Slot::Workspace, Write),
+            (!clear, Slot::Workspace, Write),
             (finish && !self.divisor_only, Slot::Result, Write),
+            (extras.row_weights && !finish, Slot::RowWeights, Read),
+            (extras.has_record(), Slot::Record, Write),
+            (extras.class_losses, Slot::Classes, Write),
         ]
         .into_iter()
         .filter_map(|(on, slot, access)| on.then_some((slot, access)))
         .collect()
+    }
+
+    fn has_target(&self) -> bool {
+        matches!(self.target, Target::Labels(_) | Target::Probabilities(_))
+    }
+
+    fn has_upstream(&self) -> bool {
+        let one_or_rows = matches!(self.upstream, Upstream::Scalar | Upstream::PerRow);
+        one_or_rows || self.has_wide_upstream()
     }
 
     /// The kernel's WGSL.
@@ -116,11 +133,15 @@ impl Spec {
             }
             Slot::Target if self.label_type().is_some() => ("labels", self.label_element()),
             Slot::Weight => ("weight", self.weight_element()),
-            Slot::Upstream => ("upstream", "f32"),
+            Slot::Upstream if !self.has_wide_upstream() => ("upstream", "f32"),
             Slot::RowLoss => ("row_loss", "u32"),
             Slot::Grad if !self.is_softmax() => ("grad", "u32"),
             Slot::Workspace => ("workspace", "u32"),
             Slot::Result => ("result", "u32"),
+            Slot::RowWeights => ("row_weights", "u32"),
+            Slot::Record => ("record", "u32"),
+            Slot::Classes if self.kernel == Kernel::Clear => ("classes", "u32"),
+            Slot::Classes => ("classes", "atomic<u32>"),
             _ => {
                 // A kernel that binds such a slot has its tensor.
                 let tensor = self.tensors().find(|tensor| tensor.slot == slot);
@@ -193,16 +214,22 @@ impl Spec {
         }
         let kept = self.form.is_kept();
         let softmax = self.is_softmax();
+        let clear = self.kernel == Kernel::Clear;
+        let of_rows = !clear && self.kernel != Kernel::Finish;
         [
             (true, prelude!("params")),
             (true, prelude!("words")),
             (true, prelude!("numbers")),
-            (true, prelude!("totals")),
+            (!clear, prelude!("totals")),
             (matches!(self.target, Target::Labels(_)), prelude!("labels")),
             (self.evaluates(), prelude!("formulas")),
             (self.evaluates(), prelude!("elements")),
-            (self.kernel != Kernel::Finish && !self.is_pointwise(), prelude!("state")),
-            (self.kernel != Kernel::Finish && !self.is_pointwise(), prelude!("row")),
+            (of_rows, prelude!("softcap")),
+            (of_rows, prelude!("state")),
+            (of_rows, prelude!("row")),
+            (softmax && self.reads_logits(), prelude!("logits")),
+            (self.extras.has_record(), prelude!("record")),
+            (self.extras.class_losses && self.kernel != Kernel::Clear, prelude!("classes")),
             (softmax, prelude!("places")),
             (softmax && kept, prelude!("kept")),
             (self.writes(), prelude!("writer")),
@@ -228,6 +255,7 @@ impl Spec {
             (self.kernel == Kernel::Pointwise, kernel!("pointwise")),
             (self.kernel == Kernel::SumVariance, kernel!("sum_variance")),
             (self.kernel == Kernel::Finish, kernel!("finish")),
+            (self.kernel == Kernel::Clear, kernel!("clear")),
         ]
         .into_iter()
         .filter_map(|(on, text)| on.then_some(text))

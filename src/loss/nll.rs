@@ -2,7 +2,8 @@
 
 use super::options::shared_options;
 use super::{
-    ClassAxis, EmptyMean, Function, Loss, Outputs, Problem, Reduction, Shapes, check_shape,
+    ClassAxis, EmptyMean, Function, Given, LogitMap, Loss, Outputs, Problem, Reduction, Shapes,
+    check_shape,
 };
 use crate::{Error, TargetType};
 
@@ -75,7 +76,6 @@ impl Loss for Nll {
         };
         axis.check_weight(shapes.weight)?;
         shapes.check_class_axis("nll")?;
-        outputs.check_class_axis()?;
         if outputs.log_probs {
             return Err(Error::Option {
                 option: "log_probs",
@@ -83,10 +83,13 @@ impl Loss for Nll {
                 wanted: "the input of nll is the log-probabilities already",
             });
         }
+        let instead = "nll takes log-probabilities and looks at one of each row";
+        outputs.check(Given { distribution: false, labels: true, rows: true, instead })?;
+        let row_weights = axis.row_weights(shapes.row_weights)?;
         Ok(Problem {
             function: Function::Nll,
-            divisor: self.reduction.divisor(target, &axis),
-            upstream: axis.upstream(self.reduction, shapes.upstream)?,
+            divisor: self.reduction.divisor(target, &axis, row_weights),
+            upstream: axis.upstream(self.reduction, shapes)?,
             view: axis.view,
             input_shape: shapes.input.to_vec(),
             class_axis: axis.axis,
@@ -97,6 +100,9 @@ impl Loss for Nll {
             weight_type: shapes.weight.map(|(_, element_type)| element_type),
             ignore_index: self.ignore_index.unwrap_or(-100),
             label_smoothing: 0.0,
+            row_weights,
+            logits: LogitMap::IDENTITY,
+            z_loss: 0.0,
             reduction: self.reduction,
             empty_mean: self.empty_mean,
             outputs,

@@ -30,8 +30,11 @@ pub enum EmptyMean {
     Zero,
 }
 
-/// What is asked for beside the loss. Each is in the input's shape, and of the input's element type
-/// unless f32 is asked for.
+/// What is asked for beside the loss.
+///
+/// Gradient and distribution are in the input's shape, and of the input's element type unless f32 is
+/// asked for. What there is for each row has the labels' shape: numbers are f32, classes and ranks u32.
+/// None of it takes a further pass over the logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Outputs {
@@ -47,8 +50,29 @@ pub struct Outputs {
     /// The gradient with respect to the variance ([`GaussianNll`](super::GaussianNll)), in the variance's
     /// shape and type.
     pub var_grad: bool,
-    /// f32, whatever the input's element type.
+    /// Gradient and distribution in f32, whatever the input's element type.
     pub in_f32: bool,
+    /// For each row `lse = log(sum_c exp z_c)`.
+    pub lse: bool,
+    /// For each row the class with the largest logit, the first one among equals; `u32::MAX` where the
+    /// row has no distribution (NaN, `+inf`, nothing but `-inf`).
+    pub argmax: bool,
+    /// For each row how many classes come before its label's: their logits are larger, or equal and the
+    /// class is lower. 0 is a right prediction; `u32::MAX` stands where the row does not count or has no
+    /// distribution.
+    pub rank: bool,
+    /// For each row the entropy `-sum_c p_c log p_c` of its distribution.
+    pub entropy: bool,
+    /// For each row what it adds to the mean's divisor: its class weight times its row weight, 0 where it
+    /// does not count.
+    pub row_weights: bool,
+    /// How many rows have rank 0: [`Summary::correct`](crate::Summary::correct).
+    pub accuracy: bool,
+    /// How many rows have a rank below this: [`Summary::top_k`](crate::Summary::top_k). 0 asks for
+    /// nothing.
+    pub top_k: u32,
+    /// The losses and rows of each class: [`Output::classes`](crate::Output::classes).
+    pub class_losses: bool,
 }
 
 impl Outputs {
@@ -86,22 +110,86 @@ impl Outputs {
         self.grad || self.target_grad || self.var_grad
     }
 
-    /// Refuses what losses over a class axis cannot give.
-    pub(super) fn check_class_axis(self) -> Result<(), Error> {
-        if self.target_grad || self.var_grad {
-            return Err(Error::Option {
-                option: "outputs",
-                given: "target_grad or var_grad".into(),
-                wanted: "losses of single elements alone give it",
-            });
-        }
-        Ok(())
-    }
-
     /// Gradient and distribution in f32, whatever the input's element type.
     pub fn in_f32(mut self) -> Self {
         self.in_f32 = true;
         self
+    }
+
+    /// The log-sum-exp of each row too: see [`Outputs::lse`](Self#structfield.lse).
+    pub fn with_lse(mut self) -> Self {
+        self.lse = true;
+        self
+    }
+
+    /// The predicted class of each row too: see [`Outputs::argmax`](Self#structfield.argmax).
+    pub fn with_argmax(mut self) -> Self {
+        self.argmax = true;
+        self
+    }
+
+    /// The rank of each row's label too: see [`Outputs::rank`](Self#structfield.rank).
+    pub fn with_rank(mut self) -> Self {
+        self.rank = true;
+        self
+    }
+
+    /// The entropy of each row too: see [`Outputs::entropy`](Self#structfield.entropy).
+    pub fn with_entropy(mut self) -> Self {
+        self.entropy = true;
+        self
+    }
+
+    /// The weight of each row too: see [`Outputs::row_weights`](Self#structfield.row_weights).
+    pub fn with_row_weights(mut self) -> Self {
+        self.row_weights = true;
+        self
+    }
+
+    /// The number of rows predicted right too.
+    pub fn with_accuracy(mut self) -> Self {
+        self.accuracy = true;
+        self
+    }
+
+    /// The number of rows whose label is among the `k` largest logits too.
+    pub fn with_top_k(mut self, k: u32) -> Self {
+        self.top_k = k;
+        self
+    }
+
+    /// The losses of each class too.
+    pub fn with_class_losses(mut self) -> Self {
+        self.class_losses = true;
+        self
+    }
+
+    /// Refuses what a loss cannot give.
+    pub(crate) fn check(self, given: Given) -> Result<(), Error> {
+        let asked = [
+            (self.lse, given.distribution, "lse"),
+            (self.argmax, given.distribution, "argmax"),
+            (self.entropy, given.distribution, "entropy"),
+            (self.rank, given.distribution && given.labels, "rank"),
+            (self.accuracy, given.distribution && given.labels, "accuracy"),
+            (self.top_k > 0, given.distribution && given.labels, "top_k"),
+            (self.class_losses, given.labels, "class_losses"),
+            (self.row_weights, given.rows, "row_weights"),
+            // Losses of single elements alone have these, and a check of their own.
+            (self.target_grad, false, "target_grad"),
+            (self.var_grad, false, "var_grad"),
+        ];
+        match asked.into_iter().find(|&(asked, there, _)| asked && !there) {
+            None => Ok(()),
+            Some((.., option)) => {
+                Err(Error::Option { option, given: "asked for".into(), wanted: given.instead })
+            }
+        }
+    }
+
+    /// Whether rows that do not count are looked at too.
+    pub(crate) fn of_every_row(self) -> bool {
+        self.log_probs || self.probs || self.lse || self.argmax || self.entropy
     }
 
     /// The element type of gradient and distribution.
@@ -110,6 +198,18 @@ impl Outputs {
     }
 }
 
+/// What a loss can give beside itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    /// It makes a distribution of the input.
+    pub distribution: bool,
+    /// Its rows have labels.
+    pub labels: bool,
+    /// Its rows have weights.
+    pub rows: bool,
+    /// What errors say instead.
+    pub instead: &'static str,
+}
 /// The options that several losses share, as builder methods of their own: fields of the same names.
 macro_rules! shared_options {
     ($($option:ident),+) => { $($crate::loss::options::shared_options!(@$option);)+ };

@@ -1,7 +1,9 @@
 //! What the losses of single elements share: operands that are broadcast to the input's shape, checks,
 //! and the problem they state.
 
-use super::{Divisor, EmptyMean, Function, Outputs, Problem, Reduction, Shapes, Upstream};
+use super::{
+    Divisor, EmptyMean, Function, LogitMap, Outputs, Problem, Reduction, Shapes, Upstream,
+};
 use crate::tensor::{Axes, ElementType, TargetType, broadcast};
 use crate::{ClassView, Error};
 
@@ -122,6 +124,9 @@ impl Statement {
             weight_type: None,
             ignore_index: -100,
             label_smoothing: 0.0,
+            row_weights: false,
+            logits: LogitMap::IDENTITY,
+            z_loss: 0.0,
             reduction: self.reduction,
             empty_mean: self.empty_mean,
             outputs,
@@ -136,6 +141,7 @@ impl Statement {
         let logits = self.formula == Formula::BceWithLogits;
         for (operand, given, wanted) in [
             ("class weight", shapes.weight.is_some(), false),
+            ("row weight", shapes.row_weights.is_some(), false),
             ("element weight", shapes.element_weight.is_some() && !weighted, false),
             ("pos_weight", shapes.pos_weight.is_some() && !logits, false),
             ("var", shapes.var.is_some(), gaussian),
@@ -202,6 +208,7 @@ impl Statement {
 
     fn upstream(&self, shapes: &Shapes<'_>) -> Result<Upstream, Error> {
         let Some(given) = shapes.upstream else { return Ok(Upstream::Ones) };
+        super::check_f32("upstream gradient", shapes.upstream_type)?;
         let (wanted, upstream) = match self.reduction {
             Reduction::None => (shapes.input, Upstream::PerRow),
             _ => (&[][..], Upstream::Scalar),

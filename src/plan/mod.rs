@@ -35,9 +35,11 @@ use crate::{EmptyMean, Error, Loss, Outputs, Problem, Reduction, loss::Shapes};
 /// Words in front of the partials in the workspace; `HEADER_WORDS` in `totals.wgsl`.
 const HEADER_WORDS: u64 = 4;
 /// Words of one partial; `PARTIAL_WORDS` in `totals.wgsl`.
-const PARTIAL_WORDS: u64 = 12;
-/// Words of a state in the workspace; `STATE_WORDS` in `rows.wgsl`.
+const PARTIAL_WORDS: u64 = 16;
+/// Words of a state in the workspace at most, as far as plans make room for them.
 const STATE_WORDS: u64 = 6;
+/// Words of the sums of one class; `CLASS_WORDS` in `classes.wgsl`.
+pub(crate) const CLASS_WORDS: u64 = 6;
 
 /// How a call runs on a device: dispatches over pieces of the tensors.
 ///
@@ -187,12 +189,16 @@ impl Plan {
             smoothing_share: (f64::from(problem.label_smoothing) / view.classes as f64) as f32,
             divisor: match problem.divisor {
                 Divisor::Known(divisor) => divisor as f32,
-                Divisor::LabelWeights => 0.0,
+                Divisor::RowWeights => 0.0,
             },
             empty_mean: match problem.empty_mean {
                 EmptyMean::Nan => f32::NAN.to_bits(),
                 EmptyMean::Zero => 0,
             },
+            logit_scale: problem.logits.scale,
+            softcap: problem.logits.softcap.unwrap_or(1.0),
+            z_loss: problem.z_loss,
+            top_k: problem.outputs.top_k,
             ..Params::default()
         };
         match step.piece {
@@ -215,7 +221,10 @@ impl Plan {
                 params.part_loads = loads.div_ceil(step.parts as usize) as u32;
                 params.states = self.states_start() as u32;
             }
-            None => params.partials = step.partials,
+            None => {
+                params.partials = step.partials;
+                params.turn_step = step.groups;
+            }
         }
         if let (Some(pointwise), Some(piece)) = (problem.pointwise, step.piece) {
             let extents = self.extents_of(piece);
@@ -311,11 +320,14 @@ pub(crate) fn bound_slots(problem: &Problem) -> Vec<Slot> {
         (operand(|p| p.pos_weight), Slot::PosWeight),
         (operand(|p| p.var), Slot::Variance),
         (problem.outputs.any_grad() && problem.upstream != Upstream::Ones, Slot::Upstream),
+        (problem.row_weights, Slot::RowWeights),
         (problem.reduction == Reduction::None, Slot::RowLoss),
         (problem.outputs.grad, Slot::Grad),
         (problem.outputs.target_grad, Slot::TargetGrad),
         (problem.outputs.var_grad, Slot::VarianceGrad),
         (problem.outputs.log_probs || problem.outputs.probs, Slot::Elements),
+        (!problem.record().is_empty(), Slot::Record),
+        (problem.outputs.class_losses, Slot::Classes),
     ]
     .into_iter()
     .filter_map(|(on, slot)| on.then_some(slot))

@@ -42,14 +42,8 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
     let grad = problem.outputs.grad.then(|| gradient(problem, inputs, &labels, &scale));
     Ok(Output {
         loss: sums.reduce(problem, losses),
-        loss_shape: problem.loss_shape().to_vec(),
         grad: grad.transpose()?,
-        target_grad: None,
-        var_grad: None,
-        log_probs: None,
-        probs: None,
-        summary: sums.summary,
-        timing: None,
+        ..Output::nothing(problem.loss_shape(), sums.summary)
     })
 }
 

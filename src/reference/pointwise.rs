@@ -45,14 +45,10 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
     };
     Ok(Output {
         loss: sums.reduce(problem, losses),
-        loss_shape: problem.loss_shape().to_vec(),
         grad: grad.transpose()?,
         target_grad: target_grad.transpose()?,
         var_grad,
-        log_probs: None,
-        probs: None,
-        summary: sums.summary,
-        timing: None,
+        ..Output::nothing(problem.loss_shape(), sums.summary)
     })
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 
+use super::classes::ClassSums;
 use super::cut::{Cut, Piece, Room, cut_slots, outer_bytes, problem_of};
 use super::host::{gather, host_bytes, scatter};
 use super::merge::of_piece;
 use super::ring::{PADDING, Ring, Submitted, is_mapped};
 use super::sums::{VarianceSums, shared_variance};
-use super::{LargeOutput, Progress, Sink};
+use super::{Progress, Sink};
 use crate::gpu::wait::Wait;
 use crate::gpu::{Gpu, Stopwatch};
 use crate::io::Timing;
@@ -16,7 +17,7 @@ use crate::loss::Upstream;
 use crate::plan::Extent;
 use crate::reference::Sums;
 use crate::tensor::Axes;
-use crate::{Error, Inputs, Problem};
+use crate::{Decoded, Error, Inputs, Problem};
 
 /// Pieces under way at most: one that the host fills, one that the device computes, and one that waits
 /// for either of them.
@@ -59,6 +60,7 @@ pub(super) struct Executor<'g> {
     /// Rows of the batches before this one.
     pub(super) rows: u64,
     pub sums: Sums,
+    pub classes: ClassSums,
     pub timing: Timing,
     pub progress: Progress,
 }
@@ -87,6 +89,7 @@ impl<'g> Executor<'g> {
             halvings: 0,
             rows: 0,
             sums: Sums::default(),
+            classes: ClassSums::default(),
             timing: Timing::default(),
             progress: Progress::default(),
         }
@@ -131,7 +134,7 @@ impl<'g> Executor<'g> {
             }
         }
         self.rows += rows as u64;
-        if cut_slots(problem).into_iter().any(|slot| LargeOutput::of(slot).is_some()) {
+        if cut_slots(problem).into_iter().any(Slot::is_output) {
             self.drain(problem, sink).await?;
         }
         self.variance.close(problem, sink)
@@ -198,8 +201,13 @@ impl<'g> Executor<'g> {
             if of_rows { 0 } else { Extent::of(slot, problem).bytes() }
         });
         let shared: u64 = shared.iter().sum();
-        // What is between the tensors, and the result.
-        let between = PADDING * (slots.len() as u64 + 1);
+        let sums = if problem.outputs.class_losses {
+            Extent::of(Slot::Classes, problem).bytes()
+        } else {
+            0
+        };
+        // What is between the tensors, the result, and sums of classes.
+        let between = PADDING * (slots.len() as u64 + 2) + sums;
         let copies = |turns: usize| turns as u64 + u64::from(!is_mapped(self.gpu));
         let aim = self.gpu.piece_bytes >> self.halvings;
         let mut least = 0;
@@ -280,25 +288,31 @@ impl<'g> Executor<'g> {
 
         let start = Stopwatch::start();
         let outputs = ring.outputs(&done)?;
-        let (loss, summary) = done.bound.decode(outputs.result())?;
+        let decoded = done.bound.decode(outputs.result())?;
+        let summary = decoded.summary;
         let sums = match problem.pointwise {
             Some(_) => {
                 let summary = piece.renumbered(&problem.view, summary, rows_before);
-                of_piece(problem, loss, summary, 0)
+                of_piece(problem, &Decoded { summary, ..decoded }, 0)
             }
             None => {
                 let first_row = rows_before + piece.first_row(&problem.view);
-                of_piece(problem, loss, summary, first_row)
+                of_piece(problem, &decoded, first_row)
             }
         };
         self.sums = std::mem::take(&mut self.sums).merge(sums);
         let shared_variance = shared_variance(problem);
         for (slot, bytes) in outputs.tensors() {
-            if let (Slot::VarianceGrad, Some(var)) = (slot, shared_variance) {
-                self.progress.bytes += self.variance.add(var, problem, &piece, bytes);
-                continue;
+            match (slot, shared_variance) {
+                (Slot::Classes, _) => self.classes.add(bytes),
+                (Slot::VarianceGrad, Some(var)) => {
+                    self.progress.bytes += self.variance.add(var, problem, &piece, bytes);
+                }
+                _ => {
+                    self.progress.bytes +=
+                        scatter(slot, problem, rows_before, &piece, bytes, sink)?;
+                }
             }
-            self.progress.bytes += scatter(slot, problem, rows_before, &piece, bytes, sink)?;
         }
         drop(outputs);
         ring.release(done);

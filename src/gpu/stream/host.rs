@@ -22,6 +22,7 @@ pub(in crate::gpu) fn host_bytes<'a>(slot: Slot, inputs: &Inputs<'a>) -> Option<
         Slot::PosWeight => inputs.pos_weight.map(|w| w.data.bytes()),
         Slot::Variance => inputs.var.map(|v| v.data.bytes()),
         Slot::Weight => inputs.weight.map(|w| w.bytes()),
+        Slot::RowWeights => inputs.row_weights.map(|w| w.data.bytes()),
         Slot::Upstream => inputs.upstream.map(|u| u.data.bytes()),
         _ => None,
     }
@@ -108,6 +109,9 @@ pub(super) fn scatter(
     from: &[u8],
     sink: &mut (impl Sink + ?Sized),
 ) -> Result<u64, Error> {
+    if slot == Slot::Record {
+        return scatter_records(problem, rows_before, piece, from, sink);
+    }
     let Some(what) = LargeOutput::of(slot) else { return Ok(0) };
     let extent = Extent::of(slot, problem);
     // An element is a row of its own where there are no classes.
@@ -123,4 +127,26 @@ pub(super) fn scatter(
         done += length;
     }
     Ok(done as u64)
+}
+
+/// Hands the words of a piece's records to a sink, each kind by itself.
+fn scatter_records(
+    problem: &Problem,
+    rows_before: u64,
+    piece: &Piece,
+    from: &[u8],
+    sink: &mut (impl Sink + ?Sized),
+) -> Result<u64, Error> {
+    let record = problem.record();
+    let rows = piece.outer.len() * piece.inner.len();
+    let first = rows_before + piece.first_row(&problem.view);
+    let mut column = vec![0; 4 * rows];
+    for (number, &what) in record.iter().enumerate() {
+        let words = from[4 * number..].chunks(4 * record.len());
+        for (place, word) in column.chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word[..4]);
+        }
+        sink.write(what, 4 * first, &column)?;
+    }
+    Ok((column.len() * record.len()) as u64)
 }
