@@ -94,7 +94,7 @@ fn count(totals: Totals, p: Point, x: Words, o: Operands, first: u32) -> Totals 
     let lost = p.lost & !bad;
     var flags = select(none, Words(HAS_POS_INF), p.up) | select(none, Words(HAS_NEG_INF), p.down);
     flags = select(flags, Words(HAS_NAN), p.lost | bad);
-    var t = add(totals, total(select(Reals(0.0), p.loss, flags == none)), 0.0);
+    var t = add(totals, total(select(Reals(0.0), p.loss, flags == none)), 0.0, 0.0);
     t.flags |= all_bits(flags);
     let number = numbered(params.row_base + first);
     t.nonfinite += total_words(select(none, one, lost));

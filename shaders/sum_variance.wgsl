@@ -91,7 +91,7 @@ fn put(row: u32, word: u32) {
 
 fn add_word(sum: Totals, word: u32) -> Totals {
     let endless = (word & POS_INF) == POS_INF;
-    var t = add(sum, select(bitcast<f32>(word), 0.0, endless), 0.0);
+    var t = add(sum, select(bitcast<f32>(word), 0.0, endless), 0.0, 0.0);
     var flags = select(HAS_POS_INF, HAS_NEG_INF, word == NEG_INF);
     flags = select(flags, HAS_NAN, (word & 0x007fffffu) != 0u);
     t.flags |= select(0u, flags, endless);

@@ -215,7 +215,7 @@ impl Spec {
         let kept = self.form.is_kept();
         let softmax = self.is_softmax();
         let clear = self.kernel == Kernel::Clear;
-        let of_rows = !clear && self.kernel != Kernel::Finish;
+        let of_rows = !clear && self.kernel != Kernel::Finish && !self.is_pointwise();
         [
             (true, prelude!("params")),
             (true, prelude!("words")),

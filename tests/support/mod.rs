@@ -11,6 +11,7 @@ pub mod fixtures;
 pub mod floats;
 pub mod gpus;
 pub mod labels;
+pub mod points;
 pub mod random;
 pub mod rounding;
 pub mod tunings;
