@@ -151,8 +151,11 @@ fn flat_runs(problem: &Problem, profile: &Profile) -> Result<Vec<Piece>, Error> 
             });
         }
     };
-    let axes = [(view.outer, outer), (view.classes, classes), (view.inner, inner)]
-        .map(|(whole, most)| (whole, stretch(whole as u64, most) as usize));
+    let axes =
+        [(view.outer, outer), (view.classes, classes), (view.inner, inner)].map(|(whole, most)| {
+            let fits = most >= whole as u64;
+            (whole, if fits { whole } else { stretch(whole as u64, most) as usize })
+        });
     let count = axes
         .iter()
         .fold(1u64, |count, &(whole, step)| count.saturating_mul(whole.div_ceil(step) as u64));
