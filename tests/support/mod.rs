@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod answer;
+pub mod bound_points;
 pub mod close;
 pub mod data;
 pub mod embedded;
