@@ -110,7 +110,7 @@ pub enum Error {
     },
 
     /// A tensor was not given, though the loss needs it, or the other way round.
-    #[error("{loss} {} {operand}", if *.wanted { "needs a" } else { "has no use for a" })]
+    #[error("{loss} {} {operand}", if *.wanted { "needs" } else { "takes no" })]
     Operand {
         /// The loss.
         loss: &'static str,
