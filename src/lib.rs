@@ -50,6 +50,7 @@ pub use half;
 pub use wgpu;
 mod bound;
 mod error;
+mod expand;
 pub mod gpu;
 mod io;
 pub mod kernels;

@@ -4,7 +4,7 @@ mod support;
 
 use support::gpus::gpus;
 use support::points::{Kind, Points, Types};
-use wgpu_loss::{BceWithLogits, ElementType, EmptyMean, Outputs, Reduction};
+use wgpu_loss::{BceWithLogits, ElementType, EmptyMean, Error, Outputs, Plan, Reduction};
 
 const REDUCTIONS: [Reduction; 4] =
     [Reduction::None, Reduction::Mean, Reduction::Sum, Reduction::BatchMean];
@@ -149,4 +149,18 @@ fn sizes_around_loads_and_none_at_all() {
     // Variances without an element have a gradient of nothing.
     let empty = Points::random(kind, &[4, 0], Types::F32).var_in(&[4]);
     check_outputs("empty rows", &empty, Reduction::Sum, kind.outputs(), 0);
+}
+
+/// Two operands that alternate along four axes: a plan of a host's own refuses them, calls on host data
+/// write one out.
+#[test]
+fn operands_that_divide_more_than_three_groups() {
+    let points = Points::random(Kind::Logits, &[4, 3, 5, 2], Types::F32);
+    let points = points.weights(&[4, 1, 5, 1], &[3, 1, 2], ElementType::F16);
+    check("groups", &points, Reduction::Mean, 0);
+    let loss = points.kind.loss(Reduction::Mean);
+    let profile = gpus()[0].kernels().profile();
+    let plan = Plan::new(&*loss, &points.inputs().shapes(), Outputs::loss(), profile);
+    assert!(matches!(plan, Err(Error::Groups { groups: 4 })), "{plan:?}");
+    gpus()[1].bind(&*loss, &points.inputs(), Outputs::loss()).unwrap();
 }

@@ -22,6 +22,7 @@ mod softmax;
 mod state;
 mod walk;
 
+use crate::expand::stated;
 use crate::io::BadValue;
 use crate::loss::{Divisor, Function, Upstream};
 use crate::{
@@ -50,7 +51,9 @@ pub fn run(
     inputs: &Inputs<'_>,
     outputs: Outputs,
 ) -> Result<Output<f64>, Error> {
-    let problem = loss.problem(&inputs.shapes(), outputs)?;
+    let mut room = None;
+    let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
+    let inputs = &inputs;
     problem.check_data(inputs)?;
     match problem.function {
         Function::CrossEntropy => cross_entropy::run(&problem, inputs),

@@ -2,6 +2,7 @@
 
 use super::executor::Executor;
 use super::{Sink, output_of, upstream_of};
+use crate::expand::stated;
 use crate::gpu::Gpu;
 use crate::gpu::wait::Wait;
 use crate::loss::{Divisor, Operand, Pointwise};
@@ -72,7 +73,9 @@ impl Stream<'_> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let problem = self.loss.problem(&inputs.shapes(), self.outputs)?;
+        let mut room = None;
+        let (problem, inputs) = stated(self.loss, inputs, self.outputs, &mut room)?;
+        let inputs = &inputs;
         problem.check_data(inputs)?;
         let whole = self.grown_by(&problem)?;
         let scale = self.scale(&problem, inputs)?;

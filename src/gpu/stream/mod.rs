@@ -44,6 +44,7 @@ pub(super) use host::host_bytes;
 use self::executor::Executor;
 use super::Gpu;
 use super::wait::Wait;
+use crate::expand::stated;
 use crate::kernels::Slot;
 use crate::loss::{Divisor, Function, Upstream};
 use crate::reference::{gradient_scale, weight_sums};
@@ -162,9 +163,10 @@ impl Gpu {
         outputs: Outputs,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<Output<f32>, Error> {
-        let problem = loss.problem(&inputs.shapes(), outputs)?;
-        problem.check_data(inputs)?;
-        pollster::block_on(run(self, problem, inputs, Wait::Here, sink))
+        let mut room = None;
+        let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
+        problem.check_data(&inputs)?;
+        pollster::block_on(run(self, problem, &inputs, Wait::Here, sink))
     }
 }
 
