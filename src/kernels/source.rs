@@ -227,7 +227,7 @@ impl Spec {
             (of_rows, prelude!("softcap")),
             (of_rows, prelude!("state")),
             (of_rows, prelude!("row")),
-            (softmax && self.reads_logits(), prelude!("logits")),
+            (self.maps_logits(), prelude!("logits")),
             (self.extras.has_record(), prelude!("record")),
             (self.extras.class_losses && self.kernel != Kernel::Clear, prelude!("classes")),
             (softmax, prelude!("places")),
@@ -254,6 +254,7 @@ impl Spec {
             (self.kernel == Kernel::Weigh, kernel!("weigh")),
             (self.kernel == Kernel::Pointwise, kernel!("pointwise")),
             (self.kernel == Kernel::SumVariance, kernel!("sum_variance")),
+            (self.kernel == Kernel::Mark, kernel!("mark")),
             (self.kernel == Kernel::Finish, kernel!("finish")),
             (self.kernel == Kernel::Clear, kernel!("clear")),
         ]

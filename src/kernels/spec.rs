@@ -29,6 +29,8 @@ pub enum Kernel {
     SumVariance,
     /// Partials to the loss (or, before gradients, to the divisor).
     Finish,
+    /// The labels' logits of rows that are cut.
+    Mark,
     /// Zeros, for the sums of classes.
     Clear,
 }
@@ -278,7 +280,7 @@ impl Spec {
 
     /// Whether it takes in the logits.
     pub(super) fn reads_logits(&self) -> bool {
-        self.kernel == Kernel::Gather
+        matches!(self.kernel, Kernel::Gather | Kernel::Mark)
             || self.evaluates()
             || self.is_softmax() && self.part != Part::Merge
     }
@@ -379,7 +381,7 @@ impl Spec {
             Form::Chunks => constants.push(("CHUNK", CHUNK)),
             Form::Few | Form::Fours => {}
         }
-        if self.part != Part::Whole {
+        if self.part != Part::Whole || self.cut {
             constants.push(("STATE_WORDS", self.state_words()));
         }
         if self.extras.has_record() {

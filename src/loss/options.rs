@@ -179,6 +179,15 @@ impl Outputs {
             (self.target_grad, false, "target_grad"),
             (self.var_grad, false, "var_grad"),
         ];
+        let numbered = self.argmax || self.rank || self.accuracy || self.top_k > 0;
+        if (numbered || self.class_losses) && given.classes >= u32::MAX as usize {
+            return Err(Error::Limit {
+                what: "the number of a class",
+                limit: "range of a u32",
+                needed: given.classes as u64,
+                allowed: u32::MAX.into(),
+            });
+        }
         match asked.into_iter().find(|&(asked, there, _)| asked && !there) {
             None => Ok(()),
             Some((.., option)) => {
@@ -201,6 +210,8 @@ impl Outputs {
 /// What a loss can give beside itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Given {
+    /// Classes of a row.
+    pub classes: usize,
     /// It makes a distribution of the input.
     pub distribution: bool,
     /// Its rows have labels.

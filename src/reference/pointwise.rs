@@ -5,7 +5,7 @@
 //! leaves nothing of an infinity.
 
 use super::walk::{fill_elements, repeated, sum_rows};
-use super::{Scale, Seen, weighed};
+use super::{Live, Scale, Seen, weighed};
 use crate::io::BadValue;
 use crate::loss::{Formula, Operand, Pointwise};
 use crate::{ClassView, Error, Floats, Inputs, Output, Problem, Reduction, TargetType};
@@ -23,7 +23,12 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
             Some((what, value)) => {
                 Seen::BadValue(BadValue { position: element as u64, what, value })
             }
-            None => Seen::Live { loss: point.loss, weight: 1.0, nan: point.loss.is_nan() },
+            None => Seen::Live(Live {
+                loss: point.loss,
+                weight: 1.0,
+                nan: point.loss.is_nan(),
+                ..Live::default()
+            }),
         };
         (seen, ())
     });
