@@ -73,7 +73,12 @@ impl Case {
         }
         let classes = record.class_loss.zip(record.class_rows).map(|(loss, rows)| {
             let mut classes = ClassLosses::default();
+            classes.correct = vec![0; rows.len()];
             (classes.loss, classes.rows) = (f64s(loss), rows);
+            for (row, _) in record.rank.iter().flatten().enumerate().filter(|(_, rank)| **rank == 0)
+            {
+                classes.correct[data.label(row).unwrap() as usize] += 1;
+            }
             classes
         });
         let extras = Extras {

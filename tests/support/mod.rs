@@ -18,4 +18,5 @@ pub mod labels;
 pub mod random;
 pub mod records;
 pub mod rounding;
+pub mod rounding_row;
 pub mod tunings;
