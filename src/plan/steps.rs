@@ -154,8 +154,8 @@ impl Plan {
         Ok(written)
     }
 
-    /// Groups at most of each of so many steps that leave partials behind: 48 bytes for each group.
-    /// Partials are memory that nobody asked for: 8 bytes for each 1,000 logits, and 48 KiB. One group
+    /// Groups at most of each of so many steps that leave partials behind: 64 bytes for each group.
+    /// Partials are memory that nobody asked for: 11 bytes for each 1,000 logits, and 64 KiB. One group
     /// sums them all.
     pub(super) fn groups_of(&self, steps: usize) -> u32 {
         let most = if self.profile.is_software() { 1 << 17 } else { 1 << 20 };
