@@ -90,6 +90,7 @@ impl Plan {
 
     /// Adds the steps that fold logits; returns how many partials they write.
     fn softmax(&mut self, flat: Geometry) -> Result<u32, Error> {
+        self.splits = !self.has_bindings(self.softmax_spec(flat));
         // Pieces with the same rows are boxes of those rows' classes.
         let of_rows: Vec<usize> =
             self.pieces.chunk_by(Piece::shares_rows).map(<[Piece]>::len).collect();
@@ -101,6 +102,12 @@ impl Plan {
         }
         self.partials = self.partials.max(partials);
         Ok(partials)
+    }
+
+    /// Whether the device allows a kernel that many storage bindings.
+    pub(super) fn has_bindings(&self, spec: Spec) -> bool {
+        super::storage_bindings(spec)
+            <= u64::from(self.profile.limits.max_storage_buffers_per_shader_stage)
     }
 
     /// Adds the steps for the rows of some pieces, which all have the same; returns how many partials
@@ -122,7 +129,7 @@ impl Plan {
         let parts = self.layout(first, Alignment::BEST)?.parts(view, rows, &self.profile) as u32;
         let spec = whole(self, first)?;
         let step = |spec, piece, groups| Step { spec, piece: Some(piece), groups, partials, parts };
-        if parts == 1 && !self.cuts_rows() {
+        if parts == 1 && !self.cuts_rows() && !self.splits {
             return self.add_step(step(spec, first, groups));
         }
         // Fold, merge, write. Other rows' steps follow, so their states share a place.
@@ -283,7 +290,7 @@ impl Plan {
     fn layout(&self, piece: usize, alignment: Alignment) -> Result<Layout, Error> {
         let (view, rows) = (self.view_of(piece), self.rows_of(piece));
         let input = self.problem.input_type;
-        match self.cuts_rows() {
+        match self.cuts_rows() || self.splits {
             true => Layout::of_box(view, rows, input, &self.profile, alignment),
             false => Layout::of(view, rows, input, &self.profile, alignment),
         }
