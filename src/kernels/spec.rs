@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Extras;
+use super::pointwise::PointwiseSpec;
 use crate::loss::Upstream;
 use crate::plan::Geometry;
 use crate::{ElementType, LabelType};
@@ -22,6 +23,10 @@ pub enum Kernel {
     GatherGrad,
     /// The mean's divisor from the labels.
     Weigh,
+    /// Losses of single elements.
+    Pointwise,
+    /// The gradient with respect to variances that several elements share.
+    SumVariance,
     /// Partials to the loss (or, before gradients, to the divisor).
     Finish,
     /// The labels' logits of rows that are cut.
@@ -189,8 +194,12 @@ pub struct Spec {
     pub label_packs: bool,
     /// For [`Kernel::Rows`]: the weights of four classes come together.
     pub weight_packs: bool,
+    /// For [`Kernel::Columns`]: the records of four rows go in whole loads.
+    pub record_packs: bool,
     /// What is done beside.
     pub extras: Extras,
+    /// For the kernels of single elements: the formula, and its operands.
+    pub pointwise: Option<PointwiseSpec>,
     /// The layout of lanes.
     pub geometry: Geometry,
 }
@@ -227,7 +236,9 @@ impl Spec {
             short: false,
             label_packs: false,
             weight_packs: false,
+            record_packs: false,
             extras: Extras::default(),
+            pointwise: None,
             geometry,
         }
     }
@@ -273,6 +284,7 @@ impl Spec {
     /// Whether it takes in the logits.
     pub(super) fn reads_logits(&self) -> bool {
         matches!(self.kernel, Kernel::Gather | Kernel::Mark)
+            || self.evaluates()
             || self.is_softmax() && self.part != Part::Merge
     }
 
@@ -299,7 +311,8 @@ impl Spec {
             _ => None,
         };
         let g = self.geometry;
-        let columns = self.kernel == Kernel::Columns;
+        // Elements are rows of their own.
+        let columns = self.kernel == Kernel::Columns || self.is_pointwise();
         let folds = matches!(self.part, Part::Whole | Part::Fold);
         [
             (self.kernel == Kernel::Finish, "FINISH"),
@@ -325,6 +338,7 @@ impl Spec {
             (label.is_some_and(|l| l.bytes() == 4), "LABEL_4_BYTES"),
             (label.is_some_and(|l| l.bytes() == 2), "LABEL_2_BYTES"),
             (self.label_packs, "LABEL_PACKS"),
+            (self.record_packs, "RECORD_PACKS"),
             (self.weight_packs, "WEIGHT_PACKS"),
             (self.is_wide(), "WIDE"),
             (self.load == Load::Eight, "EIGHT"),
@@ -355,6 +369,7 @@ impl Spec {
         .into_iter()
         .chain(self.extras.symbols())
         .filter_map(|(on, symbol)| on.then_some(symbol))
+        .chain(self.pointwise_symbols())
         .collect()
     }
 
@@ -402,6 +417,9 @@ impl fmt::Display for Spec {
         }
         if self.is_softmax() && self.part != Part::Merge {
             write!(f, ", loads of {}, {:?}", self.load.elements(), self.form)?;
+        }
+        if let Some(pointwise) = self.pointwise {
+            write!(f, ", {:?}, loads of {}", pointwise.formula, self.load.elements())?;
         }
         if self.reads_logits() && self.input != ElementType::F32 {
             write!(f, ", {}", self.input.name())?;
