@@ -45,6 +45,8 @@ struct Encoded {
     input: OwnedFloats,
     probabilities: Option<OwnedFloats>,
     weight: Option<OwnedFloats>,
+    /// The gradient of each element, which may have a type of its own.
+    upstream: Option<OwnedFloats>,
 }
 
 /// What the input is compared with.
@@ -87,7 +89,13 @@ impl Data {
             _ => None,
         };
         let weight = self.weight.as_mut().map(|weight| encode(types.weight, weight));
-        self.encoded = Some(Encoded { input, probabilities, weight });
+        let upstream = match &mut self.upstream {
+            Some((gradients, shape)) if *shape == self.shape => {
+                Some(encode(types.probabilities, gradients))
+            }
+            _ => None,
+        };
+        self.encoded = Some(Encoded { input, probabilities, weight, upstream });
         self
     }
 
@@ -276,9 +284,12 @@ impl Data {
         self.upstream.as_ref().map(|(gradients, _)| gradients.as_slice())
     }
 
-    /// Whether only a distribution can be computed from this.
-    pub fn is_softmax(&self) -> bool {
-        matches!(self.target, Target::None)
+    /// The bytes of the gradients given for the loss, or for each element of a distribution.
+    pub fn upstream_bytes(&self) -> Option<Vec<u8>> {
+        let (gradients, _) = self.upstream.as_ref()?;
+        let encoded = self.encoded.as_ref().and_then(|e| e.upstream.as_ref());
+        let gradients = encoded.map_or(Floats::from(gradients), OwnedFloats::borrow);
+        Some(gradients.bytes().to_vec())
     }
 
     /// The input's shape.
@@ -308,6 +319,8 @@ impl Data {
             inputs = inputs.row_weights(Tensor::new(weights, &self.row_shape));
         }
         if let Some((gradients, shape)) = &self.upstream {
+            let encoded = encoded.and_then(|e| e.upstream.as_ref());
+            let gradients = encoded.map_or(Floats::from(gradients), OwnedFloats::borrow);
             inputs = inputs.upstream(Tensor::new(gradients, shape));
         }
         inputs
