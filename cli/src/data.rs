@@ -35,6 +35,7 @@ impl From<Failure> for Stop {
 }
 
 /// A tensor, wherever its elements are.
+#[derive(Clone, Copy)]
 pub enum Operand<'a> {
     /// In a file.
     File(&'a Source),
@@ -65,6 +66,7 @@ impl Operand<'_> {
 }
 
 /// The tensors of one loss. A target of integers is labels.
+#[derive(Clone, Copy)]
 pub struct Data<'a> {
     /// Logits or log-probabilities.
     pub input: Operand<'a>,

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use wgpu_loss::Error;
 
+use crate::data::Stop;
+
 /// Why the program stops.
 #[derive(Debug)]
 pub enum Failure {
@@ -64,6 +66,14 @@ pub struct Names {
 }
 
 impl Names {
+    /// Why work over data stopped, in the user's words.
+    pub fn stopped(&self, stop: Stop) -> Failure {
+        match stop {
+            Stop::Library(error) => self.explain(error),
+            Stop::Failure(failure) => failure,
+        }
+    }
+
     /// The library's error in the user's words: files instead of roles, flags instead of options.
     pub fn explain(&self, error: Error) -> Failure {
         let input = self.input.display();
@@ -132,6 +142,11 @@ impl Names {
 
 /// A flat index as one index per axis, as `[0, 13, 7]`.
 pub fn position(flat: u64, shape: &[usize]) -> String {
+    format!("{:?}", index(flat, shape))
+}
+
+/// The same as numbers.
+pub fn index(flat: u64, shape: &[usize]) -> Vec<u64> {
     let mut index = vec![0; shape.len()];
     let mut rest = flat;
     for (i, &extent) in index.iter_mut().zip(shape).rev() {
@@ -139,7 +154,7 @@ pub fn position(flat: u64, shape: &[usize]) -> String {
         *i = rest % extent;
         rest /= extent;
     }
-    format!("{index:?}")
+    index
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@
 //! compute   on the GPU or the CPU twin             -> twin     the f64 reference, range by range
 //! results   where results go as they come          -> check    the same against the f64 reference
 //! progress  a bar, where it takes a while          -> report   lines for a person, JSON for a script
-//! interrupt Ctrl-C leaves nothing half-written
-//! bench/    how fast all this is on a device
+//! interrupt Ctrl-C leaves nothing half-written   look/     the losses of rows, for somebody who looks
+//! bench/    how fast all this is on a device     picture   what pictures share
 //! tune      the best numbers for a device, measured and kept
 //! ```
 //!
@@ -30,7 +30,9 @@ mod error;
 mod files;
 mod interrupt;
 mod job;
+mod look;
 mod outputs;
+mod picture;
 mod progress;
 mod report;
 mod results;

@@ -39,13 +39,20 @@ impl Formula {
         }
     }
 
-    /// The same loss with the classes on axis 1, and reduced in another way.
-    fn of_steps(&self, reduction: Reduction) -> Self {
+    /// The same loss, reduced in another way.
+    pub fn reduced(&self, reduction: Reduction) -> Self {
         match self.clone() {
-            Formula::CrossEntropy(loss) => {
-                Formula::CrossEntropy(loss.class_axis(1).reduction(reduction))
-            }
-            Formula::Nll(loss) => Formula::Nll(loss.class_axis(1).reduction(reduction)),
+            Formula::CrossEntropy(loss) => Formula::CrossEntropy(loss.reduction(reduction)),
+            Formula::Nll(loss) => Formula::Nll(loss.reduction(reduction)),
+            Formula::Softmax(loss) => Formula::Softmax(loss),
+        }
+    }
+
+    /// The same loss with the classes on axis 1.
+    fn of_steps(self) -> Self {
+        match self {
+            Formula::CrossEntropy(loss) => Formula::CrossEntropy(loss.class_axis(1)),
+            Formula::Nll(loss) => Formula::Nll(loss.class_axis(1)),
             Formula::Softmax(loss) => Formula::Softmax(loss.axis(1)),
         }
     }
@@ -93,6 +100,11 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Of rows whose losses add up to this.
+    pub fn new(sum: f64, summary: Summary) -> Self {
+        Self { sum, summary }
+    }
+
     /// Adds the next range.
     fn add(&mut self, problem: &Problem, output: &Output<f64>) {
         if problem.reduction != Reduction::None {
@@ -183,7 +195,7 @@ fn compute(
         Reduction::None => Reduction::None,
         _ => Reduction::Sum,
     };
-    let formula = formula.of_steps(reduction);
+    let formula = formula.reduced(reduction).of_steps();
     let of = |outer| -> Result<_, Stop> {
         let steps = data.steps(problem, outer)?;
         Ok(reference::run(formula.loss(), &steps.inputs(), outputs)?)

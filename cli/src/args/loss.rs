@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use wgpu_loss::{EmptyMean, Reduction};
 
-use super::{RunArgs, values};
+use super::{LookArgs, RunArgs, values};
 
 /// Arguments of `cross-entropy`.
 #[derive(Debug, Args)]
@@ -25,6 +25,8 @@ pub struct CrossEntropyArgs {
     #[command(flatten)]
     pub loss: LossArgs,
     #[command(flatten)]
+    pub look: LookArgs,
+    #[command(flatten)]
     pub run: RunArgs,
 }
 
@@ -37,6 +39,8 @@ pub struct NllArgs {
     pub target: PathBuf,
     #[command(flatten)]
     pub loss: LossArgs,
+    #[command(flatten)]
+    pub look: LookArgs,
     #[command(flatten)]
     pub run: RunArgs,
 }

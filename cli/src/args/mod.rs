@@ -6,6 +6,7 @@
 //! values    what single values have to be
 //! ```
 
+mod look;
 mod loss;
 mod measure;
 mod run;
@@ -16,6 +17,7 @@ use std::io::Write;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use self::look::LookArgs;
 pub use self::loss::{CrossEntropyArgs, LossArgs, NllArgs, SoftmaxArgs};
 pub use self::measure::{AdaptersArgs, BenchArgs, TuneArgs};
 use self::measure::{BENCH, TUNE};

@@ -33,11 +33,20 @@ pub enum Picture {
 }
 
 impl Destination {
-    /// Checks that `name` can be written, before the long work is done.
+    /// Checks that `name` can be written as an array, before the long work is done.
     pub fn new(name: &Path) -> Result<Self, Failure> {
+        Self::ending(name, "npy", "results")
+    }
+
+    /// The same for a heatmap.
+    pub fn heatmap(name: &Path) -> Result<Self, Failure> {
+        Self::ending(name, "png", "heatmaps")
+    }
+
+    fn ending(name: &Path, wanted: &str, what: &str) -> Result<Self, Failure> {
         let ending = name.extension().and_then(|e| e.to_str()).unwrap_or_default();
-        if !ending.eq_ignore_ascii_case("npy") {
-            let problem = "results are saved as .npy files; name it so";
+        if !ending.eq_ignore_ascii_case(wanted) {
+            let problem = format!("{what} are saved as .{wanted} files; name it so");
             return Err(Failure::Usage(format!("{}: {problem}", name.display())));
         }
         Self::probe(name).map_err(|problem| Failure::of(name.display(), problem))
@@ -58,11 +67,11 @@ impl Destination {
         Ok((probed, format))
     }
 
-    /// Saves a file whose bytes are at hand.
-    pub fn save(&self, bytes: &[u8]) -> Result<(), Failure> {
+    /// Writes a file whose bytes are at hand.
+    pub fn bytes(&self, bytes: &[u8]) -> Result<Unfinished, Failure> {
         let mut file = self.begin()?;
         file.file.write_all(bytes).map_err(|e| self.failed(&e))?;
-        finish(vec![file])
+        Ok(file)
     }
 
     /// Begins an array whose elements come later, in any order.

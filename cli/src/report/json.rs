@@ -32,6 +32,15 @@ impl Serialize for Report<'_> {
             map.serialize_entry("weight", &Wide(summary.weight))?;
         }
         map.serialize_entry("nonfinite", &summary.nonfinite)?;
+        if let Some(tokens) = &self.tokens {
+            map.serialize_entry("tokens", tokens)?;
+        }
+        if let Some(histogram) = &self.seen.histogram {
+            map.serialize_entry("histogram", histogram)?;
+        }
+        if let Some(heatmap) = &self.seen.heatmap {
+            map.serialize_entry("heatmap", heatmap)?;
+        }
         map.serialize_entry("device", if self.adapter.is_some() { "gpu" } else { "cpu" })?;
         map.serialize_entry("adapter", &self.adapter)?;
         map.serialize_entry("seconds", &Seconds(&self.seconds))?;

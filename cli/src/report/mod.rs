@@ -3,6 +3,7 @@
 
 mod json;
 mod numbers;
+mod tokens;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -10,11 +11,12 @@ use std::time::Duration;
 use wgpu_loss::{ElementType, Summary};
 
 use self::numbers::general;
-pub use self::numbers::{short, to_json};
-
+pub use self::numbers::{Number, Wide, digits, short, to_json};
+pub use self::tokens::Tokens;
 use crate::adapters::Adapter;
 use crate::check::Compared;
 use crate::error::{Failure, position};
+use crate::look::Seen;
 
 /// Everything there is to tell.
 pub struct Report<'a> {
@@ -44,6 +46,10 @@ pub struct Report<'a> {
     pub seconds: Vec<(&'static str, Duration)>,
     /// The outputs compared, where `--check` was given.
     pub check: Option<&'a [Compared]>,
+    /// The likelihood of tokens, where that is what it is.
+    pub tokens: Option<Tokens>,
+    /// What somebody wanted to see.
+    pub seen: &'a Seen,
     /// The files that were written.
     pub saved: Vec<String>,
     /// The type of gradients and distributions in them.
@@ -73,6 +79,15 @@ impl Report<'_> {
         if let Some(first) = summary.first_nonfinite {
             let first = position(first, self.row_shape);
             lines.push(("NaN", format!("{} rows, the first at {first}", summary.nonfinite)));
+        }
+        if let Some(tokens) = &self.tokens {
+            lines.push(("tokens", tokens.line()));
+        }
+        if let Some(histogram) = &self.seen.histogram {
+            lines.extend(histogram.lines());
+        }
+        if let Some(heatmap) = &self.seen.heatmap {
+            lines.push(("heatmap", heatmap.text()));
         }
         let times = self.seconds.iter().map(|&(what, time)| format!("{what} {}", short(time)));
         lines.push(("time", times.collect::<Vec<_>>().join(", ")));

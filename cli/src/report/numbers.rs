@@ -15,6 +15,7 @@ pub fn to_json(value: &impl Serialize) -> String {
 }
 
 /// An f32 with the digits of an f32. JSON has no NaN and no infinity: they are strings.
+#[derive(Clone, Copy, Debug)]
 pub struct Number(pub f32);
 
 impl Serialize for Number {
@@ -27,6 +28,7 @@ impl Serialize for Number {
 }
 
 /// The same for an f64.
+#[derive(Clone, Copy, Debug)]
 pub struct Wide(pub f64);
 
 impl Serialize for Wide {
@@ -53,18 +55,23 @@ impl Serialize for Numbers<'_> {
 
 /// Nine significant digits, as C's `%.9g`: enough to tell any two f32 apart.
 pub fn general(x: f64) -> String {
+    digits(x, 9)
+}
+
+/// So many significant digits, without zeros at the end.
+pub fn digits(x: f64, count: usize) -> String {
     if !x.is_finite() {
         return x.to_string();
     }
-    let scientific = format!("{x:.8e}");
+    let scientific = format!("{x:.*e}", count - 1);
     let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let trimmed = |digits: &str| match digits.contains('.') {
         true => digits.trim_end_matches('0').trim_end_matches('.').to_string(),
         false => digits.to_string(),
     };
-    if (-5..9).contains(&exponent) {
-        let decimals = (8 - exponent) as usize;
+    if (-5..count as i32).contains(&exponent) {
+        let decimals = (count as i32 - 1 - exponent) as usize;
         trimmed(&format!("{x:.decimals$}"))
     } else {
         format!("{}e{exponent}", trimmed(digits))
