@@ -10,7 +10,7 @@ use crate::scope::{allocating, scoped};
 use crate::{Error, Reduction, Summary};
 
 /// Bytes of the buffer behind [`Bound::result`].
-pub const RESULT_BYTES: u64 = 48;
+pub const RESULT_BYTES: u64 = 64;
 
 /// The ranges of a host's buffers that a plan works on.
 ///
@@ -278,6 +278,8 @@ impl Bound {
             first_bad: (words[4] > 0).then_some((words[5].into(), value)),
             nonfinite: words[8].into(),
             first_nonfinite: (words[8] > 0).then_some(words[9].into()),
+            correct: words[11].into(),
+            top_k: words[12].into(),
         };
         Ok((f32::from_bits(words[0]), summary))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::Error;
 use crate::loss::Shapes;
-use crate::tensor::{Floats, Labels, TargetType, Tensor};
+use crate::tensor::{ElementType, Floats, Labels, TargetType, Tensor};
 
 /// The host data of one call, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -13,13 +13,21 @@ pub struct Inputs<'a> {
     pub(crate) labels: Option<(Labels<'a>, &'a [usize])>,
     pub(crate) probabilities: Option<Tensor<'a>>,
     pub(crate) weight: Option<Floats<'a>>,
+    pub(crate) row_weights: Option<Tensor<'a>>,
     pub(crate) upstream: Option<Tensor<'a>>,
 }
 
 impl<'a> Inputs<'a> {
     /// Logits, or log-probabilities for [`Nll`](crate::Nll).
     pub fn new(input: Tensor<'a>) -> Self {
-        Self { input, labels: None, probabilities: None, weight: None, upstream: None }
+        Self {
+            input,
+            labels: None,
+            probabilities: None,
+            weight: None,
+            row_weights: None,
+            upstream: None,
+        }
     }
 
     /// With class labels in the input's shape without the class axis. Replaces any target.
@@ -42,8 +50,17 @@ impl<'a> Inputs<'a> {
         self
     }
 
+    /// With one weight per row, f32, in the shape of the labels. It multiplies the row's loss and what the
+    /// row adds to the mean's divisor; a row of weight 0 is left out as an ignored one is, whatever its
+    /// label.
+    pub fn row_weights(mut self, weights: Tensor<'a>) -> Self {
+        self.row_weights = Some(weights);
+        self
+    }
+
     /// With the gradient with respect to the loss, f32: one number, or the loss's shape for reduction
-    /// `none`. Without it, ones.
+    /// `none`. Without it, ones. For [`Softmax`](crate::Softmax) the gradient with respect to its result,
+    /// in the input's shape and of any element type.
     pub fn upstream(mut self, upstream: Tensor<'a>) -> Self {
         self.upstream = Some(upstream);
         self
@@ -59,7 +76,9 @@ impl<'a> Inputs<'a> {
             input_type: self.input.data.element_type(),
             target: labels.or(probabilities),
             weight: self.weight.map(|weight| (weight.len(), weight.element_type())),
+            row_weights: self.row_weights.map(|weights| weights.shape),
             upstream: self.upstream.map(|u| u.shape),
+            upstream_type: self.upstream.map_or(ElementType::F32, |u| u.data.element_type()),
         }
     }
 }
@@ -71,6 +90,8 @@ pub struct Output<T> {
     /// The loss: one number, or one per row for reduction `none`. Empty for
     /// [`Softmax`](crate::Softmax).
     pub loss: Vec<T>,
+    /// The z-loss, apart from the loss and reduced as it is; empty where there is none.
+    pub z_loss: Vec<T>,
     /// The loss's shape: `[]`, or the input's without the class axis.
     pub loss_shape: Vec<usize>,
     /// The gradient with respect to the input, in the input's shape, where asked for.
@@ -79,10 +100,64 @@ pub struct Output<T> {
     pub log_probs: Option<Vec<T>>,
     /// The probabilities, in the input's shape ([`Softmax::probs`](crate::Softmax::probs)).
     pub probs: Option<Vec<T>>,
+    /// What else was asked for of each row.
+    pub rows: RowOutputs<T>,
+    /// The losses of each class, where asked for.
+    pub classes: Option<ClassLosses>,
     /// What was seen in the rows.
     pub summary: Summary,
     /// Where the time went; `None` on the CPU.
     pub timing: Option<Timing>,
+}
+
+impl<T> Output<T> {
+    /// Nothing but what was seen in the rows.
+    pub(crate) fn nothing(loss_shape: &[usize], summary: Summary) -> Self {
+        Self {
+            loss: Vec::new(),
+            z_loss: Vec::new(),
+            loss_shape: loss_shape.to_vec(),
+            grad: None,
+            log_probs: None,
+            probs: None,
+            rows: RowOutputs::default(),
+            classes: None,
+            summary,
+            timing: None,
+        }
+    }
+}
+
+/// What was asked for of each row, in the labels' shape: see [`Outputs`](crate::Outputs).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RowOutputs<T> {
+    /// `log(sum_c exp z_c)`.
+    pub lse: Option<Vec<T>>,
+    /// The predicted class.
+    pub argmax: Option<Vec<u32>>,
+    /// How many classes come before the label's.
+    pub rank: Option<Vec<u32>>,
+    /// The entropy of the distribution.
+    pub entropy: Option<Vec<T>>,
+    /// What the row adds to the mean's divisor.
+    pub weights: Option<Vec<T>>,
+}
+
+impl<T> Default for RowOutputs<T> {
+    fn default() -> Self {
+        Self { lse: None, argmax: None, rank: None, entropy: None, weights: None }
+    }
+}
+
+/// The losses of each class: what its rows have, live ones with this label.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ClassLosses {
+    /// The sum of their losses, as reduction `none` gives them.
+    pub loss: Vec<f64>,
+    /// How many there are.
+    pub rows: Vec<u64>,
 }
 
 /// What was seen in the rows.
@@ -93,7 +168,8 @@ pub struct Summary {
     pub rows: u64,
     /// Rows that count: neither ignored nor with a bad label.
     pub live: u64,
-    /// Sum of the labels' weights over live rows (their number, without weights).
+    /// Sum of the weights of live rows: class weights of their labels times row weights (their number,
+    /// without weights).
     pub weight: f64,
     /// Rows whose label is neither a class nor `ignore_index`.
     pub bad: u64,
@@ -103,10 +179,16 @@ pub struct Summary {
     pub nonfinite: u64,
     /// The first of them.
     pub first_nonfinite: Option<u64>,
+    /// Live rows whose label has the largest logit, where [`Outputs::accuracy`](crate::Outputs::accuracy)
+    /// asks for them.
+    pub correct: u64,
+    /// Live rows whose label is among the k largest logits, where
+    /// [`Outputs::top_k`](crate::Outputs::top_k) asks for them.
+    pub top_k: u64,
 }
 
 impl Summary {
-    /// Rows left out by `ignore_index`.
+    /// Rows left out by `ignore_index`, or by a row weight of 0.
     pub fn ignored(&self) -> u64 {
         self.rows - self.live - self.bad
     }

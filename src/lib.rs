@@ -62,9 +62,9 @@ pub use bound::{Bound, Buffers, RESULT_BYTES};
 pub use error::Error;
 pub use gpu::stream::{LargeOutput, Sink, Stream};
 pub use gpu::{Gpu, GpuOptions};
-pub use io::{Inputs, Output, Summary, Timing};
+pub use io::{ClassLosses, Inputs, Output, RowOutputs, Summary, Timing};
 pub use kernels::Kernels;
-pub use loss::{CrossEntropy, EmptyMean, Loss, Nll, Outputs, Problem, Reduction, Softmax};
+pub use loss::{CrossEntropy, EmptyMean, Entropy, Loss, Nll, Outputs, Problem, Reduction, Softmax};
 pub use plan::{Plan, Profile};
 pub use tensor::{ClassView, ElementType, Floats, LabelType, Labels, TargetType, Tensor};
 

@@ -130,7 +130,7 @@ fn in_batches(
         Divisor::Known(divisor) if mean && problem.target.is_some() => {
             stream = stream.divisor(divisor);
         }
-        Divisor::LabelWeights if problem.outputs.grad => {
+        Divisor::RowWeights if problem.outputs.grad => {
             stream = stream.divisor(data.label_weights(problem)?);
         }
         _ => {}

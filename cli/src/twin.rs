@@ -123,7 +123,7 @@ impl Totals {
     fn divisor(&self, problem: &Problem) -> f64 {
         match problem.divisor {
             Divisor::Known(divisor) => divisor,
-            Divisor::LabelWeights => self.summary.weight,
+            Divisor::RowWeights => self.summary.weight,
         }
     }
 
@@ -152,7 +152,7 @@ pub fn run(
     let Question { problem, .. } = *question;
     let pieces = pieces(problem);
     let mut weights = Totals::default();
-    let unknown = problem.divisor == Divisor::LabelWeights;
+    let unknown = problem.divisor == Divisor::RowWeights;
     if unknown && outputs.grad && pieces.len() > 1 {
         for piece in pieces.iter().cloned() {
             weights.add(problem, &compute(question, piece, Outputs::loss())?);

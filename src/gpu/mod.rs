@@ -24,7 +24,7 @@ use self::wait::Wait;
 use crate::kernels::Kernels;
 use crate::plan::{Plan, Profile};
 use crate::scope::scoped;
-use crate::{Bound, Error, Inputs, Loss, Output, Outputs, Problem, Reduction};
+use crate::{Bound, Error, Inputs, LargeOutput, Loss, Output, Outputs, Problem, RowOutputs};
 
 /// What an upload is called in errors.
 const UPLOADING: &str = "uploading";
@@ -197,19 +197,23 @@ impl Gpu {
     ) -> Result<Output<f32>, Error> {
         problem.check_data(inputs)?;
         let mut large = Collected::new(&problem)?;
-        let outputs = problem.outputs;
-        let rows = problem.reduction == Reduction::None;
+        let probs = problem.outputs.probs;
         let output = stream::run(self, problem, inputs, wait, &mut large).await?;
-        let Collected { rows: losses, grad, distribution, .. } = large;
-        let (log_probs, probs) = match outputs.probs {
-            true => (None, Some(distribution)),
-            false => (outputs.log_probs.then_some(distribution), None),
-        };
+        let distribution = large.take(LargeOutput::Distribution);
+        let (log_probs, probs) = if probs { (None, distribution) } else { (distribution, None) };
         Ok(Output {
-            loss: if rows { losses } else { output.loss },
-            grad: outputs.grad.then_some(grad),
+            loss: large.take(LargeOutput::RowLoss).unwrap_or(output.loss),
+            z_loss: large.take(LargeOutput::ZLoss).unwrap_or(output.z_loss),
+            grad: large.take(LargeOutput::Grad),
             log_probs,
             probs,
+            rows: RowOutputs {
+                lse: large.take(LargeOutput::Lse),
+                argmax: large.take_words(LargeOutput::Argmax),
+                rank: large.take_words(LargeOutput::Rank),
+                entropy: large.take(LargeOutput::Entropy),
+                weights: large.take(LargeOutput::RowWeights),
+            },
             ..output
         })
     }

@@ -1,7 +1,8 @@
 //! Cross-entropy of logits against labels or class probabilities.
 
 use super::{
-    ClassAxis, Divisor, EmptyMean, Function, Loss, Outputs, Problem, Reduction, Shapes, check_shape,
+    ClassAxis, Divisor, EmptyMean, Function, Given, LogitMap, Loss, Outputs, Problem, Reduction,
+    Shapes, check_shape,
 };
 use crate::{Error, TargetType};
 
@@ -15,7 +16,20 @@ use crate::{Error, TargetType};
 /// probabilities  loss = -sum_c w_c q_c log p_c
 /// smoothing e    q'_c = (1 - e) q_c + e / C        (q one-hot for labels)
 /// gradient       dloss/dx_c = V p_c - w_c q'_c,    V = sum_c w_c q'_c
+/// mean           sum_i r_i loss_i / sum_i r_i w_t  (labels), / sum_i r_i  (probabilities)
 /// ```
+///
+/// What training language models and segmentation adds, all of it in the same pass and combinable:
+///
+/// ```text
+/// logits         z_c = s cap tanh(x_c / cap)       softcap, then logit_scale s (1 / temperature)
+/// z-loss         coefficient * log(sum_c exp z_c)^2, of each row, weighed as the row is in the mean
+/// row weights    r_i multiplies all of row i; a row of weight 0 is left out
+/// ```
+///
+/// The loss is then of `z` in place of `x`, the z-loss stands apart in
+/// [`Output::z_loss`](crate::Output::z_loss), and the gradient is that of their sum with respect to `x`.
+/// A soft cap makes infinities finite, as PyTorch's `tanh` does.
 ///
 /// The class axis is axis 1 (0 for rank 1) unless [`class_axis`](Self::class_axis) says otherwise.
 /// Labels have the input's shape without the class axis, probabilities the input's shape.
@@ -38,6 +52,8 @@ pub struct CrossEntropy {
     class_axis: Option<isize>,
     ignore_index: Option<i64>,
     label_smoothing: f32,
+    logits: LogitMap,
+    z_loss: f32,
     reduction: Reduction,
     empty_mean: EmptyMean,
 }
@@ -55,6 +71,8 @@ impl CrossEntropy {
             class_axis: None,
             ignore_index: None,
             label_smoothing: 0.0,
+            logits: LogitMap::IDENTITY,
+            z_loss: 0.0,
             reduction: Reduction::Mean,
             empty_mean: EmptyMean::Nan,
         }
@@ -75,6 +93,26 @@ impl CrossEntropy {
     /// How much of the target is spread evenly over all classes, in `[0, 1]`.
     pub fn label_smoothing(mut self, smoothing: f32) -> Self {
         self.label_smoothing = smoothing;
+        self
+    }
+
+    /// What the logits are multiplied by before the softmax, behind any soft cap: one over the
+    /// temperature. Above 0.
+    pub fn logit_scale(mut self, scale: f32) -> Self {
+        self.logits.scale = scale;
+        self
+    }
+
+    /// Bounds the logits smoothly: `cap * tanh(x / cap)` takes their place. Above 0.
+    pub fn softcap(mut self, cap: f32) -> Self {
+        self.logits.softcap = Some(cap);
+        self
+    }
+
+    /// Adds `coefficient * lse^2` of each row to what the gradient is of, which keeps the log-sum-exp
+    /// near 0.
+    pub fn z_loss(mut self, coefficient: f32) -> Self {
+        self.z_loss = coefficient;
         self
     }
 
@@ -126,13 +164,25 @@ impl Loss for CrossEntropy {
                 wanted: "it must be a number in [0, 1]",
             });
         }
+        self.logits.check()?;
+        if !self.z_loss.is_finite() {
+            return Err(Error::Option {
+                option: "z_loss",
+                given: self.z_loss.to_string(),
+                wanted: "it must be a finite number",
+            });
+        }
         let axis = ClassAxis::new(shapes.input, self.class_axis)?;
         let target = self.check_target(&axis, shapes)?;
         axis.check_weight(shapes.weight)?;
+        let labels = matches!(target, TargetType::Labels(_));
+        let instead = "it needs labels, not class probabilities";
+        outputs.check(Given { distribution: true, labels, rows: true, instead })?;
+        let row_weights = axis.row_weights(shapes.row_weights)?;
         Ok(Problem {
             function: Function::CrossEntropy,
-            divisor: self.reduction.divisor(target, &axis),
-            upstream: axis.upstream(self.reduction, shapes.upstream)?,
+            divisor: self.reduction.divisor(target, &axis, row_weights),
+            upstream: axis.upstream(self.reduction, shapes)?,
             view: axis.view,
             input_shape: shapes.input.to_vec(),
             class_axis: axis.axis,
@@ -143,6 +193,9 @@ impl Loss for CrossEntropy {
             weight_type: shapes.weight.map(|(_, element_type)| element_type),
             ignore_index: self.ignore_index.unwrap_or(-100),
             label_smoothing: smoothing,
+            row_weights,
+            logits: self.logits,
+            z_loss: self.z_loss,
             reduction: self.reduction,
             empty_mean: self.empty_mean,
             outputs,
@@ -152,14 +205,19 @@ impl Loss for CrossEntropy {
 
 impl Reduction {
     /// What this reduction divides by, given the target's type.
-    pub(super) fn divisor(self, target: TargetType, axis: &ClassAxis) -> Divisor {
+    pub(super) fn divisor(
+        self,
+        target: TargetType,
+        axis: &ClassAxis,
+        row_weights: bool,
+    ) -> Divisor {
         match (self, target) {
             (Reduction::None | Reduction::Sum, _) => Divisor::Known(1.0),
             (Reduction::BatchMean, _) => Divisor::Known(axis.batch as f64),
-            (Reduction::Mean, TargetType::Probabilities(_)) => {
+            (Reduction::Mean, TargetType::Probabilities(_)) if !row_weights => {
                 Divisor::Known(axis.view.rows() as f64)
             }
-            (Reduction::Mean, TargetType::Labels(_)) => Divisor::LabelWeights,
+            (Reduction::Mean, _) => Divisor::RowWeights,
         }
     }
 }

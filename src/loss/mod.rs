@@ -5,17 +5,20 @@
 //! both the f64 [`reference`](crate::reference) and the GPU [`plan`](crate::plan) work from.
 
 mod cross_entropy;
+mod entropy;
 mod nll;
 mod options;
 mod softmax;
 
 pub use cross_entropy::CrossEntropy;
+pub use entropy::Entropy;
 pub use nll::Nll;
+pub(crate) use options::Given;
 pub use options::{EmptyMean, Outputs, Reduction};
 pub use softmax::Softmax;
 
 use crate::tensor::{ClassView, ElementType, TargetType};
-use crate::{Error, Inputs};
+use crate::{Error, Inputs, LargeOutput};
 
 /// A loss: something that can check shapes and state the problem they pose.
 pub trait Loss {
@@ -37,14 +40,26 @@ pub struct Shapes<'a> {
     pub target: Option<(TargetType, &'a [usize])>,
     /// Length and type of the class weights, where there are any.
     pub weight: Option<(usize, ElementType)>,
+    /// Shape of the row weights, where there are any.
+    pub row_weights: Option<&'a [usize]>,
     /// Shape of the upstream gradient (the gradient with respect to the loss), where there is one.
     pub upstream: Option<&'a [usize]>,
+    /// The upstream gradient's type.
+    pub upstream_type: ElementType,
 }
 
 impl<'a> Shapes<'a> {
     /// Shapes of an f32 input alone.
     pub fn new(input: &'a [usize]) -> Self {
-        Self { input, input_type: ElementType::F32, target: None, weight: None, upstream: None }
+        Self {
+            input,
+            input_type: ElementType::F32,
+            target: None,
+            weight: None,
+            row_weights: None,
+            upstream: None,
+            upstream_type: ElementType::F32,
+        }
     }
 
     /// With an input of another element type.
@@ -71,9 +86,22 @@ impl<'a> Shapes<'a> {
         self
     }
 
-    /// With an upstream gradient.
+    /// With a weight for each row, f32.
+    pub fn row_weights(mut self, shape: &'a [usize]) -> Self {
+        self.row_weights = Some(shape);
+        self
+    }
+
+    /// With an upstream gradient, f32.
     pub fn upstream(mut self, shape: &'a [usize]) -> Self {
         self.upstream = Some(shape);
+        self
+    }
+
+    /// With an upstream gradient of another element type, for the losses that take one in the input's
+    /// shape.
+    pub fn upstream_type(mut self, upstream_type: ElementType) -> Self {
+        self.upstream_type = upstream_type;
         self
     }
 }
@@ -88,6 +116,33 @@ pub enum Function {
     Nll,
     /// The distribution itself, without a target.
     Softmax,
+    /// The entropy of the distribution, without a target.
+    Entropy,
+}
+
+/// What logits become before the softmax: `z = scale * cap * tanh(x / cap)`, or `scale * x` without a cap.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogitMap {
+    /// One over the temperature.
+    pub scale: f32,
+    /// The bound of the soft cap, where there is one.
+    pub softcap: Option<f32>,
+}
+
+impl LogitMap {
+    /// Logits as they are.
+    pub const IDENTITY: Self = Self { scale: 1.0, softcap: None };
+
+    fn check(self) -> Result<(), Error> {
+        let numbers = [("logit_scale", Some(self.scale)), ("softcap", self.softcap)];
+        for (option, number) in numbers {
+            if let Some(number) = number.filter(|number| !(number.is_finite() && *number > 0.0)) {
+                let (given, wanted) = (number.to_string(), "it must be a finite number above 0");
+                return Err(Error::Option { option, given, wanted });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The scale of the upstream gradient.
@@ -99,6 +154,8 @@ pub enum Upstream {
     Scalar,
     /// One value per row, for reduction `none`.
     PerRow,
+    /// One value per element of the input, where the output is the distribution.
+    PerElement(ElementType),
 }
 
 /// What the sum over rows is divided by.
@@ -106,8 +163,8 @@ pub enum Upstream {
 pub enum Divisor {
     /// A number known from the shapes alone.
     Known(f64),
-    /// The sum of the labels' weights over live rows, known only from the labels.
-    LabelWeights,
+    /// The sum of the weights of live rows, known only from labels and row weights.
+    RowWeights,
 }
 
 /// A checked loss over a tensor with a class axis.
@@ -136,6 +193,12 @@ pub struct Problem {
     pub ignore_index: i64,
     /// Label smoothing, in `[0, 1]`.
     pub label_smoothing: f32,
+    /// Whether each row has a weight.
+    pub row_weights: bool,
+    /// What the logits become before anything else.
+    pub logits: LogitMap,
+    /// What the square of each row's log-sum-exp is multiplied by; 0 for none.
+    pub z_loss: f32,
     /// How rows are reduced.
     pub reduction: Reduction,
     /// What a mean over nothing is.
@@ -159,6 +222,28 @@ impl Problem {
         self.weight_type.is_some()
     }
 
+    /// Whether rows may differ in what they add to the mean's divisor.
+    pub(crate) fn weighs_rows(&self) -> bool {
+        self.row_weights || (self.is_weighted() && self.label_type().is_some())
+    }
+
+    /// The words of a row's record, in their order: what is asked for of each row beside its loss.
+    pub fn record(&self) -> Vec<LargeOutput> {
+        let Outputs { lse, argmax, rank, entropy, row_weights, .. } = self.outputs;
+        let z_loss = self.z_loss != 0.0 && self.reduction == Reduction::None;
+        [
+            (lse, LargeOutput::Lse),
+            (argmax, LargeOutput::Argmax),
+            (rank, LargeOutput::Rank),
+            (entropy, LargeOutput::Entropy),
+            (row_weights, LargeOutput::RowWeights),
+            (z_loss, LargeOutput::ZLoss),
+        ]
+        .into_iter()
+        .filter_map(|(on, what)| on.then_some(what))
+        .collect()
+    }
+
     /// The labels' type, where the target is labels.
     pub fn label_type(&self) -> Option<crate::LabelType> {
         match self.target {
@@ -176,15 +261,12 @@ impl Problem {
         if let Some(probabilities) = &inputs.probabilities {
             probabilities.check("class probabilities")?;
         }
+        if let Some(weights) = &inputs.row_weights {
+            weights.check("row weights")?;
+            check_f32("row weights", weights.data.element_type())?;
+        }
         if let Some(upstream) = &inputs.upstream {
             upstream.check("upstream gradient")?;
-            if upstream.data.element_type() != ElementType::F32 {
-                return Err(Error::Option {
-                    option: "upstream gradient",
-                    given: upstream.data.element_type().name().into(),
-                    wanted: "it is f32 whatever the input's type, as the loss is",
-                });
-            }
         }
         Ok(())
     }
@@ -220,9 +302,18 @@ impl ClassAxis {
         }
     }
 
+    /// Checks the row weights' shape; tells whether there are any.
+    fn row_weights(&self, given: Option<&[usize]>) -> Result<bool, Error> {
+        if let Some(shape) = given {
+            check_shape("row weights", shape, &self.row_shape)?;
+        }
+        Ok(given.is_some())
+    }
+
     /// Checks the upstream gradient's shape against the loss's.
-    fn upstream(&self, reduction: Reduction, given: Option<&[usize]>) -> Result<Upstream, Error> {
-        let Some(given) = given else { return Ok(Upstream::Ones) };
+    fn upstream(&self, reduction: Reduction, shapes: &Shapes<'_>) -> Result<Upstream, Error> {
+        let Some(given) = shapes.upstream else { return Ok(Upstream::Ones) };
+        check_f32("upstream gradient", shapes.upstream_type)?;
         let (wanted, upstream) = match reduction {
             Reduction::None => (self.row_shape.as_slice(), Upstream::PerRow),
             _ => (&[][..], Upstream::Scalar),
@@ -246,4 +337,16 @@ fn check_shape(what: &'static str, given: &[usize], wanted: &[usize]) -> Result<
         return Ok(());
     }
     Err(Error::Shape { what, given: given.to_vec(), wanted: wanted.to_vec() })
+}
+
+/// Refuses anything but f32 of tensors that go with the loss, not with the logits.
+fn check_f32(option: &'static str, given: ElementType) -> Result<(), Error> {
+    match given {
+        ElementType::F32 => Ok(()),
+        _ => Err(Error::Option {
+            option,
+            given: given.name().into(),
+            wanted: "it is f32 whatever the input's type, as the loss is",
+        }),
+    }
 }

@@ -1,7 +1,8 @@
 //! Negative log-likelihood of log-probabilities: the gather.
 
 use super::{
-    ClassAxis, EmptyMean, Function, Loss, Outputs, Problem, Reduction, Shapes, check_shape,
+    ClassAxis, EmptyMean, Function, Given, LogitMap, Loss, Outputs, Problem, Reduction, Shapes,
+    check_shape,
 };
 use crate::{Error, TargetType};
 
@@ -102,10 +103,13 @@ impl Loss for Nll {
                 wanted: "the input of nll is the log-probabilities already",
             });
         }
+        let instead = "nll takes log-probabilities and looks at one of each row";
+        outputs.check(Given { distribution: false, labels: true, rows: true, instead })?;
+        let row_weights = axis.row_weights(shapes.row_weights)?;
         Ok(Problem {
             function: Function::Nll,
-            divisor: self.reduction.divisor(target, &axis),
-            upstream: axis.upstream(self.reduction, shapes.upstream)?,
+            divisor: self.reduction.divisor(target, &axis, row_weights),
+            upstream: axis.upstream(self.reduction, shapes)?,
             view: axis.view,
             input_shape: shapes.input.to_vec(),
             class_axis: axis.axis,
@@ -116,6 +120,9 @@ impl Loss for Nll {
             weight_type: shapes.weight.map(|(_, element_type)| element_type),
             ignore_index: self.ignore_index,
             label_smoothing: 0.0,
+            row_weights,
+            logits: LogitMap::IDENTITY,
+            z_loss: 0.0,
             reduction: self.reduction,
             empty_mean: self.empty_mean,
             outputs,

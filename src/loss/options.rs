@@ -1,5 +1,6 @@
 //! Options that several losses share.
 
+use crate::Error;
 use crate::tensor::ElementType;
 
 /// How the losses of the rows become one number, or stay as they are.
@@ -29,8 +30,11 @@ pub enum EmptyMean {
     Zero,
 }
 
-/// What is asked for beside the loss. Each is in the input's shape, and of the input's element type
-/// unless f32 is asked for.
+/// What is asked for beside the loss.
+///
+/// Gradient and distribution are in the input's shape, and of the input's element type unless f32 is
+/// asked for. What there is for each row has the labels' shape: numbers are f32, classes and ranks u32.
+/// None of it takes a further pass over the logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Outputs {
@@ -40,8 +44,29 @@ pub struct Outputs {
     pub log_probs: bool,
     /// The softmax of the input; only [`Softmax`](super::Softmax) sets it.
     pub(crate) probs: bool,
-    /// f32, whatever the input's element type.
+    /// Gradient and distribution in f32, whatever the input's element type.
     pub in_f32: bool,
+    /// For each row `lse = log(sum_c exp z_c)`.
+    pub lse: bool,
+    /// For each row the class with the largest logit, the first one among equals; `u32::MAX` where the
+    /// row has no distribution (NaN, `+inf`, nothing but `-inf`).
+    pub argmax: bool,
+    /// For each row how many classes come before its label's: their logits are larger, or equal and the
+    /// class is lower. 0 is a right prediction; `u32::MAX` stands where the row does not count or has no
+    /// distribution.
+    pub rank: bool,
+    /// For each row the entropy `-sum_c p_c log p_c` of its distribution.
+    pub entropy: bool,
+    /// For each row what it adds to the mean's divisor: its class weight times its row weight, 0 where it
+    /// does not count.
+    pub row_weights: bool,
+    /// How many rows have rank 0: [`Summary::correct`](crate::Summary::correct).
+    pub accuracy: bool,
+    /// How many rows have a rank below this: [`Summary::top_k`](crate::Summary::top_k). 0 asks for
+    /// nothing.
+    pub top_k: u32,
+    /// The losses and rows of each class: [`Output::classes`](crate::Output::classes).
+    pub class_losses: bool,
 }
 
 impl Outputs {
@@ -68,8 +93,89 @@ impl Outputs {
         self
     }
 
+    /// The log-sum-exp of each row too: see [`Outputs::lse`](Self#structfield.lse).
+    pub fn with_lse(mut self) -> Self {
+        self.lse = true;
+        self
+    }
+
+    /// The predicted class of each row too: see [`Outputs::argmax`](Self#structfield.argmax).
+    pub fn with_argmax(mut self) -> Self {
+        self.argmax = true;
+        self
+    }
+
+    /// The rank of each row's label too: see [`Outputs::rank`](Self#structfield.rank).
+    pub fn with_rank(mut self) -> Self {
+        self.rank = true;
+        self
+    }
+
+    /// The entropy of each row too: see [`Outputs::entropy`](Self#structfield.entropy).
+    pub fn with_entropy(mut self) -> Self {
+        self.entropy = true;
+        self
+    }
+
+    /// The weight of each row too: see [`Outputs::row_weights`](Self#structfield.row_weights).
+    pub fn with_row_weights(mut self) -> Self {
+        self.row_weights = true;
+        self
+    }
+
+    /// The number of rows predicted right too.
+    pub fn with_accuracy(mut self) -> Self {
+        self.accuracy = true;
+        self
+    }
+
+    /// The number of rows whose label is among the `k` largest logits too.
+    pub fn with_top_k(mut self, k: u32) -> Self {
+        self.top_k = k;
+        self
+    }
+
+    /// The losses of each class too.
+    pub fn with_class_losses(mut self) -> Self {
+        self.class_losses = true;
+        self
+    }
+
+    /// Refuses what a loss cannot give.
+    pub(crate) fn check(self, given: Given) -> Result<(), Error> {
+        let asked = [
+            (self.lse, given.distribution, "lse"),
+            (self.argmax, given.distribution, "argmax"),
+            (self.entropy, given.distribution, "entropy"),
+            (self.rank, given.distribution && given.labels, "rank"),
+            (self.accuracy, given.distribution && given.labels, "accuracy"),
+            (self.top_k > 0, given.distribution && given.labels, "top_k"),
+            (self.class_losses, given.labels, "class_losses"),
+            (self.row_weights, given.rows, "row_weights"),
+        ];
+        match asked.into_iter().find(|&(asked, there, _)| asked && !there) {
+            None => Ok(()),
+            Some((.., option)) => {
+                Err(Error::Option { option, given: "asked for".into(), wanted: given.instead })
+            }
+        }
+    }
+
     /// The element type of gradient and distribution.
     pub(crate) fn element_type(self, input_type: ElementType) -> ElementType {
         if self.in_f32 { ElementType::F32 } else { input_type }
     }
+}
+
+/// What a loss can give beside itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    /// It makes a distribution of the input.
+    pub distribution: bool,
+    /// Its rows have labels.
+    pub labels: bool,
+    /// Its rows have weights.
+    pub rows: bool,
+    /// What errors say instead.
+    pub instead: &'static str,
 }

@@ -1,7 +1,8 @@
 //! The distribution itself: softmax and log-softmax along an axis.
 
 use super::{
-    ClassAxis, Divisor, EmptyMean, Function, Loss, Outputs, Problem, Reduction, Shapes, Upstream,
+    ClassAxis, Divisor, EmptyMean, Function, Given, LogitMap, Loss, Outputs, Problem, Reduction,
+    Shapes, Upstream, check_shape,
 };
 use crate::{Error, TargetType};
 
@@ -10,6 +11,13 @@ use crate::{Error, TargetType};
 /// ```text
 /// log_softmax: y_c = x_c - log(sum_j exp x_j)
 /// softmax:     y_c = exp(x_c) / sum_j exp x_j
+/// ```
+///
+/// With an upstream gradient `u` in the input's shape, the gradient is the product of `u` and the Jacobian:
+///
+/// ```text
+/// log_softmax: dx_c = u_c - p_c sum_j u_j
+/// softmax:     dx_c = p_c (u_c - sum_j p_j u_j)
 /// ```
 ///
 /// There is no loss: the result is in [`Output::log_probs`](crate::Output::log_probs) or
@@ -47,6 +55,22 @@ impl Softmax {
         self.axis = axis;
         self
     }
+
+    /// The gradient goes with an upstream gradient: each alone is of no use.
+    fn upstream(&self, shapes: &Shapes<'_>, outputs: Outputs) -> Result<Upstream, Error> {
+        match (shapes.upstream, outputs.grad) {
+            (Some(shape), true) => {
+                check_shape("upstream gradient", shape, shapes.input)?;
+                Ok(Upstream::PerElement(shapes.upstream_type))
+            }
+            (None, false) => Ok(Upstream::Ones),
+            (given, _) => Err(Error::Option {
+                option: "upstream gradient",
+                given: if given.is_some() { "given" } else { "missing" }.into(),
+                wanted: "a softmax takes one in the input's shape where its gradient is asked for",
+            }),
+        }
+    }
 }
 
 impl Loss for Softmax {
@@ -58,20 +82,22 @@ impl Loss for Softmax {
                 wanted: "no target",
             });
         }
-        if outputs.grad || outputs.log_probs {
+        if outputs.log_probs {
             return Err(Error::Option {
-                option: "outputs",
-                given: "gradient or log_probs".into(),
-                wanted: "softmax gives its result and nothing beside it",
+                option: "log_probs",
+                given: "asked for".into(),
+                wanted: "Softmax::log_probs gives them",
             });
         }
+        let instead = "a distribution alone has no labels and no weights";
+        outputs.check(Given { distribution: true, labels: false, rows: false, instead })?;
         // A scalar is a distribution over one class, as in PyTorch.
         let scalar = shapes.input.is_empty() && (self.axis == 0 || self.axis == -1);
         let axis = ClassAxis::new(if scalar { &[1] } else { shapes.input }, Some(self.axis))?;
         Ok(Problem {
             function: Function::Softmax,
             divisor: Divisor::Known(1.0),
-            upstream: Upstream::Ones,
+            upstream: self.upstream(shapes, outputs)?,
             view: axis.view,
             input_shape: shapes.input.to_vec(),
             class_axis: axis.axis,
@@ -82,9 +108,12 @@ impl Loss for Softmax {
             weight_type: None,
             ignore_index: -100,
             label_smoothing: 0.0,
+            row_weights: false,
+            logits: LogitMap::IDENTITY,
+            z_loss: 0.0,
             reduction: Reduction::Sum,
             empty_mean: EmptyMean::Nan,
-            outputs: Outputs { grad: false, log_probs: self.log, probs: !self.log, ..outputs },
+            outputs: Outputs { log_probs: self.log, probs: !self.log, ..outputs },
         })
     }
 }

@@ -185,7 +185,7 @@ impl Plan {
             smoothing_share: (f64::from(problem.label_smoothing) / view.classes as f64) as f32,
             divisor: match problem.divisor {
                 Divisor::Known(divisor) => divisor as f32,
-                Divisor::LabelWeights => 0.0,
+                Divisor::RowWeights => 0.0,
             },
             empty_mean: match problem.empty_mean {
                 EmptyMean::Nan => f32::NAN.to_bits(),

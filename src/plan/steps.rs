@@ -31,12 +31,12 @@ impl Plan {
         let flat = Geometry::lane_per_row(&self.profile)?;
         let grad = self.problem.outputs.grad;
         let finish = self.finish(flat);
-        if grad && self.problem.divisor == Divisor::LabelWeights {
+        if grad && self.problem.divisor == Divisor::RowWeights {
             let weighed = self.over_pieces(self.labelled(Kernel::Weigh, flat))?;
             self.over_partials(Spec { divisor_only: true, ..finish }, weighed)?;
         }
         let partials = match self.problem.function {
-            Function::CrossEntropy | Function::Softmax => self.softmax(flat)?,
+            Function::CrossEntropy | Function::Softmax | Function::Entropy => self.softmax(flat)?,
             Function::Nll => self.over_pieces(Spec {
                 row_loss: self.problem.reduction == Reduction::None,
                 input: self.problem.input_type,
@@ -272,7 +272,7 @@ impl Plan {
             grad: true,
             output: self.problem.output_type,
             upstream: self.problem.upstream,
-            label_weights: self.problem.divisor == Divisor::LabelWeights,
+            label_weights: self.problem.divisor == Divisor::RowWeights,
             ..spec
         }
     }
@@ -305,7 +305,7 @@ impl Plan {
         let labels = self.problem.label_type().is_some();
         Spec {
             weight: self.problem.weight_type.filter(|_| labels),
-            label_weights: self.problem.divisor == Divisor::LabelWeights,
+            label_weights: self.problem.divisor == Divisor::RowWeights,
             ..Spec::new(Kernel::Finish, geometry)
         }
     }

@@ -48,12 +48,10 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
         .then(|| fill_elements("probs", view, |element, row, _| kept[row].state.prob(x(element))));
     Ok(Output {
         loss: sums.reduce(problem, losses),
-        loss_shape: problem.loss_shape().to_vec(),
         grad: grad.transpose()?,
         log_probs: log_probs.transpose()?,
         probs: probs.transpose()?,
-        summary: sums.summary,
-        timing: None,
+        ..Output::nothing(problem.loss_shape(), sums.summary)
     })
 }
 

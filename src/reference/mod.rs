@@ -53,7 +53,7 @@ pub fn run(
     match problem.function {
         Function::CrossEntropy => cross_entropy::run(&problem, inputs),
         Function::Nll => nll::run(&problem, inputs),
-        Function::Softmax => softmax::run(&problem, inputs),
+        Function::Softmax | Function::Entropy => softmax::run(&problem, inputs),
     }
 }
 
@@ -87,6 +87,7 @@ impl Seen {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Sums {
     pub loss: f64,
+    pub z_loss: f64,
     pub summary: Summary,
 }
 
@@ -99,7 +100,7 @@ impl Sums {
             weight: rows as f64,
             ..Summary::default()
         };
-        Sums { loss: 0.0, summary }
+        Sums { loss: 0.0, z_loss: 0.0, summary }
     }
 
     /// Adds the next row.
@@ -135,15 +136,18 @@ impl Sums {
             first_bad: a.first_bad.or(b.first_bad),
             nonfinite: a.nonfinite + b.nonfinite,
             first_nonfinite: a.first_nonfinite.or(b.first_nonfinite),
+            correct: a.correct + b.correct,
+            top_k: a.top_k + b.top_k,
         };
-        Sums { loss: self.loss + behind.loss, summary }
+        let (loss, z_loss) = (self.loss + behind.loss, self.z_loss + behind.z_loss);
+        Sums { loss, z_loss, summary }
     }
 
     /// What the problem's reduction divides these sums by.
     pub fn divisor(&self, problem: &Problem) -> f64 {
         match problem.divisor {
             Divisor::Known(divisor) => divisor,
-            Divisor::LabelWeights => self.summary.weight,
+            Divisor::RowWeights => self.summary.weight,
         }
     }
 
@@ -153,33 +157,50 @@ impl Sums {
             return losses;
         }
         let divisor = self.divisor(problem);
-        let loss = match problem.empty_mean {
-            // A NaN row shows, even where nothing has weight.
-            _ if divisor != 0.0 || self.loss.is_nan() => self.loss / divisor,
-            EmptyMean::Nan => f64::NAN,
-            EmptyMean::Zero => 0.0,
-        };
-        vec![loss]
+        vec![reduced(self.loss, divisor, problem.empty_mean)]
+    }
+
+    /// The z-losses as the problem's reduction leaves them; nothing where there are none.
+    pub fn reduce_z(&self, problem: &Problem, z_losses: Vec<f64>) -> Vec<f64> {
+        match problem.reduction {
+            _ if problem.z_loss == 0.0 => Vec::new(),
+            Reduction::None => z_losses,
+            _ => vec![reduced(self.z_loss, self.divisor(problem), problem.empty_mean)],
+        }
     }
 }
 
-/// What the labels say of the rows without a look at the logits: how many there are of each kind, and
-/// their weights. The losses are zero.
-pub(crate) fn label_sums(
-    problem: &Problem,
-    labels: &Labels<'_>,
-    weight: Option<Floats<'_>>,
-) -> Sums {
+/// A sum as a mean over what it is divided by.
+fn reduced(sum: f64, divisor: f64, empty_mean: EmptyMean) -> f64 {
+    match empty_mean {
+        // A NaN row shows, even where nothing has weight.
+        _ if divisor != 0.0 || sum.is_nan() => sum / divisor,
+        EmptyMean::Nan => f64::NAN,
+        EmptyMean::Zero => 0.0,
+    }
+}
+
+/// What labels and weights say of the rows without a look at the logits: how many there are of each kind,
+/// and their weights. The losses are zero.
+pub(crate) fn weight_sums(problem: &Problem, inputs: &Inputs<'_>) -> Sums {
     walk::sum_rows(&problem.view, None, &mut [], &mut [], |row, _| {
-        let seen = match Label::of(problem, labels, row) {
-            Label::Ignored => Seen::Ignored,
-            Label::Bad(label) => Seen::Bad(label),
-            Label::Class(class) => {
-                Seen::Live { loss: 0.0, weight: weight_of(weight, class), nan: false }
-            }
+        let row_weight = row_weight_of(inputs, row);
+        let label = inputs.labels.map(|(labels, _)| Label::of(problem, &labels, row));
+        let live = |weight| Seen::Live { loss: 0.0, weight, nan: false };
+        let seen = match label {
+            _ if row_weight == 0.0 => Seen::Ignored,
+            None => live(row_weight),
+            Some(Label::Ignored) => Seen::Ignored,
+            Some(Label::Bad(label)) => Seen::Bad(label),
+            Some(Label::Class(class)) => live(row_weight * weight_of(inputs.weight, class)),
         };
         (seen, ())
     })
+}
+
+/// The weight of a row: 1 without row weights.
+fn row_weight_of(inputs: &Inputs<'_>, row: usize) -> f64 {
+    inputs.row_weights.map_or(1.0, |weights| f64::from(weights.data.get(row)))
 }
 
 /// What the gradient of a reduced loss is multiplied by: the upstream gradient over the divisor.
@@ -202,7 +223,7 @@ impl<'a> Scale<'a> {
         let upstream = match problem.upstream {
             Upstream::PerRow => return Scale::PerRow(given),
             Upstream::Scalar => given.iter().map(f64::from).sum(),
-            Upstream::Ones => 1.0,
+            Upstream::Ones | Upstream::PerElement(_) => 1.0,
         };
         Scale::Same(gradient_scale(upstream, sums.divisor(problem)))
     }

@@ -42,12 +42,8 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
     let grad = problem.outputs.grad.then(|| gradient(problem, inputs, &labels, &scale));
     Ok(Output {
         loss: sums.reduce(problem, losses),
-        loss_shape: problem.loss_shape().to_vec(),
         grad: grad.transpose()?,
-        log_probs: None,
-        probs: None,
-        summary: sums.summary,
-        timing: None,
+        ..Output::nothing(problem.loss_shape(), sums.summary)
     })
 }
 

@@ -35,12 +35,8 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
         .probs
         .then(|| fill_elements("probs", view, |element, row, _| states[row].prob(x(element))));
     Ok(Output {
-        loss: Vec::new(),
-        loss_shape: problem.loss_shape().to_vec(),
-        grad: None,
         log_probs: log_probs.transpose()?,
         probs: probs.transpose()?,
-        summary: sums.summary,
-        timing: None,
+        ..Output::nothing(problem.loss_shape(), sums.summary)
     })
 }

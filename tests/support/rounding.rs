@@ -90,7 +90,7 @@ impl<'a> Rounding<'a> {
     fn divisor(&self) -> f64 {
         match self.problem.divisor {
             Divisor::Known(divisor) => divisor,
-            Divisor::LabelWeights => {
+            Divisor::RowWeights => {
                 let weight = |row| self.class(row).map_or(0.0, |class| self.weight(class));
                 (0..self.data.view.rows()).map(weight).sum()
             }

@@ -8,47 +8,73 @@ use crate::plan::Extent;
 use crate::tensor::ElementType;
 use crate::{Error, Problem};
 
-/// Large outputs in memory, as f32.
+/// Large outputs in memory. Floats are widened to f32; classes and ranks are bits that look like f32.
 #[derive(Debug, Default)]
 pub(in crate::gpu) struct Collected {
-    /// The element type of gradient and distribution.
-    output_type: ElementType,
-    pub rows: Vec<f32>,
-    pub grad: Vec<f32>,
-    pub distribution: Vec<f32>,
+    columns: Vec<Column>,
+}
+
+#[derive(Debug)]
+struct Column {
+    what: LargeOutput,
+    /// The type that it comes in.
+    element_type: ElementType,
+    values: Vec<f32>,
 }
 
 impl Collected {
     /// Nothing yet of a problem's outputs, but room for them.
     pub fn new(problem: &Problem) -> Result<Self, Error> {
-        let mut all = Self { output_type: problem.output_type, ..Self::default() };
+        let mut all = Self::default();
         for slot in cut_slots(problem) {
             let Some(what) = LargeOutput::of(slot) else { continue };
-            let (values, element_type) = all.place(what);
+            let element_type = match what {
+                LargeOutput::Grad | LargeOutput::Distribution => problem.output_type,
+                _ => ElementType::F32,
+            };
             let elements = Extent::of(slot, problem).bytes() / u64::from(element_type.bytes());
-            values.try_reserve_exact(elements as usize).map_err(|_| Error::Limit {
-                what: what.name(),
-                limit: "memory in bytes",
-                needed: elements.saturating_mul(4),
-                allowed: isize::MAX as u64,
-            })?;
+            all.make_room(what, element_type, elements)?;
+        }
+        for what in problem.record() {
+            all.make_room(what, ElementType::F32, problem.view.rows() as u64)?;
         }
         Ok(all)
     }
 
-    fn place(&mut self, what: LargeOutput) -> (&mut Vec<f32>, ElementType) {
-        match what {
-            LargeOutput::RowLoss => (&mut self.rows, ElementType::F32),
-            LargeOutput::Grad => (&mut self.grad, self.output_type),
-            LargeOutput::Distribution => (&mut self.distribution, self.output_type),
-        }
+    fn make_room(
+        &mut self,
+        what: LargeOutput,
+        element_type: ElementType,
+        elements: u64,
+    ) -> Result<(), Error> {
+        let mut values = Vec::new();
+        values.try_reserve_exact(elements as usize).map_err(|_| Error::Limit {
+            what: what.name(),
+            limit: "memory in bytes",
+            needed: elements.saturating_mul(4),
+            allowed: isize::MAX as u64,
+        })?;
+        self.columns.push(Column { what, element_type, values });
+        Ok(())
+    }
+
+    /// Floats, where they were asked for.
+    pub fn take(&mut self, what: LargeOutput) -> Option<Vec<f32>> {
+        let column = self.columns.iter_mut().find(|column| column.what == what)?;
+        Some(std::mem::take(&mut column.values))
+    }
+
+    /// Classes or ranks, where they were asked for.
+    pub fn take_words(&mut self, what: LargeOutput) -> Option<Vec<u32>> {
+        Some(self.take(what)?.into_iter().map(f32::to_bits).collect())
     }
 }
 
 impl Sink for Collected {
     fn write(&mut self, what: LargeOutput, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        let (values, element_type) = self.place(what);
-        let element_bytes = element_type.bytes() as usize;
+        let column = self.columns.iter_mut().find(|column| column.what == what);
+        let Some(Column { element_type, values, .. }) = column else { return Ok(()) };
+        let (element_type, element_bytes) = (*element_type, element_type.bytes() as usize);
         let start = offset as usize / element_bytes;
         let end = start + bytes.len() / element_bytes;
         if end > values.len() {
@@ -100,25 +126,31 @@ fn widen(
 mod tests {
     use super::*;
 
+    fn column(what: LargeOutput, element_type: ElementType) -> Collected {
+        let mut all = Collected::default();
+        all.make_room(what, element_type, 16).unwrap();
+        all
+    }
+
     #[test]
     fn numbers_come_in_any_order() {
         let numbers: Vec<f32> = (0..10).map(|i| i as f32).collect();
         let bytes: &[u8] = bytemuck::cast_slice(&numbers);
         for order in [[0..4, 4..7, 7..10], [7..10, 0..4, 4..7], [4..7, 7..10, 0..4]] {
-            let mut all = Collected::default();
+            let mut all = column(LargeOutput::Grad, ElementType::F32);
             for part in order {
                 let part = 4 * part.start..4 * part.end;
                 all.write(LargeOutput::Grad, part.start as u64, &bytes[part]).unwrap();
             }
-            assert_eq!(all.grad, numbers);
-            assert!(all.rows.is_empty() && all.distribution.is_empty());
+            assert_eq!(all.take(LargeOutput::Grad), Some(numbers.clone()));
+            assert_eq!(all.take(LargeOutput::RowLoss), None);
         }
     }
 
     #[test]
     fn short_floats_are_widened() {
         for element_type in [ElementType::F16, ElementType::BF16] {
-            let mut all = Collected { output_type: element_type, ..Collected::default() };
+            let mut all = column(LargeOutput::Distribution, element_type);
             let halves: Vec<u8> = [1.5f32, -2.0, 0.25]
                 .into_iter()
                 .flat_map(|x| match element_type {
@@ -128,8 +160,16 @@ mod tests {
                 .collect();
             all.write(LargeOutput::Distribution, 2, &halves[2..]).unwrap();
             all.write(LargeOutput::Distribution, 0, &halves[..2]).unwrap();
-            all.write(LargeOutput::RowLoss, 0, bytemuck::bytes_of(&3.0f32)).unwrap();
-            assert_eq!((all.distribution, all.rows), (vec![1.5, -2.0, 0.25], vec![3.0]));
+            assert_eq!(all.take(LargeOutput::Distribution), Some(vec![1.5, -2.0, 0.25]));
         }
+    }
+
+    #[test]
+    fn classes_are_words() {
+        let mut all = column(LargeOutput::Argmax, ElementType::F32);
+        let classes = [3u32, u32::MAX, 0x7f80_0001, 0];
+        all.write(LargeOutput::Argmax, 8, bytemuck::cast_slice(&classes[2..])).unwrap();
+        all.write(LargeOutput::Argmax, 0, bytemuck::cast_slice(&classes[..2])).unwrap();
+        assert_eq!(all.take_words(LargeOutput::Argmax), Some(classes.to_vec()));
     }
 }

@@ -8,14 +8,13 @@ use crate::{Problem, Summary};
 /// The device sums the rows of a piece in f32, by trees that keep every sum short; from there on sums
 /// are f64. Rows that all weigh the same are counted, not summed.
 pub(super) fn of_piece(problem: &Problem, loss: f32, summary: Summary, first_row: u64) -> Sums {
-    let weighed = problem.is_weighted() && problem.label_type().is_some();
     let summary = Summary {
-        weight: if weighed { summary.weight } else { summary.live as f64 },
+        weight: if problem.weighs_rows() { summary.weight } else { summary.live as f64 },
         first_bad: summary.first_bad.map(|(row, label)| (first_row + row, label)),
         first_nonfinite: summary.first_nonfinite.map(|row| first_row + row),
         ..summary
     };
-    Sums { loss: loss.into(), summary }
+    Sums { loss: loss.into(), z_loss: 0.0, summary }
 }
 
 #[cfg(test)]
@@ -57,8 +56,9 @@ mod tests {
             first_bad: Some(((3 << 31) + 7, -5)),
             nonfinite: 1,
             first_nonfinite: Some((3 << 31) + 11),
+            ..Summary::default()
         };
-        assert_eq!(all, Sums { loss: (5u64 << 21) as f64, summary: wanted });
+        assert_eq!(all, Sums { loss: (5u64 << 21) as f64, z_loss: 0.0, summary: wanted });
     }
 
     /// A sum of f32 stops at 2^24 ones; this one does not.

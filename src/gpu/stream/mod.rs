@@ -42,8 +42,8 @@ use self::executor::Executor;
 use super::Gpu;
 use super::wait::Wait;
 use crate::kernels::Slot;
-use crate::loss::{Divisor, Upstream};
-use crate::reference::{gradient_scale, label_sums};
+use crate::loss::{Divisor, Function, Upstream};
+use crate::reference::{gradient_scale, weight_sums};
 use crate::{Error, Inputs, Loss, Output, Outputs, Problem};
 
 /// An output that has as many elements as rows, or as the input.
@@ -56,6 +56,18 @@ pub enum LargeOutput {
     Grad,
     /// The log-probabilities or probabilities, of [`Problem::output_type`].
     Distribution,
+    /// The log-sum-exp of each row: f32.
+    Lse,
+    /// The predicted class of each row: u32.
+    Argmax,
+    /// The rank of each row's label: u32.
+    Rank,
+    /// The entropy of each row: f32.
+    Entropy,
+    /// What each row adds to the mean's divisor: f32.
+    RowWeights,
+    /// The z-loss of each row, for reduction `none`: f32.
+    ZLoss,
 }
 
 impl LargeOutput {
@@ -74,6 +86,12 @@ impl LargeOutput {
             Self::RowLoss => Slot::RowLoss.name(),
             Self::Grad => Slot::Grad.name(),
             Self::Distribution => Slot::Elements.name(),
+            Self::Lse => "log-sum-exp",
+            Self::Argmax => "predicted classes",
+            Self::Rank => "ranks",
+            Self::Entropy => "entropy",
+            Self::RowWeights => "row weights",
+            Self::ZLoss => "z-loss",
         }
     }
 }
@@ -147,18 +165,16 @@ pub(super) async fn run(
     sink: &mut (impl Sink + ?Sized),
 ) -> Result<Output<f32>, Error> {
     let mut weight = None;
-    if let (true, Divisor::LabelWeights, Some((labels, _))) =
-        (problem.outputs.grad, problem.divisor, inputs.labels)
-    {
-        // The gradient of the first piece needs the weights of all labels.
-        let seen = label_sums(&problem, &labels, inputs.weight).summary;
+    if problem.outputs.grad && problem.divisor == Divisor::RowWeights {
+        // The gradient of the first piece needs the weights of all rows.
+        let seen = weight_sums(&problem, inputs).summary;
         seen.check_labels(problem.view.classes, problem.ignore_index)?;
         problem.divisor = Divisor::Known(seen.weight);
         weight = Some(seen.weight);
     }
     let scale = match problem.divisor {
         Divisor::Known(divisor) => gradient_scale(upstream_of(&problem, inputs), divisor),
-        Divisor::LabelWeights => 1.0,
+        Divisor::RowWeights => 1.0,
     };
     let mut executor = Executor::new(gpu, wait, false);
     executor.progress.of = Some(problem.view.rows() as u64);
@@ -182,17 +198,15 @@ fn upstream_of(problem: &Problem, inputs: &Inputs<'_>) -> f64 {
 fn output_of(problem: &Problem, executor: Executor<'_>) -> Result<Output<f32>, Error> {
     let Executor { sums, timing, .. } = executor;
     sums.summary.check_labels(problem.view.classes, problem.ignore_index)?;
-    let loss = match problem.target {
-        None => Vec::new(),
-        Some(_) => sums.reduce(problem, Vec::new()).iter().map(|&loss| loss as f32).collect(),
+    let narrow = |wide: Vec<f64>| wide.into_iter().map(|x| x as f32).collect();
+    let (loss, z_loss) = match problem.function {
+        Function::Softmax => (Vec::new(), Vec::new()),
+        _ => (sums.reduce(problem, Vec::new()), sums.reduce_z(problem, Vec::new())),
     };
     Ok(Output {
-        loss,
-        loss_shape: problem.loss_shape().to_vec(),
-        grad: None,
-        log_probs: None,
-        probs: None,
-        summary: sums.summary,
+        loss: narrow(loss),
+        z_loss: narrow(z_loss),
         timing: Some(timing),
+        ..Output::nothing(problem.loss_shape(), sums.summary)
     })
 }

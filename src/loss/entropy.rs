@@ -1,0 +1,108 @@
+//! The entropy of the predicted distribution.
+
+use super::{
+    ClassAxis, Divisor, EmptyMean, Function, Given, LogitMap, Loss, Outputs, Problem, Reduction,
+    Shapes,
+};
+use crate::{Error, TargetType};
+
+/// The entropy of the softmax of logits along an axis, the last one unless told otherwise: PyTorch's
+/// `Categorical(logits=x).entropy()`.
+///
+/// ```text
+/// H = -sum_c p_c log p_c,   p = softmax(x)
+/// gradient: dH/dx_c = p_c (-log p_c - H)
+/// ```
+///
+/// The mean is over rows. A class at `-inf` contributes 0 and has gradient 0; a row of nothing but `-inf`,
+/// or with `+inf` or NaN, is NaN.
+///
+/// ```
+/// use wgpu_loss::{Entropy, Inputs, Outputs, Tensor, reference};
+///
+/// let x = [0.0, 0.0, 3.0, 3.0];
+/// let inputs = Inputs::new(Tensor::new(&x, &[2, 2]));
+/// let output = reference::run(&Entropy::new(), &inputs, Outputs::loss())?;
+/// assert!((output.loss[0] - 2f64.ln()).abs() < 1e-15);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entropy {
+    axis: isize,
+    reduction: Reduction,
+    empty_mean: EmptyMean,
+}
+
+impl Default for Entropy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Entropy {
+    /// The mean over rows, of distributions along the last axis.
+    pub fn new() -> Self {
+        Self { axis: -1, reduction: Reduction::Mean, empty_mean: EmptyMean::Nan }
+    }
+
+    /// The axis of the classes; negative counts from the end.
+    pub fn axis(mut self, axis: isize) -> Self {
+        self.axis = axis;
+        self
+    }
+
+    /// How rows are reduced.
+    pub fn reduction(mut self, reduction: Reduction) -> Self {
+        self.reduction = reduction;
+        self
+    }
+
+    /// What a mean over nothing is.
+    pub fn empty_mean(mut self, empty_mean: EmptyMean) -> Self {
+        self.empty_mean = empty_mean;
+        self
+    }
+}
+
+impl Loss for Entropy {
+    fn problem(&self, shapes: &Shapes<'_>, outputs: Outputs) -> Result<Problem, Error> {
+        if let Some((target, _)) = shapes.target {
+            return Err(Error::Target {
+                loss: "entropy",
+                given: TargetType::described(Some(target)),
+                wanted: "no target",
+            });
+        }
+        let instead = "entropy has no labels";
+        outputs.check(Given { distribution: true, labels: false, rows: true, instead })?;
+        let axis = ClassAxis::new(shapes.input, Some(self.axis))?;
+        let row_weights = axis.row_weights(shapes.row_weights)?;
+        let divisor = match self.reduction {
+            Reduction::None | Reduction::Sum => Divisor::Known(1.0),
+            Reduction::BatchMean => Divisor::Known(axis.batch as f64),
+            Reduction::Mean if row_weights => Divisor::RowWeights,
+            Reduction::Mean => Divisor::Known(axis.view.rows() as f64),
+        };
+        Ok(Problem {
+            function: Function::Entropy,
+            divisor,
+            upstream: axis.upstream(self.reduction, shapes)?,
+            view: axis.view,
+            input_shape: shapes.input.to_vec(),
+            class_axis: axis.axis,
+            input_type: shapes.input_type,
+            output_type: outputs.element_type(shapes.input_type),
+            row_shape: axis.row_shape,
+            target: None,
+            weight_type: None,
+            ignore_index: -100,
+            label_smoothing: 0.0,
+            row_weights,
+            logits: LogitMap::IDENTITY,
+            z_loss: 0.0,
+            reduction: self.reduction,
+            empty_mean: self.empty_mean,
+            outputs,
+        })
+    }
+}
