@@ -67,7 +67,7 @@ fn gradient_scale(problem: &Problem, data: &Data<'_>) -> Result<f32, Failure> {
     };
     let divisor = match problem.divisor {
         Divisor::Known(divisor) => divisor,
-        Divisor::LabelWeights => data.label_weights(problem)?,
+        Divisor::RowWeights => data.label_weights(problem)?,
     };
     // A mean over nothing moves nothing.
     Ok(if divisor == 0.0 { 0.0 } else { (given / divisor) as f32 })
