@@ -5,7 +5,8 @@
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::wgpu::{self, util::DeviceExt};
 use wgpu_loss::{
-    Bound, Buffers, CrossEntropy, Kernels, LabelType, Outputs, Plan, RESULT_BYTES, TargetType,
+    Bound, Buffers, CrossEntropy, Decoded, Kernels, LabelType, Outputs, Plan, RESULT_BYTES,
+    TargetType,
 };
 
 /// Three rows of four classes, and a label for each; the middle row is left out.
@@ -68,7 +69,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     device.poll(wgpu::PollType::wait_indefinitely())?;
     let bytes = staging.get_mapped_range(..)?;
     let (result, gradient) = bytes.split_at(RESULT_BYTES as usize);
-    let (loss, summary) = bound.decode(result)?;
+    let Decoded { loss, summary, .. } = bound.decode(result)?;
     println!("loss     {loss} over {} of {} rows", summary.live, summary.rows);
     for row in bytemuck::cast_slice::<u8, [f32; 4]>(gradient) {
         println!("gradient {row:?}");

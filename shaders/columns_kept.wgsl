@@ -11,14 +11,22 @@ fn columns(totals: Totals, row: u32) -> Totals {
 
     var r_a = open_rows(row, true);
     let hit_a = hits(r_a, &a);   // before the fold, which may put powers in the place of logits
-    var s_a = state_of_kept(&a, &v_a);
+    var mark_a: Mark;
+#if RANK
+    mark_a = mark_of(r_a.class_index, hit_a);
+#endif
+    var s_a = state_of_kept(&a, &v_a, mark_a);
     s_a.hit = hit_a;
     r_a = close_rows(r_a, s_a, row);
     var t = count_rows(totals, r_a, row);
 #if EIGHT
     var r_b = open_rows(row + HALF, true);
     let hit_b = hits(r_b, &b);
-    var s_b = state_of_kept(&b, &v_b);
+    var mark_b: Mark;
+#if RANK
+    mark_b = mark_of(r_b.class_index, hit_b);
+#endif
+    var s_b = state_of_kept(&b, &v_b, mark_b);
     s_b.hit = hit_b;
     r_b = close_rows(r_b, s_b, row + HALF);
     t = count_rows(t, r_b, row + HALF);

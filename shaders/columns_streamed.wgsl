@@ -3,19 +3,34 @@
 fn columns(totals: Totals, row: u32) -> Totals {
     let places = places_of_rows(row);
     let stride = params.inner / PACK;
-    let f = fold_column(places, stride);
     var ra = open_rows(row, true);
+    var marks: Marks;
+#if LABELS
+    let hit_a = hits(ra, places, stride, 0u);
+#if RANK
+    marks.a = mark_of(ra.class_index, hit_a);
+#endif
+#endif
+#if EIGHT
+    var rb = open_rows(row + HALF, true);
+#if LABELS
+    let hit_b = hits(rb, places, stride, HALF);
+#if RANK
+    marks.b = mark_of(rb.class_index, hit_b);
+#endif
+#endif
+#endif
+    let f = fold_column(places, stride, marks);
     var sa = state_of(f.a);
 #if LABELS
-    sa.hit = hits(ra, places, stride, 0u);
+    sa.hit = hit_a;
 #endif
     ra = close_rows(ra, sa, row);
     var t = count_rows(totals, ra, row);
 #if EIGHT
-    var rb = open_rows(row + HALF, true);
     var sb = state_of(f.b);
 #if LABELS
-    sb.hit = hits(rb, places, stride, HALF);
+    sb.hit = hit_b;
 #endif
     rb = close_rows(rb, sb, row + HALF);
     t = count_rows(t, rb, row + HALF);
@@ -45,23 +60,33 @@ fn hits(r: Row, places: Places, stride: u32, first: u32) -> RowWords {
 }
 #endif
 
-fn fold_column(places: Places, stride: u32) -> Folds {
+fn fold_column(places: Places, stride: u32, marks: Marks) -> Folds {
 #if CHUNKS
-    var whole = empty_folds();
+    var whole = empty_folds(marks);
     for (var c = 0u; c < params.classes; c += CHUNK) {
-        whole = absorb(whole, fold_chunk(places, stride, c, min(params.classes, c + CHUNK)));
+        whole = absorb(whole, fold_chunk(places, stride, c, min(params.classes, c + CHUNK), marks));
     }
     return whole;
 #else
-    return fold_chunk(places, stride, 0u, params.classes);
+    return fold_chunk(places, stride, 0u, params.classes, marks);
 #endif
+}
+
+// Class `c`, of every row of the lane.
+fn classes_of(c: u32) -> Pack {
+    var classes: Pack;
+    classes.a = Words(c);
+#if EIGHT
+    classes.b = Words(c);
+#endif
+    return classes;
 }
 
 fn read_class(places: Places, at: u32) -> Pack { return read_logits(places.logits + at); }
 
 // Classes `start` to `end`.
-fn fold_chunk(places: Places, stride: u32, start: u32, end: u32) -> Folds {
-    var f = empty_folds();
+fn fold_chunk(places: Places, stride: u32, start: u32, end: u32, marks: Marks) -> Folds {
+    var f = empty_folds(marks);
     var c = start;
     var at = start * stride;
 #if FOURS
@@ -71,15 +96,15 @@ fn fold_chunk(places: Places, stride: u32, start: u32, end: u32) -> Folds {
         let x = read_class(places, at + stride);
         let y = read_class(places, at + 2u * stride);
         let z = read_class(places, at + 3u * stride);
-        f = take(f, w, weights_of(places, c, at));
-        f = take(f, x, weights_of(places, c + 1u, at + stride));
-        f = take(f, y, weights_of(places, c + 2u, at + 2u * stride));
-        f = take(f, z, weights_of(places, c + 3u, at + 3u * stride));
+        f = take(f, w, weights_of(places, c, at), classes_of(c));
+        f = take(f, x, weights_of(places, c + 1u, at + stride), classes_of(c + 1u));
+        f = take(f, y, weights_of(places, c + 2u, at + 2u * stride), classes_of(c + 2u));
+        f = take(f, z, weights_of(places, c + 3u, at + 3u * stride), classes_of(c + 3u));
         at += 4u * stride;
     }
 #endif
     for (; c < end; c += 1u) {
-        f = take(f, read_class(places, at), weights_of(places, c, at));
+        f = take(f, read_class(places, at), weights_of(places, c, at), classes_of(c));
         at += stride;
     }
     return f;
@@ -112,16 +137,6 @@ fn write_chunk(w: Writers, places: Places, stride: u32, start: u32, end: u32) {
         write_class(w, places, c, at);
         at += stride;
     }
-}
-
-// Class `c`, of every row of the lane.
-fn classes_of(c: u32) -> Pack {
-    var classes: Pack;
-    classes.a = Words(c);
-#if EIGHT
-    classes.b = Words(c);
-#endif
-    return classes;
 }
 
 fn write_class(w: Writers, places: Places, c: u32, at: u32) {

@@ -3,13 +3,23 @@
 
 fn read_partial(totals: Totals, slot: u32) -> Totals {
     let at = HEADER_WORDS + PARTIAL_WORDS * slot;
-    var t = add(totals, bitcast<f32>(workspace[at]), bitcast<f32>(workspace[at + 1u]));
+    var z_loss = 0.0;
+#if Z_LOSS
+    z_loss = bitcast<f32>(workspace[at + 10u]);
+#endif
+    var t = add(totals, bitcast<f32>(workspace[at]), bitcast<f32>(workspace[at + 1u]), z_loss);
     t.live += workspace[at + 2u];
     t.flags |= workspace[at + 3u];
     t.bad += workspace[at + 4u];
     t.first_bad = min(t.first_bad, workspace[at + 5u]);
     t.nonfinite += workspace[at + 8u];
     t.first_nonfinite = min(t.first_nonfinite, workspace[at + 9u]);
+#if ACCURACY
+    t.correct += workspace[at + 11u];
+#endif
+#if TOP_K
+    t.top_k += workspace[at + 12u];
+#endif
     return t;
 }
 
@@ -32,7 +42,7 @@ fn main(@builtin(local_invocation_index) index: u32) {
 #endif
     if (index != 0u) { return; }
     // Rows are counted as integers: an f32 counter stops at 2^24.
-#if WEIGHT
+#if WEIGHS_ROWS
     let weight_sum = t.weight.x;
 #else
     let weight_sum = f32(t.live);
@@ -40,7 +50,7 @@ fn main(@builtin(local_invocation_index) index: u32) {
 #if DIVISOR_ONLY
     workspace[0] = bitcast<u32>(weight_sum);
 #else
-#if LABEL_WEIGHTS
+#if SUMS_WEIGHTS
     let divisor = weight_sum;
 #else
     let divisor = params.divisor;
@@ -55,5 +65,16 @@ fn main(@builtin(local_invocation_index) index: u32) {
     result[5] = t.first_bad;
     result[8] = t.nonfinite;
     result[9] = t.first_nonfinite;
+    for (var at = 10u; at < 16u; at += 1u) { result[at] = 0u; }
+#if Z_LOSS
+    result[10] = word_of(t.z_loss.x / divisor, t.flags & HAS_NAN);
+    if (divisor == 0.0 && (t.flags & HAS_NAN) == 0u) { result[10] = params.empty_mean; }
+#endif
+#if ACCURACY
+    result[11] = t.correct;
+#endif
+#if TOP_K
+    result[12] = t.top_k;
+#endif
 #endif
 }

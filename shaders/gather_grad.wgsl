@@ -66,5 +66,6 @@ fn gathered_gradient(row: u32, class_index: u32) -> u32 {
     let r = open_rows(row, true);
     if (r.kind == BAD) { return NAN; }
     if (r.kind != LIVE || r.class_index != class_index) { return 0u; }
-    return bitcast<u32>(-r.own * gradient_scale(row));
+    if (r.flags != 0u) { return NAN; }   // its weight is no number
+    return bitcast<u32>(-r.own * row_scale(r, row));
 }

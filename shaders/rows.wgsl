@@ -115,6 +115,26 @@ fn range_of(places: Places, part: u32) -> Range {
 #endif
 }
 
+#if !MERGE
+// The mark of a row's label. All lanes read its logit, before any of them writes.
+fn mark_of_row(r: Row, places: Places) -> Mark {
+    var m: Mark;
+#if RANK
+    if (r.kind == LIVE) { m = mark_of(r.class_index, logit_word(places, r.class_index)); }
+#endif
+    return m;
+}
+
+fn marks_of_row(r: Row, places: Places) -> Marks {
+    var marks: Marks;
+    marks.a = mark_of_row(r, places);
+#if EIGHT
+    marks.b = marks.a;
+#endif
+    return marks;
+}
+#endif
+
 #if LABELS
 #if !MERGE
 // The label's logit, read by the one lane that owns its load: no other lane ever touches an element
@@ -136,8 +156,6 @@ fn label_word(r: Row, places: Places, range: Range, lane: u32) -> u32 {
 #endif
 
 #if PARTS
-const STATE_WORDS: u32 = 6u;
-
 fn read_state(number: u32) -> State {
     let at = params.states + STATE_WORDS * number;
     var s: State;
@@ -148,6 +166,22 @@ fn read_state(number: u32) -> State {
 #if SPREAD
     s.gap = bitcast<f32>(workspace[at + 4u]);
     s.mass = bitcast<f32>(workspace[at + 5u]);
+#endif
+    var more = at + 6u;
+#if ARGMAX
+    s.best = workspace[more];
+    more += 1u;
+#endif
+#if RANK
+    s.before = workspace[more];
+    more += 1u;
+#endif
+#if ENTROPY
+    s.moment = bitcast<f32>(workspace[more]);
+    more += 1u;
+#endif
+#if PRODUCT
+    s.product = bitcast<f32>(workspace[more]);
 #endif
     return s;
 }
@@ -161,6 +195,22 @@ fn write_state(s: State, number: u32) {
 #if SPREAD
     workspace[at + 4u] = bitcast<u32>(s.gap);
     workspace[at + 5u] = bitcast<u32>(s.mass);
+#endif
+    var more = at + 6u;
+#if ARGMAX
+    workspace[more] = s.best;
+    more += 1u;
+#endif
+#if RANK
+    workspace[more] = s.before;
+    more += 1u;
+#endif
+#if ENTROPY
+    workspace[more] = bitcast<u32>(s.moment);
+    more += 1u;
+#endif
+#if PRODUCT
+    workspace[more] = bitcast<u32>(s.product);
 #endif
 }
 
@@ -222,7 +272,7 @@ fn state_of_row(
 #if MERGE
         mine = merge_parts(row, lane);
 #else
-        mine = collapse(fold_row(places, range, lane));
+        mine = collapse(fold_row(places, range, lane, marks_of_row(r, places)));
 #if LABELS
         mine.hit = label_word(r, places, range, lane);
 #endif
@@ -265,15 +315,19 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
 #if LABELS
     hit = label_word(r, places, range, lane);
 #endif
-    let s = state_of_kept(&a, &b, &v_a, &v_b, hit, thread);
+    let s = state_of_kept(&a, &b, &v_a, &v_b, hit, mark_of_row(r, places), thread);
 #else
-    let s = state_of_row(r, row, places, range, lane, read, thread);
+    var s = state_of_row(r, row, places, range, lane, read, thread);
 #endif
 
     var t = totals;
     let speaks = present && lane == 0u;
 #if FOLD
 #if CUT
+#if ARGMAX
+    // The number among the classes of the piece becomes that among all.
+    s.best += select(0u, params.class_base_low, s.best != NO_CLASS);
+#endif
     if (speaks) { write_state(with_pieces_before(s, item), item); }
 #if LABELS
 #if WEIGHT

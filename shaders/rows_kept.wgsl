@@ -36,11 +36,23 @@ fn keep(
 fn across(v: Reals) -> f32 { return (v.x + v.y) + (v.z + v.w); }
 fn highest(v: Reals) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
 fn bits_of(v: Words) -> u32 { return (v.x | v.y) | (v.z | v.w); }
+fn least(v: Words) -> u32 { return min(min(v.x, v.y), min(v.z, v.w)); }
+fn in_all(v: Words) -> u32 { return (v.x + v.y) + (v.z + v.w); }
 #else
 fn across(v: Reals) -> f32 { return v; }
 fn highest(v: Reals) -> f32 { return v; }
 fn bits_of(v: Words) -> u32 { return v; }
+fn least(v: Words) -> u32 { return v; }
+fn in_all(v: Words) -> u32 { return v; }
 #endif
+
+// The classes of a lane's first load, and those of its load number k from there.
+fn first_classes(lane: u32) -> Pack {
+    var places: Places;
+    return classes_of(places, lane);
+}
+
+fn number_of_kept(first: Words, k: u32) -> Words { return first + Words(PACK * LANES * k); }
 
 // The state of the row: first its maximum, then the sums below it. Every lane of the group must call
 // it, in uniform control flow.
@@ -50,6 +62,7 @@ fn state_of_kept(
     v_a: ptr<function, KeptReals>,
     v_b: ptr<function, KeptReals>,
     hit: u32,
+    mark: Mark,
     thread: u32,
 ) -> State {
     var f = scan_kept(empty_fold(), a);
@@ -58,7 +71,9 @@ fn state_of_kept(
 #endif
     let top = max_lanes(highest(f.top), thread);
     var s: Sums;
-    let sums = sum_kept(Reals(top), a, v_a);
+    // Load $ of the lane is number lane + $ LANES of the row.
+    let first = first_classes(lane_of(thread));
+    let sums = sum_kept(Reals(top), a, v_a, first.a, mark);
     s.sum = across(sums.sum);
     s.ties = across(sums.ties);
     s.flags = bits_of(flags_of(f));
@@ -68,14 +83,38 @@ fn state_of_kept(
     s.mass = across(sums.mass);
     s.flags |= bits_of(sums.flags);
 #endif
+#if ARGMAX
+    s.best = least(sums.best);
+#endif
+#if RANK
+    s.before = in_all(sums.before);
+#endif
+#if ENTROPY
+    s.moment = across(sums.moment);
+#endif
+#if PRODUCT
+    s.product = across(sums.product);
+#endif
 #if EIGHT
-    let more = sum_kept(Reals(top), b, v_b);
+    let more = sum_kept(Reals(top), b, v_b, first.b, mark);
     s.sum += across(more.sum);
     s.ties += across(more.ties);
 #if SPREAD
     s.gap += across(more.gap);
     s.mass += across(more.mass);
     s.flags |= bits_of(more.flags);
+#endif
+#if ARGMAX
+    s.best = min(s.best, least(more.best));
+#endif
+#if RANK
+    s.before += in_all(more.before);
+#endif
+#if ENTROPY
+    s.moment += across(more.moment);
+#endif
+#if PRODUCT
+    s.product += across(more.product);
 #endif
 #endif
     s = merge_lanes(s, thread);
@@ -87,6 +126,18 @@ fn state_of_kept(
 #if SPREAD
     state.gap = s.gap;
     state.mass = s.mass;
+#endif
+#if ARGMAX
+    state.best = s.best;
+#endif
+#if RANK
+    state.before = s.before;
+#endif
+#if ENTROPY
+    state.moment = s.moment;
+#endif
+#if PRODUCT
+    state.product = s.product;
 #endif
     return state;
 }

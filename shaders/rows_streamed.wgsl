@@ -1,21 +1,21 @@
 // Rows too long to keep: a lane takes every LANES-th load of the range, in one pass for the state
 // and in a second one for what is written.
 
-fn fold_row(places: Places, range: Range, lane: u32) -> Folds {
+fn fold_row(places: Places, range: Range, lane: u32, marks: Marks) -> Folds {
     let start = range.start + lane;
 #if CHUNKS
-    var whole = empty_folds();
+    var whole = empty_folds(marks);
     for (var chunk = start; chunk < range.end; chunk += CHUNK * LANES) {
-        whole = absorb(whole, fold_chunk(places, chunk, min(range.end, chunk + CHUNK * LANES)));
+        whole = absorb(whole, fold_chunk(places, chunk, min(range.end, chunk + CHUNK * LANES), marks));
     }
     return whole;
 #else
-    return fold_chunk(places, start, range.end);
+    return fold_chunk(places, start, range.end, marks);
 #endif
 }
 
-fn fold_chunk(places: Places, start: u32, end: u32) -> Folds {
-    var f = empty_folds();
+fn fold_chunk(places: Places, start: u32, end: u32, marks: Marks) -> Folds {
+    var f = empty_folds(marks);
     var p = start;
 #if FOURS
     // Four independent loads under way before the first exp.
@@ -24,14 +24,14 @@ fn fold_chunk(places: Places, start: u32, end: u32) -> Folds {
         let b = read_pack(places, p + LANES);
         let c = read_pack(places, p + 2u * LANES);
         let d = read_pack(places, p + 3u * LANES);
-        f = take(f, a, weights_of(places, p));
-        f = take(f, b, weights_of(places, p + LANES));
-        f = take(f, c, weights_of(places, p + 2u * LANES));
-        f = take(f, d, weights_of(places, p + 3u * LANES));
+        f = take(f, a, weights_of(places, p), classes_of(places, p));
+        f = take(f, b, weights_of(places, p + LANES), classes_of(places, p + LANES));
+        f = take(f, c, weights_of(places, p + 2u * LANES), classes_of(places, p + 2u * LANES));
+        f = take(f, d, weights_of(places, p + 3u * LANES), classes_of(places, p + 3u * LANES));
     }
 #endif
     for (; p < end; p += LANES) {
-        f = take(f, read_pack(places, p), weights_of(places, p));
+        f = take(f, read_pack(places, p), weights_of(places, p), classes_of(places, p));
     }
     return f;
 }

@@ -1,4 +1,4 @@
-// The mean's divisor, from the labels alone: the sum of w[t] over live rows. It runs before the
+// The mean's divisor, from labels and weights alone: the sum of what live rows weigh. It runs before the
 // gradient kernels, which need it; a loss without gradient gathers it on the way.
 
 @compute @workgroup_size(WORKGROUP)
@@ -18,7 +18,7 @@ fn main(
             let counts = r.kind == LIVE;
 #endif
             if (counts) {
-                totals = add(totals, 0.0, r.weight);
+                totals = add(totals, 0.0, r.weight, 0.0);
                 totals.live += 1u;
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::kernels::{Access, Kernels, Load, Pipeline, Slot, Spec};
+use crate::loss::Upstream;
 use crate::plan::{
     Alignment, Extent, Params, Plan, Step, bound_slots, offset_alignment, ragged_load,
 };
@@ -11,6 +12,18 @@ use crate::{Error, Reduction, Summary};
 
 /// Bytes of the buffer behind [`Bound::result`].
 pub const RESULT_BYTES: u64 = 64;
+
+/// What is in [`Bound::result`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Decoded {
+    /// The reduced loss.
+    pub loss: f32,
+    /// The reduced z-loss; 0 where there is none.
+    pub z_loss: f32,
+    /// What was seen in the rows.
+    pub summary: Summary,
+}
 
 /// The ranges of a host's buffers that a plan works on.
 ///
@@ -62,6 +75,24 @@ impl<'a> Buffers<'a> {
     /// The gradient with respect to the loss: f32, one value or one per row.
     pub fn upstream(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::Upstream, range)
+    }
+
+    /// Row weights: f32, one per row.
+    pub fn row_weights(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(Slot::RowWeights, range)
+    }
+
+    /// Where the rows' records go: for each row one word for each of [`Problem::record`], one behind the
+    /// other.
+    pub fn records(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(Slot::Record, range)
+    }
+
+    /// Where the sums of classes go: for each class
+    /// [`CLASS_BYTES`](crate::gpu::stream::CLASS_BYTES) bytes, which
+    /// [`class_losses`](crate::gpu::stream::class_losses) reads.
+    pub fn classes(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(Slot::Classes, range)
     }
 
     /// Where reduction `none` writes the loss of each row, f32. A reduced loss is in
@@ -132,10 +163,7 @@ impl<'a> Buffers<'a> {
 
     /// Refuses outputs that share bytes with anything, or a buffer with an input.
     fn check_sharing(&self, plan: &Plan, slots: &[Slot]) -> Result<(), Error> {
-        let written = |slot: Slot| {
-            matches!(slot, Slot::RowLoss | Slot::Grad | Slot::Elements)
-                || (slot == Slot::Logits && self.in_place)
-        };
+        let written = |slot: Slot| slot.is_output() || (slot == Slot::Logits && self.in_place);
         let range = |slot| {
             let range = self.get(slot)?;
             Some((range.buffer, range.offset, range.offset + self.bytes(slot, plan)))
@@ -250,16 +278,17 @@ impl Bound {
     }
 
     /// The result on the GPU, [`RESULT_BYTES`] long, usages `STORAGE | COPY_SRC`: word 0 is the
-    /// reduced loss (f32), word 1 the weight sum (f32), the rest what [`Bound::decode`] reads.
+    /// reduced loss (f32), word 1 the weight sum (f32), word 10 the reduced z-loss (f32), the rest what
+    /// [`Bound::decode`] reads.
     pub fn result(&self) -> &wgpu::Buffer {
         &self.result
     }
 
-    /// Reads the bytes of [`Bound::result`]: the reduced loss, and what was seen in the rows.
+    /// Reads the bytes of [`Bound::result`].
     ///
     /// # Errors
     /// [`Error::Length`] for other than [`RESULT_BYTES`] bytes.
-    pub fn decode(&self, bytes: &[u8]) -> Result<(f32, Summary), Error> {
+    pub fn decode(&self, bytes: &[u8]) -> Result<Decoded, Error> {
         let wanted = RESULT_BYTES as usize;
         if bytes.len() != wanted {
             let shape = vec![wanted];
@@ -281,7 +310,8 @@ impl Bound {
             correct: words[11].into(),
             top_k: words[12].into(),
         };
-        Ok((f32::from_bits(words[0]), summary))
+        let [loss, z_loss] = [words[0], words[10]].map(f32::from_bits);
+        Ok(Decoded { loss, z_loss, summary })
     }
 
     /// Whether the loss is in [`Bound::result`], not in a buffer of its own.
@@ -373,10 +403,12 @@ impl Binder<'_> {
                 None => return nothing,
             },
         };
-        let Some(piece) = step.piece else { return nothing };
-        let piece = &self.plan.pieces()[piece];
         let extent = Extent::of(slot, self.plan.problem());
-        let mut bytes = extent.piece_bytes(piece);
+        let mut bytes = match (step.piece, slot) {
+            (_, Slot::Classes) => 0..extent.bytes(),
+            (Some(piece), _) => extent.piece_bytes(&self.plan.pieces()[piece]),
+            (None, _) => return nothing,
+        };
         if bytes.is_empty() {
             return nothing;
         }
@@ -415,6 +447,7 @@ impl Binder<'_> {
         let loaded = |slot| match slot {
             Slot::Logits | Slot::Grad | Slot::Elements => true,
             Slot::Target => !labels,
+            Slot::Upstream => matches!(problem.upstream, Upstream::PerElement(_)),
             _ => false,
         };
         // Elements in front of each tensor in its binding.
@@ -512,6 +545,10 @@ impl Binder<'_> {
             Slot::Grad => params.grad_origin = packs,
             Slot::Elements => params.elements_origin = packs,
             Slot::RowLoss => params.row_loss_origin = elements,
+            Slot::RowWeights => params.row_weights_origin = elements,
+            Slot::Record => params.record_origin = (lead / 4) as u32,
+            Slot::Classes => params.classes_origin = (lead / 4) as u32,
+            Slot::Upstream if spec.has_wide_upstream() => params.probabilities_origin = packs,
             Slot::Upstream => params.upstream_origin = elements,
             Slot::Weight => params.weight_origin = elements,
             Slot::Target if spec.label_type().is_none() => params.probabilities_origin = packs,

@@ -158,6 +158,9 @@ pub struct ClassLosses {
     pub loss: Vec<f64>,
     /// How many there are.
     pub rows: Vec<u64>,
+    /// How many of them are predicted right, where [`Outputs::accuracy`](crate::Outputs::accuracy) asks for
+    /// that too; zeros otherwise.
+    pub correct: Vec<u64>,
 }
 
 /// What was seen in the rows.

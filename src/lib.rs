@@ -58,7 +58,7 @@ pub mod plan;
 pub mod reference;
 mod scope;
 mod tensor;
-pub use bound::{Bound, Buffers, RESULT_BYTES};
+pub use bound::{Bound, Buffers, Decoded, RESULT_BYTES};
 pub use error::Error;
 pub use gpu::stream::{LargeOutput, Sink, Stream};
 pub use gpu::{Gpu, GpuOptions};

@@ -14,6 +14,18 @@ struct KeptSums {
     mass: Reals,
     flags: Words,
 #endif
+#if ARGMAX
+    best: Words,
+#endif
+#if RANK
+    before: Words,
+#endif
+#if ENTROPY
+    moment: Reals,
+#endif
+#if PRODUCT
+    product: Reals,
+#endif
 }
 
 // The maximum of each component, and whether what is kept has NaN or infinities.
@@ -21,29 +33,48 @@ fn scan_kept(fold: Fold, kept: ptr<function, Kept>) -> Fold {
     var f = fold;
 #each
     f = note_words(f, (*kept)[$]);
-    f.top = max(f.top, bitcast<Reals>((*kept)[$]));
+    f.top = max(f.top, bitcast<Reals>(z_of((*kept)[$])));
 #end
     return f;
 }
 
-// Where a gradient is all that is written, exp(x - top) takes the place of x.
+// Where a gradient is all that is written (POWERS), exp(x - top) takes the place of x. `first` has what
+// the numbers of the classes are told from.
 fn sum_kept(
     top: Reals,
     kept: ptr<function, Kept>,
     v: ptr<function, KeptReals>,
+    first: Words,
+    mark: Mark,
 ) -> KeptSums {
     var s: KeptSums;
+#if ARGMAX
+    s.best = Words(NO_CLASS);
+#endif
 #if SPREAD
     var f = empty_fold();
     f.top = top;
 #endif
 #each
     {
-        let words = (*kept)[$];
+        let words = z_of((*kept)[$]);
         let at_top = bitcast<Reals>(words) == top;
         let e = select(exp(bitcast<Reals>(words) - top), Reals(0.0), words == Words(NEG_INF));
         s.sum += select(e, Reals(0.0), at_top);
         s.ties += select(Reals(0.0), Reals(1.0), at_top);
+#if ARGMAX
+        s.best = min(s.best, select(Words(NO_CLASS), number_of_kept(first, $), at_top));
+#endif
+#if RANK
+        let before = come_before(bitcast<Reals>(words), number_of_kept(first, $), mark);
+        s.before += select(Words(0u), Words(1u), before);
+#endif
+#if ENTROPY
+        s.moment += e * min(top - bitcast<Reals>(words), Reals(FAR));
+#endif
+#if PRODUCT
+        s.product += e * (*v)[$];
+#endif
 #if SPREAD
         f = weigh(f, words, (*v)[$]);
 #endif
@@ -61,10 +92,14 @@ fn sum_kept(
 }
 
 #if PACKED_ROWS
-// The state of rows that a lane has to itself.
-fn state_of_kept(kept: ptr<function, Kept>, v: ptr<function, KeptReals>) -> State {
+fn number_of_kept(first: Words, k: u32) -> Words { return first + Words(k); }
+#endif
+
+#if PACKED_ROWS
+// The state of rows that a lane has to itself: what is kept at $ is class $ of each.
+fn state_of_kept(kept: ptr<function, Kept>, v: ptr<function, KeptReals>, mark: Mark) -> State {
     let f = scan_kept(empty_fold(), kept);
-    let sums = sum_kept(f.top, kept, v);
+    let sums = sum_kept(f.top, kept, v, Words(0u), mark);
     var s = empty_state();
     s.top = f.top;
     s.excess = sums.sum + (sums.ties - RowReals(1.0));
@@ -73,6 +108,18 @@ fn state_of_kept(kept: ptr<function, Kept>, v: ptr<function, KeptReals>) -> Stat
     s.flags |= sums.flags;
     s.gap = sums.gap;
     s.mass = sums.mass;
+#endif
+#if ARGMAX
+    s.best = sums.best;
+#endif
+#if RANK
+    s.before = sums.before;
+#endif
+#if ENTROPY
+    s.moment = sums.moment;
+#endif
+#if PRODUCT
+    s.product = sums.product;
 #endif
     return s;
 }

@@ -115,9 +115,6 @@ fn kinds_of(l: Labels) -> RowWords {
 }
 
 #if CUT
-// A class that the piece does not have.
-const NO_CLASS: u32 = 0xffffffffu;
-
 // Whether a label is below a number, both of 64 bits.
 fn below(l: Labels, low: u32, high: u32) -> bool {
     return l.high < high || (l.high == high && l.low < low);

@@ -6,6 +6,12 @@ const POS_INF: u32 = 0x7f800000u;
 const NEG_INF: u32 = 0xff800000u;
 const NAN: u32 = 0x7fc00000u;
 
+// No class: of a row without a distribution, or one that the piece does not have.
+const NO_CLASS: u32 = 0xffffffffu;
+
+// Powers this far below the maximum are 0, and distances need be told no further.
+const FAR: f32 = 200.0;
+
 // What a row or a sum of rows has met; or-ed together.
 const HAS_NAN: u32 = 1u;
 const HAS_POS_INF: u32 = 2u;

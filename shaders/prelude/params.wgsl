@@ -33,4 +33,11 @@ struct Params {
     class_base_high: u32,
     all_classes_low: u32,       // classes of the tensor, as a 64-bit number
     all_classes_high: u32,
+    row_weights_origin: u32,
+    record_origin: u32,         // in words
+    classes_origin: u32,        // in words
+    logit_scale: f32,
+    softcap: f32,
+    z_loss: f32,                // what the square of a row's log-sum-exp is multiplied by
+    top_k: u32,
 }

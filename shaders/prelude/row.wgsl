@@ -12,13 +12,38 @@ struct Row {
     class_index: RowWords,
     own: RowReals,       // weight on the label's class beyond what is spread: (1 - e) w_t
     weight: RowReals,    // what the row adds to the mean's divisor
+#if ROW_WEIGHTS
+    factor: RowReals,    // the row's own weight
+#endif
+#if LABEL_KEPT
+    label: RowWords,     // the label's class in the whole tensor
+#endif
     top: RowReals,
     excess: RowReals,
     log_whole: RowReals, // log1p(excess)
     mass: RowReals,      // V = sum_c v_c
     flags: RowWords,
     loss: RowReals,
-    scale: RowReals,     // gradient scale: upstream / divisor
+#if LOG_SUM
+    lse: RowReals,
+#endif
+#if Z_LOSS
+    z_share: RowReals,   // what the z-loss adds to V in the gradient: 2 coefficient lse w_t
+    z_loss: RowReals,
+#endif
+#if ARGMAX
+    best: RowWords,
+#endif
+#if RANK
+    before: RowWords,
+#endif
+#if ENTROPY
+    entropy: RowReals,
+#endif
+#if PRODUCT
+    product: RowReals,   // sum_c p_c u_c
+#endif
+    scale: RowReals,     // gradient scale: upstream / divisor, by the row's weight and the logits' scale
     hit: RowReals,       // the label's logit
     hit_away: RowBools,  // it is -inf
 }
@@ -66,6 +91,13 @@ fn label_weights(classes: RowWords, live: RowBools) -> RowReals {
 #endif
     return select(RowReals(0.0), w, live);
 }
+#endif
+
+#if CUT
+#if !LABELS
+// Whether a row is counted with this piece: one of those that share it.
+fn is_counted_here(r: Row) -> bool { return (params.class_base_low | params.class_base_high) == 0u; }
+#endif
 #endif
 
 #if LABELS
@@ -118,13 +150,51 @@ fn open_rows(row: u32, present: bool) -> Row {
     r.kind = RowWords(LIVE);
     r.weight = RowReals(1.0);
 #endif
+#if Z_LOSS
+    r.z_share = 2.0 * params.z_loss * r.weight;   // the log-sum-exp is not known yet
+#endif
+#if LABEL_KEPT
+    r.label = l.low;
+#endif
+#if ROW_WEIGHTS
+    r = weigh_rows(r, row);
+#endif
     return r;
 }
+
+#if ROW_WEIGHTS
+// A row of weight 0 is left out, whatever its label; one whose weight is no number is none itself.
+fn weigh_rows(opened: Row, row: u32) -> Row {
+    var r = opened;
+    let at = params.row_weights_origin + row;
+#if ROW_VECTORS
+    let words = RowWords(
+        row_weights[at], row_weights[at + 1u], row_weights[at + 2u], row_weights[at + 3u]);
+#else
+    let words = row_weights[at];
+#endif
+    let left_out = (words & RowWords(0x7fffffffu)) == RowWords(0u);
+    let lost = (words & RowWords(POS_INF)) == RowWords(POS_INF);
+    r.kind = select(r.kind, RowWords(IGNORED), left_out);
+    r.factor = select(bitcast<RowReals>(words), RowReals(0.0), lost);
+    r.flags = select(RowWords(0u), RowWords(HAS_NAN), lost);
+    r.weight *= r.factor;
+    return r;
+}
+
+// Flags of a row's loss behind its weight: what is below 0 turns infinities around.
+fn weighed_flags(flags: RowWords, factor: RowReals) -> RowWords {
+    let turned = (flags & RowWords(HAS_NAN))
+        | ((flags & RowWords(HAS_POS_INF)) << RowWords(1u))
+        | ((flags & RowWords(HAS_NEG_INF)) >> RowWords(1u));
+    return select(flags, turned, factor < RowReals(0.0));
+}
+#endif
 
 #if GRAD
 fn gradient_scale(row: u32) -> RowReals {
     var divisor = params.divisor;
-#if LABEL_WEIGHTS
+#if SUMS_WEIGHTS
     divisor = bitcast<f32>(workspace[0]);
 #endif
     var scale = RowReals(1.0);
@@ -142,6 +212,23 @@ fn gradient_scale(row: u32) -> RowReals {
     // Where there is nothing to divide by, the gradient is zero.
     return select(scale / divisor, RowReals(0.0), divisor == 0.0);
 }
+
+// The same with what else multiplies the gradient of all classes of a row.
+fn row_scale(r: Row, row: u32) -> RowReals {
+    var scale = gradient_scale(row);
+#if ROW_WEIGHTS
+    scale *= r.factor;
+#endif
+#if SCALED
+    scale *= params.logit_scale;
+#endif
+#if JACOBIAN
+#if !PRODUCT
+    scale = -scale;   // see `writer.wgsl`
+#endif
+#endif
+    return scale;
+}
 #endif
 
 // Takes in the merged state and computes the loss.
@@ -153,7 +240,7 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     r.excess = s.excess;
     // Nothing but -inf: no distribution. A row without classes is a sum over nothing.
     let nothing = (s.excess < RowReals(0.0)) & RowBools(params.classes > 0u);
-    r.flags = s.flags | select(RowWords(0u), RowWords(HAS_NAN), nothing);
+    r.flags |= s.flags | select(RowWords(0u), RowWords(HAS_NAN), nothing);
     let l = log1p(max(s.excess, RowReals(0.0)));
     r.log_whole = l;
 #if SPREAD
@@ -162,18 +249,101 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
 #endif
 #if LABELS
     r.mass += r.own;
-    r.hit = bitcast<RowReals>(s.hit);
-    r.hit_away = s.hit == RowWords(NEG_INF);
+    let hit = z_of_rows(s.hit);
+    r.hit = bitcast<RowReals>(hit);
+    r.hit_away = hit == RowWords(NEG_INF);
     let weightless = r.own == RowReals(0.0);
     r.loss += select(r.own * ((s.top - r.hit) + l), RowReals(0.0), weightless | r.hit_away);
     let infinite = select(RowWords(HAS_NEG_INF), RowWords(HAS_POS_INF), r.own > RowReals(0.0));
     r.flags |= select(RowWords(0u), infinite, r.hit_away & !weightless);
 #endif
+#if LOG_SUM
+    r.lse = s.top + l;
+#endif
+#if Z_LOSS
+    r.z_share *= r.lse;
+    r.z_loss = params.z_loss * r.lse * r.lse * r.weight;
+#endif
+#if ARGMAX
+    r.best = s.best;
+#endif
+#if RANK
+    r.before = s.before;
+#endif
+#if ENTROPY
+    r.entropy = l + s.moment / (1.0 + max(s.excess, RowReals(0.0)));
+#if ENTROPY_LOSS
+    r.loss = r.entropy;
+#endif
+#endif
+#if PRODUCT
+    r.product = s.product / (1.0 + s.excess);
+#endif
+#if ROW_WEIGHTS
+    r.loss *= r.factor;
+    r.flags = weighed_flags(r.flags, r.factor);
+#endif
 #if GRAD
-    r.scale = gradient_scale(row);
+    r.scale = row_scale(r, row);
 #endif
     return r;
 }
+
+#if CLASS_LOSSES
+// Adds live rows to the sums of their labels' classes.
+fn count_classes(r: Row) {
+    let words = word_of(r.loss, r.flags);
+    var right = RowBools(false);
+#if ACCURACY
+    right = r.best == r.label;
+#endif
+#if ROW_VECTORS
+    for (var k = 0u; k < 4u; k += 1u) {
+        if (r.kind[k] == LIVE) { count_class(r.label[k], words[k], right[k]); }
+    }
+#else
+    if (r.kind == LIVE) { count_class(r.label, words, right); }
+#endif
+}
+#endif
+
+#if RECORD
+// Writes what is wanted of the rows beside their losses.
+fn write_records(r: Row, row: u32) {
+    let lost = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);
+    var lse = RowReals(0.0);
+    var best = RowWords(0u);
+    var before = RowWords(0u);
+    var entropy = RowReals(0.0);
+    var z_loss = RowReals(0.0);
+#if LOG_SUM
+    lse = r.lse;
+#endif
+#if ARGMAX
+    best = r.best;
+#endif
+#if RANK
+    before = r.before;
+#endif
+#if ENTROPY
+    entropy = r.entropy;
+#endif
+#if Z_LOSS
+    z_loss = r.z_loss;
+#endif
+#if ROW_VECTORS
+    write_record(row, r.kind.x, lost.x, lse.x, best.x, before.x, entropy.x, r.weight.x, z_loss.x);
+    write_record(
+        row + 1u, r.kind.y, lost.y, lse.y, best.y, before.y, entropy.y, r.weight.y, z_loss.y);
+    write_record(
+        row + 2u, r.kind.z, lost.z, lse.z, best.z, before.z, entropy.z, r.weight.z, z_loss.z);
+    write_record(
+        row + 3u, r.kind.w, lost.w, lse.w, best.w, before.w, entropy.w, r.weight.w, z_loss.w);
+#else
+    write_record(row, r.kind, lost, lse, best, before, entropy, r.weight, z_loss);
+#endif
+}
+#endif
 
 // Adds the rows to the totals, and writes their own losses where reduction none asks for them.
 fn count_rows(totals: Totals, r: Row, row: u32) -> Totals {
@@ -184,13 +354,29 @@ fn count_rows(totals: Totals, r: Row, row: u32) -> Totals {
     let one = RowWords(1u);
     let none = RowWords(0u);
     let loss = select(RowReals(0.0), r.loss, live & (r.flags == none));
-    var t = add(totals, total(loss), total(select(RowReals(0.0), r.weight, live)));
+    var z_loss = RowReals(0.0);
+#if Z_LOSS
+    z_loss = select(RowReals(0.0), r.z_loss, live & !lost);
+#endif
+    var t = add(totals, total(loss), total(select(RowReals(0.0), r.weight, live)), total(z_loss));
     t.live += total_words(select(none, one, live));
     t.flags |= all_bits(select(none, r.flags, live) | select(none, RowWords(HAS_NAN), bad));
     t.bad += total_words(select(none, one, bad));
     t.first_bad = min(t.first_bad, lowest(select(RowWords(NO_ROW), number, bad)));
     t.nonfinite += total_words(select(none, one, lost));
     t.first_nonfinite = min(t.first_nonfinite, lowest(select(RowWords(NO_ROW), number, lost)));
+#if ACCURACY
+    t.correct += total_words(select(none, one, live & !lost & (r.best == r.label)));
+#endif
+#if TOP_K
+    t.top_k += total_words(select(none, one, live & !lost & (r.before < RowWords(params.top_k))));
+#endif
+#if CLASS_LOSSES
+    count_classes(r);
+#endif
+#if RECORD
+    write_records(r, row);
+#endif
 #if ROW_LOSS
     let word = select(select(none, word_of(r.loss, r.flags), live), RowWords(NAN), bad);
     let at = params.row_loss_origin + row;

@@ -10,6 +10,11 @@
 //
 //   gap  = sum_c v_c (top - x_c)     only where every class carries weight: class probabilities,
 //   mass = sum_c v_c                 label smoothing (v_c = w_c q'_c)
+//
+//   best    = the first class at the top          where it is wanted (ARGMAX)
+//   before  = classes in front of the label's: z_c larger, or equal and c smaller (RANK)
+//   moment  = sum_c exp(x_c - top) (top - x_c)    the entropy is log1p(excess) + moment / (1 + excess)
+//   product = sum_c exp(x_c - top) v_c            for the Jacobian of the probabilities
 
 // The state of a lane's row or rows.
 struct State {
@@ -21,12 +26,27 @@ struct State {
     gap: RowReals,
     mass: RowReals,
 #endif
+#if ARGMAX
+    best: RowWords,
+#endif
+#if RANK
+    before: RowWords,
+#endif
+#if ENTROPY
+    moment: RowReals,
+#endif
+#if PRODUCT
+    product: RowReals,
+#endif
 }
 
 fn empty_state() -> State {
     var s: State;
     s.top = RowReals(LOWEST);
     s.excess = RowReals(-1.0);
+#if ARGMAX
+    s.best = RowWords(NO_CLASS);
+#endif
     return s;
 }
 
@@ -47,8 +67,54 @@ fn merge(a: State, b: State) -> State {
         + (b.gap + select(b.mass * (s.top - b.top), nothing, b.mass == nothing));
     s.mass = a.mass + b.mass;
 #endif
+#if ARGMAX
+    s.best = select(select(b.best, a.best, a.top > b.top), min(a.best, b.best), a.top == b.top);
+#endif
+#if RANK
+    s.before = a.before + b.before;
+#endif
+#if ENTROPY
+    // What is gathered of the side below is that much further down. The identity has gathered nothing.
+    let fall = e * min(abs(a.top - b.top), RowReals(FAR));
+    s.moment = select(b.moment + (e * a.moment + fall * (1.0 + a.excess)),
+        a.moment + (e * b.moment + fall * (1.0 + b.excess)), a.top >= b.top);
+#endif
+#if PRODUCT
+    s.product = select(b.product + e * a.product, a.product + e * b.product, a.top >= b.top);
+#endif
     return s;
 }
+
+// The label's logit and class, in front of which classes are counted.
+struct Mark {
+    class_index: Words,
+#if RANK
+    z: Reals,
+#endif
+}
+
+// One for each half of a load.
+struct Marks {
+    a: Mark,
+#if EIGHT
+    b: Mark,
+#endif
+}
+
+#if RANK
+// Of rows whose labels' logits were read.
+fn mark_of(class_index: RowWords, hit: RowWords) -> Mark {
+    var m: Mark;
+    m.class_index = Words(class_index);
+    m.z = Reals(bitcast<RowReals>(z_of_rows(hit)));
+    return m;
+}
+
+// Where classes with these logits come before the label's.
+fn come_before(z: Reals, classes: Words, mark: Mark) -> Bools {
+    return (z > mark.z) | ((z == mark.z) & (classes < mark.class_index));
+}
+#endif
 
 // A lane's running state: as many states side by side as the arithmetic has components.
 struct Fold {
@@ -62,6 +128,19 @@ struct Fold {
     gap: Reals,
     mass: Reals,
     flags: Words,
+#endif
+#if ARGMAX
+    best: Words,
+#endif
+#if RANK
+    before: Words,
+    mark: Mark,
+#endif
+#if ENTROPY
+    moment: Reals,
+#endif
+#if PRODUCT
+    product: Reals,
 #endif
 }
 
@@ -78,14 +157,23 @@ fn empty_fold() -> Fold {
     f.top = Reals(LOWEST);
     f.excess = Reals(-1.0);
     f.signed = Ints(-0x7fffffff);
+#if ARGMAX
+    f.best = Words(NO_CLASS);
+#endif
     return f;
 }
 
-fn empty_folds() -> Folds {
+fn empty_folds(marks: Marks) -> Folds {
     var f: Folds;
     f.a = empty_fold();
 #if EIGHT
     f.b = empty_fold();
+#endif
+#if RANK
+    f.a.mark = marks.a;
+#if EIGHT
+    f.b.mark = marks.b;
+#endif
 #endif
     return f;
 }
@@ -98,7 +186,7 @@ fn note_words(fold: Fold, words: Words) -> Fold {
 }
 
 #if SPREAD
-// Takes in the weights `v` of classes whose logits are `words`, at the present maximum. A class
+// Takes in the weights `v` of classes whose logits z are `words`, at the present maximum. A class
 // without weight contributes nothing, even at -inf.
 fn weigh(fold: Fold, words: Words, v: Reals) -> Fold {
     var f = fold;
@@ -114,12 +202,27 @@ fn weigh(fold: Fold, words: Words, v: Reals) -> Fold {
 }
 #endif
 
-// Takes classes in whose maximum is not known. `v` holds their weights, where SPREAD.
-fn push(fold: Fold, words: Words, v: Reals) -> Fold {
-    var f = note_words(fold, words);
+// Takes classes in whose maximum is not known. `v` holds their weights, where SPREAD, and `classes` their
+// numbers, where NUMBERED.
+fn push(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
+    var f = note_words(fold, given);
+    let words = z_of(given);
     let x = bitcast<Reals>(words);
     let risen = max(f.top, x);
     let e = select(exp(-abs(x - f.top)), Reals(0.0), words == Words(NEG_INF));
+#if ARGMAX
+    f.best = select(f.best, classes, (x > f.top) | ((x == f.top) & (classes < f.best)));
+#endif
+#if RANK
+    f.before += select(Words(0u), Words(1u), come_before(x, classes, f.mark));
+#endif
+#if ENTROPY
+    let fall = e * min(abs(x - f.top), Reals(FAR));
+    f.moment = select(f.moment + fall, e * f.moment + fall * (1.0 + f.excess), x > f.top);
+#endif
+#if PRODUCT
+    f.product = select(f.product + e * v, e * f.product + v, x > f.top);
+#endif
     f.excess = select(f.excess + e, fma(f.excess, e, e), x > f.top);
 #if SPREAD
     f.gap += select(f.mass * (risen - f.top), Reals(0.0), f.mass == Reals(0.0));
@@ -132,11 +235,11 @@ fn push(fold: Fold, words: Words, v: Reals) -> Fold {
 }
 
 // Takes a load in.
-fn take(folds: Folds, pack: Pack, v: PackReals) -> Folds {
+fn take(folds: Folds, pack: Pack, v: PackReals, classes: Pack) -> Folds {
     var f: Folds;
-    f.a = push(folds.a, pack.a, v.a);
+    f.a = push(folds.a, pack.a, v.a, classes.a);
 #if EIGHT
-    f.b = push(folds.b, pack.b, v.b);
+    f.b = push(folds.b, pack.b, v.b, classes.b);
 #endif
     return f;
 }
@@ -155,6 +258,21 @@ fn join(a: Fold, b: Fold) -> Fold {
         + (b.gap + select(b.mass * (f.top - b.top), Reals(0.0), b.mass == Reals(0.0)));
     f.mass = a.mass + b.mass;
     f.flags = a.flags | b.flags;
+#endif
+#if ARGMAX
+    f.best = select(select(b.best, a.best, a.top > b.top), min(a.best, b.best), a.top == b.top);
+#endif
+#if RANK
+    f.before = a.before + b.before;
+    f.mark = a.mark;
+#endif
+#if ENTROPY
+    let fall = e * min(abs(a.top - b.top), Reals(FAR));
+    f.moment = select(b.moment + (e * a.moment + fall * (1.0 + a.excess)),
+        a.moment + (e * b.moment + fall * (1.0 + b.excess)), a.top >= b.top);
+#endif
+#if PRODUCT
+    f.product = select(b.product + e * a.product, a.product + e * b.product, a.top >= b.top);
 #endif
     return f;
 }
@@ -192,6 +310,18 @@ fn state_of(f: Fold) -> State {
     s.gap = f.gap;
     s.mass = f.mass;
 #endif
+#if ARGMAX
+    s.best = f.best;
+#endif
+#if RANK
+    s.before = f.before;
+#endif
+#if ENTROPY
+    s.moment = f.moment;
+#endif
+#if PRODUCT
+    s.product = f.product;
+#endif
     return s;
 }
 #else
@@ -206,6 +336,18 @@ fn component(f: Fold, flags: Words, k: u32) -> State {
     s.gap = f.gap[k];
     s.mass = f.mass[k];
 #endif
+#if ARGMAX
+    s.best = f.best[k];
+#endif
+#if RANK
+    s.before = f.before[k];
+#endif
+#if ENTROPY
+    s.moment = f.moment[k];
+#endif
+#if PRODUCT
+    s.product = f.product[k];
+#endif
 #else
     s.top = f.top;
     s.excess = f.excess;
@@ -213,6 +355,18 @@ fn component(f: Fold, flags: Words, k: u32) -> State {
 #if SPREAD
     s.gap = f.gap;
     s.mass = f.mass;
+#endif
+#if ARGMAX
+    s.best = f.best;
+#endif
+#if RANK
+    s.before = f.before;
+#endif
+#if ENTROPY
+    s.moment = f.moment;
+#endif
+#if PRODUCT
+    s.product = f.product;
 #endif
 #endif
     return s;

@@ -15,6 +15,18 @@ fn shuffled(s: State, mask: u32) -> State {
     other.gap = subgroupShuffleXor(s.gap, mask);
     other.mass = subgroupShuffleXor(s.mass, mask);
 #endif
+#if ARGMAX
+    other.best = subgroupShuffleXor(s.best, mask);
+#endif
+#if RANK
+    other.before = subgroupShuffleXor(s.before, mask);
+#endif
+#if ENTROPY
+    other.moment = subgroupShuffleXor(s.moment, mask);
+#endif
+#if PRODUCT
+    other.product = subgroupShuffleXor(s.product, mask);
+#endif
     return other;
 }
 #endif

@@ -9,6 +9,18 @@ struct Sums {
     gap: f32,
     mass: f32,
 #endif
+#if ARGMAX
+    best: u32,
+#endif
+#if RANK
+    before: u32,
+#endif
+#if ENTROPY
+    moment: f32,
+#endif
+#if PRODUCT
+    product: f32,
+#endif
 }
 
 alias Merged = Sums;
@@ -22,6 +34,18 @@ fn combine(a: Sums, b: Sums) -> Sums {
 #if SPREAD
     s.gap = a.gap + b.gap;
     s.mass = a.mass + b.mass;
+#endif
+#if ARGMAX
+    s.best = min(a.best, b.best);
+#endif
+#if RANK
+    s.before = a.before + b.before;
+#endif
+#if ENTROPY
+    s.moment = a.moment + b.moment;
+#endif
+#if PRODUCT
+    s.product = a.product + b.product;
 #endif
     return s;
 }
@@ -38,6 +62,18 @@ fn reduced(s: Sums) -> Sums {
     whole.gap = subgroupAdd(s.gap);
     whole.mass = subgroupAdd(s.mass);
 #endif
+#if ARGMAX
+    whole.best = subgroupMin(s.best);
+#endif
+#if RANK
+    whole.before = subgroupAdd(s.before);
+#endif
+#if ENTROPY
+    whole.moment = subgroupAdd(s.moment);
+#endif
+#if PRODUCT
+    whole.product = subgroupAdd(s.product);
+#endif
     return whole;
 }
 #else
@@ -50,6 +86,18 @@ fn shuffled(s: Sums, mask: u32) -> Sums {
 #if SPREAD
     other.gap = subgroupShuffleXor(s.gap, mask);
     other.mass = subgroupShuffleXor(s.mass, mask);
+#endif
+#if ARGMAX
+    other.best = subgroupShuffleXor(s.best, mask);
+#endif
+#if RANK
+    other.before = subgroupShuffleXor(s.before, mask);
+#endif
+#if ENTROPY
+    other.moment = subgroupShuffleXor(s.moment, mask);
+#endif
+#if PRODUCT
+    other.product = subgroupShuffleXor(s.product, mask);
 #endif
     return other;
 }

@@ -3,7 +3,7 @@
 
 // Words of a partial, in `workspace` behind the header.
 const HEADER_WORDS: u32 = 4u;
-const PARTIAL_WORDS: u32 = 12u;
+const PARTIAL_WORDS: u32 = 16u;
 const NO_ROW: u32 = 0xffffffffu;
 
 struct Totals {
@@ -11,6 +11,9 @@ struct Totals {
     // sum short.
     loss: vec3<f32>,
     weight: vec3<f32>,
+#if Z_LOSS
+    z_loss: vec3<f32>,
+#endif
     added: u32,
     live: u32,
     flags: u32,
@@ -18,6 +21,12 @@ struct Totals {
     first_bad: u32,
     nonfinite: u32,
     first_nonfinite: u32,
+#if ACCURACY
+    correct: u32,
+#endif
+#if TOP_K
+    top_k: u32,
+#endif
 }
 
 fn empty_totals() -> Totals {
@@ -27,7 +36,7 @@ fn empty_totals() -> Totals {
     return t;
 }
 
-fn add(totals: Totals, loss: f32, weight: f32) -> Totals {
+fn add(totals: Totals, loss: f32, weight: f32, z_loss: f32) -> Totals {
     var t = totals;
     t.loss.x += loss;
     t.weight.x += weight;
@@ -39,18 +48,32 @@ fn add(totals: Totals, loss: f32, weight: f32) -> Totals {
     let carry_on = (t.added & 255u) == 0u;
     t.loss = select(t.loss, vec3<f32>(0.0, 0.0, t.loss.z + t.loss.y), carry_on);
     t.weight = select(t.weight, vec3<f32>(0.0, 0.0, t.weight.z + t.weight.y), carry_on);
+#if Z_LOSS
+    t.z_loss.x += z_loss;
+    t.z_loss = select(t.z_loss, vec3<f32>(0.0, t.z_loss.y + t.z_loss.x, t.z_loss.z), carry);
+    t.z_loss = select(t.z_loss, vec3<f32>(0.0, 0.0, t.z_loss.z + t.z_loss.y), carry_on);
+#endif
     return t;
 }
 
 var<workgroup> tree_loss: array<f32, WORKGROUP>;
 var<workgroup> tree_weight: array<f32, WORKGROUP>;
 var<workgroup> tree_live: array<u32, WORKGROUP>;
+#if Z_LOSS
+var<workgroup> tree_z_loss: array<f32, WORKGROUP>;
+#endif
 // Rare, so gathered by atomics; sums, minima and or do not depend on the order.
 var<workgroup> group_flags: atomic<u32>;
 var<workgroup> group_bad: atomic<u32>;
 var<workgroup> group_first_bad: atomic<u32>;
 var<workgroup> group_nonfinite: atomic<u32>;
 var<workgroup> group_first_nonfinite: atomic<u32>;
+#if ACCURACY
+var<workgroup> group_correct: atomic<u32>;
+#endif
+#if TOP_K
+var<workgroup> group_top_k: atomic<u32>;
+#endif
 
 // The group's totals, whole in the lane of index 0. Every lane of the group must call it.
 fn group_totals(t: Totals, index: u32) -> Totals {
@@ -60,11 +83,26 @@ fn group_totals(t: Totals, index: u32) -> Totals {
         atomicStore(&group_first_bad, NO_ROW);
         atomicStore(&group_nonfinite, 0u);
         atomicStore(&group_first_nonfinite, NO_ROW);
+#if ACCURACY
+        atomicStore(&group_correct, 0u);
+#endif
+#if TOP_K
+        atomicStore(&group_top_k, 0u);
+#endif
     }
     tree_loss[index] = t.loss.x + (t.loss.y + t.loss.z);
     tree_weight[index] = t.weight.x + (t.weight.y + t.weight.z);
     tree_live[index] = t.live;
+#if Z_LOSS
+    tree_z_loss[index] = t.z_loss.x + (t.z_loss.y + t.z_loss.z);
+#endif
     workgroupBarrier();
+#if ACCURACY
+    atomicAdd(&group_correct, t.correct);
+#endif
+#if TOP_K
+    atomicAdd(&group_top_k, t.top_k);
+#endif
     if (t.flags != 0u) { atomicOr(&group_flags, t.flags); }
     if (t.bad != 0u) {
         atomicAdd(&group_bad, t.bad);
@@ -79,6 +117,9 @@ fn group_totals(t: Totals, index: u32) -> Totals {
             tree_loss[index] += tree_loss[index + half];
             tree_weight[index] += tree_weight[index + half];
             tree_live[index] += tree_live[index + half];
+#if Z_LOSS
+            tree_z_loss[index] += tree_z_loss[index + half];
+#endif
         }
         workgroupBarrier();
     }
@@ -91,6 +132,15 @@ fn group_totals(t: Totals, index: u32) -> Totals {
     whole.first_bad = atomicLoad(&group_first_bad);
     whole.nonfinite = atomicLoad(&group_nonfinite);
     whole.first_nonfinite = atomicLoad(&group_first_nonfinite);
+#if Z_LOSS
+    whole.z_loss.x = tree_z_loss[0];
+#endif
+#if ACCURACY
+    whole.correct = atomicLoad(&group_correct);
+#endif
+#if TOP_K
+    whole.top_k = atomicLoad(&group_top_k);
+#endif
     return whole;
 }
 
@@ -116,5 +166,14 @@ fn write_partial(t: Totals, index: u32, slot: u32) {
 #endif
     workspace[at + 8u] = whole.nonfinite;
     workspace[at + 9u] = whole.first_nonfinite;
+#if Z_LOSS
+    workspace[at + 10u] = bitcast<u32>(whole.z_loss.x);
+#endif
+#if ACCURACY
+    workspace[at + 11u] = whole.correct;
+#endif
+#if TOP_K
+    workspace[at + 12u] = whole.top_k;
+#endif
 }
 #endif

@@ -13,6 +13,15 @@ struct Writer {
     own: Reals,
     scale: Reals,
 #endif
+#if Z_LOSS
+    z_share: Reals,      // what the z-loss adds to V
+#endif
+#if ENTROPY_LOSS
+    entropy: Reals,
+#endif
+#if PRODUCT
+    product: Reals,
+#endif
     whole: Reals,        // 1 + excess
     log_whole: Reals,
     no_row: Bools,       // the distribution is NaN
@@ -26,8 +35,12 @@ struct Writers {
 #endif
 }
 
-// dloss/dx_c = V p_c - v_c. At the maximum p is 1 / (1 + excess), and V p - v would cancel where v
+// dloss/dx_c = (V + Z) p_c - v_c, where the z-loss adds Z = 2 coefficient lse w_t. At the maximum p is 1 / (1 + excess), and V p - v would cancel where v
 // is nearly all of V; over the common denominator it is (V - v - v excess) / (1 + excess).
+//
+// Of the entropy it is p_c (-log p_c - H). The product of an upstream gradient u and the Jacobian is
+// u_c - p_c sum u for log-probabilities, the negative of the above with v = u; p_c (u_c - sum p u) for
+// probabilities. A soft cap multiplies by its slope.
 fn writer(r: Row) -> Writer {
     var w: Writer;
     let no_row = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);
@@ -42,7 +55,20 @@ fn writer(r: Row) -> Writer {
     w.log_whole = Reals(r.log_whole);
     w.no_row = Bools(no_row);
 #if GRAD
-    w.rate = Reals(r.mass / whole * r.scale);
+    var mass = r.mass;
+#if Z_LOSS
+    mass += r.z_share;
+    w.z_share = Reals(r.z_share);
+#endif
+#if ENTROPY_LOSS
+    mass = RowReals(1.0);
+    w.entropy = Reals(r.entropy);
+#endif
+#if PRODUCT
+    mass = RowReals(1.0);
+    w.product = Reals(r.product);
+#endif
+    w.rate = Reals(mass / whole * r.scale);
 #if SPREAD
     w.excess = Reals(r.excess);
     w.mass = Reals(r.mass);
@@ -52,7 +78,11 @@ fn writer(r: Row) -> Writer {
 #if LABELS
     let p = select(exp(r.hit - r.top), RowReals(0.0), r.hit_away) / whole;
     let at_top = -r.own * (r.excess / whole);
-    w.own_gradient = Reals(select(r.own * (p - 1.0), at_top, r.hit == r.top) * r.scale);
+    var own = select(r.own * (p - 1.0), at_top, r.hit == r.top);
+#if Z_LOSS
+    own += r.z_share * p;
+#endif
+    w.own_gradient = Reals(own * r.scale);
 #endif
 #endif
 #endif
@@ -73,14 +103,22 @@ fn writers(r: Row) -> Writers {
 
 #if GRAD
 // `words` are logits, or (POWERS) powers exp(x - top).
-fn gradient(w: Writer, words: Words, classes: Words, spread: Reals) -> Words {
-    let x = bitcast<Reals>(words);
+fn gradient(w: Writer, given: Words, classes: Words, spread: Reals) -> Words {
 #if POWERS
+    let x = bitcast<Reals>(given);
     let e = x;
 #else
+    let words = z_of(given);
+    let x = bitcast<Reals>(words);
     let e = select(exp(x - w.top), Reals(0.0), words == Words(NEG_INF));
 #endif
     var value = e * w.rate;
+#if ENTROPY_LOSS
+    value *= min(w.top - x, Reals(FAR)) + (w.log_whole - w.entropy);
+#else
+#if PRODUCT
+    value *= spread - w.product;
+#else
 #if SPREAD
     var v = spread;
 #if LABELS
@@ -91,11 +129,20 @@ fn gradient(w: Writer, words: Words, classes: Words, spread: Reals) -> Words {
 #else
     let at_top = x == w.top;
 #endif
-    value = select(value - v * w.scale, ((w.mass - v) - v * w.excess) / w.whole * w.scale, at_top);
+    var of_top = (w.mass - v) - v * w.excess;
+#if Z_LOSS
+    of_top += w.z_share;
+#endif
+    value = select(value - v * w.scale, of_top / w.whole * w.scale, at_top);
 #else
 #if LABELS
     value = select(value, w.own_gradient, classes == w.class_index);
 #endif
+#endif
+#endif
+#endif
+#if SOFTCAP
+    value *= slope_of(given);
 #endif
     return select(bitcast<Words>(value), w.settled_word, w.settled);
 }
@@ -103,7 +150,8 @@ fn gradient(w: Writer, words: Words, classes: Words, spread: Reals) -> Words {
 
 #if ELEMENTS
 // log p_c = (x_c - top) - log1p(excess), or p_c itself.
-fn element(w: Writer, words: Words) -> Words {
+fn element(w: Writer, given: Words) -> Words {
+    let words = z_of(given);
     let below = bitcast<Reals>(words) - w.top;
 #if PROBS
     let value = exp(below) / w.whole;

@@ -1,5 +1,6 @@
 //! The GPU side of the texts in `shaders/`: pipelines, made once per device and specialisation.
 
+mod extras;
 mod source;
 mod spec;
 mod tensor;
@@ -7,6 +8,7 @@ mod tensor;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use extras::Extras;
 pub use source::{Access, Slot};
 pub(crate) use spec::is_half;
 pub use spec::{CHUNK, Elements, Form, Kernel, Load, Part, Spec, Target};

@@ -18,11 +18,20 @@ pub enum Slot {
     Elements,
     Workspace,
     Result,
+    RowWeights,
+    Record,
+    Classes,
 }
 
 impl Slot {
     /// How many there are.
-    pub(crate) const COUNT: u64 = Slot::Result as u64 + 1;
+    pub(crate) const COUNT: u64 = Slot::Classes as u64 + 1;
+
+    /// Whether it is a tensor that callers get.
+    pub(crate) fn is_output(self) -> bool {
+        use Slot::{Classes, Elements, Grad, Record, RowLoss};
+        matches!(self, RowLoss | Grad | Elements | Record | Classes)
+    }
 }
 
 /// How a slot is bound.
@@ -40,23 +49,37 @@ impl Spec {
     /// The slots this specialisation binds, with their access.
     pub fn slots(&self) -> Vec<(Slot, Access)> {
         use Access::{Read, Uniform, Write};
+        let clear = self.kernel == Kernel::Clear;
         let finish = self.kernel == Kernel::Finish;
+        let extras = self.extras;
         let logits = if self.in_place { Write } else { Read };
         [
             (true, Slot::Params, Uniform),
             (self.reads_logits(), Slot::Logits, logits),
-            (self.target != Target::None, Slot::Target, Read),
+            (self.has_target(), Slot::Target, Read),
             (self.weight.is_some() && !finish, Slot::Weight, Read),
-            (self.upstream != Upstream::Ones, Slot::Upstream, Read),
+            (self.has_upstream(), Slot::Upstream, Read),
             (self.row_loss, Slot::RowLoss, Write),
             (self.grad && !self.in_place, Slot::Grad, Write),
             (self.elements.is_some(), Slot::Elements, Write),
-            (true, Slot::Workspace, Write),
+            (!clear, Slot::Workspace, Write),
             (finish && !self.divisor_only, Slot::Result, Write),
+            (extras.row_weights && !finish, Slot::RowWeights, Read),
+            (extras.has_record(), Slot::Record, Write),
+            (extras.class_losses, Slot::Classes, Write),
         ]
         .into_iter()
         .filter_map(|(on, slot, access)| on.then_some((slot, access)))
         .collect()
+    }
+
+    fn has_target(&self) -> bool {
+        matches!(self.target, Target::Labels(_) | Target::Probabilities(_))
+    }
+
+    fn has_upstream(&self) -> bool {
+        let one_or_rows = matches!(self.upstream, Upstream::Scalar | Upstream::PerRow);
+        one_or_rows || self.has_wide_upstream()
     }
 
     /// The kernel's WGSL.
@@ -91,12 +114,16 @@ impl Spec {
             Slot::Params => ("params", "Params"),
             Slot::Target if self.label_type().is_some() => ("labels", self.label_element()),
             Slot::Weight => ("weight", self.weight_element()),
-            Slot::Upstream => ("upstream", "f32"),
+            Slot::Upstream if !self.has_wide_upstream() => ("upstream", "f32"),
             Slot::RowLoss => ("row_loss", "u32"),
             Slot::Grad if !self.is_softmax() => ("grad", "u32"),
             Slot::Workspace => ("workspace", "u32"),
             Slot::Result => ("result", "u32"),
-            Slot::Logits | Slot::Target | Slot::Grad | Slot::Elements => {
+            Slot::RowWeights => ("row_weights", "u32"),
+            Slot::Record => ("record", "u32"),
+            Slot::Classes if self.kernel == Kernel::Clear => ("classes", "u32"),
+            Slot::Classes => ("classes", "atomic<u32>"),
+            Slot::Logits | Slot::Target | Slot::Upstream | Slot::Grad | Slot::Elements => {
                 // A kernel that binds such a slot has its tensor.
                 let tensor = self.tensors().find(|tensor| tensor.slot == slot);
                 tensor.map_or(("", ""), |tensor| (tensor.buffer, tensor.element(self)))
@@ -160,14 +187,20 @@ impl Spec {
         }
         let kept = self.form.is_kept();
         let softmax = self.is_softmax();
+        let clear = self.kernel == Kernel::Clear;
+        let of_rows = !clear && self.kernel != Kernel::Finish;
         [
             (true, prelude!("params")),
             (true, prelude!("words")),
             (true, prelude!("numbers")),
-            (true, prelude!("totals")),
+            (!clear, prelude!("totals")),
             (matches!(self.target, Target::Labels(_)), prelude!("labels")),
-            (self.kernel != Kernel::Finish, prelude!("state")),
-            (self.kernel != Kernel::Finish, prelude!("row")),
+            (of_rows, prelude!("softcap")),
+            (of_rows, prelude!("state")),
+            (of_rows, prelude!("row")),
+            (softmax && self.reads_logits(), prelude!("logits")),
+            (self.extras.has_record(), prelude!("record")),
+            (self.extras.class_losses && self.kernel != Kernel::Clear, prelude!("classes")),
             (softmax, prelude!("places")),
             (softmax && kept, prelude!("kept")),
             (self.writes(), prelude!("writer")),
@@ -191,6 +224,7 @@ impl Spec {
             (self.kernel == Kernel::GatherGrad, kernel!("gather_grad")),
             (self.kernel == Kernel::Weigh, kernel!("weigh")),
             (self.kernel == Kernel::Finish, kernel!("finish")),
+            (self.kernel == Kernel::Clear, kernel!("clear")),
         ]
         .into_iter()
         .filter_map(|(on, text)| on.then_some(text))

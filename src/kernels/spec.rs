@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Extras;
 use crate::loss::Upstream;
 use crate::plan::Geometry;
 use crate::{ElementType, LabelType};
@@ -23,6 +24,8 @@ pub enum Kernel {
     Weigh,
     /// Partials to the loss (or, before gradients, to the divisor).
     Finish,
+    /// Zeros, for the sums of classes.
+    Clear,
 }
 
 /// What a second read of the logits writes beside the gradient.
@@ -43,6 +46,8 @@ pub enum Target {
     Labels(LabelType),
     /// Class probabilities of an element type.
     Probabilities(ElementType),
+    /// No target, but an upstream gradient for each class, which has the part of the probabilities.
+    Upstream(ElementType),
 }
 
 /// How many elements one load brings.
@@ -139,8 +144,10 @@ pub struct Spec {
     pub weight: Option<ElementType>,
     /// Form of the upstream gradient; only gradients look at it.
     pub upstream: Upstream,
-    /// The divisor comes from the labels.
-    pub label_weights: bool,
+    /// The divisor is the sum of the rows' weights.
+    pub sums_weights: bool,
+    /// For [`Kernel::Finish`]: rows may differ in their weights.
+    pub weighs_rows: bool,
     /// For [`Kernel::Finish`]: only the divisor is wanted.
     pub divisor_only: bool,
     /// One loss per row is written.
@@ -151,6 +158,8 @@ pub struct Spec {
     pub in_place: bool,
     /// Log-probabilities or probabilities are written.
     pub elements: Option<Elements>,
+    /// Which distribution the problem is about, whether or not this kernel writes it.
+    pub distribution: Option<Elements>,
     /// Rows that do not count are read too: their log-probabilities are wanted, if not of this kernel.
     pub every_row: bool,
     /// What one load of the logits brings.
@@ -178,6 +187,8 @@ pub struct Spec {
     pub label_packs: bool,
     /// For [`Kernel::Rows`]: the weights of four classes come together.
     pub weight_packs: bool,
+    /// What is done beside.
+    pub extras: Extras,
     /// The layout of lanes.
     pub geometry: Geometry,
 }
@@ -193,12 +204,14 @@ impl Spec {
             output: ElementType::F32,
             weight: None,
             upstream: Upstream::Ones,
-            label_weights: false,
+            sums_weights: false,
+            weighs_rows: false,
             divisor_only: false,
             row_loss: false,
             grad: false,
             in_place: false,
             elements: None,
+            distribution: None,
             every_row: false,
             load: Load::One,
             form: Form::Few,
@@ -212,6 +225,7 @@ impl Spec {
             short: false,
             label_packs: false,
             weight_packs: false,
+            extras: Extras::default(),
             geometry,
         }
     }
@@ -224,6 +238,34 @@ impl Spec {
     /// Whether gradient or distribution is written.
     pub(crate) fn writes(&self) -> bool {
         self.is_softmax() && (self.grad || self.elements.is_some())
+    }
+
+    /// Whether a tensor in the input's shape stands beside it: class probabilities, or an upstream
+    /// gradient.
+    pub(crate) fn has_probabilities(&self) -> bool {
+        matches!(self.target, Target::Probabilities(_) | Target::Upstream(_))
+    }
+
+    /// Whether there is an upstream gradient for each class.
+    pub(crate) fn has_wide_upstream(&self) -> bool {
+        matches!(self.target, Target::Upstream(_))
+    }
+
+    /// Whether powers take the place of the logits that are kept: where a gradient is all that is
+    /// written, and it needs nothing else.
+    fn keeps_powers(&self) -> bool {
+        let needs_logits = self.extras.softcap || self.extras.entropy_loss;
+        self.form.is_kept() && self.grad && self.elements.is_none() && !needs_logits
+    }
+
+    /// Whether the gradient is a product with the Jacobian of the probabilities.
+    pub(crate) fn multiplies_probs(&self) -> bool {
+        self.extras.jacobian && self.distribution == Some(Elements::Probs)
+    }
+
+    /// Words of a state in the workspace; `STATE_WORDS` in the shaders.
+    pub(crate) fn state_words(&self) -> u32 {
+        6 + self.extras.state_words(self.distribution == Some(Elements::Probs))
     }
 
     /// Whether it takes in the logits.
@@ -261,14 +303,15 @@ impl Spec {
             (label.is_some(), "LABELS"),
             (label.is_some_and(LabelType::signed), "LABEL_SIGNED"),
             (label.is_some_and(|l| l.bytes() == 8), "LABEL_8_BYTES"),
-            (matches!(self.target, Target::Probabilities(_)), "PROBABILITIES"),
+            (self.has_probabilities(), "PROBABILITIES"),
             (self.spread, "SPREAD"),
             (self.weight.is_some(), "WEIGHT"),
             (self.weight.is_some_and(is_half), "WEIGHT_HALVES"),
             (self.grad && is_half(self.output), "GRAD_HALVES"),
             (self.upstream == Upstream::Scalar, "UPSTREAM_SCALAR"),
             (self.upstream == Upstream::PerRow, "UPSTREAM_ROWS"),
-            (self.label_weights, "LABEL_WEIGHTS"),
+            (self.sums_weights, "SUMS_WEIGHTS"),
+            (self.weighs_rows, "WEIGHS_ROWS"),
             (self.divisor_only, "DIVISOR_ONLY"),
             (self.row_loss, "ROW_LOSS"),
             (self.grad, "GRAD"),
@@ -289,7 +332,8 @@ impl Spec {
             (self.ragged, "RAGGED"),
             (self.pairs, "PAIRS"),
             (self.form.is_kept(), "KEPT"),
-            (self.form.is_kept() && self.grad && self.elements.is_none(), "POWERS"),
+            (self.keeps_powers(), "POWERS"),
+            (self.multiplies_probs(), "PRODUCT"),
             (!self.form.is_kept() && folds, "STREAMED"),
             (matches!(self.form, Form::Fours | Form::Chunks), "FOURS"),
             (self.form == Form::Chunks, "CHUNKS"),
@@ -306,6 +350,7 @@ impl Spec {
             (g.lanes > g.cluster, "SHARED_STATES"),
         ]
         .into_iter()
+        .chain(self.extras.symbols())
         .filter_map(|(on, symbol)| on.then_some(symbol))
         .collect()
     }
@@ -321,6 +366,12 @@ impl Spec {
             Form::Kept { loads, full } => constants.extend([("KEPT", loads), ("FULL", full)]),
             Form::Chunks => constants.push(("CHUNK", CHUNK)),
             Form::Few | Form::Fours => {}
+        }
+        if self.part != Part::Whole {
+            constants.push(("STATE_WORDS", self.state_words()));
+        }
+        if self.extras.has_record() {
+            constants.push(("RECORD_WORDS", self.extras.record_words()));
         }
         if let Target::Labels(label_type) = self.target {
             constants.push(("LABEL_BYTES", label_type.bytes()));

@@ -37,16 +37,20 @@ impl Spec {
             read: !written,
             written,
         };
-        let logits = tensor(Slot::Logits, "logits", "logits", self.input, false);
+        // Logits that something is done to have a second reader in front: see `logits.wgsl`.
+        let name = if self.maps_logits() { "raw_logits" } else { "logits" };
+        let logits = tensor(Slot::Logits, name, "logits", self.input, false);
         let grad = match self.in_place {
             true => tensor(Slot::Logits, "grad", "logits", self.output, true),
             false => tensor(Slot::Grad, "grad", "grad", self.output, true),
         };
+        let beside = |slot, element_type| {
+            Some(tensor(slot, "probabilities", "probabilities", element_type, false))
+        };
         let probabilities = match self.target {
-            Target::Probabilities(element_type) => {
-                Some(tensor(Slot::Target, "probabilities", "probabilities", element_type, false))
-            }
-            _ => None,
+            Target::Probabilities(element_type) => beside(Slot::Target, element_type),
+            Target::Upstream(element_type) => beside(Slot::Upstream, element_type),
+            Target::None | Target::Labels(_) => None,
         };
         let elements = tensor(Slot::Elements, "elements", "elements", self.output, true);
         [
@@ -57,6 +61,11 @@ impl Spec {
         ]
         .into_iter()
         .flatten()
+    }
+
+    /// Whether logits become others before anything else.
+    pub(super) fn maps_logits(&self) -> bool {
+        self.extras.scaled && self.is_softmax() && self.reads_logits()
     }
 
     /// The types in use of which two elements share a word.

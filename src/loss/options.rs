@@ -161,6 +161,11 @@ impl Outputs {
         }
     }
 
+    /// Whether rows that do not count are looked at too.
+    pub(crate) fn of_every_row(self) -> bool {
+        self.log_probs || self.probs || self.lse || self.argmax || self.entropy
+    }
+
     /// The element type of gradient and distribution.
     pub(crate) fn element_type(self, input_type: ElementType) -> ElementType {
         if self.in_f32 { ElementType::F32 } else { input_type }

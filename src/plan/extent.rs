@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Piece;
+use super::{CLASS_WORDS, Piece};
 use crate::Problem;
 use crate::kernels::Slot;
 use crate::loss::Upstream;
@@ -36,9 +36,12 @@ impl Extent {
         let axes = match slot {
             Slot::Logits | Slot::Grad | Slot::Elements => Axes::Elements,
             Slot::Target if problem.label_type().is_none() => Axes::Elements,
-            Slot::Target | Slot::RowLoss => Axes::Rows,
+            Slot::Target | Slot::RowLoss | Slot::RowWeights | Slot::Record => Axes::Rows,
+            Slot::Upstream if matches!(problem.upstream, Upstream::PerElement(_)) => Axes::Elements,
             Slot::Upstream if problem.upstream == Upstream::PerRow => Axes::Rows,
             Slot::Weight => Axes::Classes,
+            // The sums of all classes are one thing: pieces of rows have a part in any of them.
+            Slot::Classes => Axes::One,
             Slot::Upstream | Slot::Params | Slot::Workspace | Slot::Result => Axes::One,
         };
         Self { element_bytes: element_bytes(slot, problem), axes, view: problem.view }
@@ -113,7 +116,13 @@ fn element_bytes(slot: Slot, problem: &Problem) -> u64 {
             Some(TargetType::Probabilities(element)) => element.bytes(),
             None => 4,
         },
-        Slot::RowLoss | Slot::Upstream => 4,
+        Slot::Upstream => match problem.upstream {
+            Upstream::PerElement(element) => element.bytes(),
+            _ => 4,
+        },
+        Slot::Record => 4 * problem.record().len() as u32,
+        Slot::Classes => return CLASS_WORDS.saturating_mul(4 * problem.view.classes as u64),
+        Slot::RowLoss | Slot::RowWeights => 4,
         Slot::Params | Slot::Workspace | Slot::Result => 4,
     };
     bytes.into()
@@ -133,6 +142,9 @@ impl Slot {
             Slot::Elements => "log-probabilities or probabilities",
             Slot::Workspace => "workspace",
             Slot::Result => "result",
+            Slot::RowWeights => "row weights",
+            Slot::Record => "rows' records",
+            Slot::Classes => "sums of classes",
         }
     }
 }

@@ -33,9 +33,11 @@ use crate::{EmptyMean, Error, Loss, Outputs, Problem, Reduction, loss::Shapes};
 /// Words in front of the partials in the workspace; `HEADER_WORDS` in `totals.wgsl`.
 const HEADER_WORDS: u64 = 4;
 /// Words of one partial; `PARTIAL_WORDS` in `totals.wgsl`.
-const PARTIAL_WORDS: u64 = 12;
-/// Words of a state in the workspace; `STATE_WORDS` in `rows.wgsl`.
+const PARTIAL_WORDS: u64 = 16;
+/// Words of a state in the workspace at most, as far as plans make room for them.
 const STATE_WORDS: u64 = 6;
+/// Words of the sums of one class; `CLASS_WORDS` in `classes.wgsl`.
+pub(crate) const CLASS_WORDS: u64 = 6;
 
 /// How a call runs on a device: dispatches over pieces of the tensors.
 ///
@@ -191,6 +193,10 @@ impl Plan {
                 EmptyMean::Nan => f32::NAN.to_bits(),
                 EmptyMean::Zero => 0,
             },
+            logit_scale: problem.logits.scale,
+            softcap: problem.logits.softcap.unwrap_or(1.0),
+            z_loss: problem.z_loss,
+            top_k: problem.outputs.top_k,
             ..Params::default()
         };
         match step.piece {
@@ -213,7 +219,10 @@ impl Plan {
                 params.part_loads = loads.div_ceil(step.parts as usize) as u32;
                 params.states = self.states_start() as u32;
             }
-            None => params.partials = step.partials,
+            None => {
+                params.partials = step.partials;
+                params.turn_step = step.groups;
+            }
         }
         params
     }
@@ -283,9 +292,12 @@ pub(crate) fn bound_slots(problem: &Problem) -> Vec<Slot> {
         (problem.target.is_some(), Slot::Target),
         (problem.is_weighted(), Slot::Weight),
         (problem.outputs.grad && problem.upstream != Upstream::Ones, Slot::Upstream),
+        (problem.row_weights, Slot::RowWeights),
         (problem.reduction == Reduction::None, Slot::RowLoss),
         (problem.outputs.grad, Slot::Grad),
         (problem.outputs.log_probs || problem.outputs.probs, Slot::Elements),
+        (!problem.record().is_empty(), Slot::Record),
+        (problem.outputs.class_losses, Slot::Classes),
     ]
     .into_iter()
     .filter_map(|(on, slot)| on.then_some(slot))

@@ -35,6 +35,13 @@ pub struct Params {
     pub class_base_high: u32,
     pub all_classes_low: u32,
     pub all_classes_high: u32,
+    pub row_weights_origin: u32,
+    pub record_origin: u32,
+    pub classes_origin: u32,
+    pub logit_scale: f32,
+    pub softcap: f32,
+    pub z_loss: f32,
+    pub top_k: u32,
     /// Uniform blocks are bound in multiples of 16 bytes.
-    pub padding: [u32; 2],
+    pub padding: [u32; 3],
 }

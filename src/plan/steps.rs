@@ -3,12 +3,14 @@
 use std::ops::Range;
 
 use super::layout::{Alignment, Layout};
-use super::{Geometry, Piece, Plan, STATE_WORDS, loops};
-use crate::kernels::{Elements, Kernel, Load, Part, Spec, Target, is_half};
+use super::{CLASS_WORDS, Geometry, Piece, Plan, loops};
+use crate::kernels::{Elements, Extras, Kernel, Load, Part, Spec, Target, is_half};
 use crate::loss::{Divisor, Function, Upstream};
 use crate::tensor::{ClassView, TargetType};
 use crate::{ElementType, Error, Reduction};
 
+/// Words that a lane sets to zero.
+const CLEARED_BY_LANE: u32 = 64;
 /// Lanes that merge the parts of a row.
 const LANES_OF_MERGE: usize = 8;
 
@@ -31,15 +33,20 @@ impl Plan {
         let flat = Geometry::lane_per_row(&self.profile)?;
         let grad = self.problem.outputs.grad;
         let finish = self.finish(flat);
+        if self.problem.outputs.class_losses {
+            self.clear_classes(flat);
+        }
         if grad && self.problem.divisor == Divisor::RowWeights {
-            let weighed = self.over_pieces(self.labelled(Kernel::Weigh, flat))?;
-            self.over_partials(Spec { divisor_only: true, ..finish }, weighed)?;
+            let weighed = self.over_pieces(self.weigh(flat))?;
+            let extras = Extras::default();
+            self.over_partials(Spec { divisor_only: true, extras, ..finish }, weighed)?;
         }
         let partials = match self.problem.function {
             Function::CrossEntropy | Function::Softmax | Function::Entropy => self.softmax(flat)?,
             Function::Nll => self.over_pieces(Spec {
                 row_loss: self.problem.reduction == Reduction::None,
                 input: self.problem.input_type,
+                extras: self.extras(),
                 ..self.labelled(Kernel::Gather, flat)
             })?,
         };
@@ -52,6 +59,17 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Adds the step that sets the sums of classes to zero.
+    fn clear_classes(&mut self, geometry: Geometry) {
+        let words = (CLASS_WORDS * self.problem.view.classes as u64) as u32;
+        let extras = Extras { class_losses: true, ..Extras::default() };
+        let spec = Spec { extras, ..Spec::new(Kernel::Clear, geometry) };
+        let groups = words.div_ceil(geometry.workgroup * CLEARED_BY_LANE);
+        let most = self.profile.limits.max_compute_workgroups_per_dimension;
+        let groups = groups.clamp(1, most);
+        self.steps.push(Step { spec, piece: None, groups, partials: words, parts: 1 });
     }
 
     /// Adds a step per piece; returns how many partials they write.
@@ -105,7 +123,7 @@ impl Plan {
         }
         // Fold, merge, write. Other rows' steps follow, so their states share a place.
         let weights = u64::from(self.cuts_rows());
-        let words = (STATE_WORDS * u64::from(parts) + weights) * rows as u64;
+        let words = (u64::from(spec.state_words()) * u64::from(parts) + weights) * rows as u64;
         self.state_words = self.state_words.max(words);
         for piece in pieces.clone() {
             let fold = self.part_of(whole(self, piece)?, Part::Fold, parts)?;
@@ -141,16 +159,17 @@ impl Plan {
                 elements: None,
                 row_loss: false,
                 upstream: Upstream::Ones,
-                label_weights: false,
+                sums_weights: false,
                 output: ElementType::F32,
                 pairs: false,
+                extras: spec.extras.without_records(),
                 ..spec
             },
             Part::Merge => Spec {
                 grad: false,
                 elements: None,
                 upstream: Upstream::Ones,
-                label_weights: false,
+                sums_weights: false,
                 load: Load::One,
                 strided: false,
                 ragged: false,
@@ -160,13 +179,13 @@ impl Plan {
                 input: ElementType::F32,
                 output: ElementType::F32,
                 target: match spec.target {
-                    Target::Probabilities(_) => Target::None,
+                    Target::Probabilities(_) | Target::Upstream(_) => Target::None,
                     target => target,
                 },
                 geometry: Geometry::rows(&self.profile, LANES_OF_MERGE.min(parts as usize), 1)?,
                 ..spec
             },
-            Part::Write => Spec { row_loss: false, ..spec },
+            Part::Write => Spec { row_loss: false, extras: spec.extras.without_records(), ..spec },
         })
     }
 
@@ -250,11 +269,28 @@ impl Plan {
         Ok(())
     }
 
-    /// A kernel that reads labels and class weights.
+    /// What is wanted beside.
+    pub(super) fn extras(&self) -> Extras {
+        Extras::of(&self.problem)
+    }
+
+    /// The kernel that sums the rows' weights.
+    fn weigh(&self, geometry: Geometry) -> Spec {
+        let spec = self.labelled(Kernel::Weigh, geometry);
+        match spec.target {
+            Target::Labels(_) => spec,
+            _ => Spec { target: Target::None, weight: None, ..spec },
+        }
+    }
+
+    /// A kernel that reads labels and weights.
     fn labelled(&self, kernel: Kernel, geometry: Geometry) -> Spec {
         let problem = &self.problem;
         let target = match problem.target {
-            None => Target::None,
+            None => match problem.upstream {
+                Upstream::PerElement(element_type) => Target::Upstream(element_type),
+                _ => Target::None,
+            },
             Some(TargetType::Labels(label_type)) => Target::Labels(label_type),
             Some(TargetType::Probabilities(element_type)) => Target::Probabilities(element_type),
         };
@@ -263,6 +299,7 @@ impl Plan {
             weight: problem.weight_type,
             native_f16: self.profile.f16,
             cut: self.cuts_rows(),
+            extras: self.extras().of_rows(),
             ..Spec::new(kernel, geometry)
         }
     }
@@ -272,7 +309,7 @@ impl Plan {
             grad: true,
             output: self.problem.output_type,
             upstream: self.problem.upstream,
-            label_weights: self.problem.divisor == Divisor::RowWeights,
+            sums_weights: self.problem.divisor == Divisor::RowWeights,
             ..spec
         }
     }
@@ -282,15 +319,18 @@ impl Plan {
         let problem = &self.problem;
         let outputs = problem.outputs;
         let probabilities = matches!(problem.target, Some(TargetType::Probabilities(_)));
+        let jacobian = self.extras().jacobian;
         let spec = Spec {
-            spread: probabilities || problem.label_smoothing > 0.0,
+            spread: probabilities || jacobian || problem.label_smoothing > 0.0,
             row_loss: problem.reduction == Reduction::None,
             elements: match (outputs.log_probs, outputs.probs) {
                 (true, _) => Some(Elements::LogProbs),
                 (_, true) => Some(Elements::Probs),
                 _ => None,
             },
-            every_row: outputs.log_probs || outputs.probs,
+            distribution: if outputs.probs { Some(Elements::Probs) } else { None },
+            every_row: outputs.of_every_row(),
+            extras: self.extras(),
             input: problem.input_type,
             output: match outputs.log_probs || outputs.probs {
                 true => problem.output_type,
@@ -302,10 +342,10 @@ impl Plan {
     }
 
     fn finish(&self, geometry: Geometry) -> Spec {
-        let labels = self.problem.label_type().is_some();
         Spec {
-            weight: self.problem.weight_type.filter(|_| labels),
-            label_weights: self.problem.divisor == Divisor::RowWeights,
+            weighs_rows: self.problem.weighs_rows(),
+            extras: Extras { row_weights: false, ..self.extras() }.without_records().counted(),
+            sums_weights: self.problem.divisor == Divisor::RowWeights,
             ..Spec::new(Kernel::Finish, geometry)
         }
     }
@@ -324,7 +364,7 @@ impl Plan {
             (Kernel::Columns, _) => (rows, group * spec.load.elements() as u64),
             (Kernel::GatherGrad, _) if is_half(spec.output) => (words_of_halves(view, rows), group),
             (Kernel::GatherGrad, _) => (rows * view.classes as u64, group),
-            (Kernel::Gather | Kernel::Weigh | Kernel::Finish, _) => (rows, group),
+            (Kernel::Gather | Kernel::Weigh | Kernel::Finish | Kernel::Clear, _) => (rows, group),
         };
         items.div_ceil(per_block) as u32
     }

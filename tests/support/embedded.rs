@@ -126,7 +126,7 @@ impl<'a> Embedded<'a> {
     pub fn results(&self) -> Results {
         let problem = self.bound.plan().problem();
         let result = read_words(self.gpu, self.bound.result());
-        let (_, summary) = self.bound.decode(bytemuck::cast_slice(&result)).unwrap();
+        let summary = self.bound.decode(bytemuck::cast_slice(&result)).unwrap().summary;
         let mut results = Results {
             reduced: (problem.reduction != Reduction::None && problem.target.is_some())
                 .then_some(result[0]),

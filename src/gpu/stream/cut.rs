@@ -189,6 +189,13 @@ pub(super) fn cut_slots(problem: &Problem) -> Vec<Slot> {
     slots
 }
 
+/// The slots whose tensors each piece has of its own: those that are cut, and sums of classes.
+pub(super) fn piece_slots(problem: &Problem) -> Vec<Slot> {
+    let mut slots = cut_slots(problem);
+    slots.extend(problem.outputs.class_losses.then_some(Slot::Classes));
+    slots
+}
+
 /// The bytes of all tensors that go with one step of the outer axis.
 pub(super) fn outer_bytes(problem: &Problem) -> u64 {
     let bytes = |slot| Extent::of(slot, problem).outer_bytes().unwrap_or(0);

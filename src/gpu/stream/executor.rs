@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
+use super::classes::ClassSums;
 use super::cut::{Cut, Piece, Room, cut_slots, outer_bytes, problem_of};
 use super::host::{gather, host_bytes, scatter};
 use super::merge::of_piece;
 use super::ring::{PADDING, Ring, Submitted, is_mapped};
-use super::{LargeOutput, Progress, Sink};
+use super::{Progress, Sink};
 use crate::gpu::wait::Wait;
 use crate::gpu::{Gpu, Stopwatch};
 use crate::io::Timing;
@@ -35,6 +36,7 @@ pub(super) struct Executor<'g> {
     /// Rows of the batches before this one.
     pub(super) rows: u64,
     pub sums: Sums,
+    pub classes: ClassSums,
     pub timing: Timing,
     pub progress: Progress,
 }
@@ -61,6 +63,7 @@ impl<'g> Executor<'g> {
             halvings: 0,
             rows: 0,
             sums: Sums::default(),
+            classes: ClassSums::default(),
             timing: Timing::default(),
             progress: Progress::default(),
         }
@@ -98,7 +101,7 @@ impl<'g> Executor<'g> {
             }
         }
         self.rows += rows as u64;
-        if cut_slots(problem).into_iter().any(|slot| LargeOutput::of(slot).is_some()) {
+        if cut_slots(problem).into_iter().any(Slot::is_output) {
             self.drain(problem, sink).await?;
         }
         Ok(())
@@ -165,8 +168,13 @@ impl<'g> Executor<'g> {
             if of_rows { 0 } else { Extent::of(slot, problem).bytes() }
         });
         let shared: u64 = shared.iter().sum();
-        // What is between the tensors, and the result.
-        let between = PADDING * (slots.len() as u64 + 1);
+        let sums = if problem.outputs.class_losses {
+            Extent::of(Slot::Classes, problem).bytes()
+        } else {
+            0
+        };
+        // What is between the tensors, the result, and sums of classes.
+        let between = PADDING * (slots.len() as u64 + 2) + sums;
         let copies = |turns: usize| turns as u64 + u64::from(!is_mapped(self.gpu));
         let aim = self.gpu.piece_bytes >> self.halvings;
         let mut least = 0;
@@ -243,12 +251,19 @@ impl<'g> Executor<'g> {
 
         let start = Stopwatch::start();
         let outputs = ring.outputs(&done)?;
-        let (loss, summary) = done.bound.decode(outputs.result())?;
+        let decoded = done.bound.decode(outputs.result())?;
+        let summary = decoded.summary;
         let first_row = rows_before + piece.first_row(&problem.view);
-        let sums = of_piece(problem, loss, summary, first_row);
+        let sums = of_piece(problem, &decoded, first_row);
         self.sums = std::mem::take(&mut self.sums).merge(sums);
         for (slot, bytes) in outputs.tensors() {
-            self.progress.bytes += scatter(slot, problem, rows_before, &piece, bytes, sink)?;
+            match slot {
+                Slot::Classes => self.classes.add(bytes),
+                _ => {
+                    self.progress.bytes +=
+                        scatter(slot, problem, rows_before, &piece, bytes, sink)?;
+                }
+            }
         }
         drop(outputs);
         ring.release(done);

@@ -19,6 +19,7 @@ pub(in crate::gpu) fn host_bytes<'a>(slot: Slot, inputs: &Inputs<'a>) -> Option<
             (None, probabilities) => probabilities.map(|p| p.data.bytes()),
         },
         Slot::Weight => inputs.weight.map(|w| w.bytes()),
+        Slot::RowWeights => inputs.row_weights.map(|w| w.data.bytes()),
         Slot::Upstream => inputs.upstream.map(|u| u.data.bytes()),
         _ => None,
     }
@@ -105,6 +106,9 @@ pub(super) fn scatter(
     from: &[u8],
     sink: &mut (impl Sink + ?Sized),
 ) -> Result<u64, Error> {
+    if slot == Slot::Record {
+        return scatter_records(problem, rows_before, piece, from, sink);
+    }
     let Some(what) = LargeOutput::of(slot) else { return Ok(0) };
     let (classes, element_bytes) = kind(slot, problem);
     let base = rows_before * classes as u64 * element_bytes;
@@ -117,6 +121,28 @@ pub(super) fn scatter(
         done += length;
     }
     Ok(done as u64)
+}
+
+/// Hands the words of a piece's records to a sink, each kind by itself.
+fn scatter_records(
+    problem: &Problem,
+    rows_before: u64,
+    piece: &Piece,
+    from: &[u8],
+    sink: &mut (impl Sink + ?Sized),
+) -> Result<u64, Error> {
+    let record = problem.record();
+    let rows = piece.outer.len() * piece.inner.len();
+    let first = rows_before + piece.first_row(&problem.view);
+    let mut column = vec![0; 4 * rows];
+    for (number, &what) in record.iter().enumerate() {
+        let words = from[4 * number..].chunks(4 * record.len());
+        for (place, word) in column.chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word[..4]);
+        }
+        sink.write(what, 4 * first, &column)?;
+    }
+    Ok((column.len() * record.len()) as u64)
 }
 
 /// Elements of a slot's tensor for each row, and the bytes of one.

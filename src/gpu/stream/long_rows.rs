@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::cut::{Piece, problem_of};
 use super::executor::Executor;
-use super::host::{host_bytes, row_bytes};
+use super::host::{host_bytes, row_bytes, scatter};
 use super::merge::of_piece;
 use super::{LargeOutput, Sink};
 use crate::bound::Buffers;
@@ -81,7 +81,7 @@ impl Executor<'_> {
     ) -> Result<(), Error> {
         for (slot, buffer) in &boxes.tensors {
             let extent = Extent::of(*slot, boxes.bound.plan().problem());
-            if extent.has_classes() || LargeOutput::of(*slot).is_some() {
+            if extent.has_classes() || slot.is_output() {
                 continue;
             }
             if *slot == Slot::Upstream && boxes.bound.plan().problem().upstream == Upstream::Scalar
@@ -179,13 +179,20 @@ impl Executor<'_> {
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
         let result = self.read(boxes, boxes.bound.result(), RESULT_BYTES).await?;
-        let (loss, summary) = boxes.bound.decode(&result)?;
+        let decoded = boxes.bound.decode(&result)?;
         let number = self.rows + row.first_row(&problem.view);
-        let sums = of_piece(problem, loss, summary, number);
+        let sums = of_piece(problem, &decoded, number);
         self.sums = std::mem::take(&mut self.sums).merge(sums);
-        if boxes.tensors.iter().any(|(slot, _)| *slot == Slot::RowLoss) {
-            let bytes = self.read(boxes, boxes.buffer(Slot::RowLoss), 4).await?;
-            sink.write(LargeOutput::RowLoss, 4 * number, &bytes)?;
+        for slot in [Slot::RowLoss, Slot::Record, Slot::Classes] {
+            if !boxes.has(slot) {
+                continue;
+            }
+            let bytes = Extent::of(slot, boxes.bound.plan().problem()).bytes();
+            let bytes = self.read(boxes, boxes.buffer(slot), bytes).await?;
+            match slot {
+                Slot::Classes => self.classes.add(&bytes),
+                _ => drop(scatter(slot, problem, self.rows, row, &bytes, sink)?),
+            }
         }
         self.progress.rows += 1;
         sink.progress(&self.progress)
@@ -236,7 +243,8 @@ impl Boxes {
 
         let mut tensors = Vec::new();
         for slot in bound_slots(problem) {
-            let bytes = if cut.contains(&slot) { of_box } else { 16 };
+            let bytes =
+                if cut.contains(&slot) { of_box } else { Extent::of(slot, problem).bytes() };
             tensors.push((slot, storage(gpu, slot.name(), bytes)?));
         }
         let ranges = tensors.iter().map(|(slot, b)| (*slot, b.as_entire_buffer_binding()));
@@ -252,6 +260,10 @@ impl Boxes {
         let step = &plan.steps()[step];
         let piece = &plan.pieces()[step.piece?];
         Some(Work { classes: piece.classes.clone(), slots: step.spec.slots() })
+    }
+
+    fn has(&self, slot: Slot) -> bool {
+        self.tensors.iter().any(|(other, _)| *other == slot)
     }
 
     fn buffer(&self, slot: Slot) -> &wgpu::Buffer {

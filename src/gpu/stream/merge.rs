@@ -1,5 +1,6 @@
 //! What the device saw in each piece, merged on the host.
 
+use crate::bound::Decoded;
 use crate::reference::Sums;
 use crate::{Problem, Summary};
 
@@ -7,14 +8,15 @@ use crate::{Problem, Summary};
 ///
 /// The device sums the rows of a piece in f32, by trees that keep every sum short; from there on sums
 /// are f64. Rows that all weigh the same are counted, not summed.
-pub(super) fn of_piece(problem: &Problem, loss: f32, summary: Summary, first_row: u64) -> Sums {
+pub(super) fn of_piece(problem: &Problem, decoded: &Decoded, first_row: u64) -> Sums {
+    let summary = decoded.summary;
     let summary = Summary {
         weight: if problem.weighs_rows() { summary.weight } else { summary.live as f64 },
         first_bad: summary.first_bad.map(|(row, label)| (first_row + row, label)),
         first_nonfinite: summary.first_nonfinite.map(|row| first_row + row),
         ..summary
     };
-    Sums { loss: loss.into(), z_loss: 0.0, summary }
+    Sums { loss: decoded.loss.into(), z_loss: decoded.z_loss.into(), summary }
 }
 
 #[cfg(test)]
@@ -26,6 +28,10 @@ mod tests {
     fn problem(loss: CrossEntropy) -> Problem {
         let shapes = Shapes::new(&[4, 3]).target(TargetType::Labels(LabelType::I8), &[4]);
         loss.problem(&shapes, Outputs::loss()).unwrap()
+    }
+
+    fn of(problem: &Problem, loss: f32, summary: Summary, first_row: u64) -> Sums {
+        of_piece(problem, &Decoded { loss, z_loss: 0.0, summary }, first_row)
     }
 
     /// A piece of 2^31 rows, all of them live and of loss 2^-10.
@@ -46,7 +52,7 @@ mod tests {
                 (summary.nonfinite, summary.first_nonfinite) = (1, Some(11));
             }
             let problem = problem(CrossEntropy::new());
-            all = all.merge(of_piece(&problem, loss, summary, number << 31));
+            all = all.merge(of(&problem, loss, summary, number << 31));
         }
         let wanted = Summary {
             rows: 5 << 31,
@@ -66,7 +72,7 @@ mod tests {
     fn many_pieces_keep_their_digits() {
         let problem = problem(CrossEntropy::new());
         let summary = Summary { rows: 1, live: 1, ..Summary::default() };
-        let pieces = (0..20_000_000).map(|row| of_piece(&problem, 1.0, summary, row));
+        let pieces = (0..20_000_000).map(|row| of(&problem, 1.0, summary, row));
         let all = pieces.fold(Sums::default(), Sums::merge);
         assert_eq!((all.loss, all.summary.weight), (2e7, 2e7));
         assert_eq!(all.reduce(&problem, vec![]), [1.0]);
@@ -76,7 +82,7 @@ mod tests {
     fn what_is_no_number_shows_in_the_whole() {
         let summary = Summary { rows: 1, live: 1, ..Summary::default() };
         let reduced = |losses: &[f32], problem: &Problem| {
-            let pieces = losses.iter().map(|&loss| of_piece(problem, loss, summary, 0));
+            let pieces = losses.iter().map(|&loss| of(problem, loss, summary, 0));
             pieces.fold(Sums::default(), Sums::merge).reduce(problem, vec![])[0]
         };
         let inf = f32::INFINITY;
@@ -95,7 +101,7 @@ mod tests {
             let mut problem = problem(CrossEntropy::new().empty_mean(empty));
             let same = |got: Vec<f64>| got[0].to_bits() == wanted.to_bits();
             let ignored = Summary { rows: 9, ..Summary::default() };
-            assert!(same(of_piece(&problem, 0.0, ignored, 0).reduce(&problem, vec![])));
+            assert!(same(of(&problem, 0.0, ignored, 0).reduce(&problem, vec![])));
             problem.divisor = Divisor::Known(0.0);
             assert!(same(Sums::default().reduce(&problem, vec![])));
         }

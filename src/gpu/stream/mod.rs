@@ -26,6 +26,7 @@
 //! ```
 
 mod batches;
+mod classes;
 mod collect;
 mod cut;
 mod executor;
@@ -35,6 +36,7 @@ mod merge;
 mod ring;
 
 pub use batches::Stream;
+pub use classes::{CLASS_BYTES, class_losses};
 pub(super) use collect::Collected;
 pub(super) use host::host_bytes;
 
@@ -196,7 +198,7 @@ fn upstream_of(problem: &Problem, inputs: &Inputs<'_>) -> f64 {
 
 /// The answer without large outputs.
 fn output_of(problem: &Problem, executor: Executor<'_>) -> Result<Output<f32>, Error> {
-    let Executor { sums, timing, .. } = executor;
+    let Executor { sums, classes, timing, .. } = executor;
     sums.summary.check_labels(problem.view.classes, problem.ignore_index)?;
     let narrow = |wide: Vec<f64>| wide.into_iter().map(|x| x as f32).collect();
     let (loss, z_loss) = match problem.function {
@@ -206,6 +208,7 @@ fn output_of(problem: &Problem, executor: Executor<'_>) -> Result<Output<f32>, E
     Ok(Output {
         loss: narrow(loss),
         z_loss: narrow(z_loss),
+        classes: problem.outputs.class_losses.then(|| classes.losses(problem.view.classes)),
         timing: Some(timing),
         ..Output::nothing(problem.loss_shape(), sums.summary)
     })

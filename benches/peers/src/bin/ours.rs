@@ -28,7 +28,7 @@ fn main() -> Fallible<()> {
         let times = job.time(|| Ok(once(&gpu, &bound)?))?;
 
         let result = read(&gpu, bound.result(), RESULT_BYTES)?;
-        let (loss, _) = bound.decode(bytemuck::cast_slice(&result))?;
+        let loss = bound.decode(bytemuck::cast_slice(&result))?.loss;
         let grad_dot = match pass {
             Pass::Forward => None,
             Pass::Backward => {

@@ -1,0 +1,36 @@
+// What logits become before anything else: z = scale cap tanh(x / cap), or scale x without a cap.
+//
+// Logits are read as they are, or (SCALED, no SOFTCAP) multiplied. Behind a soft cap they stay x wherever
+// they are kept, and every use asks for z: the gradient needs the slope at x, which cannot be told from z
+// where the cap is reached.
+
+#if SCALED
+// What a read gives.
+fn taken(words: Words) -> Words {
+#if SOFTCAP
+    // Infinities are finite behind the cap; -inf is what stands for no class.
+    let low = select(words, Words(0xff7fffffu), words == Words(NEG_INF));
+    return select(low, Words(0x7f7fffffu), words == Words(POS_INF));
+#else
+    let odd = (words & Words(POS_INF)) == Words(POS_INF);
+    return select(bitcast<Words>(bitcast<Reals>(words) * params.logit_scale), words, odd);
+#endif
+}
+
+fn read_logits(at: u32) -> Pack {
+    var pack = read_raw_logits(at);
+    pack.a = taken(pack.a);
+#if EIGHT
+    pack.b = taken(pack.b);
+#endif
+    return pack;
+}
+
+fn word_of_logits(at: u32, k: u32) -> u32 {
+#if WIDE
+    return taken(Words(word_of_raw_logits(at, k))).x;
+#else
+    return taken(word_of_raw_logits(at, k));
+#endif
+}
+#endif

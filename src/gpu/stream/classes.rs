@@ -1,0 +1,105 @@
+//! The sums of classes, as the device leaves them and as callers get them.
+
+use crate::plan::CLASS_WORDS;
+use crate::{ClassLosses, Error};
+
+/// Bytes of the sums of one class on the device.
+pub const CLASS_BYTES: u64 = 4 * CLASS_WORDS;
+
+/// One over the unit of the device's sums.
+const UNITS: f64 = (1u64 << 56) as f64;
+
+/// Flags of losses that could not be added: `HAS_NAN` (1), `HAS_POS_INF`, `HAS_NEG_INF` in
+/// `numbers.wgsl`. More than one of them are a NaN.
+const POSITIVE: u32 = 2;
+const NEGATIVE: u32 = 4;
+
+/// The sums of classes over all pieces so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ClassSums(Vec<ClassSum>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct ClassSum {
+    /// In units of 2^-56.
+    loss: i128,
+    rows: u64,
+    correct: u64,
+    flags: u32,
+}
+
+impl ClassSums {
+    /// Adds what the device left of a piece, [`CLASS_BYTES`] for each class.
+    pub fn add(&mut self, bytes: &[u8]) {
+        let classes = bytes.len() / CLASS_BYTES as usize;
+        self.0.resize(classes.max(self.0.len()), ClassSum::default());
+        for (sum, bytes) in self.0.iter_mut().zip(bytes.chunks_exact(CLASS_BYTES as usize)) {
+            let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+            let low = u128::from(words[0]) | u128::from(words[1]) << 32;
+            // 96 bits of two's complement.
+            sum.loss += i128::from(words[2] as i32) << 64 | low as i128;
+            sum.rows += u64::from(words[3]);
+            sum.correct += u64::from(words[4]);
+            sum.flags |= words[5];
+        }
+    }
+
+    /// As callers get them, of so many classes: no piece, no sum.
+    pub fn losses(mut self, classes: usize) -> ClassLosses {
+        self.0.resize(classes, ClassSum::default());
+        let loss = |sum: &ClassSum| match sum.flags {
+            0 => sum.loss as f64 / UNITS,
+            POSITIVE => f64::INFINITY,
+            NEGATIVE => f64::NEG_INFINITY,
+            _ => f64::NAN,
+        };
+        ClassLosses {
+            loss: self.0.iter().map(loss).collect(),
+            rows: self.0.iter().map(|sum| sum.rows).collect(),
+            correct: self.0.iter().map(|sum| sum.correct).collect(),
+        }
+    }
+}
+
+/// Reads the bytes of sums of classes that were bound with
+/// [`Buffers::classes`](crate::Buffers::classes): [`CLASS_BYTES`] for each class. A word each: the sum of
+/// losses as a 96-bit number in two's complement in units of 2^-56, its low word first; rows; rows
+/// predicted right, where that is asked for; flags, 1 for a NaN, 2 for a loss of `+inf` (or above 2^39), 4
+/// for `-inf`.
+///
+/// # Errors
+/// [`Error::Length`] for bytes that are no whole number of classes.
+pub fn class_losses(bytes: &[u8]) -> Result<ClassLosses, Error> {
+    if !(bytes.len() as u64).is_multiple_of(CLASS_BYTES) {
+        let wanted = bytes.len().next_multiple_of(CLASS_BYTES as usize);
+        let (given, shape) = (bytes.len(), vec![wanted]);
+        return Err(Error::Length { what: "sums of classes", given, wanted, shape });
+    }
+    let mut sums = ClassSums::default();
+    sums.add(bytes);
+    Ok(sums.losses(bytes.len() / CLASS_BYTES as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_fixed_point_numbers() {
+        // 1.5, -2^-56, and 1 where something was infinite.
+        let words = [
+            [0, 0x0180_0000, 0, 3, 2, 0],
+            [u32::MAX, u32::MAX, u32::MAX, 1, 0, 0],
+            [0, 0x0100_0000, 0, 2, 0, POSITIVE],
+            [0, 0, 0, 1, 0, 1 | NEGATIVE],
+        ];
+        let bytes: &[u8] = bytemuck::cast_slice(&words);
+        let mut sums = ClassSums::default();
+        sums.add(bytes);
+        sums.add(bytes);
+        let got = sums.losses(4);
+        assert_eq!(got.loss[..3], [3.0, -2.0 / UNITS, f64::INFINITY]);
+        assert!(got.loss[3].is_nan());
+        assert_eq!((got.rows, got.correct), (vec![6, 2, 4, 2], vec![4, 0, 0, 0]));
+        assert!(class_losses(&bytes[1..]).is_err());
+    }
+}

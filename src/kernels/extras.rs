@@ -1,0 +1,141 @@
+//! What the softmax kernels do beside loss, gradient and distribution, all of it in the same pass.
+
+use crate::loss::{Function, LogitMap, Problem};
+
+/// What is switched on. Each costs a few instructions a class or a row, and nothing where it is off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct Extras {
+    /// Logits are multiplied by a number.
+    pub scaled: bool,
+    /// Logits are bounded before that.
+    pub softcap: bool,
+    /// Rows have weights.
+    pub row_weights: bool,
+    /// The square of the log-sum-exp is added up, and has a gradient.
+    pub z_loss: bool,
+    /// The entropy is the loss.
+    pub entropy_loss: bool,
+    /// The gradient is a product with the Jacobian of the distribution.
+    pub jacobian: bool,
+    // What a row's record has, one word each, in this order.
+    pub lse: bool,
+    pub argmax: bool,
+    pub rank: bool,
+    pub entropy: bool,
+    pub weights: bool,
+    pub row_z_loss: bool,
+    // What is counted.
+    pub accuracy: bool,
+    pub top_k: bool,
+    pub class_losses: bool,
+}
+
+impl Extras {
+    /// What a problem asks for.
+    pub(crate) fn of(problem: &Problem) -> Self {
+        let outputs = problem.outputs;
+        let z_loss = problem.z_loss != 0.0;
+        let softcap = problem.logits.softcap.is_some();
+        Self {
+            scaled: problem.logits != LogitMap::IDENTITY,
+            softcap,
+            row_weights: problem.row_weights,
+            z_loss,
+            entropy_loss: problem.function == Function::Entropy,
+            jacobian: problem.function == Function::Softmax && outputs.grad,
+            lse: outputs.lse,
+            argmax: outputs.argmax,
+            rank: outputs.rank,
+            entropy: outputs.entropy,
+            weights: outputs.row_weights,
+            row_z_loss: problem.record().contains(&crate::LargeOutput::ZLoss),
+            accuracy: outputs.accuracy,
+            top_k: outputs.top_k > 0,
+            class_losses: outputs.class_losses,
+        }
+    }
+
+    /// What the kernels have of it that look at labels and weights alone.
+    pub(crate) fn of_rows(self) -> Self {
+        Self { row_weights: self.row_weights, ..Self::default() }
+    }
+
+    /// The same without what is done once for each row, by the kernels that do not.
+    pub(crate) fn without_records(self) -> Self {
+        let (lse, weights, row_z_loss, class_losses) = (false, false, false, false);
+        Self { lse, weights, row_z_loss, class_losses, ..self }
+    }
+
+    /// What is left of it when the groups' totals are summed.
+    pub(crate) fn counted(self) -> Self {
+        let Self { z_loss, accuracy, top_k, .. } = self;
+        Self { z_loss, accuracy, top_k, ..Self::default() }
+    }
+
+    /// Whether the class of the maximum is wanted.
+    fn finds_maximum(self) -> bool {
+        self.argmax || self.accuracy
+    }
+
+    /// Whether classes before the label's are counted.
+    fn counts_before(self) -> bool {
+        self.rank || self.top_k
+    }
+
+    fn wants_entropy(self) -> bool {
+        self.entropy || self.entropy_loss
+    }
+
+    /// Whether a row has a record.
+    pub(crate) fn has_record(self) -> bool {
+        self.record_words() > 0
+    }
+
+    /// Words of a row's record.
+    pub(crate) fn record_words(self) -> u32 {
+        let Self { lse, argmax, rank, entropy, weights, row_z_loss, .. } = self;
+        [lse, argmax, rank, entropy, weights, row_z_loss].map(u32::from).iter().sum()
+    }
+
+    /// Words of a state in the workspace beyond those that every state has.
+    pub(crate) fn state_words(self, distribution_is_probabilities: bool) -> u32 {
+        let product = self.jacobian && distribution_is_probabilities;
+        [self.finds_maximum(), self.counts_before(), self.wants_entropy(), product]
+            .map(u32::from)
+            .iter()
+            .sum()
+    }
+
+    /// The symbols that `#if` in the shaders asks for. A gradient through a soft cap or of an entropy needs
+    /// the logits themselves.
+    pub(super) fn symbols(self) -> impl Iterator<Item = (bool, &'static str)> {
+        let finds = self.finds_maximum();
+        let counts = self.counts_before();
+        [
+            (self.scaled, "SCALED"),
+            (self.softcap, "SOFTCAP"),
+            (self.row_weights, "ROW_WEIGHTS"),
+            (self.z_loss, "Z_LOSS"),
+            (self.lse || self.z_loss, "LOG_SUM"),
+            (self.entropy_loss, "ENTROPY_LOSS"),
+            (self.wants_entropy(), "ENTROPY"),
+            (self.jacobian, "JACOBIAN"),
+            (finds, "ARGMAX"),
+            (counts, "RANK"),
+            (finds || counts, "NUMBERED"),
+            (self.accuracy, "ACCURACY"),
+            (self.top_k, "TOP_K"),
+            (self.class_losses, "CLASS_LOSSES"),
+            (self.accuracy || self.class_losses, "LABEL_KEPT"),
+            (self.has_record(), "RECORD"),
+            (self.lse, "RECORD_LSE"),
+            (self.argmax, "RECORD_ARGMAX"),
+            (self.rank, "RECORD_RANK"),
+            (self.entropy, "RECORD_ENTROPY"),
+            (self.weights, "RECORD_WEIGHTS"),
+            (self.row_z_loss, "RECORD_Z_LOSS"),
+        ]
+        .into_iter()
+    }
+}
