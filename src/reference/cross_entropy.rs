@@ -1,65 +1,74 @@
 //! Cross-entropy.
 //!
-//! With the row's state `(top, excess)`, the shares `v_c = w_c q'_c` and their sum `V`:
+//! With the row's state `(top, excess)`, the distances `d_c = z(top) - z_c`, the shares
+//! `v_c = r w_c q'_c` of a row of weight `r` and their sum `V`:
 //!
 //! ```text
-//! label, no smoothing   loss = w_t ((top - x_t) + log(1 + excess))
-//! otherwise             loss = sum_c v_c (top - x_c) + V log(1 + excess)
-//! gradient              V p_c - v_c
+//! label, no smoothing   loss = r w_t (d_t + log(1 + excess))
+//! otherwise             loss = sum_c v_c d_c + V log(1 + excess)
+//! z-loss                k lse^2,   lse = z(top) + log(1 + excess),   k = coefficient * r w_t
+//! gradient              z'(x_c) (V p_c - v_c + 2 k lse p_c)
 //! ```
 //!
 //! A class with `v_c = 0` contributes 0 even at `-inf`; one with `v_c > 0` there makes the loss
 //! `+inf` and leaves the gradient finite.
 
+use super::rows::{NO_CLASS, Row, RowLogits, asks_for_rows, class_losses};
 use super::state::State;
-use super::walk::{fill_elements, repeated, sum_rows};
-use super::{Label, Scale, Seen, Sums, weighed, weight_of};
-use crate::{Error, Floats, Inputs, Labels, Output, Problem, Reduction, TargetType};
+use super::walk::{fill_elements, fill_rows, repeated, sum_rows};
+use super::{Label, Live, Scale, Seen, Sums, label_of, row_weight_of, weighed, weight_of};
+use crate::{Error, Floats, Inputs, Output, Problem, Reduction, TargetType};
 
-/// Cross-entropy, its gradient, and the log-probabilities.
+/// Cross-entropy, its gradient, the log-probabilities, and what is asked for of rows and classes.
 pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>, Error> {
     let rows = Rows::new(problem, inputs)?;
-    let (view, outputs, logits) = (&problem.view, problem.outputs, rows.logits);
+    let (view, outputs, logits) = (&problem.view, problem.outputs, &rows.logits);
 
     let unreduced = problem.reduction == Reduction::None;
-    let by_element = (outputs.grad || outputs.log_probs || outputs.probs) && view.elements() > 0;
-    let mut losses = repeated("loss", 0.0, if unreduced { view.rows() } else { 0 })?;
-    let mut kept = repeated("state", Kept::NONE, if by_element { view.rows() } else { 0 })?;
-    let sums = match rows.target {
-        Target::Probabilities(_) if view.classes == 0 => Sums::empty_rows(view.rows()),
-        _ => sum_rows(view, Some(logits), &mut losses, &mut kept, |row, state| {
+    let by_element = (outputs.grad || outputs.log_probs) && view.elements() > 0;
+    let keeps = |wanted: bool| if wanted { view.rows() } else { 0 };
+    let mut losses = repeated("loss", 0.0, keeps(unreduced || outputs.class_losses))?;
+    let mut kept = repeated("state", Kept::NONE, keeps(by_element || asks_for_rows(problem)))?;
+    let sums = if view.classes == 0 && inputs.labels.is_none() {
+        let weight = |(row, kept): (usize, &mut Kept)| kept.row.weight = row_weight_of(inputs, row);
+        kept.iter_mut().enumerate().for_each(weight);
+        Sums::of_nothing(problem, inputs)
+    } else {
+        sum_rows(view, Some((logits.data, &logits.map)), &mut losses, &mut kept, |row, state| {
             rows.visit(row, state)
-        }),
+        })
     };
     sums.summary.check_labels(view.classes, problem.ignore_index)?;
 
-    let x = |element: usize| f64::from(logits.get(element));
     let scale = Scale::new(problem, inputs, &sums);
     let grad = outputs.grad.then(|| {
         fill_elements("gradient", view, |element, row, class| {
-            rows.gradient(&kept[row], x(element), element, class, scale.of(row))
+            rows.gradient(&kept[row], element, class, scale.of(row))
         })
     });
     let log_probs = outputs.log_probs.then(|| {
-        fill_elements("log_probs", view, |element, row, _| kept[row].state.log_prob(x(element)))
+        fill_elements("log_probs", view, |element, row, _| {
+            let state = &kept[row].row.state;
+            state.log_prob(logits.below(state, element))
+        })
     });
-    let probs = outputs
-        .probs
-        .then(|| fill_elements("probs", view, |element, row, _| kept[row].state.prob(x(element))));
+    let z_losses = (unreduced && problem.z_loss != 0.0)
+        .then(|| fill_rows("z-loss", view.rows(), |row| kept[row].z_loss));
+    let classes = match inputs.labels {
+        Some((labels, _)) if outputs.class_losses => {
+            Some(class_losses(problem, inputs, &labels, &losses)?)
+        }
+        _ => None,
+    };
     Ok(Output {
+        z_loss: sums.reduce_z(problem, z_losses.transpose()?.unwrap_or_default()),
         loss: sums.reduce(problem, losses),
         grad: grad.transpose()?,
         log_probs: log_probs.transpose()?,
-        probs: probs.transpose()?,
+        rows: logits.outputs(outputs, |row| kept[row].row)?,
+        classes,
         ..Output::nothing(problem.loss_shape(), sums.summary)
     })
-}
-
-/// What the rows are compared with.
-#[derive(Clone, Copy)]
-enum Target<'a> {
-    Labels(Labels<'a>),
-    Probabilities(Floats<'a>),
 }
 
 /// What one row is compared with.
@@ -70,103 +79,150 @@ enum Truth {
     Probabilities,
 }
 
-/// What is kept of a row for its gradient and its distribution.
+/// What is kept of a row for its gradient, its distribution and what is asked for of it.
 #[derive(Clone, Copy)]
 struct Kept {
-    state: State,
+    row: Row,
     truth: Truth,
+    /// `r`, the row's own weight.
+    factor: f64,
     /// `V`, the sum of the row's shares.
     whole: f64,
+    z_loss: f64,
+    /// `2 k lse`, the slope of the z-loss along the log-sum-exp.
+    pull: f64,
 }
 
 impl Kept {
-    const NONE: Kept = Kept { state: State::IDENTITY, truth: Truth::Nothing, whole: 0.0 };
+    const NONE: Kept = Kept {
+        row: Row::NONE,
+        truth: Truth::Nothing,
+        factor: 0.0,
+        whole: 0.0,
+        z_loss: 0.0,
+        pull: 0.0,
+    };
+
+    /// Of a row that does not count.
+    fn left_out(state: State) -> Kept {
+        Kept { row: Row { state, ..Row::NONE }, ..Kept::NONE }
+    }
 }
 
 /// The rows and all that their losses are made of.
 struct Rows<'a> {
     problem: &'a Problem,
-    logits: Floats<'a>,
-    target: Target<'a>,
-    weight: Option<Floats<'a>>,
+    inputs: &'a Inputs<'a>,
+    logits: RowLogits<'a>,
+    probabilities: Option<Floats<'a>>,
     smoothing: f64,
 }
 
 impl<'a> Rows<'a> {
-    fn new(problem: &'a Problem, inputs: &Inputs<'a>) -> Result<Self, Error> {
-        let target = match (inputs.labels, inputs.probabilities) {
-            (Some((labels, _)), _) => Target::Labels(labels),
-            (None, Some(probabilities)) => Target::Probabilities(probabilities.data),
-            (None, None) => {
-                return Err(Error::Target {
-                    loss: "cross_entropy",
-                    given: TargetType::described(None),
-                    wanted: "labels or class probabilities",
-                });
-            }
-        };
+    fn new(problem: &'a Problem, inputs: &'a Inputs<'a>) -> Result<Self, Error> {
+        if inputs.labels.is_none() && inputs.probabilities.is_none() {
+            return Err(Error::Target {
+                loss: "cross_entropy",
+                given: TargetType::described(None),
+                wanted: "labels or class probabilities",
+            });
+        }
         Ok(Self {
             problem,
-            logits: inputs.input.data,
-            target,
-            weight: inputs.weight,
+            inputs,
+            logits: RowLogits::new(problem, inputs),
+            probabilities: inputs.probabilities.map(|q| q.data),
             smoothing: f64::from(problem.label_smoothing),
         })
     }
 
     /// A row's loss, and what its gradient needs.
     fn visit(&self, row: usize, state: State) -> (Seen, Kept) {
-        let (truth, weight) = match self.target {
-            Target::Probabilities(_) => (Truth::Probabilities, 1.0),
-            Target::Labels(labels) => match Label::of(self.problem, &labels, row) {
-                Label::Ignored => return (Seen::Ignored, Kept { state, ..Kept::NONE }),
-                Label::Bad(label) => return (Seen::Bad(label), Kept { state, ..Kept::NONE }),
-                Label::Class(class) => (Truth::Label(class), weight_of(self.weight, class)),
+        let factor = row_weight_of(self.inputs, row);
+        let (truth, weight) = match self.inputs.labels {
+            None if factor == 0.0 => return (Seen::Ignored, Kept::left_out(state)),
+            None => (Truth::Probabilities, factor),
+            Some((labels, _)) => match label_of(self.problem, self.inputs, &labels, row) {
+                Label::Ignored => return (Seen::Ignored, Kept::left_out(state)),
+                Label::Bad(label) => return (Seen::Bad(label), Kept::left_out(state)),
+                Label::Class(class) => {
+                    (Truth::Label(class), factor * weight_of(self.inputs.weight, class))
+                }
             },
         };
         let (loss, whole) = match truth {
             Truth::Label(class) if self.smoothing == 0.0 => {
                 let view = &self.problem.view;
-                let x = self.logits.get(view.row_start(row) + class * view.inner);
-                (weighed(weight, state.surprise(f64::from(x))), weight)
+                let element = view.row_start(row) + class * view.inner;
+                (weighed(weight, state.surprise(self.logits.below(&state, element))), weight)
             }
-            _ => self.spread_loss(row, state, truth),
+            _ => self.spread_loss(row, state, truth, factor),
         };
-        (Seen::Live { loss, weight, nan: state.is_nan() }, Kept { state, truth, whole })
+        let (z_loss, pull) = self.z_loss(&state, weight);
+        let (rank, correct, top_k) = self.rank(row, &state, truth);
+        let row = Row { state, weight, rank };
+        let live = Live { loss, z_loss, weight, nan: state.is_nan(), correct, top_k };
+        (Seen::Live(live), Kept { row, truth, factor, whole, z_loss, pull })
     }
 
     /// The loss of a row whose target is spread over the classes, and `V`.
-    fn spread_loss(&self, row: usize, state: State, truth: Truth) -> (f64, f64) {
-        let view = &self.problem.view;
-        let start = view.row_start(row);
+    fn spread_loss(&self, row: usize, state: State, truth: Truth, factor: f64) -> (f64, f64) {
         let (mut below_top, mut whole) = (0.0, 0.0);
-        for class in 0..view.classes {
-            let element = start + class * view.inner;
-            let share = self.share(truth, element, class);
-            below_top += weighed(share, state.top - f64::from(self.logits.get(element)));
+        for (class, element) in self.logits.elements(row).enumerate() {
+            let share = factor * self.share(truth, element, class);
+            below_top += weighed(share, self.logits.below(&state, element));
             whole += share;
         }
         (below_top + whole * state.log_excess(), whole)
     }
 
-    /// `v_c = w_c q'_c` with `q'_c = (1 - e) q_c + e / C`.
+    /// `w_c q'_c` with `q'_c = (1 - e) q_c + e / C`.
     fn share(&self, truth: Truth, element: usize, class: usize) -> f64 {
-        let q = match (truth, self.target) {
+        let q = match (truth, self.probabilities) {
             (Truth::Label(label), _) if label == class => 1.0,
-            (Truth::Probabilities, Target::Probabilities(q)) => f64::from(q.get(element)),
+            (Truth::Probabilities, Some(q)) => f64::from(q.get(element)),
             _ => 0.0,
         };
         let e = self.smoothing;
         let smoothed =
             if e == 0.0 { q } else { (1.0 - e) * q + e / self.problem.view.classes as f64 };
-        if smoothed == 0.0 { 0.0 } else { smoothed * weight_of(self.weight, class) }
+        if smoothed == 0.0 { 0.0 } else { smoothed * weight_of(self.inputs.weight, class) }
     }
 
-    /// The gradient with respect to one logit, times `scale`.
-    fn gradient(&self, kept: &Kept, x: f64, element: usize, class: usize, scale: f64) -> f64 {
+    /// The z-loss, and its slope along the log-sum-exp.
+    fn z_loss(&self, state: &State, weight: f64) -> (f64, f64) {
+        if self.problem.z_loss == 0.0 {
+            return (0.0, 0.0);
+        }
+        let factor = f64::from(self.problem.z_loss) * weight;
+        let lse = self.logits.lse(state);
+        (factor * lse * lse, 2.0 * factor * lse)
+    }
+
+    /// The label's rank, where somebody asks: itself, whether it is 0, and whether it is below k.
+    fn rank(&self, row: usize, state: &State, truth: Truth) -> (u32, bool, bool) {
+        let asked = self.problem.outputs;
+        match truth {
+            Truth::Label(label) if asked.rank || asked.accuracy || asked.top_k > 0 => {
+                let rank = self.logits.rank(row, label, state);
+                (rank, asked.accuracy && rank == 0, rank < asked.top_k)
+            }
+            _ => (NO_CLASS, false, false),
+        }
+    }
+
+    /// The gradient of loss and z-loss with respect to one logit, times `scale`.
+    fn gradient(&self, kept: &Kept, element: usize, class: usize, scale: f64) -> f64 {
         if matches!(kept.truth, Truth::Nothing) {
             return 0.0;
         }
-        scale * kept.state.gradient(x, self.share(kept.truth, element, class), kept.whole)
+        let (x, state) = (self.logits.get(element), &kept.row.state);
+        let below = self.logits.map.below(state.top, x);
+        let share = kept.factor * self.share(kept.truth, element, class);
+        let mut slope = state.gradient(below, share, kept.whole);
+        if kept.pull != 0.0 {
+            slope += kept.pull * state.prob(below);
+        }
+        scale * self.logits.map.slope(x) * slope
     }
 }

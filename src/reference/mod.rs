@@ -9,14 +9,18 @@
 //! ```
 //!
 //! from which every loss is a sum of nonnegative terms, `(top - x_t) + log(1 + excess)`, exact to
-//! about 1e-15 of itself even where it is 1e-13.
+//! about 1e-15 of itself even where it is 1e-13. Where logits are scaled or capped first, that holds of
+//! the distances between the outcomes.
 //!
 //! Rows are spread over the threads by rayon, in chunks that depend on the shape alone; the chunks'
 //! sums are added in order, so a result is the same bits every time. Nothing is kept per row unless
 //! the gradient, the distribution or unreduced losses ask for it.
 
 mod cross_entropy;
+mod entropy;
+mod logits;
 mod nll;
+mod rows;
 mod softmax;
 mod state;
 mod walk;
@@ -53,23 +57,34 @@ pub fn run(
     match problem.function {
         Function::CrossEntropy => cross_entropy::run(&problem, inputs),
         Function::Nll => nll::run(&problem, inputs),
-        Function::Softmax | Function::Entropy => softmax::run(&problem, inputs),
+        Function::Softmax => softmax::run(&problem, inputs),
+        Function::Entropy => entropy::run(&problem, inputs),
     }
 }
 
 /// What one row adds to the sums.
 enum Seen {
-    /// Nothing: its label is `ignore_index`.
+    /// Nothing: its label is `ignore_index`, or its weight 0.
     Ignored,
     /// An error: its label is no class.
     Bad(i128),
-    /// Its loss, and its label's weight in the mean.
-    Live {
-        loss: f64,
-        weight: f64,
-        /// Whether its loss is NaN for its logits' sake.
-        nan: bool,
-    },
+    /// All that a row that counts has to give.
+    Live(Live),
+}
+
+/// What a row that counts adds to the sums.
+#[derive(Clone, Copy, Debug, Default)]
+struct Live {
+    loss: f64,
+    z_loss: f64,
+    /// Its weight in the mean.
+    weight: f64,
+    /// Whether its loss is NaN for its logits' sake.
+    nan: bool,
+    /// Whether its label is predicted, where somebody asks.
+    correct: bool,
+    /// Whether its label is among the first k, where somebody asks.
+    top_k: bool,
 }
 
 impl Seen {
@@ -78,7 +93,7 @@ impl Seen {
         match *self {
             Seen::Ignored => 0.0,
             Seen::Bad(_) => f64::NAN,
-            Seen::Live { loss, .. } => loss,
+            Seen::Live(live) => live.loss,
         }
     }
 }
@@ -103,6 +118,14 @@ impl Sums {
         Sums { loss: 0.0, z_loss: 0.0, summary }
     }
 
+    /// The sums over distributions over no classes, which may have weights.
+    fn of_nothing(problem: &Problem, inputs: &Inputs<'_>) -> Sums {
+        match problem.row_weights {
+            true => weight_sums(problem, inputs),
+            false => Sums::empty_rows(problem.view.rows()),
+        }
+    }
+
     /// Adds the next row.
     fn add(&mut self, row: usize, seen: &Seen) {
         let summary = &mut self.summary;
@@ -113,11 +136,14 @@ impl Sums {
                 summary.bad += 1;
                 summary.first_bad.get_or_insert((row as u64, label));
             }
-            Seen::Live { loss, weight, nan } => {
-                self.loss += loss;
+            Seen::Live(live) => {
+                self.loss += live.loss;
+                self.z_loss += live.z_loss;
                 summary.live += 1;
-                summary.weight += weight;
-                if nan {
+                summary.weight += live.weight;
+                summary.correct += u64::from(live.correct);
+                summary.top_k += u64::from(live.top_k);
+                if live.nan {
                     summary.nonfinite += 1;
                     summary.first_nonfinite.get_or_insert(row as u64);
                 }
@@ -185,10 +211,10 @@ fn reduced(sum: f64, divisor: f64, empty_mean: EmptyMean) -> f64 {
 pub(crate) fn weight_sums(problem: &Problem, inputs: &Inputs<'_>) -> Sums {
     walk::sum_rows(&problem.view, None, &mut [], &mut [], |row, _| {
         let row_weight = row_weight_of(inputs, row);
-        let label = inputs.labels.map(|(labels, _)| Label::of(problem, &labels, row));
-        let live = |weight| Seen::Live { loss: 0.0, weight, nan: false };
+        let label = inputs.labels.map(|(labels, _)| label_of(problem, inputs, &labels, row));
+        let live = |weight| Seen::Live(Live { weight, ..Live::default() });
         let seen = match label {
-            _ if row_weight == 0.0 => Seen::Ignored,
+            None if row_weight == 0.0 => Seen::Ignored,
             None => live(row_weight),
             Some(Label::Ignored) => Seen::Ignored,
             Some(Label::Bad(label)) => Seen::Bad(label),
@@ -246,16 +272,15 @@ enum Label {
     Class(usize),
 }
 
-impl Label {
-    fn of(problem: &Problem, labels: &Labels<'_>, row: usize) -> Label {
-        let label = labels.get(row);
-        if label == i128::from(problem.ignore_index) {
-            return Label::Ignored;
-        }
-        match usize::try_from(label) {
-            Ok(class) if class < problem.view.classes => Label::Class(class),
-            _ => Label::Bad(label),
-        }
+/// A row's label, which nobody looks at where the row has no weight.
+fn label_of(problem: &Problem, inputs: &Inputs<'_>, labels: &Labels<'_>, row: usize) -> Label {
+    let label = labels.get(row);
+    if label == i128::from(problem.ignore_index) || row_weight_of(inputs, row) == 0.0 {
+        return Label::Ignored;
+    }
+    match usize::try_from(label) {
+        Ok(class) if class < problem.view.classes => Label::Class(class),
+        _ => Label::Bad(label),
     }
 }
 

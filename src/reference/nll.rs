@@ -1,16 +1,17 @@
 //! Negative log-likelihood of given log-probabilities.
 //!
 //! ```text
-//! loss = -w_t x_t
-//! gradient: -w_t at t, 0 at every other class
+//! loss = -r w_t x_t
+//! gradient: -r w_t at t, 0 at every other class
 //! ```
 //!
 //! Only `x_t` is read. Where it is NaN the row's loss is NaN; an infinity takes part as it is, unless
 //! its weight is 0. The gradient does not depend on the input.
 
-use super::walk::{repeated, sum_rows};
-use super::{Label, Scale, Seen, weighed, weight_of};
-use crate::{Error, Inputs, Labels, Output, Problem, Reduction, TargetType};
+use super::rows::class_losses;
+use super::walk::{fill_rows, repeated, sum_rows};
+use super::{Label, Live, Scale, Seen, label_of, row_weight_of, weighed, weight_of};
+use crate::{Error, Inputs, Labels, Output, Problem, Reduction, RowOutputs, TargetType};
 
 /// The gather, and its gradient.
 pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>, Error> {
@@ -21,17 +22,18 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
             wanted: "labels",
         });
     };
-    let view = &problem.view;
-    let unreduced = problem.reduction == Reduction::None;
-    let mut losses = repeated("loss", 0.0, if unreduced { view.rows() } else { 0 })?;
+    let (view, outputs) = (&problem.view, problem.outputs);
+    let keeps = problem.reduction == Reduction::None || outputs.class_losses;
+    let mut losses = repeated("loss", 0.0, if keeps { view.rows() } else { 0 })?;
     let sums = sum_rows(view, None, &mut losses, &mut [], |row, _| {
-        let seen = match Label::of(problem, &labels, row) {
+        let seen = match label_of(problem, inputs, &labels, row) {
             Label::Ignored => Seen::Ignored,
             Label::Bad(label) => Seen::Bad(label),
             Label::Class(class) => {
                 let x = f64::from(inputs.input.data.get(view.row_start(row) + class * view.inner));
-                let weight = weight_of(inputs.weight, class);
-                Seen::Live { loss: weighed(weight, -x), weight, nan: x.is_nan() }
+                let weight = row_weight_of(inputs, row) * weight_of(inputs.weight, class);
+                let loss = weighed(weight, -x);
+                Seen::Live(Live { loss, weight, nan: x.is_nan(), ..Live::default() })
             }
         };
         (seen, ())
@@ -39,10 +41,21 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
     sums.summary.check_labels(view.classes, problem.ignore_index)?;
 
     let scale = Scale::new(problem, inputs, &sums);
-    let grad = problem.outputs.grad.then(|| gradient(problem, inputs, &labels, &scale));
+    let grad = outputs.grad.then(|| gradient(problem, inputs, &labels, &scale));
+    let weight = |row| match label_of(problem, inputs, &labels, row) {
+        Label::Class(class) => row_weight_of(inputs, row) * weight_of(inputs.weight, class),
+        _ => 0.0,
+    };
+    let weights = outputs.row_weights.then(|| fill_rows("row weights", view.rows(), weight));
+    let classes = outputs
+        .class_losses
+        .then(|| class_losses(problem, inputs, &labels, &losses))
+        .transpose()?;
     Ok(Output {
         loss: sums.reduce(problem, losses),
         grad: grad.transpose()?,
+        rows: RowOutputs { weights: weights.transpose()?, ..RowOutputs::default() },
+        classes,
         ..Output::nothing(problem.loss_shape(), sums.summary)
     })
 }
@@ -57,9 +70,9 @@ fn gradient(
     let view = &problem.view;
     let mut grad = repeated("gradient", 0.0, view.elements())?;
     for row in 0..view.rows() {
-        let Label::Class(class) = Label::of(problem, labels, row) else { continue };
-        let start = view.row_start(row);
-        grad[start + class * view.inner] = -scale.of(row) * weight_of(inputs.weight, class);
+        let Label::Class(class) = label_of(problem, inputs, labels, row) else { continue };
+        let weight = row_weight_of(inputs, row) * weight_of(inputs.weight, class);
+        grad[view.row_start(row) + class * view.inner] = -scale.of(row) * weight;
     }
     Ok(grad)
 }

@@ -1,42 +1,125 @@
 //! The distribution itself.
 //!
-//! With the row's state `(top, excess)`:
+//! With the row's state `(top, excess)`, the distances `d_c = x(top) - x_c`, and an upstream gradient
+//! `u` that is `u_top` at the first class at the top, classes other than it being numbered `j`:
 //!
 //! ```text
-//! log_softmax: y_c = (x_c - top) - log(1 + excess)
-//! softmax:     y_c = exp(x_c - top) / (1 + excess)
+//! log_softmax: y_c = -(d_c + log(1 + excess))
+//! softmax:     y_c = exp(-d_c) / (1 + excess)
+//!
+//! log_softmax: dx_c = u_c - p_c (u_top + sum_j u_j)
+//!              at the top  (u_top excess - sum_j u_j) / (1 + excess)
+//! softmax:     dx_c = p_c ((u_c - u_top) + sum_j p_j (u_top - u_j))
 //! ```
+//!
+//! A row that is all but certain has a gradient as small as what is left of its probability; taken from
+//! the top, no large terms cancel in it.
 
+use super::logits::Logits;
+use super::rows::{Row, RowLogits, asks_for_rows};
 use super::state::State;
-use super::walk::{fill_elements, repeated, sum_rows};
-use super::{Seen, Sums};
-use crate::{Error, Inputs, Output, Problem};
+use super::walk::{fill_elements, fill_rows, repeated, sum_rows};
+use super::{Live, Seen, Sums};
+use crate::{Error, Floats, Inputs, Output, Problem};
 
-/// Softmax or log-softmax, whichever is asked for.
+/// Softmax or log-softmax, whichever is asked for, and its gradient.
 pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>, Error> {
-    let (view, logits) = (&problem.view, inputs.input.data);
+    let (view, outputs) = (&problem.view, problem.outputs);
+    let logits = RowLogits::new(problem, inputs);
+    let keeps = view.classes > 0 || asks_for_rows(problem);
+    let mut states = repeated("state", State::NAN, if keeps { view.rows() } else { 0 })?;
     // Without a class there is nothing to normalise, however many rows the shape speaks of.
-    let (states, sums) = if view.classes == 0 {
-        (Vec::new(), Sums::empty_rows(view.rows()))
+    let sums = if view.classes == 0 {
+        Sums::empty_rows(view.rows())
     } else {
-        let mut states = repeated("state", State::IDENTITY, view.rows())?;
-        let sums = sum_rows(view, Some(logits), &mut [], &mut states, |_, state| {
-            (Seen::Live { loss: 0.0, weight: 1.0, nan: state.is_nan() }, state)
-        });
-        (states, sums)
+        let folded = Some((logits.data, &Logits::IDENTITY));
+        sum_rows(view, folded, &mut [], &mut states, |_, state| {
+            (Seen::Live(Live { weight: 1.0, nan: state.is_nan(), ..Live::default() }), state)
+        })
     };
 
-    let x = |element: usize| f64::from(logits.get(element));
-    let log_probs = problem.outputs.log_probs.then(|| {
-        fill_elements("log_probs", view, |element, row, _| states[row].log_prob(x(element)))
+    let log_probs = outputs.log_probs.then(|| {
+        fill_elements("log_probs", view, |element, row, _| {
+            states[row].log_prob(logits.below(&states[row], element))
+        })
     });
-    let probs = problem
-        .outputs
-        .probs
-        .then(|| fill_elements("probs", view, |element, row, _| states[row].prob(x(element))));
+    let probs = outputs.probs.then(|| {
+        fill_elements("probs", view, |element, row, _| {
+            states[row].prob(logits.below(&states[row], element))
+        })
+    });
+    let grad = match inputs.upstream {
+        Some(upstream) if outputs.grad => {
+            let product = Product { logits, upstream: upstream.data, log: outputs.log_probs };
+            Some(product.run(&states)?)
+        }
+        _ => None,
+    };
     Ok(Output {
+        grad,
         log_probs: log_probs.transpose()?,
         probs: probs.transpose()?,
+        rows: logits.outputs(outputs, |row| Row { state: states[row], ..Row::NONE })?,
         ..Output::nothing(problem.loss_shape(), sums.summary)
     })
+}
+
+/// The product of an upstream gradient and the Jacobian.
+struct Product<'a> {
+    logits: RowLogits<'a>,
+    upstream: Floats<'a>,
+    /// Of the log-softmax.
+    log: bool,
+}
+
+/// What the upstream gradients of a row add up to.
+#[derive(Clone, Copy, Default)]
+struct Pull {
+    /// The first class at the top.
+    top: usize,
+    /// Its upstream gradient.
+    upstream: f64,
+    /// The sum over the other classes: of `u_j`, or of `p_j (u_top - u_j)`.
+    rest: f64,
+}
+
+impl Product<'_> {
+    fn run(&self, states: &[State]) -> Result<Vec<f64>, Error> {
+        let view = &self.logits.view;
+        let rows = if view.classes == 0 { 0 } else { view.rows() };
+        let pulls = fill_rows("gradient", rows, |row| self.pull(row, &states[row]))?;
+        fill_elements("gradient", view, |element, row, class| {
+            let (state, pull) = (&states[row], &pulls[row]);
+            let p = state.prob(self.logits.below(state, element));
+            let own = self.at(element);
+            match (self.log, class == pull.top) {
+                (false, true) => p * pull.rest,
+                (false, false) => p * ((own - pull.upstream) + pull.rest),
+                (true, true) => (own * state.excess - pull.rest) / (1.0 + state.excess),
+                (true, false) => own - p * (pull.upstream + pull.rest),
+            }
+        })
+    }
+
+    fn at(&self, element: usize) -> f64 {
+        self.upstream.get(element).into()
+    }
+
+    fn pull(&self, row: usize, state: &State) -> Pull {
+        if state.is_nan() {
+            return Pull { top: 0, upstream: f64::NAN, rest: f64::NAN };
+        }
+        let top = self.logits.argmax(row, state) as usize;
+        let view = &self.logits.view;
+        let upstream = self.at(view.row_start(row) + top * view.inner);
+        let others = self.logits.elements(row).enumerate().filter(|&(class, _)| class != top);
+        let rest = others.map(|(_, element)| match self.log {
+            true => self.at(element),
+            false => {
+                let p = state.prob(self.logits.below(state, element));
+                p * (upstream - self.at(element))
+            }
+        });
+        Pull { top, upstream, rest: rest.sum() }
+    }
 }

@@ -1,71 +1,85 @@
-//! The mergeable state of a softmax: what is known of a set of classes, in two numbers.
+//! The mergeable state of a softmax: what is known of a set of classes, in three numbers.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::logits::Logits;
 use crate::ClassView;
 
 /// Rows longer than this are folded in pieces of this many classes, in parallel, and merged.
 const PIECE: usize = 1 << 16;
 
-/// What is known of a set of classes with logits `x`:
+/// What is known of a set of classes with logits `x`, which become `z(x)` before the softmax:
 ///
 /// ```text
 /// top    = max x
-/// excess = sum exp(x - top), over all classes but one at the top
-/// log(sum exp x) = top + log(1 + excess)
+/// excess = sum e_c,      e_c = exp(-d_c),  d_c = z(top) - z(x_c), over all classes but one at the top
+/// moment = sum e_c d_c
+/// log(sum exp z) = z(top) + log(1 + excess)
+/// entropy        = log(1 + excess) + moment / (1 + excess)
 /// ```
 ///
 /// Leaving one maximum out of the sum is what keeps a confident row's digits: its loss is
 /// `log(1 + excess)` with an excess as small as it likes, where `log(sum)` would have rounded the
-/// sum to 1.
+/// sum to 1. What is asked of a class is asked of its distance `d_c`, from [`Logits::below`].
 ///
 /// Classes at `-inf` leave the state as it is. NaN and `+inf` break it for good: see
-/// [`State::is_distribution`].
+/// [`State::is_distribution`]. A soft cap has made infinities numbers before they come here.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct State {
     /// The largest logit.
     pub top: f64,
-    /// The sum of `exp(x - top)` over all classes but one of those at the top; -1 for no class.
+    /// The sum of `e_c` over all classes but one of those at the top; -1 for no class.
     pub excess: f64,
+    /// The sum of `e_c d_c`.
+    pub moment: f64,
 }
 
 impl State {
     /// The state of no class at all: `1 + excess`, what it hands over when merged, is 0.
-    pub const IDENTITY: State = State { top: f64::MIN, excess: -1.0 };
+    pub const IDENTITY: State = State { top: f64::MIN, excess: -1.0, moment: 0.0 };
 
     /// The state of a row without a distribution. Everything computed from it is NaN.
-    const NAN: State = State { top: f64::NAN, excess: f64::NAN };
+    pub const NAN: State = State { top: f64::NAN, excess: f64::NAN, moment: f64::NAN };
 
-    /// Adds one class.
-    pub fn push(&mut self, x: f64) {
-        let e = (-(x - self.top).abs()).exp();
+    /// Adds one class with a clean logit.
+    pub fn push(&mut self, logits: &Logits, x: f64) {
         if x > self.top {
             // Everything so far is below the new top, the old top included.
+            let (e, d) = fallen(logits.below(x, self.top));
+            self.moment = e * (self.moment + d * (1.0 + self.excess));
             self.excess = self.excess * e + e;
             self.top = x;
         } else {
+            let (e, d) = fallen(logits.below(self.top, x));
+            self.moment += e * d;
             self.excess += e;
         }
     }
 
     /// The state of both sets together. The side below hands over all of its `1 + excess`.
-    pub fn merge(self, other: State) -> State {
+    pub fn merge(self, logits: &Logits, other: State) -> State {
         let (above, below) = if self.top >= other.top { (self, other) } else { (other, self) };
-        let e = (below.top - above.top).exp();
-        State { top: above.top, excess: above.excess + (1.0 + below.excess) * e }
+        let (e, d) = fallen(logits.below(above.top, below.top));
+        let mass = 1.0 + below.excess;
+        State {
+            top: above.top,
+            excess: above.excess + mass * e,
+            moment: above.moment + e * (below.moment + d * mass),
+        }
     }
 
     /// The state of neighbouring classes.
-    fn of<T: Copy + Into<f64> + Sync>(logits: &[T]) -> State {
+    fn of<T: Copy + Into<f64> + Sync>(map: &Logits, logits: &[T]) -> State {
         if logits.len() > PIECE {
-            let pieces: Vec<State> = logits.par_chunks(PIECE).map(State::of).collect();
-            return pieces.into_iter().fold(State::IDENTITY, State::merge);
+            let pieces: Vec<State> =
+                logits.par_chunks(PIECE).map(|piece| State::of(map, piece)).collect();
+            return pieces.into_iter().fold(State::IDENTITY, |all, piece| all.merge(map, piece));
         }
         let mut state = State::IDENTITY;
         for &x in logits {
-            state.push(x.into());
+            state.push(map, map.clean(x.into()));
         }
         state
     }
@@ -87,52 +101,69 @@ impl State {
         self.top.is_nan()
     }
 
-    /// `log(sum exp x) - top`, at least 0.
+    /// `log(sum exp z) - z(top)`, at least 0.
     pub fn log_excess(&self) -> f64 {
         self.excess.ln_1p()
     }
 
-    /// `-log p` of a class with logit `x`: a sum of two nonnegative terms, so nothing cancels.
-    pub fn surprise(&self, x: f64) -> f64 {
-        (self.top - x) + self.log_excess()
+    /// `-log p` of a class this far below the top: a sum of two nonnegative terms, so nothing cancels.
+    pub fn surprise(&self, below: f64) -> f64 {
+        below + self.log_excess()
     }
 
-    /// `log p` of a class with logit `x`.
-    pub fn log_prob(&self, x: f64) -> f64 {
-        (x - self.top) - self.log_excess()
+    /// `log p` of a class this far below the top.
+    pub fn log_prob(&self, below: f64) -> f64 {
+        0.0 - self.surprise(below)
     }
 
-    /// `p` of a class with logit `x`.
-    pub fn prob(&self, x: f64) -> f64 {
-        (x - self.top).exp() / (1.0 + self.excess)
+    /// `p` of a class this far below the top.
+    pub fn prob(&self, below: f64) -> f64 {
+        (-below).exp() / (1.0 + self.excess)
     }
 
-    /// `V p - v`: the gradient of `sum_c v_c (-log p_c)` with respect to a logit `x` whose class
-    /// has the share `v` of the whole `V`.
+    /// `-sum_c p_c log p_c`: the mean surprise, of terms that are none of them negative.
+    pub fn entropy(&self) -> f64 {
+        self.log_excess() + self.depth()
+    }
+
+    /// The mean distance from the top, `sum_c p_c d_c`.
+    pub fn depth(&self) -> f64 {
+        self.moment / (1.0 + self.excess)
+    }
+
+    /// `V p - v`: the gradient of `sum_c v_c (-log p_c)` with respect to the `z` of a class this far
+    /// below the top that has the share `v` of the whole `V`.
     ///
     /// At the top `p = 1 / (1 + excess)` may round to 1, so there the difference is taken before
     /// the division: `V p - v = ((V - v) - v excess) / (1 + excess)`. For a label `V = v`, and a
     /// confident row's gradient is as exact as its loss.
-    pub fn gradient(&self, x: f64, share: f64, whole: f64) -> f64 {
-        if x == self.top {
+    pub fn gradient(&self, below: f64, share: f64, whole: f64) -> f64 {
+        if below == 0.0 {
             ((whole - share) - share * self.excess) / (1.0 + self.excess)
         } else {
-            whole * self.prob(x) - share
+            whole * self.prob(below) - share
         }
     }
+}
+
+/// `exp(-d)`, and `d` in bounds: nothing is left at an infinite distance, neither of it nor of its
+/// product with the distance.
+fn fallen(d: f64) -> (f64, f64) {
+    ((-d).exp(), d.min(f64::MAX))
 }
 
 /// The states of neighbouring rows, NaN where a row has no distribution.
 pub(super) fn states<T: Copy + Into<f64> + Sync>(
     view: &ClassView,
+    map: &Logits,
     logits: &[T],
     rows: Range<usize>,
 ) -> Vec<State> {
     let mut states = if view.inner == 1 {
         let classes = view.classes;
-        rows.map(|row| State::of(&logits[row * classes..(row + 1) * classes])).collect()
+        rows.map(|row| State::of(map, &logits[row * classes..(row + 1) * classes])).collect()
     } else {
-        states_of_columns(view, logits, rows)
+        states_of_columns(view, map, logits, rows)
     };
     for state in &mut states {
         *state = state.or_nan();
@@ -144,6 +175,7 @@ pub(super) fn states<T: Copy + Into<f64> + Sync>(
 /// once.
 fn states_of_columns<T: Copy + Into<f64>>(
     view: &ClassView,
+    map: &Logits,
     logits: &[T],
     rows: Range<usize>,
 ) -> Vec<State> {
@@ -156,7 +188,7 @@ fn states_of_columns<T: Copy + Into<f64>>(
         for class in 0..view.classes {
             let first = view.row_start(row) + class * view.inner;
             for (state, &x) in run_states.iter_mut().zip(&logits[first..first + run]) {
-                state.push(x.into());
+                state.push(map, map.clean(x.into()));
             }
         }
         done += run;
@@ -168,20 +200,34 @@ fn states_of_columns<T: Copy + Into<f64>>(
 mod tests {
     use super::*;
 
-    fn folded(logits: &[f64]) -> State {
+    const PLAIN: Logits = Logits::IDENTITY;
+
+    fn folded_as(map: &Logits, logits: &[f64]) -> State {
         let mut state = State::IDENTITY;
         for &x in logits {
-            state.push(x);
+            state.push(map, map.clean(x));
         }
         state
     }
 
-    /// Each push or merge rounds an exp, a product and a sum: a few times 2^-53 of the excess.
+    fn folded(logits: &[f64]) -> State {
+        folded_as(&PLAIN, logits)
+    }
+
+    /// Scaled, and capped: the two maps that are not the identity.
+    fn maps() -> [Logits; 3] {
+        let map = |scale, softcap| Logits::new(crate::loss::LogitMap { scale, softcap });
+        [PLAIN, map(2.5, None), map(0.5, Some(10.0))]
+    }
+
+    /// Each push or merge rounds an exp, a few products and a sum of terms that are not negative: a few
+    /// times 2^-53 of the excess, or of the moment.
     #[track_caller]
     fn assert_close(a: State, b: State) {
         assert_eq!(a.top, b.top);
-        let difference = (a.excess - b.excess).abs();
-        assert!(difference <= 4e-15 * b.excess.abs(), "{a:?} is not {b:?}");
+        for (got, wanted) in [(a.excess, b.excess), (a.moment, b.moment)] {
+            assert!((got - wanted).abs() <= 6e-15 * wanted.abs(), "{a:?} is not {b:?}");
+        }
     }
 
     /// Logits of very different sizes, with ties and `-inf`, in a fixed disorder.
@@ -204,55 +250,60 @@ mod tests {
     fn identity_changes_nothing() {
         let extremes = [f64::from(f32::MIN), f64::from(f32::MAX), 0.0, -1e-30];
         for state in extremes.map(|x| folded(&[x, x, x - 1.0])) {
-            assert_eq!(state.merge(State::IDENTITY), state);
-            assert_eq!(State::IDENTITY.merge(state), state);
+            assert_eq!(state.merge(&PLAIN, State::IDENTITY), state);
+            assert_eq!(State::IDENTITY.merge(&PLAIN, state), state);
         }
-        assert_eq!(State::IDENTITY.merge(State::IDENTITY), State::IDENTITY);
+        assert_eq!(State::IDENTITY.merge(&PLAIN, State::IDENTITY), State::IDENTITY);
     }
 
     #[test]
     fn one_class_has_no_excess() {
         for x in [f64::from(f32::MIN), -1.5, 0.0, 7.0, f64::from(f32::MAX)] {
-            assert_eq!(folded(&[x]), State { top: x, excess: 0.0 });
+            assert_eq!(folded(&[x]), State { top: x, excess: 0.0, moment: 0.0 });
         }
     }
 
     #[test]
     fn excess_counts_ties_but_one() {
-        assert_eq!(folded(&[2.0; 5]), State { top: 2.0, excess: 4.0 });
-        assert_eq!(folded(&[-3.0, 2.0, 2.0]).merge(folded(&[2.0])).excess.floor(), 2.0);
-        assert_eq!(folded(&[2.0; 5]).merge(folded(&[2.0; 3])), folded(&[2.0; 8]));
+        assert_eq!(folded(&[2.0; 5]), State { top: 2.0, excess: 4.0, moment: 0.0 });
+        assert_eq!(folded(&[-3.0, 2.0, 2.0]).merge(&PLAIN, folded(&[2.0])).excess.floor(), 2.0);
+        assert_eq!(folded(&[2.0; 5]).merge(&PLAIN, folded(&[2.0; 3])), folded(&[2.0; 8]));
     }
 
     #[test]
     fn state_is_the_log_sum_exp() {
         // log(e^1 + e^2 + e^3) = 3 + log(1 + e^-1 + e^-2)
-        let wanted = State { top: 3.0, excess: (-1f64).exp() + (-2f64).exp() };
+        let e = [(-1f64).exp(), (-2f64).exp()];
+        let wanted = State { top: 3.0, excess: e[0] + e[1], moment: e[0] + 2.0 * e[1] };
         for order in [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [2.0, 3.0, 1.0]] {
             assert_close(folded(&order), wanted);
         }
-        assert!((folded(&[1.0, 2.0, 3.0]).surprise(3.0) - 0.40760596444438).abs() < 1e-14);
+        assert!((folded(&[1.0, 2.0, 3.0]).surprise(0.0) - 0.40760596444438).abs() < 1e-14);
     }
 
     #[test]
     fn merge_is_push_of_all() {
         let logits = logits(60);
-        let all = folded(&logits);
-        for cut in 0..=logits.len() {
-            let (left, right) = logits.split_at(cut);
-            assert_close(folded(left).merge(folded(right)), all);
-            assert_close(folded(right).merge(folded(left)), all);
+        for map in maps() {
+            let all = folded_as(&map, &logits);
+            for cut in 0..=logits.len() {
+                let (left, right) = logits.split_at(cut);
+                let (left, right) = (folded_as(&map, left), folded_as(&map, right));
+                assert_close(left.merge(&map, right), all);
+                assert_close(right.merge(&map, left), all);
+            }
         }
     }
 
     #[test]
     fn merge_is_associative() {
         let logits = logits(61);
-        for cut in 1..logits.len() - 1 {
-            let a = folded(&logits[..cut]);
-            let b = folded(&logits[cut..cut + 1]);
-            let c = folded(&logits[cut + 1..]);
-            assert_close(a.merge(b).merge(c), a.merge(b.merge(c)));
+        for map in maps() {
+            for cut in 1..logits.len() - 1 {
+                let parts = [&logits[..cut], &logits[cut..cut + 1], &logits[cut + 1..]];
+                let [a, b, c] = parts.map(|part| folded_as(&map, part));
+                assert_close(a.merge(&map, b).merge(&map, c), a.merge(&map, b.merge(&map, c)));
+            }
         }
     }
 
@@ -261,7 +312,7 @@ mod tests {
         let inf = f64::INFINITY;
         assert_eq!(folded(&[-inf]), State::IDENTITY);
         assert_eq!(folded(&[-inf, 1.0, -inf, 0.5, -inf]), folded(&[1.0, 0.5]));
-        assert_eq!(folded(&[1.0, 0.5]).merge(folded(&[-inf, -inf])), folded(&[1.0, 0.5]));
+        assert_eq!(folded(&[1.0, 0.5]).merge(&PLAIN, folded(&[-inf, -inf])), folded(&[1.0, 0.5]));
         assert!(!folded(&[-inf, -inf]).is_distribution());
         assert!(folded(&[-inf, f64::from(f32::MIN)]).is_distribution());
     }
@@ -275,8 +326,14 @@ mod tests {
                 assert!(!broken.is_distribution(), "{row:?}");
                 assert!(broken.or_nan().is_nan());
                 for other in [State::IDENTITY, folded(&[1e30]), folded(&[inf]), folded(&[2.0])] {
-                    assert!(!broken.merge(other).is_distribution(), "{row:?} with {other:?}");
-                    assert!(!other.merge(broken).is_distribution(), "{other:?} with {row:?}");
+                    assert!(
+                        !broken.merge(&PLAIN, other).is_distribution(),
+                        "{row:?} with {other:?}"
+                    );
+                    assert!(
+                        !other.merge(&PLAIN, broken).is_distribution(),
+                        "{other:?} with {row:?}"
+                    );
                 }
             }
         }
@@ -288,17 +345,32 @@ mod tests {
         // excess = 2 e^-40 = 8.5e-18, which 1 + excess rounds away.
         let state = folded(&[-5.0, 35.0, -5.0]);
         let excess = 2.0 * (-40f64).exp();
-        assert_close(state, State { top: 35.0, excess });
-        assert!((state.surprise(35.0) / excess - 1.0).abs() < 1e-14);
-        assert!((state.gradient(35.0, 1.0, 1.0) / -excess - 1.0).abs() < 1e-14);
+        assert_close(state, State { top: 35.0, excess, moment: 40.0 * excess });
+        assert!((state.surprise(0.0) / excess - 1.0).abs() < 1e-14);
+        assert!((state.gradient(0.0, 1.0, 1.0) / -excess - 1.0).abs() < 1e-14);
+        assert!((state.entropy() / (41.0 * excess) - 1.0).abs() < 1e-14);
+    }
+
+    #[test]
+    fn the_entropy_is_the_mean_surprise() {
+        let row = [0.5, -2.0, 3.0, 3.0, f64::NEG_INFINITY, 1.25];
+        for map in maps() {
+            let state = folded_as(&map, &row);
+            let terms = row.iter().map(|&x| {
+                let below = map.below(state.top, map.clean(x));
+                let p = state.prob(below);
+                if p == 0.0 { 0.0 } else { p * state.surprise(below) }
+            });
+            assert!((state.entropy() - terms.sum::<f64>()).abs() < 1e-15);
+        }
     }
 
     #[test]
     fn gradient_at_the_top_is_the_gradient_anywhere() {
         let state = folded(&[0.5, 1.0, -0.25]);
         for (share, whole) in [(0.0, 2.0), (2.0, 2.0), (0.75, 2.0)] {
-            let wanted = whole * state.prob(1.0) - share;
-            assert!((state.gradient(1.0, share, whole) - wanted).abs() < 1e-15);
+            let wanted = whole * state.prob(0.0) - share;
+            assert!((state.gradient(0.0, share, whole) - wanted).abs() < 1e-15);
         }
     }
 
@@ -306,7 +378,7 @@ mod tests {
     fn long_rows_are_folded_in_pieces() {
         let logits: Vec<f32> = (0..2 * PIECE + 77).map(|i| (i * 37 % 101) as f32 / 8.0).collect();
         let wide: Vec<f64> = logits.iter().map(|&x| f64::from(x)).collect();
-        let (pieces, whole) = (State::of(&logits), folded(&wide));
+        let (pieces, whole) = (State::of(&PLAIN, &logits), folded(&wide));
         assert_eq!(pieces.top, whole.top);
         // 131149 sums of nonnegative terms, each rounded: at worst 131149 * 2^-53 = 1.5e-11.
         assert!((pieces.excess / whole.excess - 1.0).abs() < 1.5e-11);
@@ -324,8 +396,10 @@ mod tests {
         }
         let flat = ClassView { outer: 6, classes: 5, inner: 1 };
         for range in [0..6, 1..5, 2..3, 4..4] {
-            let of_columns = states(&view, &columns, range.clone());
-            assert_eq!(of_columns, states(&flat, &rows, range));
+            for map in maps() {
+                let of_columns = states(&view, &map, &columns, range.clone());
+                assert_eq!(of_columns, states(&flat, &map, &rows, range.clone()));
+            }
         }
     }
 }

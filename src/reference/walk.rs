@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::logits::Logits;
 use super::state::{State, states};
 use super::{Seen, Sums};
 use crate::tensor::with_floats;
@@ -18,11 +19,12 @@ const CHUNK_ROWS: usize = 4096;
 
 /// Visits every row once, in parallel, and adds up what is seen in the order of the rows.
 ///
-/// `folded` is the input, where `visit` needs the row's [`State`] (it gets the identity otherwise).
+/// `folded` is the input and what becomes of it, where `visit` needs the row's [`State`] (it gets the
+/// identity otherwise).
 /// `losses` and `kept` have one place per row, or none where nobody wants them.
 pub(super) fn sum_rows<K: Send>(
     view: &ClassView,
-    folded: Option<Floats<'_>>,
+    folded: Option<(Floats<'_>, &Logits)>,
     losses: &mut [f64],
     kept: &mut [K],
     visit: impl Fn(usize, State) -> (Seen, K) + Sync,
@@ -37,8 +39,9 @@ pub(super) fn sum_rows<K: Send>(
     let sums: Vec<Sums> = (chunks, losses, kept)
         .into_par_iter()
         .map(|(rows, losses, kept)| {
-            let states = folded
-                .map(|logits| with_floats!(logits, logits => states(view, logits, rows.clone())));
+            let states = folded.map(|(logits, map)| {
+                with_floats!(logits, logits => states(view, map, logits, rows.clone()))
+            });
             let mut sums = Sums::default();
             for (k, row) in rows.enumerate() {
                 let state = states.as_ref().map_or(State::IDENTITY, |states| states[k]);
@@ -102,6 +105,17 @@ pub(super) fn fill_elements(
     Ok(values)
 }
 
+/// One value per row, in parallel.
+pub(super) fn fill_rows<T: Clone + Default + Send>(
+    what: &'static str,
+    rows: usize,
+    value: impl Fn(usize) -> T + Sync,
+) -> Result<Vec<T>, Error> {
+    let mut values = repeated(what, T::default(), rows)?;
+    values.par_iter_mut().enumerate().for_each(|(row, place)| *place = value(row));
+    Ok(values)
+}
+
 /// `count` times `value`; an error where that does not fit into memory.
 pub(super) fn repeated<T: Clone>(
     what: &'static str,
@@ -121,6 +135,7 @@ pub(super) fn repeated<T: Clone>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Live;
     use super::*;
 
     #[test]
@@ -145,7 +160,8 @@ mod tests {
             let mut losses = vec![0.0; rows];
             let mut kept = vec![0; rows];
             let sums = sum_rows(&view, None, &mut losses, &mut kept, |row, _| {
-                (Seen::Live { loss: row as f64, weight: 2.0, nan: row == 1 }, row)
+                let (loss, nan) = (row as f64, row == 1);
+                (Seen::Live(Live { loss, weight: 2.0, nan, ..Live::default() }), row)
             });
             assert_eq!(kept, Vec::from_iter(0..rows));
             assert_eq!(losses, Vec::from_iter((0..rows).map(|row| row as f64)));

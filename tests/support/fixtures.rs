@@ -1,4 +1,4 @@
-//! The cases of `tests/fixtures/*.json`: inputs, options, and the truth in float64.
+//! The cases of `cross_entropy.json` and `nll.json`: inputs, options, and the truth in float64.
 //!
 //! ```ignore
 //! for case in fixtures::load("cross_entropy") {
@@ -7,13 +7,12 @@
 //! }
 //! ```
 
-use std::path::Path;
-
 use serde::Deserialize;
-use wgpu_loss::{CrossEntropy, Inputs, LabelType, Loss, Nll, Outputs, Reduction};
+use wgpu_loss::{CrossEntropy, Inputs, Loss, Nll, Outputs, Reduction};
 
 use super::answer::Answer;
 use super::data::{Data, Target};
+use super::records::{Number, exact_f32, f32s, f64s, label_type_of, read, reduction_of};
 
 /// One case, ready to run.
 pub struct Case {
@@ -51,10 +50,7 @@ pub fn load(file: &str) -> Vec<Case> {
         "nll" => Function::Nll,
         _ => panic!("no loss belongs to {file}.json"),
     };
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/{file}.json"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let records: Vec<Record> = serde_json::from_str(&text).expect(file);
-    records.into_iter().map(|record| Case::new(file, function, record)).collect()
+    read::<Record>(file).into_iter().map(|record| Case::new(file, function, record)).collect()
 }
 
 impl Case {
@@ -64,13 +60,7 @@ impl Case {
         let axis = record.class_axis.unwrap_or(if shape.len() == 1 { 0 } else { 1 });
         let mut row_shape = shape.clone();
         row_shape.remove(axis.rem_euclid(shape.len() as isize) as usize);
-        let reduction = match record.reduction.as_str() {
-            "none" => Reduction::None,
-            "mean" => Reduction::Mean,
-            "sum" => Reduction::Sum,
-            "batchmean" => Reduction::BatchMean,
-            other => panic!("{name}: no reduction {other}"),
-        };
+        let reduction = reduction_of(&record.reduction);
         let mut data = Data::new(&shape, axis, f32s(record.input));
         data = match (record.labels, record.label_type, record.probabilities) {
             (Some(labels), Some(label_type), None) => {
@@ -157,11 +147,6 @@ impl From<&Truth> for Answer {
     }
 }
 
-fn label_type_of(name: &str) -> LabelType {
-    let found = LabelType::ALL.into_iter().find(|t| format!("{t:?}").to_lowercase() == name);
-    found.unwrap_or_else(|| panic!("no labels of type {name}"))
-}
-
 /// A case as it is written in the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -181,45 +166,4 @@ struct Record {
     loss: Vec<Number>,
     grad: Option<Vec<Number>>,
     log_probs: Option<Vec<Number>>,
-}
-
-/// A number, or the name of one that JSON cannot write.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Number {
-    Finite(f64),
-    Named(Name),
-}
-
-#[derive(Deserialize)]
-enum Name {
-    #[serde(rename = "NaN")]
-    Nan,
-    #[serde(rename = "inf")]
-    Inf,
-    #[serde(rename = "-inf")]
-    MinusInf,
-}
-
-fn f64s(numbers: Vec<Number>) -> Vec<f64> {
-    let wide = |number| match number {
-        Number::Finite(x) => x,
-        Number::Named(Name::Nan) => f64::NAN,
-        Number::Named(Name::Inf) => f64::INFINITY,
-        Number::Named(Name::MinusInf) => f64::NEG_INFINITY,
-    };
-    numbers.into_iter().map(wide).collect()
-}
-
-fn f32s(numbers: Vec<Number>) -> Vec<f32> {
-    f64s(numbers).into_iter().map(exact_f32).collect()
-}
-
-/// What goes in must be exact in f32: the truth holds for it and not for something near it.
-fn exact_f32(x: f64) -> f32 {
-    let narrow = x as f32;
-    // serde_json reads a decimal to within one unit of f64, far inside half a unit of f32.
-    let exact = !x.is_finite() || (f64::from(narrow) - x).abs() <= x.abs() * 1e-15;
-    assert!(exact, "{x} is not exact in f32");
-    narrow
 }

@@ -1,0 +1,67 @@
+//! The entropy of the distribution.
+//!
+//! With the row's state `(top, excess, moment)`, the distances `d_c = x(top) - x_c` and their mean
+//! `depth = sum_c p_c d_c = moment / (1 + excess)`:
+//!
+//! ```text
+//! loss     = r (log(1 + excess) + depth)
+//! gradient = r p_c (d_c - depth)
+//! ```
+//!
+//! No term of the loss is negative, and `-log p_c - H` is taken without the logarithm that both hold.
+
+use super::rows::{Row, RowLogits, asks_for_rows};
+use super::walk::{fill_elements, repeated, sum_rows};
+use super::{Live, Scale, Seen, Sums, row_weight_of};
+use crate::{Error, Inputs, Output, Problem, Reduction};
+
+/// The entropy, its gradient, and what is asked for of the rows.
+pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>, Error> {
+    let logits = RowLogits::new(problem, inputs);
+    let (view, outputs) = (&problem.view, problem.outputs);
+    let keeps = |wanted: bool| if wanted { view.rows() } else { 0 };
+    let by_element = (outputs.grad || outputs.log_probs) && view.elements() > 0;
+    let mut losses = repeated("loss", 0.0, keeps(problem.reduction == Reduction::None))?;
+    let mut kept = repeated("state", Row::NONE, keeps(by_element || asks_for_rows(problem)))?;
+    let sums = if view.classes == 0 {
+        let weight = |(row, kept): (usize, &mut Row)| kept.weight = row_weight_of(inputs, row);
+        kept.iter_mut().enumerate().for_each(weight);
+        Sums::of_nothing(problem, inputs)
+    } else {
+        sum_rows(view, Some((logits.data, &logits.map)), &mut losses, &mut kept, |row, state| {
+            let weight = row_weight_of(inputs, row);
+            let kept = Row { state, weight, ..Row::NONE };
+            if weight == 0.0 {
+                return (Seen::Ignored, kept);
+            }
+            let loss = weight * state.entropy();
+            (Seen::Live(Live { loss, weight, nan: state.is_nan(), ..Live::default() }), kept)
+        })
+    };
+
+    let scale = Scale::new(problem, inputs, &sums);
+    let grad = outputs.grad.then(|| {
+        fill_elements("gradient", view, |element, row, _| {
+            let Row { state, weight, .. } = kept[row];
+            if weight == 0.0 {
+                return 0.0;
+            }
+            let below = logits.below(&state, element);
+            let p = state.prob(below);
+            if p == 0.0 { 0.0 } else { scale.of(row) * weight * p * (below - state.depth()) }
+        })
+    });
+    let log_probs = outputs.log_probs.then(|| {
+        fill_elements("log_probs", view, |element, row, _| {
+            let state = &kept[row].state;
+            state.log_prob(logits.below(state, element))
+        })
+    });
+    Ok(Output {
+        loss: sums.reduce(problem, losses),
+        grad: grad.transpose()?,
+        log_probs: log_probs.transpose()?,
+        rows: logits.outputs(outputs, |row| kept[row])?,
+        ..Output::nothing(problem.loss_shape(), sums.summary)
+    })
+}

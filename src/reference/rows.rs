@@ -1,0 +1,134 @@
+//! What is known of each row beside its loss, and what is asked for of it.
+//!
+//! ```text
+//! lse     = z(top) + log(1 + excess)
+//! argmax  = the first class at the top
+//! rank    = how many classes come before the label's: larger, or equal and of smaller index
+//! entropy = log(1 + excess) + moment / (1 + excess)
+//! ```
+//!
+//! Classes are compared by the logits as they are given: what is done to them keeps their order.
+
+use super::logits::Logits;
+use super::state::State;
+use super::walk::{fill_rows, repeated};
+use super::{Label, label_of};
+use crate::{ClassLosses, ClassView, Error, Floats, Inputs, Labels, Outputs, Problem, RowOutputs};
+
+/// Stands for no class, and for no rank.
+pub(super) const NO_CLASS: u32 = u32::MAX;
+
+/// What is kept of a row for what is asked of it.
+#[derive(Clone, Copy)]
+pub(super) struct Row {
+    pub state: State,
+    /// What it adds to the mean's divisor; 0 where it does not count.
+    pub weight: f64,
+    /// The rank of its label.
+    pub rank: u32,
+}
+
+impl Row {
+    /// A row of no classes.
+    pub const NONE: Row = Row { state: State::NAN, weight: 0.0, rank: NO_CLASS };
+}
+
+/// The logits of a tensor's rows.
+#[derive(Clone, Copy)]
+pub(super) struct RowLogits<'a> {
+    pub view: ClassView,
+    pub data: Floats<'a>,
+    pub map: Logits,
+}
+
+impl<'a> RowLogits<'a> {
+    pub fn new(problem: &Problem, inputs: &Inputs<'a>) -> Self {
+        let map = Logits::new(problem.logits);
+        Self { view: problem.view, data: inputs.input.data, map }
+    }
+
+    /// The clean logit of an element.
+    pub fn get(&self, element: usize) -> f64 {
+        self.map.clean(self.data.get(element).into())
+    }
+
+    /// How far an element of a row is below the row's top.
+    pub fn below(&self, state: &State, element: usize) -> f64 {
+        self.map.below(state.top, self.get(element))
+    }
+
+    /// The elements of a row, class by class.
+    pub fn elements(&self, row: usize) -> impl Iterator<Item = usize> + use<> {
+        let (start, inner) = (self.view.row_start(row), self.view.inner);
+        (0..self.view.classes).map(move |class| start + class * inner)
+    }
+
+    /// `log(sum_c exp z_c)`.
+    pub fn lse(&self, state: &State) -> f64 {
+        self.map.map(state.top) + state.log_excess()
+    }
+
+    /// The class at the top of a row, the first among equals.
+    pub fn argmax(&self, row: usize, state: &State) -> u32 {
+        let top = self.elements(row).position(|element| self.get(element) == state.top);
+        top.map_or(NO_CLASS, |class| class as u32)
+    }
+
+    /// How many classes of a row come before `label`.
+    pub fn rank(&self, row: usize, label: usize, state: &State) -> u32 {
+        if state.is_nan() {
+            return NO_CLASS;
+        }
+        let own = self.get(self.view.row_start(row) + label * self.view.inner);
+        let before = |(class, element)| {
+            let x = self.get(element);
+            x > own || (x == own && class < label)
+        };
+        self.elements(row).enumerate().filter(|&place| before(place)).count() as u32
+    }
+
+    /// What is asked for of each row.
+    pub fn outputs(
+        &self,
+        asked: Outputs,
+        kept: impl Fn(usize) -> Row + Sync,
+    ) -> Result<RowOutputs<f64>, Error> {
+        let rows = self.view.rows();
+        let floats = |asked: bool, what, value: &(dyn Fn(Row) -> f64 + Sync)| {
+            asked.then(|| fill_rows(what, rows, |row| value(kept(row)))).transpose()
+        };
+        let argmax = |row| self.argmax(row, &kept(row).state);
+        Ok(RowOutputs {
+            lse: floats(asked.lse, "log-sum-exp", &|row| self.lse(&row.state))?,
+            argmax: asked.argmax.then(|| fill_rows("argmax", rows, argmax)).transpose()?,
+            rank: asked.rank.then(|| fill_rows("rank", rows, |row| kept(row).rank)).transpose()?,
+            entropy: floats(asked.entropy, "entropy", &|row| row.state.entropy())?,
+            weights: floats(asked.row_weights, "row weights", &|row| row.weight)?,
+        })
+    }
+}
+
+/// Whether anything of each row is asked for beside its loss.
+pub(super) fn asks_for_rows(problem: &Problem) -> bool {
+    !problem.record().is_empty()
+}
+
+/// The losses and rows of each class, of all rows' losses.
+pub(super) fn class_losses(
+    problem: &Problem,
+    inputs: &Inputs<'_>,
+    labels: &Labels<'_>,
+    losses: &[f64],
+) -> Result<ClassLosses, Error> {
+    let classes = problem.view.classes;
+    let (loss, rows) =
+        (repeated("class losses", 0.0, classes)?, repeated("class rows", 0, classes)?);
+    let mut all = ClassLosses { loss, rows };
+    for (row, loss) in losses.iter().enumerate() {
+        if let Label::Class(class) = label_of(problem, inputs, labels, row) {
+            all.loss[class] += loss;
+            all.rows[class] += 1;
+        }
+    }
+    Ok(all)
+}
