@@ -1,11 +1,11 @@
 //! How the program fails: one line on stderr and an exit status.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Display, Path, PathBuf};
 
 use wgpu_loss::Error;
 
-use crate::data::Stop;
+use crate::data::{Role, Stop};
 
 /// Why the program stops.
 #[derive(Debug)]
@@ -49,18 +49,8 @@ pub fn say(message: &str) {
 /// What the user called the tensors, to name them in the library's errors.
 #[derive(Debug, Default)]
 pub struct Names {
-    /// The input.
-    pub input: PathBuf,
-    /// Labels or class probabilities.
-    pub target: Option<PathBuf>,
-    /// The class weights.
-    pub weight: Option<PathBuf>,
-    /// The upstream gradient.
-    pub upstream: Option<PathBuf>,
-    /// Shape of the input.
-    pub input_shape: Vec<usize>,
-    /// Shape of the target.
-    pub target_shape: Vec<usize>,
+    /// Each tensor's name and shape.
+    pub files: Vec<(Role, PathBuf, Vec<usize>)>,
     /// Whether the class axis was asked for, not only taken by default.
     pub class_axis_given: bool,
 }
@@ -76,11 +66,11 @@ impl Names {
 
     /// The library's error in the user's words: files instead of roles, flags instead of options.
     pub fn explain(&self, error: Error) -> Failure {
-        let input = self.input.display();
+        let (input, input_shape) = self.of(Role::Input);
+        let (target, target_shape) = self.of(Role::Target);
         match error {
             Error::Shape { what, ref given, ref wanted } => {
-                let file = self.file(what).display();
-                let shape = &self.input_shape;
+                let (file, _) = self.of(Self::role(what));
                 // Labels that were saved as floats are taken for probabilities; say what they are.
                 let hint = match what {
                     "class probabilities" => "; labels are integers",
@@ -93,13 +83,12 @@ impl Names {
                 Failure::of(
                     file,
                     format_args!(
-                        "{role} of shape {given:?}, but {input} of shape {shape:?} wants {wanted:?}{hint}"
+                        "{role} of shape {given:?}, but {input} of shape {input_shape:?} wants {wanted:?}{hint}"
                     ),
                 )
             }
             Error::BadTargets { count, rows, first, value, classes, ignore_index } => {
-                let target = self.file("labels").display();
-                let position = position(first, &self.target_shape);
+                let position = position(first, target_shape);
                 let range = match classes {
                     0 => "there are no classes".into(),
                     n => format!("classes run from 0 to {}", n - 1),
@@ -123,20 +112,27 @@ impl Names {
             Error::Budget { .. } => {
                 Failure::of(input, format_args!("{error}; see --memory-budget"))
             }
-            Error::Target { .. } => Failure::of(self.file("labels").display(), error),
+            Error::Target { .. } => Failure::of(target, error),
             error => Failure::Failed(error.to_string()),
         }
     }
 
-    /// The file that plays a role in the library's errors.
-    fn file(&self, role: &str) -> &PathBuf {
-        let file = match role {
-            "labels" | "class probabilities" => self.target.as_ref(),
-            "weight" => self.weight.as_ref(),
-            "upstream gradient" => self.upstream.as_ref(),
-            _ => None,
-        };
-        file.unwrap_or(&self.input)
+    /// The name and shape of the file in a role; the input's where there is none.
+    fn of(&self, role: Role) -> (Display<'_>, &[usize]) {
+        let find = |role| self.files.iter().find(|(other, ..)| *other == role);
+        match find(role).or_else(|| find(Role::Input)) {
+            Some((_, file, shape)) => (file.display(), shape),
+            None => (Path::new("").display(), &[]),
+        }
+    }
+
+    /// The role that the library's errors mean.
+    fn role(what: &str) -> Role {
+        const ROLES: [Role; 3] = [Role::Weight, Role::RowWeights, Role::Upstream];
+        match what {
+            "labels" | "class probabilities" => Role::Target,
+            _ => ROLES.into_iter().find(|role| role.name() == what).unwrap_or(Role::Input),
+        }
     }
 }
 

@@ -2,27 +2,40 @@
 
 use std::path::PathBuf;
 
-use wgpu_loss::{ElementType, Problem, Reduction};
+use wgpu_loss::{LargeOutput, Problem, Reduction};
 
-use crate::check::Given;
 use crate::compute::Computed;
 use crate::error::Failure;
-use crate::files::{Destination, Unfinished, finish};
-use crate::results::{Complete, Results, What};
+use crate::files::{Destination, Element, Unfinished, finish};
+use crate::results::Results;
+use crate::twin::has_loss;
 
 /// What can be saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// The loss.
+    /// The loss, reduced or not.
     Loss,
-    /// The gradient with respect to the input.
-    Grad,
-    /// The log-probabilities beside a cross-entropy.
-    LogProbs,
-    /// The result of a softmax or log-softmax.
-    Distribution,
+    /// What there is for each row or each element.
+    Large(LargeOutput),
     /// A picture of an image's losses.
     Heatmap,
+}
+
+/// How a large output is stored.
+fn element(problem: &Problem, what: LargeOutput) -> Element {
+    match what {
+        LargeOutput::Grad | LargeOutput::Distribution => problem.output_type.into(),
+        LargeOutput::Argmax | LargeOutput::Rank => Element::WORD,
+        _ => Element::F32,
+    }
+}
+
+/// Its shape.
+fn shape(problem: &Problem, what: LargeOutput) -> &[usize] {
+    match what {
+        LargeOutput::Grad | LargeOutput::Distribution => &problem.input_shape,
+        _ => &problem.row_shape,
+    }
 }
 
 /// Probes the files to be saved to.
@@ -50,37 +63,31 @@ pub fn places(
     check: bool,
     rows: bool,
 ) -> Result<Results, Failure> {
-    let mut results = Results::new(problem.output_type);
+    let mut results = Results::default();
+    let unreduced = has_loss(problem) && problem.reduction == Reduction::None;
     for (output, file) in destinations {
-        match output {
-            Output::Loss if problem.reduction == Reduction::None => {
-                results.save(What::RowLoss, file, problem.loss_shape())?;
-            }
-            Output::Loss | Output::Heatmap => {}
-            Output::Grad => results.save(What::Grad, file, &problem.input_shape)?,
-            Output::LogProbs | Output::Distribution => {
-                results.save(What::Distribution, file, &problem.input_shape)?;
-            }
+        let what = match output {
+            Output::Loss if unreduced => LargeOutput::RowLoss,
+            Output::Loss | Output::Heatmap => continue,
+            Output::Large(what) => *what,
+        };
+        results.save(what, element(problem, what), file, shape(problem, what))?;
+    }
+    let mut kept = Vec::new();
+    if rows || unreduced {
+        kept.push(LargeOutput::RowLoss);
+        if problem.z_loss != 0.0 {
+            kept.push(LargeOutput::ZLoss);
         }
     }
-    if rows || problem.target.is_some() && problem.reduction == Reduction::None {
-        results.keep(What::RowLoss, problem.view.rows())?;
+    if !has_loss(problem) && check {
+        kept.push(LargeOutput::Distribution);
     }
-    if problem.target.is_none() && check {
-        results.keep(What::Distribution, problem.view.elements())?;
+    for what in kept {
+        let count = shape(problem, what).iter().product();
+        results.keep(what, element(problem, what), count)?;
     }
     Ok(results)
-}
-
-/// What was computed, to be compared.
-pub fn given<'a>(computed: &Computed, complete: &'a Complete) -> Given<'a> {
-    Given {
-        loss: computed.loss,
-        summary: computed.summary,
-        row_loss: complete.floats(What::RowLoss),
-        grad: complete.floats(What::Grad),
-        distribution: complete.floats(What::Distribution),
-    }
 }
 
 /// Gives the results their names. A reduced loss and a heatmap are written only now.
@@ -93,7 +100,7 @@ pub fn save(
     for (output, file) in destinations {
         match (output, computed.loss, heatmap) {
             (Output::Loss, Some(loss), _) => {
-                let mut array = file.array(ElementType::F32, &[])?;
+                let mut array = file.array(Element::F32, &[])?;
                 array.write(0, &loss.to_le_bytes())?;
                 files.push(array);
             }

@@ -1,4 +1,4 @@
-//! The f64 reference over tensors of any size: a range of outer steps at a time.
+//! The f64 reference over tensors of any size: a range of steps at a time.
 //!
 //! The library's reference wants whole tensors and keeps gradients in f64, which takes several times
 //! the memory of the tensors. Here it is asked for sums over ranges, which are added up and divided
@@ -7,13 +7,13 @@
 
 use std::ops::Range;
 
-use wgpu_loss::loss::Divisor;
+use wgpu_loss::loss::{Divisor, Function};
 use wgpu_loss::{
-    CrossEntropy, EmptyMean, Error, Loss, Nll, Output, Outputs, Problem, Reduction, Softmax,
-    Summary, reference,
+    ClassLosses, CrossEntropy, EmptyMean, Entropy, Error, Loss, Nll, Output, Outputs, Problem,
+    Reduction, Softmax, Summary, reference,
 };
 
-use crate::data::{Data, Stop};
+use crate::data::{Cut, Data, Stop};
 
 /// About as many elements are taken at a time: enough for all cores.
 const ELEMENTS: usize = 1 << 22;
@@ -27,6 +27,8 @@ pub enum Formula {
     Nll(Nll),
     /// Softmax or its logarithm.
     Softmax(Softmax),
+    /// Entropy.
+    Entropy(Entropy),
 }
 
 impl Formula {
@@ -36,6 +38,7 @@ impl Formula {
             Formula::CrossEntropy(loss) => loss,
             Formula::Nll(loss) => loss,
             Formula::Softmax(loss) => loss,
+            Formula::Entropy(loss) => loss,
         }
     }
 
@@ -45,41 +48,39 @@ impl Formula {
             Formula::CrossEntropy(loss) => Formula::CrossEntropy(loss.reduction(reduction)),
             Formula::Nll(loss) => Formula::Nll(loss.reduction(reduction)),
             Formula::Softmax(loss) => Formula::Softmax(loss),
+            Formula::Entropy(loss) => Formula::Entropy(loss.reduction(reduction)),
         }
     }
 
-    /// The same loss with the classes on axis 1.
+    /// The same loss over steps: with the classes on axis 1.
     fn of_steps(self) -> Self {
         match self {
             Formula::CrossEntropy(loss) => Formula::CrossEntropy(loss.class_axis(1)),
             Formula::Nll(loss) => Formula::Nll(loss.class_axis(1)),
             Formula::Softmax(loss) => Formula::Softmax(loss.axis(1)),
+            Formula::Entropy(loss) => Formula::Entropy(loss.axis(1)),
         }
     }
+}
+
+/// Whether there is a loss: the softmaxes give their distribution alone.
+pub fn has_loss(problem: &Problem) -> bool {
+    problem.function != Function::Softmax
 }
 
 /// What is computed, and over what.
 pub struct Question<'a> {
     /// The loss.
     pub formula: &'a Formula,
+    /// What is asked for beside it.
+    pub outputs: Outputs,
     /// What goes in.
     pub data: &'a Data<'a>,
     /// The loss over this data, stated.
     pub problem: &'a Problem,
 }
 
-impl Question<'_> {
-    /// What the library is asked for. The softmaxes ask for what they give by themselves.
-    pub fn outputs(&self) -> Outputs {
-        match self.problem.target {
-            Some(_) => self.problem.outputs,
-            None if self.problem.outputs.in_f32 => Outputs::loss().in_f32(),
-            None => Outputs::loss(),
-        }
-    }
-}
-
-/// The results for a range of outer steps, divided by what the whole is divided by.
+/// The results for a range of steps, divided by what the whole is divided by.
 pub struct Piece<'a> {
     /// The first row, and with it the place of row losses.
     pub row: usize,
@@ -92,23 +93,27 @@ pub struct Piece<'a> {
 }
 
 /// The results for the whole.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Totals {
     sum: f64,
+    z_sum: f64,
     /// What was seen in the rows.
     pub summary: Summary,
+    /// The losses of each class, where they were asked for.
+    pub classes: Option<ClassLosses>,
 }
 
 impl Totals {
-    /// Of rows whose losses add up to this.
-    pub fn new(sum: f64, summary: Summary) -> Self {
-        Self { sum, summary }
+    /// Of rows whose losses and z-losses add up to this.
+    pub fn new(sum: f64, z_sum: f64, summary: Summary) -> Self {
+        Self { sum, z_sum, summary, classes: None }
     }
 
     /// Adds the next range.
     fn add(&mut self, problem: &Problem, output: &Output<f64>) {
         if problem.reduction != Reduction::None {
             self.sum += output.loss.iter().sum::<f64>();
+            self.z_sum += output.z_loss.iter().sum::<f64>();
         }
         let (all, next) = (&mut self.summary, &output.summary);
         let before = all.rows;
@@ -118,6 +123,15 @@ impl Totals {
         all.nonfinite += next.nonfinite;
         let first = next.first_nonfinite.map(|row| before + row);
         all.first_nonfinite = all.first_nonfinite.or(first);
+        all.correct += next.correct;
+        all.top_k += next.top_k;
+        match (&mut self.classes, &output.classes) {
+            (Some(all), Some(next)) => {
+                all.loss.iter_mut().zip(&next.loss).for_each(|(all, next)| *all += next);
+                all.rows.iter_mut().zip(&next.rows).for_each(|(all, next)| *all += next);
+            }
+            (all, next) => *all = all.take().or(next.clone()),
+        }
     }
 
     fn divisor(&self, problem: &Problem) -> f64 {
@@ -129,13 +143,22 @@ impl Totals {
 
     /// The reduced loss; `None` where it is not reduced, or where there is no loss.
     pub fn loss(&self, problem: &Problem) -> Option<f64> {
-        if problem.target.is_none() || problem.reduction == Reduction::None {
+        self.reduced(problem, self.sum)
+    }
+
+    /// The same for the z-loss.
+    pub fn z_loss(&self, problem: &Problem) -> Option<f64> {
+        self.reduced(problem, self.z_sum).filter(|_| problem.z_loss != 0.0)
+    }
+
+    fn reduced(&self, problem: &Problem, sum: f64) -> Option<f64> {
+        if !has_loss(problem) || problem.reduction == Reduction::None {
             return None;
         }
         let divisor = self.divisor(problem);
         Some(match problem.empty_mean {
             // A NaN row shows, even where nothing has weight.
-            _ if divisor != 0.0 || self.sum.is_nan() => self.sum / divisor,
+            _ if divisor != 0.0 || sum.is_nan() => sum / divisor,
             EmptyMean::Nan => f64::NAN,
             EmptyMean::Zero => 0.0,
         })
@@ -160,7 +183,7 @@ pub fn run(
     }
     let mut totals = Totals::default();
     for piece in pieces {
-        let (first, view) = (piece.start, &problem.view);
+        let (first, cut) = (piece.start, Cut::of(problem));
         let mut output = compute(question, piece, outputs)?;
         totals.add(problem, &output);
         let known = if weights.summary.rows > 0 { &weights } else { &totals };
@@ -169,19 +192,19 @@ pub fn run(
         if problem.reduction != Reduction::None {
             output.grad.iter_mut().flatten().for_each(|x| *x *= factor);
         }
-        let row = first * view.inner;
-        take(&Piece { row, element: row * view.classes, divisor, output: &output })?;
+        let (row, element) = (first * cut.rows, first * cut.elements);
+        take(&Piece { row, element, divisor, output: &output })?;
         progress(totals.summary.rows);
     }
     Ok(totals)
 }
 
-/// The outer steps, cut.
+/// The steps, in ranges.
 fn pieces(problem: &Problem) -> Vec<Range<usize>> {
-    let view = &problem.view;
-    let steps = (ELEMENTS / (view.classes * view.inner).max(1)).max(1);
-    let ends = (0..view.outer.max(1)).step_by(steps);
-    ends.map(|first| first..view.outer.min(first.saturating_add(steps))).collect()
+    let cut = Cut::of(problem);
+    let many = (ELEMENTS / cut.elements.max(1)).max(1);
+    let ends = (0..cut.steps.max(1)).step_by(many);
+    ends.map(|first| first..cut.steps.min(first.saturating_add(many))).collect()
 }
 
 /// One range, summed up or not reduced at all.
@@ -190,7 +213,7 @@ fn compute(
     outer: Range<usize>,
     outputs: Outputs,
 ) -> Result<Output<f64>, Stop> {
-    let Question { formula, data, problem } = question;
+    let Question { formula, data, problem, .. } = question;
     let reduction = match problem.reduction {
         Reduction::None => Reduction::None,
         _ => Reduction::Sum,
@@ -215,7 +238,7 @@ fn bad_labels(
     let (mut all, mut found) = (0, None);
     let later = pieces(problem).into_iter().filter(|range| range.start >= first_range.start);
     for range in later {
-        let before = (range.start * problem.view.inner) as u64;
+        let before = (range.start * Cut::of(problem).rows) as u64;
         match of(range) {
             Ok(_) => {}
             Err(Stop::Library(Error::BadTargets { count, first, value, .. })) => {

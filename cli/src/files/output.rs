@@ -5,10 +5,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
-use wgpu_loss::ElementType;
 
 use super::scratch::write_at;
-use super::{Bytes, npy, reason};
+use super::{Bytes, Element, npy, reason};
 use crate::error::Failure;
 use crate::interrupt::Temporaries;
 
@@ -75,13 +74,13 @@ impl Destination {
     }
 
     /// Begins an array whose elements come later, in any order.
-    pub fn array(&self, element_type: ElementType, shape: &[usize]) -> Result<Unfinished, Failure> {
+    pub fn array(&self, element: Element, shape: &[usize]) -> Result<Unfinished, Failure> {
         let mut file = self.begin()?;
-        let header = npy::header(element_type, shape);
+        let header = npy::header(element, shape);
         file.offset = header.len() as u64;
         // Inputs of this shape were counted, and the largest result takes no more bytes to an element.
         let elements = shape.iter().fold(1u64, |n, &extent| n.saturating_mul(extent as u64));
-        file.length = elements.saturating_mul(u64::from(element_type.bytes()));
+        file.length = elements.saturating_mul(element.bytes() as u64);
         file.file.write_all(&header).map_err(|e| self.failed(&e))?;
         Ok(file)
     }

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use wgpu_loss::{CrossEntropy, Nll, Outputs, Softmax};
+use wgpu_loss::{CrossEntropy, LargeOutput, Nll, Outputs, Softmax};
 
 use super::Job;
 use crate::args::{CrossEntropyArgs, LookArgs, LossArgs, NllArgs, OutType, RunArgs, SoftmaxArgs};
+use crate::data::Role;
 use crate::look::Looks;
 use crate::outputs::Output;
 use crate::sources::Files;
@@ -33,7 +34,7 @@ impl From<CrossEntropyArgs> for Job {
         );
         if let Some(file) = args.save_log_probs {
             job.outputs = job.outputs.with_log_probs();
-            job.save.push((Output::LogProbs, file));
+            job.save.push((Output::Large(LargeOutput::Distribution), file));
         }
         job
     }
@@ -65,9 +66,13 @@ impl Job {
             command,
             formula: Formula::Softmax(loss.axis(axis)),
             reduction: None,
-            files: Files { input: args.input, target: None, weight: None, upstream: None },
+            files: Files::new(args.input),
             outputs: outputs_of(&args.run),
-            save: args.save_output.map(|file| (Output::Distribution, file)).into_iter().collect(),
+            save: args
+                .save_output
+                .map(|file| (Output::Large(LargeOutput::Distribution), file))
+                .into_iter()
+                .collect(),
             looks: Looks::default(),
             run: args.run,
         }
@@ -86,7 +91,7 @@ impl Job {
         save.extend(args.save_loss.map(|file| (Output::Loss, file)));
         if let Some(file) = args.save_grad {
             outputs = outputs.with_grad();
-            save.push((Output::Grad, file));
+            save.push((Output::Large(LargeOutput::Grad), file));
         }
         let LookArgs { sample, histogram, .. } = look;
         let looks = Looks { heatmap: look.heatmap.is_some(), sample, histogram };
@@ -95,12 +100,10 @@ impl Job {
             command,
             formula,
             reduction: Some(args.reduction.into()),
-            files: Files {
-                input,
-                target: Some(target),
-                weight: args.weight,
-                upstream: args.upstream,
-            },
+            files: Files::new(input)
+                .with(Role::Target, Some(target))
+                .with(Role::Weight, args.weight)
+                .with(Role::Upstream, args.upstream),
             outputs,
             save,
             looks,

@@ -8,19 +8,19 @@ mod losses;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use wgpu_loss::{ElementType, Error, Floats, Outputs, Problem, Reduction};
+use wgpu_loss::{ElementType, Error, Floats, LargeOutput, Outputs, Problem, Reduction};
 
 use crate::args::RunArgs;
-use crate::check::{self, Compared, Given};
+use crate::check::{self, Compared};
 use crate::compute::{Computed, Device};
-use crate::data::Stop;
+use crate::data::{Role, Stop};
 use crate::error::{Failure, say};
 use crate::files::Unfinished;
 use crate::look::{self, Looks, Rows, Seen, Unreduced};
 use crate::outputs::{self, Output};
 use crate::progress::Meter;
 use crate::report::{self, Report, Tokens};
-use crate::results::{Complete, Results, What};
+use crate::results::{Complete, Results};
 use crate::sources::{Files, Sources};
 use crate::twin::{Formula, Question};
 
@@ -44,16 +44,21 @@ pub struct Job {
 pub fn run(job: Job) -> Result<(), Failure> {
     let destinations = outputs::destinations(&job.save)?;
     let mut sources = Sources::open(&job.files, job.run.dtype.map(ElementType::from))?;
-    let names = sources.names(&job.files, job.run.class_axis.is_some());
+    sources.as_f32(Role::RowWeights);
+    if !matches!(job.formula, Formula::Softmax(_)) {
+        sources.as_f32(Role::Upstream);
+    }
+    let names = sources.names(job.run.class_axis.is_some());
     let problem = problem(&job, &sources).map_err(|error| names.explain(error))?;
-    let input = job.files.input.display().to_string();
+    let input = job.files.input();
     job.looks.check(&problem, &input)?;
 
     let (mut device, start) = timed(|| Device::open(&job.run, job.run.memory_budget))?;
     let ((), read) = timed(|| sources.prepare(&device, &problem))?;
     let results = outputs::places(&problem, &destinations, job.run.check, job.looks.any())?;
     let data = sources.data();
-    let question = Question { formula: &job.formula, data: &data, problem: &problem };
+    let (formula, outputs) = (&job.formula, job.outputs);
+    let question = Question { formula, outputs, data: &data, problem: &problem };
     let work = Work { job: &job, question: &question, sources: &sources };
     let (computed, complete, files) =
         work.compute(&mut device, results).map_err(|stop| names.stopped(stop))?;
@@ -77,7 +82,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
     let failed = failed.map(|compared| compared.complaint(!destinations.is_empty()));
 
     let mut seen = Seen::default();
-    if let Some(losses) = complete.floats(What::RowLoss).filter(|_| job.looks.any()) {
+    if let Some(losses) = complete.floats(LargeOutput::RowLoss).filter(|_| job.looks.any()) {
         let rows = Rows { losses, data: &data, problem: &problem };
         let title = format!("{} of {input}", job.command);
         let (looked, time) = timed(|| job.looks.see(&rows, &title))?;
@@ -91,7 +96,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
         seconds.push(("save", time));
         saved.extend(destinations.iter().map(|(_, file)| file.name.display().to_string()));
     }
-    let losses = match (complete.floats(What::RowLoss), problem.reduction) {
+    let losses = match (complete.floats(LargeOutput::RowLoss), problem.reduction) {
         (Some(Floats::F32(losses)), Reduction::None) => losses,
         _ => computed.loss.as_slice(),
     };
@@ -99,7 +104,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
         command: job.command,
         reduction: job.reduction.map(reduction_name),
         shape: &problem.input_shape,
-        dtype: sources.input.element.name(),
+        dtype: sources.input().element.name(),
         target: sources.target_name(),
         weighted: problem.is_weighted(),
         row_shape: &problem.row_shape,
@@ -125,7 +130,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
 fn problem(job: &Job, sources: &Sources) -> Result<Problem, Error> {
     let problem = job.formula.loss().problem(&sources.shapes(), job.outputs)?;
     let wanted = [problem.view.classes];
-    match sources.weight.as_ref().filter(|weight| weight.shape != wanted) {
+    match sources.get(Role::Weight).filter(|weight| weight.shape != wanted) {
         None => Ok(problem),
         Some(weight) => {
             let (given, wanted) = (weight.shape.clone(), wanted.to_vec());
@@ -158,9 +163,7 @@ impl Work<'_> {
         let data = unreduced.data(question.data);
         let mut computed = self.tirelessly(device, &unreduced.question(&data), &mut results)?;
         let (complete, files) = results.complete()?;
-        if let Some(losses) = complete.floats(What::RowLoss) {
-            computed.loss = look::reduced(question.problem, losses, &computed.summary);
-        }
+        look::reduced(question.problem, &complete, &mut computed);
         Ok((computed, complete, files))
     }
 
@@ -196,8 +199,9 @@ impl Work<'_> {
     }
 
     /// Compares what was computed with the reference.
-    fn check(&self, given: &Given<'_>) -> Result<Vec<Compared>, Stop> {
-        check::run(self.question, given, &mut self.watched("checking", self.question))
+    fn check(&self, computed: &Computed, complete: &Complete) -> Result<Vec<Compared>, Stop> {
+        let progress = &mut self.watched("checking", self.question);
+        check::run(self.question, computed, complete, progress)
     }
 
     /// Shows how far the work is, and gives memory back behind it.
@@ -207,7 +211,7 @@ impl Work<'_> {
         question: &'a Question<'_>,
     ) -> impl FnMut(u64) + use<'a> {
         let (data, problem) = (question.data, question.problem);
-        let bytes = self.sources.input.stored_bytes();
+        let bytes = self.sources.input().stored_bytes();
         let mut meter = Meter::new(what, problem.view.rows() as u64, bytes, self.job.run.quiet);
         let mut released = 0;
         move |rows| {

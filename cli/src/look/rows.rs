@@ -8,11 +8,13 @@
 use std::ops::Range;
 
 use wgpu_loss::loss::{Divisor, Shapes};
-use wgpu_loss::{ElementType, Floats, Problem, Reduction, Summary};
+use wgpu_loss::{ElementType, Floats, LargeOutput, Outputs, Problem, Reduction};
 
-use crate::data::{Data, Operand, Stop};
+use crate::compute::Computed;
+use crate::data::{Data, Given, Operand, Role, Stop};
 use crate::error::Failure;
 use crate::files::{Bytes, Part, Scratch, floats};
+use crate::results::Complete;
 use crate::twin::{Formula, Question, Totals};
 
 /// So many rows are looked at in one go.
@@ -21,6 +23,7 @@ pub const STEP: usize = 1 << 20;
 /// A loss without its reduction.
 pub struct Unreduced {
     formula: Formula,
+    outputs: Outputs,
     problem: Problem,
     /// For a gradient, what each row's is multiplied by.
     upstream: Option<Bytes>,
@@ -29,45 +32,54 @@ pub struct Unreduced {
 impl Unreduced {
     /// The same loss over the same data.
     pub fn of(question: &Question<'_>, shapes: &Shapes<'_>) -> Result<Self, Stop> {
-        let Question { formula, data, problem } = question;
+        let Question { formula, data, problem, outputs } = question;
         let formula = formula.reduced(Reduction::None);
-        let mut shapes = Shapes { upstream: None, ..*shapes };
+        let mut shapes = Shapes { upstream: None, upstream_type: ElementType::F32, ..*shapes };
         let mut upstream = None;
         if problem.outputs.grad {
             shapes = shapes.upstream(&problem.row_shape);
             upstream = Some(same_for_all(gradient_scale(problem, data)?, problem.view.rows())?);
         }
-        let problem = formula.loss().problem(&shapes, problem.outputs)?;
-        Ok(Self { formula, problem, upstream })
+        let problem = formula.loss().problem(&shapes, *outputs)?;
+        Ok(Self { formula, outputs: *outputs, problem, upstream })
     }
 
     /// What goes in.
     pub fn data<'a>(&'a self, data: &Data<'a>) -> Data<'a> {
-        let upstream = self.upstream.as_ref();
-        let upstream = upstream.map(|all| Operand::Floats(floats(ElementType::F32, all)));
-        Data { upstream, ..*data }
+        let given = self.upstream.as_ref().map(|all| Given {
+            role: Role::Upstream,
+            operand: Operand::Floats(floats(ElementType::F32, all)),
+            shape: &self.problem.row_shape,
+        });
+        data.with(Role::Upstream, given)
     }
 
     /// What is computed.
     pub fn question<'a>(&'a self, data: &'a Data<'a>) -> Question<'a> {
-        Question { formula: &self.formula, data, problem: &self.problem }
+        Question { formula: &self.formula, outputs: self.outputs, data, problem: &self.problem }
     }
 }
 
-/// The loss of a problem from the losses of its rows.
-pub fn reduced(problem: &Problem, losses: Floats<'_>, summary: &Summary) -> Option<f32> {
-    let sum = losses.iter().map(f64::from).sum();
-    Totals::new(sum, *summary).loss(problem).map(|loss| loss as f32)
+/// The loss of a problem and its z-loss, from those of its rows.
+pub fn reduced(problem: &Problem, complete: &Complete, computed: &mut Computed) {
+    let sum = |what| {
+        let rows = complete.floats(what).unwrap_or(Floats::F32(&[]));
+        rows.iter().map(f64::from).sum()
+    };
+    let (loss, z_loss) = (sum(LargeOutput::RowLoss), sum(LargeOutput::ZLoss));
+    let totals = Totals::new(loss, z_loss, computed.summary);
+    computed.loss = totals.loss(problem).map(|loss| loss as f32);
+    computed.z_loss = totals.z_loss(problem).map(|loss| loss as f32);
 }
 
 fn gradient_scale(problem: &Problem, data: &Data<'_>) -> Result<f32, Failure> {
-    let given = match &data.upstream {
-        Some(upstream) => f64::from(upstream.part(0..1)?.floats().get(0)),
+    let given = match data.get(Role::Upstream) {
+        Some(upstream) => f64::from(upstream.all()?.floats().get(0)),
         None => 1.0,
     };
     let divisor = match problem.divisor {
         Divisor::Known(divisor) => divisor,
-        Divisor::RowWeights => data.label_weights(problem)?,
+        Divisor::RowWeights => data.row_weight_sum(problem)?,
     };
     // A mean over nothing moves nothing.
     Ok(if divisor == 0.0 { 0.0 } else { (given / divisor) as f32 })
@@ -98,16 +110,21 @@ pub struct Rows<'a> {
 pub struct Run<'a> {
     losses: Floats<'a>,
     labels: Option<Part<'a>>,
+    weights: Option<Part<'a>>,
     ignore_index: i64,
 }
 
 impl Rows<'_> {
     /// Some of them.
     pub fn run(&self, range: Range<usize>) -> Result<Run<'_>, Failure> {
-        let labels = self.data.target.as_ref().filter(|_| self.problem.label_type().is_some());
+        let labels = self.data.get(Role::Target).filter(|_| self.problem.label_type().is_some());
+        let part = |given: Option<&Given<'_>>| {
+            given.map(|given| given.operand.part(range.clone())).transpose()
+        };
         Ok(Run {
             losses: self.losses.slice(range.clone()),
-            labels: labels.map(|labels| labels.part(range)).transpose()?,
+            labels: part(labels)?,
+            weights: part(self.data.get(Role::RowWeights))?,
             ignore_index: self.problem.ignore_index,
         })
     }
@@ -121,7 +138,9 @@ impl Rows<'_> {
 impl Run<'_> {
     /// Each row's loss, or `None` where it does not count.
     pub fn losses(&self) -> impl Iterator<Item = Option<f32>> {
-        let counts = |row| self.label(row) != Some(self.ignore_index.into());
+        let weight = |row| self.weights.as_ref().map(|weights| weights.floats().get(row));
+        let ignored = Some(self.ignore_index.into());
+        let counts = move |row| self.label(row) != ignored && weight(row) != Some(0.0);
         self.losses.iter().enumerate().map(move |(row, loss)| counts(row).then_some(loss))
     }
 

@@ -1,0 +1,195 @@
+//! `--check`: the result against the f64 reference, one largest relative difference per output.
+//!
+//! ```text
+//! comparison  one output, element by element     words   predicted classes and ranks
+//! terms       what numbers are measured against that are differences of larger ones
+//! ```
+
+mod comparison;
+mod terms;
+mod words;
+
+use wgpu_loss::{ClassLosses, Floats, LargeOutput, Problem, Reduction, Summary};
+
+pub use self::comparison::Compared;
+use self::comparison::Comparison;
+use self::terms::Terms;
+use self::words::Words;
+use crate::compute::Computed;
+use crate::data::Stop;
+use crate::results::Complete;
+use crate::twin::{self, Piece, Question, has_loss};
+
+/// What the reduced loss may differ by. Every row is right to a few roundings and sums keep it so.
+const REDUCED: f64 = 2e-6;
+/// Gradients and probabilities that are smaller than the largest by this much are measured against
+/// what is left of it: they move nothing.
+const SMALL: f64 = 1e-3;
+/// A log-sum-exp is measured against this at least: it is the sum of the largest logit and a logarithm, and
+/// may be next to nothing.
+const LSE: f64 = 1.0;
+
+/// Computes everything again in f64 and compares, a range of rows at a time.
+pub fn run(
+    question: &Question<'_>,
+    computed: &Computed,
+    complete: &Complete,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Vec<Compared>, Stop> {
+    let problem = question.problem;
+    let terms = Terms::of(question)?;
+    let outputs = terms.outputs(problem, question.outputs);
+    let mut all = Comparisons::new(question, complete, &terms);
+    let mut compare = |piece: &Piece<'_>| all.add(question, piece, &terms);
+    let totals = twin::run(question, outputs, &mut compare, progress)?;
+
+    let mut compared = vec![rows(&computed.summary, &totals.summary)];
+    for (what, given, wanted) in [
+        ("loss", computed.loss, totals.loss(problem)),
+        ("z-loss", computed.z_loss, totals.z_loss(problem)),
+    ] {
+        if let Some(wanted) = wanted {
+            let mut reduced = reduced(what, given, wanted);
+            reduced.tolerance += terms.rounding;
+            compared.push(reduced);
+        }
+    }
+    compared.extend(all.done());
+    compared.extend(right(question, &computed.summary, &totals.summary));
+    if let Some(wanted) = &totals.classes {
+        let given = computed.classes.as_ref();
+        let mut classes = classes(given.unwrap_or(&ClassLosses::default()), wanted);
+        classes.tolerance += terms.rounding;
+        compared.push(classes);
+    }
+    Ok(compared)
+}
+
+/// A reduced loss.
+fn reduced(what: &'static str, given: Option<f32>, wanted: f64) -> Compared {
+    let given = [given.unwrap_or(f32::NAN)];
+    let mut loss = Comparison::new(what, Some(Floats::F32(&given)), &[], 0.0);
+    loss.compared.tolerance = REDUCED;
+    loss.add(0, &[wanted], |_| 0.0);
+    loss.compared
+}
+
+/// How many rows count is a whole number and has to be the same.
+fn rows(given: &Summary, wanted: &Summary) -> Compared {
+    count("live rows", given.live, wanted.live)
+}
+
+fn count(what: &'static str, given: u64, wanted: u64) -> Compared {
+    let largest = given.abs_diff(wanted) as f64 / wanted.max(1) as f64;
+    Compared { what, largest, tolerance: 0.0, coarse: false, worst: None }
+}
+
+/// How many rows are predicted right. Logits that are scaled or capped are rounded, and unequal ones may
+/// become equal: a few rows in a thousand may differ.
+fn right(question: &Question<'_>, given: &Summary, wanted: &Summary) -> Vec<Compared> {
+    let mut compared = Vec::new();
+    if question.outputs.accuracy {
+        compared.push(count("right rows", given.correct, wanted.correct));
+    }
+    if question.outputs.top_k > 0 {
+        compared.push(count("top rows", given.top_k, wanted.top_k));
+    }
+    if words::mapped(question.problem) {
+        compared.iter_mut().for_each(|compared| compared.tolerance = SMALL);
+    }
+    compared
+}
+
+/// The losses of each class.
+fn classes(given: &ClassLosses, wanted: &ClassLosses) -> Compared {
+    let losses: Vec<f32> = given.loss.iter().map(|&loss| loss as f32).collect();
+    let shape = [wanted.loss.len()];
+    let mut compared = Comparison::new("class losses", Some(Floats::F32(&losses)), &shape, 0.0);
+    compared.add(0, &wanted.loss, |_| 0.0);
+    let mut compared = compared.done();
+    if given.rows != wanted.rows {
+        (compared.largest, compared.worst) = (f64::INFINITY, None);
+    }
+    compared
+}
+
+/// All outputs that there is something for each row or element of.
+struct Comparisons<'a> {
+    floats: Vec<(LargeOutput, Comparison<'a>)>,
+    words: Vec<(LargeOutput, Words<'a>)>,
+}
+
+impl<'a> Comparisons<'a> {
+    fn new(question: &Question<'a>, complete: &'a Complete, terms: &Terms) -> Self {
+        let problem = question.problem;
+        let logs = problem.outputs.log_probs;
+        let (name, small) = if logs { ("log-probs", 0.0) } else { ("probs", SMALL) };
+        let (elements, rows) = (&problem.input_shape[..], &problem.row_shape[..]);
+        let unreduced = has_loss(problem) && problem.reduction == Reduction::None;
+        let all = [
+            (LargeOutput::RowLoss, "loss", rows, 0.0, unreduced),
+            (LargeOutput::ZLoss, "z-loss", rows, 0.0, unreduced),
+            (LargeOutput::Grad, "gradient", elements, SMALL, true),
+            (LargeOutput::Distribution, name, elements, small, true),
+            (LargeOutput::Lse, "lse", rows, 0.0, true),
+            (LargeOutput::Entropy, "entropy", rows, 0.0, true),
+            (LargeOutput::RowWeights, "row weights", rows, 0.0, true),
+        ];
+        let floats = all.into_iter().filter(|(.., wanted)| *wanted).filter_map(
+            |(what, name, shape, small, _)| {
+                let mut comparison =
+                    Comparison::new(name, Some(complete.floats(what)?), shape, small);
+                comparison.compared.tolerance += terms.rounding;
+                Some((what, comparison))
+            },
+        );
+        let words = [(LargeOutput::Argmax, "argmax"), (LargeOutput::Rank, "rank")];
+        let words = words.into_iter().filter_map(|(what, name)| {
+            Some((what, Words::new(name, complete.words(what)?, problem)))
+        });
+        Self { floats: floats.collect(), words: words.collect() }
+    }
+
+    /// The reference's next rows.
+    fn add(
+        &mut self,
+        question: &Question<'_>,
+        piece: &Piece<'_>,
+        terms: &Terms,
+    ) -> Result<(), Stop> {
+        let (problem, output, rows) = (question.problem, piece.output, &piece.output.rows);
+        for (what, comparison) in &mut self.floats {
+            match what {
+                LargeOutput::RowLoss => comparison.add(piece.row, &output.loss, |_| 0.0),
+                LargeOutput::ZLoss => {
+                    let floor = LSE * f64::from(problem.z_loss).abs();
+                    comparison.add(piece.row, &output.z_loss, |_| floor);
+                }
+                LargeOutput::Grad => {
+                    let floors = terms.of_gradient(question, piece)?;
+                    let floor = |i: usize| floors.as_ref().map_or(0.0, |floors| floors[i]);
+                    comparison.add_some(piece.element, output.grad.as_ref(), floor);
+                }
+                LargeOutput::Distribution => {
+                    let wanted = output.probs.as_ref().or(output.log_probs.as_ref());
+                    comparison.add_some(piece.element, wanted, |_| 1e-30);
+                }
+                LargeOutput::Lse => comparison.add_some(piece.row, rows.lse.as_ref(), |_| LSE),
+                LargeOutput::Entropy => {
+                    comparison.add_some(piece.row, rows.entropy.as_ref(), |_| 0.0)
+                }
+                _ => comparison.add_some(piece.row, rows.weights.as_ref(), |_| 0.0),
+            }
+        }
+        for (what, words) in &mut self.words {
+            let wanted = if *what == LargeOutput::Argmax { &rows.argmax } else { &rows.rank };
+            words.add(question, piece.row, wanted.as_deref().unwrap_or(&[]))?;
+        }
+        Ok(())
+    }
+
+    fn done(self) -> impl Iterator<Item = Compared> {
+        let floats = self.floats.into_iter().map(|(_, comparison)| comparison.done());
+        floats.chain(self.words.into_iter().map(|(_, words)| words.done()))
+    }
+}
