@@ -116,18 +116,32 @@ fn range_of(places: Places, part: u32) -> Range {
 }
 
 #if !MERGE
+#if CUT
+#if RANK
+// What the numbers of the piece's classes are below of, where the label's class is not one of them.
+fn order_of_label(r: Row) -> u32 {
+    let elsewhere = select(NO_CLASS, 0u, r.label < params.class_base_low);
+    return select(r.class_index, elsewhere, r.class_index == NO_CLASS);
+}
+#endif
+#endif
+
 // The mark of a row's label. All lanes read its logit, before any of them writes.
-fn mark_of_row(r: Row, places: Places) -> Mark {
+fn mark_of_row(r: Row, row: u32, places: Places) -> Mark {
     var m: Mark;
 #if RANK
+#if CUT
+    if (r.kind == LIVE) { m = mark_of(order_of_label(r), workspace[place_of_mark(row)]); }
+#else
     if (r.kind == LIVE) { m = mark_of(r.class_index, logit_word(places, r.class_index)); }
+#endif
 #endif
     return m;
 }
 
-fn marks_of_row(r: Row, places: Places) -> Marks {
+fn marks_of_row(r: Row, row: u32, places: Places) -> Marks {
     var marks: Marks;
-    marks.a = mark_of_row(r, places);
+    marks.a = mark_of_row(r, row, places);
 #if EIGHT
     marks.b = marks.a;
 #endif
@@ -215,11 +229,6 @@ fn write_state(s: State, number: u32) {
 }
 
 #if CUT
-// Where the weight of a row's label is, in the workspace.
-fn place_of_weight(row: u32) -> u32 {
-    return params.states + STATE_WORDS * params.parts * params.rows + row;
-}
-
 // A part's state together with that of the pieces before, which have other classes of the same rows.
 fn with_pieces_before(s: State, number: u32) -> State {
     if ((params.class_base_low | params.class_base_high) == 0u) { return s; }
@@ -272,7 +281,7 @@ fn state_of_row(
 #if MERGE
         mine = merge_parts(row, lane);
 #else
-        mine = collapse(fold_row(places, range, lane, marks_of_row(r, places)));
+        mine = collapse(fold_row(places, range, lane, marks_of_row(r, row, places)));
 #if LABELS
         mine.hit = label_word(r, places, range, lane);
 #endif
@@ -315,7 +324,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
 #if LABELS
     hit = label_word(r, places, range, lane);
 #endif
-    let s = state_of_kept(&a, &b, &v_a, &v_b, hit, mark_of_row(r, places), thread);
+    let s = state_of_kept(&a, &b, &v_a, &v_b, hit, mark_of_row(r, row, places), thread);
 #else
     var s = state_of_row(r, row, places, range, lane, read, thread);
 #endif

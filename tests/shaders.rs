@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use wgpu_loss::kernels::{Kernel, Spec};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    CrossEntropy, ElementType, LabelType, Loss, Nll, Outputs, Plan, Profile, Reduction, Softmax,
-    TargetType,
+    CrossEntropy, ElementType, Entropy, LabelType, Loss, Nll, Outputs, Plan, Profile, Reduction,
+    Softmax, TargetType,
 };
 
 /// Every specialisation of a grid of plans: losses, shapes, targets, options, outputs, devices.
@@ -37,6 +37,8 @@ fn every_spec() -> HashSet<Spec> {
         }
     }
     assert!(specs.iter().any(|spec| spec.cut), "no plan cuts rows");
+
+    with_extras(&mut specs);
     specs
 }
 
@@ -145,6 +147,77 @@ fn for_shape(
     }
 }
 
+/// What is done beside: each thing by itself and all of them together, on rows that are short, kept,
+/// streamed, shared and cut, and on columns.
+fn with_extras(specs: &mut HashSet<Spec>) {
+    let labels = TargetType::Labels(LabelType::I32);
+    let alone: Vec<(CrossEntropy, Outputs, bool)> = {
+        let (loss, plain) = (CrossEntropy::new, Outputs::loss());
+        vec![
+            (loss().logit_scale(0.5), plain.with_grad(), false),
+            (loss().softcap(30.0), plain.with_grad(), false),
+            (loss().z_loss(1e-4), plain.with_grad(), false),
+            (loss(), plain.with_grad(), true),
+            (loss(), plain.with_lse(), false),
+            (loss(), plain.with_argmax().with_accuracy(), false),
+            (loss(), plain.with_rank().with_top_k(5), false),
+            (loss(), plain.with_entropy().with_row_weights(), true),
+            (loss(), plain.with_class_losses(), false),
+        ]
+    };
+    let all = |loss: CrossEntropy| loss.logit_scale(2.0).softcap(15.0).z_loss(1e-3);
+    let everything = Outputs::loss().with_lse().with_argmax().with_entropy().with_row_weights();
+    let ranked = everything.with_accuracy().with_class_losses().with_rank().with_top_k(2);
+    let sources: &[(&[usize], u64)] = &[
+        (&[64, 3], 0),
+        (&[8, 1000], 0),
+        (&[8, 1001], 0),
+        (&[2, 131_072], 0),
+        (&[8, 20, 8], 0),
+        (&[8, 600, 5], 0),
+        (&[2, 12_288], 4096 + 288),
+    ];
+    for mut profile in profiles() {
+        profile.limits.max_storage_buffers_per_shader_stage = 16;
+        for &(shape, binding) in sources {
+            let mut profile = profile.clone();
+            if binding > 0 {
+                profile.limits.max_storage_buffer_binding_size = binding;
+            }
+            let rows = [&shape[..1], &shape[2..]].concat();
+            let mut plan = |loss: &dyn Loss, shapes: Shapes<'_>, outputs: Outputs| {
+                let plan = Plan::new(loss, &shapes, outputs, &profile).expect("a plan");
+                specs.extend(plan.variants());
+            };
+            let labelled = Shapes::new(shape).target(labels, &rows);
+            for (loss, outputs, weighted) in &alone {
+                let shapes = if *weighted { labelled.row_weights(&rows) } else { labelled };
+                plan(loss, shapes, *outputs);
+            }
+            let weighted = labelled.weight(shape[1]).row_weights(&rows);
+            for (grad, reduction) in [(false, Reduction::None), (true, Reduction::Mean)] {
+                let asked = if grad { ranked.with_grad() } else { ranked };
+                let loss = all(CrossEntropy::new()).reduction(reduction);
+                plan(&loss, weighted, asked);
+                plan(&loss.clone().label_smoothing(0.1), weighted, asked);
+                let soft = TargetType::Probabilities(ElementType::F32);
+                let soft = Shapes::new(shape).target(soft, shape).row_weights(&rows);
+                plan(&loss, soft, if grad { everything.with_grad() } else { everything });
+                let plain = if grad { Outputs::loss().with_grad() } else { Outputs::loss() };
+                let entropy = Entropy::new().axis(1).reduction(reduction);
+                plan(&entropy, Shapes::new(shape).row_weights(&rows), plain.with_argmax());
+                plan(&Nll::new().reduction(reduction), weighted, plain.with_class_losses());
+            }
+            for softmax in [Softmax::probs().axis(1), Softmax::log_probs().axis(1)] {
+                for upstream in [ElementType::F32, ElementType::BF16] {
+                    let shapes = Shapes::new(shape).upstream(shape).upstream_type(upstream);
+                    plan(&softmax, shapes, Outputs::loss().with_grad());
+                }
+            }
+        }
+    }
+}
+
 /// What kernels may use where a device has it.
 fn capabilities() -> Capabilities {
     Capabilities::SUBGROUP
@@ -230,7 +303,7 @@ fn tint_accepts_a_text_of_every_kind() {
             spec.cut,
             spec.label_packs || spec.weight_packs,
         );
-        let what = (what, spec.input, spec.output);
+        let what = (what, spec.input, spec.output, spec.extras);
         let g = spec.geometry;
         let kind = (what, layout, g.cluster > 1, g.lanes > g.cluster);
         if !spec.longs && kinds.insert(kind) {

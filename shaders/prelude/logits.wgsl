@@ -1,10 +1,9 @@
 // What logits become before anything else: z = scale cap tanh(x / cap), or scale x without a cap.
 //
-// Logits are read as they are, or (SCALED, no SOFTCAP) multiplied. Behind a soft cap they stay x wherever
-// they are kept, and every use asks for z: the gradient needs the slope at x, which cannot be told from z
-// where the cap is reached.
+// This stands where either is asked for. Logits are read multiplied, or as they are where there is a cap. Then
+// they stay x wherever they are kept, and every use asks for z: the gradient needs the slope at x, which
+// cannot be told from z where the cap is reached.
 
-#if SCALED
 // What a read gives.
 fn taken(words: Words) -> Words {
 #if SOFTCAP
@@ -33,4 +32,3 @@ fn word_of_logits(at: u32, k: u32) -> u32 {
     return taken(word_of_raw_logits(at, k));
 #endif
 }
-#endif

@@ -109,6 +109,13 @@ fn is_counted_here(r: Row) -> bool {
     return (params.class_base_low | params.class_base_high) == 0u;
 }
 
+// Behind the states in the workspace: where the weight of a row's label is, and its logit.
+fn place_of_weight(row: u32) -> u32 {
+    return params.states + STATE_WORDS * params.parts * params.rows + row;
+}
+
+fn place_of_mark(row: u32) -> u32 { return place_of_weight(row) + params.rows; }
+
 // The weight of the label's class, which one piece has. It leaves it in the workspace for the steps
 // that need it of every row.
 fn label_weight(r: Row, row: u32) -> f32 {

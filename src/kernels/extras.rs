@@ -79,7 +79,7 @@ impl Extras {
     }
 
     /// Whether classes before the label's are counted.
-    fn counts_before(self) -> bool {
+    pub(crate) fn counts_before(self) -> bool {
         self.rank || self.top_k
     }
 
@@ -127,7 +127,7 @@ impl Extras {
             (self.accuracy, "ACCURACY"),
             (self.top_k, "TOP_K"),
             (self.class_losses, "CLASS_LOSSES"),
-            (self.accuracy || self.class_losses, "LABEL_KEPT"),
+            (self.accuracy || self.class_losses || counts, "LABEL_KEPT"),
             (self.has_record(), "RECORD"),
             (self.lse, "RECORD_LSE"),
             (self.argmax, "RECORD_ARGMAX"),

@@ -198,7 +198,7 @@ impl Spec {
             (of_rows, prelude!("softcap")),
             (of_rows, prelude!("state")),
             (of_rows, prelude!("row")),
-            (softmax && self.reads_logits(), prelude!("logits")),
+            (self.maps_logits(), prelude!("logits")),
             (self.extras.has_record(), prelude!("record")),
             (self.extras.class_losses && self.kernel != Kernel::Clear, prelude!("classes")),
             (softmax, prelude!("places")),
@@ -223,6 +223,7 @@ impl Spec {
             (self.kernel == Kernel::Gather, kernel!("gather")),
             (self.kernel == Kernel::GatherGrad, kernel!("gather_grad")),
             (self.kernel == Kernel::Weigh, kernel!("weigh")),
+            (self.kernel == Kernel::Mark, kernel!("mark")),
             (self.kernel == Kernel::Finish, kernel!("finish")),
             (self.kernel == Kernel::Clear, kernel!("clear")),
         ]

@@ -24,6 +24,8 @@ pub enum Kernel {
     Weigh,
     /// Partials to the loss (or, before gradients, to the divisor).
     Finish,
+    /// The labels' logits of rows that are cut.
+    Mark,
     /// Zeros, for the sums of classes.
     Clear,
 }
@@ -270,7 +272,8 @@ impl Spec {
 
     /// Whether it takes in the logits.
     pub(super) fn reads_logits(&self) -> bool {
-        self.kernel == Kernel::Gather || self.is_softmax() && self.part != Part::Merge
+        matches!(self.kernel, Kernel::Gather | Kernel::Mark)
+            || self.is_softmax() && self.part != Part::Merge
     }
 
     /// The names of element types in the texts, by what stands for them there.
@@ -367,7 +370,7 @@ impl Spec {
             Form::Chunks => constants.push(("CHUNK", CHUNK)),
             Form::Few | Form::Fours => {}
         }
-        if self.part != Part::Whole {
+        if self.part != Part::Whole || self.cut {
             constants.push(("STATE_WORDS", self.state_words()));
         }
         if self.extras.has_record() {

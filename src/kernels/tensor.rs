@@ -65,7 +65,7 @@ impl Spec {
 
     /// Whether logits become others before anything else.
     pub(super) fn maps_logits(&self) -> bool {
-        self.extras.scaled && self.is_softmax() && self.reads_logits()
+        self.extras.scaled && self.reads_logits()
     }
 
     /// The types in use of which two elements share a word.

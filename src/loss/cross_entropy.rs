@@ -177,7 +177,8 @@ impl Loss for CrossEntropy {
         axis.check_weight(shapes.weight)?;
         let labels = matches!(target, TargetType::Labels(_));
         let instead = "it needs labels, not class probabilities";
-        outputs.check(Given { distribution: true, labels, rows: true, instead })?;
+        let classes = axis.view.classes;
+        outputs.check(Given { classes, distribution: true, labels, rows: true, instead })?;
         let row_weights = axis.row_weights(shapes.row_weights)?;
         Ok(Problem {
             function: Function::CrossEntropy,

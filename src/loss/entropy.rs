@@ -73,9 +73,10 @@ impl Loss for Entropy {
                 wanted: "no target",
             });
         }
-        let instead = "entropy has no labels";
-        outputs.check(Given { distribution: true, labels: false, rows: true, instead })?;
         let axis = ClassAxis::new(shapes.input, Some(self.axis))?;
+        let instead = "entropy has no labels";
+        let classes = axis.view.classes;
+        outputs.check(Given { classes, distribution: true, labels: false, rows: true, instead })?;
         let row_weights = axis.row_weights(shapes.row_weights)?;
         let divisor = match self.reduction {
             Reduction::None | Reduction::Sum => Divisor::Known(1.0),

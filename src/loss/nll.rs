@@ -104,7 +104,8 @@ impl Loss for Nll {
             });
         }
         let instead = "nll takes log-probabilities and looks at one of each row";
-        outputs.check(Given { distribution: false, labels: true, rows: true, instead })?;
+        let classes = axis.view.classes;
+        outputs.check(Given { classes, distribution: false, labels: true, rows: true, instead })?;
         let row_weights = axis.row_weights(shapes.row_weights)?;
         Ok(Problem {
             function: Function::Nll,

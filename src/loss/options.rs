@@ -153,6 +153,15 @@ impl Outputs {
             (self.class_losses, given.labels, "class_losses"),
             (self.row_weights, given.rows, "row_weights"),
         ];
+        let numbered = self.argmax || self.rank || self.accuracy || self.top_k > 0;
+        if (numbered || self.class_losses) && given.classes >= u32::MAX as usize {
+            return Err(Error::Limit {
+                what: "the number of a class",
+                limit: "range of a u32",
+                needed: given.classes as u64,
+                allowed: u32::MAX.into(),
+            });
+        }
         match asked.into_iter().find(|&(asked, there, _)| asked && !there) {
             None => Ok(()),
             Some((.., option)) => {
@@ -175,6 +184,8 @@ impl Outputs {
 /// What a loss can give beside itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Given {
+    /// Classes of a row.
+    pub classes: usize,
     /// It makes a distribution of the input.
     pub distribution: bool,
     /// Its rows have labels.

@@ -89,11 +89,18 @@ impl Loss for Softmax {
                 wanted: "Softmax::log_probs gives them",
             });
         }
-        let instead = "a distribution alone has no labels and no weights";
-        outputs.check(Given { distribution: true, labels: false, rows: false, instead })?;
         // A scalar is a distribution over one class, as in PyTorch.
         let scalar = shapes.input.is_empty() && (self.axis == 0 || self.axis == -1);
         let axis = ClassAxis::new(if scalar { &[1] } else { shapes.input }, Some(self.axis))?;
+        let instead = "a distribution alone has no labels and no weights";
+        let classes = axis.view.classes;
+        outputs.check(Given {
+            classes,
+            distribution: true,
+            labels: false,
+            rows: false,
+            instead,
+        })?;
         Ok(Problem {
             function: Function::Softmax,
             divisor: Divisor::Known(1.0),

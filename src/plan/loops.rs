@@ -73,10 +73,7 @@ pub(super) fn turns_of_block(spec: &Spec, view: ClassView, parts: u32) -> usize 
         (Kernel::Rows, Part::Merge) => return 2 + (parts as usize).div_ceil(lanes) + merges,
         (Kernel::Rows, _) => loads.div_ceil(parts as usize).div_ceil(lanes),
         (Kernel::Columns, _) => view.classes,
-        (
-            Kernel::Gather | Kernel::GatherGrad | Kernel::Weigh | Kernel::Finish | Kernel::Clear,
-            _,
-        ) => return 2,
+        _ => return 2,
     };
     // Loads of four with up to three single ones, a turn that ends each loop, once per chunk.
     let chunks = of_lane.div_ceil(CHUNK as usize);

@@ -122,9 +122,19 @@ impl Plan {
             return self.add_step(step(spec, first, groups));
         }
         // Fold, merge, write. Other rows' steps follow, so their states share a place.
-        let weights = u64::from(self.cuts_rows());
-        let words = (u64::from(spec.state_words()) * u64::from(parts) + weights) * rows as u64;
+        let marks = self.cuts_rows() && self.extras().counts_before();
+        // Beside the states a weight for each row, and its label's logit.
+        let beside = u64::from(self.cuts_rows()) + u64::from(marks);
+        let words = (u64::from(spec.state_words()) * u64::from(parts) + beside) * rows as u64;
         self.state_words = self.state_words.max(words);
+        for piece in pieces.clone().filter(|_| marks) {
+            let mark = self.labelled(Kernel::Mark, flat);
+            // The states have the same places as for the kernels behind it.
+            let extras = self.extras().without_records();
+            let distribution = spec.distribution;
+            let mark = Spec { input: self.problem.input_type, extras, distribution, ..mark };
+            self.add_step(step(mark, piece, u32::MAX))?;
+        }
         for piece in pieces.clone() {
             let fold = self.part_of(whole(self, piece)?, Part::Fold, parts)?;
             self.add_step(step(fold, piece, u32::MAX))?;
@@ -364,7 +374,9 @@ impl Plan {
             (Kernel::Columns, _) => (rows, group * spec.load.elements() as u64),
             (Kernel::GatherGrad, _) if is_half(spec.output) => (words_of_halves(view, rows), group),
             (Kernel::GatherGrad, _) => (rows * view.classes as u64, group),
-            (Kernel::Gather | Kernel::Weigh | Kernel::Finish | Kernel::Clear, _) => (rows, group),
+            (Kernel::Gather | Kernel::Weigh | Kernel::Mark | Kernel::Finish | Kernel::Clear, _) => {
+                (rows, group)
+            }
         };
         items.div_ceil(per_block) as u32
     }

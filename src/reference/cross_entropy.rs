@@ -26,9 +26,10 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
 
     let unreduced = problem.reduction == Reduction::None;
     let by_element = (outputs.grad || outputs.log_probs) && view.elements() > 0;
+    let by_row = asks_for_rows(problem) || (outputs.class_losses && outputs.accuracy);
     let keeps = |wanted: bool| if wanted { view.rows() } else { 0 };
     let mut losses = repeated("loss", 0.0, keeps(unreduced || outputs.class_losses))?;
-    let mut kept = repeated("state", Kept::NONE, keeps(by_element || asks_for_rows(problem)))?;
+    let mut kept = repeated("state", Kept::NONE, keeps(by_element || by_row))?;
     let sums = if view.classes == 0 && inputs.labels.is_none() {
         let weight = |(row, kept): (usize, &mut Kept)| kept.row.weight = row_weight_of(inputs, row);
         kept.iter_mut().enumerate().for_each(weight);
@@ -56,7 +57,8 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
         .then(|| fill_rows("z-loss", view.rows(), |row| kept[row].z_loss));
     let classes = match inputs.labels {
         Some((labels, _)) if outputs.class_losses => {
-            Some(class_losses(problem, inputs, &labels, &losses)?)
+            let correct = |row: usize| outputs.accuracy && kept[row].row.rank == 0;
+            Some(class_losses(problem, inputs, &labels, &losses, correct)?)
         }
         _ => None,
     };

@@ -49,7 +49,7 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
     let weights = outputs.row_weights.then(|| fill_rows("row weights", view.rows(), weight));
     let classes = outputs
         .class_losses
-        .then(|| class_losses(problem, inputs, &labels, &losses))
+        .then(|| class_losses(problem, inputs, &labels, &losses, |_| false))
         .transpose()?;
     Ok(Output {
         loss: sums.reduce(problem, losses),

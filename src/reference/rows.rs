@@ -113,21 +113,23 @@ pub(super) fn asks_for_rows(problem: &Problem) -> bool {
     !problem.record().is_empty()
 }
 
-/// The losses and rows of each class, of all rows' losses.
+/// The losses and rows of each class, of all rows' losses. `correct` tells the rows predicted right.
 pub(super) fn class_losses(
     problem: &Problem,
     inputs: &Inputs<'_>,
     labels: &Labels<'_>,
     losses: &[f64],
+    correct: impl Fn(usize) -> bool,
 ) -> Result<ClassLosses, Error> {
     let classes = problem.view.classes;
     let (loss, rows) =
         (repeated("class losses", 0.0, classes)?, repeated("class rows", 0, classes)?);
-    let mut all = ClassLosses { loss, rows };
+    let mut all = ClassLosses { loss, correct: rows.clone(), rows };
     for (row, loss) in losses.iter().enumerate() {
         if let Label::Class(class) = label_of(problem, inputs, labels, row) {
             all.loss[class] += loss;
             all.rows[class] += 1;
+            all.correct[class] += u64::from(correct(row));
         }
     }
     Ok(all)

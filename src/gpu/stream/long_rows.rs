@@ -12,7 +12,7 @@ use super::host::{host_bytes, row_bytes, scatter};
 use super::merge::of_piece;
 use super::{LargeOutput, Sink};
 use crate::bound::Buffers;
-use crate::gpu::buffers::{readable, storage, viewed, write};
+use crate::gpu::buffers::{self, storage, viewed, write};
 use crate::gpu::wait::map;
 use crate::gpu::{Gpu, Stopwatch, UPLOADING};
 use crate::kernels::{Access, Slot};
@@ -229,10 +229,15 @@ impl Boxes {
             .collect();
         // Beside the tensors: what the host uploads, what it reads back, and a copy of that.
         let copies = cut.len() as u64 + 3;
-        let of_box = (gpu.memory_budget / copies).min(MOST);
+        // Sums of classes are there whole, once more to be read.
+        let sums = match problem.outputs.class_losses {
+            true => 2 * Extent::of(Slot::Classes, problem).bytes(),
+            false => 0,
+        };
+        let of_box = (gpu.memory_budget.saturating_sub(sums) / copies).min(MOST);
         let slack = offset_alignment(&gpu.device.limits()) + 64;
         if of_box < LEAST + slack {
-            let needed = (LEAST + slack) * copies;
+            let needed = (LEAST + slack) * copies + sums;
             let given = gpu.memory_budget;
             return Err(Error::Budget { what: "a part of one row", needed, given });
         }
@@ -248,9 +253,9 @@ impl Boxes {
             tensors.push((slot, storage(gpu, slot.name(), bytes)?));
         }
         let ranges = tensors.iter().map(|(slot, b)| (*slot, b.as_entire_buffer_binding()));
-        let buffers = Buffers::of(ranges).piecewise();
-        let bound = Bound::new(&gpu.kernels, plan, &buffers)?;
-        let readable = readable(gpu, "a part of a row", of_box.next_multiple_of(16))?;
+        let bound = Bound::new(&gpu.kernels, plan, &Buffers::of(ranges).piecewise())?;
+        let readable = of_box.max(sums / 2).next_multiple_of(16);
+        let readable = buffers::readable(gpu, "a part of a row", readable)?;
         Ok(Self { bound, tensors, readable, held: Vec::new() })
     }
 
