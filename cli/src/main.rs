@@ -67,6 +67,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::CrossEntropy(args) => job::run(args.into()),
         Command::Nll(args) => job::run(args.into()),
+        Command::Entropy(args) => job::run(args.into()),
         Command::LogSoftmax(args) => job::run(job::Job::softmax("log-softmax", args)),
         Command::Softmax(args) => job::run(job::Job::softmax("softmax", args)),
         Command::Adapters(args) => adapters::list(args.json),

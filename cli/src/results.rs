@@ -2,6 +2,8 @@
 
 use wgpu_loss::{ElementType, Floats, LargeOutput};
 
+use crate::check::Answer;
+use crate::compute::Computed;
 use crate::error::Failure;
 use crate::files::{Bytes, Destination, Element, Scratch, Unfinished, floats};
 
@@ -118,18 +120,23 @@ impl Results {
 impl Complete {
     /// A result of floats; nothing where nobody wanted it.
     pub fn floats(&self, what: LargeOutput) -> Option<Floats<'_>> {
-        let (element, bytes) = self.find(what)?;
-        Some(floats(element.float_type()?, bytes))
+        let found = self.0.iter().find(|(other, ..)| *other == what);
+        let (_, element, bytes, start) = found?;
+        Some(floats(element.float_type()?, &bytes[*start as usize..]))
     }
 
-    /// The same for classes and ranks.
-    pub fn words(&self, what: LargeOutput) -> Option<&[u32]> {
-        let (element, bytes) = self.find(what)?;
-        (element == Element::WORD).then(|| bytemuck::cast_slice(bytes))
-    }
-
-    fn find(&self, what: LargeOutput) -> Option<(Element, &[u8])> {
-        let found = self.0.iter().find(|(result, ..)| *result == what);
-        found.map(|(_, element, bytes, start)| (*element, &bytes[*start as usize..]))
+    /// All that was computed, to be compared.
+    pub fn answer<'a>(&'a self, computed: &'a Computed) -> Answer<'a> {
+        let Computed { loss, z_loss, summary, .. } = *computed;
+        let classes = computed.classes.as_ref();
+        let mut answer = Answer { loss, z_loss, summary, classes, ..Answer::default() };
+        for (what, element, bytes, start) in &self.0 {
+            let bytes = &bytes[*start as usize..];
+            match element.float_type() {
+                Some(element_type) => answer.floats.push((*what, floats(element_type, bytes))),
+                None => answer.words.push((*what, bytemuck::cast_slice(bytes))),
+            }
+        }
+        answer
     }
 }

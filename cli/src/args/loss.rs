@@ -19,9 +19,48 @@ pub struct CrossEntropyArgs {
     #[arg(long, value_name = "E", default_value = "0", value_parser = values::fraction)]
     #[arg(allow_negative_numbers = true)]
     pub label_smoothing: f32,
+    /// Multiply the logits by this before the softmax, behind any soft cap: 1 over the temperature.
+    #[arg(long, value_name = "S", default_value = "1", value_parser = values::positive)]
+    #[arg(allow_negative_numbers = true)]
+    pub logit_scale: f32,
+    /// Bound the logits smoothly: CAP * tanh(x / CAP) takes their place.
+    #[arg(long, value_name = "CAP", value_parser = values::positive, allow_negative_numbers = true)]
+    pub softcap: Option<f32>,
+    /// Add COEF times the square of each row's log-sum-exp to what the gradient is of. It is told apart
+    /// from the loss.
+    #[arg(long, value_name = "COEF", default_value = "0", value_parser = values::finite)]
+    #[arg(allow_negative_numbers = true)]
+    pub z_loss: f32,
+    /// Count the rows whose label has the largest logit.
+    #[arg(long)]
+    pub accuracy: bool,
+    /// Count the rows whose label is among the K largest logits.
+    #[arg(long, value_name = "K", value_parser = values::count)]
+    pub top_k: Option<usize>,
+    /// Show the rows and the mean loss of each class, worst first.
+    #[arg(long)]
+    pub per_class: bool,
     /// Save the log-probabilities, in the input's shape.
     #[arg(long, value_name = "FILE")]
     pub save_log_probs: Option<PathBuf>,
+    /// Save each row's log-sum-exp, f32.
+    #[arg(long, value_name = "FILE")]
+    pub save_lse: Option<PathBuf>,
+    /// Save each row's predicted class, uint32; 4294967295 where NaN or +inf leaves none.
+    #[arg(long, value_name = "FILE")]
+    pub save_argmax: Option<PathBuf>,
+    /// Save how many classes come before each row's label, uint32: 0 where the prediction is right,
+    /// 4294967295 where the row does not count.
+    #[arg(long, value_name = "FILE")]
+    pub save_rank: Option<PathBuf>,
+    /// Save the entropy of each row's distribution, f32.
+    #[arg(long, value_name = "FILE")]
+    pub save_entropy: Option<PathBuf>,
+    /// Save what each row adds to what the mean divides by, f32: 0 where it does not count.
+    #[arg(long, value_name = "FILE")]
+    pub save_row_weights: Option<PathBuf>,
+    #[command(flatten)]
+    pub labels: LabelArgs,
     #[command(flatten)]
     pub loss: LossArgs,
     #[command(flatten)]
@@ -38,6 +77,8 @@ pub struct NllArgs {
     /// Integer labels in the input's shape without the class axis.
     pub target: PathBuf,
     #[command(flatten)]
+    pub labels: LabelArgs,
+    #[command(flatten)]
     pub loss: LossArgs,
     #[command(flatten)]
     pub look: LookArgs,
@@ -53,18 +94,48 @@ pub struct SoftmaxArgs {
     /// Save the result, in the input's shape.
     #[arg(long, value_name = "FILE")]
     pub save_output: Option<PathBuf>,
+    /// Gradient with respect to the result, in the input's shape.
+    #[arg(long, value_name = "FILE", requires = "save_grad")]
+    pub upstream: Option<PathBuf>,
+    /// Compute the gradient with respect to the input too and save it, in the input's shape.
+    #[arg(long, value_name = "FILE", requires = "upstream")]
+    pub save_grad: Option<PathBuf>,
     #[command(flatten)]
     pub run: RunArgs,
 }
-/// What the losses with a target share.
+/// Arguments of `entropy`.
 #[derive(Debug, Args)]
-pub struct LossArgs {
+pub struct EntropyArgs {
+    /// Logits.
+    pub input: PathBuf,
+    /// A weight for each row, in the input's shape without the class axis; 0 leaves a row out.
+    #[arg(long, value_name = "FILE")]
+    pub row_weights: Option<PathBuf>,
+    #[command(flatten)]
+    pub loss: LossArgs,
+    #[command(flatten)]
+    pub look: LookArgs,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What the losses of labels share.
+#[derive(Debug, Args)]
+pub struct LabelArgs {
     /// One weight per class.
     #[arg(long, value_name = "FILE")]
     pub weight: Option<PathBuf>,
+    /// A weight for each row, in the labels' shape: of its loss, and of the mean; 0 leaves a row out.
+    #[arg(long, value_name = "FILE")]
+    pub row_weights: Option<PathBuf>,
     /// Leave out the rows with this label [default: -100].
     #[arg(long, value_name = "LABEL", allow_negative_numbers = true)]
     pub ignore_index: Option<i64>,
+}
+
+/// What all losses share.
+#[derive(Debug, Args)]
+pub struct LossArgs {
     /// How the losses of the rows become one number.
     #[arg(long, value_name = "HOW", default_value = "mean")]
     pub reduction: ReductionArg,

@@ -18,7 +18,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use self::look::LookArgs;
-pub use self::loss::{CrossEntropyArgs, LossArgs, NllArgs, SoftmaxArgs};
+pub use self::loss::{CrossEntropyArgs, EntropyArgs, LabelArgs, LossArgs, NllArgs, SoftmaxArgs};
 pub use self::measure::{AdaptersArgs, BenchArgs, TuneArgs};
 use self::measure::{BENCH, TUNE};
 use self::run::FILES;
@@ -42,6 +42,9 @@ pub enum Command {
     /// Negative log-likelihood of log-probabilities at labels.
     #[command(after_help = FILES)]
     Nll(NllArgs),
+    /// Entropy of the distribution that logits make.
+    #[command(after_help = FILES)]
+    Entropy(EntropyArgs),
     /// Logarithm of the softmax along an axis.
     #[command(after_help = FILES)]
     LogSoftmax(SoftmaxArgs),
@@ -62,6 +65,7 @@ impl Command {
         match self {
             Command::CrossEntropy(args) => Some(&args.run),
             Command::Nll(args) => Some(&args.run),
+            Command::Entropy(args) => Some(&args.run),
             Command::LogSoftmax(args) | Command::Softmax(args) => Some(&args.run),
             Command::Adapters(_) | Command::Bench(_) | Command::Tune(_) => None,
         }

@@ -15,6 +15,20 @@ pub fn fraction(text: &str) -> Result<f32, String> {
     }
 }
 
+/// A finite number.
+pub fn finite(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => Err("it must be a finite number".into()),
+    }
+}
+
+/// A finite number above 0.
+pub fn positive(text: &str) -> Result<f32, String> {
+    let number = finite(text).ok().filter(|&number| number > 0.0);
+    number.ok_or_else(|| "it must be a finite number above 0".into())
+}
+
 /// A shape such as 4096x1000.
 pub fn shape(text: &str) -> Result<Shape, String> {
     let extents: Result<Vec<usize>, _> = text.split('x').map(str::parse).collect();

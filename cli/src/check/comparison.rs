@@ -118,7 +118,7 @@ impl<'a> Comparison<'a> {
 
     /// What was found, where all elements should have been seen.
     pub fn done(mut self) -> Compared {
-        let elements = self.shape.iter().product();
+        let elements = self.shape.iter().product::<usize>();
         if self.seen != elements || self.given.len() != elements {
             self.compared.largest = f64::INFINITY;
         }

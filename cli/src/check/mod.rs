@@ -9,15 +9,13 @@ mod comparison;
 mod terms;
 mod words;
 
-use wgpu_loss::{ClassLosses, Floats, LargeOutput, Problem, Reduction, Summary};
+use wgpu_loss::{ClassLosses, Floats, LargeOutput, Reduction, Summary};
 
 pub use self::comparison::Compared;
 use self::comparison::Comparison;
 use self::terms::Terms;
 use self::words::Words;
-use crate::compute::Computed;
 use crate::data::Stop;
-use crate::results::Complete;
 use crate::twin::{self, Piece, Question, has_loss};
 
 /// What the reduced loss may differ by. Every row is right to a few roundings and sums keep it so.
@@ -29,17 +27,33 @@ const SMALL: f64 = 1e-3;
 /// may be next to nothing.
 const LSE: f64 = 1.0;
 
+/// What was computed.
+#[derive(Debug, Default)]
+pub struct Answer<'a> {
+    /// The reduced loss.
+    pub loss: Option<f32>,
+    /// The reduced z-loss.
+    pub z_loss: Option<f32>,
+    /// What was seen in the rows.
+    pub summary: Summary,
+    /// The losses of each class.
+    pub classes: Option<&'a ClassLosses>,
+    /// What there is for each row or element.
+    pub floats: Vec<(LargeOutput, Floats<'a>)>,
+    /// The same in whole numbers.
+    pub words: Vec<(LargeOutput, &'a [u32])>,
+}
+
 /// Computes everything again in f64 and compares, a range of rows at a time.
 pub fn run(
     question: &Question<'_>,
-    computed: &Computed,
-    complete: &Complete,
+    computed: &Answer<'_>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<Compared>, Stop> {
     let problem = question.problem;
     let terms = Terms::of(question)?;
     let outputs = terms.outputs(problem, question.outputs);
-    let mut all = Comparisons::new(question, complete, &terms);
+    let mut all = Comparisons::new(question, computed, &terms);
     let mut compare = |piece: &Piece<'_>| all.add(question, piece, &terms);
     let totals = twin::run(question, outputs, &mut compare, progress)?;
 
@@ -57,8 +71,7 @@ pub fn run(
     compared.extend(all.done());
     compared.extend(right(question, &computed.summary, &totals.summary));
     if let Some(wanted) = &totals.classes {
-        let given = computed.classes.as_ref();
-        let mut classes = classes(given.unwrap_or(&ClassLosses::default()), wanted);
+        let mut classes = classes(computed.classes.unwrap_or(&ClassLosses::default()), wanted);
         classes.tolerance += terms.rounding;
         compared.push(classes);
     }
@@ -100,6 +113,10 @@ fn right(question: &Question<'_>, given: &Summary, wanted: &Summary) -> Vec<Comp
     compared
 }
 
+fn found<T: Copy>(all: &[(LargeOutput, T)], what: LargeOutput) -> Option<T> {
+    all.iter().find(|(other, _)| *other == what).map(|(_, found)| *found)
+}
+
 /// The losses of each class.
 fn classes(given: &ClassLosses, wanted: &ClassLosses) -> Compared {
     let losses: Vec<f32> = given.loss.iter().map(|&loss| loss as f32).collect();
@@ -107,7 +124,7 @@ fn classes(given: &ClassLosses, wanted: &ClassLosses) -> Compared {
     let mut compared = Comparison::new("class losses", Some(Floats::F32(&losses)), &shape, 0.0);
     compared.add(0, &wanted.loss, |_| 0.0);
     let mut compared = compared.done();
-    if given.rows != wanted.rows {
+    if given.rows != wanted.rows || given.correct != wanted.correct {
         (compared.largest, compared.worst) = (f64::INFINITY, None);
     }
     compared
@@ -120,7 +137,7 @@ struct Comparisons<'a> {
 }
 
 impl<'a> Comparisons<'a> {
-    fn new(question: &Question<'a>, complete: &'a Complete, terms: &Terms) -> Self {
+    fn new(question: &Question<'a>, answer: &Answer<'a>, terms: &Terms) -> Self {
         let problem = question.problem;
         let logs = problem.outputs.log_probs;
         let (name, small) = if logs { ("log-probs", 0.0) } else { ("probs", SMALL) };
@@ -138,14 +155,14 @@ impl<'a> Comparisons<'a> {
         let floats = all.into_iter().filter(|(.., wanted)| *wanted).filter_map(
             |(what, name, shape, small, _)| {
                 let mut comparison =
-                    Comparison::new(name, Some(complete.floats(what)?), shape, small);
+                    Comparison::new(name, Some(found(&answer.floats, what)?), shape, small);
                 comparison.compared.tolerance += terms.rounding;
                 Some((what, comparison))
             },
         );
         let words = [(LargeOutput::Argmax, "argmax"), (LargeOutput::Rank, "rank")];
         let words = words.into_iter().filter_map(|(what, name)| {
-            Some((what, Words::new(name, complete.words(what)?, problem)))
+            Some((what, Words::new(name, found(&answer.words, what)?, problem)))
         });
         Self { floats: floats.collect(), words: words.collect() }
     }

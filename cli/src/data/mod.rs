@@ -12,7 +12,6 @@ use std::ops::Range;
 use wgpu_loss::{Error, Floats, Labels, Problem};
 
 pub use self::cut::Cut;
-pub use self::steps::Steps;
 use crate::error::Failure;
 use crate::files::{Part, Source};
 
@@ -138,6 +137,23 @@ impl<'a> Data<'a> {
         self.0.iter().find(|given| given.role == role)
     }
 
+    /// A range of the elements of the tensor in a role, if there is one.
+    pub fn part(&self, role: Role, range: Range<usize>) -> Result<Option<Part<'_>>, Failure> {
+        self.get(role).map(|given| given.operand.part(range)).transpose()
+    }
+
+    /// The labels of a range of rows, if that is what the target is.
+    pub fn labels(
+        &self,
+        problem: &Problem,
+        rows: Range<usize>,
+    ) -> Result<Option<Part<'_>>, Failure> {
+        match problem.label_type() {
+            Some(_) => self.part(Role::Target, rows),
+            None => Ok(None),
+        }
+    }
+
     /// Whether all tensors can be used where they lie.
     pub fn in_place(&self) -> bool {
         self.0.iter().all(|given| given.operand.in_place())
@@ -166,11 +182,8 @@ impl<'a> Data<'a> {
     /// labels count nothing: whoever computes will tell of them.
     pub fn row_weight_sum(&self, problem: &Problem) -> Result<f64, Failure> {
         let rows = problem.view.rows();
-        let labels = self.get(Role::Target).filter(|_| problem.label_type().is_some());
-        let weights = labels.and_then(|_| self.get(Role::Weight));
-        let weights = weights.map(Given::all).transpose()?;
+        let weights = self.get(Role::Weight).map(Given::all).transpose()?;
         let weights = weights.as_ref().map(Part::floats);
-        let own = self.get(Role::RowWeights);
         let of_label = |label: i128| match usize::try_from(label) {
             _ if label == i128::from(problem.ignore_index) => 0.0,
             Ok(class) if class < problem.view.classes => {
@@ -181,10 +194,8 @@ impl<'a> Data<'a> {
         let mut sum = 0.0;
         for start in (0..rows).step_by(BATCH) {
             let range = start..rows.min(start + BATCH);
-            let part = |given: Option<&Given<'a>>| {
-                given.map(|given| given.operand.part(range.clone())).transpose()
-            };
-            let (labels, own) = (part(labels)?, part(own)?);
+            let labels = self.labels(problem, range.clone())?;
+            let own = self.part(Role::RowWeights, range.clone())?;
             for row in 0..range.len() {
                 let own = own.as_ref().map_or(1.0, |own| f64::from(own.floats().get(row)));
                 // A row that is left out adds nothing, even where its class weighs infinitely much.

@@ -19,6 +19,12 @@ struct Piece<'a> {
     shape: Vec<usize>,
 }
 
+impl Piece<'_> {
+    fn tensor(&self) -> Tensor<'_> {
+        Tensor { data: self.part.floats(), shape: &self.shape }
+    }
+}
+
 impl Data<'_> {
     /// A range of steps: what lies before the class axis is one axis, cut, and what lies behind it is
     /// another.
@@ -74,11 +80,9 @@ impl Data<'_> {
 impl Steps<'_> {
     /// As the library takes them.
     pub fn inputs(&self) -> Inputs<'_> {
-        let tensor =
-            |piece: &'_ Piece<'_>| Tensor { data: piece.part.floats(), shape: &piece.shape };
         let none = Tensor { data: Floats::F32(&[]), shape: &[0] };
         let input = self.0.iter().find(|piece| piece.role == Role::Input);
-        let mut inputs = Inputs::new(input.map_or(none, tensor));
+        let mut inputs = Inputs::new(input.map_or(none, Piece::tensor));
         for piece in &self.0 {
             inputs = match piece.role {
                 Role::Input => inputs,
@@ -86,11 +90,11 @@ impl Steps<'_> {
                     Part::Labels(_) | Part::Copied(Kind::Labels(_), _) => {
                         inputs.labels(piece.part.labels(), &piece.shape)
                     }
-                    _ => inputs.probabilities(tensor(piece)),
+                    _ => inputs.probabilities(piece.tensor()),
                 },
                 Role::Weight => inputs.weight(piece.part.floats()),
-                Role::RowWeights => inputs.row_weights(tensor(piece)),
-                Role::Upstream => inputs.upstream(tensor(piece)),
+                Role::RowWeights => inputs.row_weights(piece.tensor()),
+                Role::Upstream => inputs.upstream(piece.tensor()),
             };
         }
         inputs

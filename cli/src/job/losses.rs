@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
-use wgpu_loss::{CrossEntropy, LargeOutput, Nll, Outputs, Softmax};
+use wgpu_loss::{CrossEntropy, Entropy, LargeOutput, Nll, Outputs, Softmax};
 
 use super::Job;
-use crate::args::{CrossEntropyArgs, LookArgs, LossArgs, NllArgs, OutType, RunArgs, SoftmaxArgs};
+use crate::args::{
+    CrossEntropyArgs, EntropyArgs, LabelArgs, LookArgs, LossArgs, NllArgs, OutType, RunArgs,
+    SoftmaxArgs,
+};
 use crate::data::Role;
 use crate::look::Looks;
 use crate::outputs::Output;
@@ -16,25 +19,39 @@ impl From<CrossEntropyArgs> for Job {
     fn from(args: CrossEntropyArgs) -> Self {
         let mut loss = CrossEntropy::new()
             .label_smoothing(args.label_smoothing)
+            .logit_scale(args.logit_scale)
+            .z_loss(args.z_loss)
             .reduction(args.loss.reduction.into())
             .empty_mean(args.loss.empty_mean.into());
+        if let Some(cap) = args.softcap {
+            loss = loss.softcap(cap);
+        }
         if let Some(axis) = args.run.class_axis {
             loss = loss.class_axis(axis);
         }
-        if let Some(label) = args.loss.ignore_index {
+        if let Some(label) = args.labels.ignore_index {
             loss = loss.ignore_index(label);
         }
-        let mut job = Self::with_target(
-            "cross-entropy",
-            Formula::CrossEntropy(loss),
-            args.input,
-            args.target,
-            (args.loss, args.look),
-            args.run,
-        );
-        if let Some(file) = args.save_log_probs {
-            job.outputs = job.outputs.with_log_probs();
-            job.save.push((Output::Large(LargeOutput::Distribution), file));
+        let files = Files::new(args.input).with(Role::Target, Some(args.target));
+        let mut job = Self::new("cross-entropy", Formula::CrossEntropy(loss), files, args.run)
+            .reduced(args.loss)
+            .with_labels(args.labels)
+            .seen(args.look)
+            .saving(args.save_log_probs, LargeOutput::Distribution, Outputs::with_log_probs)
+            .saving(args.save_lse, LargeOutput::Lse, Outputs::with_lse)
+            .saving(args.save_argmax, LargeOutput::Argmax, Outputs::with_argmax)
+            .saving(args.save_rank, LargeOutput::Rank, Outputs::with_rank)
+            .saving(args.save_entropy, LargeOutput::Entropy, Outputs::with_entropy)
+            .saving(args.save_row_weights, LargeOutput::RowWeights, Outputs::with_row_weights);
+        if args.accuracy {
+            job.outputs = job.outputs.with_accuracy();
+        }
+        if let Some(k) = args.top_k {
+            // More than there are classes is as good as all of them.
+            job.outputs = job.outputs.with_top_k(u32::try_from(k).unwrap_or(u32::MAX));
+        }
+        if args.per_class {
+            job.outputs = job.outputs.with_class_losses();
         }
         job
     }
@@ -48,12 +65,27 @@ impl From<NllArgs> for Job {
         if let Some(axis) = args.run.class_axis {
             loss = loss.class_axis(axis);
         }
-        if let Some(label) = args.loss.ignore_index {
+        if let Some(label) = args.labels.ignore_index {
             loss = loss.ignore_index(label);
         }
-        let formula = Formula::Nll(loss);
-        let asked = (args.loss, args.look);
-        Self::with_target("nll", formula, args.input, args.target, asked, args.run)
+        let files = Files::new(args.input).with(Role::Target, Some(args.target));
+        Self::new("nll", Formula::Nll(loss), files, args.run)
+            .reduced(args.loss)
+            .with_labels(args.labels)
+            .seen(args.look)
+    }
+}
+
+impl From<EntropyArgs> for Job {
+    fn from(args: EntropyArgs) -> Self {
+        let loss = Entropy::new()
+            .axis(args.run.class_axis.unwrap_or(-1))
+            .reduction(args.loss.reduction.into())
+            .empty_mean(args.loss.empty_mean.into());
+        let files = Files::new(args.input).with(Role::RowWeights, args.row_weights);
+        Self::new("entropy", Formula::Entropy(loss), files, args.run)
+            .reduced(args.loss)
+            .seen(args.look)
     }
 }
 
@@ -61,61 +93,57 @@ impl Job {
     /// `softmax` or `log-softmax`.
     pub fn softmax(command: &'static str, args: SoftmaxArgs) -> Self {
         let loss = if command == "softmax" { Softmax::probs() } else { Softmax::log_probs() };
-        let axis = args.run.class_axis.unwrap_or(-1);
-        Self {
-            command,
-            formula: Formula::Softmax(loss.axis(axis)),
-            reduction: None,
-            files: Files::new(args.input),
-            outputs: outputs_of(&args.run),
-            save: args
-                .save_output
-                .map(|file| (Output::Large(LargeOutput::Distribution), file))
-                .into_iter()
-                .collect(),
-            looks: Looks::default(),
-            run: args.run,
-        }
+        let loss = loss.axis(args.run.class_axis.unwrap_or(-1));
+        let files = Files::new(args.input).with(Role::Upstream, args.upstream);
+        Self::new(command, Formula::Softmax(loss), files, args.run)
+            .saving(args.save_output, LargeOutput::Distribution, |outputs| outputs)
+            .saving(args.save_grad, LargeOutput::Grad, Outputs::with_grad)
     }
 
-    fn with_target(
-        command: &'static str,
-        formula: Formula,
-        input: PathBuf,
-        target: PathBuf,
-        (args, look): (LossArgs, LookArgs),
-        run: RunArgs,
+    /// A loss of files, with nothing beside it.
+    fn new(command: &'static str, formula: Formula, files: Files, run: RunArgs) -> Self {
+        let outputs = match run.out_dtype {
+            OutType::Same => Outputs::loss(),
+            OutType::F32 => Outputs::loss().in_f32(),
+        };
+        let (save, looks) = (Vec::new(), Looks::default());
+        Self { command, formula, reduction: None, files, outputs, save, looks, run }
+    }
+
+    /// With what all losses share.
+    fn reduced(mut self, args: LossArgs) -> Self {
+        self.reduction = Some(args.reduction.into());
+        self.files = self.files.with(Role::Upstream, args.upstream);
+        self.save.extend(args.save_loss.map(|file| (Output::Loss, file)));
+        self.saving(args.save_grad, LargeOutput::Grad, Outputs::with_grad)
+    }
+
+    /// With what the losses of labels share.
+    fn with_labels(mut self, args: LabelArgs) -> Self {
+        let files = self.files.with(Role::Weight, args.weight);
+        self.files = files.with(Role::RowWeights, args.row_weights);
+        self
+    }
+
+    /// With what there is to see.
+    fn seen(mut self, args: LookArgs) -> Self {
+        let LookArgs { sample, histogram, .. } = args;
+        self.looks = Looks { heatmap: args.heatmap.is_some(), sample, histogram };
+        self.save.extend(args.heatmap.map(|file| (Output::Heatmap, file)));
+        self
+    }
+
+    /// With something that is saved, if it is.
+    fn saving(
+        mut self,
+        file: Option<PathBuf>,
+        what: LargeOutput,
+        ask: impl Fn(Outputs) -> Outputs,
     ) -> Self {
-        let mut outputs = outputs_of(&run);
-        let mut save = Vec::new();
-        save.extend(args.save_loss.map(|file| (Output::Loss, file)));
-        if let Some(file) = args.save_grad {
-            outputs = outputs.with_grad();
-            save.push((Output::Large(LargeOutput::Grad), file));
+        if let Some(file) = file {
+            self.outputs = ask(self.outputs);
+            self.save.push((Output::Large(what), file));
         }
-        let LookArgs { sample, histogram, .. } = look;
-        let looks = Looks { heatmap: look.heatmap.is_some(), sample, histogram };
-        save.extend(look.heatmap.map(|file| (Output::Heatmap, file)));
-        Self {
-            command,
-            formula,
-            reduction: Some(args.reduction.into()),
-            files: Files::new(input)
-                .with(Role::Target, Some(target))
-                .with(Role::Weight, args.weight)
-                .with(Role::Upstream, args.upstream),
-            outputs,
-            save,
-            looks,
-            run,
-        }
-    }
-}
-
-/// A loss in the type that is wanted of its outputs.
-fn outputs_of(run: &RunArgs) -> Outputs {
-    match run.out_dtype {
-        OutType::Same => Outputs::loss(),
-        OutType::F32 => Outputs::loss().in_f32(),
+        self
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use wgpu_loss::{ElementType, Error, Floats, LargeOutput, Outputs, Problem, Reduction};
 
 use crate::args::RunArgs;
-use crate::check::{self, Compared};
+use crate::check::{self, Answer, Compared};
 use crate::compute::{Computed, Device};
 use crate::data::{Role, Stop};
 use crate::error::{Failure, say};
@@ -19,7 +19,7 @@ use crate::files::Unfinished;
 use crate::look::{self, Looks, Rows, Seen, Unreduced};
 use crate::outputs::{self, Output};
 use crate::progress::Meter;
-use crate::report::{self, Report, Tokens};
+use crate::report::{self, Classes, Report, Tokens};
 use crate::results::{Complete, Results};
 use crate::sources::{Files, Sources};
 use crate::twin::{Formula, Question};
@@ -73,8 +73,8 @@ pub fn run(job: Job) -> Result<(), Failure> {
         if device.adapter().is_none() && !job.run.quiet {
             say("the CPU twin is the reference itself: --check compares it with its own f32");
         }
-        let given = outputs::given(&computed, &complete);
-        let (compared, time) = timed(|| work.check(&given).map_err(|stop| names.stopped(stop)))?;
+        let answer = complete.answer(&computed);
+        let (compared, time) = timed(|| work.check(&answer).map_err(|stop| names.stopped(stop)))?;
         seconds.push(("check", time));
         checked = Some(compared);
     }
@@ -96,10 +96,12 @@ pub fn run(job: Job) -> Result<(), Failure> {
         seconds.push(("save", time));
         saved.extend(destinations.iter().map(|(_, file)| file.name.display().to_string()));
     }
-    let losses = match (complete.floats(LargeOutput::RowLoss), problem.reduction) {
-        (Some(Floats::F32(losses)), Reduction::None) => losses,
-        _ => computed.loss.as_slice(),
-    };
+    let of_rows =
+        |what| match complete.floats(what).filter(|_| problem.reduction == Reduction::None) {
+            Some(Floats::F32(losses)) => Some(losses),
+            _ => None,
+        };
+    let losses = of_rows(LargeOutput::RowLoss).unwrap_or(computed.loss.as_slice());
     let report = Report {
         command: job.command,
         reduction: job.reduction.map(reduction_name),
@@ -114,6 +116,10 @@ pub fn run(job: Job) -> Result<(), Failure> {
         loss_shape: problem.loss_shape(),
         seconds,
         check: checked.as_deref(),
+        z_losses: of_rows(LargeOutput::ZLoss).unwrap_or(computed.z_loss.as_slice()),
+        row_weights: problem.row_weights,
+        outputs: job.outputs,
+        classes: computed.classes.as_ref().map(|all| Classes::of(all, job.outputs.accuracy)),
         tokens: Tokens::of(&problem, losses, &computed.summary),
         seen: &seen,
         saved,
@@ -199,9 +205,8 @@ impl Work<'_> {
     }
 
     /// Compares what was computed with the reference.
-    fn check(&self, computed: &Computed, complete: &Complete) -> Result<Vec<Compared>, Stop> {
-        let progress = &mut self.watched("checking", self.question);
-        check::run(self.question, computed, complete, progress)
+    fn check(&self, answer: &Answer<'_>) -> Result<Vec<Compared>, Stop> {
+        check::run(self.question, answer, &mut self.watched("checking", self.question))
     }
 
     /// Shows how far the work is, and gives memory back behind it.

@@ -117,14 +117,10 @@ pub struct Run<'a> {
 impl Rows<'_> {
     /// Some of them.
     pub fn run(&self, range: Range<usize>) -> Result<Run<'_>, Failure> {
-        let labels = self.data.get(Role::Target).filter(|_| self.problem.label_type().is_some());
-        let part = |given: Option<&Given<'_>>| {
-            given.map(|given| given.operand.part(range.clone())).transpose()
-        };
         Ok(Run {
             losses: self.losses.slice(range.clone()),
-            labels: part(labels)?,
-            weights: part(self.data.get(Role::RowWeights))?,
+            labels: self.data.labels(self.problem, range.clone())?,
+            weights: self.data.part(Role::RowWeights, range)?,
             ignore_index: self.problem.ignore_index,
         })
     }

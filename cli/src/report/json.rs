@@ -21,9 +21,9 @@ impl Serialize for Report<'_> {
             map.serialize_entry("target", &self.target)?;
             map.serialize_entry("reduction", reduction)?;
             map.serialize_entry("loss_shape", self.loss_shape)?;
-            match self.losses {
-                [loss] if reduction != "none" => map.serialize_entry("loss", &Number(*loss))?,
-                losses => map.serialize_entry("loss", &Numbers(losses))?,
+            map.serialize_entry("loss", &Losses(self.losses, reduction))?;
+            if !self.z_losses.is_empty() {
+                map.serialize_entry("z_loss", &Losses(self.z_losses, reduction))?;
             }
         }
         map.serialize_entry("rows", &summary.rows)?;
@@ -32,6 +32,18 @@ impl Serialize for Report<'_> {
             map.serialize_entry("weight", &Wide(summary.weight))?;
         }
         map.serialize_entry("nonfinite", &summary.nonfinite)?;
+        if self.outputs.accuracy {
+            let accuracy = summary.correct as f64 / summary.live as f64;
+            map.serialize_entry("correct", &summary.correct)?;
+            map.serialize_entry("accuracy", &Wide(accuracy))?;
+        }
+        if self.outputs.top_k > 0 {
+            map.serialize_entry("k", &self.outputs.top_k)?;
+            map.serialize_entry("top_k", &summary.top_k)?;
+        }
+        if let Some(classes) = &self.classes {
+            map.serialize_entry("classes", classes)?;
+        }
         if let Some(tokens) = &self.tokens {
             map.serialize_entry("tokens", tokens)?;
         }
@@ -50,6 +62,20 @@ impl Serialize for Report<'_> {
             map.serialize_entry("output_dtype", Element::from(self.output_type).name())?;
         }
         map.end()
+    }
+}
+
+/// One loss, or one for each row.
+struct Losses<'a>(&'a [f32], &'static str);
+
+impl Serialize for Losses<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Losses([loss], reduction) if *reduction != "none" => {
+                Number(*loss).serialize(serializer)
+            }
+            Losses(losses, _) => Numbers(losses).serialize(serializer),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What was computed, where, how long it took and whether it is right: a few aligned lines for a
 //! person, or one JSON object.
 
+mod classes;
 mod json;
 mod numbers;
 mod tokens;
@@ -8,8 +9,9 @@ mod tokens;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use wgpu_loss::{ElementType, Summary};
+use wgpu_loss::{ElementType, Outputs, Summary};
 
+pub use self::classes::Classes;
 use self::numbers::general;
 pub use self::numbers::{Number, Wide, digits, short, to_json};
 pub use self::tokens::Tokens;
@@ -46,6 +48,14 @@ pub struct Report<'a> {
     pub seconds: Vec<(&'static str, Duration)>,
     /// The outputs compared, where `--check` was given.
     pub check: Option<&'a [Compared]>,
+    /// The z-losses: one, one per row, or none.
+    pub z_losses: &'a [f32],
+    /// Whether each row has a weight.
+    pub row_weights: bool,
+    /// What was asked for beside the loss.
+    pub outputs: Outputs,
+    /// How each class fares, where that was asked for.
+    pub classes: Option<Classes>,
     /// The likelihood of tokens, where that is what it is.
     pub tokens: Option<Tokens>,
     /// What somebody wanted to see.
@@ -63,7 +73,10 @@ impl Report<'_> {
         lines.push(("device", self.device()));
         let summary = &self.summary;
         if self.reduction.is_some() {
-            lines.push(("loss", self.loss()));
+            lines.push(("loss", self.loss(self.losses)));
+        }
+        if !self.z_losses.is_empty() {
+            lines.push(("z-loss", self.loss(self.z_losses)));
         }
         let mut rows = summary.rows.to_string();
         if self.reduction.is_some() {
@@ -72,13 +85,19 @@ impl Report<'_> {
                 ignored => format!(", {ignored} ignored"),
             };
         }
-        if self.weighted {
+        if self.weighted || self.row_weights {
             rows += &format!(", weight {}", general(summary.weight));
         }
         lines.push(("rows", rows));
         if let Some(first) = summary.first_nonfinite {
             let first = position(first, self.row_shape);
             lines.push(("NaN", format!("{} rows, the first at {first}", summary.nonfinite)));
+        }
+        if let Some(right) = self.right() {
+            lines.push(("right", right));
+        }
+        if let Some(classes) = &self.classes {
+            lines.extend(classes.lines());
         }
         if let Some(tokens) = &self.tokens {
             lines.push(("tokens", tokens.line()));
@@ -112,7 +131,12 @@ impl Report<'_> {
             None => String::new(),
         };
         let target = self.target.as_ref().map(|target| format!(" against {target}"));
-        let weighted = if self.weighted { ", weighted" } else { "" };
+        let weighted = match (self.weighted, self.row_weights) {
+            (false, false) => "",
+            (true, false) => ", weighted",
+            (false, true) => ", rows weighted",
+            (true, true) => ", classes and rows weighted",
+        };
         let Self { command, shape, dtype, .. } = self;
         let target = target.unwrap_or_default();
         format!("{command} of {shape:?} {dtype}{target}{weighted}{reduction}")
@@ -127,8 +151,18 @@ impl Report<'_> {
         }
     }
 
-    fn loss(&self) -> String {
-        let loss = self.losses;
+    /// The rows that are predicted right.
+    fn right(&self) -> Option<String> {
+        let Summary { live, correct, top_k, .. } = self.summary;
+        let counted = |count: u64| format!("{count} ({:.1} %)", 100.0 * count as f64 / live as f64);
+        let k = self.outputs.top_k;
+        let right = self.outputs.accuracy.then(|| counted(correct));
+        let top = (k > 0).then(|| format!("{} among the first {k}", counted(top_k)));
+        (live > 0 && (right.is_some() || top.is_some()))
+            .then(|| right.into_iter().chain(top).collect::<Vec<_>>().join(", "))
+    }
+
+    fn loss(&self, loss: &[f32]) -> String {
         if self.reduction != Some("none") {
             let loss = loss.first().map(|&loss| general(loss.into()));
             return loss.unwrap_or_default();

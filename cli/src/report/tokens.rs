@@ -23,7 +23,7 @@ pub struct Tokens {
 impl Tokens {
     /// Of an input of shape (tokens, vocabulary), or (batch, tokens, vocabulary) with the classes on the
     /// last axis, and labels. `losses` are the reduced loss or all rows'. With weights of classes or
-    /// smoothed labels, a loss is no likelihood.
+    /// smoothed labels, a loss is no likelihood; with weights of rows, the mean is theirs.
     pub fn of(problem: &Problem, losses: &[f32], summary: &Summary) -> Option<Self> {
         let axes = problem.input_shape.len();
         let last = axes > 1 && problem.class_axis + 1 == axes;
@@ -31,15 +31,15 @@ impl Tokens {
         let likelihood = problem.label_type().is_some()
             && !problem.is_weighted()
             && problem.label_smoothing == 0.0;
-        let count = summary.live;
-        if !looks_so || !likelihood || count == 0 {
+        let (count, weight) = (summary.live, summary.weight);
+        if !looks_so || !likelihood || weight == 0.0 {
             return None;
         }
         let sum = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
         let divided_by = match problem.reduction {
             Reduction::Mean => 1.0,
-            Reduction::BatchMean => count as f64 / problem.row_shape[0] as f64,
-            Reduction::Sum | Reduction::None => count as f64,
+            Reduction::BatchMean => weight / problem.row_shape[0] as f64,
+            Reduction::Sum | Reduction::None => weight,
         };
         let nll = sum / divided_by;
         let bits = nll / std::f64::consts::LN_2;
