@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::kernels::{Access, Kernels, Load, Pipeline, Slot, Spec};
+use crate::kernels::{Access, Kernel, Kernels, Load, Pipeline, Slot, Spec};
 use crate::loss::Upstream;
 use crate::plan::{
     Alignment, Extent, Params, Plan, Step, bound_slots, offset_alignment, ragged_load,
 };
 use crate::scope::{allocating, scoped};
-use crate::{Error, Reduction, Summary};
+use crate::tensor::Axes;
+use crate::{BadValue, Error, Reduction, Summary};
 
 /// Bytes of the buffer behind [`Bound::result`].
 pub const RESULT_BYTES: u64 = 64;
@@ -61,8 +62,8 @@ impl<'a> Buffers<'a> {
         self
     }
 
-    /// Labels in the type the plan names (the range rounded up to whole words), or class
-    /// probabilities: f32, in the input's shape.
+    /// Labels in the type the plan names (the range rounded up to whole words); or class probabilities, in
+    /// the input's shape; or the target of a loss of single elements.
     pub fn target(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::Target, range)
     }
@@ -119,6 +120,31 @@ impl<'a> Buffers<'a> {
         self.with(Slot::Elements, range)
     }
 
+    /// The weights of the elements, in their own shape.
+    pub fn element_weight(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(Slot::ElementWeight, range)
+    }
+
+    /// The weights of what is positive of the elements, in their own shape.
+    pub fn pos_weight(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(Slot::PosWeight, range)
+    }
+
+    /// The variances, in their own shape.
+    pub fn var(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(Slot::Variance, range)
+    }
+
+    /// Where the gradient with respect to the target goes, in the target's shape.
+    pub fn target_grad(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(Slot::TargetGrad, range)
+    }
+
+    /// Where the gradient with respect to the variances goes, in their shape.
+    pub fn var_grad(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(Slot::VarianceGrad, range)
+    }
+
     fn get(&self, slot: Slot) -> Option<&wgpu::BufferBinding<'a>> {
         let slot = if slot == Slot::Grad && self.in_place { Slot::Logits } else { slot };
         self.ranges.iter().find(|(other, _)| *other == slot).map(|(_, range)| range)
@@ -133,7 +159,7 @@ impl<'a> Buffers<'a> {
             check_range(slot, range, self.bytes(slot, plan))?;
         }
         for &(slot, _) in &self.ranges {
-            let reduced_upstream = slot == Slot::Upstream && !problem.outputs.grad;
+            let reduced_upstream = slot == Slot::Upstream && !problem.outputs.any_grad();
             if !needed.contains(&slot) && !reduced_upstream {
                 return Err(Error::Binding { what: slot.name(), needed: false });
             }
@@ -299,12 +325,18 @@ impl Bound {
         let bits = u64::from(words[7]) << 32 | u64::from(words[6]);
         let signed = problem.label_type().is_some_and(|label| label.signed());
         let value = if signed { i128::from(bits as i64) } else { i128::from(bits) };
+        let labels = problem.pointwise.is_none();
         let summary = Summary {
-            rows: problem.view.rows() as u64,
+            rows: problem.losses() as u64,
             live: words[2].into(),
             weight: f32::from_bits(words[1]).into(),
             bad: words[4].into(),
-            first_bad: (words[4] > 0).then_some((words[5].into(), value)),
+            first_bad: (words[4] > 0 && labels).then_some((words[5].into(), value)),
+            first_bad_value: (words[4] > 0 && !labels).then_some(BadValue {
+                position: words[5].into(),
+                what: refused_operand(words[7]),
+                value: f32::from_bits(words[6]),
+            }),
             nonfinite: words[8].into(),
             first_nonfinite: (words[8] > 0).then_some(words[9].into()),
             correct: words[11].into(),
@@ -317,6 +349,15 @@ impl Bound {
     /// Whether the loss is in [`Bound::result`], not in a buffer of its own.
     pub fn is_reduced(&self) -> bool {
         self.plan.problem().reduction != Reduction::None
+    }
+}
+
+/// The operand of that number in `formulas.wgsl`.
+fn refused_operand(number: u32) -> &'static str {
+    match number {
+        1 => "input",
+        2 => "target",
+        _ => "var",
     }
 }
 
@@ -432,12 +473,39 @@ impl Binder<'_> {
     /// The variant of a step's kernel that these buffers allow.
     fn variant(&self, step: &Step, scratch: &Scratch) -> Spec {
         let mut spec = step.spec;
-        if !spec.is_softmax() {
+        if !spec.is_softmax() && spec.kernel != Kernel::Pointwise {
             return spec;
         }
         spec.in_place = self.buffers.in_place && spec.grad;
         let step = Step { spec, ..step.clone() };
-        self.plan.variant(&step, self.alignment(&step, scratch))
+        let alignment = match spec.kernel {
+            Kernel::Pointwise => self.alignment_of_elements(&step, scratch),
+            _ => self.alignment(&step, scratch),
+        };
+        self.plan.variant(&step, alignment)
+    }
+
+    /// How the tensors of single elements lie: those in the input's shape, and those that are broadcast
+    /// (`weights`).
+    fn alignment_of_elements(&self, step: &Step, scratch: &Scratch) -> Alignment {
+        let problem = self.plan.problem();
+        let lies = |whole: bool, load: Load| {
+            step.spec.slots().into_iter().all(|(slot, access)| {
+                let extent = Extent::of(slot, problem);
+                if access == Access::Uniform || (extent.axes == Axes::Elements) != whole {
+                    return true;
+                }
+                let bytes = extent.element_bytes * load.elements() as u64;
+                let place = self.place((slot, access), step, scratch);
+                // A shader sees no part of a load.
+                let size = place.range.size.map_or(0, |size| size.get());
+                place.lead.is_multiple_of(bytes) && (whole || size.is_multiple_of(bytes))
+            })
+        };
+        let loads = [Load::Eight, Load::Four];
+        let load = loads.into_iter().find(|&load| lies(true, load)).unwrap_or(Load::One);
+        let weights = lies(false, load);
+        Alignment { load, alike: false, labels: false, weights }
     }
 
     /// How the tensors that a step reads and writes in loads lie in their bindings.
@@ -535,6 +603,28 @@ impl Binder<'_> {
     fn set_origin(&self, params: &mut Params, slot: Slot, lead: u64, spec: &Spec) {
         let extent = Extent::of(slot, self.plan.problem());
         let elements = (lead / extent.element_bytes) as u32;
+        if spec.is_pointwise() {
+            // What is not bound in loads is counted in elements.
+            let load = if spec.reads_singly(slot) { 1 } else { spec.load.elements() as u32 };
+            let origin = match slot {
+                Slot::Logits => &mut params.logits_origin,
+                Slot::Grad => &mut params.grad_origin,
+                Slot::RowLoss => &mut params.row_loss_origin,
+                Slot::Upstream => &mut params.upstream_origin,
+                Slot::Target => &mut params.target_origin,
+                Slot::ElementWeight => &mut params.element_weight_origin,
+                Slot::PosWeight => &mut params.pos_weight_origin,
+                Slot::Variance => &mut params.variance_origin,
+                Slot::TargetGrad => &mut params.target_grad_origin,
+                Slot::VarianceGrad => &mut params.variance_grad_origin,
+                _ => return,
+            };
+            *origin = elements / load;
+            if slot == Slot::Logits && spec.in_place {
+                params.grad_origin = params.logits_origin;
+            }
+            return;
+        }
         // Rows that do not start on a load are counted in elements.
         let packs = if spec.ragged { elements } else { elements / spec.load.elements() as u32 };
         match slot {
@@ -557,7 +647,7 @@ impl Binder<'_> {
             }
             // Labels of two words may start at any word.
             Slot::Target => params.label_origin = (lead / extent.element_bytes.min(4)) as u32,
-            Slot::Params | Slot::Workspace | Slot::Result => {}
+            _ => {}
         }
     }
 }

@@ -87,6 +87,59 @@ pub enum Error {
         ignore_index: i64,
     },
 
+    /// A tensor's shape does not broadcast to the input's.
+    #[error("{what} has shape {given:?}, which does not broadcast to the input's {input:?}")]
+    Broadcast {
+        /// Which tensor.
+        what: &'static str,
+        /// Its shape.
+        given: Vec<usize>,
+        /// The input's shape.
+        input: Vec<usize>,
+    },
+
+    /// Tensors are broadcast along so many different axes that a plan cannot tell them apart. Calls on
+    /// host data write such tensors out; others have to do so beforehand.
+    #[error(
+        "the tensors that are broadcast divide the input's axes into {groups} groups, but a plan knows \
+         three: expand one of them to the input's shape"
+    )]
+    Groups {
+        /// Neighbouring axes that the same tensors have make a group.
+        groups: usize,
+    },
+
+    /// A tensor was not given, though the loss needs it, or the other way round.
+    #[error("{loss} {} {operand}", if *.wanted { "needs" } else { "takes no" })]
+    Operand {
+        /// The loss.
+        loss: &'static str,
+        /// The tensor.
+        operand: &'static str,
+        /// Whether the loss needs it.
+        wanted: bool,
+    },
+
+    /// Some elements have values that the loss is not defined for.
+    #[error(
+        "{count} of {of} elements are out of range: the first is {what} {value} at position {first}, \
+         where {wanted} is wanted"
+    )]
+    BadValues {
+        /// The tensor of the first of them.
+        what: &'static str,
+        /// How many.
+        count: u64,
+        /// Of how many.
+        of: u64,
+        /// The flat index of the first of them in its tensor.
+        first: u64,
+        /// Its value.
+        value: f32,
+        /// What values may be.
+        wanted: &'static str,
+    },
+
     /// Something is larger than the device allows.
     #[error("{what} needs {needed}, but the device's {limit} is {allowed}")]
     Limit {
@@ -230,6 +283,7 @@ impl TargetType {
             None => "no target",
             Some(TargetType::Labels(_)) => "labels",
             Some(TargetType::Probabilities(_)) => "class probabilities",
+            Some(TargetType::Values(_)) => "values for the elements",
         }
     }
 }

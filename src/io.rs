@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::Error;
 use crate::loss::Shapes;
 use crate::tensor::{ElementType, Floats, Labels, TargetType, Tensor};
+use crate::{Error, Problem};
 
 /// The host data of one call, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,10 @@ pub struct Inputs<'a> {
     pub(crate) probabilities: Option<Tensor<'a>>,
     pub(crate) weight: Option<Floats<'a>>,
     pub(crate) row_weights: Option<Tensor<'a>>,
+    pub(crate) target: Option<Tensor<'a>>,
+    pub(crate) element_weight: Option<Tensor<'a>>,
+    pub(crate) pos_weight: Option<Tensor<'a>>,
+    pub(crate) var: Option<Tensor<'a>>,
     pub(crate) upstream: Option<Tensor<'a>>,
 }
 
@@ -26,6 +30,10 @@ impl<'a> Inputs<'a> {
             probabilities: None,
             weight: None,
             row_weights: None,
+            target: None,
+            element_weight: None,
+            pos_weight: None,
+            var: None,
             upstream: None,
         }
     }
@@ -34,6 +42,7 @@ impl<'a> Inputs<'a> {
     pub fn labels(mut self, labels: impl Into<Labels<'a>>, shape: &'a [usize]) -> Self {
         self.labels = Some((labels.into(), shape));
         self.probabilities = None;
+        self.target = None;
         self
     }
 
@@ -41,6 +50,36 @@ impl<'a> Inputs<'a> {
     pub fn probabilities(mut self, probabilities: Tensor<'a>) -> Self {
         self.probabilities = Some(probabilities);
         self.labels = None;
+        self.target = None;
+        self
+    }
+
+    /// With a value for each element, in the input's shape or (where the loss says so) one that
+    /// broadcasts to it as in NumPy. Replaces any target.
+    pub fn target(mut self, target: Tensor<'a>) -> Self {
+        self.target = Some(target);
+        self.labels = None;
+        self.probabilities = None;
+        self
+    }
+
+    /// With a weight for each element, in a shape that broadcasts to the input's as in NumPy:
+    /// [`Bce`](crate::Bce) and [`BceWithLogits`](crate::BceWithLogits).
+    pub fn element_weight(mut self, weight: Tensor<'a>) -> Self {
+        self.element_weight = Some(weight);
+        self
+    }
+
+    /// With a weight for what is positive of each element, in a shape that broadcasts to the input's as
+    /// in NumPy: [`BceWithLogits`](crate::BceWithLogits).
+    pub fn pos_weight(mut self, pos_weight: Tensor<'a>) -> Self {
+        self.pos_weight = Some(pos_weight);
+        self
+    }
+
+    /// With a variance: [`GaussianNll`](crate::GaussianNll).
+    pub fn var(mut self, var: Tensor<'a>) -> Self {
+        self.var = Some(var);
         self
     }
 
@@ -71,12 +110,17 @@ impl<'a> Inputs<'a> {
         let labels = self.labels.map(|(l, shape)| (TargetType::Labels(l.label_type()), shape));
         let probabilities =
             self.probabilities.map(|p| (TargetType::Probabilities(p.data.element_type()), p.shape));
+        let typed = |tensor: Tensor<'a>| (tensor.data.element_type(), tensor.shape);
+        let values = self.target.map(typed).map(|(t, shape)| (TargetType::Values(t), shape));
         Shapes {
             input: self.input.shape,
             input_type: self.input.data.element_type(),
-            target: labels.or(probabilities),
+            target: labels.or(probabilities).or(values),
             weight: self.weight.map(|weight| (weight.len(), weight.element_type())),
             row_weights: self.row_weights.map(|weights| weights.shape),
+            element_weight: self.element_weight.map(typed),
+            pos_weight: self.pos_weight.map(typed),
+            var: self.var.map(typed),
             upstream: self.upstream.map(|u| u.shape),
             upstream_type: self.upstream.map_or(ElementType::F32, |u| u.data.element_type()),
         }
@@ -96,6 +140,10 @@ pub struct Output<T> {
     pub loss_shape: Vec<usize>,
     /// The gradient with respect to the input, in the input's shape, where asked for.
     pub grad: Option<Vec<T>>,
+    /// The gradient with respect to the target, in its shape, where asked for.
+    pub target_grad: Option<Vec<T>>,
+    /// The gradient with respect to the variance, in its shape, where asked for.
+    pub var_grad: Option<Vec<T>>,
     /// The log-probabilities, in the input's shape, where asked for.
     pub log_probs: Option<Vec<T>>,
     /// The probabilities, in the input's shape ([`Softmax::probs`](crate::Softmax::probs)).
@@ -120,6 +168,8 @@ impl<T> Output<T> {
             grad: None,
             log_probs: None,
             probs: None,
+            target_grad: None,
+            var_grad: None,
             rows: RowOutputs::default(),
             classes: None,
             summary,
@@ -163,7 +213,18 @@ pub struct ClassLosses {
     pub correct: Vec<u64>,
 }
 
-/// What was seen in the rows.
+/// A value that a loss is not defined for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BadValue {
+    /// The flat index of the input's element.
+    pub position: u64,
+    /// The tensor that has the value: `input`, `target` or `var`.
+    pub what: &'static str,
+    /// The value.
+    pub value: f32,
+}
+
+/// What was seen in the rows. For losses of single elements every element is a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Summary {
@@ -178,6 +239,8 @@ pub struct Summary {
     pub bad: u64,
     /// The first of them and its label.
     pub first_bad: Option<(u64, i128)>,
+    /// The first element whose value the loss is not defined for: such elements count as `bad`.
+    pub first_bad_value: Option<BadValue>,
     /// Live rows whose loss or distribution is NaN for their logits' sake.
     pub nonfinite: u64,
     /// The first of them.
@@ -194,6 +257,22 @@ impl Summary {
     /// Rows left out by `ignore_index`, or by a row weight of 0.
     pub fn ignored(&self) -> u64 {
         self.rows - self.live - self.bad
+    }
+
+    /// What was refused on the device as the error that names it.
+    pub(crate) fn check(&self, problem: &Problem) -> Result<(), Error> {
+        let Some(BadValue { position, what, value }) = self.first_bad_value else {
+            return self.check_labels(problem.view.classes, problem.ignore_index);
+        };
+        let of_var = what == "var";
+        Err(Error::BadValues {
+            what,
+            count: self.bad,
+            of: self.rows,
+            first: if of_var { problem.var_position(position) } else { position },
+            value,
+            wanted: if of_var { "a variance of 0 or more" } else { "a probability from 0 to 1" },
+        })
     }
 
     /// Bad labels as the error that names them.

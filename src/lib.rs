@@ -50,6 +50,7 @@ pub use half;
 pub use wgpu;
 mod bound;
 mod error;
+mod expand;
 pub mod gpu;
 mod io;
 pub mod kernels;
@@ -62,9 +63,12 @@ pub use bound::{Bound, Buffers, Decoded, RESULT_BYTES};
 pub use error::Error;
 pub use gpu::stream::{LargeOutput, Sink, Stream};
 pub use gpu::{Gpu, GpuOptions};
-pub use io::{ClassLosses, Inputs, Output, RowOutputs, Summary, Timing};
+pub use io::{BadValue, ClassLosses, Inputs, Output, RowOutputs, Summary, Timing};
 pub use kernels::Kernels;
-pub use loss::{CrossEntropy, EmptyMean, Entropy, Loss, Nll, Outputs, Problem, Reduction, Softmax};
+pub use loss::{
+    Bce, BceWithLogits, CrossEntropy, EmptyMean, Entropy, GaussianNll, KlDiv, Loss, Nll, Outputs,
+    PoissonNll, Problem, Reduction, Softmax,
+};
 pub use plan::{Plan, Profile};
 pub use tensor::{ClassView, ElementType, Floats, LabelType, Labels, TargetType, Tensor};
 

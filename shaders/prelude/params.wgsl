@@ -40,4 +40,18 @@ struct Params {
     softcap: f32,
     z_loss: f32,                // what the square of a row's log-sum-exp is multiplied by
     top_k: u32,
+    // For losses of single elements: `rows` is how many loads, `weight_origin`, `probabilities_origin` and
+    // `elements_origin` are not theirs.
+    first: u32,                 // the first load; where variances' gradients are summed, whether this
+                                // piece comes after others of the same rows
+    span: u32,                  // elements from one step of the outer axis to the next
+    summed: u32,                // elements that share a variance
+    sum_inner: u32,             // how far these are apart
+    eps: f32,
+    target_origin: u32,
+    element_weight_origin: u32,
+    pos_weight_origin: u32,
+    variance_origin: u32,
+    target_grad_origin: u32,
+    variance_grad_origin: u32,
 }

@@ -21,6 +21,7 @@ pub use tune::{Field, Gain, Progress, ShapeTimes, TuneOptions, Tuned};
 use self::resident::Tensors;
 use self::stream::Collected;
 use self::wait::Wait;
+use crate::expand::stated;
 use crate::kernels::Kernels;
 use crate::plan::{Plan, Profile};
 use crate::scope::scoped;
@@ -171,8 +172,9 @@ impl Gpu {
         inputs: &Inputs<'_>,
         outputs: Outputs,
     ) -> Result<Output<f32>, Error> {
-        let problem = loss.problem(&inputs.shapes(), outputs)?;
-        pollster::block_on(self.collected(problem, inputs, Wait::Here))
+        let mut room = None;
+        let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
+        pollster::block_on(self.collected(problem, &inputs, Wait::Here))
     }
 
     /// As [`Gpu::run`], under any executor: the device is polled by a thread of its own.
@@ -185,8 +187,9 @@ impl Gpu {
         inputs: &Inputs<'_>,
         outputs: Outputs,
     ) -> Result<Output<f32>, Error> {
-        let problem = loss.problem(&inputs.shapes(), outputs)?;
-        self.collected(problem, inputs, Wait::Elsewhere).await
+        let mut room = None;
+        let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
+        self.collected(problem, &inputs, Wait::Elsewhere).await
     }
 
     async fn collected(
@@ -205,6 +208,8 @@ impl Gpu {
             loss: large.take(LargeOutput::RowLoss).unwrap_or(output.loss),
             z_loss: large.take(LargeOutput::ZLoss).unwrap_or(output.z_loss),
             grad: large.take(LargeOutput::Grad),
+            target_grad: large.take(LargeOutput::TargetGrad),
+            var_grad: large.take(LargeOutput::VarGrad),
             log_probs,
             probs,
             rows: RowOutputs {
@@ -240,9 +245,11 @@ impl Gpu {
         inputs: &Inputs<'_>,
         outputs: Outputs,
     ) -> Result<Bound, Error> {
-        let plan = Plan::new(loss, &inputs.shapes(), outputs, self.kernels.profile())?;
-        plan.problem().check_data(inputs)?;
-        let tensors = Tensors::upload(self, plan.problem(), inputs)?;
+        let mut room = None;
+        let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
+        let plan = Plan::of(problem, self.kernels.profile())?;
+        plan.problem().check_data(&inputs)?;
+        let tensors = Tensors::upload(self, plan.problem(), &inputs)?;
         Bound::new(&self.kernels, plan, &tensors.buffers())
     }
 

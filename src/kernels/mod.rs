@@ -1,6 +1,7 @@
 //! The GPU side of the texts in `shaders/`: pipelines, made once per device and specialisation.
 
 mod extras;
+mod pointwise;
 mod source;
 mod spec;
 mod tensor;
@@ -9,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use extras::Extras;
+pub use pointwise::{OperandSpec, PointwiseSpec, Reading};
 pub use source::{Access, Slot};
 pub(crate) use spec::is_half;
 pub use spec::{CHUNK, Elements, Form, Kernel, Load, Part, Spec, Target};

@@ -16,6 +16,11 @@ pub enum Slot {
     RowLoss,
     Grad,
     Elements,
+    ElementWeight,
+    PosWeight,
+    Variance,
+    TargetGrad,
+    VarianceGrad,
     Workspace,
     Result,
     RowWeights,
@@ -29,8 +34,8 @@ impl Slot {
 
     /// Whether it is a tensor that callers get.
     pub(crate) fn is_output(self) -> bool {
-        use Slot::{Classes, Elements, Grad, Record, RowLoss};
-        matches!(self, RowLoss | Grad | Elements | Record | Classes)
+        use Slot::{Classes, Elements, Grad, Record, RowLoss, TargetGrad, VarianceGrad};
+        matches!(self, RowLoss | Grad | Elements | Record | Classes | TargetGrad | VarianceGrad)
     }
 }
 
@@ -51,17 +56,25 @@ impl Spec {
         use Access::{Read, Uniform, Write};
         let clear = self.kernel == Kernel::Clear;
         let finish = self.kernel == Kernel::Finish;
+        let grads = self.pointwise.filter(|_| self.kernel == Kernel::Pointwise);
+        let target_grad = grads.is_some_and(|p| p.target_grad.is_some());
+        let operands: Vec<Slot> = self.operands().map(|operand| operand.slot).collect();
         let extras = self.extras;
         let logits = if self.in_place { Write } else { Read };
         [
             (true, Slot::Params, Uniform),
             (self.reads_logits(), Slot::Logits, logits),
-            (self.has_target(), Slot::Target, Read),
+            (self.has_target() || operands.contains(&Slot::Target), Slot::Target, Read),
             (self.weight.is_some() && !finish, Slot::Weight, Read),
             (self.has_upstream(), Slot::Upstream, Read),
             (self.row_loss, Slot::RowLoss, Write),
             (self.grad && !self.in_place, Slot::Grad, Write),
             (self.elements.is_some(), Slot::Elements, Write),
+            (operands.contains(&Slot::ElementWeight), Slot::ElementWeight, Read),
+            (operands.contains(&Slot::PosWeight), Slot::PosWeight, Read),
+            (operands.contains(&Slot::Variance), Slot::Variance, Read),
+            (target_grad, Slot::TargetGrad, Write),
+            (self.writes_variance_grad(), Slot::VarianceGrad, Write),
             (!clear, Slot::Workspace, Write),
             (finish && !self.divisor_only, Slot::Result, Write),
             (extras.row_weights && !finish, Slot::RowWeights, Read),
@@ -105,6 +118,9 @@ impl Spec {
         for tensor in self.tensors() {
             text += &tensor.wgsl(self);
         }
+        for operand in self.operands() {
+            text += &operand.wgsl(self.load);
+        }
         text
     }
 
@@ -112,6 +128,9 @@ impl Spec {
     fn declaration(&self, slot: Slot, access: Access) -> String {
         let (name, element) = match slot {
             Slot::Params => ("params", "Params"),
+            _ if self.is_pointwise() && self.element_declaration(slot).is_some() => {
+                self.element_declaration(slot).unwrap_or_default()
+            }
             Slot::Target if self.label_type().is_some() => ("labels", self.label_element()),
             Slot::Weight => ("weight", self.weight_element()),
             Slot::Upstream if !self.has_wide_upstream() => ("upstream", "f32"),
@@ -123,7 +142,7 @@ impl Spec {
             Slot::Record => ("record", "u32"),
             Slot::Classes if self.kernel == Kernel::Clear => ("classes", "u32"),
             Slot::Classes => ("classes", "atomic<u32>"),
-            Slot::Logits | Slot::Target | Slot::Upstream | Slot::Grad | Slot::Elements => {
+            _ => {
                 // A kernel that binds such a slot has its tensor.
                 let tensor = self.tensors().find(|tensor| tensor.slot == slot);
                 tensor.map_or(("", ""), |tensor| (tensor.buffer, tensor.element(self)))
@@ -141,6 +160,14 @@ impl Spec {
                 "@group(0) @binding({binding}) var<storage, read_write> {name}: array<{element}>;\n"
             ),
         }
+    }
+
+    /// Name and type of a tensor of single elements.
+    fn element_declaration(&self, slot: Slot) -> Option<(&'static str, &'static str)> {
+        let tensor = self.tensors().find(|tensor| tensor.slot == slot);
+        let single = || self.operands().find(|operand| operand.slot == slot);
+        let loads = tensor.map(|tensor| (tensor.buffer, tensor.element(self)));
+        loads.or_else(|| single().map(|operand| (operand.name, "u32")))
     }
 
     /// What one load of the labels brings.
@@ -188,13 +215,15 @@ impl Spec {
         let kept = self.form.is_kept();
         let softmax = self.is_softmax();
         let clear = self.kernel == Kernel::Clear;
-        let of_rows = !clear && self.kernel != Kernel::Finish;
+        let of_rows = !clear && self.kernel != Kernel::Finish && !self.is_pointwise();
         [
             (true, prelude!("params")),
             (true, prelude!("words")),
             (true, prelude!("numbers")),
             (!clear, prelude!("totals")),
             (matches!(self.target, Target::Labels(_)), prelude!("labels")),
+            (self.evaluates(), prelude!("formulas")),
+            (self.evaluates(), prelude!("elements")),
             (of_rows, prelude!("softcap")),
             (of_rows, prelude!("state")),
             (of_rows, prelude!("row")),
@@ -223,6 +252,8 @@ impl Spec {
             (self.kernel == Kernel::Gather, kernel!("gather")),
             (self.kernel == Kernel::GatherGrad, kernel!("gather_grad")),
             (self.kernel == Kernel::Weigh, kernel!("weigh")),
+            (self.kernel == Kernel::Pointwise, kernel!("pointwise")),
+            (self.kernel == Kernel::SumVariance, kernel!("sum_variance")),
             (self.kernel == Kernel::Mark, kernel!("mark")),
             (self.kernel == Kernel::Finish, kernel!("finish")),
             (self.kernel == Kernel::Clear, kernel!("clear")),

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Extras;
+use super::pointwise::PointwiseSpec;
 use crate::loss::Upstream;
 use crate::plan::Geometry;
 use crate::{ElementType, LabelType};
@@ -22,6 +23,10 @@ pub enum Kernel {
     GatherGrad,
     /// The mean's divisor from the labels.
     Weigh,
+    /// Losses of single elements.
+    Pointwise,
+    /// The gradient with respect to variances that several elements share.
+    SumVariance,
     /// Partials to the loss (or, before gradients, to the divisor).
     Finish,
     /// The labels' logits of rows that are cut.
@@ -191,6 +196,8 @@ pub struct Spec {
     pub weight_packs: bool,
     /// What is done beside.
     pub extras: Extras,
+    /// For the kernels of single elements: the formula, and its operands.
+    pub pointwise: Option<PointwiseSpec>,
     /// The layout of lanes.
     pub geometry: Geometry,
 }
@@ -228,6 +235,7 @@ impl Spec {
             label_packs: false,
             weight_packs: false,
             extras: Extras::default(),
+            pointwise: None,
             geometry,
         }
     }
@@ -273,6 +281,7 @@ impl Spec {
     /// Whether it takes in the logits.
     pub(super) fn reads_logits(&self) -> bool {
         matches!(self.kernel, Kernel::Gather | Kernel::Mark)
+            || self.evaluates()
             || self.is_softmax() && self.part != Part::Merge
     }
 
@@ -299,7 +308,8 @@ impl Spec {
             _ => None,
         };
         let g = self.geometry;
-        let columns = self.kernel == Kernel::Columns;
+        // Elements are rows of their own.
+        let columns = self.kernel == Kernel::Columns || self.is_pointwise();
         let folds = matches!(self.part, Part::Whole | Part::Fold);
         [
             (self.kernel == Kernel::Finish, "FINISH"),
@@ -355,6 +365,7 @@ impl Spec {
         .into_iter()
         .chain(self.extras.symbols())
         .filter_map(|(on, symbol)| on.then_some(symbol))
+        .chain(self.pointwise_symbols())
         .collect()
     }
 
@@ -402,6 +413,9 @@ impl fmt::Display for Spec {
         }
         if self.is_softmax() && self.part != Part::Merge {
             write!(f, ", loads of {}, {:?}", self.load.elements(), self.form)?;
+        }
+        if let Some(pointwise) = self.pointwise {
+            write!(f, ", {:?}, loads of {}", pointwise.formula, self.load.elements())?;
         }
         if self.reads_logits() && self.input != ElementType::F32 {
             write!(f, ", {}", self.input.name())?;

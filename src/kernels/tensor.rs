@@ -29,6 +29,14 @@ impl Spec {
 
     /// The tensors that are read and written in loads. The first one of a slot declares it.
     pub(super) fn tensors(&self) -> impl Iterator<Item = ClassTensor> {
+        match self.pointwise {
+            Some(_) => self.element_tensors(),
+            None => self.class_tensors(),
+        }
+        .into_iter()
+    }
+
+    fn class_tensors(&self) -> Vec<ClassTensor> {
         let tensor = |slot, name, buffer, element_type, written: bool| ClassTensor {
             slot,
             name,
@@ -61,6 +69,7 @@ impl Spec {
         ]
         .into_iter()
         .flatten()
+        .collect()
     }
 
     /// Whether logits become others before anything else.
@@ -72,7 +81,8 @@ impl Spec {
     pub(super) fn half_types(&self) -> Vec<ElementType> {
         let gradient = (self.kernel == Kernel::GatherGrad).then_some(self.output);
         let tensors = self.tensors().map(|tensor| tensor.element_type);
-        let used: Vec<_> = tensors.chain(self.weight).chain(gradient).collect();
+        let operands = self.operands().map(|operand| operand.spec.element_type);
+        let used: Vec<_> = tensors.chain(self.weight).chain(gradient).chain(operands).collect();
         let halves = ElementType::ALL.into_iter().filter(|&element_type| is_half(element_type));
         halves.filter(|element_type| used.contains(element_type)).collect()
     }
@@ -97,6 +107,16 @@ pub(super) fn halves(element_type: ElementType, spec: &Spec) -> String {
 }
 
 impl ClassTensor {
+    /// A tensor that is bound under its own name, to be read or written.
+    pub fn new(slot: Slot, name: &'static str, element_type: ElementType, written: bool) -> Self {
+        Self { slot, name, buffer: name, element_type, read: !written, written }
+    }
+
+    /// The same, bound as a variable of another name.
+    pub fn bound_as(self, buffer: &'static str) -> Self {
+        Self { buffer, ..self }
+    }
+
     /// Whether its loads are made of 64-bit numbers. Where rows end inside a load, what is written has
     /// to come apart into words.
     fn longs(&self, spec: &Spec) -> bool {

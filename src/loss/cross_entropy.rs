@@ -1,5 +1,6 @@
 //! Cross-entropy of logits against labels or class probabilities.
 
+use super::options::shared_options;
 use super::{
     ClassAxis, Divisor, EmptyMean, Function, Given, LogitMap, Loss, Outputs, Problem, Reduction,
     Shapes, check_shape,
@@ -65,6 +66,8 @@ impl Default for CrossEntropy {
 }
 
 impl CrossEntropy {
+    shared_options!(class_axis, ignore_index, reduction, empty_mean);
+
     /// The mean over rows, no smoothing, `ignore_index` -100.
     pub fn new() -> Self {
         Self {
@@ -76,18 +79,6 @@ impl CrossEntropy {
             reduction: Reduction::Mean,
             empty_mean: EmptyMean::Nan,
         }
-    }
-
-    /// The axis of the classes; negative counts from the end.
-    pub fn class_axis(mut self, axis: isize) -> Self {
-        self.class_axis = Some(axis);
-        self
-    }
-
-    /// The label whose rows are left out; any value, a class or not. -100 by default.
-    pub fn ignore_index(mut self, label: i64) -> Self {
-        self.ignore_index = Some(label);
-        self
     }
 
     /// How much of the target is spread evenly over all classes, in `[0, 1]`.
@@ -116,18 +107,6 @@ impl CrossEntropy {
         self
     }
 
-    /// How rows are reduced.
-    pub fn reduction(mut self, reduction: Reduction) -> Self {
-        self.reduction = reduction;
-        self
-    }
-
-    /// What a mean over nothing is.
-    pub fn empty_mean(mut self, empty_mean: EmptyMean) -> Self {
-        self.empty_mean = empty_mean;
-        self
-    }
-
     /// Checks the target's shape and what goes with which kind of target.
     fn check_target(&self, axis: &ClassAxis, shapes: &Shapes<'_>) -> Result<TargetType, Error> {
         let Some((target, shape)) = shapes.target else {
@@ -139,6 +118,13 @@ impl CrossEntropy {
         };
         match target {
             TargetType::Labels(_) => check_shape("labels", shape, &axis.row_shape)?,
+            TargetType::Values(_) => {
+                return Err(Error::Target {
+                    loss: "cross_entropy",
+                    given: TargetType::described(Some(target)),
+                    wanted: "labels or class probabilities",
+                });
+            }
             TargetType::Probabilities(_) => {
                 check_shape("class probabilities", shape, shapes.input)?;
                 if let Some(label) = self.ignore_index {
@@ -175,6 +161,7 @@ impl Loss for CrossEntropy {
         let axis = ClassAxis::new(shapes.input, self.class_axis)?;
         let target = self.check_target(&axis, shapes)?;
         axis.check_weight(shapes.weight)?;
+        shapes.check_class_axis("cross_entropy")?;
         let labels = matches!(target, TargetType::Labels(_));
         let instead = "it needs labels, not class probabilities";
         let classes = axis.view.classes;
@@ -200,6 +187,7 @@ impl Loss for CrossEntropy {
             reduction: self.reduction,
             empty_mean: self.empty_mean,
             outputs,
+            pointwise: None,
         })
     }
 }

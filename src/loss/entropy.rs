@@ -1,5 +1,6 @@
 //! The entropy of the predicted distribution.
 
+use super::options::shared_options;
 use super::{
     ClassAxis, Divisor, EmptyMean, Function, Given, LogitMap, Loss, Outputs, Problem, Reduction,
     Shapes,
@@ -40,6 +41,8 @@ impl Default for Entropy {
 }
 
 impl Entropy {
+    shared_options!(reduction, empty_mean);
+
     /// The mean over rows, of distributions along the last axis.
     pub fn new() -> Self {
         Self { axis: -1, reduction: Reduction::Mean, empty_mean: EmptyMean::Nan }
@@ -48,18 +51,6 @@ impl Entropy {
     /// The axis of the classes; negative counts from the end.
     pub fn axis(mut self, axis: isize) -> Self {
         self.axis = axis;
-        self
-    }
-
-    /// How rows are reduced.
-    pub fn reduction(mut self, reduction: Reduction) -> Self {
-        self.reduction = reduction;
-        self
-    }
-
-    /// What a mean over nothing is.
-    pub fn empty_mean(mut self, empty_mean: EmptyMean) -> Self {
-        self.empty_mean = empty_mean;
         self
     }
 }
@@ -73,6 +64,7 @@ impl Loss for Entropy {
                 wanted: "no target",
             });
         }
+        shapes.check_class_axis("entropy")?;
         let axis = ClassAxis::new(shapes.input, Some(self.axis))?;
         let instead = "entropy has no labels";
         let classes = axis.view.classes;
@@ -104,6 +96,7 @@ impl Loss for Entropy {
             reduction: self.reduction,
             empty_mean: self.empty_mean,
             outputs,
+            pointwise: None,
         })
     }
 }

@@ -4,17 +4,30 @@
 //! Each loss turns the shapes it is given into a [`Problem`]: the checked, normalised statement that
 //! both the f64 [`reference`](crate::reference) and the GPU [`plan`](crate::plan) work from.
 
+mod bce;
+mod bce_with_logits;
 mod cross_entropy;
 mod entropy;
+mod gaussian_nll;
+mod kl_div;
 mod nll;
 mod options;
+mod pointwise;
+mod poisson_nll;
 mod softmax;
 
+pub use bce::Bce;
+pub use bce_with_logits::BceWithLogits;
 pub use cross_entropy::CrossEntropy;
 pub use entropy::Entropy;
+pub use gaussian_nll::GaussianNll;
+pub use kl_div::KlDiv;
 pub use nll::Nll;
 pub(crate) use options::Given;
 pub use options::{EmptyMean, Outputs, Reduction};
+pub use pointwise::{Formula, Pointwise};
+pub(crate) use pointwise::{Operand, sum_view};
+pub use poisson_nll::PoissonNll;
 pub use softmax::Softmax;
 
 use crate::tensor::{ClassView, ElementType, TargetType};
@@ -42,6 +55,12 @@ pub struct Shapes<'a> {
     pub weight: Option<(usize, ElementType)>,
     /// Shape of the row weights, where there are any.
     pub row_weights: Option<&'a [usize]>,
+    /// Type and shape of the elements' weights, where there are any.
+    pub element_weight: Option<(ElementType, &'a [usize])>,
+    /// Type and shape of the weights of positive elements, where there are any.
+    pub pos_weight: Option<(ElementType, &'a [usize])>,
+    /// Type and shape of the variance, where there is one.
+    pub var: Option<(ElementType, &'a [usize])>,
     /// Shape of the upstream gradient (the gradient with respect to the loss), where there is one.
     pub upstream: Option<&'a [usize]>,
     /// The upstream gradient's type.
@@ -56,10 +75,45 @@ impl<'a> Shapes<'a> {
             input_type: ElementType::F32,
             target: None,
             weight: None,
+            element_weight: None,
+            pos_weight: None,
+            var: None,
             row_weights: None,
             upstream: None,
             upstream_type: ElementType::F32,
         }
+    }
+
+    /// With a weight for each element, in a shape that broadcasts to the input's.
+    pub fn element_weight(mut self, element_type: ElementType, shape: &'a [usize]) -> Self {
+        self.element_weight = Some((element_type, shape));
+        self
+    }
+
+    /// With a weight for what is positive of each element, in a shape that broadcasts to the input's.
+    pub fn pos_weight(mut self, element_type: ElementType, shape: &'a [usize]) -> Self {
+        self.pos_weight = Some((element_type, shape));
+        self
+    }
+
+    /// With a variance.
+    pub fn var(mut self, element_type: ElementType, shape: &'a [usize]) -> Self {
+        self.var = Some((element_type, shape));
+        self
+    }
+
+    /// Refuses what only losses of single elements take.
+    fn check_class_axis(&self, loss: &'static str) -> Result<(), Error> {
+        for (operand, given) in [
+            ("element weight", self.element_weight.is_some()),
+            ("pos_weight", self.pos_weight.is_some()),
+            ("var", self.var.is_some()),
+        ] {
+            if given {
+                return Err(Error::Operand { loss, operand, wanted: false });
+            }
+        }
+        Ok(())
     }
 
     /// With an input of another element type.
@@ -118,6 +172,16 @@ pub enum Function {
     Softmax,
     /// The entropy of the distribution, without a target.
     Entropy,
+    /// Binary cross-entropy of probabilities.
+    Bce,
+    /// Binary cross-entropy of logits.
+    BceWithLogits,
+    /// The terms of the Kullback-Leibler divergence.
+    KlDiv,
+    /// Negative log-likelihood under a normal distribution.
+    GaussianNll,
+    /// Negative log-likelihood under a Poisson distribution.
+    PoissonNll,
 }
 
 /// What logits become before the softmax: `z = scale * cap * tanh(x / cap)`, or `scale * x` without a cap.
@@ -209,6 +273,8 @@ pub struct Problem {
     pub upstream: Upstream,
     /// What is asked for beside the loss.
     pub outputs: Outputs,
+    /// For losses of single elements: the formula and its operands.
+    pub pointwise: Option<Pointwise>,
 }
 
 impl Problem {
@@ -260,6 +326,14 @@ impl Problem {
         }
         if let Some(probabilities) = &inputs.probabilities {
             probabilities.check("class probabilities")?;
+        }
+        for (what, operand) in [
+            ("target", &inputs.target),
+            ("element weight", &inputs.element_weight),
+            ("pos_weight", &inputs.pos_weight),
+            ("var", &inputs.var),
+        ] {
+            operand.map_or(Ok(()), |tensor| tensor.check(what))?;
         }
         if let Some(weights) = &inputs.row_weights {
             weights.check("row weights")?;

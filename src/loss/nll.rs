@@ -1,5 +1,6 @@
 //! Negative log-likelihood of log-probabilities: the gather.
 
+use super::options::shared_options;
 use super::{
     ClassAxis, EmptyMean, Function, Given, LogitMap, Loss, Outputs, Problem, Reduction, Shapes,
     check_shape,
@@ -32,7 +33,7 @@ use crate::{Error, TargetType};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nll {
     class_axis: Option<isize>,
-    ignore_index: i64,
+    ignore_index: Option<i64>,
     reduction: Reduction,
     empty_mean: EmptyMean,
 }
@@ -44,38 +45,16 @@ impl Default for Nll {
 }
 
 impl Nll {
+    shared_options!(class_axis, ignore_index, reduction, empty_mean);
+
     /// The mean over rows, `ignore_index` -100.
     pub fn new() -> Self {
         Self {
             class_axis: None,
-            ignore_index: -100,
+            ignore_index: None,
             reduction: Reduction::Mean,
             empty_mean: EmptyMean::Nan,
         }
-    }
-
-    /// The axis of the classes; negative counts from the end.
-    pub fn class_axis(mut self, axis: isize) -> Self {
-        self.class_axis = Some(axis);
-        self
-    }
-
-    /// The label whose rows are left out; any value, a class or not. -100 by default.
-    pub fn ignore_index(mut self, label: i64) -> Self {
-        self.ignore_index = label;
-        self
-    }
-
-    /// How rows are reduced.
-    pub fn reduction(mut self, reduction: Reduction) -> Self {
-        self.reduction = reduction;
-        self
-    }
-
-    /// What a mean over nothing is.
-    pub fn empty_mean(mut self, empty_mean: EmptyMean) -> Self {
-        self.empty_mean = empty_mean;
-        self
     }
 }
 
@@ -96,6 +75,7 @@ impl Loss for Nll {
             }
         };
         axis.check_weight(shapes.weight)?;
+        shapes.check_class_axis("nll")?;
         if outputs.log_probs {
             return Err(Error::Option {
                 option: "log_probs",
@@ -119,7 +99,7 @@ impl Loss for Nll {
             row_shape: axis.row_shape,
             target: Some(target),
             weight_type: shapes.weight.map(|(_, element_type)| element_type),
-            ignore_index: self.ignore_index,
+            ignore_index: self.ignore_index.unwrap_or(-100),
             label_smoothing: 0.0,
             row_weights,
             logits: LogitMap::IDENTITY,
@@ -127,6 +107,7 @@ impl Loss for Nll {
             reduction: self.reduction,
             empty_mean: self.empty_mean,
             outputs,
+            pointwise: None,
         })
     }
 }

@@ -44,6 +44,12 @@ pub struct Outputs {
     pub log_probs: bool,
     /// The softmax of the input; only [`Softmax`](super::Softmax) sets it.
     pub(crate) probs: bool,
+    /// The gradient with respect to the target ([`KlDiv`](super::KlDiv) and
+    /// [`GaussianNll`](super::GaussianNll)), in the target's shape and type.
+    pub target_grad: bool,
+    /// The gradient with respect to the variance ([`GaussianNll`](super::GaussianNll)), in the variance's
+    /// shape and type.
+    pub var_grad: bool,
     /// Gradient and distribution in f32, whatever the input's element type.
     pub in_f32: bool,
     /// For each row `lse = log(sum_c exp z_c)`.
@@ -85,6 +91,23 @@ impl Outputs {
     pub fn with_log_probs(mut self) -> Self {
         self.log_probs = true;
         self
+    }
+
+    /// The gradient with respect to the target too.
+    pub fn with_target_grad(mut self) -> Self {
+        self.target_grad = true;
+        self
+    }
+
+    /// The gradient with respect to the variance too.
+    pub fn with_var_grad(mut self) -> Self {
+        self.var_grad = true;
+        self
+    }
+
+    /// Whether any gradient is asked for.
+    pub(crate) fn any_grad(self) -> bool {
+        self.grad || self.target_grad || self.var_grad
     }
 
     /// Gradient and distribution in f32, whatever the input's element type.
@@ -152,6 +175,9 @@ impl Outputs {
             (self.top_k > 0, given.distribution && given.labels, "top_k"),
             (self.class_losses, given.labels, "class_losses"),
             (self.row_weights, given.rows, "row_weights"),
+            // Losses of single elements alone have these, and a check of their own.
+            (self.target_grad, false, "target_grad"),
+            (self.var_grad, false, "var_grad"),
         ];
         let numbered = self.argmax || self.rank || self.accuracy || self.top_k > 0;
         if (numbered || self.class_losses) && given.classes >= u32::MAX as usize {
@@ -195,3 +221,36 @@ pub(crate) struct Given {
     /// What errors say instead.
     pub instead: &'static str,
 }
+/// The options that several losses share, as builder methods of their own: fields of the same names.
+macro_rules! shared_options {
+    ($($option:ident),+) => { $($crate::loss::options::shared_options!(@$option);)+ };
+    (@reduction) => {
+        /// How the losses are reduced.
+        pub fn reduction(mut self, reduction: $crate::Reduction) -> Self {
+            self.reduction = reduction;
+            self
+        }
+    };
+    (@empty_mean) => {
+        /// What a mean over nothing is.
+        pub fn empty_mean(mut self, empty_mean: $crate::EmptyMean) -> Self {
+            self.empty_mean = empty_mean;
+            self
+        }
+    };
+    (@class_axis) => {
+        /// The axis of the classes; negative counts from the end.
+        pub fn class_axis(mut self, axis: isize) -> Self {
+            self.class_axis = Some(axis);
+            self
+        }
+    };
+    (@ignore_index) => {
+        /// The label whose rows are left out; any value, a class or not. -100 by default.
+        pub fn ignore_index(mut self, label: i64) -> Self {
+            self.ignore_index = Some(label);
+            self
+        }
+    };
+}
+pub(super) use shared_options;

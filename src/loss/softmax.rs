@@ -89,6 +89,7 @@ impl Loss for Softmax {
                 wanted: "Softmax::log_probs gives them",
             });
         }
+        shapes.check_class_axis("softmax")?;
         // A scalar is a distribution over one class, as in PyTorch.
         let scalar = shapes.input.is_empty() && (self.axis == 0 || self.axis == -1);
         let axis = ClassAxis::new(if scalar { &[1] } else { shapes.input }, Some(self.axis))?;
@@ -121,6 +122,7 @@ impl Loss for Softmax {
             reduction: Reduction::Sum,
             empty_mean: EmptyMean::Nan,
             outputs: Outputs { log_probs: self.log, probs: !self.log, ..outputs },
+            pointwise: None,
         })
     }
 }

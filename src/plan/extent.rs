@@ -5,21 +5,9 @@ use std::ops::Range;
 use super::{CLASS_WORDS, Piece};
 use crate::Problem;
 use crate::kernels::Slot;
-use crate::loss::Upstream;
+use crate::loss::{Operand, Upstream};
+pub(crate) use crate::tensor::Axes;
 use crate::tensor::{ClassView, ElementType, TargetType};
-
-/// The axes of the input that a tensor has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Axes {
-    /// All of them: one element for each logit.
-    Elements,
-    /// One element for each row.
-    Rows,
-    /// One element for each class.
-    Classes,
-    /// One element.
-    One,
-}
 
 /// The bytes of one tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +21,9 @@ pub(crate) struct Extent {
 impl Extent {
     /// The tensor of a slot.
     pub fn of(slot: Slot, problem: &Problem) -> Self {
+        if let Some(extent) = Self::of_element(slot, problem) {
+            return extent;
+        }
         let axes = match slot {
             Slot::Logits | Slot::Grad | Slot::Elements => Axes::Elements,
             Slot::Target if problem.label_type().is_none() => Axes::Elements,
@@ -42,35 +33,52 @@ impl Extent {
             Slot::Weight => Axes::Classes,
             // The sums of all classes are one thing: pieces of rows have a part in any of them.
             Slot::Classes => Axes::One,
-            Slot::Upstream | Slot::Params | Slot::Workspace | Slot::Result => Axes::One,
+            // Only losses of single elements have the others.
+            _ => Axes::One,
         };
         Self { element_bytes: element_bytes(slot, problem), axes, view: problem.view }
     }
 
+    /// The tensor of a slot, for a loss of single elements.
+    fn of_element(slot: Slot, problem: &Problem) -> Option<Self> {
+        let pointwise = problem.pointwise?;
+        let of = |operand: Option<Operand>| {
+            operand.map_or((Axes::One, ElementType::F32), |o| (o.axes, o.element_type))
+        };
+        let (axes, element_type) = match slot {
+            Slot::Logits => (Axes::Elements, problem.input_type),
+            Slot::Grad => (Axes::Elements, problem.output_type),
+            Slot::RowLoss => (Axes::Elements, ElementType::F32),
+            Slot::Upstream if problem.upstream == Upstream::PerRow => {
+                (Axes::Elements, ElementType::F32)
+            }
+            Slot::Target => of(Some(pointwise.target)),
+            Slot::ElementWeight => of(pointwise.weight),
+            Slot::PosWeight => of(pointwise.pos_weight),
+            Slot::Variance => of(pointwise.var),
+            Slot::TargetGrad => (pointwise.target.axes, pointwise.target_grad),
+            Slot::VarianceGrad => (of(pointwise.var).0, pointwise.var_grad),
+            _ => (Axes::One, ElementType::F32),
+        };
+        Some(Self { element_bytes: element_type.bytes().into(), axes, view: problem.view })
+    }
+
     /// Whether it has the classes' axis, along which rows are cut.
     pub fn has_classes(&self) -> bool {
-        matches!(self.axes, Axes::Elements | Axes::Classes)
+        self.axes.has_classes()
     }
 
     /// Elements in all.
     fn elements(&self) -> u64 {
-        match self.axes {
-            Axes::Elements => self.view.elements() as u64,
-            Axes::Rows => self.view.rows() as u64,
-            Axes::Classes => self.view.classes as u64,
-            Axes::One => 1,
-        }
+        let extents = self.axes.extents(&self.view);
+        extents.into_iter().fold(1, |count, extent| count * extent as u64)
     }
 
-    /// Bytes that go with one step of the outer axis, for tensors that have it.
+    /// Bytes that go with one step of the outer axis, for tensors that are cut with it or within it.
     pub fn outer_bytes(&self) -> Option<u64> {
-        let ClassView { classes, inner, .. } = self.view;
-        let elements = match self.axes {
-            Axes::Elements => (classes as u64).saturating_mul(inner as u64),
-            Axes::Rows => inner as u64,
-            Axes::Classes | Axes::One => return None,
-        };
-        Some(elements.saturating_mul(self.element_bytes))
+        let [_, classes, inner] = self.axes.extents(&self.view).map(|extent| extent as u64);
+        (self.axes.has_outer() || self.axes.has_inner())
+            .then(|| classes.saturating_mul(inner).saturating_mul(self.element_bytes))
     }
 
     /// Bytes in all, rounded up to whole words.
@@ -88,20 +96,10 @@ impl Extent {
             return 0..0;
         }
         let Piece { outer, classes, inner } = piece;
-        let first = self.place(outer.start, classes.start, inner.start);
-        let last = self.place(outer.end - 1, classes.end.saturating_sub(1), inner.end - 1);
+        let first = self.axes.place(&self.view, [outer.start, classes.start, inner.start]);
+        let last = [outer.end - 1, classes.end.saturating_sub(1), inner.end - 1];
+        let last = self.axes.place(&self.view, last);
         first * self.element_bytes..(last + 1) * self.element_bytes
-    }
-
-    /// The number of the element at a place of the input.
-    fn place(&self, outer: usize, class: usize, inner: usize) -> u64 {
-        let (o, c, i) = (outer as u64, class as u64, inner as u64);
-        match self.axes {
-            Axes::Elements => (o * self.view.classes as u64 + c) * self.view.inner as u64 + i,
-            Axes::Rows => o * self.view.inner as u64 + i,
-            Axes::Classes => c,
-            Axes::One => 0,
-        }
     }
 }
 
@@ -113,7 +111,9 @@ fn element_bytes(slot: Slot, problem: &Problem) -> u64 {
         Slot::Weight => problem.weight_type.map_or(4, ElementType::bytes),
         Slot::Target => match problem.target {
             Some(TargetType::Labels(label)) => label.bytes(),
-            Some(TargetType::Probabilities(element)) => element.bytes(),
+            Some(TargetType::Probabilities(element) | TargetType::Values(element)) => {
+                element.bytes()
+            }
             None => 4,
         },
         Slot::Upstream => match problem.upstream {
@@ -122,8 +122,7 @@ fn element_bytes(slot: Slot, problem: &Problem) -> u64 {
         },
         Slot::Record => 4 * problem.record().len() as u32,
         Slot::Classes => return CLASS_WORDS.saturating_mul(4 * problem.view.classes as u64),
-        Slot::RowLoss | Slot::RowWeights => 4,
-        Slot::Params | Slot::Workspace | Slot::Result => 4,
+        _ => 4,
     };
     bytes.into()
 }
@@ -140,6 +139,11 @@ impl Slot {
             Slot::RowLoss => "unreduced loss",
             Slot::Grad => "gradient",
             Slot::Elements => "log-probabilities or probabilities",
+            Slot::ElementWeight => "element weight",
+            Slot::PosWeight => "pos_weight",
+            Slot::Variance => "var",
+            Slot::TargetGrad => "gradient of the target",
+            Slot::VarianceGrad => "gradient of the variance",
             Slot::Workspace => "workspace",
             Slot::Result => "result",
             Slot::RowWeights => "row weights",

@@ -71,6 +71,10 @@ pub(super) fn turns_of_block(spec: &Spec, view: ClassView, parts: u32) -> usize 
     let loads = view.classes.div_ceil(spec.load.elements()) + 1;
     let of_lane = match (spec.kernel, spec.part) {
         (Kernel::Rows, Part::Merge) => return 2 + (parts as usize).div_ceil(lanes) + merges,
+        (Kernel::SumVariance, Part::Merge) => {
+            return 2 + (parts as usize).div_ceil(lanes) + merges;
+        }
+        (Kernel::SumVariance, _) => return 2 + view.classes.div_ceil(parts as usize),
         (Kernel::Rows, _) => loads.div_ceil(parts as usize).div_ceil(lanes),
         (Kernel::Columns, _) => view.classes,
         _ => return 2,

@@ -8,6 +8,7 @@ mod layout;
 mod loops;
 mod params;
 mod pieces;
+mod pointwise;
 mod profile;
 mod steps;
 mod tuning;
@@ -26,8 +27,9 @@ pub(crate) use layout::{Alignment, ragged_load};
 pub(crate) use steps::Step;
 
 use self::pieces::cut;
-use crate::kernels::{Slot, Spec};
-use crate::loss::{Divisor, Upstream};
+use crate::kernels::{Kernel, Slot, Spec};
+use crate::loss::{Divisor, Operand, Pointwise, Upstream};
+use crate::tensor::Axes;
 use crate::{EmptyMean, Error, Loss, Outputs, Problem, Reduction, loss::Shapes};
 
 /// Words in front of the partials in the workspace; `HEADER_WORDS` in `totals.wgsl`.
@@ -224,15 +226,35 @@ impl Plan {
                 params.turn_step = step.groups;
             }
         }
+        if let (Some(pointwise), Some(piece)) = (problem.pointwise, step.piece) {
+            let extents = self.extents_of(piece);
+            let sums = self.sums_of(piece);
+            let Piece { outer, classes, inner } = &self.pieces[piece];
+            let base = Axes::Elements.place(&view, [outer.start, classes.start, inner.start]);
+            params.eps = pointwise.eps;
+            params.inner = extents.inner as u32;
+            params.span = (extents.classes * extents.inner) as u32;
+            params.row_base = base as u32;
+            params.summed = sums.classes as u32;
+            params.sum_inner = sums.inner as u32;
+            if spec.kernel == Kernel::Pointwise {
+                let load = spec.load.elements();
+                params.rows = (self.elements_of(spec, piece) / load) as u32;
+                params.first = (self.first_of(spec, piece) / load) as u32;
+            } else {
+                params.rows = sums.rows() as u32;
+                params.first = step.partials;
+            }
+        }
         params
     }
 
     /// Refuses more rows than one dispatch of `finish` can tell apart: it numbers them in u32.
     pub(crate) fn check_rows(&self) -> Result<(), Error> {
-        let (needed, allowed) = (self.problem.view.rows() as u64, u64::from(u32::MAX - 1));
+        let (needed, allowed) = (self.problem.losses() as u64, u64::from(u32::MAX - 1));
         if needed > allowed {
             return Err(Error::Limit {
-                what: "the number of rows",
+                what: "the number of rows (of elements, for losses of single elements)",
                 limit: "range of a u32 row index",
                 needed,
                 allowed,
@@ -287,14 +309,22 @@ pub(crate) fn offset_alignment(limits: &wgpu::Limits) -> u64 {
 
 /// The slots that a problem's tensors fill.
 pub(crate) fn bound_slots(problem: &Problem) -> Vec<Slot> {
+    let operand = |of: fn(&Pointwise) -> Option<Operand>| {
+        problem.pointwise.as_ref().is_some_and(|pointwise| of(pointwise).is_some())
+    };
     [
         (true, Slot::Logits),
         (problem.target.is_some(), Slot::Target),
         (problem.is_weighted(), Slot::Weight),
-        (problem.outputs.grad && problem.upstream != Upstream::Ones, Slot::Upstream),
+        (operand(|p| p.weight), Slot::ElementWeight),
+        (operand(|p| p.pos_weight), Slot::PosWeight),
+        (operand(|p| p.var), Slot::Variance),
+        (problem.outputs.any_grad() && problem.upstream != Upstream::Ones, Slot::Upstream),
         (problem.row_weights, Slot::RowWeights),
         (problem.reduction == Reduction::None, Slot::RowLoss),
         (problem.outputs.grad, Slot::Grad),
+        (problem.outputs.target_grad, Slot::TargetGrad),
+        (problem.outputs.var_grad, Slot::VarianceGrad),
         (problem.outputs.log_probs || problem.outputs.probs, Slot::Elements),
         (!problem.record().is_empty(), Slot::Record),
         (problem.outputs.class_losses, Slot::Classes),

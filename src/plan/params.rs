@@ -42,6 +42,16 @@ pub struct Params {
     pub softcap: f32,
     pub z_loss: f32,
     pub top_k: u32,
-    /// Uniform blocks are bound in multiples of 16 bytes.
-    pub padding: [u32; 3],
+    pub first: u32,
+    pub span: u32,
+    pub summed: u32,
+    pub sum_inner: u32,
+    pub eps: f32,
+    pub target_origin: u32,
+    pub element_weight_origin: u32,
+    pub pos_weight_origin: u32,
+    pub variance_origin: u32,
+    pub target_grad_origin: u32,
+    pub variance_grad_origin: u32,
+    // 48 words: uniform blocks are bound in multiples of 16 bytes.
 }

@@ -63,6 +63,9 @@ pub(super) fn cut(problem: &Problem, profile: &Profile) -> Result<Vec<Piece>, Er
     if view.rows() == 0 {
         return Ok(Vec::new());
     }
+    if problem.pointwise.is_some() {
+        return flat_runs(problem, profile);
+    }
     let room = Room::of(problem, profile);
     match room.outer_steps(view) {
         0 => boxes(problem, profile, &room),
@@ -90,7 +93,8 @@ impl Room {
                 Axes::Elements => &mut room.elements,
                 Axes::Rows => &mut room.rows,
                 Axes::Classes => &mut room.classes,
-                Axes::One => continue,
+                // Losses of single elements have pieces of their own.
+                _ => continue,
             };
             *part = (bytes / extent.element_bytes).min(*part);
         }
@@ -105,6 +109,69 @@ impl Room {
         }
         (self.elements / classes.saturating_mul(inner).max(1)).min(self.rows / inner)
     }
+}
+
+/// Runs of elements that follow each other: whole steps of the outer axis; or, where not even one fits,
+/// whole classes of a step; or positions of one class.
+fn flat_runs(problem: &Problem, profile: &Profile) -> Result<Vec<Piece>, Error> {
+    let view = problem.view;
+    let slack = offset_alignment(&profile.limits) + 32;
+    let limit = profile.limits.max_storage_buffer_binding_size.min(BINDING_BYTES);
+    let bytes = limit.saturating_sub(slack) / 32 * 32;
+    let extents: Vec<_> =
+        bound_slots(problem).into_iter().map(|slot| Extent::of(slot, problem)).collect();
+    // How far a piece may reach along an axis, if it has `below` elements of a tensor for each step.
+    let most = |has: fn(Axes) -> bool, below: fn([usize; 3]) -> usize| {
+        let of_tensor = |extent: &Extent| {
+            let elements = below(extent.axes.extents(&view)) as u64;
+            let step = elements.saturating_mul(extent.element_bytes);
+            match has(extent.axes) {
+                true => bytes / step.max(1),
+                false if step > bytes => 0,
+                false => u64::MAX,
+            }
+        };
+        let in_bytes = extents.iter().map(of_tensor).min().unwrap_or(u64::MAX);
+        let all = below([1, view.classes, view.inner]) as u64;
+        in_bytes.min(PIECE_ROWS / all.max(1))
+    };
+    let outer = most(Axes::has_outer, |[_, classes, inner]| classes.saturating_mul(inner));
+    let classes = most(Axes::has_classes, |[_, _, inner]| inner);
+    let inner = most(Axes::has_inner, |_| 1);
+    let (outer, classes, inner) = match (outer, classes, inner) {
+        (1.., ..) => (outer, view.classes as u64, view.inner as u64),
+        (0, 1.., _) => (1, classes, view.inner as u64),
+        (0, 0, 1..) => (1, 1, inner),
+        (0, 0, 0) => {
+            return Err(Error::Limit {
+                what: "a piece of one element",
+                limit: "max_storage_buffer_binding_size",
+                needed: slack + 32,
+                allowed: profile.limits.max_storage_buffer_binding_size,
+            });
+        }
+    };
+    let axes =
+        [(view.outer, outer), (view.classes, classes), (view.inner, inner)].map(|(whole, most)| {
+            let fits = most >= whole as u64;
+            (whole, if fits { whole } else { stretch(whole as u64, most) as usize })
+        });
+    let count = axes
+        .iter()
+        .fold(1u64, |count, &(whole, step)| count.saturating_mul(whole.div_ceil(step) as u64));
+    check_count(count)?;
+    let cut = |(whole, step): (usize, usize)| {
+        (0..whole).step_by(step).map(move |start| start..whole.min(start + step))
+    };
+    let mut pieces = Vec::new();
+    for outer in cut(axes[0]) {
+        for classes in cut(axes[1]) {
+            for inner in cut(axes[2]) {
+                pieces.push(Piece { outer: outer.clone(), classes: classes.clone(), inner });
+            }
+        }
+    }
+    Ok(pieces)
 }
 
 /// Rows that a lane reads together at most. As many rows as that start on a load again.

@@ -33,6 +33,9 @@ impl Plan {
         let flat = Geometry::lane_per_row(&self.profile)?;
         let grad = self.problem.outputs.grad;
         let finish = self.finish(flat);
+        if self.problem.pointwise.is_some() {
+            return self.lay_out_elements(flat);
+        }
         if self.problem.outputs.class_losses {
             self.clear_classes(flat);
         }
@@ -49,6 +52,7 @@ impl Plan {
                 extras: self.extras(),
                 ..self.labelled(Kernel::Gather, flat)
             })?,
+            _ => 0,
         };
         self.over_partials(finish, partials)?;
         if self.problem.function == Function::Nll && grad {
@@ -153,7 +157,7 @@ impl Plan {
     /// Groups at most of each of so many steps that leave partials behind: 48 bytes for each group.
     /// Partials are memory that nobody asked for: 8 bytes for each 1,000 logits, and 48 KiB. One group
     /// sums them all.
-    fn groups_of(&self, steps: usize) -> u32 {
+    pub(super) fn groups_of(&self, steps: usize) -> u32 {
         let most = if self.profile.is_software() { 1 << 17 } else { 1 << 20 };
         let partials = (1024 + self.problem.view.elements() / 6000).min(most);
         (partials / steps.max(1)).clamp(1, u32::MAX as usize) as u32
@@ -200,7 +204,7 @@ impl Plan {
     }
 
     /// Adds a step over one piece, of `groups` groups at most; returns how many it has.
-    fn add_step(&mut self, mut step: Step) -> Result<u32, Error> {
+    pub(super) fn add_step(&mut self, mut step: Step) -> Result<u32, Error> {
         let Some(piece) = step.piece else { return Ok(0) };
         let fewest = loops::fewest_groups(self, &self.narrowest(&step), piece, step.parts)?;
         let blocks = self.blocks(&step.spec, piece, step.parts);
@@ -214,6 +218,9 @@ impl Plan {
     pub(crate) fn variant(&self, step: &Step, alignment: Alignment) -> Spec {
         let spec = step.spec;
         let Some(piece) = step.piece else { return spec };
+        if spec.is_pointwise() {
+            return self.element_variant(step, alignment);
+        }
         if !spec.is_softmax() || spec.part == Part::Merge {
             return spec;
         }
@@ -248,11 +255,17 @@ impl Plan {
     }
 
     pub(super) fn rows_of(&self, piece: usize) -> usize {
-        self.pieces[piece].rows()
+        match self.problem.pointwise {
+            Some(_) => self.sums_of(piece).rows(),
+            None => self.pieces[piece].rows(),
+        }
     }
 
     /// The input as it looks from a piece: `inner` is how far its classes are apart.
     pub(super) fn view_of(&self, piece: usize) -> ClassView {
+        if self.problem.pointwise.is_some() {
+            return self.sums_of(piece);
+        }
         let Piece { outer, classes, .. } = &self.pieces[piece];
         ClassView { outer: outer.len(), classes: classes.len(), ..self.problem.view }
     }
@@ -273,7 +286,7 @@ impl Plan {
     }
 
     /// Adds a step that sums `partials`.
-    fn over_partials(&mut self, spec: Spec, partials: u32) -> Result<(), Error> {
+    pub(super) fn over_partials(&mut self, spec: Spec, partials: u32) -> Result<(), Error> {
         loops::check_partials(self, &spec, partials)?;
         self.steps.push(Step { spec, piece: None, groups: 1, partials, parts: 1 });
         Ok(())
@@ -303,6 +316,7 @@ impl Plan {
             },
             Some(TargetType::Labels(label_type)) => Target::Labels(label_type),
             Some(TargetType::Probabilities(element_type)) => Target::Probabilities(element_type),
+            Some(TargetType::Values(_)) => Target::None,
         };
         Spec {
             target,
@@ -351,7 +365,7 @@ impl Plan {
         if outputs.grad { self.with_grad(spec) } else { spec }
     }
 
-    fn finish(&self, geometry: Geometry) -> Spec {
+    pub(super) fn finish(&self, geometry: Geometry) -> Spec {
         Spec {
             weighs_rows: self.problem.weighs_rows(),
             extras: Extras { row_weights: false, ..self.extras() }.without_records().counted(),
@@ -374,6 +388,12 @@ impl Plan {
             (Kernel::Columns, _) => (rows, group * spec.load.elements() as u64),
             (Kernel::GatherGrad, _) if is_half(spec.output) => (words_of_halves(view, rows), group),
             (Kernel::GatherGrad, _) => (rows * view.classes as u64, group),
+            (Kernel::Pointwise, _) => {
+                let elements = self.elements_of(spec, piece) as u64;
+                (elements / spec.load.elements() as u64, group)
+            }
+            (Kernel::SumVariance, Part::Merge) => (rows, of_rows),
+            (Kernel::SumVariance, _) => (rows * u64::from(parts), group),
             (Kernel::Gather | Kernel::Weigh | Kernel::Mark | Kernel::Finish | Kernel::Clear, _) => {
                 (rows, group)
             }

@@ -20,11 +20,14 @@ mod cross_entropy;
 mod entropy;
 mod logits;
 mod nll;
+mod pointwise;
 mod rows;
 mod softmax;
 mod state;
 mod walk;
 
+use crate::expand::stated;
+use crate::io::BadValue;
 use crate::loss::{Divisor, Function, Upstream};
 use crate::{
     EmptyMean, Error, Floats, Inputs, Labels, Loss, Output, Outputs, Problem, Reduction, Summary,
@@ -52,13 +55,20 @@ pub fn run(
     inputs: &Inputs<'_>,
     outputs: Outputs,
 ) -> Result<Output<f64>, Error> {
-    let problem = loss.problem(&inputs.shapes(), outputs)?;
+    let mut room = None;
+    let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
+    let inputs = &inputs;
     problem.check_data(inputs)?;
     match problem.function {
         Function::CrossEntropy => cross_entropy::run(&problem, inputs),
         Function::Nll => nll::run(&problem, inputs),
         Function::Softmax => softmax::run(&problem, inputs),
         Function::Entropy => entropy::run(&problem, inputs),
+        Function::Bce
+        | Function::BceWithLogits
+        | Function::KlDiv
+        | Function::GaussianNll
+        | Function::PoissonNll => pointwise::run(&problem, inputs),
     }
 }
 
@@ -68,6 +78,8 @@ enum Seen {
     Ignored,
     /// An error: its label is no class.
     Bad(i128),
+    /// An error: the loss is not defined for its value.
+    BadValue(BadValue),
     /// All that a row that counts has to give.
     Live(Live),
 }
@@ -92,7 +104,7 @@ impl Seen {
     fn loss(&self) -> f64 {
         match *self {
             Seen::Ignored => 0.0,
-            Seen::Bad(_) => f64::NAN,
+            Seen::Bad(_) | Seen::BadValue(_) => f64::NAN,
             Seen::Live(live) => live.loss,
         }
     }
@@ -136,6 +148,10 @@ impl Sums {
                 summary.bad += 1;
                 summary.first_bad.get_or_insert((row as u64, label));
             }
+            Seen::BadValue(value) => {
+                summary.bad += 1;
+                summary.first_bad_value.get_or_insert(value);
+            }
             Seen::Live(live) => {
                 self.loss += live.loss;
                 self.z_loss += live.z_loss;
@@ -160,8 +176,13 @@ impl Sums {
             weight: a.weight + b.weight,
             bad: a.bad + b.bad,
             first_bad: a.first_bad.or(b.first_bad),
+            // Pieces of single elements may come in another order than their elements.
+            first_bad_value: [a.first_bad_value, b.first_bad_value]
+                .into_iter()
+                .flatten()
+                .min_by_key(|value| value.position),
             nonfinite: a.nonfinite + b.nonfinite,
-            first_nonfinite: a.first_nonfinite.or(b.first_nonfinite),
+            first_nonfinite: [a.first_nonfinite, b.first_nonfinite].into_iter().flatten().min(),
             correct: a.correct + b.correct,
             top_k: a.top_k + b.top_k,
         };

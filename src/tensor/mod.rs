@@ -1,9 +1,12 @@
 //! Tensors as the losses see them: element types, shapes, the class axis.
 
+mod axes;
 mod floats;
 mod labels;
 mod view;
 
+pub use axes::Axes;
+pub(crate) use axes::broadcast;
 pub(crate) use floats::with_floats;
 pub use floats::{ElementType, Floats};
 pub use labels::{LabelType, Labels};
@@ -65,4 +68,6 @@ pub enum TargetType {
     Labels(LabelType),
     /// One probability per class, in the input's shape.
     Probabilities(ElementType),
+    /// One value per element, or fewer that are broadcast.
+    Values(ElementType),
 }

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod answer;
+pub mod bound_points;
 pub mod close;
 pub mod data;
 pub mod embedded;
@@ -12,6 +13,7 @@ pub mod fixtures_pointwise;
 pub mod floats;
 pub mod gpus;
 pub mod labels;
+pub mod points;
 pub mod random;
 pub mod records;
 pub mod rounding;

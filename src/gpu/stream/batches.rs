@@ -2,9 +2,10 @@
 
 use super::executor::Executor;
 use super::{Sink, output_of, upstream_of};
+use crate::expand::stated;
 use crate::gpu::Gpu;
 use crate::gpu::wait::Wait;
-use crate::loss::Divisor;
+use crate::loss::{Divisor, Operand, Pointwise};
 use crate::reference::gradient_scale;
 use crate::{Error, Inputs, Loss, Output, Outputs, Problem, Reduction};
 
@@ -72,7 +73,9 @@ impl Stream<'_> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let problem = self.loss.problem(&inputs.shapes(), self.outputs)?;
+        let mut room = None;
+        let (problem, inputs) = stated(self.loss, inputs, self.outputs, &mut room)?;
+        let inputs = &inputs;
         problem.check_data(inputs)?;
         let whole = self.grown_by(&problem)?;
         let scale = self.scale(&problem, inputs)?;
@@ -111,7 +114,14 @@ impl Stream<'_> {
 
     /// The problem that all batches pose together with the next one.
     fn grown_by(&self, batch: &Problem) -> Result<Problem, Error> {
-        if batch.class_axis == 0 {
+        if batch.input_shape.is_empty() {
+            return Err(Error::Option {
+                option: "batch",
+                given: "a single number".into(),
+                wanted: "batches follow each other along the first axis",
+            });
+        }
+        if batch.class_axis == 0 && batch.pointwise.is_none() {
             return Err(Error::Option {
                 option: "class axis",
                 given: "0".into(),
@@ -124,7 +134,14 @@ impl Stream<'_> {
             let given = batch.input_shape.clone();
             return Err(Error::Shape { what: "batch", given, wanted });
         }
-        let kind = |p: &Problem| (p.class_axis, p.input_type, p.target, p.weight_type, p.upstream);
+        let operands = |p: &Pointwise| {
+            let types = |operand: Option<Operand>| operand.map(|operand| operand.element_type);
+            (types(p.weight), types(p.pos_weight), types(p.var))
+        };
+        let kind = |p: &Problem| {
+            let operands = p.pointwise.as_ref().map(operands);
+            (p.class_axis, p.input_type, p.target, p.weight_type, p.upstream, operands)
+        };
         if kind(batch) != kind(whole) {
             return Err(Error::Option {
                 option: "a batch's kind of tensors",
@@ -160,7 +177,7 @@ impl Stream<'_> {
                 refuse(divisor.to_string(), "reductions none and sum divide by nothing")
             }
             Some(divisor) => Ok(gradient_scale(upstream, divisor)),
-            None if is_mean(batch) && batch.outputs.grad => refuse(
+            None if is_mean(batch) && batch.outputs.any_grad() => refuse(
                 "unknown".into(),
                 "the gradient of a mean over a stream needs it from the first batch on: give it with \
                  Stream::divisor",

@@ -25,11 +25,15 @@ struct Column {
 impl Collected {
     /// Nothing yet of a problem's outputs, but room for them.
     pub fn new(problem: &Problem) -> Result<Self, Error> {
+        let operand_types = problem.pointwise.map(|p| (p.target_grad, p.var_grad));
+        let operand_types = operand_types.unwrap_or_default();
         let mut all = Self::default();
         for slot in cut_slots(problem) {
             let Some(what) = LargeOutput::of(slot) else { continue };
             let element_type = match what {
                 LargeOutput::Grad | LargeOutput::Distribution => problem.output_type,
+                LargeOutput::TargetGrad => operand_types.0,
+                LargeOutput::VarGrad => operand_types.1,
                 _ => ElementType::F32,
             };
             let elements = Extent::of(slot, problem).bytes() / u64::from(element_type.bytes());

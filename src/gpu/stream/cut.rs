@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::kernels::Slot;
-use crate::loss::{Divisor, Upstream};
+use crate::loss::{Divisor, Pointwise, Upstream};
 use crate::plan::{Extent, bound_slots};
-use crate::tensor::ClassView;
-use crate::{Problem, Reduction};
+use crate::tensor::{Axes, ClassView, ElementType};
+use crate::{BadValue, Problem, Reduction, Summary};
 
 /// Rows are cut in multiples of this, so that pieces of them start on the widest loads.
 const UNIT: usize = 8;
@@ -32,25 +32,44 @@ impl Piece {
         problem_of(whole, self.outer.len(), self.inner.len())
     }
 
-    /// Where its elements lie, in bytes of a tensor with `classes` elements for each row: in one run,
-    /// or in one for each class where it has not all positions.
+    /// Where its elements lie, in bytes of a tensor that has some of the view's axes: in one run, or
+    /// where it has not all positions in one for each class.
     pub fn runs(
         &self,
         view: &ClassView,
-        classes: usize,
+        axes: Axes,
         element_bytes: u64,
     ) -> impl Iterator<Item = Range<u64>> + use<> {
-        let [classes, inner] = [classes as u64, view.inner as u64];
-        let whole = self.inner.len() == view.inner;
+        let [_, classes, inner] = axes.extents(view).map(|extent| extent as u64);
+        let whole = self.inner.len() == view.inner || !axes.has_inner();
+        let steps = if axes.has_outer() { self.outer.len() as u64 } else { 1 };
         let (count, elements) = match whole {
-            true => (1, self.outer.len() as u64 * classes * inner),
+            true => (1, steps * classes * inner),
             false => (classes, self.inner.len() as u64),
         };
-        let first = self.outer.start as u64 * classes * inner + self.inner.start as u64;
+        let first = axes.place(view, [self.outer.start, 0, self.inner.start]);
         (0..count).map(move |class| {
             let start = (first + class * inner) * element_bytes;
             start..start + elements * element_bytes
         })
+    }
+
+    /// The summary of a loss of single elements, with positions in the whole: `before` are elements of
+    /// earlier batches.
+    pub fn renumbered(&self, view: &ClassView, summary: Summary, before: u64) -> Summary {
+        let [classes, inner] = [view.classes as u64, self.inner.len() as u64];
+        let number = |element: u64| {
+            let (plane, i) = (element / inner, element % inner);
+            let (o, c) = (plane / classes, plane % classes);
+            let (o, i) = (self.outer.start as u64 + o, self.inner.start as u64 + i);
+            before + (o * classes + c) * view.inner as u64 + i
+        };
+        let bad = |value: BadValue| BadValue { position: number(value.position), ..value };
+        Summary {
+            first_bad_value: summary.first_bad_value.map(bad),
+            first_nonfinite: summary.first_nonfinite.map(number),
+            ..summary
+        }
     }
 }
 
@@ -165,16 +184,26 @@ pub(super) fn problem_of(whole: &Problem, outer: usize, inner: usize) -> Problem
         Reduction::Sum | Reduction::Mean | Reduction::BatchMean => Reduction::Sum,
     };
     // What a mean divides by is in the gradient's scale, with what was given upstream.
-    let upstream = match (whole.outputs.grad, whole.reduction, whole.upstream) {
+    let upstream = match (whole.outputs.any_grad(), whole.reduction, whole.upstream) {
         (false, ..) => Upstream::Ones,
         (true, Reduction::Mean | Reduction::BatchMean, _) => Upstream::Scalar,
         (true, _, upstream) => upstream,
+    };
+    // Sums over shared variances go on on the host.
+    let pointwise = whole.pointwise.map(|pointwise| match pointwise.sums_var() {
+        true => Pointwise { var_grad: ElementType::F32, ..pointwise },
+        false => pointwise,
+    });
+    let row_shape = match pointwise {
+        Some(_) => vec![outer, classes, inner],
+        None => vec![outer, inner],
     };
     Problem {
         view: ClassView { outer, classes, inner },
         input_shape: vec![outer, classes, inner],
         class_axis: 1,
-        row_shape: vec![outer, inner],
+        pointwise,
+        row_shape,
         reduction,
         divisor: Divisor::Known(1.0),
         upstream,
@@ -182,10 +211,10 @@ pub(super) fn problem_of(whole: &Problem, outer: usize, inner: usize) -> Problem
     }
 }
 
-/// The slots whose tensors are cut with the rows.
+/// The slots whose tensors are cut with the rows, and those of all outputs.
 pub(super) fn cut_slots(problem: &Problem) -> Vec<Slot> {
     let mut slots = bound_slots(problem);
-    slots.retain(|&slot| Extent::of(slot, problem).outer_bytes().is_some());
+    slots.retain(|&slot| slot.is_output() || Extent::of(slot, problem).outer_bytes().is_some());
     slots
 }
 
@@ -257,7 +286,7 @@ mod tests {
         assert!(cut.len() > 3);
         let mut seen = vec![0; view.elements()];
         for piece in cut.pieces() {
-            for run in piece.runs(&view, view.classes, 4) {
+            for run in piece.runs(&view, Axes::Elements, 4) {
                 for element in run.step_by(4) {
                     let (row, _) = view.row_and_class(element as usize / 4);
                     let (o, i) = (row / view.inner, row % view.inner);

@@ -7,6 +7,7 @@ use super::cut::{Cut, Piece, Room, cut_slots, outer_bytes, problem_of};
 use super::host::{gather, host_bytes, scatter};
 use super::merge::of_piece;
 use super::ring::{PADDING, Ring, Submitted, is_mapped};
+use super::sums::{VarianceSums, shared_variance};
 use super::{Progress, Sink};
 use crate::gpu::wait::Wait;
 use crate::gpu::{Gpu, Stopwatch};
@@ -15,13 +16,33 @@ use crate::kernels::Slot;
 use crate::loss::Upstream;
 use crate::plan::Extent;
 use crate::reference::Sums;
-use crate::{Error, Inputs, Problem};
+use crate::tensor::Axes;
+use crate::{Decoded, Error, Inputs, Problem};
 
 /// Pieces under way at most: one that the host fills, one that the device computes, and one that waits
 /// for either of them.
 const TURNS: usize = 3;
 /// How often pieces are halved where the device has no memory for them.
 const HALVINGS: u32 = 8;
+
+/// Slots of tensors that all pieces may have in common.
+const SHARED: [Slot; 6] = [
+    Slot::Weight,
+    Slot::Upstream,
+    Slot::Target,
+    Slot::ElementWeight,
+    Slot::PosWeight,
+    Slot::Variance,
+];
+
+/// The classes of a view, and the axes of the operands.
+type Kind = (usize, [Option<Axes>; 4]);
+
+fn kind_of(problem: &Problem) -> Option<Kind> {
+    let pointwise = problem.pointwise?;
+    let operands = [Some(pointwise.target), pointwise.weight, pointwise.pos_weight, pointwise.var];
+    Some((problem.view.classes, operands.map(|operand| operand.map(|operand| operand.axes))))
+}
 
 /// Sends batches through the device in pieces and merges what comes back.
 #[derive(Debug)]
@@ -32,6 +53,9 @@ pub(super) struct Executor<'g> {
     open: bool,
     ring: Option<Ring>,
     under_way: VecDeque<UnderWay>,
+    variance: VarianceSums,
+    /// What the ring's plans are for: they stay bound by the extents of pieces alone.
+    kind: Option<Kind>,
     halvings: u32,
     /// Rows of the batches before this one.
     pub(super) rows: u64,
@@ -60,6 +84,8 @@ impl<'g> Executor<'g> {
             open,
             ring: None,
             under_way: VecDeque::new(),
+            variance: VarianceSums::default(),
+            kind: None,
             halvings: 0,
             rows: 0,
             sums: Sums::default(),
@@ -78,7 +104,14 @@ impl<'g> Executor<'g> {
         scale: f64,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
-        let rows = problem.view.rows();
+        let rows = problem.losses();
+        self.variance.open(problem)?;
+        if problem.pointwise.is_some() && self.kind != kind_of(problem) {
+            // Operands of a batch of one step are broadcast along other axes than those of larger ones.
+            self.drain(problem, sink).await?;
+            self.ring = None;
+            self.kind = kind_of(problem);
+        }
         if rows > 0 && outer_bytes(problem) == 0 {
             // Distributions over no classes: nothing to read and nothing to write.
             self.sums = std::mem::take(&mut self.sums).merge(Sums::empty_rows(rows));
@@ -91,7 +124,7 @@ impl<'g> Executor<'g> {
                     }
                 }
                 // Not even one row fits.
-                Err(refused @ Error::Budget { .. }) => {
+                Err(refused @ Error::Budget { .. }) if problem.pointwise.is_none() => {
                     self.drain(problem, sink).await?;
                     self.ring = None;
                     let done = self.long_rows(problem, inputs, scale, sink).await;
@@ -104,7 +137,7 @@ impl<'g> Executor<'g> {
         if cut_slots(problem).into_iter().any(Slot::is_output) {
             self.drain(problem, sink).await?;
         }
-        Ok(())
+        self.variance.close(problem, sink)
     }
 
     /// Waits for all that is under way.
@@ -163,7 +196,7 @@ impl<'g> Executor<'g> {
     fn cut(&self, problem: &Problem) -> Result<(Cut, usize), Error> {
         let budget = self.gpu.memory_budget >> self.halvings;
         let slots = cut_slots(problem);
-        let shared = [Slot::Weight, Slot::Upstream].map(|slot| {
+        let shared = SHARED.map(|slot| {
             let of_rows = slots.contains(&slot);
             if of_rows { 0 } else { Extent::of(slot, problem).bytes() }
         });
@@ -194,8 +227,12 @@ impl<'g> Executor<'g> {
     fn share(&mut self, problem: &Problem, inputs: &Inputs<'_>, scale: f64) -> Result<(), Error> {
         let Some(ring) = &mut self.ring else { return Ok(()) };
         let start = Stopwatch::start();
-        if let Some(weight) = host_bytes(Slot::Weight, inputs) {
-            ring.share(self.gpu, Slot::Weight, weight)?;
+        let cut = cut_slots(problem);
+        for slot in SHARED.into_iter().filter(|slot| *slot != Slot::Upstream && !cut.contains(slot))
+        {
+            if let Some(bytes) = host_bytes(slot, inputs) {
+                ring.share(self.gpu, slot, bytes)?;
+            }
         }
         if problem_of(problem, 1, 1).upstream == Upstream::Scalar {
             ring.share(self.gpu, Slot::Upstream, bytemuck::bytes_of(&(scale as f32)))?;
@@ -253,12 +290,24 @@ impl<'g> Executor<'g> {
         let outputs = ring.outputs(&done)?;
         let decoded = done.bound.decode(outputs.result())?;
         let summary = decoded.summary;
-        let first_row = rows_before + piece.first_row(&problem.view);
-        let sums = of_piece(problem, &decoded, first_row);
+        let sums = match problem.pointwise {
+            Some(_) => {
+                let summary = piece.renumbered(&problem.view, summary, rows_before);
+                of_piece(problem, &Decoded { summary, ..decoded }, 0)
+            }
+            None => {
+                let first_row = rows_before + piece.first_row(&problem.view);
+                of_piece(problem, &decoded, first_row)
+            }
+        };
         self.sums = std::mem::take(&mut self.sums).merge(sums);
+        let shared_variance = shared_variance(problem);
         for (slot, bytes) in outputs.tensors() {
-            match slot {
-                Slot::Classes => self.classes.add(bytes),
+            match (slot, shared_variance) {
+                (Slot::Classes, _) => self.classes.add(bytes),
+                (Slot::VarianceGrad, Some(var)) => {
+                    self.progress.bytes += self.variance.add(var, problem, &piece, bytes);
+                }
                 _ => {
                     self.progress.bytes +=
                         scatter(slot, problem, rows_before, &piece, bytes, sink)?;

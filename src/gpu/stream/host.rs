@@ -16,8 +16,11 @@ pub(in crate::gpu) fn host_bytes<'a>(slot: Slot, inputs: &Inputs<'a>) -> Option<
         Slot::Logits => Some(inputs.input.data.bytes()),
         Slot::Target => match (inputs.labels, inputs.probabilities) {
             (Some((labels, _)), _) => Some(labels.bytes()),
-            (None, probabilities) => probabilities.map(|p| p.data.bytes()),
+            (None, probabilities) => probabilities.or(inputs.target).map(|p| p.data.bytes()),
         },
+        Slot::ElementWeight => inputs.element_weight.map(|w| w.data.bytes()),
+        Slot::PosWeight => inputs.pos_weight.map(|w| w.data.bytes()),
+        Slot::Variance => inputs.var.map(|v| v.data.bytes()),
         Slot::Weight => inputs.weight.map(|w| w.bytes()),
         Slot::RowWeights => inputs.row_weights.map(|w| w.data.bytes()),
         Slot::Upstream => inputs.upstream.map(|u| u.data.bytes()),
@@ -34,9 +37,9 @@ pub(super) fn gather(
     mut to: wgpu::WriteOnly<'_, [u8]>,
 ) -> u64 {
     let Some(bytes) = host_bytes(slot, inputs) else { return 0 };
-    let (classes, element_bytes) = kind(slot, problem);
+    let extent = Extent::of(slot, problem);
     let mut done = 0;
-    for run in piece.runs(&problem.view, classes, element_bytes) {
+    for run in piece.runs(&problem.view, extent.axes, extent.element_bytes) {
         let run = &bytes[run.start as usize..run.end as usize];
         copy(to.slice(done..done + run.len()), run);
         done += run.len();
@@ -110,10 +113,13 @@ pub(super) fn scatter(
         return scatter_records(problem, rows_before, piece, from, sink);
     }
     let Some(what) = LargeOutput::of(slot) else { return Ok(0) };
-    let (classes, element_bytes) = kind(slot, problem);
-    let base = rows_before * classes as u64 * element_bytes;
+    let extent = Extent::of(slot, problem);
+    // An element is a row of its own where there are no classes.
+    let of_row =
+        if problem.pointwise.is_none() && extent.has_classes() { problem.view.classes } else { 1 };
+    let base = rows_before * of_row as u64 * extent.element_bytes;
     let mut done = 0;
-    for run in piece.runs(&problem.view, classes, element_bytes) {
+    for run in piece.runs(&problem.view, extent.axes, extent.element_bytes) {
         let length = (run.end - run.start) as usize;
         if length > 0 {
             sink.write(what, base + run.start, &from[done..done + length])?;
@@ -143,10 +149,4 @@ fn scatter_records(
         sink.write(what, 4 * first, &column)?;
     }
     Ok((column.len() * record.len()) as u64)
-}
-
-/// Elements of a slot's tensor for each row, and the bytes of one.
-fn kind(slot: Slot, problem: &Problem) -> (usize, u64) {
-    let extent = Extent::of(slot, problem);
-    (if extent.has_classes() { problem.view.classes } else { 1 }, extent.element_bytes)
 }

@@ -60,6 +60,7 @@ mod tests {
             weight: ((5u64 << 31) - 3) as f64,
             bad: 2,
             first_bad: Some(((3 << 31) + 7, -5)),
+            first_bad_value: None,
             nonfinite: 1,
             first_nonfinite: Some((3 << 31) + 11),
             ..Summary::default()

@@ -34,6 +34,7 @@ mod host;
 mod long_rows;
 mod merge;
 mod ring;
+mod sums;
 
 pub use batches::Stream;
 pub use classes::{CLASS_BYTES, class_losses};
@@ -43,6 +44,7 @@ pub(super) use host::host_bytes;
 use self::executor::Executor;
 use super::Gpu;
 use super::wait::Wait;
+use crate::expand::stated;
 use crate::kernels::Slot;
 use crate::loss::{Divisor, Function, Upstream};
 use crate::reference::{gradient_scale, weight_sums};
@@ -70,6 +72,11 @@ pub enum LargeOutput {
     RowWeights,
     /// The z-loss of each row, for reduction `none`: f32.
     ZLoss,
+    /// The gradient with respect to the target, of the target's type or f32.
+    TargetGrad,
+    /// The gradient with respect to the variance, of the variance's type or f32. In a stream each batch's
+    /// variance is a tensor of its own, and their gradients follow each other.
+    VarGrad,
 }
 
 impl LargeOutput {
@@ -78,6 +85,8 @@ impl LargeOutput {
             Slot::RowLoss => Some(Self::RowLoss),
             Slot::Grad => Some(Self::Grad),
             Slot::Elements => Some(Self::Distribution),
+            Slot::TargetGrad => Some(Self::TargetGrad),
+            Slot::VarianceGrad => Some(Self::VarGrad),
             _ => None,
         }
     }
@@ -94,6 +103,8 @@ impl LargeOutput {
             Self::Entropy => "entropy",
             Self::RowWeights => "row weights",
             Self::ZLoss => "z-loss",
+            Self::TargetGrad => Slot::TargetGrad.name(),
+            Self::VarGrad => Slot::VarianceGrad.name(),
         }
     }
 }
@@ -152,9 +163,10 @@ impl Gpu {
         outputs: Outputs,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<Output<f32>, Error> {
-        let problem = loss.problem(&inputs.shapes(), outputs)?;
-        problem.check_data(inputs)?;
-        pollster::block_on(run(self, problem, inputs, Wait::Here, sink))
+        let mut room = None;
+        let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
+        problem.check_data(&inputs)?;
+        pollster::block_on(run(self, problem, &inputs, Wait::Here, sink))
     }
 }
 
@@ -179,7 +191,7 @@ pub(super) async fn run(
         Divisor::RowWeights => 1.0,
     };
     let mut executor = Executor::new(gpu, wait, false);
-    executor.progress.of = Some(problem.view.rows() as u64);
+    executor.progress.of = Some(problem.losses() as u64);
     executor.push(&problem, inputs, scale, sink).await?;
     executor.drain(&problem, sink).await?;
     if let Some(weight) = weight {
@@ -199,7 +211,7 @@ fn upstream_of(problem: &Problem, inputs: &Inputs<'_>) -> f64 {
 /// The answer without large outputs.
 fn output_of(problem: &Problem, executor: Executor<'_>) -> Result<Output<f32>, Error> {
     let Executor { sums, classes, timing, .. } = executor;
-    sums.summary.check_labels(problem.view.classes, problem.ignore_index)?;
+    sums.summary.check(problem)?;
     let narrow = |wide: Vec<f64>| wide.into_iter().map(|x| x as f32).collect();
     let (loss, z_loss) = match problem.function {
         Function::Softmax => (Vec::new(), Vec::new()),

@@ -111,8 +111,7 @@ pub(super) struct Ring {
     turns: Vec<Turn>,
     /// The turn of the next piece.
     next: usize,
-    weight: Constant,
-    upstream: Constant,
+    constants: Vec<(Slot, Constant)>,
 }
 
 /// A tensor that all pieces share.
@@ -126,14 +125,8 @@ impl Ring {
     /// Buffers for pieces up to one that poses `largest`, of which `turns` are under way at a time.
     pub fn new(gpu: &Gpu, largest: &Problem, turns: usize) -> Result<Self, Error> {
         let layout = Layout::new(largest, &gpu.device.limits());
-        let mut ring = Self {
-            layout,
-            stages: Vec::new(),
-            turns: Vec::new(),
-            next: 0,
-            weight: Constant::default(),
-            upstream: Constant::default(),
-        };
+        let mut ring =
+            Self { layout, stages: Vec::new(), turns: Vec::new(), next: 0, constants: Vec::new() };
         use wgpu::BufferUsages as Usages;
         let (input, output) = (ring.layout.input_bytes, ring.layout.output_bytes);
         let input = input.max(1).next_multiple_of(16);
@@ -172,10 +165,12 @@ impl Ring {
 
     /// Writes what all pieces share, where it is not there already.
     pub fn share(&mut self, gpu: &Gpu, slot: Slot, bytes: &[u8]) -> Result<(), Error> {
-        let constant = match slot {
-            Slot::Weight => &mut self.weight,
-            _ => &mut self.upstream,
-        };
+        let place = self.constants.iter().position(|(other, _)| *other == slot);
+        let place = place.unwrap_or_else(|| {
+            self.constants.push((slot, Constant::default()));
+            self.constants.len() - 1
+        });
+        let constant = &mut self.constants[place].1;
         if constant.buffer.is_some() && constant.bytes == bytes {
             return Ok(());
         }
@@ -212,7 +207,7 @@ impl Ring {
     /// Binds the next turn's buffers to the plan of a piece that poses `problem`, unless they are.
     pub fn bind(&mut self, gpu: &Gpu, problem: &Problem) -> Result<Arc<Bound>, Error> {
         let shape = (problem.view.outer, problem.view.inner);
-        let (layout, weight, upstream) = (&self.layout, &self.weight, &self.upstream);
+        let layout = &self.layout;
         let stage = self.next % self.stages.len();
         let Stage { input, output, bounds } = &mut self.stages[stage];
         if let Some((_, bound)) = bounds.iter().find(|(other, _)| *other == shape) {
@@ -222,10 +217,9 @@ impl Ring {
             let size = wgpu::BufferSize::new(place.bytes.max(4));
             (place.slot, wgpu::BufferBinding { buffer, offset: place.offset, size })
         };
-        let constants = [(Slot::Weight, weight), (Slot::Upstream, upstream)];
-        let constants = constants.into_iter().filter_map(|(slot, constant)| {
+        let constants = self.constants.iter().filter_map(|(slot, constant)| {
             let buffer = constant.buffer.as_ref()?;
-            Some((slot, buffer.as_entire_buffer_binding()))
+            Some((*slot, buffer.as_entire_buffer_binding()))
         });
         let inputs = layout.inputs.iter().map(|place| range(&*input, place));
         let outputs = layout.outputs.iter().map(|place| range(&*output, place));

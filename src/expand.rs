@@ -1,0 +1,151 @@
+//! Operands written out to the input's shape, for calls on host data whose operands are broadcast along
+//! more axes than a plan tells apart.
+
+use half::{bf16, f16};
+
+use crate::loss::Loss;
+use crate::{Error, Floats, Inputs, Outputs, Problem, Tensor};
+
+/// The problem that a loss states of these inputs, and the inputs that it is about: with operands written
+/// out into `room` where that is necessary.
+pub(crate) fn stated<'a>(
+    loss: &(impl Loss + ?Sized),
+    inputs: &Inputs<'a>,
+    outputs: Outputs,
+    room: &'a mut Option<Expanded>,
+) -> Result<(Problem, Inputs<'a>), Error> {
+    match loss.problem(&inputs.shapes(), outputs) {
+        Err(Error::Groups { .. }) => {}
+        problem => return Ok((problem?, *inputs)),
+    }
+    let room = &*room.insert(Expanded::of(inputs)?);
+    let tensor = |operand: &'a Option<Written>, given: Option<Tensor<'a>>| match operand {
+        Some(operand) => Some(Tensor { data: operand.borrow(), shape: inputs.input.shape }),
+        None => given,
+    };
+    let inputs = Inputs {
+        target: tensor(&room.target, inputs.target),
+        element_weight: tensor(&room.element_weight, inputs.element_weight),
+        pos_weight: tensor(&room.pos_weight, inputs.pos_weight),
+        ..*inputs
+    };
+    Ok((loss.problem(&inputs.shapes(), outputs)?, inputs))
+}
+
+/// Operands in the input's shape, where they are broadcast. Variances stay as they are, for the sake of
+/// their gradient; they alone never need it.
+#[derive(Debug)]
+pub(crate) struct Expanded {
+    target: Option<Written>,
+    element_weight: Option<Written>,
+    pos_weight: Option<Written>,
+}
+
+#[derive(Debug)]
+enum Written {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+    BF16(Vec<bf16>),
+}
+
+impl Expanded {
+    fn of(inputs: &Inputs<'_>) -> Result<Self, Error> {
+        let shape = inputs.input.shape;
+        let expand = |what, operand: Option<Tensor<'_>>| {
+            let Some(tensor) = operand else { return Ok(None) };
+            tensor.check(what)?;
+            if tensor.shape == shape || tensor.data.len() == 1 {
+                return Ok(None);
+            }
+            let places = Places::new(tensor.shape, shape);
+            Ok::<_, Error>(Some(match tensor.data {
+                Floats::F32(data) => Written::F32(gathered(what, data, places)?),
+                Floats::F16(data) => Written::F16(gathered(what, data, places)?),
+                Floats::BF16(data) => Written::BF16(gathered(what, data, places)?),
+            }))
+        };
+        Ok(Self {
+            target: expand("target", inputs.target)?,
+            element_weight: expand("element weight", inputs.element_weight)?,
+            pos_weight: expand("pos_weight", inputs.pos_weight)?,
+        })
+    }
+}
+
+impl Written {
+    fn borrow(&self) -> Floats<'_> {
+        match self {
+            Written::F32(data) => data.into(),
+            Written::F16(data) => data.into(),
+            Written::BF16(data) => data.into(),
+        }
+    }
+}
+
+fn gathered<T: Copy>(what: &'static str, data: &[T], places: Places) -> Result<Vec<T>, Error> {
+    let count = places.left;
+    let mut values = Vec::new();
+    values.try_reserve_exact(count).map_err(|_| Error::Limit {
+        what,
+        limit: "memory in bytes",
+        needed: (count as u64).saturating_mul(size_of::<T>() as u64),
+        allowed: isize::MAX as u64,
+    })?;
+    values.extend(places.map(|place| data[place]));
+    Ok(values)
+}
+
+/// The elements of a tensor that go with those of the input, in order, as NumPy broadcasts.
+struct Places {
+    /// From the last axis on: where we are, the extent, and how far the tensor's elements are apart.
+    axes: Vec<(usize, usize, usize)>,
+    next: usize,
+    left: usize,
+}
+
+impl Places {
+    fn new(shape: &[usize], input: &[usize]) -> Self {
+        let mut stride = 1;
+        let own = shape.iter().rev().copied().chain(std::iter::repeat(1));
+        let axes = input.iter().rev().zip(own).map(|(&extent, own)| {
+            let apart = if own > 1 { stride } else { 0 };
+            stride *= own;
+            (0, extent, apart)
+        });
+        Self { axes: axes.collect(), next: 0, left: input.iter().product() }
+    }
+}
+
+impl Iterator for Places {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        let place = self.next;
+        for (at, extent, apart) in &mut self.axes {
+            *at += 1;
+            self.next += *apart;
+            if at < extent {
+                break;
+            }
+            self.next -= *at * *apart;
+            *at = 0;
+        }
+        Some(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_repeat_along_the_axes_that_are_missing() {
+        let places = |shape: &[usize]| Places::new(shape, &[2, 3, 2]).collect::<Vec<_>>();
+        assert_eq!(places(&[2, 3, 2]), Vec::from_iter(0..12));
+        assert_eq!(places(&[2]), [0, 1].repeat(6));
+        assert_eq!(places(&[3, 1]), [0, 0, 1, 1, 2, 2].repeat(2));
+        assert_eq!(places(&[2, 1, 2]), [0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3]);
+        assert_eq!(places(&[]), [0; 12]);
+    }
+}

@@ -1,0 +1,218 @@
+//! Specialisations of the kernels of single elements: the formula, and how its operands are read.
+
+use super::source::{Slot, select_lines};
+use super::spec::{Kernel, Load, Part, Spec};
+use super::tensor::ClassTensor;
+use crate::ElementType;
+use crate::loss::{Formula, Upstream};
+use crate::tensor::Axes;
+
+/// How a load of the input finds what goes with it in an operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reading {
+    /// The operand has the input's shape, and the same loads.
+    Whole,
+    /// It is a single number.
+    Once,
+    /// The elements of a load share one.
+    Shared(Axes),
+    /// Loads lie along it.
+    Along(Axes),
+    /// One by one.
+    Each(Axes),
+}
+
+/// An operand as a kernel reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct OperandSpec {
+    pub element_type: ElementType,
+    pub reading: Reading,
+}
+
+/// What the kernels of single elements depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PointwiseSpec {
+    /// The formula.
+    pub formula: Formula,
+    /// The target.
+    pub target: OperandSpec,
+    /// The elements' weight, if there is one.
+    pub weight: Option<OperandSpec>,
+    /// The weight of what is positive, if there is one.
+    pub pos_weight: Option<OperandSpec>,
+    /// The variance, if there is one.
+    pub variance: Option<OperandSpec>,
+    /// The type of the target's gradient, where it is written.
+    pub target_grad: Option<ElementType>,
+    /// The type of the variance's gradient, where it is written.
+    pub variance_grad: Option<ElementType>,
+    /// It takes the elements that fill no load.
+    pub tail: bool,
+}
+
+/// An operand with its place in the texts.
+pub(super) struct NamedOperand {
+    pub slot: Slot,
+    pub name: &'static str,
+    origin: &'static str,
+    pub spec: OperandSpec,
+}
+
+impl NamedOperand {
+    /// Whether it is bound in loads.
+    pub fn in_loads(&self) -> bool {
+        matches!(self.spec.reading, Reading::Whole | Reading::Along(_))
+    }
+
+    /// The functions that read it.
+    pub fn wgsl(&self, load: Load) -> String {
+        let (how, axes) = match self.spec.reading {
+            Reading::Whole => ("WHOLE", None),
+            Reading::Once => ("ONCE", None),
+            Reading::Shared(axes) => ("SHARED", Some(axes)),
+            Reading::Along(axes) => ("ALONG", Some(axes)),
+            Reading::Each(axes) => ("EACH", Some(axes)),
+        };
+        let along = match axes {
+            Some(Axes::Outer) => "OUTER",
+            Some(Axes::OuterClasses) => "OUTER_CLASSES",
+            Some(Axes::Classes) => "CLASSES",
+            Some(Axes::ClassesInner) => "CLASSES_INNER",
+            Some(Axes::Inner) => "INNER",
+            Some(Axes::Rows) => "ROWS",
+            Some(Axes::Elements | Axes::One) | None => "",
+        };
+        let symbols: Vec<&str> = [
+            (true, how),
+            (axes.is_some(), "INDEXED"),
+            (axes.is_some(), along),
+            (self.in_loads(), "LOADS"),
+            (load > Load::One, "WIDE"),
+            (self.spec.element_type == ElementType::F32, "F32"),
+        ]
+        .into_iter()
+        .filter_map(|(on, symbol)| on.then_some(symbol))
+        .collect();
+        let text = select_lines(include_str!("../../shaders/prelude/operand.wgsl"), &symbols);
+        let text = text.replace("{name}", self.name).replace("{buffer}", self.name);
+        let text = text.replace("{origin}", self.origin);
+        format!("\n{}", text.replace("{type}", self.spec.element_type.name()))
+    }
+}
+
+impl Spec {
+    /// Whether it evaluates a formula for each element.
+    pub(super) fn evaluates(&self) -> bool {
+        self.kernel == Kernel::Pointwise
+            || self.kernel == Kernel::SumVariance && self.part != Part::Merge
+    }
+
+    /// Whether it is one of the kernels of single elements.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        matches!(self.kernel, Kernel::Pointwise | Kernel::SumVariance)
+    }
+
+    /// The operands that a kernel of single elements reads.
+    pub(super) fn operands(&self) -> impl Iterator<Item = NamedOperand> + use<> {
+        let operand = |slot, name, origin| move |spec| NamedOperand { slot, name, origin, spec };
+        let pointwise = self.pointwise.filter(|_| self.evaluates());
+        pointwise.into_iter().flat_map(move |pointwise| {
+            [
+                Some(pointwise.target).map(operand(Slot::Target, "target_values", "target_origin")),
+                pointwise.weight.map(operand(
+                    Slot::ElementWeight,
+                    "element_weight",
+                    "element_weight_origin",
+                )),
+                pointwise.pos_weight.map(operand(
+                    Slot::PosWeight,
+                    "pos_weight",
+                    "pos_weight_origin",
+                )),
+                pointwise.variance.map(operand(Slot::Variance, "variance", "variance_origin")),
+            ]
+            .into_iter()
+            .flatten()
+        })
+    }
+
+    /// The tensors of single elements that are read and written in loads.
+    pub(super) fn element_tensors(&self) -> Vec<ClassTensor> {
+        let read = |slot, name, element_type| ClassTensor::new(slot, name, element_type, false);
+        let written = |slot, name, element_type| ClassTensor::new(slot, name, element_type, true);
+        let Some(pointwise) = self.pointwise else { return Vec::new() };
+        let upstream = self.upstream == Upstream::PerRow && self.evaluates();
+        let counts = self.kernel == Kernel::Pointwise;
+        let variance_grad = pointwise.variance_grad.filter(|_| self.writes_variance_grad());
+        let mut tensors = Vec::new();
+        tensors.extend(self.evaluates().then(|| read(Slot::Logits, "logits", self.input)));
+        let operands = self.operands().filter(NamedOperand::in_loads);
+        tensors.extend(operands.map(|o| read(o.slot, o.name, o.spec.element_type)));
+        tensors.extend(upstream.then(|| read(Slot::Upstream, "upstream", ElementType::F32)));
+        tensors.extend(
+            (counts && self.row_loss).then(|| written(Slot::RowLoss, "row_loss", ElementType::F32)),
+        );
+        tensors.extend((counts && self.grad).then(|| match self.in_place {
+            true => written(Slot::Logits, "grad", self.output).bound_as("logits"),
+            false => written(Slot::Grad, "grad", self.output),
+        }));
+        let target_grad = pointwise.target_grad.filter(|_| counts);
+        tensors.extend(target_grad.map(|t| written(Slot::TargetGrad, "target_grad", t)));
+        tensors.extend(variance_grad.map(|t| written(Slot::VarianceGrad, "variance_grad", t)));
+        tensors
+    }
+
+    /// Whether a kernel of single elements reads a slot one element at a time.
+    pub(crate) fn reads_singly(&self, slot: Slot) -> bool {
+        (slot == Slot::Upstream && self.upstream == Upstream::Scalar)
+            || self.operands().any(|operand| operand.slot == slot && !operand.in_loads())
+    }
+
+    /// Whether the variance's gradient is written, and not only summed up.
+    pub(super) fn writes_variance_grad(&self) -> bool {
+        self.pointwise.is_some_and(|pointwise| pointwise.variance_grad.is_some())
+            && (self.kernel == Kernel::Pointwise || self.part == Part::Merge)
+    }
+
+    /// Whether any gradient is computed from single elements.
+    fn has_slopes(&self) -> bool {
+        self.kernel == Kernel::SumVariance
+            || self.grad
+            || self.pointwise.is_some_and(|p| p.target_grad.is_some() || p.variance_grad.is_some())
+    }
+
+    /// The symbols that only the kernels of single elements have.
+    pub(super) fn pointwise_symbols(&self) -> Vec<&'static str> {
+        let Some(pointwise) = self.pointwise else { return Vec::new() };
+        let formula = pointwise.formula;
+        let full = matches!(
+            formula,
+            Formula::GaussianNll { full: true } | Formula::PoissonNll { full: true, .. }
+        );
+        let formula_name = match formula {
+            Formula::Bce => "BCE",
+            Formula::BceWithLogits => "BCE_WITH_LOGITS",
+            Formula::KlDiv { .. } => "KL_DIV",
+            Formula::GaussianNll { .. } => "GAUSSIAN_NLL",
+            Formula::PoissonNll { .. } => "POISSON_NLL",
+        };
+        let counts = self.kernel == Kernel::Pointwise;
+        [
+            (true, formula_name),
+            (full, "FULL"),
+            (formula == Formula::KlDiv { log_target: true }, "LOG_TARGET"),
+            (matches!(formula, Formula::PoissonNll { log_input: true, .. }), "LOG_INPUT"),
+            (matches!(formula, Formula::Bce | Formula::GaussianNll { .. }), "REFUSES"),
+            (pointwise.weight.is_some(), "ELEMENT_WEIGHT"),
+            (pointwise.pos_weight.is_some(), "POS_WEIGHT"),
+            (pointwise.variance.is_some(), "VARIANCE"),
+            (self.has_slopes(), "ANY_GRAD"),
+            (counts && pointwise.target_grad.is_some(), "TARGET_GRAD"),
+            (counts && pointwise.variance_grad.is_some(), "VARIANCE_GRAD"),
+        ]
+        .into_iter()
+        .filter_map(|(on, symbol)| on.then_some(symbol))
+        .collect()
+    }
+}

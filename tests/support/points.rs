@@ -1,0 +1,406 @@
+//! Owned inputs of losses of single elements, random ones, and how far rounding may take the answers.
+
+use wgpu_loss::{
+    Bce, BceWithLogits, ElementType, GaussianNll, Gpu, Inputs, KlDiv, Loss, Output, Outputs,
+    PoissonNll, Reduction, Tensor, reference,
+};
+
+use super::close::Tolerance;
+use super::floats::OwnedFloats;
+use super::random::Random;
+
+/// A formula with its options.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    Bce,
+    Logits,
+    Kl { log_target: bool },
+    Gaussian { full: bool },
+    Poisson { log_input: bool, full: bool },
+}
+
+impl Kind {
+    /// Every formula there is.
+    pub const ALL: [Kind; 10] = [
+        Kind::Bce,
+        Kind::Logits,
+        Kind::Kl { log_target: false },
+        Kind::Kl { log_target: true },
+        Kind::Gaussian { full: false },
+        Kind::Gaussian { full: true },
+        Kind::Poisson { log_input: true, full: false },
+        Kind::Poisson { log_input: true, full: true },
+        Kind::Poisson { log_input: false, full: false },
+        Kind::Poisson { log_input: false, full: true },
+    ];
+
+    /// The loss.
+    pub fn loss(self, reduction: Reduction) -> Box<dyn Loss> {
+        match self {
+            Kind::Bce => Box::new(Bce::new().reduction(reduction)),
+            Kind::Logits => Box::new(BceWithLogits::new().reduction(reduction)),
+            Kind::Kl { log_target } => {
+                Box::new(KlDiv::new().log_target(log_target).reduction(reduction))
+            }
+            Kind::Gaussian { full } => Box::new(GaussianNll::new().full(full).reduction(reduction)),
+            Kind::Poisson { log_input, full } => {
+                Box::new(PoissonNll::new().log_input(log_input).full(full).reduction(reduction))
+            }
+        }
+    }
+
+    /// All gradients that the loss gives.
+    pub fn outputs(self) -> Outputs {
+        let grad = Outputs::loss().with_grad();
+        match self {
+            Kind::Kl { .. } => grad.with_target_grad(),
+            Kind::Gaussian { .. } => grad.with_target_grad().with_var_grad(),
+            _ => grad,
+        }
+    }
+}
+
+/// One operand.
+#[derive(Clone, Debug)]
+pub struct Operand {
+    pub data: OwnedFloats,
+    pub shape: Vec<usize>,
+}
+
+impl Operand {
+    pub fn tensor(&self) -> Tensor<'_> {
+        Tensor::new(self.data.borrow(), &self.shape)
+    }
+}
+
+/// The inputs of one call.
+#[derive(Clone, Debug)]
+pub struct Points {
+    pub kind: Kind,
+    pub input: Operand,
+    pub target: Operand,
+    pub weight: Option<Operand>,
+    pub pos_weight: Option<Operand>,
+    pub var: Option<Operand>,
+    pub upstream: Option<(Vec<f32>, Vec<usize>)>,
+}
+
+/// The element types of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Types {
+    pub input: ElementType,
+    pub target: ElementType,
+    pub others: ElementType,
+}
+
+impl Types {
+    pub const F32: Types =
+        Types { input: ElementType::F32, target: ElementType::F32, others: ElementType::F32 };
+}
+
+impl Points {
+    /// Random operands; all have the input's shape, and there are none that may be left out.
+    pub fn random(kind: Kind, shape: &[usize], types: Types) -> Self {
+        let mut random = Random(shape.iter().fold(11, |seed, &extent| seed * 31 + extent as u64));
+        let mut make = |element_type, low, high| Operand {
+            data: OwnedFloats::new(
+                element_type,
+                &(0..shape.iter().product()).map(|_| random.uniform(low, high)).collect::<Vec<_>>(),
+            ),
+            shape: shape.to_vec(),
+        };
+        let (x, t) = match kind {
+            Kind::Bce => ((0.0, 1.0), (0.0, 1.0)),
+            Kind::Logits => ((-9.0, 9.0), (0.0, 1.0)),
+            Kind::Kl { log_target: false } => ((-6.0, 0.0), (0.0, 1.0)),
+            Kind::Kl { log_target: true } => ((-6.0, 0.0), (-6.0, 0.0)),
+            Kind::Gaussian { .. } => ((-3.0, 3.0), (-3.0, 3.0)),
+            Kind::Poisson { log_input: true, .. } => ((-3.0, 3.0), (0.0, 6.0)),
+            Kind::Poisson { log_input: false, .. } => ((0.1, 6.0), (0.0, 6.0)),
+        };
+        let input = make(types.input, x.0, x.1);
+        let target = make(types.target, t.0, t.1);
+        let gaussian = matches!(kind, Kind::Gaussian { .. });
+        let var = gaussian.then(|| make(types.others, 0.25, 3.0));
+        Self { kind, input, target, weight: None, pos_weight: None, var, upstream: None }
+    }
+
+    fn made(&self, shape: &[usize], element_type: ElementType, low: f32, high: f32) -> Operand {
+        let mut random = Random(shape.iter().fold(5, |seed, &extent| seed * 29 + extent as u64));
+        let count = shape.iter().product();
+        let data: Vec<f32> = (0..count).map(|_| random.uniform(low, high)).collect();
+        Operand { data: OwnedFloats::new(element_type, &data), shape: shape.to_vec() }
+    }
+
+    /// With weights of the elements, and for logits of what is positive, in these shapes.
+    pub fn weights(mut self, weight: &[usize], pos_weight: &[usize], t: ElementType) -> Self {
+        self.weight = Some(self.made(weight, t, 0.5, 2.0));
+        if self.kind == Kind::Logits {
+            self.pos_weight = Some(self.made(pos_weight, t, 0.25, 4.0));
+        }
+        self
+    }
+
+    /// With a target in another shape.
+    pub fn target_in(mut self, shape: &[usize]) -> Self {
+        let (low, high) = match self.kind {
+            Kind::Kl { log_target: true } => (-6.0, 0.0),
+            Kind::Poisson { .. } => (0.0, 6.0),
+            _ => (0.0, 1.0),
+        };
+        self.target = self.made(shape, self.target.data.borrow().element_type(), low, high);
+        self
+    }
+
+    /// With variances in another shape.
+    pub fn var_in(mut self, shape: &[usize]) -> Self {
+        let element_type = self.var.as_ref().map(|var| var.data.borrow().element_type());
+        self.var = element_type.map(|element_type| self.made(shape, element_type, 0.25, 3.0));
+        self
+    }
+
+    /// With a gradient upstream: one number, or one for each element.
+    pub fn with_upstream(mut self, reduction: Reduction) -> Self {
+        let shape = if reduction == Reduction::None { self.input.shape.clone() } else { vec![] };
+        let made = self.made(&shape, ElementType::F32, 0.5, 2.0);
+        self.upstream = Some((made.data.wide(), shape));
+        self
+    }
+
+    /// The data as the library takes it.
+    pub fn inputs(&self) -> Inputs<'_> {
+        let mut inputs = Inputs::new(self.input.tensor()).target(self.target.tensor());
+        if let Some(weight) = &self.weight {
+            inputs = inputs.element_weight(weight.tensor());
+        }
+        if let Some(weight) = &self.pos_weight {
+            inputs = inputs.pos_weight(weight.tensor());
+        }
+        if let Some(var) = &self.var {
+            inputs = inputs.var(var.tensor());
+        }
+        if let Some((gradients, shape)) = &self.upstream {
+            inputs = inputs.upstream(Tensor::new(gradients, shape));
+        }
+        inputs
+    }
+
+    #[track_caller]
+    pub fn on(&self, gpu: &Gpu, reduction: Reduction, outputs: Outputs) -> Output<f32> {
+        gpu.run(&*self.kind.loss(reduction), &self.inputs(), outputs).unwrap()
+    }
+
+    #[track_caller]
+    pub fn truth(&self, reduction: Reduction, outputs: Outputs) -> Output<f64> {
+        reference::run(&*self.kind.loss(reduction), &self.inputs(), outputs).unwrap()
+    }
+
+    /// An operand's value for an element of the input, broadcast as NumPy does; 1 where there is none.
+    fn at(&self, operand: Option<&Operand>, element: usize) -> f64 {
+        let Some(operand) = operand else { return 1.0 };
+        operand.data.borrow().get(self.index(&operand.shape, element)).into()
+    }
+
+    /// The number of an operand's element that goes with an element of the input.
+    fn index(&self, shape: &[usize], element: usize) -> usize {
+        let input = &self.input.shape;
+        // One axis less is the last one: only variances have that.
+        let less = shape.len() + 1 == input.len() && *shape == input[..shape.len()];
+        let shape = if less { [shape, &[1]].concat() } else { shape.to_vec() };
+        let (mut rest, mut stride, mut index) = (element, 1, 0);
+        for (behind, &extent) in input.iter().rev().enumerate() {
+            let at = rest % extent;
+            rest /= extent;
+            if behind < shape.len() {
+                let own = shape[shape.len() - 1 - behind];
+                index += if own > 1 { at * stride } else { 0 };
+                stride *= own;
+            }
+        }
+        index
+    }
+
+    /// The sums of the absolute values of the terms that an element's loss and gradients are made of,
+    /// times the error of each term in units of 2^-24.
+    ///
+    /// Elementary functions: `log` and the series in its place 4, `exp(x)` 3 + 2 |x| as WGSL allows, and
+    /// 8 for the few products, sums and divisions around them.
+    fn terms(&self, element: usize) -> Terms {
+        let x = self.at(Some(&self.input), element);
+        let t = self.at(Some(&self.target), element);
+        let w = self.at(self.weight.as_ref(), element);
+        let p = self.at(self.pos_weight.as_ref(), element);
+        let v = self.at(self.var.as_ref(), element);
+        match self.kind {
+            Kind::Bce => {
+                let (yes, no) = (x.ln().abs().min(100.0), (-x).ln_1p().abs().min(100.0));
+                Terms::new(
+                    12.0 * w * (t * yes + (1.0 - t) * no),
+                    8.0 * w * (x + t) / (x * (1.0 - x)).max(1e-12),
+                )
+            }
+            Kind::Logits => {
+                let error = 15.0 + 2.0 * x.abs();
+                let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
+                let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+                Terms::new(
+                    error * w * (p * t * softplus(-x) + (1.0 - t) * softplus(x)),
+                    error * w * (p * t * sigmoid(-x) + (1.0 - t) * sigmoid(x)),
+                )
+            }
+            Kind::Kl { log_target: false } => {
+                let log = if t == 0.0 { 0.0 } else { t.ln().abs() };
+                let target = 12.0 * (log + x.abs() + 1.0);
+                Terms { target, ..Terms::new(12.0 * t * (log + x.abs()), 2.0 * t) }
+            }
+            Kind::Kl { log_target: true } => {
+                let error = 11.0 + 2.0 * t.abs();
+                let target = error * t.exp() * (t.abs() + x.abs() + 1.0);
+                Terms {
+                    target,
+                    ..Terms::new(error * t.exp() * (t.abs() + x.abs()), error * t.exp())
+                }
+            }
+            Kind::Gaussian { .. } => {
+                let square = (x - t).powi(2) / v;
+                let slope = 8.0 * (x - t).abs() / v;
+                Terms {
+                    target: slope,
+                    var: 8.0 * (1.0 + square) / (2.0 * v),
+                    ..Terms::new(12.0 * (v.ln().abs() + square + 1.0), slope)
+                }
+            }
+            Kind::Poisson { log_input, .. } => {
+                let stirling = if t > 1.0 { 12.0 * (t * t.ln() + t + (7.0 * t).ln()) } else { 0.0 };
+                match log_input {
+                    true => {
+                        let error = 11.0 + 2.0 * x.abs();
+                        let loss = error * x.exp() + 4.0 * (t * x).abs();
+                        Terms::new(loss + stirling, error * x.exp() + 4.0 * t)
+                    }
+                    false => {
+                        let log = 12.0 * t * x.ln().abs();
+                        Terms::new(4.0 * x + log + stirling + t, 8.0 * (1.0 + t / x))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Holds an answer to the truth.
+    #[track_caller]
+    pub fn check(
+        &self,
+        what: &str,
+        reduction: Reduction,
+        outputs: Outputs,
+        got: &Output<f32>,
+        truth: &Output<f64>,
+    ) {
+        let count: usize = self.input.shape.iter().product();
+        let divisor = match reduction {
+            Reduction::Mean => count as f64,
+            Reduction::BatchMean => self.input.shape.first().copied().unwrap_or(1) as f64,
+            _ => 1.0,
+        };
+        const ULP: f64 = 1.0 / (1 << 24) as f64;
+        // What sums may add: a term goes through three levels of 16, and a tree.
+        const SUM: f64 = 64.0;
+        let terms: Vec<Terms> = (0..count).map(|element| self.terms(element)).collect();
+        let upstream = |element: usize| match &self.upstream {
+            None => 1.0,
+            Some((gradients, _)) => f64::from(gradients[element % gradients.len()]),
+        };
+        match reduction {
+            Reduction::None => {
+                for element in 0..count {
+                    let tolerance = Tolerance::absolute(ULP * terms[element].loss + 1e-37);
+                    check_one(
+                        what,
+                        "loss",
+                        element,
+                        got.loss[element],
+                        truth.loss[element],
+                        tolerance,
+                    );
+                }
+            }
+            _ => {
+                let of_terms: f64 = terms.iter().map(|terms| terms.loss * (1.0 + SUM / 8.0)).sum();
+                let tolerance = Tolerance::absolute(ULP * of_terms / divisor + 1e-37);
+                check_one(what, "loss", 0, got.loss[0], truth.loss[0], tolerance);
+            }
+        }
+        let element_type =
+            |given: ElementType| if outputs.in_f32 { ElementType::F32 } else { given };
+        let rounding = |element_type| match element_type {
+            ElementType::F16 => (1.0 / 2048.0, 3.1e-8),
+            ElementType::BF16 => (1.0 / 256.0, 1e-37),
+            _ => (0.0, 1e-37),
+        };
+        let near = |name,
+                    got: &Option<Vec<f32>>,
+                    truth: &Option<Vec<f64>>,
+                    of: &dyn Fn(usize) -> f64,
+                    t| {
+            assert_eq!(got.is_some(), truth.is_some(), "{what}: {name}");
+            let (Some(got), Some(truth)) = (got, truth) else { return };
+            assert_eq!(got.len(), truth.len(), "{what}: {name}");
+            let (relative, absolute) = rounding(t);
+            for (index, (&got, &truth)) in got.iter().zip(truth).enumerate() {
+                let absolute = absolute + ULP * of(index);
+                check_one(what, name, index, got, truth, Tolerance { relative, absolute });
+            }
+        };
+        let scaled = |of: fn(&Terms) -> f64| {
+            let terms = &terms;
+            move |element: usize| (of(&terms[element])) * 1.2 * upstream(element) / divisor
+        };
+        near(
+            "gradient",
+            &got.grad,
+            &truth.grad,
+            &scaled(|t| t.grad),
+            element_type(self.input.data.borrow().element_type()),
+        );
+        let target_type = element_type(self.target.data.borrow().element_type());
+        near(
+            "target's gradient",
+            &got.target_grad,
+            &truth.target_grad,
+            &scaled(|t| t.target),
+            target_type,
+        );
+        let Some(var) = &self.var else { return };
+        let mut sums = vec![0.0; var.shape.iter().product()];
+        for element in 0..count {
+            sums[self.index(&var.shape, element)] += (1.0 + SUM / 8.0) * scaled(|t| t.var)(element);
+        }
+        let var_type = element_type(var.data.borrow().element_type());
+        near("variance's gradient", &got.var_grad, &truth.var_grad, &|index| sums[index], var_type);
+    }
+}
+
+#[track_caller]
+fn check_one(what: &str, name: &str, index: usize, got: f32, truth: f64, tolerance: Tolerance) {
+    assert!(
+        tolerance.admits(got.into(), truth),
+        "{what}: {name}[{index}] is {got:e}, but {truth:e} was wanted within {tolerance:?}: off by {:e}",
+        (f64::from(got) - truth).abs()
+    );
+}
+
+/// See [`Points::terms`].
+#[derive(Clone, Copy)]
+struct Terms {
+    loss: f64,
+    grad: f64,
+    target: f64,
+    var: f64,
+}
+
+impl Terms {
+    fn new(loss: f64, grad: f64) -> Self {
+        Self { loss, grad, target: 0.0, var: 0.0 }
+    }
+}
