@@ -190,6 +190,8 @@ fn on_cpu(
             write(LargeOutput::ZLoss, piece.row, Some(&output.z_loss))?;
         }
         write(LargeOutput::Grad, piece.element, output.grad.as_ref())?;
+        write(LargeOutput::TargetGrad, piece.element, output.target_grad.as_ref())?;
+        write(LargeOutput::VarGrad, piece.variance, output.var_grad.as_ref())?;
         let distribution = output.log_probs.as_ref().or(output.probs.as_ref());
         write(LargeOutput::Distribution, piece.element, distribution)?;
         write(LargeOutput::Lse, piece.row, rows.lse.as_ref())?;

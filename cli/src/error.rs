@@ -1,7 +1,6 @@
 //! How the program fails: one line on stderr and an exit status.
 
 use std::io::Write;
-use std::path::{Display, Path, PathBuf};
 
 use wgpu_loss::Error;
 
@@ -50,7 +49,7 @@ pub fn say(message: &str) {
 #[derive(Debug, Default)]
 pub struct Names {
     /// Each tensor's name and shape.
-    pub files: Vec<(Role, PathBuf, Vec<usize>)>,
+    pub all: Vec<(Role, String, Vec<usize>)>,
     /// Whether the class axis was asked for, not only taken by default.
     pub class_axis_given: bool,
 }
@@ -66,11 +65,11 @@ impl Names {
 
     /// The library's error in the user's words: files instead of roles, flags instead of options.
     pub fn explain(&self, error: Error) -> Failure {
-        let (input, input_shape) = self.of(Role::Input);
-        let (target, target_shape) = self.of(Role::Target);
+        let (input, input_shape) = self.of(&[Role::Input]);
+        let (target, target_shape) = self.of(&[Role::Target, Role::Values]);
         match error {
             Error::Shape { what, ref given, ref wanted } => {
-                let (file, _) = self.of(Self::role(what));
+                let (file, _) = self.of(Self::roles(what));
                 // Labels that were saved as floats are taken for probabilities; say what they are.
                 let hint = match what {
                     "class probabilities" => "; labels are integers",
@@ -101,6 +100,23 @@ impl Names {
                     ),
                 )
             }
+            Error::Broadcast { what, ref given, input: ref shape } => Failure::of(
+                self.of(Self::roles(what)).0,
+                format_args!(
+                    "{what} of shape {given:?}, which does not broadcast to that of {input}, {shape:?}"
+                ),
+            ),
+            Error::BadValues { what, count, of, first, value, wanted } => {
+                let (name, shape) = self.of(Self::roles(what));
+                let position = position(first, shape);
+                Failure::of(
+                    name,
+                    format_args!(
+                        "{count} of {of} elements have values out of range: the first is {what} {value} at \
+                         {position}, where {wanted} is wanted"
+                    ),
+                )
+            }
             Error::Option { option, given, wanted } => {
                 let flag = option.replace('_', "-");
                 Failure::Usage(format!("--{flag} is {given}, but {wanted}"))
@@ -117,21 +133,25 @@ impl Names {
         }
     }
 
-    /// The name and shape of the file in a role; the input's where there is none.
-    fn of(&self, role: Role) -> (Display<'_>, &[usize]) {
-        let find = |role| self.files.iter().find(|(other, ..)| *other == role);
-        match find(role).or_else(|| find(Role::Input)) {
-            Some((_, file, shape)) => (file.display(), shape),
-            None => (Path::new("").display(), &[]),
+    /// The name and shape of the tensor in one of the roles; the input's where there is none.
+    fn of(&self, roles: &[Role]) -> (&str, &[usize]) {
+        let find = |roles: &[Role]| self.all.iter().find(|(other, ..)| roles.contains(other));
+        match find(roles).or_else(|| find(&[Role::Input])) {
+            Some((_, name, shape)) => (name, shape),
+            None => ("", &[]),
         }
     }
 
-    /// The role that the library's errors mean.
-    fn role(what: &str) -> Role {
-        const ROLES: [Role; 3] = [Role::Weight, Role::RowWeights, Role::Upstream];
+    /// The roles that the library's errors mean.
+    fn roles(what: &str) -> &'static [Role] {
         match what {
-            "labels" | "class probabilities" => Role::Target,
-            _ => ROLES.into_iter().find(|role| role.name() == what).unwrap_or(Role::Input),
+            "labels" | "class probabilities" | "target" => &[Role::Target, Role::Values],
+            "weight" | "element weight" => &[Role::Weight, Role::ElementWeight],
+            "row weights" => &[Role::RowWeights],
+            "pos_weight" => &[Role::PosWeight],
+            "var" => &[Role::Var],
+            "upstream gradient" => &[Role::Upstream],
+            _ => &[Role::Input],
         }
     }
 }

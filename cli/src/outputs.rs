@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use wgpu_loss::{LargeOutput, Problem, Reduction};
 
 use crate::compute::Computed;
+use crate::data::{Data, Role};
 use crate::error::Failure;
 use crate::files::{Destination, Element, Unfinished, finish};
 use crate::results::Results;
@@ -21,20 +22,25 @@ pub enum Output {
     Heatmap,
 }
 
-/// How a large output is stored.
-fn element(problem: &Problem, what: LargeOutput) -> Element {
+/// How a large output is stored, and its shape.
+fn stored<'a>(
+    problem: &'a Problem,
+    data: &'a Data<'_>,
+    what: LargeOutput,
+) -> (Element, &'a [usize]) {
+    let like = |role| match data.get(role) {
+        Some(given) if problem.outputs.in_f32 => (Element::F32, given.shape),
+        Some(given) => (given.element_type().into(), given.shape),
+        None => (Element::F32, &[][..]),
+    };
     match what {
-        LargeOutput::Grad | LargeOutput::Distribution => problem.output_type.into(),
-        LargeOutput::Argmax | LargeOutput::Rank => Element::WORD,
-        _ => Element::F32,
-    }
-}
-
-/// Its shape.
-fn shape(problem: &Problem, what: LargeOutput) -> &[usize] {
-    match what {
-        LargeOutput::Grad | LargeOutput::Distribution => &problem.input_shape,
-        _ => &problem.row_shape,
+        LargeOutput::Grad | LargeOutput::Distribution => {
+            (problem.output_type.into(), &problem.input_shape)
+        }
+        LargeOutput::TargetGrad => like(Role::Values),
+        LargeOutput::VarGrad => like(Role::Var),
+        LargeOutput::Argmax | LargeOutput::Rank => (Element::WORD, &problem.row_shape),
+        _ => (Element::F32, &problem.row_shape),
     }
 }
 
@@ -59,6 +65,7 @@ pub fn destinations(save: &[(Output, PathBuf)]) -> Result<Vec<(Output, Destinati
 /// at. The losses of rows can be wanted beside a reduced loss.
 pub fn places(
     problem: &Problem,
+    data: &Data<'_>,
     destinations: &[(Output, Destination)],
     check: bool,
     rows: bool,
@@ -71,7 +78,8 @@ pub fn places(
             Output::Loss | Output::Heatmap => continue,
             Output::Large(what) => *what,
         };
-        results.save(what, element(problem, what), file, shape(problem, what))?;
+        let (element, shape) = stored(problem, data, what);
+        results.save(what, element, file, shape)?;
     }
     let mut kept = Vec::new();
     if rows || unreduced {
@@ -84,8 +92,8 @@ pub fn places(
         kept.push(LargeOutput::Distribution);
     }
     for what in kept {
-        let count = shape(problem, what).iter().product();
-        results.keep(what, element(problem, what), count)?;
+        let (element, shape) = stored(problem, data, what);
+        results.keep(what, element, shape.iter().product())?;
     }
     Ok(results)
 }

@@ -9,59 +9,14 @@ use std::ops::Range;
 
 use wgpu_loss::loss::{Divisor, Function};
 use wgpu_loss::{
-    ClassLosses, CrossEntropy, EmptyMean, Entropy, Error, Loss, Nll, Output, Outputs, Problem,
-    Reduction, Softmax, Summary, reference,
+    ClassLosses, EmptyMean, Error, Output, Outputs, Problem, Reduction, Summary, reference,
 };
 
-use crate::data::{Cut, Data, Stop};
+use crate::data::{Cut, Data, Role, Stop};
+use crate::formula::Formula;
 
 /// About as many elements are taken at a time: enough for all cores.
 const ELEMENTS: usize = 1 << 22;
-
-/// A loss whose options can be changed.
-#[derive(Clone, Debug)]
-pub enum Formula {
-    /// Cross-entropy.
-    CrossEntropy(CrossEntropy),
-    /// Negative log-likelihood.
-    Nll(Nll),
-    /// Softmax or its logarithm.
-    Softmax(Softmax),
-    /// Entropy.
-    Entropy(Entropy),
-}
-
-impl Formula {
-    /// As the library takes it.
-    pub fn loss(&self) -> &dyn Loss {
-        match self {
-            Formula::CrossEntropy(loss) => loss,
-            Formula::Nll(loss) => loss,
-            Formula::Softmax(loss) => loss,
-            Formula::Entropy(loss) => loss,
-        }
-    }
-
-    /// The same loss, reduced in another way.
-    pub fn reduced(&self, reduction: Reduction) -> Self {
-        match self.clone() {
-            Formula::CrossEntropy(loss) => Formula::CrossEntropy(loss.reduction(reduction)),
-            Formula::Nll(loss) => Formula::Nll(loss.reduction(reduction)),
-            Formula::Softmax(loss) => Formula::Softmax(loss),
-            Formula::Entropy(loss) => Formula::Entropy(loss.reduction(reduction)),
-        }
-    }
-
-    /// The same loss over steps: with the classes on axis 1.
-    fn of_steps(self) -> Self {
-        match self {
-            Formula::CrossEntropy(loss) => Formula::CrossEntropy(loss.class_axis(1)),
-            Formula::Nll(loss) => Formula::Nll(loss.class_axis(1)),
-            Formula::Softmax(loss) => Formula::Softmax(loss.axis(1)),
-            Formula::Entropy(loss) => Formula::Entropy(loss.axis(1)),
-        }
-    }
-}
 
 /// Whether there is a loss: the softmaxes give their distribution alone.
 pub fn has_loss(problem: &Problem) -> bool {
@@ -86,6 +41,8 @@ pub struct Piece<'a> {
     pub row: usize,
     /// The first element.
     pub element: usize,
+    /// The first variance. Where all pieces share the variance, its gradient comes with the last one.
+    pub variance: usize,
     /// What the sum over rows, and so the gradient, is divided by.
     pub divisor: f64,
     /// The results. The loss is one per row where it is not reduced, and means nothing otherwise.
@@ -182,6 +139,7 @@ pub fn run(
         }
     }
     let mut totals = Totals::default();
+    let mut variance = Variance::of(question, &pieces);
     for piece in pieces {
         let (first, cut) = (piece.start, Cut::of(problem));
         let mut output = compute(question, piece, outputs)?;
@@ -189,14 +147,43 @@ pub fn run(
         let known = if weights.summary.rows > 0 { &weights } else { &totals };
         let divisor = known.divisor(problem);
         let factor = if divisor == 0.0 { 0.0 } else { 1.0 / divisor };
+        let grads = [&mut output.grad, &mut output.target_grad, &mut output.var_grad];
         if problem.reduction != Reduction::None {
-            output.grad.iter_mut().flatten().for_each(|x| *x *= factor);
+            grads.into_iter().flatten().flatten().for_each(|x| *x *= factor);
         }
+        variance.merge(&mut output.var_grad);
         let (row, element) = (first * cut.rows, first * cut.elements);
-        take(&Piece { row, element, divisor, output: &output })?;
+        let variance = first * variance.per_step;
+        take(&Piece { row, element, variance, divisor, output: &output })?;
         progress(totals.summary.rows);
     }
     Ok(totals)
+}
+
+/// The variance's gradient, which may be a sum over all pieces.
+struct Variance {
+    /// How many variances there are for each step; 0 where all steps share them.
+    per_step: usize,
+    /// Pieces that are still to come.
+    left: usize,
+    sum: Vec<f64>,
+}
+
+impl Variance {
+    fn of(question: &Question<'_>, pieces: &[Range<usize>]) -> Self {
+        let (problem, given) = (question.problem, question.data.get(Role::Var));
+        let per_step = given.map_or(0, |given| Cut::of(problem).per_step(problem, given));
+        Self { per_step, left: pieces.len(), sum: Vec::new() }
+    }
+
+    /// Keeps the gradient of a piece until the last one, where the pieces share it.
+    fn merge(&mut self, grad: &mut Option<Vec<f64>>) {
+        self.left -= 1;
+        let Some(part) = grad.as_mut().filter(|_| self.per_step == 0) else { return };
+        self.sum.resize(part.len(), 0.0);
+        self.sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += *part);
+        *grad = (self.left == 0).then(|| std::mem::take(&mut self.sum));
+    }
 }
 
 /// The steps, in ranges.
@@ -224,37 +211,49 @@ fn compute(
         Ok(reference::run(formula.loss(), &steps.inputs(), outputs)?)
     };
     match of(outer.clone()) {
-        Err(Stop::Library(Error::BadTargets { .. })) => Err(bad_labels(problem, of, outer)),
+        Err(Stop::Library(error @ (Error::BadTargets { .. } | Error::BadValues { .. }))) => {
+            Err(refused(question, of, outer, error))
+        }
         result => result,
     }
 }
 
-/// All bad labels, where a range has some and those before it have none.
-fn bad_labels(
-    problem: &Problem,
+/// All that is refused, where a range has some of it and those before it have none: bad labels, or values
+/// that the loss is not defined for.
+fn refused(
+    question: &Question<'_>,
     of: impl Fn(Range<usize>) -> Result<Output<f64>, Stop>,
     first_range: Range<usize>,
+    mut found: Error,
 ) -> Stop {
-    let (mut all, mut found) = (0, None);
-    let later = pieces(problem).into_iter().filter(|range| range.start >= first_range.start);
+    let (problem, cut) = (question.problem, Cut::of(question.problem));
+    let before = |what: &str| match question.data.get(Role::Var).filter(|_| what == "var") {
+        Some(given) => first_range.start * cut.per_step(problem, given),
+        None => first_range.start * cut.elements,
+    };
+    match &mut found {
+        Error::BadTargets { first, .. } => *first += (first_range.start * cut.rows) as u64,
+        Error::BadValues { first, what, .. } => *first += before(what) as u64,
+        _ => {}
+    }
+    let later = pieces(problem).into_iter().filter(|range| range.start > first_range.start);
     for range in later {
-        let before = (range.start * Cut::of(problem).rows) as u64;
         match of(range) {
+            Err(Stop::Library(
+                Error::BadTargets { count: more, .. } | Error::BadValues { count: more, .. },
+            )) => match &mut found {
+                Error::BadTargets { count, .. } | Error::BadValues { count, .. } => *count += more,
+                _ => {}
+            },
             Ok(_) => {}
-            Err(Stop::Library(Error::BadTargets { count, first, value, .. })) => {
-                all += count;
-                found = found.or(Some((before + first, value)));
-            }
             Err(stop) => return stop,
         }
     }
-    let (first, value) = found.unwrap_or_default();
-    Stop::Library(Error::BadTargets {
-        count: all,
-        rows: problem.view.rows() as u64,
-        first,
-        value,
-        classes: problem.view.classes,
-        ignore_index: problem.ignore_index,
-    })
+    match &mut found {
+        Error::BadTargets { rows: all, .. } | Error::BadValues { of: all, .. } => {
+            *all = cut.all_rows() as u64;
+        }
+        _ => {}
+    }
+    Stop::Library(found)
 }

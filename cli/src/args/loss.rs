@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use wgpu_loss::{EmptyMean, Reduction};
 
 use super::{LookArgs, RunArgs, values};
@@ -66,6 +66,8 @@ pub struct CrossEntropyArgs {
     #[command(flatten)]
     pub look: LookArgs,
     #[command(flatten)]
+    pub classes: ClassArgs,
+    #[command(flatten)]
     pub run: RunArgs,
 }
 
@@ -82,6 +84,8 @@ pub struct NllArgs {
     pub loss: LossArgs,
     #[command(flatten)]
     pub look: LookArgs,
+    #[command(flatten)]
+    pub classes: ClassArgs,
     #[command(flatten)]
     pub run: RunArgs,
 }
@@ -101,6 +105,8 @@ pub struct SoftmaxArgs {
     #[arg(long, value_name = "FILE", requires = "upstream")]
     pub save_grad: Option<PathBuf>,
     #[command(flatten)]
+    pub classes: ClassArgs,
+    #[command(flatten)]
     pub run: RunArgs,
 }
 /// Arguments of `entropy`.
@@ -116,7 +122,18 @@ pub struct EntropyArgs {
     #[command(flatten)]
     pub look: LookArgs,
     #[command(flatten)]
+    pub classes: ClassArgs,
+    #[command(flatten)]
     pub run: RunArgs,
+}
+
+/// What the losses over classes share.
+#[derive(Debug, Args)]
+pub struct ClassArgs {
+    /// Axis of the classes, negative from the end [default: 1, or 0 for one axis; the last one for the
+    /// softmaxes and the entropy].
+    #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
+    pub class_axis: Option<isize>,
 }
 
 /// What the losses of labels share.
@@ -135,6 +152,7 @@ pub struct LabelArgs {
 
 /// What all losses share.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("grads").multiple(true)))]
 pub struct LossArgs {
     /// How the losses of the rows become one number.
     #[arg(long, value_name = "HOW", default_value = "mean")]
@@ -143,13 +161,13 @@ pub struct LossArgs {
     #[arg(long, value_name = "WHAT", default_value = "nan")]
     pub empty_mean: EmptyMeanArg,
     /// Gradient with respect to the loss: one number, or one per row for reduction none.
-    #[arg(long, value_name = "FILE", requires = "save_grad")]
+    #[arg(long, value_name = "FILE", requires = "grads")]
     pub upstream: Option<PathBuf>,
     /// Save the loss: one number, or one per row for reduction none.
     #[arg(long, value_name = "FILE")]
     pub save_loss: Option<PathBuf>,
     /// Compute the gradient with respect to the input too and save it, in the input's shape.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "grads")]
     pub save_grad: Option<PathBuf>,
 }
 /// `--reduction`.

@@ -1,7 +1,8 @@
 //! What can be asked for on the command line.
 //!
 //! ```text
-//! loss      the losses, and what they share       run      where and how anything is computed
+//! loss      the losses over classes               run      where and how anything is computed
+//! points    the losses of single elements
 //! look      pictures of a loss                    measure  adapters, bench and tune
 //! values    what single values have to be
 //! ```
@@ -9,6 +10,7 @@
 mod look;
 mod loss;
 mod measure;
+mod points;
 mod run;
 mod values;
 
@@ -18,9 +20,14 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use self::look::LookArgs;
-pub use self::loss::{CrossEntropyArgs, EntropyArgs, LabelArgs, LossArgs, NllArgs, SoftmaxArgs};
+pub use self::loss::{
+    ClassArgs, CrossEntropyArgs, EntropyArgs, LabelArgs, LossArgs, NllArgs, SoftmaxArgs,
+};
 pub use self::measure::{AdaptersArgs, BenchArgs, TuneArgs};
 use self::measure::{BENCH, TUNE};
+pub use self::points::{
+    BceArgs, BceWithLogitsArgs, GaussianNllArgs, KlDivArgs, PointArgs, PoissonNllArgs,
+};
 use self::run::FILES;
 pub use self::run::{DeviceArg, OutType, RunArgs};
 use crate::error::Failure;
@@ -42,6 +49,21 @@ pub enum Command {
     /// Negative log-likelihood of log-probabilities at labels.
     #[command(after_help = FILES)]
     Nll(NllArgs),
+    /// Binary cross-entropy of probabilities.
+    #[command(after_help = FILES)]
+    Bce(BceArgs),
+    /// Binary cross-entropy of logits.
+    #[command(after_help = FILES)]
+    BceWithLogits(BceWithLogitsArgs),
+    /// Kullback-Leibler divergence of log-probabilities from a target.
+    #[command(after_help = FILES)]
+    KlDiv(KlDivArgs),
+    /// Negative log-likelihood under normal distributions.
+    #[command(after_help = FILES)]
+    GaussianNll(GaussianNllArgs),
+    /// Negative log-likelihood under Poisson distributions.
+    #[command(after_help = FILES)]
+    PoissonNll(PoissonNllArgs),
     /// Entropy of the distribution that logits make.
     #[command(after_help = FILES)]
     Entropy(EntropyArgs),
@@ -66,6 +88,11 @@ impl Command {
             Command::CrossEntropy(args) => Some(&args.run),
             Command::Nll(args) => Some(&args.run),
             Command::Entropy(args) => Some(&args.run),
+            Command::Bce(args) => Some(&args.shared.run),
+            Command::BceWithLogits(args) => Some(&args.shared.run),
+            Command::KlDiv(args) => Some(&args.shared.run),
+            Command::GaussianNll(args) => Some(&args.shared.run),
+            Command::PoissonNll(args) => Some(&args.shared.run),
             Command::LogSoftmax(args) | Command::Softmax(args) => Some(&args.run),
             Command::Adapters(_) | Command::Bench(_) | Command::Tune(_) => None,
         }

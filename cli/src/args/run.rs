@@ -21,10 +21,6 @@ Exit status: 0 success; 1 wrong data, failed device or failed check; 2 wrong usa
 /// What everything that computes shares.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Axis of the classes, negative from the end [default: 1, or 0 for one axis; the last one for
-    /// the softmaxes].
-    #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
-    pub class_axis: Option<isize>,
     /// Where to compute; auto takes the best GPU, or the CPU where there is none.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceArg,

@@ -3,6 +3,8 @@
 use wgpu_loss::ElementType;
 use wgpu_loss::gpu::Field;
 
+use crate::sources::Tensor;
+
 /// `--shape`: two axes or more, none of them empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape(pub Vec<usize>);
@@ -27,6 +29,11 @@ pub fn finite(text: &str) -> Result<f32, String> {
 pub fn positive(text: &str) -> Result<f32, String> {
     let number = finite(text).ok().filter(|&number| number > 0.0);
     number.ok_or_else(|| "it must be a finite number above 0".into())
+}
+
+/// A number, or else the name of a file.
+pub fn tensor(text: &str) -> Result<Tensor, String> {
+    Ok(text.parse().map_or_else(|_| Tensor::File(text.into()), Tensor::Number))
 }
 
 /// A shape such as 4096x1000.
@@ -82,6 +89,19 @@ mod tests {
             assert!(shape(wrong).is_err(), "{wrong}");
         }
         assert!(shape(&format!("{0}x{0}", usize::MAX)).is_err());
+    }
+
+    #[test]
+    fn numbers_are_told_from_files() {
+        assert_eq!(tensor("0.5"), Ok(Tensor::Number(0.5)));
+        assert_eq!(tensor("1e-3"), Ok(Tensor::Number(1e-3)));
+        for file in ["v.npy", "a.npz:v", "1.npy"] {
+            assert_eq!(tensor(file), Ok(Tensor::File(file.into())));
+        }
+        assert_eq!(positive("0.5"), Ok(0.5));
+        for wrong in ["0", "-1", "nan", "inf", "1e99", "x", ""] {
+            assert!(positive(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

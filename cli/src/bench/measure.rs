@@ -11,7 +11,8 @@ use super::case::{Case, Stored};
 use crate::check::{self, Answer, Compared};
 use crate::data::{Data, Given, Operand, Role, Stop};
 use crate::error::Failure;
-use crate::twin::{Formula, Question};
+use crate::formula::Formula;
+use crate::twin::Question;
 
 /// The reference is repeated for this long at most.
 const CPU_TIME: Duration = Duration::from_millis(500);

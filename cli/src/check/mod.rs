@@ -3,9 +3,11 @@
 //! ```text
 //! comparison  one output, element by element     words   predicted classes and ranks
 //! terms       what numbers are measured against that are differences of larger ones
+//! points      the same for losses of single elements
 //! ```
 
 mod comparison;
+mod points;
 mod terms;
 mod words;
 
@@ -13,9 +15,10 @@ use wgpu_loss::{ClassLosses, Floats, LargeOutput, Reduction, Summary};
 
 pub use self::comparison::Compared;
 use self::comparison::Comparison;
+use self::points::Floors;
 use self::terms::Terms;
 use self::words::Words;
-use crate::data::Stop;
+use crate::data::{Role, Stop};
 use crate::twin::{self, Piece, Question, has_loss};
 
 /// What the reduced loss may differ by. Every row is right to a few roundings and sums keep it so.
@@ -56,6 +59,7 @@ pub fn run(
     let mut all = Comparisons::new(question, computed, &terms);
     let mut compare = |piece: &Piece<'_>| all.add(question, piece, &terms);
     let totals = twin::run(question, outputs, &mut compare, progress)?;
+    let summed = all.terms;
 
     let mut compared = vec![rows(&computed.summary, &totals.summary)];
     for (what, given, wanted) in [
@@ -63,7 +67,7 @@ pub fn run(
         ("z-loss", computed.z_loss, totals.z_loss(problem)),
     ] {
         if let Some(wanted) = wanted {
-            let mut reduced = reduced(what, given, wanted);
+            let mut reduced = reduced(what, given, wanted, summed);
             reduced.tolerance += terms.rounding;
             compared.push(reduced);
         }
@@ -78,12 +82,12 @@ pub fn run(
     Ok(compared)
 }
 
-/// A reduced loss.
-fn reduced(what: &'static str, given: Option<f32>, wanted: f64) -> Compared {
+/// A reduced loss, and what it is measured against at least.
+fn reduced(what: &'static str, given: Option<f32>, wanted: f64, terms: f64) -> Compared {
     let given = [given.unwrap_or(f32::NAN)];
     let mut loss = Comparison::new(what, Some(Floats::F32(&given)), &[], 0.0);
     loss.compared.tolerance = REDUCED;
-    loss.add(0, &[wanted], |_| 0.0);
+    loss.add(0, &[wanted], |_| terms);
     loss.compared
 }
 
@@ -134,6 +138,10 @@ fn classes(given: &ClassLosses, wanted: &ClassLosses) -> Compared {
 struct Comparisons<'a> {
     floats: Vec<(LargeOutput, Comparison<'a>)>,
     words: Vec<(LargeOutput, Words<'a>)>,
+    /// The size of what the reduced loss is a sum of, where its terms have either sign.
+    terms: f64,
+    /// That of the variance's gradient, over the pieces so far that share the variance.
+    variance: Vec<f64>,
 }
 
 impl<'a> Comparisons<'a> {
@@ -141,12 +149,15 @@ impl<'a> Comparisons<'a> {
         let problem = question.problem;
         let logs = problem.outputs.log_probs;
         let (name, small) = if logs { ("log-probs", 0.0) } else { ("probs", SMALL) };
+        let var = question.data.get(Role::Var).map_or(&[][..], |given| given.shape);
         let (elements, rows) = (&problem.input_shape[..], &problem.row_shape[..]);
         let unreduced = has_loss(problem) && problem.reduction == Reduction::None;
         let all = [
             (LargeOutput::RowLoss, "loss", rows, 0.0, unreduced),
             (LargeOutput::ZLoss, "z-loss", rows, 0.0, unreduced),
             (LargeOutput::Grad, "gradient", elements, SMALL, true),
+            (LargeOutput::TargetGrad, "target's gradient", elements, SMALL, true),
+            (LargeOutput::VarGrad, "variance's gradient", var, SMALL, true),
             (LargeOutput::Distribution, name, elements, small, true),
             (LargeOutput::Lse, "lse", rows, 0.0, true),
             (LargeOutput::Entropy, "entropy", rows, 0.0, true),
@@ -164,7 +175,7 @@ impl<'a> Comparisons<'a> {
         let words = words.into_iter().filter_map(|(what, name)| {
             Some((what, Words::new(name, found(&answer.words, what)?, problem)))
         });
-        Self { floats: floats.collect(), words: words.collect() }
+        Self { floats: floats.collect(), words: words.collect(), terms: 0.0, variance: Vec::new() }
     }
 
     /// The reference's next rows.
@@ -175,17 +186,41 @@ impl<'a> Comparisons<'a> {
         terms: &Terms,
     ) -> Result<(), Stop> {
         let (problem, output, rows) = (question.problem, piece.output, &piece.output.rows);
+        let points = match problem.pointwise {
+            Some(_) => Some(Floors::of(question, piece, &terms::scales(question, piece)?)?),
+            None => None,
+        };
+        let of = |floors: Option<&Vec<f64>>, i: usize| floors.map_or(0.0, |floors| floors[i]);
+        if let Some(points) = &points {
+            self.terms += points.loss.iter().sum::<f64>() / piece.divisor;
+            self.variance.resize(points.var_grad.len(), 0.0);
+            self.variance.iter_mut().zip(&points.var_grad).for_each(|(all, more)| *all += more);
+        }
         for (what, comparison) in &mut self.floats {
             match what {
-                LargeOutput::RowLoss => comparison.add(piece.row, &output.loss, |_| 0.0),
+                LargeOutput::RowLoss => {
+                    let floors = points.as_ref().map(|points| &points.loss);
+                    comparison.add(piece.row, &output.loss, |i| of(floors, i));
+                }
+                LargeOutput::TargetGrad => {
+                    let floors = points.as_ref().map(|points| &points.target_grad);
+                    let wanted = output.target_grad.as_ref();
+                    comparison.add_some(piece.element, wanted, |i| of(floors, i));
+                }
+                LargeOutput::VarGrad => {
+                    let floors = Some(&self.variance);
+                    let wanted = output.var_grad.as_ref();
+                    comparison.add_some(piece.variance, wanted, |i| of(floors, i));
+                }
                 LargeOutput::ZLoss => {
                     let floor = LSE * f64::from(problem.z_loss).abs();
                     comparison.add(piece.row, &output.z_loss, |_| floor);
                 }
                 LargeOutput::Grad => {
-                    let floors = terms.of_gradient(question, piece)?;
-                    let floor = |i: usize| floors.as_ref().map_or(0.0, |floors| floors[i]);
-                    comparison.add_some(piece.element, output.grad.as_ref(), floor);
+                    let of_classes = terms.of_gradient(question, piece)?;
+                    let of_points = points.as_ref().map(|points| &points.grad);
+                    let floors = of_classes.as_ref().or(of_points);
+                    comparison.add_some(piece.element, output.grad.as_ref(), |i| of(floors, i));
                 }
                 LargeOutput::Distribution => {
                     let wanted = output.probs.as_ref().or(output.log_probs.as_ref());
@@ -197,6 +232,9 @@ impl<'a> Comparisons<'a> {
                 }
                 _ => comparison.add_some(piece.row, rows.weights.as_ref(), |_| 0.0),
             }
+        }
+        if output.var_grad.is_some() {
+            self.variance.clear();
         }
         for (what, words) in &mut self.words {
             let wanted = if *what == LargeOutput::Argmax { &rows.argmax } else { &rows.rank };

@@ -139,7 +139,7 @@ fn cancels(problem: &Problem) -> bool {
 }
 
 /// What the gradients of a piece's rows are multiplied by: upstream gradient, row weight, divisor.
-fn scales(question: &Question<'_>, piece: &Piece<'_>) -> Result<Vec<f64>, Failure> {
+pub fn scales(question: &Question<'_>, piece: &Piece<'_>) -> Result<Vec<f64>, Failure> {
     let rows = piece.output.summary.rows as usize;
     let range = piece.row..piece.row + rows;
     let upstream = match question.data.get(Role::Upstream) {

@@ -9,9 +9,10 @@ mod steps;
 
 use std::ops::Range;
 
-use wgpu_loss::{Error, Floats, Labels, Problem};
+use wgpu_loss::{ElementType, Error, Floats, Labels, Problem};
 
 pub use self::cut::Cut;
+pub use self::steps::Steps;
 use crate::error::Failure;
 use crate::files::{Part, Source};
 
@@ -48,10 +49,18 @@ pub enum Role {
     Input,
     /// Labels or class probabilities. A target of integers is labels.
     Target,
+    /// Values for the elements, the target of losses of single elements.
+    Values,
     /// Class weights.
     Weight,
     /// A weight for each row.
     RowWeights,
+    /// A weight for each element.
+    ElementWeight,
+    /// A weight for what is positive of each element.
+    PosWeight,
+    /// The variance.
+    Var,
     /// The upstream gradient.
     Upstream,
 }
@@ -61,9 +70,11 @@ impl Role {
     pub fn name(self) -> &'static str {
         match self {
             Role::Input => "input",
-            Role::Target => "target",
-            Role::Weight => "weight",
+            Role::Target | Role::Values => "target",
+            Role::Weight | Role::ElementWeight => "weight",
             Role::RowWeights => "row weights",
+            Role::PosWeight => "pos_weight",
+            Role::Var => "var",
             Role::Upstream => "upstream gradient",
         }
     }
@@ -110,6 +121,15 @@ pub struct Given<'a> {
 }
 
 impl Given<'_> {
+    /// The type of its floats.
+    pub fn element_type(&self) -> ElementType {
+        match self.operand {
+            Operand::File(source) => source.float_type(),
+            Operand::Floats(floats) => floats.element_type(),
+            Operand::Labels(_) => ElementType::F32,
+        }
+    }
+
     /// All elements.
     pub fn all(&self) -> Result<Part<'_>, Failure> {
         self.operand.part(0..self.shape.iter().product())
@@ -169,9 +189,9 @@ impl<'a> Data<'a> {
         if rows < from + (RELEASE / row_bytes.max(1)) as u64 && rows < cut.all_rows() as u64 {
             return from;
         }
-        for role in [Role::Input, Role::Target] {
-            if let Some(Given { operand: Operand::File(source), .. }) = self.get(role) {
-                let by = cut.of_role(problem, role);
+        for given in &self.0 {
+            if let (by @ 1.., Operand::File(source)) = (cut.per_step(problem, given), given.operand)
+            {
                 source.release(step(from) * by..step(rows) * by);
             }
         }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use wgpu_loss::{Floats, Inputs, Problem, Tensor};
 
-use super::cut::Spread;
+use super::cut::{Spread, broadcast_shape};
 use super::{BATCH, Cut, Data, Role};
 use crate::error::Failure;
 use crate::files::{Kind, Part};
@@ -64,20 +64,31 @@ impl Data<'_> {
     ) -> Result<Steps<'_>, Failure> {
         let cut = Cut::of(problem);
         let pieces = self.0.iter().map(|given| {
-            let by = cut.of_role(problem, given.role);
+            let by = cut.per_step(problem, given);
             let some = range.start * by..range.end * by;
-            let (part, shape) = match Spread::of(problem, given.role) {
-                Spread::Elements => (given.operand.part(some)?, elements),
-                Spread::Rows => (given.operand.part(some)?, rows),
-                Spread::Shared => (given.all()?, given.shape),
+            let (part, shape) = match Spread::of(problem, given) {
+                Spread::Elements => (given.operand.part(some)?, elements.to_vec()),
+                Spread::Rows => (given.operand.part(some)?, rows.to_vec()),
+                Spread::Shared => (given.all()?, broadcast_shape(problem, given)),
+                Spread::Broadcast(axis) => {
+                    let mut shape = broadcast_shape(problem, given);
+                    shape[axis] = range.len();
+                    (given.operand.part(some)?, shape)
+                }
             };
-            Ok(Piece { role: given.role, part, shape: shape.to_vec() })
+            Ok(Piece { role: given.role, part, shape })
         });
         pieces.collect::<Result<_, _>>().map(Steps)
     }
 }
 
 impl Steps<'_> {
+    /// The floats in a role and their shape, which broadcasts to the input's.
+    pub fn floats(&self, role: Role) -> Option<(Floats<'_>, &[usize])> {
+        let piece = self.0.iter().find(|piece| piece.role == role)?;
+        Some((piece.part.floats(), &piece.shape))
+    }
+
     /// As the library takes them.
     pub fn inputs(&self) -> Inputs<'_> {
         let none = Tensor { data: Floats::F32(&[]), shape: &[0] };
@@ -92,6 +103,10 @@ impl Steps<'_> {
                     }
                     _ => inputs.probabilities(piece.tensor()),
                 },
+                Role::Values => inputs.target(piece.tensor()),
+                Role::ElementWeight => inputs.element_weight(piece.tensor()),
+                Role::PosWeight => inputs.pos_weight(piece.tensor()),
+                Role::Var => inputs.var(piece.tensor()),
                 Role::Weight => inputs.weight(piece.part.floats()),
                 Role::RowWeights => inputs.row_weights(piece.tensor()),
                 Role::Upstream => inputs.upstream(piece.tensor()),

@@ -90,6 +90,14 @@ impl Source {
         floats.map(Kind::Floats).or(self.element.label_type().map(Kind::Labels))
     }
 
+    /// The type of its floats, as they are read.
+    pub fn float_type(&self) -> ElementType {
+        match self.kind() {
+            Some(Kind::Floats(element_type)) => element_type,
+            _ => ElementType::F32,
+        }
+    }
+
     /// Refuses an array that is not of floats, and gives their type.
     pub fn want_floats(&self, role: &str) -> Result<ElementType, Failure> {
         if let Some(Kind::Floats(element_type)) = self.kind() {

@@ -6,14 +6,14 @@ use wgpu_loss::{CrossEntropy, Entropy, LargeOutput, Nll, Outputs, Softmax};
 
 use super::Job;
 use crate::args::{
-    CrossEntropyArgs, EntropyArgs, LabelArgs, LookArgs, LossArgs, NllArgs, OutType, RunArgs,
-    SoftmaxArgs,
+    ClassArgs, CrossEntropyArgs, EntropyArgs, LabelArgs, LookArgs, LossArgs, NllArgs, OutType,
+    RunArgs, SoftmaxArgs,
 };
 use crate::data::Role;
+use crate::formula::Formula;
 use crate::look::Looks;
 use crate::outputs::Output;
 use crate::sources::Files;
-use crate::twin::Formula;
 
 impl From<CrossEntropyArgs> for Job {
     fn from(args: CrossEntropyArgs) -> Self {
@@ -26,7 +26,7 @@ impl From<CrossEntropyArgs> for Job {
         if let Some(cap) = args.softcap {
             loss = loss.softcap(cap);
         }
-        if let Some(axis) = args.run.class_axis {
+        if let Some(axis) = args.classes.class_axis {
             loss = loss.class_axis(axis);
         }
         if let Some(label) = args.labels.ignore_index {
@@ -34,6 +34,7 @@ impl From<CrossEntropyArgs> for Job {
         }
         let files = Files::new(args.input).with(Role::Target, Some(args.target));
         let mut job = Self::new("cross-entropy", Formula::CrossEntropy(loss), files, args.run)
+            .of_classes(&args.classes)
             .reduced(args.loss)
             .with_labels(args.labels)
             .seen(args.look)
@@ -62,7 +63,7 @@ impl From<NllArgs> for Job {
         let mut loss = Nll::new()
             .reduction(args.loss.reduction.into())
             .empty_mean(args.loss.empty_mean.into());
-        if let Some(axis) = args.run.class_axis {
+        if let Some(axis) = args.classes.class_axis {
             loss = loss.class_axis(axis);
         }
         if let Some(label) = args.labels.ignore_index {
@@ -70,6 +71,7 @@ impl From<NllArgs> for Job {
         }
         let files = Files::new(args.input).with(Role::Target, Some(args.target));
         Self::new("nll", Formula::Nll(loss), files, args.run)
+            .of_classes(&args.classes)
             .reduced(args.loss)
             .with_labels(args.labels)
             .seen(args.look)
@@ -79,11 +81,12 @@ impl From<NllArgs> for Job {
 impl From<EntropyArgs> for Job {
     fn from(args: EntropyArgs) -> Self {
         let loss = Entropy::new()
-            .axis(args.run.class_axis.unwrap_or(-1))
+            .axis(args.classes.class_axis.unwrap_or(-1))
             .reduction(args.loss.reduction.into())
             .empty_mean(args.loss.empty_mean.into());
         let files = Files::new(args.input).with(Role::RowWeights, args.row_weights);
         Self::new("entropy", Formula::Entropy(loss), files, args.run)
+            .of_classes(&args.classes)
             .reduced(args.loss)
             .seen(args.look)
     }
@@ -93,25 +96,33 @@ impl Job {
     /// `softmax` or `log-softmax`.
     pub fn softmax(command: &'static str, args: SoftmaxArgs) -> Self {
         let loss = if command == "softmax" { Softmax::probs() } else { Softmax::log_probs() };
-        let loss = loss.axis(args.run.class_axis.unwrap_or(-1));
+        let loss = loss.axis(args.classes.class_axis.unwrap_or(-1));
         let files = Files::new(args.input).with(Role::Upstream, args.upstream);
         Self::new(command, Formula::Softmax(loss), files, args.run)
+            .of_classes(&args.classes)
             .saving(args.save_output, LargeOutput::Distribution, |outputs| outputs)
             .saving(args.save_grad, LargeOutput::Grad, Outputs::with_grad)
     }
 
     /// A loss of files, with nothing beside it.
-    fn new(command: &'static str, formula: Formula, files: Files, run: RunArgs) -> Self {
+    pub(super) fn new(command: &'static str, formula: Formula, files: Files, run: RunArgs) -> Self {
         let outputs = match run.out_dtype {
             OutType::Same => Outputs::loss(),
             OutType::F32 => Outputs::loss().in_f32(),
         };
         let (save, looks) = (Vec::new(), Looks::default());
-        Self { command, formula, reduction: None, files, outputs, save, looks, run }
+        let (reduction, class_axis_given) = (None, false);
+        Self { command, formula, reduction, files, outputs, save, looks, class_axis_given, run }
+    }
+
+    /// With what the losses over classes share.
+    fn of_classes(mut self, args: &ClassArgs) -> Self {
+        self.class_axis_given = args.class_axis.is_some();
+        self
     }
 
     /// With what all losses share.
-    fn reduced(mut self, args: LossArgs) -> Self {
+    pub(super) fn reduced(mut self, args: LossArgs) -> Self {
         self.reduction = Some(args.reduction.into());
         self.files = self.files.with(Role::Upstream, args.upstream);
         self.save.extend(args.save_loss.map(|file| (Output::Loss, file)));
@@ -126,7 +137,7 @@ impl Job {
     }
 
     /// With what there is to see.
-    fn seen(mut self, args: LookArgs) -> Self {
+    pub(super) fn seen(mut self, args: LookArgs) -> Self {
         let LookArgs { sample, histogram, .. } = args;
         self.looks = Looks { heatmap: args.heatmap.is_some(), sample, histogram };
         self.save.extend(args.heatmap.map(|file| (Output::Heatmap, file)));
@@ -134,7 +145,7 @@ impl Job {
     }
 
     /// With something that is saved, if it is.
-    fn saving(
+    pub(super) fn saving(
         mut self,
         file: Option<PathBuf>,
         what: LargeOutput,

@@ -4,6 +4,7 @@
 //! read, and the device is opened before that too. Nothing is saved unless all went well.
 
 mod losses;
+mod points;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,16 +14,17 @@ use wgpu_loss::{ElementType, Error, Floats, LargeOutput, Outputs, Problem, Reduc
 use crate::args::RunArgs;
 use crate::check::{self, Answer, Compared};
 use crate::compute::{Computed, Device};
-use crate::data::{Role, Stop};
+use crate::data::{Cut, Role, Stop};
 use crate::error::{Failure, say};
 use crate::files::Unfinished;
+use crate::formula::Formula;
 use crate::look::{self, Looks, Rows, Seen, Unreduced};
 use crate::outputs::{self, Output};
 use crate::progress::Meter;
 use crate::report::{self, Classes, Report, Tokens};
 use crate::results::{Complete, Results};
 use crate::sources::{Files, Sources};
-use crate::twin::{Formula, Question};
+use crate::twin::Question;
 
 /// A GPU that has no memory for less is not tried again.
 const LEAST_BUDGET: u64 = 1 << 20;
@@ -37,6 +39,7 @@ pub struct Job {
     outputs: Outputs,
     save: Vec<(Output, PathBuf)>,
     looks: Looks,
+    class_axis_given: bool,
     run: RunArgs,
 }
 
@@ -48,15 +51,16 @@ pub fn run(job: Job) -> Result<(), Failure> {
     if !matches!(job.formula, Formula::Softmax(_)) {
         sources.as_f32(Role::Upstream);
     }
-    let names = sources.names(job.run.class_axis.is_some());
+    let names = sources.names(job.class_axis_given);
     let problem = problem(&job, &sources).map_err(|error| names.explain(error))?;
-    let input = job.files.input();
+    let input = sources.input().name.display().to_string();
     job.looks.check(&problem, &input)?;
 
     let (mut device, start) = timed(|| Device::open(&job.run, job.run.memory_budget))?;
     let ((), read) = timed(|| sources.prepare(&device, &problem))?;
-    let results = outputs::places(&problem, &destinations, job.run.check, job.looks.any())?;
     let data = sources.data();
+    let (check, rows) = (job.run.check, job.looks.any());
+    let results = outputs::places(&problem, &data, &destinations, check, rows)?;
     let (formula, outputs) = (&job.formula, job.outputs);
     let question = Question { formula, outputs, data: &data, problem: &problem };
     let work = Work { job: &job, question: &question, sources: &sources };
@@ -217,7 +221,8 @@ impl Work<'_> {
     ) -> impl FnMut(u64) + use<'a> {
         let (data, problem) = (question.data, question.problem);
         let bytes = self.sources.input().stored_bytes();
-        let mut meter = Meter::new(what, problem.view.rows() as u64, bytes, self.job.run.quiet);
+        let mut meter =
+            Meter::new(what, Cut::of(problem).all_rows() as u64, bytes, self.job.run.quiet);
         let mut released = 0;
         move |rows| {
             meter.done(rows);

@@ -11,11 +11,12 @@ use wgpu_loss::loss::{Divisor, Shapes};
 use wgpu_loss::{ElementType, Floats, LargeOutput, Outputs, Problem, Reduction};
 
 use crate::compute::Computed;
-use crate::data::{Data, Given, Operand, Role, Stop};
+use crate::data::{Cut, Data, Given, Operand, Role, Stop};
 use crate::error::Failure;
 use crate::files::{Bytes, Part, Scratch, floats};
+use crate::formula::Formula;
 use crate::results::Complete;
-use crate::twin::{Formula, Question, Totals};
+use crate::twin::{Question, Totals};
 
 /// So many rows are looked at in one go.
 pub const STEP: usize = 1 << 20;
@@ -36,9 +37,10 @@ impl Unreduced {
         let formula = formula.reduced(Reduction::None);
         let mut shapes = Shapes { upstream: None, upstream_type: ElementType::F32, ..*shapes };
         let mut upstream = None;
-        if problem.outputs.grad {
+        if outputs.grad || outputs.target_grad || outputs.var_grad {
             shapes = shapes.upstream(&problem.row_shape);
-            upstream = Some(same_for_all(gradient_scale(problem, data)?, problem.view.rows())?);
+            upstream =
+                Some(same_for_all(gradient_scale(problem, data)?, Cut::of(problem).all_rows())?);
         }
         let problem = formula.loss().problem(&shapes, *outputs)?;
         Ok(Self { formula, outputs: *outputs, problem, upstream })
