@@ -2,6 +2,7 @@
 
 mod support;
 
+use support::fixtures_pointwise::load;
 use support::gpus::gpus;
 use support::points::{Kind, Points, Types};
 use wgpu_loss::{BceWithLogits, ElementType, EmptyMean, Error, Outputs, Plan, Reduction};
@@ -163,4 +164,24 @@ fn operands_that_divide_more_than_three_groups() {
     let plan = Plan::new(&*loss, &points.inputs().shapes(), Outputs::loss(), profile);
     assert!(matches!(plan, Err(Error::Groups { groups: 4 })), "{plan:?}");
     gpus()[1].bind(&*loss, &points.inputs(), Outputs::loss()).unwrap();
+}
+
+#[test]
+fn pytorchs_losses_and_gradients() {
+    for (turn, case) in load().iter().enumerate() {
+        let points = Points::from(case);
+        let truth = &case.truth;
+        let mut outputs = Outputs::loss().with_grad();
+        outputs.target_grad = truth.target_grad.is_some();
+        outputs.var_grad = truth.var_grad.is_some();
+        let gpu = &gpus()[turn % gpus().len()];
+        let what = format!("{} on {}", case.name, gpu.name);
+        let got = points.on(gpu, case.reduction, outputs);
+        let mut wanted = points.truth(case.reduction, outputs);
+        wanted.loss.clone_from(&truth.loss);
+        wanted.grad = Some(truth.grad.clone());
+        wanted.target_grad.clone_from(&truth.target_grad);
+        wanted.var_grad.clone_from(&truth.var_grad);
+        points.check(&what, case.reduction, outputs, &got, &wanted);
+    }
 }

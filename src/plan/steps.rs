@@ -154,8 +154,8 @@ impl Plan {
         Ok(written)
     }
 
-    /// Groups at most of each of so many steps that leave partials behind: 48 bytes for each group.
-    /// Partials are memory that nobody asked for: 8 bytes for each 1,000 logits, and 48 KiB. One group
+    /// Groups at most of each of so many steps that leave partials behind: 64 bytes for each group.
+    /// Partials are memory that nobody asked for: 11 bytes for each 1,000 logits, and 64 KiB. One group
     /// sums them all.
     pub(super) fn groups_of(&self, steps: usize) -> u32 {
         let most = if self.profile.is_software() { 1 << 17 } else { 1 << 20 };
@@ -241,6 +241,10 @@ impl Plan {
         let neighbours = spec.kernel == Kernel::Rows && !spec.ragged && spec.part != Part::Merge;
         Spec {
             label_packs: wide && spec.kernel == Kernel::Columns && labels && alignment.labels,
+            record_packs: wide
+                && spec.kernel == Kernel::Columns
+                && spec.extras.has_record()
+                && alignment.records,
             weight_packs: wide
                 && neighbours
                 && spec.weight.is_some()

@@ -163,10 +163,13 @@ fn refused(formula: Formula, x: f32, t: f32, v: f32) -> Option<(&'static str, f3
     }
 }
 
+/// What `x (1 - x)` is kept above, in PyTorch an f32.
+const LEAST_SPREAD: f64 = 1e-12_f32 as f64;
+
 fn bce(x: f64, t: f64, w: f64) -> Point {
     let yes = x.ln().max(-100.0);
     let no = (-x).ln_1p().max(-100.0);
-    Point::new(-w * (t * yes + (1.0 - t) * no), w * (x - t) / (x * (1.0 - x)).max(1e-12))
+    Point::new(-w * (t * yes + (1.0 - t) * no), w * (x - t) / (x * (1.0 - x)).max(LEAST_SPREAD))
 }
 
 fn bce_with_logits(x: f64, t: f64, w: f64, p: f64) -> Point {

@@ -6,6 +6,7 @@ use wgpu_loss::{
 };
 
 use super::close::Tolerance;
+use super::fixtures_pointwise::{Case, Function, Shaped};
 use super::floats::OwnedFloats;
 use super::random::Random;
 
@@ -83,6 +84,8 @@ pub struct Points {
     pub pos_weight: Option<Operand>,
     pub var: Option<Operand>,
     pub upstream: Option<(Vec<f32>, Vec<usize>)>,
+    /// Another `eps` than the loss has by default.
+    pub eps: Option<f32>,
 }
 
 /// The element types of a call.
@@ -96,6 +99,36 @@ pub struct Types {
 impl Types {
     pub const F32: Types =
         Types { input: ElementType::F32, target: ElementType::F32, others: ElementType::F32 };
+}
+
+impl From<&Case> for Points {
+    fn from(case: &Case) -> Self {
+        let operand = |data: &[f32], shape: &[usize]| Operand {
+            data: OwnedFloats::new(ElementType::F32, data),
+            shape: shape.to_vec(),
+        };
+        let shaped = |shaped: &Shaped| operand(&shaped.data, &shaped.shape);
+        let (kind, eps) = match case.function {
+            Function::Bce => (Kind::Bce, None),
+            Function::BceWithLogits => (Kind::Logits, None),
+            Function::KlDiv { log_target } => (Kind::Kl { log_target }, None),
+            Function::GaussianNll { full, eps } => (Kind::Gaussian { full }, Some(eps)),
+            Function::PoissonNll { log_input, full, eps } => {
+                (Kind::Poisson { log_input, full }, Some(eps))
+            }
+        };
+        let upstream = case.upstream.clone().map(|up| (up, case.upstream_shape().to_vec()));
+        Self {
+            kind,
+            input: operand(&case.input, &case.shape),
+            target: operand(&case.target, &case.shape),
+            weight: case.weight.as_ref().map(shaped),
+            pos_weight: case.pos_weight.as_ref().map(shaped),
+            var: case.var.as_ref().map(shaped),
+            upstream,
+            eps,
+        }
+    }
 }
 
 impl Points {
@@ -122,7 +155,7 @@ impl Points {
         let target = make(types.target, t.0, t.1);
         let gaussian = matches!(kind, Kind::Gaussian { .. });
         let var = gaussian.then(|| make(types.others, 0.25, 3.0));
-        Self { kind, input, target, weight: None, pos_weight: None, var, upstream: None }
+        Self { kind, input, target, weight: None, pos_weight: None, var, upstream: None, eps: None }
     }
 
     fn made(&self, shape: &[usize], element_type: ElementType, low: f32, high: f32) -> Operand {
@@ -167,6 +200,36 @@ impl Points {
         self
     }
 
+    /// Without weights.
+    pub fn unweighted(self) -> Self {
+        Self { weight: None, pos_weight: None, ..self }
+    }
+
+    /// With every number at the middle between two multiples of a step, away from where formulas bend.
+    pub fn rounded_to(mut self, step: f32) -> Self {
+        let operands = [Some(&mut self.input), Some(&mut self.target), self.var.as_mut()];
+        for operand in operands.into_iter().flatten() {
+            let middle = |x: &f32| ((x / step).floor() + 0.5) * step;
+            let values: Vec<f32> = operand.data.wide().iter().map(middle).collect();
+            operand.data = OwnedFloats::new(ElementType::F32, &values);
+        }
+        self
+    }
+
+    /// The loss.
+    pub fn loss(&self, reduction: Reduction) -> Box<dyn Loss> {
+        match (self.kind, self.eps) {
+            (Kind::Gaussian { full }, Some(eps)) => {
+                Box::new(GaussianNll::new().full(full).eps(eps).reduction(reduction))
+            }
+            (Kind::Poisson { log_input, full }, Some(eps)) => {
+                let loss = PoissonNll::new().log_input(log_input).full(full).eps(eps);
+                Box::new(loss.reduction(reduction))
+            }
+            _ => self.kind.loss(reduction),
+        }
+    }
+
     /// The data as the library takes it.
     pub fn inputs(&self) -> Inputs<'_> {
         let mut inputs = Inputs::new(self.input.tensor()).target(self.target.tensor());
@@ -187,12 +250,12 @@ impl Points {
 
     #[track_caller]
     pub fn on(&self, gpu: &Gpu, reduction: Reduction, outputs: Outputs) -> Output<f32> {
-        gpu.run(&*self.kind.loss(reduction), &self.inputs(), outputs).unwrap()
+        gpu.run(&*self.loss(reduction), &self.inputs(), outputs).unwrap()
     }
 
     #[track_caller]
     pub fn truth(&self, reduction: Reduction, outputs: Outputs) -> Output<f64> {
-        reference::run(&*self.kind.loss(reduction), &self.inputs(), outputs).unwrap()
+        reference::run(&*self.loss(reduction), &self.inputs(), outputs).unwrap()
     }
 
     /// An operand's value for an element of the input, broadcast as NumPy does; 1 where there is none.
@@ -230,7 +293,19 @@ impl Points {
         let t = self.at(Some(&self.target), element);
         let w = self.at(self.weight.as_ref(), element);
         let p = self.at(self.pos_weight.as_ref(), element);
-        let v = self.at(self.var.as_ref(), element);
+        let v = self.at(self.var.as_ref(), element).max(self.eps.unwrap_or(1e-6).into());
+        let terms = self.terms_of(x, t, w, p, v);
+        // Where a factor is 0, nothing is left of what is infinite.
+        let finite = |x: f64| if x.is_finite() { x } else { 0.0 };
+        Terms {
+            loss: finite(terms.loss),
+            grad: finite(terms.grad),
+            target: finite(terms.target),
+            var: finite(terms.var),
+        }
+    }
+
+    fn terms_of(&self, x: f64, t: f64, w: f64, p: f64, v: f64) -> Terms {
         match self.kind {
             Kind::Bce => {
                 let (yes, no) = (x.ln().abs().min(100.0), (-x).ln_1p().abs().min(100.0));
@@ -279,8 +354,9 @@ impl Points {
                         Terms::new(loss + stirling, error * x.exp() + 4.0 * t)
                     }
                     false => {
-                        let log = 12.0 * t * x.ln().abs();
-                        Terms::new(4.0 * x + log + stirling + t, 8.0 * (1.0 + t / x))
+                        let rate = x + f64::from(self.eps.unwrap_or(1e-8));
+                        let log = 12.0 * t * rate.ln().abs();
+                        Terms::new(4.0 * x + log + stirling + t, 8.0 * (1.0 + t / rate))
                     }
                 }
             }
@@ -309,7 +385,7 @@ impl Points {
         let terms: Vec<Terms> = (0..count).map(|element| self.terms(element)).collect();
         let upstream = |element: usize| match &self.upstream {
             None => 1.0,
-            Some((gradients, _)) => f64::from(gradients[element % gradients.len()]),
+            Some((gradients, _)) => f64::from(gradients[element % gradients.len()]).abs(),
         };
         match reduction {
             Reduction::None => {
