@@ -4,8 +4,8 @@ use wgpu_loss::kernels::Part;
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::plan::Piece;
 use wgpu_loss::{
-    CrossEntropy, ElementType, Error, LabelType, Loss, Nll, Outputs, Plan, Profile, Reduction,
-    Softmax, TargetType,
+    BceWithLogits, CrossEntropy, ElementType, Error, GaussianNll, LabelType, Loss, Nll, Outputs,
+    Plan, Profile, Reduction, Softmax, TargetType,
 };
 
 const I64: TargetType = TargetType::Labels(LabelType::I64);
@@ -320,4 +320,72 @@ fn cut_rows_are_folded_merged_once_and_written() {
     let parts: Vec<Part> = plan.specs().map(|spec| spec.part).collect();
     let row = [&[Part::Fold; 4][..], &[Part::Merge], &[Part::Write; 4]].concat();
     assert_eq!(parts, [&row[..], &row, &[Part::Whole]].concat(), "{plan}");
+}
+
+/// Losses of single elements: pieces are runs of elements that follow each other and fit a binding with
+/// all that goes with them, and every element is in one.
+#[test]
+fn elements_are_cut_into_runs() {
+    let element = |shape: &[usize], at: [usize; 3]| (at[0] * shape[1] + at[1]) * shape[2] + at[2];
+    for (shape, weight) in [
+        ([1, 1, 5000], [1, 1, 1]),
+        ([300, 1, 17], [1, 1, 17]),
+        ([9, 20, 30], [1, 20, 1]),
+        ([2, 3, 4000], [1, 3, 1]),
+        ([3, 700, 8], [3, 1, 8]),
+    ] {
+        for limit in [600, 4096, 1 << 20] {
+            let loss = BceWithLogits::new().reduction(Reduction::None);
+            let shapes = Shapes::new(&shape)
+                .target(TargetType::Values(ElementType::F32), &shape)
+                .element_weight(ElementType::F32, &weight);
+            let outputs = Outputs::loss().with_grad();
+            let plan =
+                Plan::new(&loss, &shapes, outputs, &with_binding_limit(limit)).expect("a plan");
+            // The view may have fewer axes than the input: elements have their numbers all the same.
+            let view = plan.problem().view;
+            let view = [view.outer, view.classes, view.inner];
+            let mut next = 0;
+            for piece in plan.pieces() {
+                let lengths = [piece.outer.len(), piece.classes.len(), piece.inner.len()];
+                let first = [piece.outer.start, piece.classes.start, piece.inner.start];
+                let last = [piece.outer.end - 1, piece.classes.end - 1, piece.inner.end - 1];
+                assert_eq!(element(&view, first), next, "{plan}");
+                next += lengths.iter().product::<usize>();
+                assert_eq!(element(&view, last) + 1, next, "{plan}");
+                assert!(4 * lengths.iter().product::<usize>() as u64 + 288 <= limit, "{piece:?}");
+            }
+            assert_eq!(next, shape.iter().product::<usize>());
+        }
+    }
+}
+
+/// Sizes past 2^32 elements have plans, and loops of software drivers stay short.
+#[test]
+fn elements_of_any_number_have_plans() {
+    for profile in [Profile::portable(), software()] {
+        for (shape, var) in [
+            (vec![5_000_000_000], vec![5_000_000_000]),
+            (vec![5_000_000_000], vec![1]),
+            (vec![70_000, 1 << 17], vec![70_000, 1]),
+            (vec![1 << 17, 70_000], vec![1, 70_000]),
+            (vec![300, 1000, 20_000], vec![300, 1, 20_000]),
+            (vec![3, 1 << 31], vec![3]),
+        ] {
+            let shapes = Shapes::new(&shape)
+                .target(TargetType::Values(ElementType::F32), &shape)
+                .var(ElementType::F32, &var);
+            let outputs = Outputs::loss().with_grad().with_target_grad().with_var_grad();
+            let what = format!("{shape:?}, {var:?}");
+            let plan = Plan::new(&GaussianNll::new(), &shapes, outputs, &profile).expect(&what);
+            let elements: usize = shape.iter().product();
+            let of = |piece: &Piece| piece.outer.len() * piece.classes.len() * piece.inner.len();
+            assert_eq!(plan.pieces().iter().map(of).sum::<usize>(), elements, "{what}");
+            let sums = 64 << 20;
+            assert!(plan.workspace_bytes() <= sums, "{what}: {}", plan.workspace_bytes());
+            if profile.device_type == wgpu::DeviceType::Cpu {
+                assert!(plan.longest_loops() < 65_535, "{what}: {}", plan.longest_loops());
+            }
+        }
+    }
 }

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use wgpu_loss::kernels::{Kernel, Spec};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    CrossEntropy, ElementType, Entropy, LabelType, Loss, Nll, Outputs, Plan, Profile, Reduction,
-    Softmax, TargetType,
+    Bce, BceWithLogits, CrossEntropy, ElementType, Entropy, GaussianNll, KlDiv, LabelType, Loss,
+    Nll, Outputs, Plan, PoissonNll, Profile, Reduction, Softmax, TargetType,
 };
 
 /// Every specialisation of a grid of plans: losses, shapes, targets, options, outputs, devices.
@@ -37,6 +37,10 @@ fn every_spec() -> HashSet<Spec> {
         }
     }
     assert!(specs.iter().any(|spec| spec.cut), "no plan cuts rows");
+    // Subgroups and the number of lanes make no difference to these.
+    for profile in profiles().into_iter().step_by(4) {
+        losses_of_elements(&profile, &mut specs);
+    }
 
     with_extras(&mut specs);
     specs
@@ -212,6 +216,87 @@ fn with_extras(specs: &mut HashSet<Spec>) {
                 for upstream in [ElementType::F32, ElementType::BF16] {
                     let shapes = Shapes::new(shape).upstream(shape).upstream_type(upstream);
                     plan(&softmax, shapes, Outputs::loss().with_grad());
+                }
+            }
+        }
+    }
+}
+
+/// Losses of single elements: formulas, broadcasts along all axes, types, outputs.
+fn losses_of_elements(profile: &Profile, specs: &mut HashSet<Spec>) {
+    use ElementType::{BF16, F16, F32};
+    let losses: [(Box<dyn Loss>, Outputs); 8] = {
+        let grad = Outputs::loss().with_grad();
+        let (kl, poisson) = (KlDiv::new(), PoissonNll::new());
+        let none = |loss: Bce| Box::new(loss.reduction(Reduction::None));
+        [
+            (none(Bce::new()), grad),
+            (Box::new(Bce::new()), Outputs::loss()),
+            (Box::new(BceWithLogits::new().reduction(Reduction::None)), grad),
+            (Box::new(kl.clone()), grad.with_target_grad()),
+            (Box::new(kl.log_target(true).reduction(Reduction::Sum)), grad.with_target_grad()),
+            (Box::new(GaussianNll::new().full(true).reduction(Reduction::None)), {
+                grad.with_target_grad().with_var_grad()
+            }),
+            (Box::new(poisson.clone().full(true)), grad),
+            (Box::new(poisson.log_input(false)), grad),
+        ]
+    };
+    let input: &[usize] = &[16, 24, 40];
+    let axes: [&[usize]; 8] = [
+        &[16, 24, 40],
+        &[16, 1, 40],
+        &[1, 24, 1],
+        &[1],
+        &[16, 1, 1],
+        &[16, 24, 1],
+        &[1, 1, 40],
+        &[1, 24, 40],
+    ];
+    for (number, (loss, outputs)) in losses.iter().enumerate() {
+        for (turn, &shape) in axes.iter().enumerate() {
+            let other = axes[(turn + 1 + number) % 8];
+            // An odd number of elements has loads of its own, and none that fit an operand.
+            let odd: Vec<Vec<usize>> = [input, shape, other]
+                .iter()
+                .map(|shape| shape.iter().map(|&n| if n > 1 { n - 1 } else { 1 }).collect())
+                .collect();
+            let all: Vec<Vec<usize>> =
+                [input, shape, other].iter().map(|shape| shape.to_vec()).collect();
+            for [input, shape, other] in [[&all[0], &all[1], &all[2]], [&odd[0], &odd[1], &odd[2]]]
+            {
+                let types = [(F32, F32, F32), (F16, F32, BF16), (BF16, F16, F16)];
+                // What a type changes is the same for every formula.
+                for (x, t, o) in [types[0], types[1 + (number + turn) % 2]] {
+                    let target = TargetType::Values(t);
+                    let shapes = Shapes::new(input).input_type(x);
+                    let missing = shape.iter().zip(input).filter(|(a, b)| a != b).count();
+                    let shapes = match number {
+                        0 | 1 => shapes.target(target, input).element_weight(o, shape),
+                        2 => shapes
+                            .target(target, input)
+                            .element_weight(o, shape)
+                            .pos_weight(t, other),
+                        5 if missing > 1 && shape.iter().any(|&n| n > 1) => continue,
+                        5 => shapes.target(target, input).var(o, shape),
+                        _ if outputs.target_grad => shapes.target(target, input),
+                        _ => shapes.target(target, shape),
+                    };
+                    let none = [0, 2, 5].contains(&number);
+                    let shapes = match turn % 2 {
+                        0 => shapes,
+                        _ => shapes.upstream(if none { input } else { &[] }),
+                    };
+                    let Ok(plan) = Plan::new(&**loss, &shapes, *outputs, profile) else {
+                        // Two operands may divide no more than three axes, which these do.
+                        panic!("{number}: {shape:?} and {other:?} in {input:?}");
+                    };
+                    for spec in plan.variants() {
+                        specs.insert(spec);
+                        if spec.grad && spec.input == spec.output {
+                            specs.insert(Spec { in_place: true, ..spec });
+                        }
+                    }
                 }
             }
         }
