@@ -3,13 +3,13 @@
 
 mod support;
 
-use support::answer::Answer;
+use support::answer::{Answer, bits};
 use support::data::{Data, Types};
 use support::embedded::{Embedded, Place};
 use support::extras::Extras;
 use support::gpus::{TestGpu, gpus};
 use support::random::Random;
-use support::rounding::Rounding;
+use support::rounding::{Rounding, UNIT};
 use support::{fixtures_extras, fixtures_softmax};
 use wgpu_loss::{
     CrossEntropy, ElementType, Entropy, Error, Gpu, LabelType, Loss, Nll, Outputs, Plan, Profile,
@@ -364,4 +364,54 @@ fn combinations_over_columns() {
 fn combinations_over_large_vocabularies_of_columns() {
     walk(11, &[3, 4200, 3], &WAYS, 5);
     walk(12, &[2, 16_500, 4], &WAYS, 5);
+}
+
+// ---- Sums of classes
+
+#[test]
+fn sums_of_classes_carry_and_do_not_wrap() {
+    let asked = Outputs::loss().with_class_losses();
+    let loss = CrossEntropy::new().reduction(Reduction::Sum);
+    for gpu in gpus() {
+        // Small losses beside large ones of both signs: the carries go through all words.
+        let rows: Vec<[f32; 2]> = (0..10_000).map(|i| [(i % 97) as f32 * 1e7, 0.0]).collect();
+        let labels: Vec<i64> = (0..10_000).map(|i| i64::from(i % 3 == 0)).collect();
+        let sign = |i: usize| if i % 2 == 0 { 1.0 } else { -0.5 };
+        let data = Data::rows(&rows, &labels).row_weights((0..10_000).map(sign).collect());
+        let (got, wanted) = (data.on(gpu, &loss, asked), data.truth(&loss, asked));
+        let (got, wanted) = (got.classes.unwrap(), wanted.classes.unwrap());
+        assert_eq!(got.rows, wanted.rows, "{}", gpu.name);
+        for class in 0..2 {
+            // Every loss is rounded to f32.
+            let off = (got.loss[class] - wanted.loss[class]).abs();
+            let all = 10_000.0 * 97e7 * 8.0 * UNIT;
+            assert!(off <= all, "{}: {} for {}", gpu.name, got.loss[class], wanted.loss[class]);
+        }
+        // A sum past what the device's integers hold.
+        let data = Data::rows(&[[4e11, 0.0]; 5], &[1, 1, 1, 1, 0]);
+        let classes = data.on(gpu, &loss, asked).classes.unwrap();
+        let off = (classes.loss[1] - 1.6e12).abs();
+        let told = off <= 1.6e12 * UNIT || classes.loss[1] == f64::INFINITY;
+        assert!(told, "{}: {} for 1.6e12", gpu.name, classes.loss[1]);
+    }
+}
+
+#[test]
+fn two_runs_give_the_same_bits() {
+    let mut walk = Walk(Random(77));
+    for (step, shape) in [&[133, 7][..], &[20, 1000], &[5, 6, 37], &[9, 20_001]].iter().enumerate()
+    {
+        let call = walk.call(shape);
+        let gpu = &gpus()[step % 3];
+        let run = || {
+            let output = call.data.on(gpu, &*call.loss, call.outputs);
+            let parts = [Some(output.loss), output.grad, output.rows.lse, output.rows.entropy];
+            let parts = parts.map(|part| part.map(|part| bits(&part)));
+            (parts, bits(&output.z_loss), output.rows.rank, output.classes, output.summary)
+        };
+        let first = run();
+        for _ in 0..3 {
+            assert!(run() == first, "{} on {}", call.name, gpu.name);
+        }
+    }
 }
