@@ -138,7 +138,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
 
 /// The loss over the files' shapes.
 fn problem(job: &Job, sources: &Sources) -> Result<Problem, Error> {
-    let problem = job.formula.loss().problem(&sources.shapes(), job.outputs)?;
+    let problem = job.formula.problem(&sources.shapes(), job.outputs)?;
     let wanted = [problem.view.classes];
     match sources.get(Role::Weight).filter(|weight| weight.shape != wanted) {
         None => Ok(problem),

@@ -42,7 +42,7 @@ impl Unreduced {
             upstream =
                 Some(same_for_all(gradient_scale(problem, data)?, Cut::of(problem).all_rows())?);
         }
-        let problem = formula.loss().problem(&shapes, *outputs)?;
+        let problem = formula.problem(&shapes, *outputs)?;
         Ok(Self { formula, outputs: *outputs, problem, upstream })
     }
 
