@@ -5,7 +5,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use serde::Serialize;
 use wgpu_loss::Problem;
 
-use super::rows::{Rows, STEP};
+use super::rows::{Rows, steps};
 use super::scale;
 use crate::error::Failure;
 use crate::picture::{self, FAINT, FONT, INK, said};
@@ -131,11 +131,12 @@ impl Heatmap {
         // A sample's channels follow one another.
         let count = rows.problem.row_shape[1..].iter().product::<usize>();
         let (first, end) = (sample * count, (sample + 1) * count);
-        for start in (first..end).step_by(STEP) {
-            let run = rows.run(start..end.min(start + STEP))?;
-            for (i, loss) in run.losses().enumerate() {
-                map.add((start - first + i) % pixels, loss);
+        for range in steps(first..end) {
+            let run = rows.run(range.clone())?;
+            for (row, loss) in range.clone().zip(run.losses()) {
+                map.add((row - first) % pixels, loss);
             }
+            rows.seen(range);
         }
         map.mean.0 /= (count as u64 - map.ignored - map.nonfinite) as f64;
         (map.from, map.to) = map.ends();
