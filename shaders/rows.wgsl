@@ -341,7 +341,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
 #if LABELS
 #if WEIGHT
     if (speaks && part == 0u && r.kind == LIVE && r.class_index != NO_CLASS) {
-        workspace[place_of_weight(row)] = bitcast<u32>(r.weight);
+        workspace[place_of_weight(row)] = bitcast<u32>(class_weight(r.class_index));
     }
 #endif
 #endif

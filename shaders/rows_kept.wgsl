@@ -52,7 +52,7 @@ fn first_classes(lane: u32) -> Pack {
     return classes_of(places, lane);
 }
 
-fn number_of_kept(first: Words, k: u32) -> Words { return first + Words(PACK * LANES * k); }
+fn number_of_kept(first: Words, k: Words) -> Words { return first + PACK * LANES * k; }
 
 // The state of the row: first its maximum, then the sums below it. Every lane of the group must call
 // it, in uniform control flow.

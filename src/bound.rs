@@ -505,7 +505,7 @@ impl Binder<'_> {
         let loads = [Load::Eight, Load::Four];
         let load = loads.into_iter().find(|&load| lies(true, load)).unwrap_or(Load::One);
         let weights = lies(false, load);
-        Alignment { load, alike: false, labels: false, weights }
+        Alignment { load, alike: false, labels: false, weights, records: false }
     }
 
     /// How the tensors that a step reads and writes in loads lie in their bindings.
@@ -541,6 +541,7 @@ impl Binder<'_> {
             },
             alike: whole && leads.iter().all(|lead| lead % ragged == leads[0] % ragged),
             labels: self.labels_start_on_packs(step, scratch),
+            records: self.starts_on(Slot::Record, 16, step, scratch),
             weights: self.starts_on(
                 Slot::Weight,
                 4 * Extent::of(Slot::Weight, problem).element_bytes,
@@ -636,6 +637,7 @@ impl Binder<'_> {
             Slot::Elements => params.elements_origin = packs,
             Slot::RowLoss => params.row_loss_origin = elements,
             Slot::RowWeights => params.row_weights_origin = elements,
+            Slot::Record if spec.record_packs => params.record_origin = (lead / 16) as u32,
             Slot::Record => params.record_origin = (lead / 4) as u32,
             Slot::Classes => params.classes_origin = (lead / 4) as u32,
             Slot::Upstream if spec.has_wide_upstream() => params.probabilities_origin = packs,

@@ -82,6 +82,22 @@ fn a_device_with_few_bindings_is_told_apart() {
 }
 
 #[test]
+fn a_kernel_of_too_many_bindings_is_shared_by_several() {
+    let profile = Profile::portable();
+    assert_eq!(profile.limits.max_storage_buffers_per_shader_stage, 8);
+    let outputs = Outputs::loss().with_grad().with_lse().with_rank().with_class_losses();
+    let loss = CrossEntropy::new().reduction(Reduction::None).z_loss(1e-4).softcap(30.0);
+    for shape in [&[64, 10][..], &[64, 1000], &[3, 21, 64]] {
+        let rows = [&shape[..1], &shape[2..]].concat();
+        let shapes = Shapes::new(shape).target(I64, &rows).weight(shape[1]);
+        let shapes = shapes.row_weights(&rows).upstream(&rows);
+        let plan = Plan::new(&loss, &shapes, outputs.with_log_probs(), &profile).unwrap();
+        assert!(plan.specs().all(|spec| spec.slots().len() <= 9), "{plan}");
+        assert!(plan.variants().all(|spec| spec.slots().len() <= 9), "{plan}");
+    }
+}
+
+#[test]
 fn workspace_stays_small() {
     let gpu = Profile { subgroup_size: Some(32), ..Profile::portable() };
     let gpu = gpu.with_device_type(wgpu::DeviceType::DiscreteGpu);

@@ -4,14 +4,16 @@ use std::time::{Duration, Instant};
 
 use wgpu_loss::gpu::stream::Progress;
 use wgpu_loss::loss::Divisor;
-use wgpu_loss::{Error, Gpu, GpuOptions, LargeOutput, Output, Reduction, Sink, Summary};
+use wgpu_loss::{
+    ClassLosses, Error, Gpu, GpuOptions, LargeOutput, Output, Reduction, Sink, Summary,
+};
 
 use crate::adapters::Adapter;
 use crate::args::{DeviceArg, RunArgs};
 use crate::data::Stop;
 use crate::error::{Failure, say};
-use crate::results::{Results, What};
-use crate::twin::{self, Piece, Question};
+use crate::results::Results;
+use crate::twin::{self, Piece, Question, has_loss};
 
 /// Where a loss is computed.
 pub enum Device {
@@ -27,6 +29,10 @@ pub enum Device {
 pub struct Computed {
     /// The loss, where it is reduced.
     pub loss: Option<f32>,
+    /// The z-loss, where there is one and it is reduced.
+    pub z_loss: Option<f32>,
+    /// The losses of each class, where they were asked for.
+    pub classes: Option<ClassLosses>,
     /// What was seen in the rows.
     pub summary: Summary,
     /// Where the time went.
@@ -94,7 +100,7 @@ fn on_gpu(
     let output = match question.data.in_place() {
         true => {
             let whole = question.data.whole(question.problem)?;
-            gpu.run_into(question.formula.loss(), &whole.inputs(), question.outputs(), &mut going)
+            gpu.run_into(question.formula.loss(), &whole.inputs(), question.outputs, &mut going)
                 .map_err(Stop::from)
         }
         false => in_batches(gpu, question, &mut going),
@@ -107,6 +113,8 @@ fn on_gpu(
     let timing = output.timing.unwrap_or_default();
     Ok(Computed {
         loss: output.loss.first().copied(),
+        z_loss: output.z_loss.first().copied(),
+        classes: output.classes,
         summary: output.summary,
         seconds: vec![
             ("prepare", timing.prepare),
@@ -123,15 +131,15 @@ fn in_batches(
     question: &Question<'_>,
     going: &mut Going<'_>,
 ) -> Result<Output<f32>, Stop> {
-    let Question { formula, data, problem } = question;
-    let mut stream = gpu.stream(formula.loss(), question.outputs());
+    let Question { formula, data, problem, .. } = question;
+    let mut stream = gpu.stream(formula.loss(), question.outputs);
     let mean = matches!(problem.reduction, Reduction::Mean | Reduction::BatchMean);
     match problem.divisor {
-        Divisor::Known(divisor) if mean && problem.target.is_some() => {
+        Divisor::Known(divisor) if mean && has_loss(problem) => {
             stream = stream.divisor(divisor);
         }
         Divisor::RowWeights if problem.outputs.grad => {
-            stream = stream.divisor(data.label_weights(problem)?);
+            stream = stream.divisor(data.row_weight_sum(problem)?);
         }
         _ => {}
     }
@@ -154,12 +162,6 @@ struct Going<'a> {
 
 impl Sink for Going<'_> {
     fn write(&mut self, what: LargeOutput, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        let what = match what {
-            LargeOutput::RowLoss => What::RowLoss,
-            LargeOutput::Grad => What::Grad,
-            LargeOutput::Distribution => What::Distribution,
-            _ => return Ok(()),
-        };
         self.results.write(what, offset, bytes).map_err(|failure| {
             self.failure = Some(failure);
             Error::Stopped
@@ -179,22 +181,36 @@ fn on_cpu(
 ) -> Result<Computed, Stop> {
     let (start, problem) = (Instant::now(), question.problem);
     let mut take = |piece: &Piece<'_>| {
-        let output = piece.output;
+        let (output, rows) = (piece.output, &piece.output.rows);
+        let mut write = |what, first, elements: Option<&Vec<f64>>| {
+            elements.map_or(Ok(()), |elements| results.write_rounded(what, first, elements))
+        };
         if problem.reduction == Reduction::None {
-            results.write_rounded(What::RowLoss, piece.row, &output.loss)?;
+            write(LargeOutput::RowLoss, piece.row, Some(&output.loss))?;
+            write(LargeOutput::ZLoss, piece.row, Some(&output.z_loss))?;
         }
-        for elements in output.grad.iter() {
-            results.write_rounded(What::Grad, piece.element, elements)?;
-        }
-        for elements in output.log_probs.iter().chain(&output.probs) {
-            results.write_rounded(What::Distribution, piece.element, elements)?;
+        write(LargeOutput::Grad, piece.element, output.grad.as_ref())?;
+        write(LargeOutput::TargetGrad, piece.element, output.target_grad.as_ref())?;
+        write(LargeOutput::VarGrad, piece.variance, output.var_grad.as_ref())?;
+        let distribution = output.log_probs.as_ref().or(output.probs.as_ref());
+        write(LargeOutput::Distribution, piece.element, distribution)?;
+        write(LargeOutput::Lse, piece.row, rows.lse.as_ref())?;
+        write(LargeOutput::Entropy, piece.row, rows.entropy.as_ref())?;
+        write(LargeOutput::RowWeights, piece.row, rows.weights.as_ref())?;
+        for (what, words) in [(LargeOutput::Argmax, &rows.argmax), (LargeOutput::Rank, &rows.rank)]
+        {
+            if let Some(words) = words {
+                results.write(what, 4 * piece.row as u64, bytemuck::cast_slice(words))?;
+            }
         }
         Ok(())
     };
-    let totals = twin::run(question, question.outputs(), &mut take, progress)?;
+    let totals = twin::run(question, question.outputs, &mut take, progress)?;
     Ok(Computed {
         loss: totals.loss(problem).map(|loss| loss as f32),
+        z_loss: totals.z_loss(problem).map(|loss| loss as f32),
         summary: totals.summary,
+        classes: totals.classes,
         seconds: vec![("compute", start.elapsed())],
     })
 }

@@ -1,9 +1,10 @@
 //! How the program fails: one line on stderr and an exit status.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use wgpu_loss::Error;
+
+use crate::data::{Role, Stop};
 
 /// Why the program stops.
 #[derive(Debug)]
@@ -47,30 +48,28 @@ pub fn say(message: &str) {
 /// What the user called the tensors, to name them in the library's errors.
 #[derive(Debug, Default)]
 pub struct Names {
-    /// The input.
-    pub input: PathBuf,
-    /// Labels or class probabilities.
-    pub target: Option<PathBuf>,
-    /// The class weights.
-    pub weight: Option<PathBuf>,
-    /// The upstream gradient.
-    pub upstream: Option<PathBuf>,
-    /// Shape of the input.
-    pub input_shape: Vec<usize>,
-    /// Shape of the target.
-    pub target_shape: Vec<usize>,
+    /// Each tensor's name and shape.
+    pub all: Vec<(Role, String, Vec<usize>)>,
     /// Whether the class axis was asked for, not only taken by default.
     pub class_axis_given: bool,
 }
 
 impl Names {
+    /// Why work over data stopped, in the user's words.
+    pub fn stopped(&self, stop: Stop) -> Failure {
+        match stop {
+            Stop::Library(error) => self.explain(error),
+            Stop::Failure(failure) => failure,
+        }
+    }
+
     /// The library's error in the user's words: files instead of roles, flags instead of options.
     pub fn explain(&self, error: Error) -> Failure {
-        let input = self.input.display();
+        let (input, input_shape) = self.of(&[Role::Input]);
+        let (target, target_shape) = self.of(&[Role::Target, Role::Values]);
         match error {
             Error::Shape { what, ref given, ref wanted } => {
-                let file = self.file(what).display();
-                let shape = &self.input_shape;
+                let (file, _) = self.of(Self::roles(what));
                 // Labels that were saved as floats are taken for probabilities; say what they are.
                 let hint = match what {
                     "class probabilities" => "; labels are integers",
@@ -83,13 +82,12 @@ impl Names {
                 Failure::of(
                     file,
                     format_args!(
-                        "{role} of shape {given:?}, but {input} of shape {shape:?} wants {wanted:?}{hint}"
+                        "{role} of shape {given:?}, but {input} of shape {input_shape:?} wants {wanted:?}{hint}"
                     ),
                 )
             }
             Error::BadTargets { count, rows, first, value, classes, ignore_index } => {
-                let target = self.file("labels").display();
-                let position = position(first, &self.target_shape);
+                let position = position(first, target_shape);
                 let range = match classes {
                     0 => "there are no classes".into(),
                     n => format!("classes run from 0 to {}", n - 1),
@@ -99,6 +97,23 @@ impl Names {
                     format_args!(
                         "{count} of {rows} labels are out of range: the first is {value} at \
                          {position}, where {range} and ignore_index is {ignore_index}"
+                    ),
+                )
+            }
+            Error::Broadcast { what, ref given, input: ref shape } => Failure::of(
+                self.of(Self::roles(what)).0,
+                format_args!(
+                    "{what} of shape {given:?}, which does not broadcast to that of {input}, {shape:?}"
+                ),
+            ),
+            Error::BadValues { what, count, of, first, value, wanted } => {
+                let (name, shape) = self.of(Self::roles(what));
+                let position = position(first, shape);
+                Failure::of(
+                    name,
+                    format_args!(
+                        "{count} of {of} elements have values out of range: the first is {what} {value} at \
+                         {position}, where {wanted} is wanted"
                     ),
                 )
             }
@@ -113,25 +128,41 @@ impl Names {
             Error::Budget { .. } => {
                 Failure::of(input, format_args!("{error}; see --memory-budget"))
             }
-            Error::Target { .. } => Failure::of(self.file("labels").display(), error),
+            Error::Target { .. } => Failure::of(target, error),
             error => Failure::Failed(error.to_string()),
         }
     }
 
-    /// The file that plays a role in the library's errors.
-    fn file(&self, role: &str) -> &PathBuf {
-        let file = match role {
-            "labels" | "class probabilities" => self.target.as_ref(),
-            "weight" => self.weight.as_ref(),
-            "upstream gradient" => self.upstream.as_ref(),
-            _ => None,
-        };
-        file.unwrap_or(&self.input)
+    /// The name and shape of the tensor in one of the roles; the input's where there is none.
+    fn of(&self, roles: &[Role]) -> (&str, &[usize]) {
+        let find = |roles: &[Role]| self.all.iter().find(|(other, ..)| roles.contains(other));
+        match find(roles).or_else(|| find(&[Role::Input])) {
+            Some((_, name, shape)) => (name, shape),
+            None => ("", &[]),
+        }
+    }
+
+    /// The roles that the library's errors mean.
+    fn roles(what: &str) -> &'static [Role] {
+        match what {
+            "labels" | "class probabilities" | "target" => &[Role::Target, Role::Values],
+            "weight" | "element weight" => &[Role::Weight, Role::ElementWeight],
+            "row weights" => &[Role::RowWeights],
+            "pos_weight" => &[Role::PosWeight],
+            "var" => &[Role::Var],
+            "upstream gradient" => &[Role::Upstream],
+            _ => &[Role::Input],
+        }
     }
 }
 
 /// A flat index as one index per axis, as `[0, 13, 7]`.
 pub fn position(flat: u64, shape: &[usize]) -> String {
+    format!("{:?}", index(flat, shape))
+}
+
+/// The same as numbers.
+pub fn index(flat: u64, shape: &[usize]) -> Vec<u64> {
     let mut index = vec![0; shape.len()];
     let mut rest = flat;
     for (i, &extent) in index.iter_mut().zip(shape).rev() {
@@ -139,7 +170,7 @@ pub fn position(flat: u64, shape: &[usize]) -> String {
         *i = rest % extent;
         rest /= extent;
     }
-    format!("{index:?}")
+    index
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! The program `wgpu-loss`: losses of arrays in files, on the GPU, with the CPU twin beside it.
 //!
 //! ```text
-//! args      what was asked for                     -> job      one loss over named files
+//! args/     what was asked for                     -> job/     one loss over named files
 //! files/    arrays in, arrays out                  -> sources  the files of a loss
-//! outputs   what is saved                          -> data     any range of a loss's tensors
+//! formula   the losses there are                   -> data/    any range of a loss's tensors
+//! outputs   what is saved                          -> look/    losses of rows, for who looks
 //! compute   on the GPU or the CPU twin             -> twin     the f64 reference, range by range
-//! results   where results go as they come          -> check    the same against the f64 reference
-//! progress  a bar, where it takes a while          -> report   lines for a person, JSON for a script
-//! interrupt Ctrl-C leaves nothing half-written
-//! bench/    how fast all this is on a device
-//! tune      the best numbers for a device, measured and kept
+//! results   where results go as they come          -> check/   the same against the f64 reference
+//! progress  a bar, where it takes a while          -> report/  lines for a person, JSON for a script
+//! interrupt Ctrl-C leaves nothing half-written     picture  what pictures share
+//! bench/    how fast all this is on a device          tune     the best numbers for one, kept
 //! ```
 //!
 //! Results go to stdout, everything else to stderr. Exit status: 0 for success, 1 for data, devices
@@ -28,9 +28,12 @@ mod compute;
 mod data;
 mod error;
 mod files;
+mod formula;
 mod interrupt;
 mod job;
+mod look;
 mod outputs;
+mod picture;
 mod progress;
 mod report;
 mod results;
@@ -65,6 +68,12 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::CrossEntropy(args) => job::run(args.into()),
         Command::Nll(args) => job::run(args.into()),
+        Command::Entropy(args) => job::run(args.into()),
+        Command::Bce(args) => job::run(args.into()),
+        Command::BceWithLogits(args) => job::run(args.into()),
+        Command::KlDiv(args) => job::run(args.into()),
+        Command::GaussianNll(args) => job::run(args.into()),
+        Command::PoissonNll(args) => job::run(args.into()),
         Command::LogSoftmax(args) => job::run(job::Job::softmax("log-softmax", args)),
         Command::Softmax(args) => job::run(job::Job::softmax("softmax", args)),
         Command::Adapters(args) => adapters::list(args.json),

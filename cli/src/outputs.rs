@@ -2,32 +2,56 @@
 
 use std::path::PathBuf;
 
-use wgpu_loss::{ElementType, Problem, Reduction};
+use wgpu_loss::{LargeOutput, Problem, Reduction};
 
-use crate::check::Given;
 use crate::compute::Computed;
+use crate::data::{Data, Role};
 use crate::error::Failure;
-use crate::files::{Destination, Unfinished, finish};
-use crate::results::{Complete, Results, What};
+use crate::files::{Destination, Element, Unfinished, finish};
+use crate::results::Results;
+use crate::twin::has_loss;
 
 /// What can be saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// The loss.
+    /// The loss, reduced or not.
     Loss,
-    /// The gradient with respect to the input.
-    Grad,
-    /// The log-probabilities beside a cross-entropy.
-    LogProbs,
-    /// The result of a softmax or log-softmax.
-    Distribution,
+    /// What there is for each row or each element.
+    Large(LargeOutput),
+    /// A picture of an image's losses.
+    Heatmap,
+}
+
+/// How a large output is stored, and its shape.
+fn stored<'a>(
+    problem: &'a Problem,
+    data: &'a Data<'_>,
+    what: LargeOutput,
+) -> (Element, &'a [usize]) {
+    let like = |role| match data.get(role) {
+        Some(given) if problem.outputs.in_f32 => (Element::F32, given.shape),
+        Some(given) => (given.element_type().into(), given.shape),
+        None => (Element::F32, &[][..]),
+    };
+    match what {
+        LargeOutput::Grad | LargeOutput::Distribution => {
+            (problem.output_type.into(), &problem.input_shape)
+        }
+        LargeOutput::TargetGrad => like(Role::Values),
+        LargeOutput::VarGrad => like(Role::Var),
+        LargeOutput::Argmax | LargeOutput::Rank => (Element::WORD, &problem.row_shape),
+        _ => (Element::F32, &problem.row_shape),
+    }
 }
 
 /// Probes the files to be saved to.
 pub fn destinations(save: &[(Output, PathBuf)]) -> Result<Vec<(Output, Destination)>, Failure> {
     let mut destinations: Vec<(Output, Destination)> = Vec::new();
     for (what, name) in save {
-        let destination = Destination::new(name)?;
+        let destination = match what {
+            Output::Heatmap => Destination::heatmap(name)?,
+            _ => Destination::new(name)?,
+        };
         if destinations.iter().any(|(_, other)| other.same_file(&destination)) {
             let problem = "two results cannot be saved to one file";
             return Err(Failure::Usage(format!("{}: {problem}", name.display())));
@@ -37,56 +61,60 @@ pub fn destinations(save: &[(Output, PathBuf)]) -> Result<Vec<(Output, Destinati
     Ok(destinations)
 }
 
-/// Where results go: to their files, or for a while to where they can be compared and reported.
+/// Where results go: to their files, or for a while to where they can be compared, reported and looked
+/// at. The losses of rows can be wanted beside a reduced loss.
 pub fn places(
     problem: &Problem,
+    data: &Data<'_>,
     destinations: &[(Output, Destination)],
     check: bool,
+    rows: bool,
 ) -> Result<Results, Failure> {
-    let mut results = Results::new(problem.output_type);
+    let mut results = Results::default();
+    let unreduced = has_loss(problem) && problem.reduction == Reduction::None;
     for (output, file) in destinations {
-        match output {
-            Output::Loss if problem.reduction == Reduction::None => {
-                results.save(What::RowLoss, file, problem.loss_shape())?;
-            }
-            Output::Loss => {}
-            Output::Grad => results.save(What::Grad, file, &problem.input_shape)?,
-            Output::LogProbs | Output::Distribution => {
-                results.save(What::Distribution, file, &problem.input_shape)?;
-            }
+        let what = match output {
+            Output::Loss if unreduced => LargeOutput::RowLoss,
+            Output::Loss | Output::Heatmap => continue,
+            Output::Large(what) => *what,
+        };
+        let (element, shape) = stored(problem, data, what);
+        results.save(what, element, file, shape)?;
+    }
+    let mut kept = Vec::new();
+    if rows || unreduced {
+        kept.push(LargeOutput::RowLoss);
+        if problem.z_loss != 0.0 {
+            kept.push(LargeOutput::ZLoss);
         }
     }
-    if problem.target.is_some() && problem.reduction == Reduction::None {
-        results.keep(What::RowLoss, problem.view.rows())?;
+    if !has_loss(problem) && check {
+        kept.push(LargeOutput::Distribution);
     }
-    if problem.target.is_none() && check {
-        results.keep(What::Distribution, problem.view.elements())?;
+    for what in kept {
+        let (element, shape) = stored(problem, data, what);
+        results.keep(what, element, shape.iter().product())?;
     }
     Ok(results)
 }
 
-/// What was computed, to be compared.
-pub fn given<'a>(computed: &Computed, complete: &'a Complete) -> Given<'a> {
-    Given {
-        loss: computed.loss,
-        summary: computed.summary,
-        row_loss: complete.floats(What::RowLoss),
-        grad: complete.floats(What::Grad),
-        distribution: complete.floats(What::Distribution),
-    }
-}
-
-/// Gives the results their names. A reduced loss is written only now.
+/// Gives the results their names. A reduced loss and a heatmap are written only now.
 pub fn save(
     mut files: Vec<Unfinished>,
     destinations: &[(Output, Destination)],
     computed: &Computed,
+    heatmap: Option<&[u8]>,
 ) -> Result<(), Failure> {
-    let reduced = destinations.iter().find(|(output, _)| *output == Output::Loss);
-    if let (Some((_, file)), Some(loss)) = (reduced, computed.loss) {
-        let mut file = file.array(ElementType::F32, &[])?;
-        file.write(0, &loss.to_le_bytes())?;
-        files.push(file);
+    for (output, file) in destinations {
+        match (output, computed.loss, heatmap) {
+            (Output::Loss, Some(loss), _) => {
+                let mut array = file.array(Element::F32, &[])?;
+                array.write(0, &loss.to_le_bytes())?;
+                files.push(array);
+            }
+            (Output::Heatmap, _, Some(png)) => files.push(file.bytes(png)?),
+            _ => {}
+        }
     }
     finish(files)
 }

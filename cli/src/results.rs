@@ -1,105 +1,94 @@
 //! Where results go as they come: files under way, temporary files, memory, or nowhere.
 
-use wgpu_loss::{ElementType, Floats};
+use wgpu_loss::{ElementType, Floats, LargeOutput};
 
+use crate::check::Answer;
+use crate::compute::Computed;
 use crate::error::Failure;
-use crate::files::{Bytes, Destination, Scratch, Unfinished, floats};
-
-/// Which result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// One loss per row, f32.
-    RowLoss,
-    /// The gradient.
-    Grad,
-    /// The log-probabilities or probabilities.
-    Distribution,
-}
+use crate::files::{Bytes, Destination, Element, Scratch, Unfinished, floats};
 
 /// A result on its way.
 #[derive(Debug)]
+struct Wanted {
+    what: LargeOutput,
+    element: Element,
+    place: Place,
+}
+
+/// Where it goes.
+#[derive(Debug)]
 enum Place {
-    /// Nobody wants it.
-    Nowhere,
     /// It is compared or reported, but not saved.
     Scratch(Scratch),
     /// It is saved.
     File(Unfinished),
 }
 
-/// The results on their way.
-#[derive(Debug)]
-pub struct Results {
-    places: [(ElementType, Place); 3],
-}
+/// The results that somebody wants, on their way.
+#[derive(Debug, Default)]
+pub struct Results(Vec<Wanted>);
 
-/// The results, complete.
+/// The results, complete: each with its bytes and where its elements begin.
 #[derive(Debug)]
-pub struct Complete {
-    /// Each with its bytes and where its elements begin.
-    bytes: [(ElementType, Option<(Bytes, u64)>); 3],
-}
+pub struct Complete(Vec<(LargeOutput, Element, Bytes, u64)>);
 
 impl Results {
-    /// Results of a type that nobody wants so far.
-    pub fn new(element_type: ElementType) -> Self {
-        let place = |element_type| (element_type, Place::Nowhere);
-        Self { places: [place(ElementType::F32), place(element_type), place(element_type)] }
-    }
-
-    /// Keeps a result of so many elements for a while.
-    pub fn keep(&mut self, what: What, elements: usize) -> Result<(), Failure> {
-        let (element_type, place) = &mut self.places[what as usize];
-        if let Place::Nowhere = place {
-            let scratch = Scratch::new(elements as u64 * u64::from(element_type.bytes()));
-            *place = Place::Scratch(scratch.map_err(Failure::Failed)?);
+    /// Keeps a result of so many elements for a while, if it is not saved.
+    pub fn keep(
+        &mut self,
+        what: LargeOutput,
+        element: Element,
+        count: usize,
+    ) -> Result<(), Failure> {
+        if self.find(what).is_none() {
+            let scratch = Scratch::new((count * element.bytes()) as u64);
+            let place = Place::Scratch(scratch.map_err(Failure::Failed)?);
+            self.0.push(Wanted { what, element, place });
         }
         Ok(())
     }
 
     /// Saves a result.
-    pub fn save(&mut self, what: What, to: &Destination, shape: &[usize]) -> Result<(), Failure> {
-        let (element_type, place) = &mut self.places[what as usize];
-        *place = Place::File(to.array(*element_type, shape)?);
+    pub fn save(
+        &mut self,
+        what: LargeOutput,
+        element: Element,
+        to: &Destination,
+        shape: &[usize],
+    ) -> Result<(), Failure> {
+        let place = Place::File(to.array(element, shape)?);
+        self.0.push(Wanted { what, element, place });
         Ok(())
     }
 
-    /// The type that a result is wanted in.
-    pub fn element_type(&self, what: What) -> ElementType {
-        self.places[what as usize].0
-    }
-
-    /// Whether anybody wants a result.
-    pub fn wants(&self, what: What) -> bool {
-        !matches!(self.places[what as usize].1, Place::Nowhere)
+    fn find(&mut self, what: LargeOutput) -> Option<&mut Wanted> {
+        self.0.iter_mut().find(|result| result.what == what)
     }
 
     /// Takes a part of a result, from a byte of all its elements on.
-    pub fn write(&mut self, what: What, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
-        match &mut self.places[what as usize].1 {
-            Place::Nowhere => Ok(()),
-            Place::Scratch(scratch) => scratch.write(offset, bytes).map_err(Failure::Failed),
-            Place::File(file) => file.write(offset, bytes),
+    pub fn write(&mut self, what: LargeOutput, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
+        match self.find(what).map(|result| &mut result.place) {
+            None => Ok(()),
+            Some(Place::Scratch(scratch)) => scratch.write(offset, bytes).map_err(Failure::Failed),
+            Some(Place::File(file)) => file.write(offset, bytes),
         }
     }
 
     /// Takes a part of a result in f64, from an element on, rounded once to the type wanted.
     pub fn write_rounded(
         &mut self,
-        what: What,
+        what: LargeOutput,
         first: usize,
         elements: &[f64],
     ) -> Result<(), Failure> {
-        if !self.wants(what) {
-            return Ok(());
-        }
-        let offset = first as u64 * u64::from(self.element_type(what).bytes());
-        match self.element_type(what) {
-            ElementType::F16 => {
+        let Some(element) = self.find(what).map(|result| result.element) else { return Ok(()) };
+        let offset = (first * element.bytes()) as u64;
+        match element.float_type() {
+            Some(ElementType::F16) => {
                 let all: Vec<_> = elements.iter().map(|&x| half::f16::from_f64(x)).collect();
                 self.write(what, offset, bytemuck::cast_slice(&all))
             }
-            ElementType::BF16 => {
+            Some(ElementType::BF16) => {
                 let all: Vec<_> = elements.iter().map(|&x| half::bf16::from_f64(x)).collect();
                 self.write(what, offset, bytemuck::cast_slice(&all))
             }
@@ -112,30 +101,42 @@ impl Results {
 
     /// Nothing more will come. The files are still to be given their names.
     pub fn complete(self) -> Result<(Complete, Vec<Unfinished>), Failure> {
-        let mut files = Vec::new();
-        let mut read = |(element_type, place): (ElementType, Place)| {
-            let bytes = match place {
-                Place::Nowhere => None,
-                Place::Scratch(scratch) => Some((scratch.done().map_err(Failure::Failed)?, 0)),
+        let (mut all, mut files) = (Vec::new(), Vec::new());
+        for Wanted { what, element, place } in self.0 {
+            let (bytes, start) = match place {
+                Place::Scratch(scratch) => (scratch.done().map_err(Failure::Failed)?, 0),
                 Place::File(file) => {
                     let read = file.read()?;
                     files.push(file);
-                    Some(read)
+                    read
                 }
             };
-            Ok::<_, Failure>((element_type, bytes))
-        };
-        let [row_loss, grad, distribution] = self.places;
-        let bytes = [read(row_loss)?, read(grad)?, read(distribution)?];
-        Ok((Complete { bytes }, files))
+            all.push((what, element, bytes, start));
+        }
+        Ok((Complete(all), files))
     }
 }
 
 impl Complete {
-    /// A result; nothing where nobody wanted it.
-    pub fn floats(&self, what: What) -> Option<Floats<'_>> {
-        let (element_type, bytes) = &self.bytes[what as usize];
-        let (bytes, offset) = bytes.as_ref()?;
-        Some(floats(*element_type, &bytes[*offset as usize..]))
+    /// A result of floats; nothing where nobody wanted it.
+    pub fn floats(&self, what: LargeOutput) -> Option<Floats<'_>> {
+        let found = self.0.iter().find(|(other, ..)| *other == what);
+        let (_, element, bytes, start) = found?;
+        Some(floats(element.float_type()?, &bytes[*start as usize..]))
+    }
+
+    /// All that was computed, to be compared.
+    pub fn answer<'a>(&'a self, computed: &'a Computed) -> Answer<'a> {
+        let Computed { loss, z_loss, summary, .. } = *computed;
+        let classes = computed.classes.as_ref();
+        let mut answer = Answer { loss, z_loss, summary, classes, ..Answer::default() };
+        for (what, element, bytes, start) in &self.0 {
+            let bytes = &bytes[*start as usize..];
+            match element.float_type() {
+                Some(element_type) => answer.floats.push((*what, floats(element_type, bytes))),
+                None => answer.words.push((*what, bytemuck::cast_slice(bytes))),
+            }
+        }
+        answer
     }
 }

@@ -3,62 +3,68 @@
 use std::path::PathBuf;
 
 use wgpu_loss::loss::Shapes;
-use wgpu_loss::{ElementType, Problem, TargetType};
+use wgpu_loss::{ElementType, Floats, Problem, TargetType};
 
 use crate::compute::Device;
-use crate::data::{BATCH, Data, Operand};
+use crate::data::{BATCH, Data, Given, Operand, Role};
 use crate::error::{Failure, Names};
 use crate::files::{Kind, Source};
 
-/// What the user called them.
-pub struct Files {
-    /// Logits or log-probabilities.
-    pub input: PathBuf,
-    /// Labels or class probabilities.
-    pub target: Option<PathBuf>,
-    /// Class weights.
-    pub weight: Option<PathBuf>,
-    /// The upstream gradient.
-    pub upstream: Option<PathBuf>,
+/// A tensor as the user gives it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tensor {
+    /// An array in a file.
+    File(PathBuf),
+    /// A single number.
+    Number(f32),
+}
+
+/// What the user called the tensors. The input is the first of them.
+pub struct Files(Vec<(Role, Tensor)>);
+
+impl Files {
+    /// An input alone.
+    pub fn new(input: PathBuf) -> Self {
+        Self(vec![(Role::Input, Tensor::File(input))])
+    }
+
+    /// And a file in another role, if there is one.
+    pub fn with(self, role: Role, file: Option<PathBuf>) -> Self {
+        self.with_tensor(role, file.map(Tensor::File))
+    }
+
+    /// And a file or a number in another role, if there is one.
+    pub fn with_tensor(mut self, role: Role, tensor: Option<Tensor>) -> Self {
+        self.0.extend(tensor.map(|tensor| (role, tensor)));
+        self
+    }
 }
 
 /// The opened files.
 pub struct Sources {
-    /// Logits or log-probabilities.
-    pub input: Source,
-    /// Labels or class probabilities.
-    pub target: Option<Source>,
-    /// Class weights.
-    pub weight: Option<Source>,
-    /// The upstream gradient.
-    pub upstream: Option<Source>,
+    files: Vec<(Role, Source)>,
+    numbers: Vec<(Role, [f32; 1])>,
 }
 
 impl Sources {
     /// Opens them and says what 16-bit words are.
     pub fn open(files: &Files, words: Option<ElementType>) -> Result<Self, Failure> {
-        let open = |name: &Option<PathBuf>| name.as_deref().map(Source::open).transpose();
-        let mut sources = Self {
-            input: Source::open(&files.input)?,
-            target: open(&files.target)?,
-            weight: open(&files.weight)?,
-            upstream: open(&files.upstream)?,
-        };
+        let mut sources = Self { files: Vec::new(), numbers: Vec::new() };
+        for (role, tensor) in &files.0 {
+            match tensor {
+                Tensor::File(file) => sources.files.push((*role, Source::open(file)?)),
+                Tensor::Number(number) => sources.numbers.push((*role, [*number])),
+            }
+        }
         if let Some(element_type) = words {
             sources.take_words_for(element_type)?;
         }
-        sources.input.want_floats("input")?;
-        match &mut sources.target {
-            // Whoever has raw words for a target has to say what they are.
-            Some(target) if target.kind().is_none() => drop(target.want_floats("target")?),
-            _ => {}
-        }
-        if let Some(weight) = &sources.weight {
-            weight.want_floats("weight")?;
-        }
-        if let Some(upstream) = &mut sources.upstream {
-            upstream.want_floats("upstream gradient")?;
-            upstream.as_f32();
+        for (role, source) in &mut sources.files {
+            match role {
+                // Integers are labels. Whoever has raw words for a target has to say what they are.
+                Role::Target if source.kind().is_some() => {}
+                role => drop(source.want_floats(role.name())?),
+            }
         }
         Ok(sources)
     }
@@ -66,67 +72,92 @@ impl Sources {
     /// The input has to be of the type, or words that may be. So may other floats; a target of words in
     /// the input's shape is class probabilities, since labels lack an axis.
     fn take_words_for(&mut self, element_type: ElementType) -> Result<(), Failure> {
-        self.input.take_for(element_type)?;
-        let shape = &self.input.shape;
-        let target = self.target.as_mut().filter(|target| target.shape == *shape);
-        for other in [target, self.weight.as_mut(), self.upstream.as_mut()].into_iter().flatten() {
-            if other.element.is_raw_16() {
-                other.take_for(element_type)?;
+        let mut shape = Vec::new();
+        for (role, source) in &mut self.files {
+            match role {
+                Role::Input => {
+                    source.take_for(element_type)?;
+                    shape.clone_from(&source.shape);
+                }
+                Role::Target if source.shape != shape => {}
+                _ if source.element.is_raw_16() => source.take_for(element_type)?,
+                _ => {}
             }
         }
         Ok(())
     }
 
+    /// The file in a role.
+    pub fn get(&self, role: Role) -> Option<&Source> {
+        self.files.iter().find(|(other, _)| *other == role).map(|(_, source)| source)
+    }
+
+    /// The file of the input.
+    pub fn input(&self) -> &Source {
+        // It is the first one, and always there.
+        &self.files[0].1
+    }
+
+    /// Has floats in a role read as f32, whatever they are.
+    pub fn as_f32(&mut self, role: Role) {
+        let those = self.files.iter_mut().filter(|(other, _)| *other == role);
+        those.for_each(|(_, source)| source.as_f32());
+    }
+
     /// Their shapes and types.
     pub fn shapes(&self) -> Shapes<'_> {
-        let float_type = |source: &Source| match source.kind() {
-            Some(Kind::Floats(element_type)) => element_type,
-            _ => ElementType::F32,
-        };
-        let mut shapes = Shapes::new(&self.input.shape).input_type(float_type(&self.input));
-        if let Some(target) = &self.target {
-            let kind = match target.kind() {
-                Some(Kind::Labels(label_type)) => TargetType::Labels(label_type),
-                _ => TargetType::Probabilities(float_type(target)),
+        let mut shapes = Shapes::new(&self.input().shape);
+        for (role, source) in &self.files {
+            let (shape, element_type) = (&source.shape[..], source.float_type());
+            shapes = match (role, source.kind()) {
+                (Role::Input, _) => shapes.input_type(element_type),
+                (Role::Target, Some(Kind::Labels(label_type))) => {
+                    shapes.target(TargetType::Labels(label_type), shape)
+                }
+                (Role::Target, _) => shapes.target(TargetType::Probabilities(element_type), shape),
+                (Role::Values, _) => shapes.target(TargetType::Values(element_type), shape),
+                // Weights of another rank are refused once the number of classes is known.
+                (Role::Weight, _) if shape.len() != 1 => shapes,
+                (Role::Weight, _) => shapes.weight(source.count()).weight_type(element_type),
+                (Role::RowWeights, _) => shapes.row_weights(shape),
+                (Role::ElementWeight, _) => shapes.element_weight(element_type, shape),
+                (Role::PosWeight, _) => shapes.pos_weight(element_type, shape),
+                (Role::Var, _) => shapes.var(element_type, shape),
+                (Role::Upstream, _) => shapes.upstream(shape).upstream_type(element_type),
             };
-            shapes = shapes.target(kind, &target.shape);
         }
-        // Weights of another rank are refused once the number of classes is known.
-        if let Some(weight) = self.weight.as_ref().filter(|weight| weight.shape.len() == 1) {
-            shapes = shapes.weight(weight.count()).weight_type(float_type(weight));
-        }
-        if let Some(upstream) = &self.upstream {
-            shapes = shapes.upstream(&upstream.shape);
+        for (role, _) in &self.numbers {
+            shapes = match role {
+                Role::Var => shapes.var(ElementType::F32, &[]),
+                _ => shapes.pos_weight(ElementType::F32, &[]),
+            };
         }
         shapes
     }
 
     /// What errors call them.
-    pub fn names(&self, files: &Files, class_axis_given: bool) -> Names {
-        Names {
-            input: files.input.clone(),
-            target: files.target.clone(),
-            weight: files.weight.clone(),
-            upstream: files.upstream.clone(),
-            input_shape: self.input.shape.clone(),
-            target_shape: self.target.as_ref().map_or_else(Vec::new, |t| t.shape.clone()),
-            class_axis_given,
-        }
+    pub fn names(&self, class_axis_given: bool) -> Names {
+        let named = |(role, source): &(Role, Source)| {
+            (*role, source.name.display().to_string(), source.shape.clone())
+        };
+        let numbers = self.numbers.iter().map(|(role, [number])| {
+            (*role, format!("--{} {number}", role.name().replace('_', "-")), Vec::new())
+        });
+        Names { all: self.files.iter().map(named).chain(numbers).collect(), class_axis_given }
     }
 
     /// Makes the elements readable. A large tensor that has to be converted is so by batches, as it is
     /// read, or on a GPU, where batches are steps of the first axis that are too long or the classes
-    /// themselves, as a whole.
+    /// themselves, or where tensors are broadcast, as a whole.
     pub fn prepare(&mut self, device: &Device, problem: &Problem) -> Result<(), Failure> {
-        let step =
-            self.input.stored_bytes() / problem.input_shape.first().map_or(1, |&n| n as u64).max(1);
+        let steps = problem.input_shape.first().map_or(1, |&n| n as u64).max(1);
+        let step = self.input().stored_bytes() / steps;
+        let batches = problem.class_axis > 0 && problem.pointwise.is_none();
         let in_batches = match device {
-            Device::Gpu(_) => problem.class_axis > 0 && step <= BATCH as u64,
+            Device::Gpu(_) => batches && step <= BATCH as u64,
             Device::Cpu => true,
         };
-        let (weight, upstream) = (self.weight.as_mut(), self.upstream.as_mut());
-        let all = [Some(&mut self.input), self.target.as_mut(), weight, upstream];
-        all.into_iter().flatten().try_for_each(|source| {
+        self.files.iter_mut().try_for_each(|(_, source)| {
             match in_batches && source.stored_bytes() > BATCH as u64 {
                 true => source.inflate(),
                 false => source.settle(),
@@ -136,21 +167,27 @@ impl Sources {
 
     /// Any range of them.
     pub fn data(&self) -> Data<'_> {
-        Data {
-            input: Operand::File(&self.input),
-            target: self.target.as_ref().map(Operand::File),
-            weight: self.weight.as_ref().map(Operand::File),
-            upstream: self.upstream.as_ref().map(Operand::File),
-        }
+        let files = self.files.iter().map(|(role, source)| Given {
+            role: *role,
+            operand: Operand::File(source),
+            shape: &source.shape,
+        });
+        let numbers = self.numbers.iter().map(|(role, number)| {
+            let operand = Operand::Floats(Floats::F32(number));
+            Given { role: *role, operand, shape: &[] }
+        });
+        Data::new(files.chain(numbers))
     }
 
     /// How a person would call the target.
     pub fn target_name(&self) -> Option<String> {
-        let target = self.target.as_ref()?;
-        let kind = match target.kind() {
-            Some(Kind::Labels(_)) => "labels",
-            _ => "class probabilities",
-        };
-        Some(format!("{} {kind}", target.element.name()))
+        let of =
+            |role, kind| self.get(role).map(|source| format!("{} {kind}", source.element.name()));
+        let labels = self.get(Role::Target).and_then(Source::kind);
+        match labels {
+            Some(Kind::Labels(_)) => of(Role::Target, "labels"),
+            Some(Kind::Floats(_)) => of(Role::Target, "class probabilities"),
+            None => of(Role::Values, "targets"),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The f64 reference over tensors of any size: a range of outer steps at a time.
+//! The f64 reference over tensors of any size: a range of steps at a time.
 //!
 //! The library's reference wants whole tensors and keeps gradients in f64, which takes several times
 //! the memory of the tensors. Here it is asked for sums over ranges, which are added up and divided
@@ -7,77 +7,42 @@
 
 use std::ops::Range;
 
-use wgpu_loss::loss::Divisor;
+use wgpu_loss::loss::{Divisor, Function};
 use wgpu_loss::{
-    CrossEntropy, EmptyMean, Error, Loss, Nll, Output, Outputs, Problem, Reduction, Softmax,
-    Summary, reference,
+    ClassLosses, EmptyMean, Error, Output, Outputs, Problem, Reduction, Summary, reference,
 };
 
-use crate::data::{Data, Stop};
+use crate::data::{Cut, Data, Role, Stop};
+use crate::formula::Formula;
 
 /// About as many elements are taken at a time: enough for all cores.
 const ELEMENTS: usize = 1 << 22;
 
-/// A loss whose options can be changed.
-#[derive(Clone, Debug)]
-pub enum Formula {
-    /// Cross-entropy.
-    CrossEntropy(CrossEntropy),
-    /// Negative log-likelihood.
-    Nll(Nll),
-    /// Softmax or its logarithm.
-    Softmax(Softmax),
-}
-
-impl Formula {
-    /// As the library takes it.
-    pub fn loss(&self) -> &dyn Loss {
-        match self {
-            Formula::CrossEntropy(loss) => loss,
-            Formula::Nll(loss) => loss,
-            Formula::Softmax(loss) => loss,
-        }
-    }
-
-    /// The same loss with the classes on axis 1, and reduced in another way.
-    fn of_steps(&self, reduction: Reduction) -> Self {
-        match self.clone() {
-            Formula::CrossEntropy(loss) => {
-                Formula::CrossEntropy(loss.class_axis(1).reduction(reduction))
-            }
-            Formula::Nll(loss) => Formula::Nll(loss.class_axis(1).reduction(reduction)),
-            Formula::Softmax(loss) => Formula::Softmax(loss.axis(1)),
-        }
-    }
+/// Whether there is a loss: the softmaxes give their distribution alone.
+pub fn has_loss(problem: &Problem) -> bool {
+    problem.function != Function::Softmax
 }
 
 /// What is computed, and over what.
 pub struct Question<'a> {
     /// The loss.
     pub formula: &'a Formula,
+    /// What is asked for beside it.
+    pub outputs: Outputs,
     /// What goes in.
     pub data: &'a Data<'a>,
     /// The loss over this data, stated.
     pub problem: &'a Problem,
 }
 
-impl Question<'_> {
-    /// What the library is asked for. The softmaxes ask for what they give by themselves.
-    pub fn outputs(&self) -> Outputs {
-        match self.problem.target {
-            Some(_) => self.problem.outputs,
-            None if self.problem.outputs.in_f32 => Outputs::loss().in_f32(),
-            None => Outputs::loss(),
-        }
-    }
-}
-
-/// The results for a range of outer steps, divided by what the whole is divided by.
+/// The results for a range of steps, divided by what the whole is divided by.
 pub struct Piece<'a> {
     /// The first row, and with it the place of row losses.
     pub row: usize,
     /// The first element.
     pub element: usize,
+    /// The first variance. Where all pieces share the variance, its gradient comes with the last one.
+    pub variance: usize,
     /// What the sum over rows, and so the gradient, is divided by.
     pub divisor: f64,
     /// The results. The loss is one per row where it is not reduced, and means nothing otherwise.
@@ -85,18 +50,27 @@ pub struct Piece<'a> {
 }
 
 /// The results for the whole.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Totals {
     sum: f64,
+    z_sum: f64,
     /// What was seen in the rows.
     pub summary: Summary,
+    /// The losses of each class, where they were asked for.
+    pub classes: Option<ClassLosses>,
 }
 
 impl Totals {
+    /// Of rows whose losses and z-losses add up to this.
+    pub fn new(sum: f64, z_sum: f64, summary: Summary) -> Self {
+        Self { sum, z_sum, summary, classes: None }
+    }
+
     /// Adds the next range.
     fn add(&mut self, problem: &Problem, output: &Output<f64>) {
         if problem.reduction != Reduction::None {
             self.sum += output.loss.iter().sum::<f64>();
+            self.z_sum += output.z_loss.iter().sum::<f64>();
         }
         let (all, next) = (&mut self.summary, &output.summary);
         let before = all.rows;
@@ -106,6 +80,15 @@ impl Totals {
         all.nonfinite += next.nonfinite;
         let first = next.first_nonfinite.map(|row| before + row);
         all.first_nonfinite = all.first_nonfinite.or(first);
+        all.correct += next.correct;
+        all.top_k += next.top_k;
+        match (&mut self.classes, &output.classes) {
+            (Some(all), Some(next)) => {
+                all.loss.iter_mut().zip(&next.loss).for_each(|(all, next)| *all += next);
+                all.rows.iter_mut().zip(&next.rows).for_each(|(all, next)| *all += next);
+            }
+            (all, next) => *all = all.take().or(next.clone()),
+        }
     }
 
     fn divisor(&self, problem: &Problem) -> f64 {
@@ -117,13 +100,22 @@ impl Totals {
 
     /// The reduced loss; `None` where it is not reduced, or where there is no loss.
     pub fn loss(&self, problem: &Problem) -> Option<f64> {
-        if problem.target.is_none() || problem.reduction == Reduction::None {
+        self.reduced(problem, self.sum)
+    }
+
+    /// The same for the z-loss.
+    pub fn z_loss(&self, problem: &Problem) -> Option<f64> {
+        self.reduced(problem, self.z_sum).filter(|_| problem.z_loss != 0.0)
+    }
+
+    fn reduced(&self, problem: &Problem, sum: f64) -> Option<f64> {
+        if !has_loss(problem) || problem.reduction == Reduction::None {
             return None;
         }
         let divisor = self.divisor(problem);
         Some(match problem.empty_mean {
             // A NaN row shows, even where nothing has weight.
-            _ if divisor != 0.0 || self.sum.is_nan() => self.sum / divisor,
+            _ if divisor != 0.0 || sum.is_nan() => sum / divisor,
             EmptyMean::Nan => f64::NAN,
             EmptyMean::Zero => 0.0,
         })
@@ -147,29 +139,59 @@ pub fn run(
         }
     }
     let mut totals = Totals::default();
+    let mut variance = Variance::of(question, &pieces);
     for piece in pieces {
-        let (first, view) = (piece.start, &problem.view);
+        let (first, cut) = (piece.start, Cut::of(problem));
         let mut output = compute(question, piece, outputs)?;
         totals.add(problem, &output);
         let known = if weights.summary.rows > 0 { &weights } else { &totals };
         let divisor = known.divisor(problem);
         let factor = if divisor == 0.0 { 0.0 } else { 1.0 / divisor };
+        let grads = [&mut output.grad, &mut output.target_grad, &mut output.var_grad];
         if problem.reduction != Reduction::None {
-            output.grad.iter_mut().flatten().for_each(|x| *x *= factor);
+            grads.into_iter().flatten().flatten().for_each(|x| *x *= factor);
         }
-        let row = first * view.inner;
-        take(&Piece { row, element: row * view.classes, divisor, output: &output })?;
+        variance.merge(&mut output.var_grad);
+        let (row, element) = (first * cut.rows, first * cut.elements);
+        let variance = first * variance.per_step;
+        take(&Piece { row, element, variance, divisor, output: &output })?;
         progress(totals.summary.rows);
     }
     Ok(totals)
 }
 
-/// The outer steps, cut.
+/// The variance's gradient, which may be a sum over all pieces.
+struct Variance {
+    /// How many variances there are for each step; 0 where all steps share them.
+    per_step: usize,
+    /// Pieces that are still to come.
+    left: usize,
+    sum: Vec<f64>,
+}
+
+impl Variance {
+    fn of(question: &Question<'_>, pieces: &[Range<usize>]) -> Self {
+        let (problem, given) = (question.problem, question.data.get(Role::Var));
+        let per_step = given.map_or(0, |given| Cut::of(problem).per_step(problem, given));
+        Self { per_step, left: pieces.len(), sum: Vec::new() }
+    }
+
+    /// Keeps the gradient of a piece until the last one, where the pieces share it.
+    fn merge(&mut self, grad: &mut Option<Vec<f64>>) {
+        self.left -= 1;
+        let Some(part) = grad.as_mut().filter(|_| self.per_step == 0) else { return };
+        self.sum.resize(part.len(), 0.0);
+        self.sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += *part);
+        *grad = (self.left == 0).then(|| std::mem::take(&mut self.sum));
+    }
+}
+
+/// The steps, in ranges.
 fn pieces(problem: &Problem) -> Vec<Range<usize>> {
-    let view = &problem.view;
-    let steps = (ELEMENTS / (view.classes * view.inner).max(1)).max(1);
-    let ends = (0..view.outer.max(1)).step_by(steps);
-    ends.map(|first| first..view.outer.min(first.saturating_add(steps))).collect()
+    let cut = Cut::of(problem);
+    let many = (ELEMENTS / cut.elements.max(1)).max(1);
+    let ends = (0..cut.steps.max(1)).step_by(many);
+    ends.map(|first| first..cut.steps.min(first.saturating_add(many))).collect()
 }
 
 /// One range, summed up or not reduced at all.
@@ -178,48 +200,60 @@ fn compute(
     outer: Range<usize>,
     outputs: Outputs,
 ) -> Result<Output<f64>, Stop> {
-    let Question { formula, data, problem } = question;
+    let Question { formula, data, problem, .. } = question;
     let reduction = match problem.reduction {
         Reduction::None => Reduction::None,
         _ => Reduction::Sum,
     };
-    let formula = formula.of_steps(reduction);
+    let formula = formula.reduced(reduction).of_steps();
     let of = |outer| -> Result<_, Stop> {
         let steps = data.steps(problem, outer)?;
         Ok(reference::run(formula.loss(), &steps.inputs(), outputs)?)
     };
     match of(outer.clone()) {
-        Err(Stop::Library(Error::BadTargets { .. })) => Err(bad_labels(problem, of, outer)),
+        Err(Stop::Library(error @ (Error::BadTargets { .. } | Error::BadValues { .. }))) => {
+            Err(refused(question, of, outer, error))
+        }
         result => result,
     }
 }
 
-/// All bad labels, where a range has some and those before it have none.
-fn bad_labels(
-    problem: &Problem,
+/// All that is refused, where a range has some of it and those before it have none: bad labels, or values
+/// that the loss is not defined for.
+fn refused(
+    question: &Question<'_>,
     of: impl Fn(Range<usize>) -> Result<Output<f64>, Stop>,
     first_range: Range<usize>,
+    mut found: Error,
 ) -> Stop {
-    let (mut all, mut found) = (0, None);
-    let later = pieces(problem).into_iter().filter(|range| range.start >= first_range.start);
+    let (problem, cut) = (question.problem, Cut::of(question.problem));
+    let before = |what: &str| match question.data.get(Role::Var).filter(|_| what == "var") {
+        Some(given) => first_range.start * cut.per_step(problem, given),
+        None => first_range.start * cut.elements,
+    };
+    match &mut found {
+        Error::BadTargets { first, .. } => *first += (first_range.start * cut.rows) as u64,
+        Error::BadValues { first, what, .. } => *first += before(what) as u64,
+        _ => {}
+    }
+    let later = pieces(problem).into_iter().filter(|range| range.start > first_range.start);
     for range in later {
-        let before = (range.start * problem.view.inner) as u64;
         match of(range) {
+            Err(Stop::Library(
+                Error::BadTargets { count: more, .. } | Error::BadValues { count: more, .. },
+            )) => match &mut found {
+                Error::BadTargets { count, .. } | Error::BadValues { count, .. } => *count += more,
+                _ => {}
+            },
             Ok(_) => {}
-            Err(Stop::Library(Error::BadTargets { count, first, value, .. })) => {
-                all += count;
-                found = found.or(Some((before + first, value)));
-            }
             Err(stop) => return stop,
         }
     }
-    let (first, value) = found.unwrap_or_default();
-    Stop::Library(Error::BadTargets {
-        count: all,
-        rows: problem.view.rows() as u64,
-        first,
-        value,
-        classes: problem.view.classes,
-        ignore_index: problem.ignore_index,
-    })
+    match &mut found {
+        Error::BadTargets { rows: all, .. } | Error::BadValues { of: all, .. } => {
+            *all = cut.all_rows() as u64;
+        }
+        _ => {}
+    }
+    Stop::Library(found)
 }

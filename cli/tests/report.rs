@@ -93,3 +93,49 @@ fn check_on_the_cpu_says_what_it_is_worth() {
     assert_eq!(json["check"]["log_probs"]["passed"], true);
     assert_eq!(json["check"]["live_rows"]["largest_relative_difference"], 0.0);
 }
+
+/// Rows of a vocabulary are tokens, and their loss a likelihood where nothing else is mixed in.
+#[test]
+fn tokens_have_a_perplexity() {
+    let folder = Folder::new();
+    // All tokens are equally likely.
+    folder.save("x.npy", &[6, 300], &[0.25f32; 1800]);
+    folder.save("t.npy", &[6], &[0i64, 299, -100, 7, 7, 8]);
+    for reduction in ["mean", "sum", "batchmean", "none"] {
+        let words = format!("cross-entropy x.npy t.npy --reduction {reduction}");
+        let json = folder.json(&words);
+        let tokens = &json["tokens"];
+        assert_eq!(tokens["count"], 5);
+        for (key, wanted) in [("nll", 300f64.ln()), ("bits", 300f64.log2()), ("perplexity", 300.0)]
+        {
+            let given = tokens[key].as_f64().unwrap();
+            assert!((given / wanted - 1.0).abs() < 1e-6, "{key} {given} {words}");
+        }
+    }
+    let line = folder.cpu("cross-entropy x.npy t.npy").good();
+    assert_eq!(line.line("tokens"), "5, 5.70378 nats or 8.22882 bits each, perplexity 300");
+    folder.save("three.npy", &[2, 3, 4], &[0.5f32; 24]);
+    folder.save("t23.npy", &[2, 3], &[0i64; 6]);
+    let json = folder.json("cross-entropy three.npy t23.npy --class-axis -1");
+    assert!((json["tokens"]["perplexity"].as_f64().unwrap() - 4.0).abs() < 1e-5);
+    folder.cpu("log-softmax x.npy --save-output lp.npy").good();
+    let json = folder.json("nll lp.npy t.npy --reduction sum");
+    assert!((json["tokens"]["perplexity"].as_f64().unwrap() - 300.0).abs() < 1e-3);
+
+    folder.save("w.npy", &[300], &[1.0f32; 300]);
+    folder.save("few.npy", &[6, 30], &[0.25f32; 180]);
+    folder.save("few_t.npy", &[6], &[3i64; 6]);
+    folder.save("t24.npy", &[2, 4], &[0i64; 8]);
+    folder.save("none.npy", &[6], &[-100i64; 6]);
+    for words in [
+        "x.npy t.npy --label-smoothing 0.1",
+        "x.npy t.npy --weight w.npy",
+        "x.npy x.npy",
+        "x.npy none.npy",
+        "few.npy few_t.npy",
+        "three.npy t24.npy",
+    ] {
+        let json = folder.json(&format!("cross-entropy {words}"));
+        assert!(json["tokens"].is_null(), "{words}: {json}");
+    }
+}

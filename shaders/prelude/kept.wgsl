@@ -63,10 +63,11 @@ fn sum_kept(
         s.sum += select(e, Reals(0.0), at_top);
         s.ties += select(Reals(0.0), Reals(1.0), at_top);
 #if ARGMAX
-        s.best = min(s.best, select(Words(NO_CLASS), number_of_kept(first, $), at_top));
+        // The place among what is kept; the class is told from it at the end.
+        s.best = min(s.best, select(Words(NO_CLASS), Words($), at_top));
 #endif
 #if RANK
-        let before = come_before(bitcast<Reals>(words), number_of_kept(first, $), mark);
+        let before = come_before(bitcast<Reals>(words), number_of_kept(first, Words($)), mark);
         s.before += select(Words(0u), Words(1u), before);
 #endif
 #if ENTROPY
@@ -88,11 +89,14 @@ fn sum_kept(
     s.mass = f.mass;
     s.flags = f.flags;
 #endif
+#if ARGMAX
+    s.best = select(number_of_kept(first, s.best), s.best, s.best == Words(NO_CLASS));
+#endif
     return s;
 }
 
 #if PACKED_ROWS
-fn number_of_kept(first: Words, k: u32) -> Words { return first + Words(k); }
+fn number_of_kept(first: Words, k: Words) -> Words { return first + k; }
 #endif
 
 #if PACKED_ROWS

@@ -34,7 +34,7 @@ struct Params {
     all_classes_low: u32,       // classes of the tensor, as a 64-bit number
     all_classes_high: u32,
     row_weights_origin: u32,
-    record_origin: u32,         // in words
+    record_origin: u32,         // in words, or in loads of four
     classes_origin: u32,        // in words
     logit_scale: f32,
     softcap: f32,

@@ -1,39 +1,33 @@
-// What is written of a row beside its loss: one word for each thing that is wanted, one behind the other.
-// `lost` rows have no distribution.
-fn write_record(
-    row: u32,
-    kind: u32,
-    lost: bool,
-    lse: f32,
-    best: u32,
-    rank: u32,
-    entropy: f32,
-    weight: f32,
-    z_loss: f32,
-) {
-    var at = params.record_origin + RECORD_WORDS * row;
+// What is written of rows beside their losses: a record of RECORD_WORDS words for each, one word for each
+// thing that is wanted, in this order. The stores are written out in `src/kernels/record.rs`: whole loads
+// for four rows where they may be (RECORD_PACKS), single words otherwise.
+fn write_records(r: Row, row: u32) {
+    let live = r.kind == RowWords(LIVE);
+    let lost = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);   // there is no distribution
 #if RECORD_LSE
-    record[at] = select(bitcast<u32>(lse), NAN, lost);
-    at += 1u;
+    let lse = select(bitcast<RowWords>(r.lse), RowWords(NAN), lost);
 #endif
 #if RECORD_ARGMAX
-    record[at] = select(best, NO_CLASS, lost);
-    at += 1u;
+    let argmax = select(r.best, RowWords(NO_CLASS), lost);
 #endif
 #if RECORD_RANK
-    record[at] = select(NO_CLASS, rank, kind == LIVE && !lost);
-    at += 1u;
+    let rank = select(RowWords(NO_CLASS), r.before, live & !lost);
 #endif
 #if RECORD_ENTROPY
-    record[at] = select(bitcast<u32>(entropy), NAN, lost);
-    at += 1u;
+    let entropy = select(bitcast<RowWords>(r.entropy), RowWords(NAN), lost);
 #endif
 #if RECORD_WEIGHTS
-    record[at] = select(0u, bitcast<u32>(weight), kind == LIVE);
-    at += 1u;
+    let weights = select(RowWords(0u), bitcast<RowWords>(r.weight), live);
 #endif
 #if RECORD_Z_LOSS
-    let word = select(0u, bitcast<u32>(z_loss), kind == LIVE);
-    record[at] = select(word, NAN, (kind == LIVE && lost) || kind == BAD);
+    let of_live = select(bitcast<RowWords>(r.z_loss), RowWords(NAN), lost);
+    let of_others = select(RowWords(0u), RowWords(NAN), r.kind == RowWords(BAD));
+    let z_loss = select(of_others, of_live, live);
 #endif
+#if RECORD_PACKS
+    let at = params.record_origin + RECORD_WORDS * row / 4u;
+#else
+    let at = params.record_origin + RECORD_WORDS * row;
+#endif
+    {record}
 }

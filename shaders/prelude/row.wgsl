@@ -272,7 +272,8 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     r.z_loss = params.z_loss * r.lse * r.lse * r.weight;
 #endif
 #if ARGMAX
-    r.best = s.best;
+    // Nothing was above the lowest number there is, so that is what they all are.
+    r.best = select(s.best, RowWords(0u), s.best == RowWords(NO_CLASS));
 #endif
 #if RANK
     r.before = s.before;
@@ -302,7 +303,8 @@ fn count_classes(r: Row) {
     let words = word_of(r.loss, r.flags);
     var right = RowBools(false);
 #if ACCURACY
-    right = r.best == r.label;
+    let lost = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);
+    right = (r.best == r.label) & !lost;
 #endif
 #if ROW_VECTORS
     for (var k = 0u; k < 4u; k += 1u) {
@@ -310,44 +312,6 @@ fn count_classes(r: Row) {
     }
 #else
     if (r.kind == LIVE) { count_class(r.label, words, right); }
-#endif
-}
-#endif
-
-#if RECORD
-// Writes what is wanted of the rows beside their losses.
-fn write_records(r: Row, row: u32) {
-    let lost = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);
-    var lse = RowReals(0.0);
-    var best = RowWords(0u);
-    var before = RowWords(0u);
-    var entropy = RowReals(0.0);
-    var z_loss = RowReals(0.0);
-#if LOG_SUM
-    lse = r.lse;
-#endif
-#if ARGMAX
-    best = r.best;
-#endif
-#if RANK
-    before = r.before;
-#endif
-#if ENTROPY
-    entropy = r.entropy;
-#endif
-#if Z_LOSS
-    z_loss = r.z_loss;
-#endif
-#if ROW_VECTORS
-    write_record(row, r.kind.x, lost.x, lse.x, best.x, before.x, entropy.x, r.weight.x, z_loss.x);
-    write_record(
-        row + 1u, r.kind.y, lost.y, lse.y, best.y, before.y, entropy.y, r.weight.y, z_loss.y);
-    write_record(
-        row + 2u, r.kind.z, lost.z, lse.z, best.z, before.z, entropy.z, r.weight.z, z_loss.z);
-    write_record(
-        row + 3u, r.kind.w, lost.w, lse.w, best.w, before.w, entropy.w, r.weight.w, z_loss.w);
-#else
-    write_record(row, r.kind, lost, lse, best, before, entropy, r.weight, z_loss);
 #endif
 }
 #endif

@@ -211,7 +211,7 @@ fn push(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
     let risen = max(f.top, x);
     let e = select(exp(-abs(x - f.top)), Reals(0.0), words == Words(NEG_INF));
 #if ARGMAX
-    f.best = select(f.best, classes, (x > f.top) | ((x == f.top) & (classes < f.best)));
+    f.best = select(f.best, classes, x > f.top);   // a lane's classes come in order
 #endif
 #if RANK
     f.before += select(Words(0u), Words(1u), come_before(x, classes, f.mark));

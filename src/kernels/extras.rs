@@ -94,8 +94,22 @@ impl Extras {
 
     /// Words of a row's record.
     pub(crate) fn record_words(self) -> u32 {
-        let Self { lse, argmax, rank, entropy, weights, row_z_loss, .. } = self;
-        [lse, argmax, rank, entropy, weights, row_z_loss].map(u32::from).iter().sum()
+        self.record_fields().len() as u32
+    }
+
+    /// What they are called in `record.wgsl`.
+    pub(super) fn record_fields(self) -> Vec<&'static str> {
+        [
+            (self.lse, "lse"),
+            (self.argmax, "argmax"),
+            (self.rank, "rank"),
+            (self.entropy, "entropy"),
+            (self.weights, "weights"),
+            (self.row_z_loss, "z_loss"),
+        ]
+        .into_iter()
+        .filter_map(|(on, field)| on.then_some(field))
+        .collect()
     }
 
     /// Words of a state in the workspace beyond those that every state has.

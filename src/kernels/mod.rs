@@ -2,6 +2,7 @@
 
 mod extras;
 mod pointwise;
+mod record;
 mod source;
 mod spec;
 mod tensor;

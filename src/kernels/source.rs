@@ -1,5 +1,6 @@
 //! WGSL assembled from the files in `shaders/`: constants, bindings, fragments, kernel.
 
+use super::record::stores;
 use super::spec::{Form, Kernel, Part, Spec, Target, is_half};
 use super::tensor::halves;
 use crate::loss::Upstream;
@@ -109,6 +110,7 @@ impl Spec {
             text += "\n";
             text += &repeat_lines(&select_lines(part, &symbols), self.kept());
         }
+        text = text.replace("{record}", &stores(self));
         for (part, name) in self.type_names() {
             text = text.replace(part, name);
         }
@@ -139,6 +141,7 @@ impl Spec {
             Slot::Workspace => ("workspace", "u32"),
             Slot::Result => ("result", "u32"),
             Slot::RowWeights => ("row_weights", "u32"),
+            Slot::Record if self.record_packs => ("record", "vec4<u32>"),
             Slot::Record => ("record", "u32"),
             Slot::Classes if self.kernel == Kernel::Clear => ("classes", "u32"),
             Slot::Classes => ("classes", "atomic<u32>"),

@@ -194,6 +194,8 @@ pub struct Spec {
     pub label_packs: bool,
     /// For [`Kernel::Rows`]: the weights of four classes come together.
     pub weight_packs: bool,
+    /// For [`Kernel::Columns`]: the records of four rows go in whole loads.
+    pub record_packs: bool,
     /// What is done beside.
     pub extras: Extras,
     /// For the kernels of single elements: the formula, and its operands.
@@ -234,6 +236,7 @@ impl Spec {
             short: false,
             label_packs: false,
             weight_packs: false,
+            record_packs: false,
             extras: Extras::default(),
             pointwise: None,
             geometry,
@@ -335,6 +338,7 @@ impl Spec {
             (label.is_some_and(|l| l.bytes() == 4), "LABEL_4_BYTES"),
             (label.is_some_and(|l| l.bytes() == 2), "LABEL_2_BYTES"),
             (self.label_packs, "LABEL_PACKS"),
+            (self.record_packs, "RECORD_PACKS"),
             (self.weight_packs, "WEIGHT_PACKS"),
             (self.is_wide(), "WIDE"),
             (self.load == Load::Eight, "EIGHT"),

@@ -35,20 +35,30 @@ pub(crate) struct Alignment {
     pub labels: bool,
     /// The weights of four classes come in one load.
     pub weights: bool,
+    /// The records of four rows go in whole loads.
+    pub records: bool,
 }
 
 impl Alignment {
     /// Of tensors that start where their buffers do.
-    pub const BEST: Self = Self { load: Load::Eight, alike: true, labels: true, weights: true };
+    pub const BEST: Self =
+        Self { load: Load::Eight, alike: true, labels: true, weights: true, records: true };
     /// Of tensors that start anywhere.
-    pub const WORST: Self = Self { load: Load::One, alike: false, labels: false, weights: false };
+    pub const WORST: Self =
+        Self { load: Load::One, alike: false, labels: false, weights: false, records: false };
 
     /// Every alignment there is.
     pub fn all() -> impl Iterator<Item = Self> {
         [Load::One, Load::Four, Load::Eight].into_iter().flat_map(|load| {
             let flags = [(false, false), (false, true), (true, false), (true, true)];
-            // Labels in loads are the columns', weights the rows': no kernel has both.
-            flags.map(|(alike, packs)| Self { load, alike, labels: packs, weights: packs })
+            // Labels and records in loads are the columns', weights the rows'.
+            flags.map(|(alike, packs)| Self {
+                load,
+                alike,
+                labels: packs,
+                weights: packs,
+                records: packs,
+            })
         })
     }
 }

@@ -67,6 +67,8 @@ pub struct Plan {
     partials: u32,
     /// Words of the workspace behind the partials: states, and where rows are cut their labels' weights.
     state_words: u64,
+    /// What one kernel would do is shared by several, since it would need too many bindings.
+    splits: bool,
     profile: Profile,
 }
 
@@ -93,7 +95,9 @@ impl Plan {
         let pieces = cut(&problem, profile)?;
         let profile = profile.clone();
         let steps = Vec::new();
-        let mut plan = Self { problem, pieces, steps, partials: 0, state_words: 0, profile };
+        let splits = false;
+        let mut plan =
+            Self { problem, pieces, steps, partials: 0, state_words: 0, splits, profile };
         plan.lay_out()?;
         plan.check_workspace()?;
         plan.check_bindings()?;
@@ -276,8 +280,7 @@ impl Plan {
 
     /// Refuses a plan with more storage bindings than the device allows a shader.
     fn check_bindings(&self) -> Result<(), Error> {
-        let storage = |spec: Spec| spec.slots().len() as u64 - 1;
-        let needed = self.specs().map(storage).max().unwrap_or(0);
+        let needed = self.specs().map(storage_bindings).max().unwrap_or(0);
         let allowed = u64::from(self.profile.limits.max_storage_buffers_per_shader_stage);
         if needed > allowed {
             return Err(Error::Limit {
@@ -300,6 +303,11 @@ impl fmt::Display for Plan {
         let bytes = self.workspace_bytes();
         write!(f, "{} pieces, {bytes} bytes of workspace", self.pieces.len())
     }
+}
+
+/// Storage bindings of a kernel: all but the parameters.
+fn storage_bindings(spec: Spec) -> u64 {
+    spec.slots().len() as u64 - 1
 }
 
 /// What the offsets of bindings are multiples of: what the device asks for, and the widest load.

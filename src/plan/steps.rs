@@ -90,6 +90,7 @@ impl Plan {
 
     /// Adds the steps that fold logits; returns how many partials they write.
     fn softmax(&mut self, flat: Geometry) -> Result<u32, Error> {
+        self.splits = !self.has_bindings(self.softmax_spec(flat));
         // Pieces with the same rows are boxes of those rows' classes.
         let of_rows: Vec<usize> =
             self.pieces.chunk_by(Piece::shares_rows).map(<[Piece]>::len).collect();
@@ -101,6 +102,12 @@ impl Plan {
         }
         self.partials = self.partials.max(partials);
         Ok(partials)
+    }
+
+    /// Whether the device allows a kernel that many storage bindings.
+    pub(super) fn has_bindings(&self, spec: Spec) -> bool {
+        super::storage_bindings(spec)
+            <= u64::from(self.profile.limits.max_storage_buffers_per_shader_stage)
     }
 
     /// Adds the steps for the rows of some pieces, which all have the same; returns how many partials
@@ -122,7 +129,7 @@ impl Plan {
         let parts = self.layout(first, Alignment::BEST)?.parts(view, rows, &self.profile) as u32;
         let spec = whole(self, first)?;
         let step = |spec, piece, groups| Step { spec, piece: Some(piece), groups, partials, parts };
-        if parts == 1 && !self.cuts_rows() {
+        if parts == 1 && !self.cuts_rows() && !self.splits {
             return self.add_step(step(spec, first, groups));
         }
         // Fold, merge, write. Other rows' steps follow, so their states share a place.
@@ -154,8 +161,8 @@ impl Plan {
         Ok(written)
     }
 
-    /// Groups at most of each of so many steps that leave partials behind: 48 bytes for each group.
-    /// Partials are memory that nobody asked for: 8 bytes for each 1,000 logits, and 48 KiB. One group
+    /// Groups at most of each of so many steps that leave partials behind: 64 bytes for each group.
+    /// Partials are memory that nobody asked for: 11 bytes for each 1,000 logits, and 64 KiB. One group
     /// sums them all.
     pub(super) fn groups_of(&self, steps: usize) -> u32 {
         let most = if self.profile.is_software() { 1 << 17 } else { 1 << 20 };
@@ -241,6 +248,10 @@ impl Plan {
         let neighbours = spec.kernel == Kernel::Rows && !spec.ragged && spec.part != Part::Merge;
         Spec {
             label_packs: wide && spec.kernel == Kernel::Columns && labels && alignment.labels,
+            record_packs: wide
+                && spec.kernel == Kernel::Columns
+                && spec.extras.has_record()
+                && alignment.records,
             weight_packs: wide
                 && neighbours
                 && spec.weight.is_some()
@@ -279,7 +290,7 @@ impl Plan {
     fn layout(&self, piece: usize, alignment: Alignment) -> Result<Layout, Error> {
         let (view, rows) = (self.view_of(piece), self.rows_of(piece));
         let input = self.problem.input_type;
-        match self.cuts_rows() {
+        match self.cuts_rows() || self.splits {
             true => Layout::of_box(view, rows, input, &self.profile, alignment),
             false => Layout::of(view, rows, input, &self.profile, alignment),
         }

@@ -16,6 +16,7 @@ pub struct Data {
     pub input: Vec<f32>,
     pub target: Target,
     pub weight: Option<Vec<f32>>,
+    pub row_weights: Option<Vec<f32>>,
     pub view: ClassView,
     shape: Vec<usize>,
     row_shape: Vec<usize>,
@@ -44,6 +45,8 @@ struct Encoded {
     input: OwnedFloats,
     probabilities: Option<OwnedFloats>,
     weight: Option<OwnedFloats>,
+    /// The gradient of each element, which may have a type of its own.
+    upstream: Option<OwnedFloats>,
 }
 
 /// What the input is compared with.
@@ -64,6 +67,7 @@ impl Data {
             input,
             target: Target::None,
             weight: None,
+            row_weights: None,
             view,
             shape: shape.to_vec(),
             row_shape,
@@ -85,7 +89,13 @@ impl Data {
             _ => None,
         };
         let weight = self.weight.as_mut().map(|weight| encode(types.weight, weight));
-        self.encoded = Some(Encoded { input, probabilities, weight });
+        let upstream = match &mut self.upstream {
+            Some((gradients, shape)) if *shape == self.shape => {
+                Some(encode(types.probabilities, gradients))
+            }
+            _ => None,
+        };
+        self.encoded = Some(Encoded { input, probabilities, weight, upstream });
         self
     }
 
@@ -160,6 +170,27 @@ impl Data {
         self.weight(&weight)
     }
 
+    /// With these weights of the rows.
+    pub fn row_weights(mut self, weights: Vec<f32>) -> Self {
+        self.row_weights = Some(weights);
+        self
+    }
+
+    /// With random weights of the rows in `[0.5, 2)`. About one in eight is zero, and its label, where
+    /// labels are i64, one that nobody may look at.
+    pub fn random_row_weights(mut self) -> Self {
+        let mut random = Random(17);
+        let mut weights = Vec::new();
+        for row in 0..self.view.rows() {
+            let left_out = random.below(8) == 0;
+            weights.push(if left_out { 0.0 } else { random.uniform(0.5, 2.0) });
+            if let (true, Target::Labels(OwnedLabels::I64(labels))) = (left_out, &mut self.target) {
+                labels[row] = 1 << 40;
+            }
+        }
+        self.row_weights(weights)
+    }
+
     /// With a gradient for the reduced loss.
     pub fn upstream(mut self, gradient: f32) -> Self {
         self.upstream = Some((vec![gradient], Vec::new()));
@@ -177,6 +208,49 @@ impl Data {
         let mut random = Random(5);
         let gradients = (0..self.view.rows()).map(|_| random.uniform(0.5, 2.0)).collect();
         self.upstream_rows(gradients)
+    }
+
+    /// With a random gradient in `[-1, 1)` for each element of a distribution.
+    pub fn random_upstream_elements(self) -> Self {
+        let mut random = Random(23);
+        let gradients = self.input.iter().map(|_| random.uniform(-1.0, 1.0)).collect();
+        self.upstream_elements(gradients)
+    }
+
+    /// With a gradient for each element of a distribution.
+    pub fn upstream_elements(mut self, gradients: Vec<f32>) -> Self {
+        self.upstream = Some((gradients, self.shape.clone()));
+        self
+    }
+
+    /// Without a gradient for the loss.
+    pub fn without_upstream(mut self) -> Self {
+        self.upstream = None;
+        self
+    }
+
+    /// One step along the first axis, which is not the classes'.
+    pub fn step(&self, step: usize) -> Self {
+        let mut data = self.clone();
+        (data.shape[0], data.row_shape[0], data.view.outer) =
+            (1, 1, self.view.outer / self.shape[0]);
+        let elements = data.view.elements() * step..data.view.elements() * (step + 1);
+        let rows = data.view.rows() * step..data.view.rows() * (step + 1);
+        data.input = self.input[elements.clone()].to_vec();
+        match &mut data.target {
+            Target::None => {}
+            Target::Probabilities(q) => *q = q[elements].to_vec(),
+            Target::Labels(OwnedLabels::I64(labels)) => *labels = labels[rows.clone()].to_vec(),
+            Target::Labels(_) => panic!("i64 labels to cut"),
+        }
+        let of_rows = |values: &Vec<f32>| values[rows.clone()].to_vec();
+        data.row_weights = self.row_weights.as_ref().map(of_rows);
+        if let Some((gradients, shape)) = &mut data.upstream {
+            if !shape.is_empty() {
+                (*gradients, shape[0]) = (of_rows(gradients), 1);
+            }
+        }
+        data
     }
 
     /// With about one logit in sixteen at `-inf`, but never the label's.
@@ -210,9 +284,12 @@ impl Data {
         self.upstream.as_ref().map(|(gradients, _)| gradients.as_slice())
     }
 
-    /// Whether only a distribution can be computed from this.
-    pub fn is_softmax(&self) -> bool {
-        matches!(self.target, Target::None)
+    /// The bytes of the gradients given for the loss, or for each element of a distribution.
+    pub fn upstream_bytes(&self) -> Option<Vec<u8>> {
+        let (gradients, _) = self.upstream.as_ref()?;
+        let encoded = self.encoded.as_ref().and_then(|e| e.upstream.as_ref());
+        let gradients = encoded.map_or(Floats::from(gradients), OwnedFloats::borrow);
+        Some(gradients.bytes().to_vec())
     }
 
     /// The input's shape.
@@ -238,7 +315,12 @@ impl Data {
             let encoded = encoded.and_then(|e| e.weight.as_ref());
             inputs = inputs.weight(encoded.map_or(Floats::from(weight), OwnedFloats::borrow));
         }
+        if let Some(weights) = &self.row_weights {
+            inputs = inputs.row_weights(Tensor::new(weights, &self.row_shape));
+        }
         if let Some((gradients, shape)) = &self.upstream {
+            let encoded = encoded.and_then(|e| e.upstream.as_ref());
+            let gradients = encoded.map_or(Floats::from(gradients), OwnedFloats::borrow);
             inputs = inputs.upstream(Tensor::new(gradients, shape));
         }
         inputs

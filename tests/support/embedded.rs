@@ -2,10 +2,13 @@
 //! lies somewhere inside a larger buffer, outputs are poisoned first, and whatever no kernel may
 //! touch is checked afterwards.
 
-use wgpu_loss::{Bound, Buffers, ElementType, Gpu, Plan, Reduction, Summary};
+use wgpu_loss::gpu::stream::{CLASS_BYTES, class_losses};
+use wgpu_loss::loss::Function;
+use wgpu_loss::{Bound, Buffers, ElementType, Gpu, LargeOutput, Plan, Problem, Reduction, Summary};
 
 use super::answer::Answer;
 use super::data::{Data, Target};
+use super::extras::Extras;
 use super::floats::from_bytes;
 
 /// What outputs hold before they are written: a NaN that no kernel writes.
@@ -57,6 +60,11 @@ pub struct Results {
     pub rows: Option<Vec<u32>>,
     pub grad: Option<Vec<u32>>,
     pub elements: Option<Vec<u32>>,
+    /// The rows' records and the classes' sums.
+    pub records: Option<Vec<u32>>,
+    pub classes: Option<Vec<u32>>,
+    /// The reduced z-loss, where there is one.
+    pub z_loss: Option<u32>,
     pub summary: Summary,
 }
 
@@ -80,8 +88,18 @@ impl<'a> Embedded<'a> {
         if data.weight.is_some() {
             hold("weight", padded(&weight), false);
         }
-        if let Some(gradients) = data.upstream_data() {
-            hold("upstream", bytemuck::pod_collect_to_vec(gradients), false);
+        if let Some(gradients) = data.upstream_bytes() {
+            hold("upstream", padded(&gradients), false);
+        }
+        if let Some(weights) = &data.row_weights {
+            hold("row_weights", bytemuck::pod_collect_to_vec(weights), false);
+        }
+        let record = problem.record().len();
+        if record > 0 {
+            hold("records", vec![POISON; record * rows], true);
+        }
+        if problem.outputs.class_losses {
+            hold("classes", vec![POISON; CLASS_BYTES as usize / 4 * data.view.classes], true);
         }
         if problem.reduction == Reduction::None {
             hold("loss", vec![POISON; rows], true);
@@ -89,7 +107,7 @@ impl<'a> Embedded<'a> {
         if problem.outputs.grad && !place.in_place {
             hold("grad", poisoned(problem.output_type, elements), true);
         }
-        if problem.outputs.log_probs || data.is_softmax() {
+        if problem.outputs.log_probs || problem.function == Function::Softmax {
             hold("elements", poisoned(problem.output_type, elements), true);
         }
         let mut buffers = Buffers::new(tensors[0].range());
@@ -99,6 +117,9 @@ impl<'a> Embedded<'a> {
                 "target" => buffers.target(range),
                 "weight" => buffers.weight(range),
                 "upstream" => buffers.upstream(range),
+                "row_weights" => buffers.row_weights(range),
+                "records" => buffers.records(range),
+                "classes" => buffers.classes(range),
                 "loss" => buffers.loss(range),
                 "grad" => buffers.grad(range),
                 _ => buffers.elements(range),
@@ -126,10 +147,15 @@ impl<'a> Embedded<'a> {
     pub fn results(&self) -> Results {
         let problem = self.bound.plan().problem();
         let result = read_words(self.gpu, self.bound.result());
-        let summary = self.bound.decode(bytemuck::cast_slice(&result)).unwrap().summary;
+        let decoded = self.bound.decode(bytemuck::cast_slice(&result)).unwrap();
+        let summary = decoded.summary;
+        let reduced = problem.reduction != Reduction::None && problem.function != Function::Softmax;
+        let z_loss = reduced && problem.z_loss != 0.0;
         let mut results = Results {
-            reduced: (problem.reduction != Reduction::None && problem.target.is_some())
-                .then_some(result[0]),
+            reduced: reduced.then_some(result[0]),
+            records: None,
+            classes: None,
+            z_loss: z_loss.then_some(decoded.z_loss.to_bits()),
             rows: None,
             grad: None,
             elements: None,
@@ -145,8 +171,14 @@ impl<'a> Embedded<'a> {
             if !tensor.written {
                 continue;
             }
-            if tensor.name == "loss" {
-                results.rows = Some(words);
+            if let "loss" | "records" | "classes" = tensor.name {
+                let missed = words.iter().position(|&word| word == POISON);
+                assert_eq!(missed, None, "an element of {} was not written", tensor.name);
+                match tensor.name {
+                    "loss" => results.rows = Some(words),
+                    "records" => results.records = Some(words),
+                    _ => results.classes = Some(words),
+                }
                 continue;
             }
             // A value of two poisoned bytes is none that the tests' data lead to.
@@ -197,10 +229,6 @@ impl Held {
             let last = words.last().map(|word| word >> 16);
             assert_eq!(last, Some(GUARD >> 16), "behind the last half word of {name}");
         }
-        if self.name == "loss" {
-            let missed = words.iter().position(|&word| word == POISON);
-            assert_eq!(missed, None, "an element of {name} was not written");
-        }
         words.to_vec()
     }
 }
@@ -215,6 +243,34 @@ impl Results {
             loss: self.rows.as_ref().map_or_else(reduced, wide),
             grad: self.grad.as_ref().map(wide),
             elements: self.elements.as_ref().map(wide),
+        }
+    }
+}
+
+impl Results {
+    /// What is said of rows and classes.
+    pub fn extras(&self, problem: &Problem) -> Extras {
+        let asked = problem.record();
+        let words = |what: LargeOutput| -> Option<Vec<u32>> {
+            let place = asked.iter().position(|&other| other == what)?;
+            let records = self.records.as_ref()?.chunks_exact(asked.len());
+            Some(records.map(|record| record[place]).collect())
+        };
+        let wide = |words: Vec<u32>| -> Vec<f64> {
+            words.into_iter().map(|word| f32::from_bits(word).into()).collect()
+        };
+        let z_loss = words(LargeOutput::ZLoss).or(self.z_loss.map(|word| vec![word]));
+        let classes = |words: &Vec<u32>| class_losses(bytemuck::cast_slice(words)).unwrap();
+        Extras {
+            z_loss: z_loss.map(wide).unwrap_or_default(),
+            lse: words(LargeOutput::Lse).map(wide),
+            argmax: words(LargeOutput::Argmax),
+            rank: words(LargeOutput::Rank),
+            entropy: words(LargeOutput::Entropy).map(wide),
+            weights: words(LargeOutput::RowWeights).map(wide),
+            classes: self.classes.as_ref().map(classes),
+            correct: self.summary.correct,
+            top_k: self.summary.top_k,
         }
     }
 }

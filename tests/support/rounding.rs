@@ -7,21 +7,28 @@
 //! carry a sum to a higher maximum (3 units each), log1p (about 4), products, and sums of at most
 //! some dozens of terms before they are added to others. They are granted [`UNITS`] together.
 
+//!
+//! Logits that are scaled or capped first are off by a few units of themselves, each of them
+//! ([`Logit`]); so are all distances then, and what is made of them. The terms of a z-loss and of an
+//! entropy follow from that.
+
 use wgpu_loss::loss::{Divisor, Function};
-use wgpu_loss::{ElementType, Loss, Outputs, Problem, Reduction};
+use wgpu_loss::{ClassLosses, ElementType, Loss, Outputs, Problem, Reduction};
 
 use super::answer::Answer;
 use super::data::{Data, Target};
+use super::extras::Extras;
 use super::floats::rounded;
+use super::rounding_row::{Logit, Row};
 
 /// A unit in the last place of an f32, relative to the number, at most.
 pub const UNIT: f64 = f32::EPSILON as f64;
 
 /// Units granted to the handful of roundings.
-const UNITS: f64 = 8.0;
+pub const UNITS: f64 = 8.0;
 
 /// Units granted per unit of depth.
-const UNITS_PER_DEPTH: f64 = 2.5;
+pub const UNITS_PER_DEPTH: f64 = 2.5;
 
 /// Below this, a device may flush to zero.
 const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
@@ -33,18 +40,6 @@ pub struct Rounding<'a> {
     rows: Vec<Row>,
     divisor: f64,
     results: f64,
-}
-
-/// What the tolerances of a row are made of.
-#[derive(Clone, Copy)]
-struct Row {
-    top: f64,
-    depth: f64,
-    excess: f64,
-    /// `V`, the sum of the row's shares; 0 where it does not count.
-    whole: f64,
-    /// Upstream gradient over divisor.
-    scale: f64,
 }
 
 impl<'a> Rounding<'a> {
@@ -86,46 +81,180 @@ impl<'a> Rounding<'a> {
         check.used
     }
 
+    /// Compares what is said of rows and classes; as [`Rounding::check`].
+    #[track_caller]
+    pub fn check_extras(&self, what: &str, got: &Extras, wanted: &Extras) -> f64 {
+        let mut check = Check { what, used: 0.0, compared: 0, results: self.results };
+        let f32s = ElementType::F32;
+        let z_loss = |row: usize, truth| self.z_loss(row, truth);
+        check.all("z-loss", f32s, Some(&got.z_loss), Some(&wanted.z_loss), z_loss);
+        let lse = |row: usize, _| self.rows[row].lse_off() + SMALLEST;
+        check.all("lse", f32s, got.lse.as_ref(), wanted.lse.as_ref(), lse);
+        let entropy = |row: usize, _| self.rows[row].entropy_units * UNIT + SMALLEST;
+        check.all("entropy", f32s, got.entropy.as_ref(), wanted.entropy.as_ref(), entropy);
+        let weight = |_: usize, truth: f64| truth.abs() * UNIT;
+        check.all("weights", f32s, got.weights.as_ref(), wanted.weights.as_ref(), weight);
+        self.check_argmax(what, got.argmax.as_deref(), wanted.argmax.as_deref());
+        self.check_rank(what, got, wanted);
+        assert_eq!(got.classes.is_some(), wanted.classes.is_some(), "{what}: class losses");
+        if let (Some(got), Some(wanted)) = (&got.classes, &wanted.classes) {
+            self.check_classes(what, got, wanted);
+        }
+        check.used
+    }
+
+    /// Classes at the top, or so near to it that they may be.
+    #[track_caller]
+    fn check_argmax(&self, what: &str, got: Option<&[u32]>, wanted: Option<&[u32]>) {
+        assert_eq!(got.map(<[u32]>::len), wanted.map(<[u32]>::len), "{what}: argmax");
+        for (row, (&got, &wanted)) in
+            got.iter().flat_map(|g| g.iter()).zip(wanted.unwrap_or(&[])).enumerate()
+        {
+            let near = || {
+                let class =
+                    self.logit(self.data.view.row_start(row) + got as usize * self.data.view.inner);
+                let (d, off) = class.below(self.rows[row].top);
+                d <= self.results * off * UNIT
+            };
+            let right = got == wanted || (wanted != u32::MAX && got != u32::MAX && near());
+            assert!(right, "{what}: argmax[{row}] is {got}, but {wanted} was wanted");
+        }
+    }
+
+    /// Ranks between the least and the most that logits as near as they may be leave open; and with them
+    /// how many rows are predicted right.
+    #[track_caller]
+    fn check_rank(&self, what: &str, got: &Extras, wanted: &Extras) {
+        let (ranks, truths) = (got.rank.as_deref(), wanted.rank.as_deref());
+        assert_eq!(ranks.map(<[u32]>::len), truths.map(<[u32]>::len), "{what}: rank");
+        for row in 0..self.rows.len() {
+            let near = self.near(row);
+            if let (Some(ranks), Some(truths)) = (ranks, truths) {
+                let (rank, truth) = (ranks[row], truths[row]);
+                let right = rank == truth || (truth != u32::MAX && rank.abs_diff(truth) <= near);
+                assert!(
+                    right,
+                    "{what}: rank[{row}] is {rank}, but {truth} was wanted, or {near} from it"
+                );
+            }
+        }
+        let open = self.open();
+        for (part, got, wanted) in
+            [("right", got.correct, wanted.correct), ("in the first k", got.top_k, wanted.top_k)]
+        {
+            let right = got.abs_diff(wanted) <= open;
+            assert!(right, "{what}: {got} rows {part}, but {wanted} were wanted");
+        }
+        if let (Some(ranks), Some(truths)) = (ranks, truths) {
+            let counts = |ranks: &[u32]| ranks.iter().filter(|&&rank| rank != u32::MAX).count();
+            assert_eq!(counts(ranks), counts(truths), "{what}: rows with a rank");
+        }
+    }
+
+    /// Sums of losses that may each be off, and of units of 2^-56 that each is cut to.
+    #[track_caller]
+    fn check_classes(&self, what: &str, got: &ClassLosses, wanted: &ClassLosses) {
+        assert_eq!(got.rows, wanted.rows, "{what}: rows of classes");
+        let mut allowed = vec![0.0; wanted.loss.len()];
+        for row in 0..self.rows.len() {
+            if let Some(class) = self.class(row) {
+                allowed[class] += self.row_loss_off(row) + 2f64.powi(-56);
+            }
+        }
+        for (class, allowed) in allowed.into_iter().enumerate() {
+            let (got, wanted) = (got.loss[class], wanted.loss[class]);
+            let right = match wanted.is_finite() {
+                true => (got - wanted).abs() <= self.results * allowed,
+                false => got == wanted || (got.is_nan() && wanted.is_nan()),
+            };
+            assert!(
+                right,
+                "{what}: class {class} has lost {got:e}, but {wanted:e} was wanted within {allowed:e}"
+            );
+        }
+        let off = |(got, wanted): (&u64, &u64)| got.abs_diff(*wanted);
+        let off: u64 = got.correct.iter().zip(&wanted.correct).map(off).sum();
+        let (got, wanted) = (&got.correct, &wanted.correct);
+        let right = off <= self.open();
+        assert!(right, "{what}: of classes {got:?} rows are right, but {wanted:?} were wanted");
+    }
+
+    /// How many classes of a row are so near to the label's that they may come before it or not.
+    fn near(&self, row: usize) -> u32 {
+        let Some(label) = self.class(row) else { return 0 };
+        let view = self.data.view;
+        let logit = |class| self.logit(view.row_start(row) + class * view.inner);
+        let own = logit(label);
+        let near = (0..view.classes).map(logit).enumerate().filter(|&(class, logit)| {
+            let off = self.results * (logit.off + own.off) * UNIT;
+            class != label && off > 0.0 && (logit.z - own.z).abs() <= off
+        });
+        near.count() as u32
+    }
+
+    /// How many rows have such classes.
+    fn open(&self) -> u64 {
+        (0..self.rows.len()).filter(|&row| self.near(row) > 0).count() as u64
+    }
+
     /// What the sum over rows is divided by.
     fn divisor(&self) -> f64 {
         match self.problem.divisor {
             Divisor::Known(divisor) => divisor,
-            Divisor::RowWeights => {
-                let weight = |row| self.class(row).map_or(0.0, |class| self.weight(class));
-                (0..self.data.view.rows()).map(weight).sum()
-            }
+            Divisor::RowWeights => (0..self.data.view.rows()).map(|row| self.row_weight(row)).sum(),
         }
+    }
+
+    /// What a row adds to the mean's divisor.
+    fn row_weight(&self, row: usize) -> f64 {
+        let factor = self.factor(row);
+        match &self.data.target {
+            Target::Labels(_) => self.class(row).map_or(0.0, |class| factor * self.weight(class)),
+            _ => factor,
+        }
+    }
+
+    /// The row's own weight.
+    fn factor(&self, row: usize) -> f64 {
+        self.data.row_weights.as_ref().map_or(1.0, |weights| weights[row].into())
+    }
+
+    /// An element of the input as it goes into the softmax.
+    fn logit(&self, element: usize) -> Logit {
+        Logit::new(self.problem.logits, self.data.input[element].into())
     }
 
     fn row(&self, row: usize) -> Row {
         let view = self.data.view;
-        let element = |class| view.row_start(row) + class * view.inner;
-        let logit = |class| f64::from(self.data.input[element(class)]);
-        let mut top = f64::NEG_INFINITY;
-        let mut top_class = 0;
-        for class in 0..view.classes {
-            if logit(class) > top {
-                (top, top_class) = (logit(class), class);
+        let elements = (0..view.classes).map(|class| view.row_start(row) + class * view.inner);
+        let mut out = Row::new(elements.clone().map(|element| self.logit(element)));
+        out.weight = self.row_weight(row);
+        for (class, element) in elements.enumerate() {
+            let share = self.share(row, class, element);
+            let (d, off) = self.logit(element).below(out.top);
+            out.whole += share;
+            if share != 0.0 && d.is_finite() {
+                out.gap_drift += share.abs() * off;
+            }
+            if self.problem.function == Function::Softmax {
+                let u = self.data.upstream_data().map_or(0.0, |u| f64::from(u[element]).abs());
+                out.upstream += u;
+                out.product +=
+                    if d.is_finite() { out.prob(d) * u * out.units((d, off)) } else { 0.0 };
             }
         }
-        let (mut mass, mut moment, mut whole) = (0.0, 0.0, 0.0);
-        for class in 0..view.classes {
-            whole += self.share(row, class, element(class));
-            let distance = top - logit(class);
-            if class != top_class && distance.is_finite() {
-                mass += (-distance).exp();
-                moment += (-distance).exp() * distance;
-            }
-        }
-        let depth = if mass > 0.0 { moment / mass } else { 0.0 };
-        let upstream = self.data.upstream_of(row);
-        let scale = if self.divisor == 0.0 { 0.0 } else { upstream / self.divisor };
-        Row { top, depth, excess: mass, whole, scale }
+        let divides = self.problem.function != Function::Softmax;
+        let upstream = if divides { self.data.upstream_of(row) } else { 1.0 };
+        out.scale = if self.divisor == 0.0 { 0.0 } else { upstream / self.divisor };
+        out
     }
 
     /// The class of a row that counts.
     fn class(&self, row: usize) -> Option<usize> {
         let label = self.data.label(row)?;
+        if self.factor(row) == 0.0 {
+            return None;
+        }
         if label == i128::from(self.problem.ignore_index) {
             return None;
         }
@@ -147,7 +276,8 @@ impl<'a> Rounding<'a> {
             },
         };
         let e = f64::from(self.problem.label_smoothing);
-        self.weight(class) * ((1.0 - e) * q + e / self.data.view.classes as f64)
+        let smoothed = (1.0 - e) * q + e / self.data.view.classes as f64;
+        self.factor(row) * self.weight(class) * smoothed
     }
 
     /// How far a row's loss, or the reduced one, may be off.
@@ -155,16 +285,57 @@ impl<'a> Rounding<'a> {
         if self.problem.function == Function::Nll {
             return UNIT * self.nll_loss(truth);
         }
-        let of_exps = |row: &Row| UNITS_PER_DEPTH * row.depth * row.whole * row.excess.ln_1p();
-        let exps = if self.problem.reduction == Reduction::None {
-            of_exps(&self.rows[row])
+        self.reduced(row, |row| self.row_loss_units(row)) + UNITS * UNIT * truth.abs() + SMALLEST
+    }
+
+    /// Units of a row's loss beyond the handful.
+    fn row_loss_units(&self, row: usize) -> f64 {
+        let r = &self.rows[row];
+        match self.problem.function {
+            Function::Entropy => r.weight * r.entropy_units,
+            _ => r.whole.abs() * r.log_units() + r.gap_drift,
+        }
+    }
+
+    /// How far the loss of a row may be off before it is reduced.
+    fn row_loss_off(&self, row: usize) -> f64 {
+        let r = &self.rows[row];
+        if self.problem.function == Function::Nll {
+            let view = self.data.view;
+            let x = |class| self.data.input[view.row_start(row) + class * view.inner];
+            return self
+                .class(row)
+                .map_or(0.0, |class| UNIT * (r.weight * f64::from(x(class))).abs());
+        }
+        let element = |class| self.data.view.row_start(row) + class * self.data.view.inner;
+        let loss = (0..self.data.view.classes).map(|class| {
+            let share = self.share(row, class, element(class)).abs();
+            let (d, _) = self.logit(element(class)).below(r.top);
+            if share == 0.0 || !d.is_finite() { 0.0 } else { share * (d + r.log_excess()) }
+        });
+        UNIT * (self.row_loss_units(row) + UNITS * loss.sum::<f64>()) + SMALLEST
+    }
+
+    /// How far a row's z-loss, or the reduced one, may be off.
+    fn z_loss(&self, row: usize, truth: f64) -> f64 {
+        let of_row = |row: usize| {
+            let r = &self.rows[row];
+            let factor = f64::from(self.problem.z_loss).abs() * r.weight.abs();
+            if factor == 0.0 { 0.0 } else { factor * 2.0 * r.lse().abs() * r.lse_off() / UNIT }
+        };
+        self.reduced(row, of_row) + UNITS * UNIT * truth.abs() + SMALLEST
+    }
+
+    /// Units of one row, or of the reduced sum over rows, as what they come to.
+    fn reduced(&self, row: usize, units: impl Fn(usize) -> f64) -> f64 {
+        if self.problem.reduction == Reduction::None {
+            UNIT * units(row)
         } else if self.divisor == 0.0 {
             0.0
         } else {
             // A row without a number makes the truth none either, and is compared as such.
-            self.rows.iter().map(of_exps).sum::<f64>() / self.divisor
-        };
-        (UNITS * truth.abs() + exps) * UNIT + SMALLEST
+            UNIT * (0..self.rows.len()).map(units).sum::<f64>() / self.divisor.abs()
+        }
     }
 
     /// Units times what they are units of, for `-w_t x_t`: one product, or some dozens of sums of
@@ -190,42 +361,70 @@ impl<'a> Rounding<'a> {
         }
         let (row, class) = self.data.view.row_and_class(element);
         let share = self.share(row, class, element);
-        let row = &self.rows[row];
-        let x = f64::from(self.data.input[element]);
-        if row.whole == 0.0 || (x == f64::NEG_INFINITY && share == 0.0) {
+        let (index, row, logit) = (row, &self.rows[row], self.logit(element));
+        let (d, off) = logit.below(row.top);
+        match self.problem.function {
+            Function::Softmax => return self.product(element, truth),
+            Function::Entropy => {
+                if self.factor(index) == 0.0 || !d.is_finite() {
+                    return 0.0;
+                }
+                // p (d - depth), of which both are taken with the logarithm that the entropy holds.
+                let parts = d * row.units((d, off)) + off + row.entropy_units + UNITS * row.entropy;
+                let scale = (row.scale * self.factor(index)).abs();
+                return scale * row.prob(d) * parts * UNIT
+                    + 4.0 * UNIT * truth.abs()
+                    + SMALLEST * (1.0 + scale * (1.0 + d + row.entropy));
+            }
+            _ => {}
+        }
+        if row.weight == 0.0 && row.whole == 0.0 {
             return 0.0;
         }
-        if x == row.top && share == row.whole {
-            // The label's own class at the top, where nothing cancels.
-            return truth.abs() * self.units(row, 0.0) * UNIT + SMALLEST;
+        let pull = 2.0 * f64::from(self.problem.z_loss) * row.weight;
+        if !d.is_finite() && share == 0.0 {
+            return 0.0;
         }
-        let p = row.prob(x);
-        let parts = row.whole * p * self.units(row, row.top - x) + share * UNITS;
-        let scale = row.scale.abs();
-        (scale * parts + 4.0 * truth.abs()) * UNIT + SMALLEST * (1.0 + scale * row.whole)
+        // The label's own class at the top, where nothing cancels.
+        let at_top = d == 0.0 && share == row.whole;
+        let p = if d.is_finite() { row.prob(d) } else { 0.0 };
+        let parts = if at_top {
+            share.abs() * (row.excess / (1.0 + row.excess)) * row.units((0.0, off))
+        } else {
+            row.whole.abs() * p * row.units((d, off)) + share.abs() * UNITS
+        };
+        let of_z_loss =
+            pull.abs() * p * (row.lse().abs() * row.units((d, off)) * UNIT + row.lse_off());
+        let of_z_loss = if pull == 0.0 { 0.0 } else { of_z_loss };
+        let scale = (row.scale * logit.slope).abs();
+        scale * (parts * UNIT + of_z_loss)
+            + (4.0 + logit.slope_units) * UNIT * truth.abs()
+            + SMALLEST * (1.0 + scale * (row.whole.abs() + pull.abs()))
+    }
+
+    /// How far an element of the product of an upstream gradient and the Jacobian may be off.
+    fn product(&self, element: usize, truth: f64) -> f64 {
+        let row = &self.rows[self.data.view.row_and_class(element).0];
+        let below = self.logit(element).below(row.top);
+        let p = if below.0.is_finite() { row.prob(below.0) } else { 0.0 };
+        let own = self.data.upstream_data().map_or(0.0, |u| f64::from(u[element]).abs());
+        let parts = match self.problem.outputs.log_probs {
+            true => own * UNITS + p * row.upstream * (row.units(below) + UNITS),
+            false => p * (row.product + own * UNITS) + truth.abs() * row.units(below),
+        };
+        parts * UNIT + SMALLEST * (1.0 + row.upstream)
     }
 
     /// How far a log-probability or probability may be off.
     fn element(&self, element: usize, truth: f64) -> f64 {
         let row = &self.rows[self.data.view.row_and_class(element).0];
-        let x = f64::from(self.data.input[element]);
+        let (d, off) = self.logit(element).below(row.top);
         if self.problem.outputs.log_probs {
-            (4.0 * truth.abs() + row.excess.ln_1p() * self.units(row, 0.0)) * UNIT + SMALLEST
+            let log = row.log_excess() * UNITS + row.log_units() + off;
+            (4.0 * truth.abs() + log) * UNIT + SMALLEST
         } else {
-            truth.abs() * self.units(row, row.top - x) * UNIT + SMALLEST
+            truth.abs() * row.units((d, off)) * UNIT + SMALLEST
         }
-    }
-
-    /// Units granted to a probability at this distance below the top.
-    fn units(&self, row: &Row, distance: f64) -> f64 {
-        let distance = if distance.is_finite() { distance } else { 0.0 };
-        UNITS + UNITS_PER_DEPTH * (distance + row.depth)
-    }
-}
-
-impl Row {
-    fn prob(&self, x: f64) -> f64 {
-        (x - self.top).exp() / (1.0 + self.excess)
     }
 }
 

@@ -11,7 +11,8 @@ use wgpu_loss::{ElementType, Floats, Inputs, Tensor};
 pub struct Case {
     /// The logits' shape.
     pub shape: Vec<usize>,
-    label_shape: Vec<usize>,
+    /// The labels' shape.
+    pub label_shape: Vec<usize>,
     /// The logits.
     pub logits: Stored,
     /// Their labels.

@@ -3,13 +3,16 @@
 use std::time::{Duration, Instant};
 
 use wgpu_loss::gpu::{Clock, Roof, Times};
-use wgpu_loss::{CrossEntropy, ElementType, Error, Gpu, Loss, Output, Outputs, reference};
+use wgpu_loss::{
+    CrossEntropy, ElementType, Error, Gpu, LargeOutput, Loss, Output, Outputs, reference,
+};
 
 use super::case::{Case, Stored};
-use crate::check::{self, Compared, Given};
-use crate::data::{Data, Operand, Stop};
+use crate::check::{self, Answer, Compared};
+use crate::data::{Data, Given, Operand, Role, Stop};
 use crate::error::Failure;
-use crate::twin::{Formula, Question};
+use crate::formula::Formula;
+use crate::twin::Question;
 
 /// The reference is repeated for this long at most.
 const CPU_TIME: Duration = Duration::from_millis(500);
@@ -142,29 +145,29 @@ pub fn measure(
 /// Refuses a wrong answer: the loss and every element of the gradient are compared with the reference.
 fn checked(case: &Case, pass: Pass, first: &Output<f32>) -> Result<Vec<Compared>, Failure> {
     let loss = CrossEntropy::new();
-    let data = Data {
-        input: Operand::Floats(case.logits.floats()),
-        target: Some(Operand::Labels((&case.labels).into())),
-        weight: None,
-        upstream: None,
-    };
+    let rows = &case.label_shape[..];
+    let (logits, labels) = (case.logits.floats(), (&case.labels).into());
+    let data = Data::new([
+        Given { role: Role::Input, operand: Operand::Floats(logits), shape: &case.shape },
+        Given { role: Role::Target, operand: Operand::Labels(labels), shape: rows },
+    ]);
     let problem = loss.problem(&case.inputs().shapes(), pass.outputs()).map_err(failed)?;
     let formula = Formula::CrossEntropy(loss);
-    let question = Question { formula: &formula, data: &data, problem: &problem };
+    let outputs = pass.outputs();
+    let question = Question { formula: &formula, outputs, data: &data, problem: &problem };
     // A gradient comes widened; in the logits' type it is what the device wrote.
     let grad = first.grad.as_deref().map(|grad| {
         let element_type = case.logits.floats().element_type();
         Stored::new(element_type, grad.len(), grad.iter().copied())
     });
     let grad = grad.transpose().map_err(|error| Failure::Failed(error.to_string()))?;
-    let given = Given {
+    let answer = Answer {
         loss: first.loss.first().copied(),
         summary: first.summary,
-        row_loss: None,
-        grad: grad.as_ref().map(Stored::floats),
-        distribution: None,
+        floats: grad.iter().map(|grad| (LargeOutput::Grad, grad.floats())).collect(),
+        ..Answer::default()
     };
-    let compared = check::run(&question, &given, &mut |_| ()).map_err(|stop| match stop {
+    let compared = check::run(&question, &answer, &mut |_| ()).map_err(|stop| match stop {
         Stop::Library(error) => failed(error),
         Stop::Failure(failure) => failure,
     })?;

@@ -21,7 +21,7 @@ use self::measure::{Measured, failed, measure};
 use self::report::Report;
 use crate::args::BenchArgs;
 use crate::error::{Failure, say};
-use crate::files::Destination;
+use crate::files::{Destination, finish};
 use crate::report::print;
 
 /// The shapes that are measured where none are named: a small head, large vocabularies, few classes,
@@ -47,7 +47,8 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
 
     let mut saved = None;
     if let Some((file, format)) = picture.filter(|_| !measured.is_empty()) {
-        file.save(&plot::draw(&measured, gpu.info(), format).map_err(Failure::Failed)?)?;
+        let drawn = plot::draw(&measured, gpu.info(), format).map_err(Failure::Failed)?;
+        finish(vec![file.bytes(&drawn)?])?;
         saved = Some(file.name.display().to_string());
     }
     let report = Report::new(&gpu, args, &measured, &refused, saved);

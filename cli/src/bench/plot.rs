@@ -1,15 +1,13 @@
 //! The picture: bandwidth by number of classes, under the device's roof.
 
-use std::fmt::Display;
-
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::{FontStyle, register_font};
 use wgpu_loss::gpu::Clock;
 use wgpu_loss::wgpu::AdapterInfo;
 
 use super::measure::{Measured, Pass};
 use crate::files::Picture;
+use crate::picture::{self, FAINT, FONT, INK, said};
 
 /// Width and height of an SVG.
 const SIZE: (u32, u32) = (960, 560);
@@ -19,13 +17,7 @@ const DOTS: u32 = 2;
 const FINER: u32 = 2;
 /// The height of the title, the line under it, and the legend.
 const HEAD: u32 = 144;
-/// What texts are drawn with. Whoever shows an SVG takes a font of theirs.
-const FONT: &str = "sans-serif";
-/// Printable ASCII of DejaVu Sans, for PNGs on machines without fonts.
-const GLYPHS: &[u8] = include_bytes!("../../assets/DejaVuSans-ascii.ttf");
 
-const INK: RGBColor = RGBColor(31, 41, 55);
-const FAINT: RGBColor = RGBColor(107, 114, 128);
 const GRID: RGBColor = RGBColor(229, 231, 235);
 
 /// What a pass reaches.
@@ -90,7 +82,7 @@ pub fn draw(
         ),
         curves: passes.filter_map(|pass| Curve::of(pass, measured)).collect(),
     };
-    register_font(FONT, FontStyle::Normal, GLYPHS).map_err(|_| "the font is damaged")?;
+    picture::register()?;
     let drawn = match format {
         Picture::Svg => svg(&chart),
         Picture::Png => png(&chart),
@@ -110,17 +102,7 @@ fn png(chart: &Chart) -> Result<Vec<u8>, String> {
     let mut fine = vec![0; (3 * width * height) as usize];
     paint(BitMapBackend::with_buffer(&mut fine, (width, height)), chart, scale).map_err(said)?;
 
-    let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, width / FINER, height / FINER);
-    encoder.set_color(png::ColorType::Rgb);
-    let mut writer = encoder.write_header().map_err(said)?;
-    writer.write_image_data(&smoothed(&fine, width as usize)).map_err(said)?;
-    writer.finish().map_err(said)?;
-    Ok(file)
-}
-
-fn said(error: impl Display) -> String {
-    error.to_string()
+    picture::png(&smoothed(&fine, width as usize), width / FINER, height / FINER)
 }
 
 /// A picture of RGB dots with one dot for `FINER` by `FINER`, their mean.

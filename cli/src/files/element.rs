@@ -31,6 +31,9 @@ pub enum Kind {
 }
 
 impl Element {
+    /// Classes and ranks, as they are saved.
+    pub const WORD: Self = Element::Integer(LabelType::U32);
+
     /// Its size in a file.
     pub fn bytes(self) -> usize {
         match self {

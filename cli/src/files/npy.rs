@@ -8,7 +8,7 @@
 //! We read the literal ourselves, without recursion and without arithmetic that could overflow: of
 //! the crates for it, npyz 0.9 multiplies a hostile shape past `u64` before it can be looked at.
 
-use wgpu_loss::{ElementType, LabelType};
+use wgpu_loss::LabelType;
 
 use super::Element;
 use super::layout::{Layout, checked_count};
@@ -201,22 +201,23 @@ fn unsupported(descr: &str, kind: &str) -> String {
 }
 
 /// How a type is called in the header. There is no name for bf16: its bits are saved as integers.
-fn descr(element_type: ElementType) -> &'static str {
-    match element_type {
-        ElementType::F16 => "<f2",
-        ElementType::BF16 => "<u2",
+fn descr(element: Element) -> &'static str {
+    match element {
+        Element::F16 => "<f2",
+        Element::Bf16 => "<u2",
+        Element::Integer(_) => "<u4",
         _ => "<f4",
     }
 }
 
 /// The header of a C-order array, padded so that the elements start on 64 bytes.
-pub fn header(element_type: ElementType, shape: &[usize]) -> Vec<u8> {
+pub fn header(element: Element, shape: &[usize]) -> Vec<u8> {
     let extents: Vec<String> = shape.iter().map(usize::to_string).collect();
     // One extent needs a comma to be a tuple.
     let comma = if shape.len() == 1 { "," } else { "" };
     let literal = format!(
         "{{'descr': '{}', 'fortran_order': False, 'shape': ({}{comma}), }}",
-        descr(element_type),
+        descr(element),
         extents.join(", ")
     );
     let size = (10 + literal.len() + 1).next_multiple_of(64) - 10;
@@ -252,7 +253,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         for shape in [vec![], vec![0], vec![5], vec![2, 3], vec![usize::MAX; 64]] {
-            let bytes = header(ElementType::F32, &shape);
+            let bytes = header(Element::F32, &shape);
             assert_eq!(bytes.len() % 64, 0);
             let size = u16::from_le_bytes([bytes[8], bytes[9]]) as usize;
             assert_eq!(bytes.len(), 10 + size);
@@ -293,7 +294,7 @@ mod tests {
     /// Any one byte of a header may be anything: it is read or refused, and nothing else.
     #[test]
     fn damaged_headers_do_not_panic() {
-        let good = header(ElementType::F32, &[3, 4]);
+        let good = header(Element::F32, &[3, 4]);
         for at in 10..good.len() {
             for byte in 0..=255 {
                 let mut bad = good.clone();

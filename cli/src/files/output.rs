@@ -5,10 +5,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
-use wgpu_loss::ElementType;
 
 use super::scratch::write_at;
-use super::{Bytes, npy, reason};
+use super::{Bytes, Element, npy, reason};
 use crate::error::Failure;
 use crate::interrupt::Temporaries;
 
@@ -33,11 +32,20 @@ pub enum Picture {
 }
 
 impl Destination {
-    /// Checks that `name` can be written, before the long work is done.
+    /// Checks that `name` can be written as an array, before the long work is done.
     pub fn new(name: &Path) -> Result<Self, Failure> {
+        Self::ending(name, "npy", "results")
+    }
+
+    /// The same for a heatmap.
+    pub fn heatmap(name: &Path) -> Result<Self, Failure> {
+        Self::ending(name, "png", "heatmaps")
+    }
+
+    fn ending(name: &Path, wanted: &str, what: &str) -> Result<Self, Failure> {
         let ending = name.extension().and_then(|e| e.to_str()).unwrap_or_default();
-        if !ending.eq_ignore_ascii_case("npy") {
-            let problem = "results are saved as .npy files; name it so";
+        if !ending.eq_ignore_ascii_case(wanted) {
+            let problem = format!("{what} are saved as .{wanted} files; name it so");
             return Err(Failure::Usage(format!("{}: {problem}", name.display())));
         }
         Self::probe(name).map_err(|problem| Failure::of(name.display(), problem))
@@ -58,21 +66,21 @@ impl Destination {
         Ok((probed, format))
     }
 
-    /// Saves a file whose bytes are at hand.
-    pub fn save(&self, bytes: &[u8]) -> Result<(), Failure> {
+    /// Writes a file whose bytes are at hand.
+    pub fn bytes(&self, bytes: &[u8]) -> Result<Unfinished, Failure> {
         let mut file = self.begin()?;
         file.file.write_all(bytes).map_err(|e| self.failed(&e))?;
-        finish(vec![file])
+        Ok(file)
     }
 
     /// Begins an array whose elements come later, in any order.
-    pub fn array(&self, element_type: ElementType, shape: &[usize]) -> Result<Unfinished, Failure> {
+    pub fn array(&self, element: Element, shape: &[usize]) -> Result<Unfinished, Failure> {
         let mut file = self.begin()?;
-        let header = npy::header(element_type, shape);
+        let header = npy::header(element, shape);
         file.offset = header.len() as u64;
         // Inputs of this shape were counted, and the largest result takes no more bytes to an element.
         let elements = shape.iter().fold(1u64, |n, &extent| n.saturating_mul(extent as u64));
-        file.length = elements.saturating_mul(u64::from(element_type.bytes()));
+        file.length = elements.saturating_mul(element.bytes() as u64);
         file.file.write_all(&header).map_err(|e| self.failed(&e))?;
         Ok(file)
     }

@@ -90,6 +90,14 @@ impl Source {
         floats.map(Kind::Floats).or(self.element.label_type().map(Kind::Labels))
     }
 
+    /// The type of its floats, as they are read.
+    pub fn float_type(&self) -> ElementType {
+        match self.kind() {
+            Some(Kind::Floats(element_type)) => element_type,
+            _ => ElementType::F32,
+        }
+    }
+
     /// Refuses an array that is not of floats, and gives their type.
     pub fn want_floats(&self, role: &str) -> Result<ElementType, Failure> {
         if let Some(Kind::Floats(element_type)) = self.kind() {
@@ -316,7 +324,7 @@ mod tests {
     /// A file of each kind with the same twelve floats.
     fn files() -> Vec<(&'static str, Vec<u8>)> {
         let body: Vec<u8> = (0..12).flat_map(|i| (i as f32).to_le_bytes()).collect();
-        let array = [npy::header(ElementType::F32, &[3, 4]), body.clone()].concat();
+        let array = [npy::header(Element::F32, &[3, 4]), body.clone()].concat();
         let json = r#"{"x":{"dtype":"F32","shape":[3,4],"data_offsets":[0,48]}}"#;
         let size = (json.len() as u64).to_le_bytes();
         let tensors = [&size[..], json.as_bytes(), &body].concat();

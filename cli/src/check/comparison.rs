@@ -1,19 +1,11 @@
-//! `--check`: the result against the f64 reference, one largest relative difference per output.
+//! One output against the reference's, element by element.
 
-use wgpu_loss::loss::Upstream;
-use wgpu_loss::{ElementType, Floats, Problem, Reduction, Summary, TargetType};
+use wgpu_loss::{ElementType, Floats};
 
-use crate::data::Stop;
-use crate::error::{Failure, position};
-use crate::twin::{self, Piece, Question};
+use crate::error::position;
 
-/// What the reduced loss may differ by. Every row is right to a few roundings and sums keep it so.
-const REDUCED: f64 = 2e-6;
 /// What any single element may differ by.
-const ELEMENT: f64 = 1e-5;
-/// Gradients and probabilities that are smaller than the largest by this much are measured against
-/// what is left of it: they move nothing.
-const SMALL: f64 = 1e-3;
+pub const ELEMENT: f64 = 1e-5;
 
 /// One output compared.
 #[derive(Debug)]
@@ -24,8 +16,10 @@ pub struct Compared {
     pub largest: f64,
     /// What it may be.
     pub tolerance: f64,
+    /// Its type has fewer digits than an f32.
+    pub coarse: bool,
     /// Where it is, the value there and what the reference has there; `None` for an empty output.
-    worst: Option<(String, f32, f64)>,
+    pub worst: Option<(String, String, String)>,
 }
 
 impl Compared {
@@ -39,10 +33,12 @@ impl Compared {
         let Self { what, largest, tolerance, .. } = self;
         match *largest {
             // Half a unit of the smallest f16 is no difference, and that may be all of a number.
-            0.0 if *tolerance > ELEMENT => format!("{what} as its type rounds"),
+            0.0 if self.coarse => format!("{what} as its type rounds"),
             0.0 => format!("{what} exact"),
-            _ if self.passed() => format!("{what} off by {largest:.1e} (at most {tolerance:e})"),
-            _ => format!("{what} off by {largest:.1e} (ABOVE {tolerance:e})"),
+            _ if self.passed() => {
+                format!("{what} off by {largest:.1e} (at most {})", short(*tolerance))
+            }
+            _ => format!("{what} off by {largest:.1e} (ABOVE {})", short(*tolerance)),
         }
     }
 
@@ -51,167 +47,47 @@ impl Compared {
         let Self { what, largest, tolerance, .. } = self;
         let at = match &self.worst {
             Some((position, given, wanted)) => {
-                format!(" at {position}, {given:e} where the reference has {wanted:e}")
+                format!(" at {position}, {given} where the reference has {wanted}")
             }
             None => String::new(),
         };
         let discarded = if discarded { "; nothing was saved" } else { "" };
         format!(
-            "check failed: {what} off by {largest:.1e} where {tolerance:e} is allowed{at}{discarded}"
+            "check failed: {what} off by {largest:.1e} where {} is allowed{at}{discarded}",
+            short(*tolerance)
         )
     }
 }
 
-/// What was computed.
-pub struct Given<'a> {
-    /// The reduced loss.
-    pub loss: Option<f32>,
-    /// What was seen in the rows.
-    pub summary: Summary,
-    /// One loss per row, where it is not reduced.
-    pub row_loss: Option<Floats<'a>>,
-    /// The gradient.
-    pub grad: Option<Floats<'a>>,
-    /// The log-probabilities or probabilities.
-    pub distribution: Option<Floats<'a>>,
-}
-
-/// Computes everything again in f64 and compares, a range of rows at a time.
-pub fn run(
-    question: &Question<'_>,
-    given: &Given<'_>,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Vec<Compared>, Stop> {
-    let problem = question.problem;
-    let mut outputs = question.outputs();
-    let spread = outputs.grad && cancels(problem);
-    if spread {
-        outputs = outputs.with_log_probs();
-    }
-    let logs = problem.outputs.log_probs;
-    let (name, small) = if logs { ("log-probs", 0.0) } else { ("probs", SMALL) };
-    let mut losses = Comparison::new("loss", given.row_loss, problem.loss_shape(), 0.0);
-    let mut grads = Comparison::new("gradient", given.grad, &problem.input_shape, SMALL);
-    let mut shares = Comparison::new(name, given.distribution, &problem.input_shape, small);
-    let weights = question.data.weight.as_ref();
-    let weights = weights.map(|w| w.part(0..problem.view.classes)).transpose()?;
-    let heaviest = weights.map_or(1.0, |weights| largest(weights.floats().iter()));
-
-    let unreduced = problem.target.is_some() && problem.reduction == Reduction::None;
-    let mut compare = |piece: &Piece<'_>| {
-        let output = piece.output;
-        if unreduced {
-            losses.add(piece.row, &output.loss, |_| 0.0);
-        }
-        if let Some(grad) = &output.grad {
-            match output.log_probs.as_ref().filter(|_| spread) {
-                None => grads.add(piece.element, grad, |_| 0.0),
-                Some(log_probs) => {
-                    let scales = scales(question, piece)?;
-                    grads.add(piece.element, grad, |i| {
-                        let row = problem.view.row_and_class(piece.element + i).0 - piece.row;
-                        scales.of(row) * heaviest * log_probs[i].exp()
-                    });
-                }
-            }
-        }
-        if let Some(log_probs) = output.log_probs.as_ref().filter(|_| logs) {
-            shares.add(piece.element, log_probs, |_| 1e-30);
-        }
-        if let Some(probs) = &output.probs {
-            shares.add(piece.element, probs, |_| 0.0);
-        }
-        Ok(())
-    };
-    let totals = twin::run(question, outputs, &mut compare, progress)?;
-
-    let mut compared = vec![rows(&given.summary, &totals.summary)];
-    if let Some(wanted) = totals.loss(problem) {
-        let mut loss = Comparison::new("loss", None, &[], 0.0);
-        loss.compared.tolerance = REDUCED;
-        let given = [given.loss.unwrap_or(f32::NAN)];
-        loss.given = Floats::F32(&given);
-        loss.add(0, &[wanted], |_| 0.0);
-        compared.push(loss.compared);
-    } else if problem.target.is_some() {
-        compared.push(losses.done(problem.view.rows()));
-    }
-    let elements = problem.view.elements();
-    if outputs.grad {
-        compared.push(grads.done(elements));
-    }
-    if logs || problem.target.is_none() {
-        compared.push(shares.done(elements));
-    }
-    Ok(compared)
-}
-
-/// How many rows count is a whole number and has to be the same.
-fn rows(given: &Summary, wanted: &Summary) -> Compared {
-    let tolerance = 0.0;
-    let largest = given.live.abs_diff(wanted.live) as f64 / wanted.live.max(1) as f64;
-    Compared { what: "live rows", largest, tolerance, worst: None }
-}
-
-/// Whether the gradient is a difference of two rounded numbers, `V p - w q'`: so it is for class
-/// probabilities and for smoothed labels. Where the two are nearly equal their difference has few
-/// digits in any arithmetic, and it is measured against `V p` instead. A plain label's gradient is a
-/// product, and is measured against itself.
-fn cancels(problem: &Problem) -> bool {
-    matches!(problem.target, Some(TargetType::Probabilities(_))) || problem.label_smoothing > 0.0
-}
-
-/// What the gradients of rows are multiplied by.
-enum Scales {
-    Same(f64),
-    PerRow(Vec<f64>),
-}
-
-impl Scales {
-    fn of(&self, row: usize) -> f64 {
-        match self {
-            Scales::Same(scale) => *scale,
-            Scales::PerRow(scales) => scales[row],
-        }
-    }
-}
-
-/// Those of a piece's rows.
-fn scales(question: &Question<'_>, piece: &Piece<'_>) -> Result<Scales, Failure> {
-    let divisor = piece.divisor;
-    let scaled = |x: f32| if divisor == 0.0 { 0.0 } else { (f64::from(x) / divisor).abs() };
-    let Some(upstream) = &question.data.upstream else { return Ok(Scales::Same(scaled(1.0))) };
-    if question.problem.upstream != Upstream::PerRow {
-        return Ok(Scales::Same(scaled(upstream.part(0..1)?.floats().get(0))));
-    }
-    let rows = piece.output.summary.rows as usize;
-    let part = upstream.part(piece.row..piece.row + rows)?;
-    Ok(Scales::PerRow(part.floats().iter().map(scaled).collect()))
-}
-
 /// One output, compared piece by piece.
-struct Comparison<'a> {
-    given: Floats<'a>,
+pub struct Comparison<'a> {
+    pub given: Floats<'a>,
     shape: &'a [usize],
     /// What differences are measured against at least.
     floor: f64,
     seen: usize,
-    compared: Compared,
+    pub compared: Compared,
 }
 
 impl<'a> Comparison<'a> {
     /// Of numbers that are measured against themselves, or against `small` times the largest of them.
     /// That is the given's largest: where it is not the reference's too, the check fails anyway.
-    fn new(what: &'static str, given: Option<Floats<'a>>, shape: &'a [usize], small: f64) -> Self {
+    pub fn new(
+        what: &'static str,
+        given: Option<Floats<'a>>,
+        shape: &'a [usize],
+        small: f64,
+    ) -> Self {
         let given = given.unwrap_or(Floats::F32(&[]));
         let floor = if small == 0.0 { 0.0 } else { small * largest(given.iter()) };
         let tolerance = ELEMENT + Rounding::of(given.element_type()).relative;
-        let compared = Compared { what, largest: 0.0, tolerance, worst: None };
+        let coarse = given.element_type() != ElementType::F32;
+        let compared = Compared { what, largest: 0.0, tolerance, coarse, worst: None };
         Self { given, shape, floor, seen: 0, compared }
     }
 
     /// The next numbers, with what each is measured against at least.
-    fn add(&mut self, first: usize, wanted: &[f64], floor: impl Fn(usize) -> f64) {
+    pub fn add(&mut self, first: usize, wanted: &[f64], floor: impl Fn(usize) -> f64) {
         let Compared { largest, worst, .. } = &mut self.compared;
         let rounding = Rounding::of(self.given.element_type());
         self.seen += wanted.len();
@@ -224,13 +100,25 @@ impl<'a> Comparison<'a> {
             let difference = rounding.difference(given, wanted, floor(i).max(self.floor));
             if difference > *largest || worst.is_none() {
                 let at = position((first + i) as u64, self.shape);
+                let (given, wanted) = (format!("{given:e}"), format!("{wanted:e}"));
                 (*largest, *worst) = (difference, Some((at, given, wanted)));
             }
         }
     }
 
+    /// The same, where the reference has any.
+    pub fn add_some(
+        &mut self,
+        first: usize,
+        wanted: Option<&Vec<f64>>,
+        floor: impl Fn(usize) -> f64,
+    ) {
+        self.add(first, wanted.map_or(&[], Vec::as_slice), floor);
+    }
+
     /// What was found, where all elements should have been seen.
-    fn done(mut self, elements: usize) -> Compared {
+    pub fn done(mut self) -> Compared {
+        let elements = self.shape.iter().product::<usize>();
         if self.seen != elements || self.given.len() != elements {
             self.compared.largest = f64::INFINITY;
         }
@@ -238,8 +126,13 @@ impl<'a> Comparison<'a> {
     }
 }
 
+/// A tolerance in two digits at most.
+fn short(tolerance: f64) -> String {
+    format!("{tolerance:.1e}").replace(".0e", "e")
+}
+
 /// The size of the largest number that is finite.
-fn largest(numbers: impl IntoIterator<Item = f32>) -> f64 {
+pub fn largest(numbers: impl IntoIterator<Item = f32>) -> f64 {
     let sizes = numbers.into_iter().map(|x| f64::from(x.abs()));
     sizes.filter(|x| x.is_finite()).fold(0.0, f64::max)
 }
@@ -339,7 +232,7 @@ mod tests {
                 comparison.add(first, wanted, |_| 0.0);
                 first += wanted.len();
             }
-            comparison.done(shape.iter().product())
+            comparison.done()
         };
         let compared = compare(&given, &[&[1.0, 2.0], &[3.0, 4.0]], &[2, 2]);
         assert!(!compared.passed());

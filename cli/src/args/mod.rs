@@ -1,0 +1,157 @@
+//! What can be asked for on the command line.
+//!
+//! ```text
+//! loss      the losses over classes               run      where and how anything is computed
+//! points    the losses of single elements
+//! look      pictures of a loss                    measure  adapters, bench and tune
+//! values    what single values have to be
+//! ```
+
+mod look;
+mod loss;
+mod measure;
+mod points;
+mod run;
+mod values;
+
+use std::io::Write;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub use self::look::LookArgs;
+pub use self::loss::{
+    ClassArgs, CrossEntropyArgs, EntropyArgs, LabelArgs, LossArgs, NllArgs, SoftmaxArgs,
+};
+pub use self::measure::{AdaptersArgs, BenchArgs, TuneArgs};
+use self::measure::{BENCH, TUNE};
+pub use self::points::{
+    BceArgs, BceWithLogitsArgs, GaussianNllArgs, KlDivArgs, PointArgs, PoissonNllArgs,
+};
+use self::run::FILES;
+pub use self::run::{DeviceArg, OutType, RunArgs};
+use crate::error::Failure;
+
+/// Losses of arrays in files, and their gradients, on any GPU that wgpu reaches.
+#[derive(Debug, Parser)]
+#[command(name = "wgpu-loss", version, after_help = FILES, arg_required_else_help = false)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Cross-entropy of logits against labels or class probabilities.
+    #[command(after_help = FILES)]
+    CrossEntropy(CrossEntropyArgs),
+    /// Negative log-likelihood of log-probabilities at labels.
+    #[command(after_help = FILES)]
+    Nll(NllArgs),
+    /// Binary cross-entropy of probabilities.
+    #[command(after_help = FILES)]
+    Bce(BceArgs),
+    /// Binary cross-entropy of logits.
+    #[command(after_help = FILES)]
+    BceWithLogits(BceWithLogitsArgs),
+    /// Kullback-Leibler divergence of log-probabilities from a target.
+    #[command(after_help = FILES)]
+    KlDiv(KlDivArgs),
+    /// Negative log-likelihood under normal distributions.
+    #[command(after_help = FILES)]
+    GaussianNll(GaussianNllArgs),
+    /// Negative log-likelihood under Poisson distributions.
+    #[command(after_help = FILES)]
+    PoissonNll(PoissonNllArgs),
+    /// Entropy of the distribution that logits make.
+    #[command(after_help = FILES)]
+    Entropy(EntropyArgs),
+    /// Logarithm of the softmax along an axis.
+    #[command(after_help = FILES)]
+    LogSoftmax(SoftmaxArgs),
+    /// Softmax along an axis.
+    #[command(after_help = FILES)]
+    Softmax(SoftmaxArgs),
+    /// List the GPU adapters there are, best first.
+    Adapters(AdaptersArgs),
+    /// Measure how fast cross-entropy runs, beside what the device's memory allows.
+    #[command(after_help = BENCH)]
+    Bench(BenchArgs),
+    /// Find the numbers by which work is laid out best on a device, and keep them.
+    #[command(after_help = TUNE)]
+    Tune(TuneArgs),
+}
+impl Command {
+    fn run_args(&self) -> Option<&RunArgs> {
+        match self {
+            Command::CrossEntropy(args) => Some(&args.run),
+            Command::Nll(args) => Some(&args.run),
+            Command::Entropy(args) => Some(&args.run),
+            Command::Bce(args) => Some(&args.shared.run),
+            Command::BceWithLogits(args) => Some(&args.shared.run),
+            Command::KlDiv(args) => Some(&args.shared.run),
+            Command::GaussianNll(args) => Some(&args.shared.run),
+            Command::PoissonNll(args) => Some(&args.shared.run),
+            Command::LogSoftmax(args) | Command::Softmax(args) => Some(&args.run),
+            Command::Adapters(_) | Command::Bench(_) | Command::Tune(_) => None,
+        }
+    }
+}
+
+/// Reads the command line. `None` where help or the version was asked for and is shown.
+pub fn parse() -> Result<Option<Command>, Failure> {
+    let parsed = Cli::command().try_get_matches().and_then(|m| Cli::from_arg_matches(&m));
+    let command = match parsed {
+        Ok(cli) => cli.command,
+        Err(error)
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
+        {
+            // A reader that has seen enough of the help and closed the pipe is no error.
+            let _ = error.print().and_then(|()| std::io::stdout().flush());
+            return Ok(None);
+        }
+        Err(error) => return Err(Failure::Usage(one_line(&error.to_string()))),
+    };
+    let at_odds = |run: &RunArgs| run.device == DeviceArg::Cpu && run.adapter.is_some();
+    if command.run_args().is_some_and(at_odds) {
+        return Err(Failure::Usage("--adapter chooses a GPU, but --device is cpu".into()));
+    }
+    Ok(Some(command))
+}
+
+/// Clap's message without its `error:` and without the usage below it, tips included.
+fn one_line(message: &str) -> String {
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let said = message.split("\n\n").filter(|paragraph| {
+        !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more information")
+    });
+    let said: Vec<String> =
+        said.map(|p| p.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    format!("{}; see --help", said.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn clap_errors_fit_one_line() {
+        for words in [
+            vec!["wgpu-loss"],
+            vec!["wgpu-loss", "nll"],
+            vec!["wgpu-loss", "nll", "a.npy", "b.npy", "--wieght", "c.npy"],
+            vec!["wgpu-loss", "softmax", "a.npy", "--class-axis", "x"],
+            vec!["wgpu-loss", "cross-entropy", "a.npy", "b.npy", "--upstream", "g.npy"],
+        ] {
+            let error = Cli::try_parse_from(words).unwrap_err();
+            let line = one_line(&error.to_string());
+            assert!(!line.contains('\n') && !line.contains("Usage"), "{line}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What single values have to be, and how they are refused.
+
+use wgpu_loss::ElementType;
+use wgpu_loss::gpu::Field;
+
+use crate::sources::Tensor;
+
+/// `--shape`: two axes or more, none of them empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape(pub Vec<usize>);
+
+/// A number from 0 to 1. NaN is none.
+pub fn fraction(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
+        _ => Err("it must be a number from 0 to 1".into()),
+    }
+}
+
+/// A finite number.
+pub fn finite(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => Err("it must be a finite number".into()),
+    }
+}
+
+/// A finite number above 0.
+pub fn positive(text: &str) -> Result<f32, String> {
+    let number = finite(text).ok().filter(|&number| number > 0.0);
+    number.ok_or_else(|| "it must be a finite number above 0".into())
+}
+
+/// A number, or else the name of a file.
+pub fn tensor(text: &str) -> Result<Tensor, String> {
+    Ok(text.parse().map_or_else(|_| Tensor::File(text.into()), Tensor::Number))
+}
+
+/// A shape such as 4096x1000.
+pub fn shape(text: &str) -> Result<Shape, String> {
+    let extents: Result<Vec<usize>, _> = text.split('x').map(str::parse).collect();
+    let wanted = "it must be two extents or more, such as 4096x1000 or 4x21x512x512";
+    let extents = extents.map_err(|_| wanted)?;
+    if extents.len() < 2 || extents.contains(&0) {
+        return Err(wanted.into());
+    }
+    // As bytes of logits and of labels, so that nothing overflows behind here.
+    let bytes = extents.iter().try_fold(8u64, |n, &extent| n.checked_mul(extent as u64));
+    match bytes.is_some_and(|bytes| usize::try_from(bytes).is_ok()) {
+        true => Ok(Shape(extents)),
+        false => Err("it has more elements than memory has addresses".into()),
+    }
+}
+
+/// A type of logits.
+pub fn dtype(text: &str) -> Result<ElementType, String> {
+    let found = ElementType::ALL.into_iter().find(|element_type| element_type.name() == text);
+    found.ok_or_else(|| "it must be f32, f16 or bf16".into())
+}
+
+/// The name of a number that can be tuned.
+pub fn field(text: &str) -> Result<Field, String> {
+    let found = Field::ALL.into_iter().find(|field| field.name() == text);
+    found.ok_or_else(|| format!("it must be one of {}", Field::ALL.map(Field::name).join(", ")))
+}
+
+/// A number of bytes, in binary units (KiB, MiB, GiB) or decimal ones (KB, MB, GB).
+pub fn size(text: &str) -> Result<u64, String> {
+    match parse_size::parse_size(text) {
+        Ok(bytes) if bytes > 0 => Ok(bytes),
+        _ => Err("it must be a size such as 512MiB, 2GB or 1000000".into()),
+    }
+}
+
+/// A number from 1.
+pub fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "it must be a number from 1".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_have_two_axes_or_more() {
+        assert_eq!(shape("4096x1000"), Ok(Shape(vec![4096, 1000])));
+        assert_eq!(shape("4x21x512x512"), Ok(Shape(vec![4, 21, 512, 512])));
+        for wrong in ["", "x", "10", "10x", "10x0", "-1x2", "10×2", "10x1e3", "3x4 "] {
+            assert!(shape(wrong).is_err(), "{wrong}");
+        }
+        assert!(shape(&format!("{0}x{0}", usize::MAX)).is_err());
+    }
+
+    #[test]
+    fn numbers_are_told_from_files() {
+        assert_eq!(tensor("0.5"), Ok(Tensor::Number(0.5)));
+        assert_eq!(tensor("1e-3"), Ok(Tensor::Number(1e-3)));
+        for file in ["v.npy", "a.npz:v", "1.npy"] {
+            assert_eq!(tensor(file), Ok(Tensor::File(file.into())));
+        }
+        assert_eq!(positive("0.5"), Ok(0.5));
+        for wrong in ["0", "-1", "nan", "inf", "1e99", "x", ""] {
+            assert!(positive(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let sizes = [("512MiB", 512 << 20), ("2GB", 2_000_000_000), ("1 KiB", 1024), ("77", 77)];
+        for (text, bytes) in sizes {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for wrong in ["", "x", "MiB", "-1", "0", "1e99GB", "99999999999999999999"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Predicted classes and ranks: the same, or as good.
+
+use wgpu_loss::Problem;
+
+use super::Compared;
+use crate::data::{Role, Stop};
+use crate::error::{Failure, position};
+use crate::twin::Question;
+
+/// Logits that differ by no more than this, relative to their size, may be equal where they are rounded.
+const NEAR: f64 = 1e-6;
+/// So many rows are looked at more closely. More than that are wrong.
+const CLOSELY: u64 = 1000;
+
+/// Whether logits are computed with before they are compared, and with it rounded.
+pub fn mapped(problem: &Problem) -> bool {
+    problem.logits.scale != 1.0 || problem.logits.softcap.is_some()
+}
+
+/// One output of whole numbers, compared piece by piece.
+pub struct Words<'a> {
+    given: &'a [u32],
+    seen: usize,
+    looked: u64,
+    problem: &'a Problem,
+    compared: Compared,
+}
+
+impl<'a> Words<'a> {
+    /// Of each row.
+    pub fn new(what: &'static str, given: &'a [u32], problem: &'a Problem) -> Self {
+        let compared = Compared { what, largest: 0.0, tolerance: 0.0, coarse: false, worst: None };
+        Self { given, seen: 0, looked: 0, problem, compared }
+    }
+
+    /// The next rows.
+    pub fn add(
+        &mut self,
+        question: &Question<'_>,
+        first: usize,
+        wanted: &[u32],
+    ) -> Result<(), Stop> {
+        self.seen += wanted.len();
+        let given = self.given.get(first..first + wanted.len()).unwrap_or(&[]);
+        for (row, (&given, &wanted)) in (first..).zip(given.iter().zip(wanted)) {
+            if given != wanted && !self.as_good(question, row, given, wanted)? {
+                let at = position(row as u64, &self.problem.row_shape);
+                self.compared.largest = f64::INFINITY;
+                self.compared.worst.get_or_insert((at, given.to_string(), wanted.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether rounding explains the difference: of two classes whose logits are nearly equal, either may
+    /// come first.
+    fn as_good(
+        &mut self,
+        question: &Question<'_>,
+        row: usize,
+        given: u32,
+        wanted: u32,
+    ) -> Result<bool, Failure> {
+        self.looked += 1;
+        let (classes, none) = (self.problem.view.classes, u32::MAX);
+        if self.looked > CLOSELY || !mapped(self.problem) || given == none || wanted == none {
+            return Ok(false);
+        }
+        let logits = logits(question, row)?;
+        let near = |a: f64, b: f64| (a - b).abs() <= NEAR * a.abs().max(b.abs());
+        if self.compared.what == "argmax" {
+            let at = |class: u32| logits.get(class as usize).copied().unwrap_or(f64::NAN);
+            return Ok(near(at(given), at(wanted)));
+        }
+        // The logit at the rank wanted is the label's.
+        let mut sorted = logits.clone();
+        sorted.sort_by(|a, b| b.total_cmp(a));
+        let label = sorted[(wanted as usize).min(classes - 1)];
+        let ties = logits.iter().filter(|&&z| near(z, label)).count();
+        Ok((given.abs_diff(wanted) as usize) < ties)
+    }
+
+    /// What was found, where all rows should have been seen.
+    pub fn done(mut self) -> Compared {
+        if self.seen != self.given.len() {
+            self.compared.largest = f64::INFINITY;
+        }
+        self.compared
+    }
+}
+
+/// The logits of a row as they are compared.
+fn logits(question: &Question<'_>, row: usize) -> Result<Vec<f64>, Failure> {
+    let (problem, view) = (question.problem, &question.problem.view);
+    let first = row / view.inner * view.classes * view.inner + row % view.inner;
+    let Some(input) = question.data.get(Role::Input) else { return Ok(Vec::new()) };
+    let of = |class: usize| {
+        let element = first + class * view.inner;
+        let x = f64::from(input.operand.part(element..element + 1)?.floats().get(0));
+        let scale = f64::from(problem.logits.scale);
+        Ok(match problem.logits.softcap.map(f64::from) {
+            Some(cap) => scale * cap * (x / cap).tanh(),
+            None => scale * x,
+        })
+    };
+    (0..view.classes).map(of).collect()
+}

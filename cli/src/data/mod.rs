@@ -1,0 +1,230 @@
+//! The tensors of one loss, of which any range can be had.
+//!
+//! ```text
+//! cut     a loss in steps that follow one another     steps   the tensors of some of them
+//! ```
+
+mod cut;
+mod steps;
+
+use std::ops::Range;
+
+use wgpu_loss::{ElementType, Error, Floats, Labels, Problem};
+
+pub use self::cut::Cut;
+pub use self::steps::Steps;
+use crate::error::Failure;
+use crate::files::{Part, Source};
+
+/// What has to be converted is converted in batches of about this many bytes.
+pub const BATCH: usize = 16 << 20;
+
+/// Memory of files is given back after about so many bytes.
+const RELEASE: usize = 32 << 20;
+
+/// Why work over data stops.
+pub enum Stop {
+    /// The library refused it; the tensors' names are still to be said.
+    Library(Error),
+    /// Anything else, said already.
+    Failure(Failure),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Library(error)
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Stop::Failure(failure)
+    }
+}
+
+/// What a tensor is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Logits or log-probabilities.
+    Input,
+    /// Labels or class probabilities. A target of integers is labels.
+    Target,
+    /// Values for the elements, the target of losses of single elements.
+    Values,
+    /// Class weights.
+    Weight,
+    /// A weight for each row.
+    RowWeights,
+    /// A weight for each element.
+    ElementWeight,
+    /// A weight for what is positive of each element.
+    PosWeight,
+    /// The variance.
+    Var,
+    /// The upstream gradient.
+    Upstream,
+}
+
+impl Role {
+    /// What errors call it, ours and the library's.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Input => "input",
+            Role::Target | Role::Values => "target",
+            Role::Weight | Role::ElementWeight => "weight",
+            Role::RowWeights => "row weights",
+            Role::PosWeight => "pos_weight",
+            Role::Var => "var",
+            Role::Upstream => "upstream gradient",
+        }
+    }
+}
+
+/// Where the elements of a tensor are.
+#[derive(Clone, Copy)]
+pub enum Operand<'a> {
+    /// In a file.
+    File(&'a Source),
+    /// Floats in memory.
+    Floats(Floats<'a>),
+    /// Labels in memory.
+    Labels(Labels<'a>),
+}
+
+impl Operand<'_> {
+    /// A range of its elements, in C order.
+    pub fn part(&self, range: Range<usize>) -> Result<Part<'_>, Failure> {
+        match self {
+            Operand::File(source) => source.part(range),
+            Operand::Floats(floats) => Ok(Part::Floats(floats.slice(range))),
+            Operand::Labels(labels) => Ok(Part::Labels(labels.slice(range))),
+        }
+    }
+
+    fn in_place(&self) -> bool {
+        match self {
+            Operand::File(source) => source.in_place(),
+            Operand::Floats(_) | Operand::Labels(_) => true,
+        }
+    }
+}
+
+/// A tensor of a loss.
+#[derive(Clone, Copy)]
+pub struct Given<'a> {
+    /// What it is for.
+    pub role: Role,
+    /// Where its elements are.
+    pub operand: Operand<'a>,
+    /// Its shape.
+    pub shape: &'a [usize],
+}
+
+impl Given<'_> {
+    /// The type of its floats.
+    pub fn element_type(&self) -> ElementType {
+        match self.operand {
+            Operand::File(source) => source.float_type(),
+            Operand::Floats(floats) => floats.element_type(),
+            Operand::Labels(_) => ElementType::F32,
+        }
+    }
+
+    /// All elements.
+    pub fn all(&self) -> Result<Part<'_>, Failure> {
+        self.operand.part(0..self.shape.iter().product())
+    }
+}
+
+/// The tensors of one loss.
+#[derive(Clone)]
+pub struct Data<'a>(Vec<Given<'a>>);
+
+impl<'a> Data<'a> {
+    /// These tensors.
+    pub fn new(given: impl IntoIterator<Item = Given<'a>>) -> Self {
+        Self(given.into_iter().collect())
+    }
+
+    /// The same with another tensor in a role, or without one.
+    pub fn with(&self, role: Role, given: Option<Given<'a>>) -> Self {
+        let others = self.0.iter().filter(|given| given.role != role).copied();
+        Self(others.chain(given).collect())
+    }
+
+    /// The tensor in a role.
+    pub fn get(&self, role: Role) -> Option<&Given<'a>> {
+        self.0.iter().find(|given| given.role == role)
+    }
+
+    /// A range of the elements of the tensor in a role, if there is one.
+    pub fn part(&self, role: Role, range: Range<usize>) -> Result<Option<Part<'_>>, Failure> {
+        self.get(role).map(|given| given.operand.part(range)).transpose()
+    }
+
+    /// The labels of a range of rows, if that is what the target is.
+    pub fn labels(
+        &self,
+        problem: &Problem,
+        rows: Range<usize>,
+    ) -> Result<Option<Part<'_>>, Failure> {
+        match problem.label_type() {
+            Some(_) => self.part(Role::Target, rows),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether all tensors can be used where they lie.
+    pub fn in_place(&self) -> bool {
+        self.0.iter().all(|given| given.operand.in_place())
+    }
+
+    /// Says that the first so many rows have been read, of which those before `from` have been said
+    /// before. What is mapped need not stay in memory for them. Gives what to say next time.
+    pub fn release(&self, problem: &Problem, from: u64, rows: u64) -> u64 {
+        let cut = Cut::of(problem);
+        let step = |rows: u64| rows as usize / cut.rows.max(1);
+        let row_bytes = 4 * cut.elements / cut.rows.max(1);
+        // Row by row it would be one call to the kernel after the other.
+        if rows < from + (RELEASE / row_bytes.max(1)) as u64 && rows < cut.all_rows() as u64 {
+            return from;
+        }
+        for given in &self.0 {
+            if let (by @ 1.., Operand::File(source)) = (cut.per_step(problem, given), given.operand)
+            {
+                source.release(step(from) * by..step(rows) * by);
+            }
+        }
+        (step(rows) * cut.rows) as u64
+    }
+
+    /// The sum of the weights of all rows that count: of their labels' class weights and their own. Bad
+    /// labels count nothing: whoever computes will tell of them.
+    pub fn row_weight_sum(&self, problem: &Problem) -> Result<f64, Failure> {
+        let rows = problem.view.rows();
+        let weights = self.get(Role::Weight).map(Given::all).transpose()?;
+        let weights = weights.as_ref().map(Part::floats);
+        let of_label = |label: i128| match usize::try_from(label) {
+            _ if label == i128::from(problem.ignore_index) => 0.0,
+            Ok(class) if class < problem.view.classes => {
+                weights.map_or(1.0, |all| f64::from(all.get(class)))
+            }
+            _ => 0.0,
+        };
+        let mut sum = 0.0;
+        for start in (0..rows).step_by(BATCH) {
+            let range = start..rows.min(start + BATCH);
+            let labels = self.labels(problem, range.clone())?;
+            let own = self.part(Role::RowWeights, range.clone())?;
+            for row in 0..range.len() {
+                let own = own.as_ref().map_or(1.0, |own| f64::from(own.floats().get(row)));
+                // A row that is left out adds nothing, even where its class weighs infinitely much.
+                if own != 0.0 {
+                    let label = labels.as_ref().map(|labels| labels.labels().get(row));
+                    sum += own * label.map_or(1.0, of_label);
+                }
+            }
+        }
+        Ok(sum)
+    }
+}

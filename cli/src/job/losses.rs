@@ -1,0 +1,160 @@
+//! The job that each subcommand is.
+
+use std::path::PathBuf;
+
+use wgpu_loss::{CrossEntropy, Entropy, LargeOutput, Nll, Outputs, Softmax};
+
+use super::Job;
+use crate::args::{
+    ClassArgs, CrossEntropyArgs, EntropyArgs, LabelArgs, LookArgs, LossArgs, NllArgs, OutType,
+    RunArgs, SoftmaxArgs,
+};
+use crate::data::Role;
+use crate::formula::Formula;
+use crate::look::Looks;
+use crate::outputs::Output;
+use crate::sources::Files;
+
+impl From<CrossEntropyArgs> for Job {
+    fn from(args: CrossEntropyArgs) -> Self {
+        let mut loss = CrossEntropy::new()
+            .label_smoothing(args.label_smoothing)
+            .logit_scale(args.logit_scale)
+            .z_loss(args.z_loss)
+            .reduction(args.loss.reduction.into())
+            .empty_mean(args.loss.empty_mean.into());
+        if let Some(cap) = args.softcap {
+            loss = loss.softcap(cap);
+        }
+        if let Some(axis) = args.classes.class_axis {
+            loss = loss.class_axis(axis);
+        }
+        if let Some(label) = args.labels.ignore_index {
+            loss = loss.ignore_index(label);
+        }
+        let files = Files::new(args.input).with(Role::Target, Some(args.target));
+        let mut job = Self::new("cross-entropy", Formula::CrossEntropy(loss), files, args.run)
+            .of_classes(&args.classes)
+            .reduced(args.loss)
+            .with_labels(args.labels)
+            .seen(args.look)
+            .saving(args.save_log_probs, LargeOutput::Distribution, Outputs::with_log_probs)
+            .saving(args.save_lse, LargeOutput::Lse, Outputs::with_lse)
+            .saving(args.save_argmax, LargeOutput::Argmax, Outputs::with_argmax)
+            .saving(args.save_rank, LargeOutput::Rank, Outputs::with_rank)
+            .saving(args.save_entropy, LargeOutput::Entropy, Outputs::with_entropy)
+            .saving(args.save_row_weights, LargeOutput::RowWeights, Outputs::with_row_weights);
+        if args.accuracy {
+            job.outputs = job.outputs.with_accuracy();
+        }
+        if let Some(k) = args.top_k {
+            // More than there are classes is as good as all of them.
+            job.outputs = job.outputs.with_top_k(u32::try_from(k).unwrap_or(u32::MAX));
+        }
+        if args.per_class {
+            job.outputs = job.outputs.with_class_losses();
+        }
+        job
+    }
+}
+
+impl From<NllArgs> for Job {
+    fn from(args: NllArgs) -> Self {
+        let mut loss = Nll::new()
+            .reduction(args.loss.reduction.into())
+            .empty_mean(args.loss.empty_mean.into());
+        if let Some(axis) = args.classes.class_axis {
+            loss = loss.class_axis(axis);
+        }
+        if let Some(label) = args.labels.ignore_index {
+            loss = loss.ignore_index(label);
+        }
+        let files = Files::new(args.input).with(Role::Target, Some(args.target));
+        Self::new("nll", Formula::Nll(loss), files, args.run)
+            .of_classes(&args.classes)
+            .reduced(args.loss)
+            .with_labels(args.labels)
+            .seen(args.look)
+    }
+}
+
+impl From<EntropyArgs> for Job {
+    fn from(args: EntropyArgs) -> Self {
+        let loss = Entropy::new()
+            .axis(args.classes.class_axis.unwrap_or(-1))
+            .reduction(args.loss.reduction.into())
+            .empty_mean(args.loss.empty_mean.into());
+        let files = Files::new(args.input).with(Role::RowWeights, args.row_weights);
+        Self::new("entropy", Formula::Entropy(loss), files, args.run)
+            .of_classes(&args.classes)
+            .reduced(args.loss)
+            .seen(args.look)
+    }
+}
+
+impl Job {
+    /// `softmax` or `log-softmax`.
+    pub fn softmax(command: &'static str, args: SoftmaxArgs) -> Self {
+        let loss = if command == "softmax" { Softmax::probs() } else { Softmax::log_probs() };
+        let loss = loss.axis(args.classes.class_axis.unwrap_or(-1));
+        let files = Files::new(args.input).with(Role::Upstream, args.upstream);
+        Self::new(command, Formula::Softmax(loss), files, args.run)
+            .of_classes(&args.classes)
+            .saving(args.save_output, LargeOutput::Distribution, |outputs| outputs)
+            .saving(args.save_grad, LargeOutput::Grad, Outputs::with_grad)
+    }
+
+    /// A loss of files, with nothing beside it.
+    pub(super) fn new(command: &'static str, formula: Formula, files: Files, run: RunArgs) -> Self {
+        let outputs = match run.out_dtype {
+            OutType::Same => Outputs::loss(),
+            OutType::F32 => Outputs::loss().in_f32(),
+        };
+        let (save, looks) = (Vec::new(), Looks::default());
+        let (reduction, class_axis_given) = (None, false);
+        Self { command, formula, reduction, files, outputs, save, looks, class_axis_given, run }
+    }
+
+    /// With what the losses over classes share.
+    fn of_classes(mut self, args: &ClassArgs) -> Self {
+        self.class_axis_given = args.class_axis.is_some();
+        self
+    }
+
+    /// With what all losses share.
+    pub(super) fn reduced(mut self, args: LossArgs) -> Self {
+        self.reduction = Some(args.reduction.into());
+        self.files = self.files.with(Role::Upstream, args.upstream);
+        self.save.extend(args.save_loss.map(|file| (Output::Loss, file)));
+        self.saving(args.save_grad, LargeOutput::Grad, Outputs::with_grad)
+    }
+
+    /// With what the losses of labels share.
+    fn with_labels(mut self, args: LabelArgs) -> Self {
+        let files = self.files.with(Role::Weight, args.weight);
+        self.files = files.with(Role::RowWeights, args.row_weights);
+        self
+    }
+
+    /// With what there is to see.
+    pub(super) fn seen(mut self, args: LookArgs) -> Self {
+        let LookArgs { sample, histogram, .. } = args;
+        self.looks = Looks { heatmap: args.heatmap.is_some(), sample, histogram };
+        self.save.extend(args.heatmap.map(|file| (Output::Heatmap, file)));
+        self
+    }
+
+    /// With something that is saved, if it is.
+    pub(super) fn saving(
+        mut self,
+        file: Option<PathBuf>,
+        what: LargeOutput,
+        ask: impl Fn(Outputs) -> Outputs,
+    ) -> Self {
+        if let Some(file) = file {
+            self.outputs = ask(self.outputs);
+            self.save.push((Output::Large(what), file));
+        }
+        self
+    }
+}

@@ -1,0 +1,91 @@
+//! The jobs that are losses of single elements.
+
+use wgpu_loss::{Bce, BceWithLogits, GaussianNll, KlDiv, LargeOutput, Outputs, PoissonNll};
+
+use super::Job;
+use crate::args::{
+    BceArgs, BceWithLogitsArgs, GaussianNllArgs, KlDivArgs, PointArgs, PoissonNllArgs,
+};
+use crate::data::Role;
+use crate::formula::Formula;
+use crate::sources::Files;
+
+impl From<BceArgs> for Job {
+    fn from(args: BceArgs) -> Self {
+        let PointArgs { loss, look, run } = args.shared;
+        let formula =
+            Bce::new().reduction(loss.reduction.into()).empty_mean(loss.empty_mean.into());
+        let files = Files::new(args.input)
+            .with(Role::Values, Some(args.target))
+            .with(Role::ElementWeight, args.weight);
+        Self::new("bce", Formula::Bce(formula), files, run).reduced(loss).seen(look)
+    }
+}
+
+impl From<BceWithLogitsArgs> for Job {
+    fn from(args: BceWithLogitsArgs) -> Self {
+        let PointArgs { loss, look, run } = args.shared;
+        let formula = BceWithLogits::new()
+            .reduction(loss.reduction.into())
+            .empty_mean(loss.empty_mean.into());
+        let files = Files::new(args.input)
+            .with(Role::Values, Some(args.target))
+            .with(Role::ElementWeight, args.weight)
+            .with_tensor(Role::PosWeight, args.pos_weight);
+        Self::new("bce-with-logits", Formula::BceWithLogits(formula), files, run)
+            .reduced(loss)
+            .seen(look)
+    }
+}
+
+impl From<KlDivArgs> for Job {
+    fn from(args: KlDivArgs) -> Self {
+        let PointArgs { loss, look, run } = args.shared;
+        let log_target = args.log_target;
+        let formula = KlDiv::new()
+            .log_target(log_target)
+            .reduction(loss.reduction.into())
+            .empty_mean(loss.empty_mean.into());
+        let files = Files::new(args.input).with(Role::Values, Some(args.target));
+        Self::new("kl-div", Formula::KlDiv { loss: formula, log_target }, files, run)
+            .reduced(loss)
+            .seen(look)
+            .saving(args.save_target_grad, LargeOutput::TargetGrad, Outputs::with_target_grad)
+    }
+}
+
+impl From<GaussianNllArgs> for Job {
+    fn from(args: GaussianNllArgs) -> Self {
+        let PointArgs { loss, look, run } = args.shared;
+        let eps = args.eps;
+        let formula = GaussianNll::new()
+            .full(args.full)
+            .eps(eps)
+            .reduction(loss.reduction.into())
+            .empty_mean(loss.empty_mean.into());
+        let files = Files::new(args.input)
+            .with(Role::Values, Some(args.target))
+            .with_tensor(Role::Var, Some(args.var));
+        Self::new("gaussian-nll", Formula::GaussianNll { loss: formula, eps }, files, run)
+            .reduced(loss)
+            .seen(look)
+            .saving(args.save_target_grad, LargeOutput::TargetGrad, Outputs::with_target_grad)
+            .saving(args.save_var_grad, LargeOutput::VarGrad, Outputs::with_var_grad)
+    }
+}
+
+impl From<PoissonNllArgs> for Job {
+    fn from(args: PoissonNllArgs) -> Self {
+        let PointArgs { loss, look, run } = args.shared;
+        let (log_input, full, eps) = (!args.no_log_input, args.full, args.eps);
+        let formula = PoissonNll::new()
+            .log_input(log_input)
+            .full(full)
+            .eps(eps)
+            .reduction(loss.reduction.into())
+            .empty_mean(loss.empty_mean.into());
+        let files = Files::new(args.input).with(Role::Values, Some(args.target));
+        let formula = Formula::PoissonNll { loss: formula, log_input, full, eps };
+        Self::new("poisson-nll", formula, files, run).reduced(loss).seen(look)
+    }
+}

@@ -1,0 +1,198 @@
+//! What was computed, where, how long it took and whether it is right: a few aligned lines for a
+//! person, or one JSON object.
+
+mod classes;
+mod json;
+mod numbers;
+mod tokens;
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use wgpu_loss::{ElementType, Outputs, Summary};
+
+pub use self::classes::Classes;
+use self::numbers::general;
+pub use self::numbers::{Number, Wide, digits, short, to_json};
+pub use self::tokens::Tokens;
+use crate::adapters::Adapter;
+use crate::check::Compared;
+use crate::error::{Failure, position};
+use crate::look::Seen;
+
+/// Everything there is to tell.
+pub struct Report<'a> {
+    /// The subcommand.
+    pub command: &'static str,
+    /// The reduction; `None` for the softmaxes.
+    pub reduction: Option<&'static str>,
+    /// The input's shape.
+    pub shape: &'a [usize],
+    /// The input's element type in its file.
+    pub dtype: &'static str,
+    /// The target's type and kind.
+    pub target: Option<String>,
+    /// Whether there are class weights.
+    pub weighted: bool,
+    /// The input's shape without the class axis.
+    pub row_shape: &'a [usize],
+    /// The adapter; `None` for the CPU twin.
+    pub adapter: Option<Adapter>,
+    /// What was seen in the rows.
+    pub summary: Summary,
+    /// The losses: one, one per row, or none.
+    pub losses: &'a [f32],
+    /// Their shape.
+    pub loss_shape: &'a [usize],
+    /// Where the time went.
+    pub seconds: Vec<(&'static str, Duration)>,
+    /// The outputs compared, where `--check` was given.
+    pub check: Option<&'a [Compared]>,
+    /// The z-losses: one, one per row, or none.
+    pub z_losses: &'a [f32],
+    /// Whether each row has a weight.
+    pub row_weights: bool,
+    /// What was asked for beside the loss.
+    pub outputs: Outputs,
+    /// How each class fares, where that was asked for.
+    pub classes: Option<Classes>,
+    /// The likelihood of tokens, where that is what it is.
+    pub tokens: Option<Tokens>,
+    /// What somebody wanted to see.
+    pub seen: &'a Seen,
+    /// The files that were written.
+    pub saved: Vec<String>,
+    /// The type of gradients and distributions in them.
+    pub output_type: ElementType,
+}
+
+impl Report<'_> {
+    /// The lines for a person.
+    pub fn text(&self) -> String {
+        let mut lines: Vec<(&str, String)> = vec![("computed", self.what())];
+        lines.push(("device", self.device()));
+        let summary = &self.summary;
+        if self.reduction.is_some() {
+            lines.push(("loss", self.loss(self.losses)));
+        }
+        if !self.z_losses.is_empty() {
+            lines.push(("z-loss", self.loss(self.z_losses)));
+        }
+        let mut rows = summary.rows.to_string();
+        if self.reduction.is_some() {
+            rows += &match summary.ignored() {
+                0 => ", none ignored".to_string(),
+                ignored => format!(", {ignored} ignored"),
+            };
+        }
+        if self.weighted || self.row_weights {
+            rows += &format!(", weight {}", general(summary.weight));
+        }
+        lines.push(("rows", rows));
+        if let Some(first) = summary.first_nonfinite {
+            let first = position(first, self.row_shape);
+            lines.push(("NaN", format!("{} rows, the first at {first}", summary.nonfinite)));
+        }
+        if let Some(right) = self.right() {
+            lines.push(("right", right));
+        }
+        if let Some(classes) = &self.classes {
+            lines.extend(classes.lines());
+        }
+        if let Some(tokens) = &self.tokens {
+            lines.push(("tokens", tokens.line()));
+        }
+        if let Some(histogram) = &self.seen.histogram {
+            lines.extend(histogram.lines());
+        }
+        if let Some(heatmap) = &self.seen.heatmap {
+            lines.push(("heatmap", heatmap.text()));
+        }
+        let times = self.seconds.iter().map(|&(what, time)| format!("{what} {}", short(time)));
+        lines.push(("time", times.collect::<Vec<_>>().join(", ")));
+        if let Some(check) = self.check {
+            let verdicts: Vec<String> = check.iter().map(Compared::verdict).collect();
+            lines.push(("check", verdicts.join(", ")));
+        }
+        if !self.saved.is_empty() {
+            let raw = match self.output_type {
+                ElementType::BF16 => " (bfloat16 as its bits in uint16: --dtype bf16 reads it)",
+                _ => "",
+            };
+            lines.push(("saved", self.saved.join(", ") + raw));
+        }
+        lines.iter().map(|(label, text)| format!("{label:<10}{text}\n")).collect()
+    }
+
+    fn what(&self) -> String {
+        let reduction = match self.reduction {
+            Some("none") => ", not reduced".into(),
+            Some(reduction) => format!(", {reduction}"),
+            None => String::new(),
+        };
+        let target = self.target.as_ref().map(|target| format!(" against {target}"));
+        let weighted = match (self.weighted, self.row_weights) {
+            (false, false) => "",
+            (true, false) => ", weighted",
+            (false, true) => ", rows weighted",
+            (true, true) => ", classes and rows weighted",
+        };
+        let Self { command, shape, dtype, .. } = self;
+        let target = target.unwrap_or_default();
+        format!("{command} of {shape:?} {dtype}{target}{weighted}{reduction}")
+    }
+
+    fn device(&self) -> String {
+        match &self.adapter {
+            None => "CPU (f64 reference)".into(),
+            Some(Adapter { name, backend, driver, kind }) => {
+                format!("{name} ({kind}, {backend}, {driver})")
+            }
+        }
+    }
+
+    /// The rows that are predicted right.
+    fn right(&self) -> Option<String> {
+        let Summary { live, correct, top_k, .. } = self.summary;
+        let counted = |count: u64| format!("{count} ({:.1} %)", 100.0 * count as f64 / live as f64);
+        let k = self.outputs.top_k;
+        let right = self.outputs.accuracy.then(|| counted(correct));
+        let top = (k > 0).then(|| format!("{} among the first {k}", counted(top_k)));
+        (live > 0 && (right.is_some() || top.is_some()))
+            .then(|| right.into_iter().chain(top).collect::<Vec<_>>().join(", "))
+    }
+
+    fn loss(&self, loss: &[f32]) -> String {
+        if self.reduction != Some("none") {
+            let loss = loss.first().map(|&loss| general(loss.into()));
+            return loss.unwrap_or_default();
+        }
+        let shape = self.loss_shape;
+        if loss.is_empty() {
+            return format!("{shape:?}");
+        }
+        let numbers = || loss.iter().map(|&x| f64::from(x));
+        // `min` and `max` pass over NaN; where there is nothing else they have to be NaN.
+        let least = numbers().fold(f64::NAN, f64::min);
+        let most = numbers().fold(f64::NAN, f64::max);
+        let mean = numbers().sum::<f64>() / loss.len() as f64;
+        let [least, mean, most] = [least, mean, most].map(general);
+        format!("{shape:?}, least {least}, mean {mean}, most {most}")
+    }
+
+    /// The JSON object.
+    pub fn json(&self) -> String {
+        to_json(self)
+    }
+}
+
+/// Prints on stdout. Whoever closed the pipe has seen enough.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::of("stdout", error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,369 @@
+//! What goes with cross-entropy, the entropy and the softmaxes' gradients on the GPU: PyTorch's answers,
+//! and combinations of everything against the reference.
+
+mod support;
+
+use support::answer::Answer;
+use support::data::{Data, Types};
+use support::embedded::{Embedded, Place};
+use support::extras::Extras;
+use support::gpus::{TestGpu, gpus};
+use support::random::Random;
+use support::rounding::Rounding;
+use support::{fixtures_extras, fixtures_softmax};
+use wgpu_loss::{
+    CrossEntropy, ElementType, Entropy, Error, Gpu, LabelType, Loss, Nll, Outputs, Plan, Profile,
+    Reduction, Softmax,
+};
+
+/// The answer of a GPU. Where its kernels may not have as many buffers as that takes, it is asked twice.
+#[track_caller]
+fn on(gpu: &Gpu, loss: &dyn Loss, data: &Data, outputs: Outputs) -> (Answer, Extras) {
+    match gpu.run(loss, &data.inputs(), outputs) {
+        Ok(output) => (Answer::from(&output), Extras::from(&output)),
+        Err(Error::Limit {
+            limit: "max_storage_buffers_per_shader_stage",
+            needed,
+            allowed,
+            ..
+        }) => {
+            assert!(allowed < 12 && needed > allowed);
+            let (mut elements, mut rows) = (outputs, outputs);
+            (elements.lse, elements.argmax, elements.rank) = (false, false, false);
+            (elements.entropy, elements.row_weights, elements.class_losses) = (false, false, false);
+            (rows.grad, rows.log_probs) = (false, false);
+            let rows = match data.upstream_data() {
+                Some(_) => data.clone().without_upstream().on(gpu, loss, rows),
+                None => data.on(gpu, loss, rows),
+            };
+            (Answer::from(&data.on(gpu, loss, elements)), Extras::from(&rows))
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+// ---- Known answers
+
+// Each case is a specialisation of its own, and compiling them is what takes time: the devices take turns.
+
+#[test]
+fn extras_are_pytorchs() {
+    let cases = fixtures_extras::load();
+    assert!(cases.len() >= 80);
+    let mut used: f64 = 0.0;
+    for (i, case) in cases.iter().enumerate() {
+        let gpu = &gpus()[i % 3];
+        let what = format!("{} on {}", case.name, gpu.name);
+        let loss = case.loss();
+        let (answer, extras) = on(gpu, &*loss, &case.data, case.outputs());
+        let rounding = Rounding::new(&*loss, &case.data, case.outputs());
+        used = used.max(rounding.check(&what, &answer, &case.truth));
+        used = used.max(rounding.check_extras(&what, &extras, &case.extras));
+    }
+    println!("extras: {used:.2} of the tolerance");
+}
+
+#[test]
+fn softmax_and_entropy_are_pytorchs() {
+    let cases = fixtures_softmax::load();
+    assert!(cases.len() >= 70);
+    let mut used: f64 = 0.0;
+    for (i, case) in cases.iter().enumerate() {
+        let gpu = &gpus()[i % 3];
+        let what = format!("{} on {}", case.name, gpu.name);
+        let loss = case.loss();
+        let output = case.data.on(gpu, &*loss, case.outputs());
+        let rounding = Rounding::new(&*loss, &case.data, case.outputs());
+        used = used.max(rounding.check(&what, &Answer::from(&output), &case.truth));
+    }
+    println!("softmax: {used:.2} of the tolerance");
+}
+
+// ---- Combinations
+
+/// One call of one loss.
+struct Call {
+    name: String,
+    loss: Box<dyn Loss>,
+    data: Data,
+    outputs: Outputs,
+}
+
+/// How a call is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// On host data.
+    Host,
+    /// On host data that passes through little memory.
+    Tiny,
+    /// Recorded by a host, in one piece.
+    Recorded,
+    /// In pieces between the steps along the outer axis.
+    Steps,
+    /// In pieces inside them.
+    Inside,
+}
+
+const WAYS: [Way; 5] = [Way::Host, Way::Tiny, Way::Recorded, Way::Steps, Way::Inside];
+
+const REDUCTIONS: [Reduction; 4] =
+    [Reduction::None, Reduction::Mean, Reduction::Sum, Reduction::BatchMean];
+
+/// A walk through the combinations: what is drawn stays the same from run to run.
+struct Walk(Random);
+
+impl Walk {
+    /// Whether something of this probability, in eighths, comes.
+    fn comes(&mut self, eighths: usize) -> bool {
+        self.0.below(8) < eighths
+    }
+
+    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.0.below(all.len())]
+    }
+
+    /// Something for a tensor of this shape, classes on axis 1.
+    fn call(&mut self, shape: &[usize]) -> Call {
+        let mut data = Data::random(shape, 1);
+        let reduction = self.one_of(&REDUCTIONS);
+        let labels = match self.0.below(8) {
+            0 => return self.distribution(data),
+            1 => return self.entropy(data, reduction),
+            2 => return self.nll(data, reduction),
+            kind => kind > 3,
+        };
+        let mut loss = CrossEntropy::new().reduction(reduction);
+        let mut name = format!("cross-entropy {shape:?} {reduction:?}");
+        if self.comes(3) {
+            data = data.holes();
+            name += " holes";
+        }
+        if labels {
+            let rows = data.view.rows();
+            let label_type = self.one_of(&[LabelType::I32, LabelType::I64, LabelType::I16]);
+            if self.comes(4) && shape[1] < 30_000 {
+                data = data.labelled(&[1, rows / 2, rows - 1], -100).labels_as(label_type);
+            }
+        } else {
+            data = data.random_probabilities();
+            name += " probabilities";
+        }
+        data = self.weights(data, &mut name);
+        if self.comes(3) {
+            loss = loss.label_smoothing(0.1);
+            name += " smoothing";
+        }
+        if self.comes(4) {
+            loss = loss.logit_scale(self.one_of(&[0.5, 1.7, 3.0]));
+            name += " scale";
+        }
+        if self.comes(4) {
+            loss = loss.softcap(self.one_of(&[2.0, 5.0, 30.0]));
+            name += " softcap";
+        }
+        if self.comes(4) {
+            loss = loss.z_loss(self.one_of(&[0.001, 0.125]));
+            name += " z-loss";
+        }
+        data = self.upstream(data, reduction);
+        let outputs = self.outputs(labels);
+        self.finish(name, loss, data, outputs)
+    }
+
+    fn distribution(&mut self, data: Data) -> Call {
+        let mut data = without_target(data);
+        let mut outputs = self.rows_of_distribution();
+        if self.comes(6) {
+            data = data.random_upstream_elements();
+            outputs = outputs.with_grad();
+        }
+        let name = format!("softmax {:?}", data.shape());
+        match self.comes(4) {
+            true => self.finish(name, Softmax::probs().axis(1), data, outputs),
+            false => {
+                self.finish(format!("log-{name}"), Softmax::log_probs().axis(1), data, outputs)
+            }
+        }
+    }
+
+    fn entropy(&mut self, data: Data, reduction: Reduction) -> Call {
+        let mut data = without_target(data.holes());
+        let mut name = format!("entropy {:?} {reduction:?}", data.shape());
+        if self.comes(4) {
+            data = data.random_row_weights();
+            name += " row weights";
+        }
+        let data = self.upstream(data, reduction);
+        let mut outputs = self.rows_of_distribution();
+        (outputs.grad, outputs.row_weights) = (self.comes(6), self.comes(3));
+        self.finish(name, Entropy::new().axis(1).reduction(reduction), data, outputs)
+    }
+
+    fn nll(&mut self, data: Data, reduction: Reduction) -> Call {
+        let mut name = format!("nll {:?} {reduction:?}", data.shape());
+        let data = self.weights(data, &mut name).random_row_weights();
+        let data = self.upstream(data, reduction);
+        let mut outputs = Outputs::loss();
+        (outputs.grad, outputs.row_weights) = (self.comes(6), self.comes(4));
+        outputs.class_losses = self.comes(4);
+        self.finish(name, Nll::new().reduction(reduction), data, outputs)
+    }
+
+    fn weights(&mut self, mut data: Data, name: &mut String) -> Data {
+        if self.comes(4) {
+            data = data.random_weight();
+            *name += " weights";
+        }
+        if self.comes(4) {
+            data = data.random_row_weights();
+            *name += " row weights";
+        }
+        data
+    }
+
+    fn upstream(&mut self, data: Data, reduction: Reduction) -> Data {
+        match (self.comes(4), reduction) {
+            (false, _) => data,
+            (true, Reduction::None) => data.random_upstream(),
+            (true, _) => data.upstream(-1.5),
+        }
+    }
+
+    fn rows_of_distribution(&mut self) -> Outputs {
+        let mut outputs = Outputs::loss();
+        (outputs.lse, outputs.argmax, outputs.entropy) =
+            (self.comes(4), self.comes(4), self.comes(4));
+        outputs
+    }
+
+    fn outputs(&mut self, labels: bool) -> Outputs {
+        let mut outputs = self.rows_of_distribution();
+        (outputs.grad, outputs.log_probs) = (self.comes(6), self.comes(2));
+        outputs.row_weights = self.comes(3);
+        if labels {
+            (outputs.rank, outputs.accuracy) = (self.comes(4), self.comes(4));
+            (outputs.top_k, outputs.class_losses) = (self.0.below(4) as u32, self.comes(3));
+        }
+        outputs
+    }
+
+    /// In element types of some kind.
+    fn finish(
+        &mut self,
+        name: String,
+        loss: impl Loss + 'static,
+        data: Data,
+        mut outputs: Outputs,
+    ) -> Call {
+        let mut pick = || self.one_of(&[ElementType::F32, ElementType::F16, ElementType::BF16]);
+        let types = Types { input: pick(), probabilities: pick(), weight: pick() };
+        outputs.in_f32 = self.comes(4);
+        let name = format!("{name} {:?}", types.input);
+        let data = if self.comes(4) { data.in_types(types) } else { data };
+        Call { name, loss: Box::new(loss), data, outputs }
+    }
+}
+
+fn without_target(data: Data) -> Data {
+    let shape = data.shape().to_vec();
+    Data::new(&shape, 1, data.input)
+}
+
+impl Call {
+    /// The call made on a device in one way, against the reference.
+    #[track_caller]
+    fn check(&self, gpu: &TestGpu, way: Way) -> f64 {
+        let what = format!("{} {:?} {way:?} on {}", self.name, self.outputs, gpu.name);
+        let truth = self.data.truth(&*self.loss, self.outputs);
+        let (answer, extras) = match way {
+            Way::Host => on(gpu, &*self.loss, &self.data, self.outputs),
+            Way::Tiny => {
+                // A part of one row along an inner axis has its neighbours with it.
+                let budget = if self.data.view.inner == 1 { 64 << 10 } else { 512 << 10 };
+                on(&gpu.with_memory_budget(budget), &*self.loss, &self.data, self.outputs)
+            }
+            _ => self.recorded(gpu, way),
+        };
+        let rounding = Rounding::new(&*self.loss, &self.data, self.outputs);
+        let used = rounding.check(&what, &answer, &Answer::from(&truth));
+        used.max(rounding.check_extras(&what, &extras, &Extras::from(&truth)))
+    }
+
+    fn recorded(&self, gpu: &TestGpu, way: Way) -> (Answer, Extras) {
+        let view = self.data.view;
+        let bytes = self.data.bytes()[0].len() as u64 / self.data.view.outer.max(1) as u64;
+        let bytes = match way {
+            Way::Steps => Some(bytes * if view.outer > 10 { 2 } else { 1 }),
+            Way::Inside => Some((bytes / 3).next_multiple_of(32)),
+            _ => None,
+        };
+        let plan = |gpu: &Gpu| {
+            let mut profile: Profile = gpu.kernels().profile().clone();
+            if let Some(bytes) = bytes {
+                // A piece may start a little behind its binding's start and end a little before its end.
+                let slack =
+                    u64::from(profile.limits.min_storage_buffer_offset_alignment).max(32) + 64;
+                profile.limits.max_storage_buffer_binding_size = bytes + slack;
+            }
+            Plan::new(&*self.loss, &self.data.shapes(), self.outputs, &profile)
+        };
+        // A device whose kernels may not have as many buffers leaves this to the one that has all.
+        let (gpu, plan) = match plan(gpu) {
+            Err(Error::Limit { limit: "max_storage_buffers_per_shader_stage", .. }) => {
+                (&gpus()[0], plan(&gpus()[0]).unwrap())
+            }
+            plan => (gpu, plan.unwrap_or_else(|error| panic!("{}: {error}", self.name))),
+        };
+        assert!(plan.pieces().len() > 1 || bytes.is_none(), "{}: not cut", self.name);
+        let problem = plan.problem().clone();
+        let place = Place { lead: if way == Way::Recorded { 0 } else { 3 }, in_place: false };
+        let results = Embedded::new(gpu, &self.data, plan, place).run();
+        (results.answer(), results.extras(&problem))
+    }
+}
+
+#[track_caller]
+fn walk(seed: u64, shape: &[usize], ways: &[Way], steps: usize) {
+    let soak: u64 = std::env::var("SOAK").map_or(0, |s| s.parse().unwrap());
+    let (seed, steps) = (seed + 100 * soak, if soak > 0 { steps * 4 } else { steps });
+    let mut walk = Walk(Random(seed));
+    let mut used: f64 = 0.0;
+    for step in 0..steps {
+        let call = walk.call(shape);
+        let way = ways[step % ways.len()];
+        used = used.max(call.check(&gpus()[walk.0.below(3)], way));
+    }
+    println!("{shape:?}: {used:.2} of the tolerance");
+}
+
+#[test]
+fn combinations_over_short_rows() {
+    walk(1, &[133, 7], &WAYS[..4], 6);
+    walk(2, &[136, 12], &WAYS[..4], 6);
+    walk(3, &[75, 33], &WAYS[..4], 6);
+}
+
+#[test]
+fn combinations_over_rows() {
+    walk(4, &[20, 999], &WAYS, 10);
+    walk(5, &[20, 1000], &WAYS, 10);
+}
+
+#[test]
+fn combinations_over_long_rows() {
+    walk(6, &[9, 20_001], &WAYS, 6);
+    walk(7, &[5, 70_000], &WAYS, 6);
+}
+
+#[test]
+fn combinations_over_columns() {
+    walk(8, &[5, 6, 37], &WAYS, 8);
+    walk(9, &[5, 7, 64], &WAYS, 8);
+    walk(10, &[3, 40, 130], &WAYS, 8);
+}
+
+#[test]
+fn combinations_over_large_vocabularies_of_columns() {
+    walk(11, &[3, 4200, 3], &WAYS, 5);
+    walk(12, &[2, 16_500, 4], &WAYS, 5);
+}
