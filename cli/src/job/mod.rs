@@ -87,7 +87,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
 
     let mut seen = Seen::default();
     if let Some(losses) = complete.floats(LargeOutput::RowLoss).filter(|_| job.looks.any()) {
-        let rows = Rows { losses, data: &data, problem: &problem };
+        let rows = Rows { losses, kept: &complete, data: &data, problem: &problem };
         let title = format!("{} of {input}", job.command);
         let (looked, time) = timed(|| job.looks.see(&rows, &title))?;
         seconds.push(("look", time));
@@ -138,7 +138,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
 
 /// The loss over the files' shapes.
 fn problem(job: &Job, sources: &Sources) -> Result<Problem, Error> {
-    let problem = job.formula.loss().problem(&sources.shapes(), job.outputs)?;
+    let problem = job.formula.problem(&sources.shapes(), job.outputs)?;
     let wanted = [problem.view.classes];
     match sources.get(Role::Weight).filter(|weight| weight.shape != wanted) {
         None => Ok(problem),
