@@ -19,15 +19,30 @@ fn main(
 #if REFUSES
     // One lane has the first value that is refused. It has kept it: the gradient may be in its place.
     if (totals.bad != 0u && totals.first_bad == atomicLoad(&group_first_bad)) {
-        workspace[HEADER_WORDS + PARTIAL_WORDS * slot + 6u] = refused_word;
-        workspace[HEADER_WORDS + PARTIAL_WORDS * slot + 7u] = refused_operand;
+        let k = (totals.first_bad - params.row_base) % HALF;
+        let partial = HEADER_WORDS + PARTIAL_WORDS * slot;
+#if WIDE
+        workspace[partial + 6u] = refused_words[k];
+        workspace[partial + 7u] = refused_operands[k];
+#else
+        workspace[partial + 6u] = refused_words;
+        workspace[partial + 7u] = refused_operands;
+#endif
     }
 #endif
 #endif
 }
 
-var<private> refused_word: u32;
-var<private> refused_operand: u32;
+#if REFUSES
+// Which operand has a value that the loss is not defined for.
+const REFUSED_INPUT: u32 = 1u;
+const REFUSED_TARGET: u32 = 2u;
+const REFUSED_VARIANCE: u32 = 3u;
+
+// Where the first such value of a lane is: it, its neighbours, and their operands.
+var<private> refused_words: Words;
+var<private> refused_operands: Words;
+#endif
 
 fn take(totals: Totals, at: u32) -> Totals {
     let x = read_logits(params.logits_origin + at);
@@ -38,6 +53,11 @@ fn take(totals: Totals, at: u32) -> Totals {
 #endif
     var t = totals;
 #if COUNTS
+    var sums = finite_loss(a);
+#if EIGHT
+    sums += finite_loss(b);
+#endif
+    t = add(t, total(sums), 0.0, 0.0);
     t = count(t, a, x.a, o.a, at * PACK);
 #if EIGHT
     t = count(t, b, x.b, o.b, at * PACK + HALF);
@@ -83,41 +103,53 @@ fn take(totals: Totals, at: u32) -> Totals {
 fn loss_word(p: Point) -> Words {
     var word = select(bitcast<Words>(p.loss), Words(POS_INF), p.up);
     word = select(word, Words(NEG_INF), p.down);
-    return select(word, Words(NAN), p.lost | (p.refused != Words(0u)));
+    return select(word, Words(NAN), p.lost | p.refused);
 }
 
-// Adds the elements from `first` on to the totals.
-fn count(totals: Totals, p: Point, x: Words, o: Operands, first: u32) -> Totals {
-    let none = Words(0u);
-    let one = Words(1u);
-    let bad = p.refused != none;
-    let lost = p.lost & !bad;
-    var flags = select(none, Words(HAS_POS_INF), p.up) | select(none, Words(HAS_NEG_INF), p.down);
-    flags = select(flags, Words(HAS_NAN), p.lost | bad);
-    var t = add(totals, total(select(Reals(0.0), p.loss, flags == none)), 0.0, 0.0);
-    t.flags |= all_bits(flags);
-    let number = numbered(params.row_base + first);
-    t.nonfinite += total_words(select(none, one, lost));
-    t.first_nonfinite = min(t.first_nonfinite, lowest(select(Words(NO_ROW), number, lost)));
-#if REFUSES
-    t.live += total_words(select(one, none, bad));
-    t.bad += total_words(select(none, one, bad));
-    let first_bad = lowest(select(Words(NO_ROW), number, bad));
-    if (first_bad < t.first_bad) {
-        t.first_bad = first_bad;
-        var words = select(x, o.target_word, p.refused == Words(REFUSED_TARGET));
-        words = select(words, o.variance, p.refused == Words(REFUSED_VARIANCE));
+fn finite_loss(p: Point) -> Reals {
+    return select(p.loss, Reals(0.0), p.up | p.down | p.lost | p.refused);
+}
+
+// A bit for each component: how many and which first are one number.
 #if WIDE
-        let k = first_bad - number.x;
-        refused_word = words[k];
-        refused_operand = p.refused[k];
+fn marks(which: Bools) -> u32 {
+    let bits = select(Words(0u), Words(1u, 2u, 4u, 8u), which);
+    return (bits.x | bits.y) | (bits.z | bits.w);
+}
+fn some(which: Bools) -> bool { return any(which); }
 #else
-        refused_word = words;
-        refused_operand = p.refused;
+fn marks(which: Bools) -> u32 { return select(0u, 1u, which); }
+fn some(which: Bools) -> bool { return which; }
 #endif
-    }
-#else
+
+// Adds what was seen in the elements from `first` on to the totals.
+fn count(totals: Totals, p: Point, x: Words, o: Operands, first: u32) -> Totals {
+    var t = totals;
+    let number = params.row_base + first;
+    let lost = marks(p.lost & !p.refused);
+    t.flags |= select(0u, HAS_POS_INF, some(p.up & !p.lost));
+    t.flags |= select(0u, HAS_NEG_INF, some(p.down & !p.lost));
+    t.flags |= select(0u, HAS_NAN, lost != 0u);
+    t.nonfinite += countOneBits(lost);
+    let first_lost = number + firstTrailingBit(lost);
+    t.first_nonfinite = min(t.first_nonfinite, select(NO_ROW, first_lost, lost != 0u));
     t.live += HALF;
+#if REFUSES
+    // A lane meets its elements in their order.
+    let bad = marks(p.refused);
+    let fresh = t.bad == 0u && bad != 0u;
+    t.flags |= select(0u, HAS_NAN, bad != 0u);
+    t.live -= countOneBits(bad);
+    t.bad += countOneBits(bad);
+    t.first_bad = select(t.first_bad, number + firstTrailingBit(bad), fresh);
+#if VARIANCE
+    refused_words = select(refused_words, o.variance, fresh);
+    refused_operands = Words(REFUSED_VARIANCE);
+#else
+    refused_words = select(refused_words, select(o.target_word, x, p.by_input), fresh);
+    let operands = select(Words(REFUSED_TARGET), Words(REFUSED_INPUT), p.by_input);
+    refused_operands = select(refused_operands, operands, fresh);
+#endif
 #endif
     return t;
 }

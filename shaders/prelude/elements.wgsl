@@ -56,7 +56,7 @@ fn scales_of(at: u32) -> PackReals {
 }
 
 // A derivative times its scale, as a word.
-fn slope_word(s: Slope, refused: Words, scale: Reals) -> Words {
+fn slope_word(s: Slope, refused: Bools, scale: Reals) -> Words {
     let turned = scale < Reals(0.0);
     let up = select(s.up, s.down, turned);
     let down = select(s.down, s.up, turned);
@@ -64,6 +64,6 @@ fn slope_word(s: Slope, refused: Words, scale: Reals) -> Words {
     word = select(word, Words(NEG_INF), down);
     // Nothing times an infinity.
     let lost = (s.up | s.down) & (scale == Reals(0.0));
-    return select(word, Words(NAN), s.lost | lost | (refused != Words(0u)));
+    return select(word, Words(NAN), s.lost | lost | refused);
 }
 #endif
