@@ -46,11 +46,13 @@ fn wrong_data() {
         folder.cpu(words).bad(1, said);
     };
     bad("cross-entropy x.npy t.npy --row-weights w3.npy", &["w3.npy", "row weights", "[3]", "[4]"]);
-    bad("cross-entropy x.npy t.npy --row-weights t.npy", &["t.npy", "row weights", "floats"]);
+    folder.save("raw.npy", &[4], &[1u16; 4]);
+    bad("cross-entropy x.npy t.npy --row-weights raw.npy", &["raw.npy", "row weights", "--dtype"]);
     bad("entropy x.npy --row-weights w3.npy", &["w3.npy", "row weights", "[3]", "[4]"]);
     bad("bce p.npy p.npy", &["p.npy", "2 of 6", "1.5 at [1, 1]", "from 0 to 1"]);
     bad("bce p.npy x.npy", &["x.npy", "target", "[4, 4]", "[2, 3]"]);
-    bad("bce x.npy t.npy", &["t.npy", "target", "int64", "floats"]);
+    bad("bce x.npy t.npy", &["t.npy", "target", "[4]", "[4, 4]"]);
+    bad("bce x.npy raw.npy", &["raw.npy", "target", "uint16", "--dtype"]);
     bad("bce-with-logits p.npy p.npy --weight x.npy", &["x.npy", "weight", "[4, 4]", "[2, 3]"]);
     bad("bce-with-logits p.npy p.npy --pos-weight x.npy", &["x.npy", "pos_weight", "[4, 4]"]);
     bad("gaussian-nll p.npy p.npy --var w3.npy", &["w3.npy", "var", "[3]", "[2, 3]"]);
@@ -202,4 +204,34 @@ fn types_of_results() {
     assert_eq!((&descr[..], shape, &body[..4]), ("<u4", vec![4], &[0, 0, 0, 0][..]));
     // What is saved is read again.
     folder.cpu("cross-entropy x.npy a.npy").good();
+}
+
+/// Masks are bools and counts are integers, as everybody saves them.
+#[test]
+fn masks_and_counts() {
+    let folder = Folder::with_logits();
+    let on: Vec<bool> = (0..16).map(|i| i % 3 == 0).collect();
+    let floats = |numbers: &[i32]| numbers.iter().map(|&n| n as f32).collect::<Vec<_>>();
+    let numbers: Vec<i32> = on.iter().map(|&on| i32::from(on)).collect();
+    let counts: Vec<i32> = (0..16).map(|i| i * i % 7).collect();
+    folder.save("mask.npy", &[4, 4], &on);
+    folder.save("mask_f.npy", &[4, 4], &floats(&numbers));
+    folder.save("counts.npy", &[4, 4], &counts);
+    folder.save("counts_f.npy", &[4, 4], &floats(&counts));
+    folder.save("rows.npy", &[4], &[true, false, true, true]);
+    folder.save("rows_f.npy", &[4], &[1.0f32, 0.0, 1.0, 1.0]);
+    for words in [
+        "bce-with-logits x.npy mask.npy",
+        "bce-with-logits x.npy mask.npy --weight counts.npy",
+        "poisson-nll x.npy counts.npy --full",
+        "cross-entropy x.npy t.npy --row-weights rows.npy",
+    ] {
+        let of_floats = [("mask", "mask_f"), ("counts", "counts_f"), ("rows.npy", "rows_f.npy")];
+        let of_floats =
+            of_floats.iter().fold(words.to_string(), |words, (a, b)| words.replace(a, b));
+        let [a, b] = [words, &of_floats].map(|words| folder.json(words)["loss"].clone());
+        assert!(a.is_number() && a == b, "{words}: {a} {b}");
+    }
+    let run = folder.cpu("bce-with-logits x.npy mask.npy").good();
+    assert!(run.line("computed").contains("against bool targets"), "{}", run.stdout);
 }

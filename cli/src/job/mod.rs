@@ -47,7 +47,6 @@ pub struct Job {
 pub fn run(job: Job) -> Result<(), Failure> {
     let destinations = outputs::destinations(&job.save)?;
     let mut sources = Sources::open(&job.files, job.run.dtype.map(ElementType::from))?;
-    sources.as_f32(Role::RowWeights);
     if !matches!(job.formula, Formula::Softmax(_)) {
         sources.as_f32(Role::Upstream);
     }
