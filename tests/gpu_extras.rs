@@ -273,7 +273,12 @@ impl Call {
             Way::Host => on(&what, gpu, &*self.loss, &self.data, self.outputs),
             Way::Tiny => {
                 // A part of one row along an inner axis has its neighbours with it.
-                let budget = if self.data.view.inner == 1 { 64 << 10 } else { 512 << 10 };
+                let view = self.data.view;
+                let budget = match view.elements() {
+                    ..16_000 => 12 << 10,
+                    _ if view.inner == 1 => 64 << 10,
+                    _ => 512 << 10,
+                };
                 on(&what, &gpu.with_memory_budget(budget), &*self.loss, &self.data, self.outputs)
             }
             _ => self.recorded(gpu, way),
