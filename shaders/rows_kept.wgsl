@@ -54,6 +54,31 @@ fn first_classes(lane: u32) -> Pack {
 
 fn number_of_kept(first: Words, k: Words) -> Words { return first + PACK * LANES * k; }
 
+// The sums over the components of a lane's loads.
+fn sums_of(kept: KeptSums) -> Sums {
+    var s: Sums;
+    s.sum = across(kept.sum);
+    s.ties = across(kept.ties);
+#if SPREAD
+    s.gap = across(kept.gap);
+    s.mass = across(kept.mass);
+    s.flags = bits_of(kept.flags);
+#endif
+#if ARGMAX
+    s.best = least(kept.best);
+#endif
+#if RANK
+    s.before = in_all(kept.before);
+#endif
+#if ENTROPY
+    s.moment = across(kept.moment);
+#endif
+#if PRODUCT
+    s.product = across(kept.product);
+#endif
+    return s;
+}
+
 // The state of the row: first its maximum, then the sums below it. Every lane of the group must call
 // it, in uniform control flow.
 fn state_of_kept(
@@ -70,75 +95,23 @@ fn state_of_kept(
     f = scan_kept(f, b);
 #endif
     let top = max_lanes(highest(f.top), thread);
-    var s: Sums;
     // Load $ of the lane is number lane + $ LANES of the row.
     let first = first_classes(lane_of(thread));
-    let sums = sum_kept(Reals(top), a, v_a, first.a, mark);
-    s.sum = across(sums.sum);
-    s.ties = across(sums.ties);
-    s.flags = bits_of(flags_of(f));
-    s.hit = hit;
-#if SPREAD
-    s.gap = across(sums.gap);
-    s.mass = across(sums.mass);
-    s.flags |= bits_of(sums.flags);
-#endif
-#if ARGMAX
-    s.best = least(sums.best);
-#endif
-#if RANK
-    s.before = in_all(sums.before);
-#endif
-#if ENTROPY
-    s.moment = across(sums.moment);
-#endif
-#if PRODUCT
-    s.product = across(sums.product);
-#endif
+    var s = sums_of(sum_kept(Reals(top), a, v_a, first.a, mark));
 #if EIGHT
-    let more = sum_kept(Reals(top), b, v_b, first.b, mark);
-    s.sum += across(more.sum);
-    s.ties += across(more.ties);
-#if SPREAD
-    s.gap += across(more.gap);
-    s.mass += across(more.mass);
-    s.flags |= bits_of(more.flags);
+    s = combine(s, sums_of(sum_kept(Reals(top), b, v_b, first.b, mark)));
 #endif
-#if ARGMAX
-    s.best = min(s.best, least(more.best));
-#endif
-#if RANK
-    s.before += in_all(more.before);
-#endif
-#if ENTROPY
-    s.moment += across(more.moment);
-#endif
-#if PRODUCT
-    s.product += across(more.product);
-#endif
-#endif
+    s.flags |= bits_of(flags_of(f));
+    s.hit = hit;
     s = merge_lanes(s, thread);
     var state: State;
     state.top = top;
     state.excess = s.sum + (s.ties - 1.0);
     state.flags = s.flags;
     state.hit = s.hit;
-#if SPREAD
-    state.gap = s.gap;
-    state.mass = s.mass;
-#endif
-#if ARGMAX
-    state.best = s.best;
-#endif
-#if RANK
-    state.before = s.before;
-#endif
-#if ENTROPY
-    state.moment = s.moment;
-#endif
-#if PRODUCT
-    state.product = s.product;
-#endif
+#fields
+    state.@ = s.@;
+#end
     return state;
 }
 

@@ -1,8 +1,9 @@
 //! The losses there are, with options that can be changed.
 
+use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    Bce, BceWithLogits, CrossEntropy, Entropy, GaussianNll, KlDiv, Loss, Nll, PoissonNll,
-    Reduction, Softmax,
+    Bce, BceWithLogits, CrossEntropy, Entropy, Error, GaussianNll, KlDiv, Loss, Nll, Outputs,
+    PoissonNll, Problem, Reduction, Softmax,
 };
 
 /// A loss, and what of its options the check needs to know.
@@ -68,6 +69,24 @@ impl Formula {
     /// As the library takes it.
     pub fn loss(&self) -> &dyn Loss {
         each!(self, loss => loss)
+    }
+
+    /// The loss over these shapes.
+    ///
+    /// A call on host data writes tensors out that are broadcast along too many different axes, so here the
+    /// problem is stated as if all were written out already.
+    pub fn problem(&self, shapes: &Shapes<'_>, outputs: Outputs) -> Result<Problem, Error> {
+        match self.loss().problem(shapes, outputs) {
+            Err(Error::Groups { .. }) => {
+                let Shapes { input, target, element_weight, pos_weight, .. } = *shapes;
+                let target = target.map(|(target_type, _)| (target_type, input));
+                let element_weight = element_weight.map(|(element_type, _)| (element_type, input));
+                let pos_weight = pos_weight.map(|(element_type, _)| (element_type, input));
+                let shapes = Shapes { target, element_weight, pos_weight, ..*shapes };
+                self.loss().problem(&shapes, outputs)
+            }
+            problem => problem,
+        }
     }
 
     /// The same loss, reduced in another way.

@@ -1,5 +1,7 @@
 //! Where results go as they come: files under way, temporary files, memory, or nowhere.
 
+use std::ops::Range;
+
 use wgpu_loss::{ElementType, Floats, LargeOutput};
 
 use crate::check::Answer;
@@ -123,6 +125,15 @@ impl Complete {
         let found = self.0.iter().find(|(other, ..)| *other == what);
         let (_, element, bytes, start) = found?;
         Some(floats(element.float_type()?, &bytes[*start as usize..]))
+    }
+
+    /// Says that a range of a result's elements will hardly be read again: mapped files need not stay in
+    /// memory for them.
+    pub fn release(&self, what: LargeOutput, range: Range<usize>) {
+        if let Some((_, element, bytes, start)) = self.0.iter().find(|(other, ..)| *other == what) {
+            let at = |index: usize| *start as usize + index * element.bytes();
+            bytes.release(at(range.start)..at(range.end));
+        }
     }
 
     /// All that was computed, to be compared.

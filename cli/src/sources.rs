@@ -61,6 +61,16 @@ impl Sources {
         }
         for (role, source) in &mut sources.files {
             match role {
+                Role::RowWeights => source.as_f32(),
+                // Masks and counts.
+                Role::Values | Role::ElementWeight | Role::PosWeight | Role::Var => {
+                    if source.element.float_type().is_none() {
+                        source.as_f32();
+                    }
+                }
+                _ => {}
+            }
+            match role {
                 // Integers are labels. Whoever has raw words for a target has to say what they are.
                 Role::Target if source.kind().is_some() => {}
                 role => drop(source.want_floats(role.name())?),

@@ -27,15 +27,34 @@ fn four_gigabytes() {
     let labels: Vec<i32> = (0..rows).map(|row| (row * 7 % classes) as i32).collect();
     folder.save("t.npy", &[rows], &labels);
     let program = env!("CARGO_BIN_EXE_wgpu-loss");
-    let words = "cross-entropy x.npy t.npy --device gpu --memory-budget 512MiB --check --json";
-    let mut shell = Command::new("sh");
-    shell.arg("-c").arg(format!("ulimit -v 8000000; exec {program} {words}"));
-    shell.current_dir(folder.path("")).env("WGPU_LOSS_CACHE", folder.path("cache"));
-    let json = Run::new(words, shell.output().unwrap()).good().json();
+    let run = |words: &str| {
+        let words = format!("{words} --device gpu --memory-budget 512MiB --json");
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("ulimit -v 8000000; exec {program} {words}"));
+        shell.current_dir(folder.path("")).env("WGPU_LOSS_CACHE", folder.path("cache"));
+        Run::new(&words, shell.output().unwrap()).good().json()
+    };
+    let json = run("cross-entropy x.npy t.npy --check");
     assert_eq!(json["check"]["passed"], true, "{json}");
     assert_eq!(json["rows"], rows);
     let loss = json["loss"].as_f64().unwrap();
     assert!((loss - (classes as f64).ln()).abs() < 0.01, "{loss}");
+    // Looking takes no more of it, and what there is beside the loss neither.
+    let words = "cross-entropy x.npy t.npy --histogram --accuracy --per-class --save-lse lse.npy";
+    let looked = run(words);
+    assert!((looked["loss"].as_f64().unwrap() - loss).abs() < 1e-6, "{looked}");
+    assert_eq!(looked["histogram"]["rows"], rows);
+    assert_eq!(looked["classes"].as_array().unwrap().len(), classes);
+    // A gigabyte of losses, one for each element, and as many targets that are one number.
+    let elements = rows * classes / 4;
+    let file = npy("'<f4'", false, &format!("{}, {classes}", rows / 4), &[]);
+    folder.write("y.npy", &file);
+    let sparse = File::options().write(true).open(folder.path("y.npy")).unwrap();
+    sparse.set_len((file.len() + 4 * elements) as u64).unwrap();
+    folder.save("zero.npy", &[1], &[0.0f32]);
+    let json = run("poisson-nll y.npy zero.npy --histogram");
+    // exp(0), of each.
+    assert_eq!((&json["loss"], &json["histogram"]["rows"]), (&1.0.into(), &elements.into()));
 }
 
 /// Numbers that differ, up to 8.

@@ -1,8 +1,8 @@
 // Sums over the rows of each class. Groups add to them in any order, so they are integers: a sum of losses
-// is a 96-bit number in units of 2^-56, exact for every loss of 2^-32 and above, and the same bits in every
-// run. Losses from 2^39 on and infinities leave a flag instead.
+// is a 128-bit number in units of 2^-56, exact for every loss of 2^-32 and above, and the same bits in every
+// run; 2^32 of the largest losses do not fill it. Losses from 2^39 on and infinities leave a flag instead.
 
-const CLASS_WORDS: u32 = 6u;   // the sum from its low word up, rows, rows predicted right, flags
+const CLASS_WORDS: u32 = 7u;   // the sum from its low word up, rows, rows predicted right, flags
 const UNIT: i32 = 56;          // 2^-UNIT is one
 
 struct Wide {
@@ -28,34 +28,31 @@ fn units(word: u32) -> Wide {
     return Wide(0u, 0u, low);
 }
 
-fn negated(n: Wide) -> Wide {
-    let low = ~n.low + 1u;
-    let middle = ~n.middle + select(0u, 1u, low == 0u);
-    return Wide(low, middle, ~n.high + select(0u, 1u, low == 0u && middle == 0u));
-}
-
-// Adds a word and tells whether it carries.
-fn add_word(at: u32, word: u32) -> u32 {
-    let sum = atomicAdd(&classes[at], word) + word;
-    return select(0u, 1u, sum < word);
+// Adds words of a sum, with the carry from the one before, and tells whether they carry.
+fn add_word(at: u32, word: u32, carry: u32) -> u32 {
+    let sum = word + carry;
+    // Nothing to add, but what a word of ones and a carry make of the next one.
+    if (sum == 0u) { return carry; }
+    let after = atomicAdd(&classes[at], sum) + sum;
+    return select(0u, 1u, after < sum);
 }
 
 // Adds the loss of a row that counts, as a word, to its class.
 fn count_class(class_index: u32, loss: u32, correct: bool) {
     let at = params.classes_origin + CLASS_WORDS * class_index;
-    atomicAdd(&classes[at + 3u], 1u);
-    if (correct) { atomicAdd(&classes[at + 4u], 1u); }
+    atomicAdd(&classes[at + 4u], 1u);
+    if (correct) { atomicAdd(&classes[at + 5u], 1u); }
     if ((loss & 0x7fffffffu) >= (127u + 39u) << 23u) {
         let infinite = select(HAS_POS_INF, HAS_NEG_INF, loss > 0x7fffffffu);
-        atomicOr(&classes[at + 5u], select(infinite, HAS_NAN, (loss & 0x7fffffffu) > POS_INF));
+        atomicOr(&classes[at + 6u], select(infinite, HAS_NAN, (loss & 0x7fffffffu) > POS_INF));
         return;
     }
-    var n = units(loss);
-    if (loss > 0x7fffffffu) { n = negated(n); }
-    var carry = add_word(at, n.low);
-    // A word of ones and a carry are a carry and nothing to add.
-    let middle = n.middle + carry;
-    carry &= select(0u, 1u, middle == 0u);
-    carry += add_word(at + 1u, middle);
-    add_word(at + 2u, n.high + carry);
+    let n = units(loss);
+    // -n is all bits turned around, and one.
+    let turned = select(0u, 0xffffffffu, loss > 0x7fffffffu);
+    var carry = turned & 1u;
+    carry = add_word(at, n.low ^ turned, carry);
+    carry = add_word(at + 1u, n.middle ^ turned, carry);
+    carry = add_word(at + 2u, n.high ^ turned, carry);
+    add_word(at + 3u, turned, carry);
 }

@@ -110,21 +110,10 @@ fn state_of_kept(kept: ptr<function, Kept>, v: ptr<function, KeptReals>, mark: M
     s.flags = flags_of(f);
 #if SPREAD
     s.flags |= sums.flags;
-    s.gap = sums.gap;
-    s.mass = sums.mass;
 #endif
-#if ARGMAX
-    s.best = sums.best;
-#endif
-#if RANK
-    s.before = sums.before;
-#endif
-#if ENTROPY
-    s.moment = sums.moment;
-#endif
-#if PRODUCT
-    s.product = sums.product;
-#endif
+#fields
+    s.@ = sums.@;
+#end
     return s;
 }
 #endif

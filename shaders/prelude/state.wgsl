@@ -306,22 +306,9 @@ fn state_of(f: Fold) -> State {
     s.top = f.top;
     s.excess = f.excess;
     s.flags = flags_of(f);
-#if SPREAD
-    s.gap = f.gap;
-    s.mass = f.mass;
-#endif
-#if ARGMAX
-    s.best = f.best;
-#endif
-#if RANK
-    s.before = f.before;
-#endif
-#if ENTROPY
-    s.moment = f.moment;
-#endif
-#if PRODUCT
-    s.product = f.product;
-#endif
+#fields
+    s.@ = f.@;
+#end
     return s;
 }
 #else
@@ -332,42 +319,16 @@ fn component(f: Fold, flags: Words, k: u32) -> State {
     s.top = f.top[k];
     s.excess = f.excess[k];
     s.flags = flags[k];
-#if SPREAD
-    s.gap = f.gap[k];
-    s.mass = f.mass[k];
-#endif
-#if ARGMAX
-    s.best = f.best[k];
-#endif
-#if RANK
-    s.before = f.before[k];
-#endif
-#if ENTROPY
-    s.moment = f.moment[k];
-#endif
-#if PRODUCT
-    s.product = f.product[k];
-#endif
+#fields
+    s.@ = f.@[k];
+#end
 #else
     s.top = f.top;
     s.excess = f.excess;
     s.flags = flags;
-#if SPREAD
-    s.gap = f.gap;
-    s.mass = f.mass;
-#endif
-#if ARGMAX
-    s.best = f.best;
-#endif
-#if RANK
-    s.before = f.before;
-#endif
-#if ENTROPY
-    s.moment = f.moment;
-#endif
-#if PRODUCT
-    s.product = f.product;
-#endif
+#fields
+    s.@ = f.@;
+#end
 #endif
     return s;
 }

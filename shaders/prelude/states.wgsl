@@ -11,22 +11,9 @@ fn shuffled(s: State, mask: u32) -> State {
     other.excess = subgroupShuffleXor(s.excess, mask);
     other.flags = subgroupShuffleXor(s.flags, mask);
     other.hit = subgroupShuffleXor(s.hit, mask);
-#if SPREAD
-    other.gap = subgroupShuffleXor(s.gap, mask);
-    other.mass = subgroupShuffleXor(s.mass, mask);
-#endif
-#if ARGMAX
-    other.best = subgroupShuffleXor(s.best, mask);
-#endif
-#if RANK
-    other.before = subgroupShuffleXor(s.before, mask);
-#endif
-#if ENTROPY
-    other.moment = subgroupShuffleXor(s.moment, mask);
-#endif
-#if PRODUCT
-    other.product = subgroupShuffleXor(s.product, mask);
-#endif
+#fields
+    other.@ = subgroupShuffleXor(s.@, mask);
+#end
     return other;
 }
 #endif

@@ -112,13 +112,13 @@ impl Extras {
         .collect()
     }
 
-    /// Words of a state in the workspace beyond those that every state has.
-    pub(crate) fn state_words(self, distribution_is_probabilities: bool) -> u32 {
-        let product = self.jacobian && distribution_is_probabilities;
-        [self.finds_maximum(), self.counts_before(), self.wants_entropy(), product]
-            .map(u32::from)
-            .iter()
-            .sum()
+    /// The fields of a state that it asks for, where they are on.
+    pub(super) fn state_fields(self) -> [(bool, &'static str); 3] {
+        [
+            (self.finds_maximum(), "best"),
+            (self.counts_before(), "before"),
+            (self.wants_entropy(), "moment"),
+        ]
     }
 
     /// The symbols that `#if` in the shaders asks for. A gradient through a soft cap or of an entropy needs

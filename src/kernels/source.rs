@@ -108,7 +108,8 @@ impl Spec {
         let symbols = self.symbols();
         for part in self.parts() {
             text += "\n";
-            text += &repeat_lines(&select_lines(part, &symbols), self.kept());
+            let chosen = repeat_fields(&select_lines(part, &symbols), &self.state_fields());
+            text += &repeat_lines(&chosen, self.kept());
         }
         text = text.replace("{record}", &stores(self));
         for (part, name) in self.type_names() {
@@ -267,18 +268,29 @@ impl Spec {
     }
 }
 
+/// Repeats the lines between `#fields` and `#end` for each field of the state beyond those that every state
+/// has, with its name for `@`: WGSL has nothing that goes over the members of a structure.
+fn repeat_fields(text: &str, fields: &[&str]) -> String {
+    repeat(text, "#fields\n", |body| fields.iter().map(|field| body.replace('@', field)).collect())
+}
+
 /// Repeats the lines between `#each` and `#end` (lines of their own) `times` times, with the number
 /// of the repetition for `$`. Loops over registers are written out like this: whether a driver would
 /// unroll them is its secret, and an array with a variable index is memory.
 fn repeat_lines(text: &str, times: u32) -> String {
+    repeat(text, "#each\n", |body| {
+        (0..times).map(|number| body.replace('$', &format!("{number}u"))).collect()
+    })
+}
+
+/// What `written` makes of the lines between each `opening` and the next `#end`, in their place.
+fn repeat(text: &str, opening: &str, written: impl Fn(&str) -> String) -> String {
     let mut whole = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once("#each\n") {
-        let (body, behind) = after.split_once("#end\n").expect("#each without #end");
+    while let Some((before, after)) = rest.split_once(opening) {
+        let (body, behind) = after.split_once("#end\n").expect("a repetition without #end");
         whole += before;
-        for number in 0..times {
-            whole += &body.replace('$', &format!("{number}u"));
-        }
+        whole += &written(body);
         rest = behind;
     }
     whole + rest
@@ -315,7 +327,7 @@ pub(super) fn select_lines(text: &str, symbols: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{repeat_lines, select_lines};
+    use super::{repeat_fields, repeat_lines, select_lines};
 
     #[test]
     fn conditions_nest_and_negate() {
@@ -330,5 +342,12 @@ mod tests {
         let text = "a\n#each\nx[$] = $;\n#end\nb\n";
         assert_eq!(repeat_lines(text, 2), "a\nx[0u] = 0u;\nx[1u] = 1u;\nb\n");
         assert_eq!(repeat_lines(text, 0), "a\nb\n");
+    }
+
+    #[test]
+    fn fields_are_named() {
+        let text = "a\n#fields\ns.@ = f.@;\n#end\nb\n";
+        assert_eq!(repeat_fields(text, &["x", "y"]), "a\ns.x = f.x;\ns.y = f.y;\nb\n");
+        assert_eq!(repeat_fields(text, &[]), "a\nb\n");
     }
 }

@@ -276,9 +276,18 @@ impl Spec {
         self.extras.jacobian && self.distribution == Some(Elements::Probs)
     }
 
+    /// The fields of a state beyond those that every state has, in the shaders.
+    pub(super) fn state_fields(&self) -> Vec<&'static str> {
+        let spread = [(self.spread, "gap"), (self.spread, "mass")];
+        let product = [(self.multiplies_probs(), "product")];
+        let all = spread.into_iter().chain(self.extras.state_fields()).chain(product);
+        all.filter_map(|(on, field)| on.then_some(field)).collect()
+    }
+
     /// Words of a state in the workspace; `STATE_WORDS` in the shaders.
     pub(crate) fn state_words(&self) -> u32 {
-        6 + self.extras.state_words(self.distribution == Some(Elements::Probs))
+        let fields = self.extras.state_fields().into_iter().filter(|(on, _)| *on).count();
+        6 + fields as u32 + u32::from(self.multiplies_probs())
     }
 
     /// Whether it takes in the logits.

@@ -168,15 +168,8 @@ impl Loss for CrossEntropy {
         outputs.check(Given { classes, distribution: true, labels, rows: true, instead })?;
         let row_weights = axis.row_weights(shapes.row_weights)?;
         Ok(Problem {
-            function: Function::CrossEntropy,
             divisor: self.reduction.divisor(target, &axis, row_weights),
             upstream: axis.upstream(self.reduction, shapes)?,
-            view: axis.view,
-            input_shape: shapes.input.to_vec(),
-            class_axis: axis.axis,
-            input_type: shapes.input_type,
-            output_type: outputs.element_type(shapes.input_type),
-            row_shape: axis.row_shape,
             target: Some(target),
             weight_type: shapes.weight.map(|(_, element_type)| element_type),
             ignore_index: self.ignore_index.unwrap_or(-100),
@@ -186,8 +179,7 @@ impl Loss for CrossEntropy {
             z_loss: self.z_loss,
             reduction: self.reduction,
             empty_mean: self.empty_mean,
-            outputs,
-            pointwise: None,
+            ..axis.problem(Function::CrossEntropy, shapes, outputs)
         })
     }
 }

@@ -2,8 +2,7 @@
 
 use super::options::shared_options;
 use super::{
-    ClassAxis, Divisor, EmptyMean, Function, Given, LogitMap, Loss, Outputs, Problem, Reduction,
-    Shapes,
+    ClassAxis, Divisor, EmptyMean, Function, Given, Loss, Outputs, Problem, Reduction, Shapes,
 };
 use crate::{Error, TargetType};
 
@@ -77,26 +76,12 @@ impl Loss for Entropy {
             Reduction::Mean => Divisor::Known(axis.view.rows() as f64),
         };
         Ok(Problem {
-            function: Function::Entropy,
             divisor,
             upstream: axis.upstream(self.reduction, shapes)?,
-            view: axis.view,
-            input_shape: shapes.input.to_vec(),
-            class_axis: axis.axis,
-            input_type: shapes.input_type,
-            output_type: outputs.element_type(shapes.input_type),
-            row_shape: axis.row_shape,
-            target: None,
-            weight_type: None,
-            ignore_index: -100,
-            label_smoothing: 0.0,
             row_weights,
-            logits: LogitMap::IDENTITY,
-            z_loss: 0.0,
             reduction: self.reduction,
             empty_mean: self.empty_mean,
-            outputs,
-            pointwise: None,
+            ..axis.problem(Function::Entropy, shapes, outputs)
         })
     }
 }

@@ -364,6 +364,32 @@ impl ClassAxis {
         Ok(Self { view, axis, row_shape, batch })
     }
 
+    /// The problem of a function of the classes without target, weights, options or reduction.
+    fn problem(self, function: Function, shapes: &Shapes<'_>, outputs: Outputs) -> Problem {
+        Problem {
+            function,
+            view: self.view,
+            input_shape: shapes.input.to_vec(),
+            class_axis: self.axis,
+            input_type: shapes.input_type,
+            output_type: outputs.element_type(shapes.input_type),
+            row_shape: self.row_shape,
+            target: None,
+            weight_type: None,
+            ignore_index: -100,
+            label_smoothing: 0.0,
+            row_weights: false,
+            logits: LogitMap::IDENTITY,
+            z_loss: 0.0,
+            reduction: Reduction::Sum,
+            empty_mean: EmptyMean::Nan,
+            divisor: Divisor::Known(1.0),
+            upstream: Upstream::Ones,
+            outputs,
+            pointwise: None,
+        }
+    }
+
     /// Checks the class weights' length.
     fn check_weight(&self, weight: Option<(usize, ElementType)>) -> Result<(), Error> {
         match weight {

@@ -2,8 +2,7 @@
 
 use super::options::shared_options;
 use super::{
-    ClassAxis, EmptyMean, Function, Given, LogitMap, Loss, Outputs, Problem, Reduction, Shapes,
-    check_shape,
+    ClassAxis, EmptyMean, Function, Given, Loss, Outputs, Problem, Reduction, Shapes, check_shape,
 };
 use crate::{Error, TargetType};
 
@@ -88,26 +87,15 @@ impl Loss for Nll {
         outputs.check(Given { classes, distribution: false, labels: true, rows: true, instead })?;
         let row_weights = axis.row_weights(shapes.row_weights)?;
         Ok(Problem {
-            function: Function::Nll,
             divisor: self.reduction.divisor(target, &axis, row_weights),
             upstream: axis.upstream(self.reduction, shapes)?,
-            view: axis.view,
-            input_shape: shapes.input.to_vec(),
-            class_axis: axis.axis,
-            input_type: shapes.input_type,
-            output_type: outputs.element_type(shapes.input_type),
-            row_shape: axis.row_shape,
             target: Some(target),
             weight_type: shapes.weight.map(|(_, element_type)| element_type),
             ignore_index: self.ignore_index.unwrap_or(-100),
-            label_smoothing: 0.0,
             row_weights,
-            logits: LogitMap::IDENTITY,
-            z_loss: 0.0,
             reduction: self.reduction,
             empty_mean: self.empty_mean,
-            outputs,
-            pointwise: None,
+            ..axis.problem(Function::Nll, shapes, outputs)
         })
     }
 }

@@ -1,9 +1,6 @@
 //! The distribution itself: softmax and log-softmax along an axis.
 
-use super::{
-    ClassAxis, Divisor, EmptyMean, Function, Given, LogitMap, Loss, Outputs, Problem, Reduction,
-    Shapes, Upstream, check_shape,
-};
+use super::{ClassAxis, Function, Given, Loss, Outputs, Problem, Shapes, Upstream, check_shape};
 use crate::{Error, TargetType};
 
 /// Softmax or log-softmax along an axis, the last one unless told otherwise.
@@ -102,27 +99,10 @@ impl Loss for Softmax {
             rows: false,
             instead,
         })?;
+        let asked = Outputs { log_probs: self.log, probs: !self.log, ..outputs };
         Ok(Problem {
-            function: Function::Softmax,
-            divisor: Divisor::Known(1.0),
             upstream: self.upstream(shapes, outputs)?,
-            view: axis.view,
-            input_shape: shapes.input.to_vec(),
-            class_axis: axis.axis,
-            input_type: shapes.input_type,
-            output_type: outputs.element_type(shapes.input_type),
-            row_shape: axis.row_shape,
-            target: None,
-            weight_type: None,
-            ignore_index: -100,
-            label_smoothing: 0.0,
-            row_weights: false,
-            logits: LogitMap::IDENTITY,
-            z_loss: 0.0,
-            reduction: Reduction::Sum,
-            empty_mean: EmptyMean::Nan,
-            outputs: Outputs { log_probs: self.log, probs: !self.log, ..outputs },
-            pointwise: None,
+            ..axis.problem(Function::Softmax, shapes, asked)
         })
     }
 }

@@ -39,7 +39,7 @@ const PARTIAL_WORDS: u64 = 16;
 /// Words of a state in the workspace at most, as far as plans make room for them.
 const STATE_WORDS: u64 = 6;
 /// Words of the sums of one class; `CLASS_WORDS` in `classes.wgsl`.
-pub(crate) const CLASS_WORDS: u64 = 6;
+pub(crate) const CLASS_WORDS: u64 = 7;
 
 /// How a call runs on a device: dispatches over pieces of the tensors.
 ///

@@ -31,7 +31,7 @@ pub const UNITS: f64 = 8.0;
 pub const UNITS_PER_DEPTH: f64 = 2.5;
 
 /// Below this, a device may flush to zero.
-const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
+pub const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
 
 /// The tolerances of one call.
 pub struct Rounding<'a> {

@@ -2,7 +2,7 @@
 
 use wgpu_loss::loss::LogitMap;
 
-use super::rounding::{UNIT, UNITS, UNITS_PER_DEPTH};
+use super::rounding::{SMALLEST, UNIT, UNITS, UNITS_PER_DEPTH};
 
 /// Units granted to a capped logit: two divisions (2.5 units each), an exp and products.
 const CAPPED_UNITS: f64 = 8.0;
@@ -109,7 +109,10 @@ impl Row {
             let (d, off) = logit.below(top);
             let p = row.prob(d);
             let units = 3.0 + UNITS_PER_DEPTH * d + off;
-            (d > 0.0 && d.is_finite()).then(|| p * (units * (1.0 + d + mean_depth) + d + off))
+            // What a device may flush to zero is lost whole.
+            let lost = if (-d).exp() < SMALLEST { (1.0 + d) / UNIT } else { 0.0 };
+            let off = p * (units * (1.0 + d + mean_depth) + d + off + lost);
+            (d > 0.0 && d.is_finite()).then_some(off)
         });
         row.entropy_units = UNITS * row.entropy + off.sum::<f64>();
         row

@@ -10,7 +10,8 @@ Arrays are `FILE.npy`, `FILE.npz:ARRAY` (`FILE.npz` alone where it holds one) or
 `FILE.safetensors:TENSOR`, of any size, in C or Fortran order and in either byte order. Floats are f16,
 bf16, f32 or f64; f64 is rounded to f32, the others are used as they are, and the arithmetic is f32.
 NumPy has no bf16: it is saved as the bits of each number in a uint16, which `--dtype bf16` reads.
-Labels are integers of any size or bools.
+Labels are integers of any size or bools; so may be targets of single elements and weights of rows and
+elements, which are read as f32.
 
 Files are mapped, not read into memory; one that another program cuts short meanwhile ends this one.
 What has to be inflated or put in order goes to a temporary file first, where it is larger than 16 MiB
@@ -18,6 +19,7 @@ What has to be inflated or put in order goes to a temporary file first, where it
 type, losses in f32. They appear under their names when they are complete; Ctrl-C leaves nothing.
 
 Exit status: 0 success; 1 wrong data, failed device or failed check; 2 wrong usage.";
+
 /// What everything that computes shares.
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -28,7 +30,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "TEXT")]
     pub adapter: Option<String>,
     /// Compare all that is computed with the f64 reference and fail where the largest relative
-    /// difference is above 2e-6 for a reduced loss, 1e-5 for anything else.
+    /// difference is above 2e-6 for a reduced loss, 1e-5 for anything else; and what halves, or logits
+    /// that are scaled or capped, are rounded to beyond that.
     #[arg(long)]
     pub check: bool,
     /// Take 16-bit words for floats of this type (the input's, and those of other floats saved so).

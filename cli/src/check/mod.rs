@@ -14,7 +14,7 @@ mod words;
 use wgpu_loss::{ClassLosses, Floats, LargeOutput, Reduction, Summary};
 
 pub use self::comparison::Compared;
-use self::comparison::Comparison;
+use self::comparison::{Comparison, ELEMENT};
 use self::points::Floors;
 use self::terms::Terms;
 use self::words::Words;
@@ -121,12 +121,13 @@ fn found<T: Copy>(all: &[(LargeOutput, T)], what: LargeOutput) -> Option<T> {
     all.iter().find(|(other, _)| *other == what).map(|(_, found)| *found)
 }
 
-/// The losses of each class.
+/// The losses of each class. A GPU adds them in units of 2^-56, and cuts off the rest of each.
 fn classes(given: &ClassLosses, wanted: &ClassLosses) -> Compared {
     let losses: Vec<f32> = given.loss.iter().map(|&loss| loss as f32).collect();
     let shape = [wanted.loss.len()];
     let mut compared = Comparison::new("class losses", Some(Floats::F32(&losses)), &shape, 0.0);
-    compared.add(0, &wanted.loss, |_| 0.0);
+    let unit = 2f64.powi(-56) / ELEMENT;
+    compared.add(0, &wanted.loss, |class| unit * wanted.rows[class] as f64);
     let mut compared = compared.done();
     if given.rows != wanted.rows || given.correct != wanted.correct {
         (compared.largest, compared.worst) = (f64::INFINITY, None);

@@ -51,7 +51,7 @@ impl Floors {
         let mut floors = Floors::default();
         floors.var_grad.resize(var.as_ref().map_or(0, |var| var.floats.len()), 0.0);
         let shape = input.shape;
-        for i in 0..count {
+        for (i, &scale) in scales.iter().enumerate().take(count) {
             let at = |operand: &Option<Operand<'_>>, other: f64| {
                 operand.as_ref().map_or(other, |operand| operand.at(i, shape))
             };
@@ -59,7 +59,6 @@ impl Floors {
             let (w, p) = (at(&weight, 1.0), at(&pos_weight, 1.0));
             let [loss, grad, target_grad, var_grad] = sizes(question.formula, x, t, [w, p, v])
                 .map(|size| if size.is_nan() { 0.0 } else { size });
-            let scale = scales[i];
             floors.loss.push(loss);
             floors.grad.push(scale * grad);
             floors.target_grad.push(scale * target_grad);

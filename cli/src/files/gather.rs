@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use bytemuck::Pod;
 use half::{bf16, f16};
+use wgpu_loss::LabelType;
 
 use super::Element;
 use super::layout::Layout;
@@ -105,12 +106,38 @@ pub fn gather(stored: &[u8], layout: &Layout, range: Range<usize>, to: &mut [u8]
         Element::Bf16 if as_f32 => {
             converted(stored, layout, range, to, |word: u16| bf16::from_bits(word).to_f32());
         }
+        Element::Integer(label_type) if as_f32 => {
+            integers(stored, layout, label_type, range, to);
+        }
+        Element::Bool if as_f32 => {
+            converted(stored, layout, range, to, |word: u8| f32::from(u8::from(word != 0)));
+        }
         element => match element.bytes() {
             1 => words::<u8>(stored, layout, range, to),
             2 => words::<u16>(stored, layout, range, bytemuck::cast_slice_mut(to)),
             4 => words::<u32>(stored, layout, range, bytemuck::cast_slice_mut(to)),
             _ => words::<u64>(stored, layout, range, bytemuck::cast_slice_mut(to)),
         },
+    }
+}
+
+/// Whole numbers as floats: large ones are rounded.
+fn integers(
+    stored: &[u8],
+    layout: &Layout,
+    label_type: LabelType,
+    range: Range<usize>,
+    to: &mut [u8],
+) {
+    match label_type {
+        LabelType::I8 => converted(stored, layout, range, to, |word: u8| f32::from(word as i8)),
+        LabelType::I16 => converted(stored, layout, range, to, |word: u16| f32::from(word as i16)),
+        LabelType::U16 => converted(stored, layout, range, to, |word: u16| f32::from(word)),
+        LabelType::I32 => converted(stored, layout, range, to, |word: u32| word as i32 as f32),
+        LabelType::U32 => converted(stored, layout, range, to, |word: u32| word as f32),
+        LabelType::I64 => converted(stored, layout, range, to, |word: u64| word as i64 as f32),
+        LabelType::U64 => converted(stored, layout, range, to, |word: u64| word as f32),
+        _ => converted(stored, layout, range, to, |word: u8| f32::from(word)),
     }
 }
 
@@ -185,6 +212,16 @@ mod tests {
         check(Element::F16, false, all(&|x| f16::from_f32(x).to_le_bytes().to_vec()));
         check(Element::F16, true, all(&|x| f16::from_f32(x).to_be_bytes().to_vec()));
         check(Element::Bf16, true, all(&|x| bf16::from_f32(x).to_be_bytes().to_vec()));
+        let integers = |label_type, stored: Vec<u8>| {
+            let mut to = [0f32; 2];
+            let layout = layout(&[3], Element::Integer(label_type), true, false);
+            gather(&stored, &layout, 1..3, bytemuck::cast_slice_mut(&mut to), true);
+            assert_eq!(to, [-2.0, 100.0], "{label_type:?}");
+        };
+        integers(LabelType::I8, vec![7, 254, 100]);
+        integers(LabelType::I16, [7i16, -2, 100].iter().flat_map(|x| x.to_be_bytes()).collect());
+        integers(LabelType::I32, [7i32, -2, 100].iter().flat_map(|x| x.to_be_bytes()).collect());
+        integers(LabelType::I64, [7i64, -2, 100].iter().flat_map(|x| x.to_be_bytes()).collect());
         let layout = layout(&[3], Element::Integer(wgpu_loss::LabelType::I64), true, false);
         let stored: Vec<u8> = [1i64, -100, 3].iter().flat_map(|x| x.to_be_bytes()).collect();
         let mut labels = [0i64; 2];

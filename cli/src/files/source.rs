@@ -31,7 +31,7 @@ pub struct Source {
     bytes: Bytes,
     /// `bytes` are those of an archive, and the array has to be inflated first.
     deflated: Option<Deflated>,
-    /// Floats of every type are handed on as f32.
+    /// Elements of every type are handed on as f32.
     as_f32: bool,
 }
 
@@ -85,9 +85,15 @@ impl Source {
 
     /// What the elements are read as; `None` for raw words that nobody has given a type.
     pub fn kind(&self) -> Option<Kind> {
-        let floats = self.element.float_type();
-        let floats = floats.map(|own| if self.as_f32 { ElementType::F32 } else { own });
-        floats.map(Kind::Floats).or(self.element.label_type().map(Kind::Labels))
+        match (self.element.float_type(), self.element.label_type()) {
+            (Some(_), _) if self.as_f32 => Some(Kind::Floats(ElementType::F32)),
+            // They may be the bits of floats: whoever means numbers has to say so.
+            (None, Some(_)) if self.as_f32 && !self.element.is_raw_16() => {
+                Some(Kind::Floats(ElementType::F32))
+            }
+            (Some(own), _) => Some(Kind::Floats(own)),
+            (None, labels) => labels.map(Kind::Labels),
+        }
     }
 
     /// The type of its floats, as they are read.
@@ -126,7 +132,7 @@ impl Source {
         Ok(())
     }
 
-    /// Has floats of every type handed on as f32.
+    /// Has floats of every type, integers and bools handed on as f32.
     pub fn as_f32(&mut self) {
         self.as_f32 = true;
     }
@@ -161,6 +167,7 @@ impl Source {
             && self.layout.in_c_order()
             && !self.layout.big_endian
             && self.width() == self.layout.element.bytes()
+            && (!self.as_f32 || self.layout.element.float_type().is_some())
             && self.stored().as_ptr().align_offset(self.width()) == 0
     }
 

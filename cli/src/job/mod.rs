@@ -47,7 +47,6 @@ pub struct Job {
 pub fn run(job: Job) -> Result<(), Failure> {
     let destinations = outputs::destinations(&job.save)?;
     let mut sources = Sources::open(&job.files, job.run.dtype.map(ElementType::from))?;
-    sources.as_f32(Role::RowWeights);
     if !matches!(job.formula, Formula::Softmax(_)) {
         sources.as_f32(Role::Upstream);
     }
@@ -87,7 +86,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
 
     let mut seen = Seen::default();
     if let Some(losses) = complete.floats(LargeOutput::RowLoss).filter(|_| job.looks.any()) {
-        let rows = Rows { losses, data: &data, problem: &problem };
+        let rows = Rows { losses, kept: &complete, data: &data, problem: &problem };
         let title = format!("{} of {input}", job.command);
         let (looked, time) = timed(|| job.looks.see(&rows, &title))?;
         seconds.push(("look", time));
@@ -138,7 +137,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
 
 /// The loss over the files' shapes.
 fn problem(job: &Job, sources: &Sources) -> Result<Problem, Error> {
-    let problem = job.formula.loss().problem(&sources.shapes(), job.outputs)?;
+    let problem = job.formula.problem(&sources.shapes(), job.outputs)?;
     let wanted = [problem.view.classes];
     match sources.get(Role::Weight).filter(|weight| weight.shape != wanted) {
         None => Ok(problem),

@@ -3,8 +3,9 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use serde::Serialize;
+use wgpu_loss::Problem;
 
-use super::rows::{Rows, STEP};
+use super::rows::{Rows, steps};
 use super::scale;
 use crate::error::Failure;
 use crate::picture::{self, FAINT, FONT, INK, said};
@@ -72,26 +73,34 @@ impl Dot {
     }
 }
 
-/// The image's place among the losses: its height and width, where there are such images.
-pub fn size(shape: &[usize], sample: usize, input: &str) -> Result<[usize; 2], Failure> {
-    match *shape {
-        [images, _, _] if sample >= images => {
-            let there = match images {
-                0 => "no images".into(),
-                1 => "one image, 0".into(),
-                n => format!("images 0 to {}", n - 1),
-            };
-            Err(Failure::Usage(format!("--sample is {sample}, but {input} has {there}")))
-        }
-        [_, height, width] if height > 0 && width > 0 => Ok([height, width]),
-        _ => Err(Failure::of(
+/// An image's height and width, where the losses are images; the losses of single elements may have several
+/// channels, of which a pixel has the mean.
+pub fn size(problem: &Problem, sample: usize, input: &str) -> Result<[usize; 2], Failure> {
+    let shape = &problem.row_shape[..];
+    let channels = problem.pointwise.is_some() && shape.len() == 4;
+    let size = match *shape {
+        [images, height, width] => Some([images, height, width]),
+        [images, _, height, width] if channels => Some([images, height, width]),
+        _ => None,
+    };
+    let Some([images, height, width]) = size.filter(|_| shape[1..].iter().all(|&n| n > 0)) else {
+        return Err(Failure::of(
             input,
             format_args!(
                 "--heatmap wants an image of losses for each sample, as an input of shape \
                  (N, C, H, W) gives, but the losses have shape {shape:?}"
             ),
-        )),
+        ));
+    };
+    if sample >= images {
+        let there = match images {
+            0 => "no images".into(),
+            1 => "one image, 0".into(),
+            n => format!("images 0 to {}", n - 1),
+        };
+        return Err(Failure::Usage(format!("--sample is {sample}, but {input} has {there}")));
     }
+    Ok([height, width])
 }
 
 impl Heatmap {
@@ -118,14 +127,18 @@ impl Heatmap {
                 height.div_ceil(pixels_per_dot) * width.div_ceil(pixels_per_dot)
             ],
         };
-        let (first, end) = (sample * height * width, (sample + 1) * height * width);
-        for start in (first..end).step_by(STEP) {
-            let run = rows.run(start..end.min(start + STEP))?;
-            for (i, loss) in run.losses().enumerate() {
-                map.add(start - first + i, loss);
+        let pixels = height * width;
+        // A sample's channels follow one another.
+        let count = rows.problem.row_shape[1..].iter().product::<usize>();
+        let (first, end) = (sample * count, (sample + 1) * count);
+        for range in steps(first..end) {
+            let run = rows.run(range.clone())?;
+            for (row, loss) in range.clone().zip(run.losses()) {
+                map.add((row - first) % pixels, loss);
             }
+            rows.seen(range);
         }
-        map.mean.0 /= ((height * width) as u64 - map.ignored - map.nonfinite) as f64;
+        map.mean.0 /= (count as u64 - map.ignored - map.nonfinite) as f64;
         (map.from, map.to) = map.ends();
         Ok(map)
     }
@@ -162,7 +175,7 @@ impl Heatmap {
             return (0.0, 1.0);
         };
         let from = least.min(0.0);
-        let nearly_all = losses[((losses.len() - 1) as f64 * SHARE) as usize];
+        let nearly_all = losses[((losses.len() - 1) as f64 * SHARE).ceil() as usize];
         let to = if most - from > FAR * (nearly_all - from) && nearly_all > from {
             nearly_all
         } else {

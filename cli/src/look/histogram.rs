@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use serde::Serialize;
 
 use super::count::Counted;
-use super::rows::{Rows, STEP};
+use super::rows::{Rows, steps};
 use super::scale;
 use crate::error::{Failure, index};
 use crate::report::{Number, Wide, digits};
@@ -81,10 +81,9 @@ impl Histogram {
         let mut counted = Counted::new();
         let mut worst = Largest::default();
         let (mut ignored, mut nan, mut infinite) = (0, 0, 0);
-        let all = rows.losses.len();
-        for start in (0..all).step_by(STEP) {
-            let run = rows.run(start..all.min(start + STEP))?;
-            for (i, loss) in run.losses().enumerate() {
+        for range in steps(0..rows.losses.len()) {
+            let run = rows.run(range.clone())?;
+            for (row, loss) in range.clone().zip(run.losses()) {
                 let Some(loss) = loss else {
                     ignored += 1;
                     continue;
@@ -94,8 +93,9 @@ impl Histogram {
                     _ if loss.is_infinite() => infinite += 1,
                     _ => counted.add(loss),
                 }
-                worst.add(start + i, loss);
+                worst.add(row, loss);
             }
+            rows.seen(range);
         }
         let worst = worst.0.iter().map(|&(row, loss)| {
             let position = index(row as u64, &rows.problem.row_shape);

@@ -50,7 +50,7 @@ impl Looks {
     /// Refuses what cannot be seen in such losses.
     pub fn check(&self, problem: &Problem, input: &str) -> Result<(), Failure> {
         match self.heatmap {
-            true => heatmap::size(&problem.row_shape, self.sample, input).map(|_| ()),
+            true => heatmap::size(problem, self.sample, input).map(|_| ()),
             false => Ok(()),
         }
     }
@@ -59,7 +59,7 @@ impl Looks {
     pub fn see(&self, rows: &Rows<'_>, title: &str) -> Result<Seen, Failure> {
         let mut seen = Seen::default();
         if self.heatmap {
-            let size = heatmap::size(&rows.problem.row_shape, self.sample, title)?;
+            let size = heatmap::size(rows.problem, self.sample, title)?;
             let heatmap = Heatmap::of(rows, self.sample, size)?;
             seen.png = Some(heatmap.draw(title).map_err(Failure::Failed)?);
             seen.heatmap = Some(heatmap);

@@ -19,7 +19,7 @@ use crate::results::Complete;
 use crate::twin::{Question, Totals};
 
 /// So many rows are looked at in one go.
-pub const STEP: usize = 1 << 20;
+const STEP: usize = 1 << 20;
 
 /// A loss without its reduction.
 pub struct Unreduced {
@@ -42,7 +42,7 @@ impl Unreduced {
             upstream =
                 Some(same_for_all(gradient_scale(problem, data)?, Cut::of(problem).all_rows())?);
         }
-        let problem = formula.loss().problem(&shapes, *outputs)?;
+        let problem = formula.problem(&shapes, *outputs)?;
         Ok(Self { formula, outputs: *outputs, problem, upstream })
     }
 
@@ -66,12 +66,23 @@ impl Unreduced {
 pub fn reduced(problem: &Problem, complete: &Complete, computed: &mut Computed) {
     let sum = |what| {
         let rows = complete.floats(what).unwrap_or(Floats::F32(&[]));
-        rows.iter().map(f64::from).sum()
+        let sums = steps(0..rows.len()).map(|range| {
+            let sum: f64 = rows.slice(range.clone()).iter().map(f64::from).sum();
+            complete.release(what, range);
+            sum
+        });
+        sums.sum()
     };
     let (loss, z_loss) = (sum(LargeOutput::RowLoss), sum(LargeOutput::ZLoss));
     let totals = Totals::new(loss, z_loss, computed.summary);
     computed.loss = totals.loss(problem).map(|loss| loss as f32);
     computed.z_loss = totals.z_loss(problem).map(|loss| loss as f32);
+}
+
+/// A range in steps that are looked at in one go.
+pub fn steps(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let end = range.end;
+    range.step_by(STEP).map(move |start| start..end.min(start + STEP))
 }
 
 fn gradient_scale(problem: &Problem, data: &Data<'_>) -> Result<f32, Failure> {
@@ -102,6 +113,8 @@ fn same_for_all(number: f32, rows: usize) -> Result<Bytes, Failure> {
 pub struct Rows<'a> {
     /// One for each row.
     pub losses: Floats<'a>,
+    /// Where they are kept.
+    pub kept: &'a Complete,
     /// What they are losses of.
     pub data: &'a Data<'a>,
     /// The loss.
@@ -125,6 +138,11 @@ impl Rows<'_> {
             weights: self.data.part(Role::RowWeights, range)?,
             ignore_index: self.problem.ignore_index,
         })
+    }
+
+    /// Says that some of them have been looked at.
+    pub fn seen(&self, range: Range<usize>) {
+        self.kept.release(LargeOutput::RowLoss, range);
     }
 
     /// The label of a row, where there are labels.

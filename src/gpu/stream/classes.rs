@@ -34,12 +34,17 @@ impl ClassSums {
         self.0.resize(classes.max(self.0.len()), ClassSum::default());
         for (sum, bytes) in self.0.iter_mut().zip(bytes.chunks_exact(CLASS_BYTES as usize)) {
             let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
-            let low = u128::from(words[0]) | u128::from(words[1]) << 32;
-            // 96 bits of two's complement.
-            sum.loss += i128::from(words[2] as i32) << 64 | low as i128;
-            sum.rows += u64::from(words[3]);
-            sum.correct += u64::from(words[4]);
-            sum.flags |= words[5];
+            let loss = words[..4].iter().rev().fold(0, |high, &word| high << 32 | u128::from(word));
+            let (loss, fills) = sum.loss.overflowing_add(loss as i128);
+            sum.flags |= match fills {
+                true if loss < 0 => POSITIVE,
+                true => NEGATIVE,
+                false => 0,
+            };
+            sum.loss = loss;
+            sum.rows += u64::from(words[4]);
+            sum.correct += u64::from(words[5]);
+            sum.flags |= words[6];
         }
     }
 
@@ -61,10 +66,10 @@ impl ClassSums {
 }
 
 /// Reads the bytes of sums of classes that were bound with
-/// [`Buffers::classes`](crate::Buffers::classes): [`CLASS_BYTES`] for each class. A word each: the sum of
-/// losses as a 96-bit number in two's complement in units of 2^-56, its low word first; rows; rows
-/// predicted right, where that is asked for; flags, 1 for a NaN, 2 for a loss of `+inf` (or above 2^39), 4
-/// for `-inf`.
+/// [`Buffers::classes`](crate::Buffers::classes): [`CLASS_BYTES`] for each class. Four
+/// words, the low one first, are the sum of losses as a number of 128 bits in two's complement, in units of
+/// 2^-56; a word each are rows, rows predicted right (where that is asked for) and flags: 1 for a NaN, 2
+/// for a loss of `+inf` (or above 2^39), 4 for `-inf`.
 ///
 /// # Errors
 /// [`Error::Length`] for bytes that are no whole number of classes.
@@ -87,10 +92,10 @@ mod tests {
     fn words_are_fixed_point_numbers() {
         // 1.5, -2^-56, and 1 where something was infinite.
         let words = [
-            [0, 0x0180_0000, 0, 3, 2, 0],
-            [u32::MAX, u32::MAX, u32::MAX, 1, 0, 0],
-            [0, 0x0100_0000, 0, 2, 0, POSITIVE],
-            [0, 0, 0, 1, 0, 1 | NEGATIVE],
+            [0, 0x0180_0000, 0, 0, 3, 2, 0],
+            [u32::MAX, u32::MAX, u32::MAX, u32::MAX, 1, 0, 0],
+            [0, 0x0100_0000, 0, 0, 2, 0, POSITIVE],
+            [0, 0, 0, 0, 1, 0, 1 | NEGATIVE],
         ];
         let bytes: &[u8] = bytemuck::cast_slice(&words);
         let mut sums = ClassSums::default();
