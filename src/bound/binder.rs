@@ -1,0 +1,314 @@
+//! Bind groups and parameters of a plan's steps, and the variants of its kernels that buffers allow.
+
+use super::{Buffers, Dispatch, RESULT_BYTES};
+use crate::Error;
+use crate::kernels::{Access, Kernel, Kernels, Load, Slot, Spec};
+use crate::loss::Upstream;
+use crate::plan::{Alignment, Extent, Params, Plan, Step, offset_alignment, ragged_load};
+use crate::scope::scoped;
+use crate::tensor::Axes;
+
+/// Bytes between stand-ins: a multiple of every device's offset alignment.
+const NOTHING_STRIDE: u64 = 256;
+
+/// The buffers that binding makes.
+pub(super) struct Scratch {
+    pub(super) params: wgpu::Buffer,
+    /// Bytes from one step's parameters to the next.
+    pub(super) stride: u64,
+    pub(super) workspace: wgpu::Buffer,
+    pub(super) result: wgpu::Buffer,
+    /// Stand in for tensors without elements, those that are read and those that are written: wgpu
+    /// binds no empty range, and no buffer as both.
+    nothing: [wgpu::Buffer; 2],
+}
+
+pub(super) struct Binder<'a> {
+    pub(super) kernels: &'a Kernels,
+    pub(super) device: &'a wgpu::Device,
+    pub(super) plan: &'a Plan,
+    pub(super) buffers: &'a Buffers<'a>,
+}
+
+/// A bound range and how far behind its start the piece begins, in bytes.
+struct Place<'a> {
+    range: wgpu::BufferBinding<'a>,
+    lead: u64,
+}
+
+impl Binder<'_> {
+    pub(super) fn scratch(&self) -> Scratch {
+        let alignment = self.device.limits().min_uniform_buffer_offset_alignment;
+        let stride = (size_of::<Params>() as u64).next_multiple_of(u64::from(alignment));
+        let make = |label, size, usage, mapped_at_creation| {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation,
+            })
+        };
+        let storage = wgpu::BufferUsages::STORAGE;
+        let steps = self.plan.steps().len() as u64;
+        Scratch {
+            // Mapped at creation: parameters are written here and never again.
+            params: make("wgpu-loss params", stride * steps, wgpu::BufferUsages::UNIFORM, true),
+            stride,
+            workspace: make("wgpu-loss workspace", self.plan.workspace_bytes(), storage, false),
+            result: make(
+                "wgpu-loss result",
+                RESULT_BYTES,
+                storage | wgpu::BufferUsages::COPY_SRC,
+                false,
+            ),
+            nothing: ["wgpu-loss nothing to read", "wgpu-loss nothing to write"]
+                .map(|label| make(label, NOTHING_STRIDE * Slot::COUNT, storage, false)),
+        }
+    }
+
+    /// The bytes of a slot that a step binds. Offsets are cut down to the device's alignment.
+    fn place<'s>(
+        &'s self,
+        (slot, access): (Slot, Access),
+        step: &Step,
+        scratch: &'s Scratch,
+    ) -> Place<'s> {
+        let nothing = Place {
+            range: wgpu::BufferBinding {
+                buffer: &scratch.nothing[usize::from(access == Access::Write)],
+                offset: slot as u64 * NOTHING_STRIDE,
+                size: wgpu::BufferSize::new(16),
+            },
+            lead: 0,
+        };
+        let whole =
+            |buffer: &'s wgpu::Buffer| Place { range: buffer.as_entire_buffer_binding(), lead: 0 };
+        let given = match slot {
+            Slot::Workspace => return whole(&scratch.workspace),
+            Slot::Result => return whole(&scratch.result),
+            _ => match self.buffers.get(slot) {
+                Some(given) => given,
+                None => return nothing,
+            },
+        };
+        let extent = Extent::of(slot, self.plan.problem());
+        let mut bytes = match (step.piece, slot) {
+            (_, Slot::Classes) => 0..extent.bytes(),
+            (Some(piece), _) => extent.piece_bytes(&self.plan.pieces()[piece]),
+            (None, _) => return nothing,
+        };
+        if bytes.is_empty() {
+            return nothing;
+        }
+        if self.buffers.piecewise && extent.has_classes() {
+            bytes = 0..bytes.end - bytes.start;
+        }
+        let alignment = offset_alignment(&self.device.limits());
+        let (start, end) = (given.offset + bytes.start, given.offset + bytes.end);
+        let offset = start / alignment * alignment;
+        // A load that has a row's last element may reach behind it, to be read and never written.
+        let whole =
+            |bytes| Some(end.next_multiple_of(bytes)).filter(|&end| end <= given.buffer.size());
+        let end = whole(32).or(whole(16)).unwrap_or(end.next_multiple_of(4));
+        let size = wgpu::BufferSize::new(end - offset);
+        Place {
+            range: wgpu::BufferBinding { buffer: given.buffer, offset, size },
+            lead: start - offset,
+        }
+    }
+
+    /// The variant of a step's kernel that these buffers allow.
+    fn variant(&self, step: &Step, scratch: &Scratch) -> Spec {
+        let mut spec = step.spec;
+        if !spec.is_softmax() && spec.kernel != Kernel::Pointwise {
+            return spec;
+        }
+        spec.in_place = self.buffers.in_place && spec.grad;
+        let step = Step { spec, ..step.clone() };
+        let alignment = match spec.kernel {
+            Kernel::Pointwise => self.alignment_of_elements(&step, scratch),
+            _ => self.alignment(&step, scratch),
+        };
+        self.plan.variant(&step, alignment)
+    }
+
+    /// How the tensors of single elements lie: those in the input's shape, and those that are broadcast
+    /// (`weights`).
+    fn alignment_of_elements(&self, step: &Step, scratch: &Scratch) -> Alignment {
+        let problem = self.plan.problem();
+        let lies = |whole: bool, load: Load| {
+            step.spec.slots().into_iter().all(|(slot, access)| {
+                let extent = Extent::of(slot, problem);
+                if access == Access::Uniform || (extent.axes == Axes::Elements) != whole {
+                    return true;
+                }
+                let bytes = extent.element_bytes * load.elements() as u64;
+                let place = self.place((slot, access), step, scratch);
+                // A shader sees no part of a load.
+                let size = place.range.size.map_or(0, |size| size.get());
+                place.lead.is_multiple_of(bytes) && (whole || size.is_multiple_of(bytes))
+            })
+        };
+        let loads = [Load::Eight, Load::Four];
+        let load = loads.into_iter().find(|&load| lies(true, load)).unwrap_or(Load::One);
+        let weights = lies(false, load);
+        Alignment { load, alike: false, labels: false, weights, records: false }
+    }
+
+    /// How the tensors that a step reads and writes in loads lie in their bindings.
+    fn alignment(&self, step: &Step, scratch: &Scratch) -> Alignment {
+        let problem = self.plan.problem();
+        let labels = problem.label_type().is_some();
+        let loaded = |slot| match slot {
+            Slot::Logits | Slot::Grad | Slot::Elements => true,
+            Slot::Target => !labels,
+            Slot::Upstream => matches!(problem.upstream, Upstream::PerElement(_)),
+            _ => false,
+        };
+        // Elements in front of each tensor in its binding.
+        let mut leads = Vec::new();
+        let ragged = ragged_load(problem.input_type).elements() as u64;
+        let mut whole = true;
+        for (slot, access) in step.spec.slots() {
+            if loaded(slot) {
+                let place = self.place((slot, access), step, scratch);
+                let bytes = Extent::of(slot, problem).element_bytes;
+                leads.push(place.lead / bytes);
+                // A shader sees no part of a load.
+                let load = bytes * ragged;
+                whole &= place.range.size.is_some_and(|size| size.get().is_multiple_of(load));
+            }
+        }
+        let all = |load: Load| leads.iter().all(|lead| lead % load.elements() as u64 == 0);
+        Alignment {
+            load: match () {
+                () if all(Load::Eight) => Load::Eight,
+                () if all(Load::Four) => Load::Four,
+                () => Load::One,
+            },
+            alike: whole && leads.iter().all(|lead| lead % ragged == leads[0] % ragged),
+            labels: self.labels_start_on_packs(step, scratch),
+            records: self.starts_on(Slot::Record, 16, step, scratch),
+            weights: self.starts_on(
+                Slot::Weight,
+                4 * Extent::of(Slot::Weight, problem).element_bytes,
+                step,
+                scratch,
+            ),
+        }
+    }
+
+    /// Whether the labels of four rows come in one load, or two.
+    fn labels_start_on_packs(&self, step: &Step, scratch: &Scratch) -> bool {
+        let label = self.plan.problem().label_type();
+        let load = label.map(|label| u64::from(4 * label.bytes()).min(16));
+        load.is_some_and(|load| self.starts_on(Slot::Target, load, step, scratch))
+    }
+
+    /// Whether a tensor starts on a load of so many bytes, and its binding holds the last one whole.
+    fn starts_on(&self, slot: Slot, load: u64, step: &Step, scratch: &Scratch) -> bool {
+        let place = self.place((slot, Access::Read), step, scratch);
+        let size = place.range.size.map_or(0, |size| size.get());
+        place.lead.is_multiple_of(load) && size.is_multiple_of(load)
+    }
+
+    /// The dispatch of a step and its parameters.
+    pub(super) fn bind(
+        &self,
+        step: &Step,
+        index: u64,
+        scratch: &Scratch,
+    ) -> Result<(Dispatch, Params), Error> {
+        let spec = self.variant(step, scratch);
+        let pipeline = self.kernels.get(&spec)?;
+        let mut params = self.plan.params(step, &spec);
+        let mut entries = Vec::new();
+        for (slot, access) in spec.slots() {
+            let range = if slot == Slot::Params {
+                wgpu::BufferBinding {
+                    buffer: &scratch.params,
+                    offset: index * scratch.stride,
+                    size: wgpu::BufferSize::new(size_of::<Params>() as u64),
+                }
+            } else {
+                let place = self.place((slot, access), step, scratch);
+                self.set_origin(&mut params, slot, place.lead, &spec);
+                place.range
+            };
+            let resource = wgpu::BindingResource::Buffer(range);
+            entries.push(wgpu::BindGroupEntry { binding: slot as u32, resource });
+        }
+        let bind_group = scoped(self.device, "binding buffers", || {
+            self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("wgpu-loss"),
+                layout: &pipeline.layout,
+                entries: &entries,
+            })
+        })?;
+        Ok((Dispatch { pipeline, bind_group, groups: step.groups }, params))
+    }
+
+    fn set_origin(&self, params: &mut Params, slot: Slot, lead: u64, spec: &Spec) {
+        let extent = Extent::of(slot, self.plan.problem());
+        let elements = (lead / extent.element_bytes) as u32;
+        if spec.is_pointwise() {
+            // What is not bound in loads is counted in elements.
+            let load = if spec.reads_singly(slot) { 1 } else { spec.load.elements() as u32 };
+            let origin = match slot {
+                Slot::Logits => &mut params.logits_origin,
+                Slot::Grad => &mut params.grad_origin,
+                Slot::RowLoss => &mut params.row_loss_origin,
+                Slot::Upstream => &mut params.upstream_origin,
+                Slot::Target => &mut params.target_origin,
+                Slot::ElementWeight => &mut params.element_weight_origin,
+                Slot::PosWeight => &mut params.pos_weight_origin,
+                Slot::Variance => &mut params.variance_origin,
+                Slot::TargetGrad => &mut params.target_grad_origin,
+                Slot::VarianceGrad => &mut params.variance_grad_origin,
+                _ => return,
+            };
+            *origin = elements / load;
+            if slot == Slot::Logits && spec.in_place {
+                params.grad_origin = params.logits_origin;
+            }
+            return;
+        }
+        // Rows that do not start on a load are counted in elements.
+        let packs = if spec.ragged { elements } else { elements / spec.load.elements() as u32 };
+        match slot {
+            Slot::Logits if spec.in_place => {
+                (params.logits_origin, params.grad_origin) = (packs, packs);
+            }
+            Slot::Logits => params.logits_origin = packs,
+            Slot::Grad => params.grad_origin = packs,
+            Slot::Elements => params.elements_origin = packs,
+            Slot::RowLoss => params.row_loss_origin = elements,
+            Slot::RowWeights => params.row_weights_origin = elements,
+            Slot::Record if spec.record_packs => params.record_origin = (lead / 16) as u32,
+            Slot::Record => params.record_origin = (lead / 4) as u32,
+            Slot::Classes => params.classes_origin = (lead / 4) as u32,
+            Slot::Upstream if spec.has_wide_upstream() => params.probabilities_origin = packs,
+            Slot::Upstream => params.upstream_origin = elements,
+            Slot::Weight => params.weight_origin = elements,
+            Slot::Target if spec.label_type().is_none() => params.probabilities_origin = packs,
+            Slot::Target if spec.label_packs => {
+                params.label_origin = (lead / (4 * extent.element_bytes).min(16)) as u32;
+            }
+            // Labels of two words may start at any word.
+            Slot::Target => params.label_origin = (lead / extent.element_bytes.min(4)) as u32,
+            _ => {}
+        }
+    }
+}
+
+/// Writes the steps' parameters into their buffer, mapped since its creation.
+pub(super) fn write_params(buffer: &wgpu::Buffer, stride: u64, blocks: &[Params]) {
+    for (index, block) in blocks.iter().enumerate() {
+        let start = index as u64 * stride;
+        let range = start..start + size_of::<Params>() as u64;
+        if let Ok(mut view) = buffer.get_mapped_range_mut(range) {
+            view.copy_from_slice(bytemuck::bytes_of(block));
+        }
+    }
+    buffer.unmap();
+}
