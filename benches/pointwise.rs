@@ -100,15 +100,6 @@ fn pointwise(criterion: &mut Criterion) {
                 false => case.bytes() as f64 / roof.read_rate(),
             };
             let times = kernel(15);
-            if std::env::var_os("PW_LEAST").is_some() {
-                println!(
-                    "LEAST {} {name} {:?} roof {:.1} GB/s",
-                    case.name,
-                    times.least(),
-                    roof.read_rate() / 1e9
-                );
-                continue;
-            }
             let median = times.median().as_secs_f64();
             println!(
                 "{} {name}: {:.2} GB/s, {:.0} % of the roof's {:.2} GB/s ({:?})",

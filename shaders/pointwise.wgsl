@@ -21,13 +21,8 @@ fn main(
     if (totals.bad != 0u && totals.first_bad == atomicLoad(&group_first_bad)) {
         let k = (totals.first_bad - params.row_base) % HALF;
         let partial = HEADER_WORDS + PARTIAL_WORDS * slot;
-#if WIDE
-        workspace[partial + 6u] = refused_words[k];
-        workspace[partial + 7u] = refused_operands[k];
-#else
-        workspace[partial + 6u] = refused_words;
-        workspace[partial + 7u] = refused_operands;
-#endif
+        workspace[partial + 6u] = component(refused_words, k);
+        workspace[partial + 7u] = component(refused_operands, k);
     }
 #endif
 #endif
@@ -42,6 +37,16 @@ const REFUSED_VARIANCE: u32 = 3u;
 // Where the first such value of a lane is: it, its neighbours, and their operands.
 var<private> refused_words: Words;
 var<private> refused_operands: Words;
+
+// Component k. An index would have the variables in memory.
+fn component(words: Words, k: u32) -> u32 {
+#if WIDE
+    let low = select(words.x, words.y, k == 1u);
+    return select(low, select(words.z, words.w, k == 3u), k >= 2u);
+#else
+    return words;
+#endif
+}
 #endif
 
 fn take(totals: Totals, at: u32) -> Totals {
@@ -127,8 +132,8 @@ fn count(totals: Totals, p: Point, x: Words, o: Operands, first: u32) -> Totals 
     var t = totals;
     let number = params.row_base + first;
     let lost = marks(p.lost & !p.refused);
-    t.flags |= select(0u, HAS_POS_INF, some(p.up & !p.lost));
-    t.flags |= select(0u, HAS_NEG_INF, some(p.down & !p.lost));
+    t.flags |= select(0u, HAS_POS_INF, some(p.up));
+    t.flags |= select(0u, HAS_NEG_INF, some(p.down));
     t.flags |= select(0u, HAS_NAN, lost != 0u);
     t.nonfinite += countOneBits(lost);
     let first_lost = number + firstTrailingBit(lost);

@@ -63,10 +63,10 @@ impl Sources {
             match role {
                 Role::RowWeights => source.as_f32(),
                 // Masks and counts.
-                Role::Values | Role::ElementWeight | Role::PosWeight | Role::Var => {
-                    if source.element.float_type().is_none() {
-                        source.as_f32();
-                    }
+                Role::Values | Role::ElementWeight | Role::PosWeight | Role::Var
+                    if source.element.float_type().is_none() =>
+                {
+                    source.as_f32();
                 }
                 _ => {}
             }

@@ -115,3 +115,19 @@ fn bad_values_are_named() {
         .bad(1, &said);
     assert!(!folder.names().contains(&"g.npy".to_string()));
 }
+
+/// Logits that a cap makes equal, terms that overflow, and entropies that are next to nothing: the check
+/// knows what f32 cannot tell.
+#[test]
+fn numbers_at_the_ends() {
+    let folder = Folder::new();
+    let logits: Vec<f32> = (0..500 * 33).map(|i| (i * 7919 % 1013) as f32 / 5.0 - 100.0).collect();
+    folder.save("x.npy", &[500, 33], &logits);
+    folder.save("t.npy", &[500], &(0..500).map(|i| (i * 7 % 33) as i64).collect::<Vec<_>>());
+    folder.save("c.npy", &[500, 33], &[3i32; 16500]);
+    let words = "--save-rank r.npy --save-argmax a.npy --save-entropy e.npy --accuracy --top-k 3";
+    checked(&folder, &format!("cross-entropy x.npy t.npy --softcap 5 --logit-scale 3 {words}"));
+    checked(&folder, &format!("cross-entropy x.npy t.npy --logit-scale 10 {words}"));
+    checked(&folder, "poisson-nll x.npy c.npy --full --save-grad g.npy");
+    checked(&folder, "entropy x.npy --reduction none --save-grad g.npy");
+}

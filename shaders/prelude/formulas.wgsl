@@ -30,41 +30,90 @@ struct Point {
     variance_grad: Slope,
 }
 
-fn magnitude(words: Words) -> Words { return words & Words(0x7fffffffu); }
-fn is_nan(words: Words) -> Bools { return magnitude(words) > Words(POS_INF); }
-fn is_endless(words: Words) -> Bools { return magnitude(words) >= Words(POS_INF); }
+// As signed numbers: processors compare those in one step.
+fn magnitude(words: Words) -> Ints { return bitcast<Ints>(words & Words(0x7fffffffu)); }
+fn magnitude_word(x: Reals) -> Words { return bitcast<Words>(x) & Words(0x7fffffffu); }
+fn is_nan(words: Words) -> Bools { return magnitude(words) > Ints(0x7f800000); }
+fn is_endless(words: Words) -> Bools { return magnitude(words) >= Ints(0x7f800000); }
 fn is_below_zero(words: Words) -> Bools {
-    return (words > Words(0x80000000u)) & (words <= Words(NEG_INF));
+    let number = bitcast<Ints>(words);
+    return (number > bitcast<Ints>(Words(0x80000000u))) & (number <= bitcast<Ints>(Words(NEG_INF)));
 }
 
-// The logarithm of 2^exponent times the number of these bits, positive and no denormal one, to a few ulp.
-// WGSL's own is only good to 2^-21 absolute around 1. With x = 2^e m, sqrt(1/2) <= m < sqrt(2), the
-// logarithm of m is 2 atanh(z), z = (m - 1) / (m + 1), |z| <= 0.172, by its odd series; the first term left
-// out is z^10 / 11 < 2^-28 of the sum. e log 2 comes in two parts, the first of which is exact.
+// log(1 + u) to 3 ulp, relative to itself. WGSL has no log1p, and its log is only good to 2^-21 absolute
+// around 1. Each polynomial is the best one of log(1 + u) / u where it is used, in the sense of Chebyshev: off
+// by less than 2^-24.9, the rest is rounding.
+
+#if LOGARITHM
+// For sqrt(1/2) - 1 <= u <= sqrt(2) - 1.
+fn log1p_middle(u: Reals) -> Reals {
+    var sum = Reals(0.0872357041);
+    sum = fma(sum, u, Reals(-0.143686846));
+    sum = fma(sum, u, Reals(0.149526611));
+    sum = fma(sum, u, Reals(-0.165621743));
+    sum = fma(sum, u, Reals(0.199567765));
+    sum = fma(sum, u, Reals(-0.250020802));
+    sum = fma(sum, u, Reals(0.333341867));
+    sum = fma(sum, u, Reals(-0.499999881));
+    sum = fma(sum, u, Reals(1.0));
+    return u * sum;
+}
+#endif
+
+#if BCE
+// For -1/2 <= u <= 0.
+fn log1p_below(u: Reals) -> Reals {
+    var sum = Reals(1.44110763);
+    sum = fma(sum, u, Reals(1.69581151));
+    sum = fma(sum, u, Reals(1.25766933));
+    sum = fma(sum, u, Reals(0.20353879));
+    sum = fma(sum, u, Reals(0.26961273));
+    sum = fma(sum, u, Reals(-0.242805079));
+    sum = fma(sum, u, Reals(0.333700627));
+    sum = fma(sum, u, Reals(-0.499992847));
+    sum = fma(sum, u, Reals(1.0));
+    return u * sum;
+}
+#endif
+
+#if BCE_WITH_LOGITS
+// For 0 <= u <= 1.
+fn log1p_above(u: Reals) -> Reals {
+    var sum = Reals(0.00523269409);
+    sum = fma(sum, u, Reals(-0.0295052379));
+    sum = fma(sum, u, Reals(0.0782259479));
+    sum = fma(sum, u, Reals(-0.136632457));
+    sum = fma(sum, u, Reals(0.191060066));
+    sum = fma(sum, u, Reals(-0.24842982));
+    sum = fma(sum, u, Reals(0.333190978));
+    sum = fma(sum, u, Reals(-0.499994934));
+    sum = fma(sum, u, Reals(0.99999994));
+    return u * sum;
+}
+#endif
+
+#if LOGARITHM
+// The logarithm of 2^exponent times the number of these bits, positive and no denormal one: with
+// x = 2^e m, sqrt(1/2) <= m < sqrt(2), it is e log 2 + log m. e log 2 comes in two parts, the first of which
+// is exact.
 fn log_scaled(words: Words, exponent: Reals) -> Reals {
     let e = bitcast<Ints>(words - Words(0x3f3504f3u)) >> Words(23u);
     let m = bitcast<Reals>(words - (bitcast<Words>(e) << Words(23u)));
-    let f = m - 1.0;
-    let z = f / (2.0 + f);
-    let q = z * z;
-    var tail = fma(q, Reals(1.0 / 9.0), Reals(1.0 / 7.0));
-    tail = fma(q, tail, Reals(0.2));
-    tail = fma(q, tail, Reals(1.0 / 3.0));
-    let of_m = 2.0 * fma(z * q, tail, z);
     let twos = Reals(e) + exponent;
-    return fma(twos, Reals(0.693359375), fma(twos, Reals(-2.12194440e-4), of_m));
+    return fma(twos, Reals(0.693359375), fma(twos, Reals(-2.12194440e-4), log1p_middle(m - 1.0)));
 }
 
 // The logarithm of a positive number that is no denormal one.
 fn log_of(x: Reals) -> Reals { return log_scaled(bitcast<Words>(x), Reals(0.0)); }
 
 // The logarithm of a positive number, however small: drivers may take a denormal one for 0. Its bits count
-// steps of 2^-149.
+// steps of 2^-149, and behind the leading one of 2^23 they are a number. That of 0 is below -103.
 fn log_of_any(words: Words) -> Reals {
-    let small = words < Words(0x00800000u);
-    let counted = bitcast<Words>(Reals(max(words, Words(1u))));
+    let small = bitcast<Ints>(words) < Ints(0x00800000);
+    let counted = bitcast<Words>(bitcast<Reals>(words | Words(0x4b000000u)) - 8388608.0);
     return log_scaled(select(words, counted, small), select(Reals(0.0), Reals(-149.0), small));
 }
+#endif
 
 #if BCE
 // Below -100 logs are cut. One of the two arguments is at most 1/2, and what is left of 1 is exact there.
@@ -77,9 +126,8 @@ fn evaluate(x_word: Words, o: Operands) -> Point {
     let t = bitcast<Reals>(o.target_word);
     let low = x <= Reals(0.5);
     let less = select(1.0 - x, x, low);
-    let of_less = max(log_of_any(bitcast<Words>(less)), Reals(-100.0));
-    let log_less = select(of_less, Reals(-100.0), less == Reals(0.0));
-    let log_more = log1p_near(-less);
+    let log_less = max(log_of_any(magnitude_word(less)), Reals(-100.0));
+    let log_more = log1p_below(-less);
     let yes = select(log_more, log_less, low);
     let no = select(log_less, log_more, low);
     let w = bitcast<Reals>(o.weight);
@@ -96,25 +144,34 @@ fn evaluate(x_word: Words, o: Operands) -> Point {
 #endif
 
 #if BCE_WITH_LOGITS
+// The loss is `factor |x| + (yes + no) log(1 + exp(-|x|))`: `factor` is `no` to the right of 0, `yes` to the
+// left.
 fn evaluate(x_word: Words, o: Operands) -> Point {
-    let endless = is_endless(x_word);
-    let x = select(bitcast<Reals>(x_word), Reals(0.0), endless);
-    let negative = x_word >= Words(0x80000000u);
+    let size = magnitude(x_word);
+    let endless = size >= Ints(0x7f800000);
+    let negative = bitcast<Ints>(x_word) < Ints(0);
     let t = bitcast<Reals>(o.target_word);
+    // Past 200 nothing is left of the exponential.
+    let rest = exp(-bitcast<Reals>(min(size, Ints(0x43480000))));
+    let l = log1p_above(rest);
+#if WEIGHTS
     let w = bitcast<Reals>(o.weight);
-    let rest = select(exp(-abs(x)), Reals(0.0), endless);
-    let l = log1p_near(rest);
     let yes = w * bitcast<Reals>(o.pos_weight) * t;
     let no = w * (1.0 - t);
+    let tail = (yes + no) * l;
+#else
+    let yes = t;
+    let no = 1.0 - t;
+    let tail = l;
+#endif
+    let factor = select(no, yes, negative);
     let whole = 1.0 + rest;
 
     var p: Point;
-    p.loss = yes * (max(-x, Reals(0.0)) + l) + no * (max(x, Reals(0.0)) + l);
-    // What an infinite logit is multiplied by.
-    let factor = select(no, yes, negative);
+    p.loss = factor * bitcast<Reals>(min(size, Ints(0x7f7fffff))) + tail;
     p.up = endless & (factor > Reals(0.0));
     p.down = endless & (factor < Reals(0.0));
-    p.lost = is_nan(x_word) | is_endless(o.target_word) | is_endless(o.weight)
+    p.lost = (size > Ints(0x7f800000)) | is_endless(o.target_word) | is_endless(o.weight)
         | is_endless(o.pos_weight);
     p.grad.value = no * (select(Reals(1.0), rest, negative) / whole)
         - yes * (select(rest, Reals(1.0), negative) / whole);
@@ -134,9 +191,9 @@ fn evaluate(x_word: Words, o: Operands) -> Point {
     let no_log = Bools(false);
     let lost = is_nan(x_word) | (is_endless(o.target_word) & !nothing);
 #else
-    let nothing = magnitude(o.target_word) == Words(0u);
+    let nothing = magnitude(o.target_word) == Ints(0);
     let q = t;
-    let log_q = log_of_any(magnitude(o.target_word));
+    let log_q = log_of_any(magnitude_word(t));
     let no_log = is_below_zero(o.target_word);
     let lost = is_nan(x_word) | is_endless(o.target_word);
 #endif

@@ -17,10 +17,10 @@ const HAS_NAN: u32 = 1u;
 const HAS_POS_INF: u32 = 2u;
 const HAS_NEG_INF: u32 = 4u;
 
-// log(1 + u) for -1/2 <= u <= 1, to a few ulp. WGSL has no log1p, and its log is only good to 2^-21
-// absolute around 1. There, log1p(u) = 2 atanh(z) with z = u / (2 + u), |z| <= 1/3, by its odd series;
+// log(1 + u) for u >= 0, to a few ulp. WGSL has no log1p, and its log is only good to 2^-21
+// absolute around 1. There, log1p(u) = 2 atanh(z) with z = u / (2 + u) <= 1/3, by its odd series;
 // the first term left out is z^14 / 15 < 2^-26 of the sum.
-fn log1p_near(u: RowReals) -> RowReals {
+fn log1p(u: RowReals) -> RowReals {
     let z = u / (2.0 + u);
     let q = z * z;
     var tail = fma(q, RowReals(1.0 / 13.0), RowReals(1.0 / 11.0));
@@ -28,12 +28,7 @@ fn log1p_near(u: RowReals) -> RowReals {
     tail = fma(q, tail, RowReals(1.0 / 7.0));
     tail = fma(q, tail, RowReals(0.2));
     tail = fma(q, tail, RowReals(1.0 / 3.0));
-    return 2.0 * fma(z * q, tail, z);
-}
-
-// log(1 + u) for u >= 0.
-fn log1p(u: RowReals) -> RowReals {
-    return select(log1p_near(u), log(1.0 + u), u > RowReals(1.0));
+    return select(2.0 * fma(z * q, tail, z), log(1.0 + u), u > RowReals(1.0));
 }
 
 // A finite number, or what the flags say instead of it.

@@ -198,13 +198,21 @@ impl Spec {
             Formula::PoissonNll { .. } => "POISSON_NLL",
         };
         let counts = self.kernel == Kernel::Pointwise;
+        let needs_log = !matches!(
+            formula,
+            Formula::BceWithLogits
+                | Formula::KlDiv { log_target: true }
+                | Formula::PoissonNll { log_input: true, full: false }
+        );
         [
             (true, formula_name),
             (full, "FULL"),
+            (needs_log, "LOGARITHM"),
             (formula == Formula::KlDiv { log_target: true }, "LOG_TARGET"),
             (matches!(formula, Formula::PoissonNll { log_input: true, .. }), "LOG_INPUT"),
             (matches!(formula, Formula::Bce | Formula::GaussianNll { .. }), "REFUSES"),
             (pointwise.weight.is_some(), "ELEMENT_WEIGHT"),
+            (pointwise.weight.is_some() || pointwise.pos_weight.is_some(), "WEIGHTS"),
             (pointwise.pos_weight.is_some(), "POS_WEIGHT"),
             (pointwise.variance.is_some(), "VARIANCE"),
             (self.has_slopes(), "ANY_GRAD"),

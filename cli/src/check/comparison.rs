@@ -177,6 +177,10 @@ impl Rounding {
         if a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() < self.smallest {
             return 0.0;
         }
+        // Terms that an f32 does not hold may leave anything.
+        if floor.is_infinite() && b.is_finite() {
+            return 0.0;
+        }
         if !a.is_finite() || !b.is_finite() {
             return f64::INFINITY;
         }

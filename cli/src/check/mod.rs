@@ -19,6 +19,7 @@ use self::points::Floors;
 use self::terms::Terms;
 use self::words::Words;
 use crate::data::{Role, Stop};
+use crate::error::Failure;
 use crate::twin::{self, Piece, Question, has_loss};
 
 /// What the reduced loss may differ by. Every row is right to a few roundings and sums keep it so.
@@ -26,6 +27,8 @@ const REDUCED: f64 = 2e-6;
 /// Gradients and probabilities that are smaller than the largest by this much are measured against
 /// what is left of it: they move nothing.
 const SMALL: f64 = 1e-3;
+/// An entropy is measured against this at least: what is left of it is of probabilities that f32 has not.
+const ENTROPY: f64 = 1e-30;
 /// A log-sum-exp is measured against this at least: it is the sum of the largest logit and a logarithm, and
 /// may be next to nothing.
 const LSE: f64 = 1.0;
@@ -73,9 +76,10 @@ pub fn run(
         }
     }
     compared.extend(all.done());
-    compared.extend(right(question, &computed.summary, &totals.summary));
+    compared.extend(right(question, &computed.summary, &totals.summary)?);
     if let Some(wanted) = &totals.classes {
-        let mut classes = classes(computed.classes.unwrap_or(&ClassLosses::default()), wanted);
+        let given = computed.classes.cloned().unwrap_or_default();
+        let mut classes = classes(&given, wanted, words::mapped(problem));
         classes.tolerance += terms.rounding;
         compared.push(classes);
     }
@@ -102,19 +106,26 @@ fn count(what: &'static str, given: u64, wanted: u64) -> Compared {
 }
 
 /// How many rows are predicted right. Logits that are scaled or capped are rounded, and unequal ones may
-/// become equal: a few rows in a thousand may differ.
-fn right(question: &Question<'_>, given: &Summary, wanted: &Summary) -> Vec<Compared> {
+/// become equal.
+fn right(
+    question: &Question<'_>,
+    given: &Summary,
+    wanted: &Summary,
+) -> Result<Vec<Compared>, Failure> {
     let mut compared = Vec::new();
-    if question.outputs.accuracy {
-        compared.push(count("right rows", given.correct, wanted.correct));
+    let counts = [
+        ("right rows", question.outputs.accuracy, given.correct, wanted.correct),
+        ("top rows", question.outputs.top_k > 0, given.top_k, wanted.top_k),
+    ];
+    for (what, asked, given, wanted) in counts {
+        let as_good = || words::doubtful(question, given.abs_diff(wanted));
+        match asked && given != wanted && as_good()? {
+            true => compared.push(count(what, wanted, wanted)),
+            false if asked => compared.push(count(what, given, wanted)),
+            false => {}
+        }
     }
-    if question.outputs.top_k > 0 {
-        compared.push(count("top rows", given.top_k, wanted.top_k));
-    }
-    if words::mapped(question.problem) {
-        compared.iter_mut().for_each(|compared| compared.tolerance = SMALL);
-    }
-    compared
+    Ok(compared)
 }
 
 fn found<T: Copy>(all: &[(LargeOutput, T)], what: LargeOutput) -> Option<T> {
@@ -122,14 +133,16 @@ fn found<T: Copy>(all: &[(LargeOutput, T)], what: LargeOutput) -> Option<T> {
 }
 
 /// The losses of each class. A GPU adds them in units of 2^-56, and cuts off the rest of each.
-fn classes(given: &ClassLosses, wanted: &ClassLosses) -> Compared {
+fn classes(given: &ClassLosses, wanted: &ClassLosses, mapped: bool) -> Compared {
     let losses: Vec<f32> = given.loss.iter().map(|&loss| loss as f32).collect();
     let shape = [wanted.loss.len()];
     let mut compared = Comparison::new("class losses", Some(Floats::F32(&losses)), &shape, 0.0);
     let unit = 2f64.powi(-56) / ELEMENT;
     compared.add(0, &wanted.loss, |class| unit * wanted.rows[class] as f64);
     let mut compared = compared.done();
-    if given.rows != wanted.rows || given.correct != wanted.correct {
+    // Of logits that are rounded, as many as there are in all.
+    let right = mapped || given.correct == wanted.correct;
+    if given.rows != wanted.rows || !right {
         (compared.largest, compared.worst) = (f64::INFINITY, None);
     }
     compared
@@ -229,7 +242,7 @@ impl<'a> Comparisons<'a> {
                 }
                 LargeOutput::Lse => comparison.add_some(piece.row, rows.lse.as_ref(), |_| LSE),
                 LargeOutput::Entropy => {
-                    comparison.add_some(piece.row, rows.entropy.as_ref(), |_| 0.0)
+                    comparison.add_some(piece.row, rows.entropy.as_ref(), |_| ENTROPY)
                 }
                 _ => comparison.add_some(piece.row, rows.weights.as_ref(), |_| 0.0),
             }

@@ -60,7 +60,9 @@ impl Floors {
             let [loss, grad, target_grad, var_grad] = sizes(question.formula, x, t, [w, p, v])
                 .map(|size| if size.is_nan() { 0.0 } else { size });
             floors.loss.push(loss);
-            floors.grad.push(scale * grad);
+            // They are scaled when they are f32 already.
+            let grad = if grad > f64::from(f32::MAX) { f64::INFINITY } else { scale * grad };
+            floors.grad.push(grad);
             floors.target_grad.push(scale * target_grad);
             if let Some(var) = &var {
                 floors.var_grad[var.index(i, shape)] += scale * var_grad;

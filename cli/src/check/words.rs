@@ -9,9 +9,6 @@ use crate::twin::Question;
 
 /// Logits that differ by no more than this, relative to their size, may be equal where they are rounded.
 const NEAR: f64 = 1e-6;
-/// So many rows are looked at more closely. More than that are wrong.
-const CLOSELY: u64 = 1000;
-
 /// Whether logits are computed with before they are compared, and with it rounded.
 pub fn mapped(problem: &Problem) -> bool {
     problem.logits.scale != 1.0 || problem.logits.softcap.is_some()
@@ -21,7 +18,6 @@ pub fn mapped(problem: &Problem) -> bool {
 pub struct Words<'a> {
     given: &'a [u32],
     seen: usize,
-    looked: u64,
     problem: &'a Problem,
     compared: Compared,
 }
@@ -30,7 +26,7 @@ impl<'a> Words<'a> {
     /// Of each row.
     pub fn new(what: &'static str, given: &'a [u32], problem: &'a Problem) -> Self {
         let compared = Compared { what, largest: 0.0, tolerance: 0.0, coarse: false, worst: None };
-        Self { given, seen: 0, looked: 0, problem, compared }
+        Self { given, seen: 0, problem, compared }
     }
 
     /// The next rows.
@@ -55,29 +51,22 @@ impl<'a> Words<'a> {
     /// Whether rounding explains the difference: of two classes whose logits are nearly equal, either may
     /// come first.
     fn as_good(
-        &mut self,
+        &self,
         question: &Question<'_>,
         row: usize,
         given: u32,
         wanted: u32,
     ) -> Result<bool, Failure> {
-        self.looked += 1;
-        let (classes, none) = (self.problem.view.classes, u32::MAX);
-        if self.looked > CLOSELY || !mapped(self.problem) || given == none || wanted == none {
+        let none = u32::MAX;
+        if !mapped(self.problem) || given == none || wanted == none {
             return Ok(false);
         }
-        let logits = logits(question, row)?;
-        let near = |a: f64, b: f64| (a - b).abs() <= NEAR * a.abs().max(b.abs());
         if self.compared.what == "argmax" {
+            let logits = logits(question, row)?;
             let at = |class: u32| logits.get(class as usize).copied().unwrap_or(f64::NAN);
             return Ok(near(at(given), at(wanted)));
         }
-        // The logit at the rank wanted is the label's.
-        let mut sorted = logits.clone();
-        sorted.sort_by(|a, b| b.total_cmp(a));
-        let label = sorted[(wanted as usize).min(classes - 1)];
-        let ties = logits.iter().filter(|&&z| near(z, label)).count();
-        Ok((given.abs_diff(wanted) as usize) < ties)
+        Ok((given.abs_diff(wanted) as usize) < ties(question, row)?)
     }
 
     /// What was found, where all rows should have been seen.
@@ -87,6 +76,32 @@ impl<'a> Words<'a> {
         }
         self.compared
     }
+}
+
+/// Whether rounding may have changed the ranks of so many labels.
+pub fn doubtful(question: &Question<'_>, count: u64) -> Result<bool, Failure> {
+    let rows = if mapped(question.problem) { question.problem.view.rows() } else { 0 };
+    let mut found = 0;
+    for row in 0..rows {
+        found += u64::from(ties(question, row)? > 1);
+        if found >= count {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn near(a: f64, b: f64) -> bool {
+    (a - b).abs() <= NEAR * a.abs().max(b.abs())
+}
+
+/// How many logits of a row are nearly its label's, itself included.
+fn ties(question: &Question<'_>, row: usize) -> Result<usize, Failure> {
+    let label = question.data.labels(question.problem, row..row + 1)?;
+    let label = label.and_then(|part| usize::try_from(part.labels().get(0)).ok());
+    let logits = logits(question, row)?;
+    let label = label.and_then(|label| logits.get(label));
+    Ok(label.map_or(0, |&label| logits.iter().filter(|&&z| near(z, label)).count()))
 }
 
 /// The logits of a row as they are compared.

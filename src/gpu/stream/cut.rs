@@ -211,17 +211,10 @@ pub(super) fn problem_of(whole: &Problem, outer: usize, inner: usize) -> Problem
     }
 }
 
-/// The slots whose tensors are cut with the rows, and those of all outputs.
+/// The slots whose tensors each piece has of its own: those that are cut with the rows, and all outputs.
 pub(super) fn cut_slots(problem: &Problem) -> Vec<Slot> {
     let mut slots = bound_slots(problem);
     slots.retain(|&slot| slot.is_output() || Extent::of(slot, problem).outer_bytes().is_some());
-    slots
-}
-
-/// The slots whose tensors each piece has of its own: those that are cut, and sums of classes.
-pub(super) fn piece_slots(problem: &Problem) -> Vec<Slot> {
-    let mut slots = cut_slots(problem);
-    slots.extend(problem.outputs.class_losses.then_some(Slot::Classes));
     slots
 }
 

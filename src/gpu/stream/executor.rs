@@ -14,7 +14,7 @@ use crate::gpu::{Gpu, Stopwatch};
 use crate::io::Timing;
 use crate::kernels::Slot;
 use crate::loss::Upstream;
-use crate::plan::Extent;
+use crate::plan::{Extent, bound_slots};
 use crate::reference::Sums;
 use crate::tensor::Axes;
 use crate::{Decoded, Error, Inputs, Problem};
@@ -134,7 +134,9 @@ impl<'g> Executor<'g> {
             }
         }
         self.rows += rows as u64;
-        if cut_slots(problem).into_iter().any(Slot::is_output) {
+        // Sums of classes may wait.
+        let large = |slot: Slot| slot.is_output() && slot != Slot::Classes;
+        if cut_slots(problem).into_iter().any(large) {
             self.drain(problem, sink).await?;
         }
         self.variance.close(problem, sink)
@@ -196,18 +198,13 @@ impl<'g> Executor<'g> {
     fn cut(&self, problem: &Problem) -> Result<(Cut, usize), Error> {
         let budget = self.gpu.memory_budget >> self.halvings;
         let slots = cut_slots(problem);
-        let shared = SHARED.map(|slot| {
-            let of_rows = slots.contains(&slot);
-            if of_rows { 0 } else { Extent::of(slot, problem).bytes() }
-        });
-        let shared: u64 = shared.iter().sum();
-        let sums = if problem.outputs.class_losses {
-            Extent::of(Slot::Classes, problem).bytes()
-        } else {
-            0
-        };
-        // What is between the tensors, the result, and sums of classes.
-        let between = PADDING * (slots.len() as u64 + 2) + sums;
+        let bytes = |slot| Extent::of(slot, problem).bytes();
+        let shared: u64 =
+            bound_slots(problem).into_iter().filter(|slot| !slots.contains(slot)).map(bytes).sum();
+        // What is between the tensors, the result, and outputs that every piece has whole.
+        let whole = |slot: &Slot| Extent::of(*slot, problem).outer_bytes().is_none();
+        let outputs: u64 = slots.iter().copied().filter(whole).map(bytes).sum();
+        let between = PADDING * (slots.len() as u64 + 1) + outputs;
         let copies = |turns: usize| turns as u64 + u64::from(!is_mapped(self.gpu));
         let aim = self.gpu.piece_bytes >> self.halvings;
         let mut least = 0;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cut::piece_slots;
+use super::cut::cut_slots;
 use crate::bound::Buffers;
 use crate::gpu::buffers::{create, storage, viewed, write};
 use crate::gpu::wait::{Answer, Wait, map};
@@ -44,7 +44,7 @@ impl Layout {
         let alignment = offset_alignment(limits);
         let mut layout =
             Self { inputs: Vec::new(), outputs: Vec::new(), input_bytes: 0, output_bytes: 0 };
-        for slot in piece_slots(problem) {
+        for slot in cut_slots(problem) {
             let bytes = Extent::of(slot, problem).bytes();
             let (places, end) = match slot.is_output() {
                 true => (&mut layout.outputs, &mut layout.output_bytes),
@@ -61,7 +61,7 @@ impl Layout {
     /// Whether a piece that poses this problem fits.
     fn holds(&self, problem: &Problem) -> bool {
         let all = || self.inputs.iter().chain(&self.outputs);
-        piece_slots(problem).into_iter().all(|slot| {
+        cut_slots(problem).into_iter().all(|slot| {
             let bytes = Extent::of(slot, problem).bytes();
             all().any(|place| place.slot == slot && bytes <= place.bytes)
         })
