@@ -381,7 +381,7 @@ fn sums_of_classes_carry_and_do_not_wrap() {
         // Small losses beside large ones of both signs: the carries go through all words.
         let rows: Vec<[f32; 2]> = (0..10_000).map(|i| [(i % 97) as f32 * 1e7, 0.0]).collect();
         let labels: Vec<i64> = (0..10_000).map(|i| i64::from(i % 3 == 0)).collect();
-        let sign = |i: usize| if i % 2 == 0 { 1.0 } else { -0.5 };
+        let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -0.5 };
         let data = Data::rows(&rows, &labels).row_weights((0..10_000).map(sign).collect());
         let (got, wanted) = (data.on(gpu, &loss, asked), data.truth(&loss, asked));
         let (got, wanted) = (got.classes.unwrap(), wanted.classes.unwrap());

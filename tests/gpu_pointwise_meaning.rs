@@ -210,7 +210,7 @@ fn values_out_of_range_are_named() {
         values
     };
     let shape = [10, 100];
-    let cases: [(Vec<f32>, Vec<f32>, &str, u64, u64, f32); 5] = [
+    let cases = [
         (with(&[(997, 1.5), (13, -0.25)]), ok.clone(), "input", 2, 13, -0.25),
         (with(&[(999, f32::NEG_INFINITY)]), ok.clone(), "input", 1, 999, f32::NEG_INFINITY),
         (with(&[(5, NAN)]), with(&[(0, 7.0)]), "target", 1, 0, 7.0),

@@ -154,7 +154,7 @@ impl Point {
 }
 
 fn refused(formula: Formula, x: f32, t: f32, v: f32) -> Option<(&'static str, f32)> {
-    let outside = |value: f32| value < 0.0 || value > 1.0;
+    let outside = |value: f32| !value.is_nan() && !(0.0..=1.0).contains(&value);
     match formula {
         Formula::Bce if outside(x) => Some(("input", x)),
         Formula::Bce if outside(t) => Some(("target", t)),

@@ -389,16 +389,10 @@ impl Points {
         };
         match reduction {
             Reduction::None => {
-                for element in 0..count {
-                    let tolerance = Tolerance::absolute(ULP * terms[element].loss + 1e-37);
-                    check_one(
-                        what,
-                        "loss",
-                        element,
-                        got.loss[element],
-                        truth.loss[element],
-                        tolerance,
-                    );
+                for (element, terms) in terms.iter().enumerate() {
+                    let tolerance = Tolerance::absolute(ULP * terms.loss + 1e-37);
+                    let (got, truth) = (got.loss[element], truth.loss[element]);
+                    check_one(what, "loss", element, got, truth, tolerance);
                 }
             }
             _ => {

@@ -114,7 +114,9 @@ impl Row {
             let off = p * (units * (1.0 + d + mean_depth) + d + off + lost);
             (d > 0.0 && d.is_finite()).then_some(off)
         });
-        row.entropy_units = UNITS * row.entropy + off.sum::<f64>();
+        // log1p halves what it is given before anything else.
+        let flushed = 2.0 * SMALLEST / UNIT;
+        row.entropy_units = UNITS * row.entropy + off.sum::<f64>() + flushed;
         row
     }
 
