@@ -142,7 +142,6 @@ impl Extras {
             (self.top_k, "TOP_K"),
             (self.class_losses, "CLASS_LOSSES"),
             (self.accuracy || self.class_losses || counts, "LABEL_KEPT"),
-            (self.has_record(), "RECORD"),
             (self.lse, "RECORD_LSE"),
             (self.argmax, "RECORD_ARGMAX"),
             (self.rank, "RECORD_RANK"),

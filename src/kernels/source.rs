@@ -79,7 +79,7 @@ impl Spec {
             (!clear, Slot::Workspace, Write),
             (finish && !self.divisor_only, Slot::Result, Write),
             (extras.row_weights && !finish, Slot::RowWeights, Read),
-            (extras.has_record(), Slot::Record, Write),
+            (self.writes_records(), Slot::Record, Write),
             (extras.class_losses, Slot::Classes, Write),
         ]
         .into_iter()
@@ -232,7 +232,7 @@ impl Spec {
             (of_rows, prelude!("state")),
             (of_rows, prelude!("row")),
             (self.maps_logits(), prelude!("logits")),
-            (self.extras.has_record(), prelude!("record")),
+            (self.writes_records(), prelude!("record")),
             (self.extras.class_losses && self.kernel != Kernel::Clear, prelude!("classes")),
             (softmax, prelude!("places")),
             (softmax && kept, prelude!("kept")),

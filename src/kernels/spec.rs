@@ -308,6 +308,12 @@ impl Spec {
         matches!(self.part, Part::Whole | Part::Merge)
     }
 
+    /// Whether it writes the rows' records.
+    pub(crate) fn writes_records(&self) -> bool {
+        let of_rows = self.is_softmax() || self.kernel == Kernel::Gather;
+        of_rows && self.counts() && self.extras.has_record()
+    }
+
     /// Elements of the arithmetic's vectors; `HALF` in the shaders.
     pub(crate) fn is_wide(&self) -> bool {
         self.load > Load::One
@@ -346,6 +352,7 @@ impl Spec {
             (self.writes(), "WRITES"),
             (label.is_some_and(|l| l.bytes() == 4), "LABEL_4_BYTES"),
             (label.is_some_and(|l| l.bytes() == 2), "LABEL_2_BYTES"),
+            (self.writes_records(), "RECORD"),
             (self.label_packs, "LABEL_PACKS"),
             (self.record_packs, "RECORD_PACKS"),
             (self.weight_packs, "WEIGHT_PACKS"),
@@ -397,7 +404,7 @@ impl Spec {
         if self.part != Part::Whole || self.cut {
             constants.push(("STATE_WORDS", self.state_words()));
         }
-        if self.extras.has_record() {
+        if self.writes_records() {
             constants.push(("RECORD_WORDS", self.extras.record_words()));
         }
         if let Target::Labels(label_type) = self.target {

@@ -250,7 +250,7 @@ impl Plan {
             label_packs: wide && spec.kernel == Kernel::Columns && labels && alignment.labels,
             record_packs: wide
                 && spec.kernel == Kernel::Columns
-                && spec.extras.has_record()
+                && spec.writes_records()
                 && alignment.records,
             weight_packs: wide
                 && neighbours
