@@ -19,21 +19,9 @@ use wgpu_loss::{
 /// The answer of a GPU to all that is asked at once.
 #[track_caller]
 fn on(what: &str, gpu: &Gpu, loss: &dyn Loss, data: &Data, outputs: Outputs) -> (Answer, Extras) {
-    let output = match gpu.run(loss, &data.inputs(), outputs) {
-        Err(error) if wants_more_buffers(&error) => data.on(&gpus()[0], loss, outputs),
-        output => output.unwrap_or_else(|error| panic!("{what}: {error}")),
-    };
+    let output = gpu.run(loss, &data.inputs(), outputs);
+    let output = output.unwrap_or_else(|error| panic!("{what}: {error}"));
     (Answer::from(&output), Extras::from(&output))
-}
-
-/// Whether a call is refused for the number of its tensors, as a device of default limits may: then one
-/// of larger limits takes its place.
-fn wants_more_buffers(error: &Error) -> bool {
-    let Error::Limit { limit: "max_storage_buffers_per_shader_stage", needed, allowed, .. } = error
-    else {
-        return false;
-    };
-    needed > allowed && *allowed == 8
 }
 
 // ---- Known answers
@@ -308,10 +296,6 @@ impl Call {
             _ => None,
         };
         let plan = self.plan(gpu, bytes);
-        let (gpu, plan) = match plan {
-            Err(error) if wants_more_buffers(&error) => (&gpus()[0], self.plan(&gpus()[0], bytes)),
-            plan => (gpu, plan),
-        };
         let plan = plan.unwrap_or_else(|error| panic!("{}: {error}", self.name));
         assert!(plan.pieces().len() > 1 || bytes.is_none(), "{}: not cut", self.name);
         let problem = plan.problem().clone();
