@@ -61,7 +61,7 @@ impl<'a> Buffers<'a> {
         self.with(Slot::RowWeights, range)
     }
 
-    /// Where the rows' records go: for each row one word for each of [`Problem::record`], one behind the
+    /// Where the rows' records go: for each row one word for each of [`Problem::record`](crate::Problem::record), one behind the
     /// other.
     pub fn records(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::Record, range)
@@ -75,7 +75,7 @@ impl<'a> Buffers<'a> {
     }
 
     /// Where reduction `none` writes the loss of each row, f32. A reduced loss is in
-    /// [`Bound::result`].
+    /// [`Bound::result`](crate::Bound::result).
     pub fn loss(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::RowLoss, range)
     }
