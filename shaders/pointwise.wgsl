@@ -53,8 +53,9 @@ fn take(totals: Totals, at: u32) -> Totals {
     let x = read_logits(params.logits_origin + at);
     let o = operands_of(at);
     let a = evaluate(x.a, o.a);
+    var b: Point;
 #if EIGHT
-    let b = evaluate(x.b, o.b);
+    b = evaluate(x.b, o.b);
 #endif
     var t = totals;
 #if COUNTS
@@ -69,40 +70,36 @@ fn take(totals: Totals, at: u32) -> Totals {
 #endif
 #endif
 #if ROW_LOSS
-    var losses: Pack;
-    losses.a = loss_word(a);
-#if EIGHT
-    losses.b = loss_word(b);
-#endif
-    write_row_loss(params.row_loss_origin + at, losses);
+    write_row_loss(params.row_loss_origin + at, pack_of(loss_word(a), loss_word(b)));
 #endif
 #if ANY_GRAD
     let scale = scales_of(at);
-    var out: Pack;
 #if GRAD
-    out.a = slope_word(a.grad, a.refused, scale.a);
-#if EIGHT
-    out.b = slope_word(b.grad, b.refused, scale.b);
-#endif
-    write_grad(params.grad_origin + at, out);
+    write_grad(params.grad_origin + at, slopes(a, b, a.grad, b.grad, scale));
 #endif
 #if TARGET_GRAD
-    out.a = slope_word(a.target_grad, a.refused, scale.a);
-#if EIGHT
-    out.b = slope_word(b.target_grad, b.refused, scale.b);
-#endif
-    write_target_grad(params.target_grad_origin + at, out);
+    write_target_grad(params.target_grad_origin + at,
+        slopes(a, b, a.target_grad, b.target_grad, scale));
 #endif
 #if VARIANCE_GRAD
-    out.a = slope_word(a.variance_grad, a.refused, scale.a);
-#if EIGHT
-    out.b = slope_word(b.variance_grad, b.refused, scale.b);
-#endif
-    write_variance_grad(params.variance_grad_origin + at, out);
+    write_variance_grad(params.variance_grad_origin + at,
+        slopes(a, b, a.variance_grad, b.variance_grad, scale));
 #endif
 #endif
     return t;
 }
+
+#if ANY_GRAD
+// A gradient at both halves of a load.
+fn slopes(a: Point, b: Point, of_a: Slope, of_b: Slope, scale: PackReals) -> Pack {
+    var out: Pack;
+    out.a = slope_word(of_a, a.refused, scale.a);
+#if EIGHT
+    out.b = slope_word(of_b, b.refused, scale.b);
+#endif
+    return out;
+}
+#endif
 
 #if COUNTS
 fn loss_word(p: Point) -> Words {

@@ -5,8 +5,8 @@ mod support;
 use support::bound_points::{Place, plan_of, run};
 use support::gpus::gpus;
 use support::points::{Kind, Points, Types};
-use wgpu_loss::gpu::stream::Progress;
-use wgpu_loss::{ElementType, Error, Gpu, LargeOutput, Outputs, Reduction, Sink, Stream};
+use support::recorder::Recorder;
+use wgpu_loss::{ElementType, Gpu, LargeOutput, Outputs, Reduction, Stream};
 
 const REDUCTIONS: [Reduction; 4] =
     [Reduction::None, Reduction::Mean, Reduction::Sum, Reduction::BatchMean];
@@ -117,41 +117,6 @@ fn all_gradients_fit_eight_bindings() {
     }
 }
 
-/// Counts what comes.
-#[derive(Default)]
-struct Recorder {
-    parts: Vec<(LargeOutput, u64, Vec<u8>)>,
-    pieces: usize,
-    losses: u64,
-}
-
-impl Sink for Recorder {
-    fn write(&mut self, what: LargeOutput, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        self.parts.push((what, offset, bytes.to_vec()));
-        Ok(())
-    }
-
-    fn progress(&mut self, done: &Progress) -> Result<(), Error> {
-        (self.pieces, self.losses) = (self.pieces + 1, done.rows);
-        Ok(())
-    }
-}
-
-impl Recorder {
-    /// The numbers of an output, each byte of which must have come once.
-    #[track_caller]
-    fn floats(&self, what: LargeOutput) -> Vec<f32> {
-        let mut parts: Vec<_> = self.parts.iter().filter(|part| part.0 == what).collect();
-        parts.sort_by_key(|part| part.1);
-        let mut bytes: Vec<u8> = Vec::new();
-        for (_, offset, part) in parts {
-            assert_eq!(*offset, bytes.len() as u64, "{what:?}");
-            bytes.extend(part);
-        }
-        bytemuck::pod_collect_to_vec(&bytes)
-    }
-}
-
 #[test]
 fn host_calls_go_in_pieces() {
     for (turn, (points, outputs)) in calls(Types::F32).into_iter().enumerate() {
@@ -168,8 +133,8 @@ fn host_calls_go_in_pieces() {
         let mut sink = Recorder::default();
         let loss = points.kind.loss(reduction);
         let into = tiny.run_into(&*loss, &points.inputs(), outputs, &mut sink).unwrap();
-        assert!(sink.pieces > 2, "{what}: {} pieces", sink.pieces);
-        assert_eq!(sink.losses, truth.summary.rows, "{what}");
+        assert!(sink.reports.len() > 2, "{what}: {} pieces", sink.reports.len());
+        assert_eq!(sink.reports.last().unwrap().rows, truth.summary.rows, "{what}");
         for (kind, wanted) in [
             (LargeOutput::Grad, &got.grad),
             (LargeOutput::TargetGrad, &got.target_grad),

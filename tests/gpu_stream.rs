@@ -11,6 +11,7 @@ use support::answer::{Answer, bits};
 use support::data::{Data, Types};
 use support::gpus::gpus;
 use support::random::Random;
+use support::recorder::Recorder;
 use support::rounding::Rounding;
 use wgpu_loss::gpu::stream::Progress;
 use wgpu_loss::{
@@ -28,40 +29,6 @@ fn tiny() -> &'static [(String, Gpu)] {
         let tiny = |gpu: &Gpu| gpu.with_memory_budget(TINY);
         gpus().iter().map(|gpu| (format!("{} ({TINY} bytes)", gpu.name), tiny(gpu))).collect()
     })
-}
-
-/// Keeps all that comes, and counts how often.
-#[derive(Default)]
-struct Recorder {
-    parts: Vec<(LargeOutput, u64, Vec<u8>)>,
-    reports: Vec<Progress>,
-}
-
-impl Sink for Recorder {
-    fn write(&mut self, what: LargeOutput, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        self.parts.push((what, offset, bytes.to_vec()));
-        Ok(())
-    }
-
-    fn progress(&mut self, done: &Progress) -> Result<(), Error> {
-        self.reports.push(*done);
-        Ok(())
-    }
-}
-
-impl Recorder {
-    /// The words of an output, each of which must have come once.
-    #[track_caller]
-    fn words(&self, what: LargeOutput) -> Vec<u32> {
-        let mut parts: Vec<_> = self.parts.iter().filter(|part| part.0 == what).collect();
-        parts.sort_by_key(|part| part.1);
-        let mut bytes: Vec<u8> = Vec::new();
-        for (_, offset, part) in parts {
-            assert_eq!(*offset, bytes.len() as u64, "{what:?}");
-            bytes.extend(part);
-        }
-        bytemuck::pod_collect_to_vec(&bytes)
-    }
 }
 
 /// A call in pieces on every device, against the reference and the uncut call.

@@ -98,6 +98,25 @@ fn a_kernel_of_too_many_bindings_is_shared_by_several() {
 }
 
 #[test]
+fn sums_of_classes_that_no_binding_holds_are_refused() {
+    let outputs = Outputs::loss().with_class_losses();
+    // 28 bytes for each class.
+    for (classes, fits) in [(4_000_000, true), (6_000_000, false)] {
+        let shape = [1, classes];
+        let shapes = Shapes::new(&shape).target(I64, &[1]);
+        let plan = Plan::new(&CrossEntropy::new(), &shapes, outputs, &Profile::portable());
+        let limit = "max_storage_buffer_binding_size";
+        match plan {
+            Ok(_) => assert!(fits),
+            Err(Error::Limit { what: "sums of classes", limit: name, needed, .. }) => {
+                assert!(!fits && name == limit && needed == 28 * 6_000_000);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
 fn workspace_stays_small() {
     let gpu = Profile { subgroup_size: Some(32), ..Profile::portable() };
     let gpu = gpu.with_device_type(wgpu::DeviceType::DiscreteGpu);

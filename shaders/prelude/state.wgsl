@@ -203,7 +203,7 @@ fn weigh(fold: Fold, words: Words, v: Reals) -> Fold {
 #endif
 
 // Takes classes in whose maximum is not known. `v` holds their weights, where SPREAD, and `classes` their
-// numbers, where NUMBERED.
+// numbers.
 fn push(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
     var f = note_words(fold, given);
     let words = z_of(given);

@@ -137,7 +137,6 @@ impl Extras {
             (self.jacobian, "JACOBIAN"),
             (finds, "ARGMAX"),
             (counts, "RANK"),
-            (finds || counts, "NUMBERED"),
             (self.accuracy, "ACCURACY"),
             (self.top_k, "TOP_K"),
             (self.class_losses, "CLASS_LOSSES"),

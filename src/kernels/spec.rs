@@ -328,7 +328,6 @@ impl Spec {
         let g = self.geometry;
         // Elements are rows of their own.
         let columns = self.kernel == Kernel::Columns || self.is_pointwise();
-        let folds = matches!(self.part, Part::Whole | Part::Fold);
         [
             (self.kernel == Kernel::Finish, "FINISH"),
             (label.is_some(), "LABELS"),
@@ -367,7 +366,6 @@ impl Spec {
             (self.form.is_kept(), "KEPT"),
             (self.keeps_powers(), "POWERS"),
             (self.multiplies_probs(), "PRODUCT"),
-            (!self.form.is_kept() && folds, "STREAMED"),
             (matches!(self.form, Form::Fours | Form::Chunks), "FOURS"),
             (self.form == Form::Chunks, "CHUNKS"),
             (self.cut, "CUT"),

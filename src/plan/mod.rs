@@ -267,15 +267,19 @@ impl Plan {
         Ok(())
     }
 
-    /// Refuses a workspace that no binding holds.
+    /// Refuses a workspace or sums of classes that no binding holds.
     fn check_workspace(&self) -> Result<(), Error> {
-        let needed = self.workspace_bytes();
+        let sums = match self.problem.outputs.class_losses {
+            true => Extent::of(Slot::Classes, &self.problem).bytes(),
+            false => 0,
+        };
         let allowed = pieces::largest_binding(&self.profile);
-        if needed > allowed {
-            let limit = "max_storage_buffer_binding_size";
-            return Err(Error::Limit { what: "the workspace", limit, needed, allowed });
+        let limit = "max_storage_buffer_binding_size";
+        let whole = [("the workspace", self.workspace_bytes()), (Slot::Classes.name(), sums)];
+        match whole.into_iter().find(|(_, needed)| *needed > allowed) {
+            Some((what, needed)) => Err(Error::Limit { what, limit, needed, allowed }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Refuses a plan with more storage bindings than the device allows a shader.

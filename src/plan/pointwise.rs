@@ -39,8 +39,7 @@ impl Plan {
             pointwise: Some(whole),
             ..self.element_spec(Kernel::Pointwise, flat)
         };
-        let most = u64::from(self.profile.limits.max_storage_buffers_per_shader_stage);
-        let (loss, rest) = if spec.slots().len() as u64 - 1 <= most {
+        let (loss, rest) = if self.has_bindings(spec) {
             (spec, None)
         } else {
             // The input's gradient comes last: it may be in the input's place.

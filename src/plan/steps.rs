@@ -379,7 +379,7 @@ impl Plan {
     pub(super) fn finish(&self, geometry: Geometry) -> Spec {
         Spec {
             weighs_rows: self.problem.weighs_rows(),
-            extras: Extras { row_weights: false, ..self.extras() }.without_records().counted(),
+            extras: self.extras().counted(),
             sums_weights: self.problem.divisor == Divisor::RowWeights,
             ..Spec::new(Kernel::Finish, geometry)
         }

@@ -18,6 +18,7 @@ pub mod gpus;
 pub mod labels;
 pub mod points;
 pub mod random;
+pub mod recorder;
 pub mod records;
 pub mod rounding;
 pub mod rounding_row;
