@@ -1,5 +1,5 @@
 //! For those who have no device of their own: an adapter, a device, and calls on host data,
-//! blocking and async. They are built on [`Bound`], as anyone else's would be.
+//! blocking and async. They are built on [`Bound`], as anyone else's would be. Needs the feature `gpu`.
 
 mod adapters;
 mod buffers;
