@@ -325,3 +325,84 @@ fn what_is_wanted_of_an_adapter_is_granted() {
         assert!(host.kernels().profile().subgroup_size.is_some());
     }
 }
+
+// ---- Memory runs out
+
+/// Set in the process that has little memory.
+#[cfg(target_os = "linux")]
+const LITTLE_MEMORY: &str = "WGPU_LOSS_TEST_LITTLE_MEMORY";
+
+/// Software drivers have the memory of the process, which a shell can bound. The process is another one: a bound
+/// cannot be lifted again.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_that_runs_out_is_an_error_and_not_the_end() {
+    if std::env::var_os(LITTLE_MEMORY).is_some() {
+        return without_memory();
+    }
+    if gpus()[0].info().device_type != wgpu::DeviceType::Cpu {
+        // A card's memory is not the process's: there is no bounding it from here.
+        println!("NOT RUN: {} has memory of its own", gpus()[0].info().name);
+        return;
+    }
+    let name = "memory_that_runs_out_is_an_error_and_not_the_end";
+    let program = std::env::current_exe().unwrap();
+    let script =
+        format!("ulimit -v 6000000; exec '{}' --exact {name} --nocapture", program.display());
+    let child =
+        std::process::Command::new("sh").args(["-c", &script]).env(LITTLE_MEMORY, "1").output();
+    let child = child.unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    let complained = String::from_utf8_lossy(&child.stderr);
+    assert!(
+        child.status.success() && said.contains("ran out, and came back"),
+        "{said}\n{complained}"
+    );
+}
+
+#[cfg(target_os = "linux")]
+fn without_memory() {
+    let host = Host::new();
+    let kernels = host.kernels();
+    let tensors = Tensors::new(&host, 40, 12);
+    // Compiled beforehand: what compilers do without memory is theirs.
+    let bound = tensors.bound(&kernels).unwrap();
+    let reader = bound.reader().unwrap();
+    submit(&host, &bound, Some(&reader));
+    tensors.check(reader.wait().unwrap());
+
+    let mut taken = Vec::new();
+    // Down to what is left between buffers.
+    for size in [64 << 20, 4 << 20, 256 << 10, 16 << 10, 1 << 10, 256] {
+        loop {
+            let scope = host.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+            let buffer = host.device.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size,
+                usage: wgpu::BufferUsages::STORAGE,
+                mapped_at_creation: false,
+            });
+            if pollster::block_on(scope.pop()).is_some() {
+                break;
+            }
+            taken.push(buffer);
+        }
+    }
+    println!("{} buffers fill the memory", taken.len());
+    let failed = [
+        host.undisturbed(|| tensors.bound(&kernels)).err(),
+        host.undisturbed(|| bound.rebind(&tensors.buffers())).err(),
+    ];
+    for error in failed {
+        assert!(matches!(error, Some(Error::OutOfMemory { .. })), "{error:?}");
+    }
+    // What is bound works on, and what failed works again where there is memory.
+    host.undisturbed(|| submit(&host, &bound, None));
+    taken.clear();
+    host.device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    let again = host.undisturbed(|| tensors.bound(&kernels)).unwrap();
+    let reader = again.reader().unwrap();
+    submit(&host, &again, Some(&reader));
+    tensors.check(reader.wait().unwrap());
+    println!("ran out, and came back");
+}
