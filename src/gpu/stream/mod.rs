@@ -41,10 +41,10 @@ pub(super) use host::host_bytes;
 
 use self::executor::Executor;
 use super::Gpu;
-use super::wait::Wait;
 use crate::expand::stated;
 use crate::loss::{Divisor, Function, Upstream};
 use crate::reference::{gradient_scale, weight_sums};
+use crate::wait::Wait;
 use crate::{Error, Inputs, LargeOutput, Loss, Output, Outputs, Problem};
 
 /// Where large outputs go as they come. `()` is one that drops them.
