@@ -76,6 +76,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // What the optional parts alone call is not worth a condition each: a few small functions.
 #![cfg_attr(not(feature = "gpu"), allow(dead_code))]
+// In a browser a device stays on its thread, and an `Arc` is no more than an `Rc`.
+#![cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
 
 pub use half;
 pub use wgpu;
