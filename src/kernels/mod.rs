@@ -11,11 +11,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use extras::Extras;
-pub use pointwise::{OperandSpec, PointwiseSpec, Reading};
-pub use source::{Access, Slot};
+pub use spec::Load;
 pub(crate) use spec::is_half;
-pub use spec::{CHUNK, Elements, Form, Kernel, Load, Part, Spec, Target};
+// For the tests of this crate, and no part of what a version promises.
+#[doc(hidden)]
+pub use {
+    extras::Extras,
+    pointwise::{OperandSpec, PointwiseSpec, Reading},
+    source::{Access, Slot},
+    spec::{CHUNK, Elements, Form, Kernel, Part, Spec, Target},
+};
 
 use crate::Error;
 use crate::plan::{Params, Plan, Profile, Tuning};
