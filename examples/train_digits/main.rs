@@ -1,0 +1,121 @@
+//! A perceptron of two layers, trained wholly on the GPU: forward pass, backward pass and descent are
+//! kernels of this example's own, between which the library records the loss and its gradient. Run it
+//! with `cargo run --release --example train_digits`; `--curve FILE` says where the loss curve goes.
+
+mod arena;
+#[path = "../common/mod.rs"]
+mod common;
+mod curve;
+mod network;
+mod progress;
+
+use std::process::ExitCode;
+
+use wgpu_loss::loss::Shapes;
+use wgpu_loss::{
+    Bound, Buffers, CrossEntropy, Decoded, Kernels, LabelType, Outputs, Plan, RESULT_BYTES,
+    TargetType, wgpu,
+};
+
+use common::{Result, npy};
+use network::Network;
+use progress::Progress;
+
+const HIDDEN: usize = 32;
+const CLASSES: usize = 10;
+const STEPS: u64 = 100;
+/// Numbers are looked at once in so many steps.
+const LOOK: u64 = 5;
+/// What is called learnt, in percent of the images.
+const WANTED: f64 = 97.0;
+
+fn main() -> ExitCode {
+    match train() {
+        Ok(percent) if percent >= WANTED => ExitCode::SUCCESS,
+        Ok(_) => {
+            eprintln!("that is less than the {WANTED} % that are wanted");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Trains, and returns how many of the images are told right, in percent.
+fn train() -> Result<f64> {
+    let curve_file = common::file_option("--curve", "train_digits.png")?;
+    let images = npy::read(&common::data("digits_images.npy"), "|u1")?;
+    let labels = npy::read(&common::data("digits_labels.npy"), "<i8")?;
+    let [count, pixels] = images.shape[..] else { return Err("the images are no matrix".into()) };
+    let greys: Vec<f32> = images.bytes.iter().map(|&grey| f32::from(grey) / 16.0).collect();
+
+    let (device, queue) = common::device()?;
+    let sizes = [pixels, HIDDEN, CLASSES].map(|size| size as u32);
+    let network = Network::new(&device, &queue, &greys, &labels.bytes, sizes);
+
+    // The loss works where logits and labels lie, and leaves the gradient in the logits' place.
+    let kernels = Kernels::new(&device);
+    let (shape, rows) = ([count, CLASSES], [count]);
+    let shapes = Shapes::new(&shape).target(TargetType::Labels(LabelType::I64), &rows);
+    let outputs = Outputs::loss().with_grad().with_accuracy();
+    let plan = Plan::new(&CrossEntropy::new(), &shapes, outputs, kernels.profile())?;
+    let buffers = Buffers::new(network.logits.range(&network.arena))
+        .target(network.labels.range(&network.arena))
+        .grad_in_place();
+    let bound = Bound::new(&kernels, plan, &buffers)?;
+
+    // Every step's loss stays on the GPU until the end.
+    let host_buffer = |size, usage| {
+        let (label, mapped_at_creation) = (None, false);
+        device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation })
+    };
+    let to_read = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
+    let history = host_buffer(STEPS * RESULT_BYTES, to_read);
+    let latest = host_buffer(RESULT_BYTES, to_read);
+
+    let mut progress = Progress::new(STEPS);
+    for step in 0..STEPS {
+        let mut encoder = device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            network.forward(&mut pass);
+            bound.record(&mut pass);
+            network.backward(&mut pass);
+        }
+        encoder.copy_buffer_to_buffer(
+            bound.result(),
+            0,
+            &history,
+            step * RESULT_BYTES,
+            RESULT_BYTES,
+        );
+        let look = step % LOOK == 0;
+        if look {
+            encoder.copy_buffer_to_buffer(bound.result(), 0, &latest, 0, RESULT_BYTES);
+        }
+        queue.submit([encoder.finish()]);
+        // To wait now and then also keeps the host from running far ahead of the device.
+        if look {
+            let decoded = bound.decode(&common::read(&device, &latest)?)?;
+            progress.show(step, decoded.loss, percent(&decoded));
+        }
+    }
+
+    let steps: Vec<Decoded> = common::read(&device, &history)?
+        .chunks_exact(RESULT_BYTES as usize)
+        .map(|bytes| bound.decode(bytes))
+        .collect::<std::result::Result<_, _>>()?;
+    let last = &steps[steps.len() - 1];
+    progress.end();
+    println!("loss      {:.4}, {:.4} before the first step", last.loss, steps[0].loss);
+    println!("accuracy  {:.2} % of {count} images", percent(last));
+    common::write(&curve_file, &curve::draw(&steps)?)?;
+    println!("curve     {}", curve_file.display());
+    Ok(percent(last))
+}
+
+fn percent(decoded: &Decoded) -> f64 {
+    100.0 * decoded.summary.correct as f64 / decoded.summary.live as f64
+}
