@@ -195,16 +195,6 @@ pub enum Error {
         second: &'static str,
     },
 
-    /// A buffer is both read and written in one dispatch, which wgpu refuses even for ranges that do
-    /// not meet.
-    #[error("{first} and {second} are in one buffer, but one is read and the other written")]
-    SharedBuffer {
-        /// One of them.
-        first: &'static str,
-        /// The other.
-        second: &'static str,
-    },
-
     /// No adapter fits.
     #[error("no GPU adapter {wanted}; {hint}")]
     NoAdapter {

@@ -323,11 +323,6 @@ fn outputs_that_meet_anything_are_refused() {
         let buffers = fit.buffers().grad(fit.input.as_entire_buffer_binding());
         let error = fit.bind(gpu.kernels(), &buffers).unwrap_err();
         assert!(matches!(error, Error::Overlap { first: "input", second: "gradient" }), "{error}");
-        // A buffer that is read and written, though the ranges do not meet.
-        let buffers = fit.buffers().target(range(&large, 0, 160)).grad(range(&large, 512, 640));
-        let error = fit.bind(gpu.kernels(), &buffers).unwrap_err();
-        let wanted = Error::SharedBuffer { first: "target", second: "gradient" };
-        assert_eq!(error, wanted);
         // Side by side, outputs are taken.
         let buffers = fit.buffers().grad(range(&large, 0, 640)).loss(range(&large, 640, 80));
         fit.bind(gpu.kernels(), &buffers).unwrap();

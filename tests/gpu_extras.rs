@@ -299,7 +299,8 @@ impl Call {
         let plan = plan.unwrap_or_else(|error| panic!("{}: {error}", self.name));
         assert!(plan.pieces().len() > 1 || bytes.is_none(), "{}: not cut", self.name);
         let problem = plan.problem().clone();
-        let place = Place { lead: if way == Way::Recorded { 0 } else { 3 }, in_place: false };
+        let lead = if way == Way::Recorded { 0 } else { 3 };
+        let place = Place { lead, arena: way == Way::Steps, ..Place::default() };
         let results = Embedded::new(gpu, &self.data, plan, place).run();
         (results.answer(), results.extras(&problem))
     }

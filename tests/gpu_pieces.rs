@@ -153,7 +153,7 @@ fn boxes_make_the_whole() {
                     sizes.iter().map(|&bytes| (bytes, Place::default())).collect();
                 let in_place =
                     call.outputs == Outputs::loss().with_grad() && !call.name.contains("nll");
-                places.push((sizes[0], Place { lead: 3, in_place }));
+                places.push((sizes[0], Place { lead: 3, in_place, ..Place::default() }));
                 check(gpu, &gpu.name, &call, &places);
             }
         }
@@ -185,7 +185,8 @@ fn boxes_of_elements_of_two_bytes() {
                     call.data = call.data.in_types(types);
                     let in_place =
                         call.outputs == Outputs::loss().with_grad() && !call.name.contains("nll");
-                    let places = [Place::default(), Place { lead: 3, in_place }];
+                    let places =
+                        [Place::default(), Place { lead: 3, in_place, ..Place::default() }];
                     let what = format!("{} on {}", input.name(), gpu.name);
                     check(gpu, &what, &call, &places.map(|place| (bytes, place)));
                 }
@@ -207,7 +208,7 @@ fn labels_of_any_type_find_their_boxes() {
                 let call = Call::new("none", loss, data.clone().random_upstream(), grad);
                 check(gpu, &what, &call, &[(384, Place::default())]);
                 let call = Call::new("nll", Nll::new().ignore_index(5), data, grad);
-                check(gpu, &what, &call, &[(384, Place { lead: 1, in_place: false })]);
+                check(gpu, &what, &call, &[(384, Place { lead: 1, ..Place::default() })]);
             }
         }
     }

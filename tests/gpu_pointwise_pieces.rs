@@ -65,7 +65,7 @@ fn tensors_lie_anywhere_in_a_hosts_buffers() {
             let points = points.with_upstream(reduction);
             let places = [
                 Place::default(),
-                Place { lead: 4, alike: true, ..Place::default() },
+                Place { lead: 4, alike: true, arena: true, ..Place::default() },
                 Place { lead: 8, alike: true, in_place: true, ..Place::default() },
                 Place { lead: 3, in_place: true, ..Place::default() },
             ];
@@ -91,6 +91,7 @@ fn pieces_make_the_whole() {
                     binding: Some(bytes),
                     lead: turn % 3,
                     in_place: turn % 5 == 0,
+                    arena: turn % 3 == 1,
                     ..Place::default()
                 };
                 let pieces = check(gpu, &points, reduction, outputs, place);

@@ -173,7 +173,8 @@ fn tensors_may_start_at_any_word() {
             let (rounding, truth) = (call.rounding(), call.truth());
             for lead in [1, 2, 3, 4, 63, 64, 65, 68] {
                 let what = format!("{} at word {lead} on {}", call.name, gpu.name);
-                let results = call.embedded(gpu, Place { lead, in_place: false }).run();
+                let results =
+                    call.embedded(gpu, Place { lead, in_place: false, ..Place::default() }).run();
                 rounding.check(&what, &results.answer(), &truth);
             }
         }
@@ -212,7 +213,25 @@ fn labels_of_any_type_may_start_at_any_word() {
             let call = Call::new("nll", Nll::new(), data, Outputs::loss().with_grad());
             for lead in [0, 1, 2, 3, 65] {
                 let what = format!("{label_type:?} at word {lead} on {}", gpu.name);
-                let results = call.embedded(gpu, Place { lead, in_place: false }).run();
+                let results =
+                    call.embedded(gpu, Place { lead, in_place: false, ..Place::default() }).run();
+                call.rounding().check(&what, &results.answer(), &call.truth());
+            }
+        }
+    }
+}
+
+#[test]
+fn one_buffer_may_hold_all_tensors() {
+    for gpu in gpus() {
+        for call in calls() {
+            for (lead, in_place) in [(0, false), (3, false), (0, true)] {
+                if in_place && !call.outputs.grad {
+                    continue;
+                }
+                let place = Place { lead, in_place, arena: true };
+                let what = format!("{} in an arena, {place:?}, on {}", call.name, gpu.name);
+                let results = call.embedded(gpu, place).run();
                 call.rounding().check(&what, &results.answer(), &call.truth());
             }
         }
@@ -226,8 +245,10 @@ fn a_gradient_in_place_is_the_same_bits() {
             // Wide loads need tensors that start on 16 bytes; at word 1 they are given up.
             for lead in [0, 1] {
                 let what = format!("{} at word {lead} on {}", call.name, gpu.name);
-                let beside = call.embedded(gpu, Place { lead, in_place: false }).run();
-                let over = call.embedded(gpu, Place { lead, in_place: true }).run();
+                let beside =
+                    call.embedded(gpu, Place { lead, in_place: false, ..Place::default() }).run();
+                let over =
+                    call.embedded(gpu, Place { lead, in_place: true, ..Place::default() }).run();
                 assert!(over == beside, "{what}");
                 call.rounding().check(&what, &over.answer(), &call.truth());
             }
@@ -346,7 +367,12 @@ fn pieces_make_the_whole() {
         for call in calls() {
             let what = format!("{} on {}", call.name, gpu.name);
             check_pieces(&what, gpu, &call, Place::default());
-            check_pieces(&what, gpu, &call, Place { lead: 3, in_place: call.outputs.grad });
+            check_pieces(
+                &what,
+                gpu,
+                &call,
+                Place { lead: 3, in_place: call.outputs.grad, arena: true },
+            );
         }
     }
 }

@@ -147,7 +147,11 @@ fn check_anywhere(shape: &[usize], tuning: Tuning, random: &mut Random) {
     };
     let smoothing = if random.below(2) == 0 { 0.0 } else { 0.1 };
     let loss = CrossEntropy::new().label_smoothing(smoothing).reduction(Reduction::None);
-    let place = Place { lead: random.below(9), in_place: random.below(2) == 0 };
+    let place = Place {
+        lead: random.below(9),
+        in_place: random.below(2) == 0,
+        arena: random.below(2) == 0,
+    };
     let outputs = Outputs::loss().with_grad();
     let outputs = if random.below(2) == 0 { outputs } else { outputs.with_log_probs() };
     let gpu = &gpus()[random.below(2)];

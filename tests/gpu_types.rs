@@ -66,7 +66,9 @@ fn check_on(
                 data.shape(),
                 gpu.name
             );
-            let results = Embedded::new(gpu, data, plan(), Place { lead, in_place }).run();
+            let results =
+                Embedded::new(gpu, data, plan(), Place { lead, in_place, ..Place::default() })
+                    .run();
             rounding.check(&what, &results.answer(), &wanted);
         }
     }

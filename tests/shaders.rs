@@ -43,6 +43,7 @@ fn every_spec() -> HashSet<Spec> {
     }
 
     with_extras(&mut specs);
+    in_arenas(&mut specs);
     specs
 }
 
@@ -149,6 +150,14 @@ fn for_shape(
     for softmax in [Softmax::probs(), Softmax::log_probs()] {
         plan(&softmax.clone().axis(1), Shapes::new(shape).input_type(types.input), plain);
     }
+}
+
+/// Inputs that are bound to be written, which changes nothing but declarations: one of each kind of kernel.
+fn in_arenas(specs: &mut HashSet<Spec>) {
+    let mut seen = HashSet::new();
+    let kind = |spec: &Spec| (spec.kernel, spec.part, spec.load, spec.input, spec.in_place);
+    let arenas: Vec<_> = specs.iter().filter(|spec| seen.insert(kind(spec))).copied().collect();
+    specs.extend(arenas.into_iter().map(|spec| Spec { arena: true, ..spec }));
 }
 
 /// What is done beside: each thing by itself and all of them together, on rows that are short, kept,

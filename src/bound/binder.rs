@@ -119,6 +119,22 @@ impl Binder<'_> {
 
     /// The variant of a step's kernel that these buffers allow.
     fn variant(&self, step: &Step, scratch: &Scratch) -> Spec {
+        let spec = self.aligned(step, scratch);
+        Spec { arena: self.shares_a_buffer(&spec), ..spec }
+    }
+
+    /// Whether a host's buffer is both read and written by a kernel.
+    fn shares_a_buffer(&self, spec: &Spec) -> bool {
+        let slots = spec.slots();
+        let bound = |wanted| {
+            let slots = slots.iter().filter(move |(_, access)| *access == wanted);
+            slots.filter_map(|&(slot, _)| Some(self.buffers.get(slot)?.buffer))
+        };
+        bound(Access::Write).any(|written| bound(Access::Read).any(|read| read == written))
+    }
+
+    /// The variant that the tensors' places in their bindings allow.
+    fn aligned(&self, step: &Step, scratch: &Scratch) -> Spec {
         let mut spec = step.spec;
         if !spec.is_softmax() && spec.kernel != Kernel::Pointwise {
             return spec;

@@ -7,8 +7,11 @@ use crate::plan::{Extent, Plan, bound_slots};
 /// The ranges of a host's buffers that a plan works on.
 ///
 /// Offsets are multiples of 4 bytes; no other alignment is asked for (multiples of 16 are read
-/// faster). Inputs need `STORAGE` usage, and so do outputs. A buffer that is written may not also be
-/// read, except by [`Buffers::grad_in_place`].
+/// faster). Inputs need `STORAGE` usage, and so do outputs.
+///
+/// All of them may lie in one buffer (an arena). wgpu refuses a buffer that one dispatch binds to be read and to be
+/// written, even where the ranges do not meet; where a buffer holds tensors of both kinds, all are bound to be
+/// written. Ranges that are written may not meet any other, except by [`Buffers::grad_in_place`].
 #[derive(Clone, Debug)]
 pub struct Buffers<'a> {
     ranges: Vec<(Slot, wgpu::BufferBinding<'a>)>,
@@ -165,7 +168,7 @@ impl<'a> Buffers<'a> {
         pieces.map(|bytes| bytes.end - bytes.start).max().unwrap_or(0).next_multiple_of(4)
     }
 
-    /// Refuses outputs that share bytes with anything, or a buffer with an input.
+    /// Refuses outputs that share bytes with anything.
     fn check_sharing(&self, plan: &Plan, slots: &[Slot]) -> Result<(), Error> {
         let written = |slot: Slot| slot.is_output() || (slot == Slot::Logits && self.in_place);
         let range = |slot| {
@@ -181,9 +184,6 @@ impl<'a> Buffers<'a> {
                 }
                 if x.1 < y.2 && y.1 < x.2 {
                     return Err(Error::Overlap { first: a.name(), second: b.name() });
-                }
-                if written(a) != written(b) {
-                    return Err(Error::SharedBuffer { first: a.name(), second: b.name() });
                 }
             }
         }

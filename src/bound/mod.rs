@@ -50,8 +50,8 @@ impl Bound {
     /// Binds a plan to buffers. Compiles the kernels the plan needs, where they are not cached.
     ///
     /// # Errors
-    /// [`Error::Binding`] for a missing or superfluous buffer, [`Error::Range`], [`Error::Usage`],
-    /// [`Error::Overlap`] and [`Error::SharedBuffer`] for ranges that do not fit, [`Error::Limit`] for
+    /// [`Error::Binding`] for a missing or superfluous buffer, [`Error::Range`], [`Error::Usage`]
+    /// and [`Error::Overlap`] for ranges that do not fit, [`Error::Limit`] for
     /// more than 2^32 - 2 rows, [`Error::Device`] for what only wgpu knows (a buffer of another device,
     /// memory).
     ///

@@ -54,31 +54,32 @@ pub enum Access {
 impl Spec {
     /// The slots this specialisation binds, with their access.
     pub fn slots(&self) -> Vec<(Slot, Access)> {
-        use Access::{Read, Uniform, Write};
+        use Access::{Uniform, Write};
         let clear = self.kernel == Kernel::Clear;
         let finish = self.kernel == Kernel::Finish;
         let grads = self.pointwise.filter(|_| self.kernel == Kernel::Pointwise);
         let target_grad = grads.is_some_and(|p| p.target_grad.is_some());
         let operands: Vec<Slot> = self.operands().map(|operand| operand.slot).collect();
         let extras = self.extras;
-        let logits = if self.in_place { Write } else { Read };
+        let read = if self.arena { Write } else { Access::Read };
+        let logits = if self.in_place { Write } else { read };
         [
             (true, Slot::Params, Uniform),
             (self.reads_logits(), Slot::Logits, logits),
-            (self.has_target() || operands.contains(&Slot::Target), Slot::Target, Read),
-            (self.weight.is_some() && !finish, Slot::Weight, Read),
-            (self.has_upstream(), Slot::Upstream, Read),
+            (self.has_target() || operands.contains(&Slot::Target), Slot::Target, read),
+            (self.weight.is_some() && !finish, Slot::Weight, read),
+            (self.has_upstream(), Slot::Upstream, read),
             (self.row_loss, Slot::RowLoss, Write),
             (self.grad && !self.in_place, Slot::Grad, Write),
             (self.elements.is_some(), Slot::Elements, Write),
-            (operands.contains(&Slot::ElementWeight), Slot::ElementWeight, Read),
-            (operands.contains(&Slot::PosWeight), Slot::PosWeight, Read),
-            (operands.contains(&Slot::Variance), Slot::Variance, Read),
+            (operands.contains(&Slot::ElementWeight), Slot::ElementWeight, read),
+            (operands.contains(&Slot::PosWeight), Slot::PosWeight, read),
+            (operands.contains(&Slot::Variance), Slot::Variance, read),
             (target_grad, Slot::TargetGrad, Write),
             (self.writes_variance_grad(), Slot::VarianceGrad, Write),
             (!clear, Slot::Workspace, Write),
             (finish && !self.divisor_only, Slot::Result, Write),
-            (extras.row_weights && !finish, Slot::RowWeights, Read),
+            (extras.row_weights && !finish, Slot::RowWeights, read),
             (self.writes_records(), Slot::Record, Write),
             (extras.class_losses, Slot::Classes, Write),
         ]

@@ -163,6 +163,9 @@ pub struct Spec {
     pub grad: bool,
     /// The gradient overwrites the logits.
     pub in_place: bool,
+    /// What is read is bound as what is written is: one buffer holds some of both, and wgpu binds none in
+    /// two ways in one dispatch.
+    pub arena: bool,
     /// Log-probabilities or probabilities are written.
     pub elements: Option<Elements>,
     /// Which distribution the problem is about, whether or not this kernel writes it.
@@ -221,6 +224,7 @@ impl Spec {
             row_loss: false,
             grad: false,
             in_place: false,
+            arena: false,
             elements: None,
             distribution: None,
             every_row: false,

@@ -5,7 +5,7 @@ use wgpu_loss::{
     BadValue, Bound, Buffers, ElementType, Gpu, Output, Outputs, Plan, Profile, Reduction,
 };
 
-use super::embedded::{buffer, read_words, submit};
+use super::embedded::{Room, read_words, submit};
 use super::floats::from_bytes;
 use super::points::Points;
 
@@ -15,41 +15,51 @@ const GUARD: u32 = 0xeeee_eeee;
 /// Words behind each tensor.
 const BEHIND: usize = 100;
 
-/// A tensor inside a buffer of its own.
+/// A tensor inside a buffer.
 struct Held {
     buffer: wgpu::Buffer,
+    /// Bytes of the buffer that are the tensor's, guards included.
+    own: std::ops::Range<usize>,
     lead: usize,
     element_type: ElementType,
     elements: usize,
 }
 
 impl Held {
-    fn new(gpu: &Gpu, bytes: &[u8], element_type: ElementType, lead: usize) -> Self {
+    fn new(gpu: &Gpu, room: &Room, bytes: &[u8], element_type: ElementType, lead: usize) -> Self {
         let mut all = vec![GUARD; lead];
         all.extend(bytes.chunks(4).map(|bytes| {
             let mut word = GUARD.to_le_bytes();
             word[..bytes.len()].copy_from_slice(bytes);
             u32::from_le_bytes(word)
         }));
-        all.extend([GUARD; BEHIND]);
+        all.extend(vec![GUARD; room.behind(BEHIND)]);
         let elements = bytes.len() / element_type.bytes() as usize;
-        Self { buffer: buffer(gpu, &all), lead, element_type, elements }
+        let (buffer, start) = room.place(gpu, &all);
+        let own = 4 * start..4 * (start + all.len());
+        Self { buffer, own, lead, element_type, elements }
     }
 
     /// An output that nobody has written yet.
-    fn poisoned(gpu: &Gpu, elements: usize, element_type: ElementType, lead: usize) -> Self {
+    fn poisoned(
+        gpu: &Gpu,
+        room: &Room,
+        elements: usize,
+        element_type: ElementType,
+        lead: usize,
+    ) -> Self {
         let bytes: Vec<u8> = match element_type.bytes() {
             2 => (0..elements).flat_map(|_| POISON_HALF.to_le_bytes()).collect(),
             _ => (0..elements).flat_map(|_| POISON.to_le_bytes()).collect(),
         };
-        Self::new(gpu, &bytes, element_type, lead)
+        Self::new(gpu, room, &bytes, element_type, lead)
     }
 
     fn range(&self) -> wgpu::BufferBinding<'_> {
         let bytes = (self.elements as u64 * u64::from(self.element_type.bytes())).max(4);
         wgpu::BufferBinding {
             buffer: &self.buffer,
-            offset: 4 * self.lead as u64,
+            offset: (self.own.start + 4 * self.lead) as u64,
             size: wgpu::BufferSize::new(bytes.next_multiple_of(4)),
         }
     }
@@ -61,7 +71,7 @@ impl Held {
     #[track_caller]
     fn read(&self, gpu: &Gpu, what: &str) -> Vec<f32> {
         let words = read_words(gpu, &self.buffer);
-        let bytes: &[u8] = bytemuck::cast_slice(&words);
+        let bytes: &[u8] = &bytemuck::cast_slice(&words)[self.own.clone()];
         let size = self.element_type.bytes() as usize;
         let (start, end) = (4 * self.lead, 4 * self.lead + self.elements * size);
         let beside = bytes[..start].iter().chain(&bytes[end..]);
@@ -88,6 +98,8 @@ pub struct Place {
     pub alike: bool,
     /// The gradient overwrites the input.
     pub in_place: bool,
+    /// All tensors are in one buffer.
+    pub arena: bool,
     /// Bytes that a binding holds of a tensor, where it is less than the device allows.
     pub binding: Option<u64>,
 }
@@ -142,6 +154,9 @@ fn run_once(
 ) -> (Output<f32>, usize, Option<BadValue>) {
     let plan = plan_of(gpu, points, reduction, outputs, place);
     let pieces = plan.pieces().len();
+    // Nine tensors at most, none of them larger than the input in f32.
+    let most = points.input.data.borrow().len() + place.lead + 64;
+    let room = &Room::new(gpu, place.arena, 10 * most);
     let mut lead = place.lead;
     let mut next = || {
         lead += usize::from(!place.alike);
@@ -149,7 +164,7 @@ fn run_once(
     };
     let mut hold = |operand: &super::points::Operand| {
         let data = operand.data.borrow();
-        Held::new(gpu, data.bytes(), data.element_type(), next())
+        Held::new(gpu, room, data.bytes(), data.element_type(), next())
     };
     let input = hold(&points.input);
     let target = hold(&points.target);
@@ -157,21 +172,21 @@ fn run_once(
     let pos_weight = points.pos_weight.as_ref().map(&mut hold);
     let var = points.var.as_ref().map(&mut hold);
     let upstream = points.upstream.as_ref().map(|(gradients, _)| {
-        Held::new(gpu, bytemuck::cast_slice(gradients), ElementType::F32, next())
+        Held::new(gpu, room, bytemuck::cast_slice(gradients), ElementType::F32, next())
     });
     let out = |given: ElementType| if outputs.in_f32 { ElementType::F32 } else { given };
     let count = input.elements;
     let row_loss = (reduction == Reduction::None)
-        .then(|| Held::poisoned(gpu, count, ElementType::F32, next()));
+        .then(|| Held::poisoned(gpu, room, count, ElementType::F32, next()));
     let grad = (outputs.grad && !place.in_place)
-        .then(|| Held::poisoned(gpu, count, out(input.element_type), next()));
+        .then(|| Held::poisoned(gpu, room, count, out(input.element_type), next()));
     let target_grad = outputs
         .target_grad
-        .then(|| Held::poisoned(gpu, target.elements, out(target.element_type), next()));
+        .then(|| Held::poisoned(gpu, room, target.elements, out(target.element_type), next()));
     let var_grad = var
         .as_ref()
         .filter(|_| outputs.var_grad)
-        .map(|var| Held::poisoned(gpu, var.elements, out(var.element_type), next()));
+        .map(|var| Held::poisoned(gpu, room, var.elements, out(var.element_type), next()));
     let mut buffers = Buffers::new(input.range()).target(target.range());
     type With<'a> = fn(Buffers<'a>, wgpu::BufferBinding<'a>) -> Buffers<'a>;
     let optional: [(&Option<Held>, With<'_>); 8] = [

@@ -2,6 +2,8 @@
 //! lies somewhere inside a larger buffer, outputs are poisoned first, and whatever no kernel may
 //! touch is checked afterwards.
 
+use std::cell::Cell;
+
 use wgpu_loss::gpu::stream::{CLASS_BYTES, class_losses};
 use wgpu_loss::loss::Function;
 use wgpu_loss::{Bound, Buffers, ElementType, Gpu, LargeOutput, Plan, Problem, Reduction, Summary};
@@ -30,13 +32,49 @@ pub struct Place {
     pub lead: usize,
     /// The gradient overwrites the input.
     pub in_place: bool,
+    /// All tensors are in one buffer, a word between each and the next.
+    pub arena: bool,
 }
 
-/// A tensor inside a buffer of its own.
+/// Where tensors are put.
+pub enum Room {
+    /// Each into a buffer of its own.
+    Apart,
+    /// One behind the other into one buffer, which has so many words in use.
+    Arena(wgpu::Buffer, Cell<usize>),
+}
+
+impl Room {
+    /// A room for tensors of so many words in all.
+    pub fn new(gpu: &Gpu, arena: bool, words: usize) -> Self {
+        match arena {
+            true => Self::Arena(buffer(gpu, &vec![GUARD; words]), Cell::new(0)),
+            false => Self::Apart,
+        }
+    }
+
+    /// Puts words into a buffer: which, and where in it they begin.
+    pub fn place(&self, gpu: &Gpu, words: &[u32]) -> (wgpu::Buffer, usize) {
+        let Self::Arena(arena, used) = self else { return (buffer(gpu, words), 0) };
+        let start = used.replace(used.get() + words.len());
+        gpu.queue().write_buffer(arena, 4 * start as u64, bytemuck::cast_slice(words));
+        (arena.clone(), start)
+    }
+
+    /// Guards behind each tensor, of those that there would be in a buffer of its own.
+    pub fn behind(&self, apart: usize) -> usize {
+        if matches!(self, Self::Apart) { apart } else { 1 }
+    }
+}
+
+/// A tensor inside a buffer.
 struct Held {
     name: &'static str,
     buffer: wgpu::Buffer,
+    /// Where the guards in front of the tensor begin in the buffer.
+    start: usize,
     lead: usize,
+    behind: usize,
     /// What the tensor's words were.
     words: Vec<u32>,
     written: bool,
@@ -75,8 +113,11 @@ impl<'a> Embedded<'a> {
         let problem = plan.problem().clone();
         let (rows, elements) = (data.view.rows(), data.view.elements());
         let mut tensors = Vec::new();
+        // Ten tensors at most, none of which has more words than this.
+        let each = 2 * elements + 16 * rows + 64 * data.view.classes + place.lead + 64;
+        let room = Room::new(gpu, place.arena, 10 * each);
         let mut hold = |name, words, written| {
-            tensors.push(Held::new(gpu, name, words, place.lead, written));
+            tensors.push(Held::new(gpu, &room, name, words, place.lead, written));
         };
         let [input, probabilities, weight] = data.bytes();
         hold("input", padded(&input), place.in_place);
@@ -197,18 +238,27 @@ impl<'a> Embedded<'a> {
 }
 
 impl Held {
-    fn new(gpu: &Gpu, name: &'static str, words: Vec<u32>, lead: usize, written: bool) -> Self {
+    fn new(
+        gpu: &Gpu,
+        room: &Room,
+        name: &'static str,
+        words: Vec<u32>,
+        lead: usize,
+        written: bool,
+    ) -> Self {
+        let behind = room.behind(BEHIND);
         let mut all = vec![GUARD; lead];
         all.extend(&words);
-        all.extend([GUARD; BEHIND]);
+        all.extend(vec![GUARD; behind]);
         let filled = written && words.last().is_some_and(|word| word >> 16 == GUARD >> 16);
-        Self { name, buffer: buffer(gpu, &all), lead, words, written, filled }
+        let (buffer, start) = room.place(gpu, &all);
+        Self { name, buffer, start, lead, behind, words, written, filled }
     }
 
     fn range(&self) -> wgpu::BufferBinding<'_> {
         wgpu::BufferBinding {
             buffer: &self.buffer,
-            offset: 4 * self.lead as u64,
+            offset: 4 * (self.start + self.lead) as u64,
             // No range is empty for wgpu; nothing of a tensor without elements is read.
             size: wgpu::BufferSize::new(4 * self.words.len().max(1) as u64),
         }
@@ -218,8 +268,9 @@ impl Held {
     #[track_caller]
     fn read(&self, gpu: &Gpu) -> Vec<u32> {
         let (name, all) = (self.name, read_words(gpu, &self.buffer));
-        let (front, rest) = all.split_at(self.lead);
-        let (words, behind) = rest.split_at(self.words.len());
+        let (front, rest) = all[self.start..].split_at(self.lead);
+        let (words, rest) = rest.split_at(self.words.len());
+        let behind = &rest[..self.behind];
         for (place, guards) in [("in front of", front), ("behind", behind)] {
             let touched = guards.iter().position(|&word| word != GUARD);
             assert_eq!(touched, None, "words {place} {name} were written");
