@@ -28,16 +28,6 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     written.map_err(|error| format!("{} cannot be written: {error}", path.display()).into())
 }
 
-/// Where an option's file goes: what follows the option on the command line, or a file under `target`.
-pub fn file_option(option: &str, default: &str) -> Result<PathBuf> {
-    let words: Vec<_> = std::env::args_os().skip(1).collect();
-    match &words[..] {
-        [] => Ok(Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(default)),
-        [name, file] if name == option => Ok(file.into()),
-        _ => Err(format!("the arguments are none, or {option} FILE").into()),
-    }
-}
-
 /// The host's device: no features and WebGPU's default limits.
 pub fn device() -> Result<(wgpu::Device, wgpu::Queue)> {
     let instance =

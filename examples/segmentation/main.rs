@@ -1,11 +1,14 @@
 //! The loss of each pixel of the sample photograph as a heatmap over it: the library writes the losses to
 //! a buffer, and a render pass of this example's own reads them there. Run it with
-//! `cargo run --release --example segmentation`; `--heatmap FILE` says where the picture goes.
+//! `cargo run --release --example segmentation`.
 
 #[path = "../common/mod.rs"]
 mod common;
 mod heat;
 
+use std::path::PathBuf;
+
+use clap::Parser;
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::wgpu::{self, util::DeviceExt};
 use wgpu_loss::{
@@ -20,8 +23,16 @@ const UNKNOWN: i64 = 255;
 /// Dots of the picture for each pixel, along a side.
 const DOTS: u32 = 4;
 
+/// Draws the loss of each pixel of the sample photograph.
+#[derive(Parser)]
+struct Args {
+    /// Where the picture goes.
+    #[arg(long, value_name = "FILE", default_value = "target/segmentation.png")]
+    heatmap: PathBuf,
+}
+
 fn main() -> Result<()> {
-    let file = common::file_option("--heatmap", "segmentation.png")?;
+    let file = Args::parse().heatmap;
     let logits = npy::read(&common::data("photo_logits.npy"), "<f4")?;
     let labels = npy::read(&common::data("photo_labels.npy"), "|u1")?;
     let photo = Image::read(&common::data("photo.png"))?;

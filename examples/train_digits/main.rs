@@ -1,6 +1,6 @@
 //! A perceptron of two layers, trained wholly on the GPU: forward pass, backward pass and descent are
 //! kernels of this example's own, between which the library records the loss and its gradient. Run it
-//! with `cargo run --release --example train_digits`; `--curve FILE` says where the loss curve goes.
+//! with `cargo run --release --example train_digits`.
 
 mod arena;
 #[path = "../common/mod.rs"]
@@ -9,8 +9,10 @@ mod curve;
 mod network;
 mod progress;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::Parser;
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
     Bound, Buffers, CrossEntropy, Decoded, Kernels, LabelType, Outputs, Plan, RESULT_BYTES,
@@ -23,14 +25,25 @@ use progress::Progress;
 
 const HIDDEN: usize = 32;
 const CLASSES: usize = 10;
-const STEPS: u64 = 100;
 /// Numbers are looked at once in so many steps.
 const LOOK: u64 = 5;
 /// What is called learnt, in percent of the images.
 const WANTED: f64 = 97.0;
 
+/// Trains a perceptron of two layers on handwritten digits.
+#[derive(Parser)]
+struct Args {
+    /// How often the parameters go down their gradients.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    steps: u64,
+    /// Where the picture of the loss curve goes.
+    #[arg(long, value_name = "FILE", default_value = "target/train_digits.png")]
+    curve: PathBuf,
+}
+
 fn main() -> ExitCode {
-    match train() {
+    match train(&Args::parse()) {
         Ok(percent) if percent >= WANTED => ExitCode::SUCCESS,
         Ok(_) => {
             eprintln!("that is less than the {WANTED} % that are wanted");
@@ -44,8 +57,7 @@ fn main() -> ExitCode {
 }
 
 /// Trains, and returns how many of the images are told right, in percent.
-fn train() -> Result<f64> {
-    let curve_file = common::file_option("--curve", "train_digits.png")?;
+fn train(args: &Args) -> Result<f64> {
     let images = npy::read(&common::data("digits_images.npy"), "|u1")?;
     let labels = npy::read(&common::data("digits_labels.npy"), "<i8")?;
     let [count, pixels] = images.shape[..] else { return Err("the images are no matrix".into()) };
@@ -72,11 +84,11 @@ fn train() -> Result<f64> {
         device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation })
     };
     let to_read = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
-    let history = host_buffer(STEPS * RESULT_BYTES, to_read);
+    let history = host_buffer(args.steps * RESULT_BYTES, to_read);
     let latest = host_buffer(RESULT_BYTES, to_read);
 
-    let mut progress = Progress::new(STEPS);
-    for step in 0..STEPS {
+    let mut progress = Progress::new(args.steps);
+    for step in 0..args.steps {
         let mut encoder = device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -111,8 +123,8 @@ fn train() -> Result<f64> {
     progress.end();
     println!("loss      {:.4}, {:.4} before the first step", last.loss, steps[0].loss);
     println!("accuracy  {:.2} % of {count} images", percent(last));
-    common::write(&curve_file, &curve::draw(&steps)?)?;
-    println!("curve     {}", curve_file.display());
+    common::write(&args.curve, &curve::draw(&steps)?)?;
+    println!("curve     {}", args.curve.display());
     Ok(percent(last))
 }
 

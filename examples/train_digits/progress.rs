@@ -17,7 +17,7 @@ pub struct Progress {
 impl Progress {
     pub fn new(steps: u64) -> Self {
         let bar = ProgressBar::new(steps);
-        let style = ProgressStyle::with_template("{bar:40} step {pos}/{len}, {msg}");
+        let style = ProgressStyle::with_template("{bar:40} {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self { bar, steps, shown: 0, start: Instant::now() }
     }
@@ -26,8 +26,8 @@ impl Progress {
         let seen = format!("loss {loss:.4}, {percent:.2} % right");
         // It hides itself where stderr is no terminal.
         if !self.bar.is_hidden() {
-            self.bar.set_position(step);
             self.bar.set_message(seen);
+            self.bar.set_position(step);
         } else if self.shown.is_multiple_of(SPARSE) {
             println!("step      {step} of {}: {seen}", self.steps);
         }
