@@ -259,8 +259,13 @@ impl Summary {
         self.rows - self.live - self.bad
     }
 
-    /// What was refused on the device as the error that names it.
-    pub(crate) fn check(&self, problem: &Problem) -> Result<(), Error> {
+    /// What was refused on the device as the error that names it. Calls on host data do this by themselves; who
+    /// [embeds](crate::Bound) decides whether and when to look.
+    ///
+    /// # Errors
+    /// [`Error::BadTargets`] for labels out of range, [`Error::BadValues`] for values that a loss is not
+    /// defined for.
+    pub fn check(&self, problem: &Problem) -> Result<(), Error> {
         let Some(BadValue { position, what, value }) = self.first_bad_value else {
             return self.check_labels(problem.view.classes, problem.ignore_index);
         };

@@ -59,7 +59,9 @@ pub mod plan;
 pub mod reference;
 mod scope;
 mod tensor;
-pub use bound::{Bound, Buffers, Decoded, RESULT_BYTES};
+mod wait;
+mod wanted;
+pub use bound::{Bound, Buffers, Decoded, RESULT_BYTES, Reader};
 pub use error::Error;
 pub use gpu::stream::{LargeOutput, Sink, Stream};
 pub use gpu::{Gpu, GpuOptions};
@@ -71,6 +73,7 @@ pub use loss::{
 };
 pub use plan::{Plan, Profile};
 pub use tensor::{ClassView, ElementType, Floats, LabelType, Labels, TargetType, Tensor};
+pub use wanted::{wanted_features, wanted_limits};
 
 /// The examples of the README, compiled and run with the other documentation tests.
 #[cfg(doctest)]

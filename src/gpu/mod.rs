@@ -9,9 +9,6 @@ mod roof;
 pub mod stream;
 mod tune;
 mod tuned;
-mod wait;
-
-use std::sync::Arc;
 
 pub use adapters::{GpuOptions, TuningChoice};
 pub use clock::{Clock, Timer, Times};
@@ -20,11 +17,11 @@ pub use tune::{Field, Gain, Progress, ShapeTimes, TuneOptions, Tuned};
 
 use self::resident::Tensors;
 use self::stream::Collected;
-use self::wait::Wait;
 use crate::expand::stated;
 use crate::kernels::Kernels;
 use crate::plan::{Plan, Profile};
 use crate::scope::scoped;
+use crate::wait::Wait;
 use crate::{Bound, Error, Inputs, LargeOutput, Loss, Output, Outputs, Problem, RowOutputs};
 
 /// What an upload is called in errors.
@@ -54,7 +51,7 @@ pub struct Gpu {
     info: wgpu::AdapterInfo,
     device: wgpu::Device,
     queue: wgpu::Queue,
-    kernels: Arc<Kernels>,
+    kernels: Kernels,
     memory_budget: u64,
     /// Bytes of a piece that passes through the device fast: a binding holds it, and no submission is
     /// long.
@@ -93,7 +90,7 @@ impl Gpu {
     /// As [`Gpu::with_options`].
     pub async fn open(options: &GpuOptions) -> Result<Self, Error> {
         let (info, device, queue) = adapters::open(options).await?;
-        let kernels = Arc::new(Kernels::with_tuning(&device, options.tuning_for(&info)?));
+        let kernels = Kernels::with_tuning(&device, options.tuning_for(&info)?);
         let memory_budget = options.memory_budget.unwrap_or(MEMORY_BUDGET);
         let piece_bytes = piece_bytes(kernels.profile());
         Ok(Self { info, device, queue, kernels, memory_budget, piece_bytes })
@@ -103,7 +100,7 @@ impl Gpu {
     /// may remember), which tells how long a first call takes.
     pub fn fresh(&self) -> Self {
         let tuning = self.kernels.profile().tuning;
-        let kernels = Arc::new(Kernels::with_tuning(&self.device, tuning));
+        let kernels = Kernels::with_tuning(&self.device, tuning);
         Self { kernels, ..self.with_memory_budget(self.memory_budget) }
     }
 
@@ -129,7 +126,7 @@ impl Gpu {
     }
 
     /// The device's pipelines.
-    pub fn kernels(&self) -> &Arc<Kernels> {
+    pub fn kernels(&self) -> &Kernels {
         &self.kernels
     }
 

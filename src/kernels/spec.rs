@@ -247,6 +247,18 @@ impl Spec {
         }
     }
 
+    /// The features of a device that it needs, with their names in `wgpu::Features`.
+    pub(super) fn features(&self) -> Vec<(wgpu::Features, &'static str)> {
+        [
+            (self.geometry.cluster > 1, wgpu::Features::SUBGROUP, "SUBGROUP"),
+            (self.native_f16, wgpu::Features::SHADER_F16, "SHADER_F16"),
+            (self.longs, wgpu::Features::SHADER_INT64, "SHADER_INT64"),
+        ]
+        .into_iter()
+        .filter_map(|(needed, feature, name)| needed.then_some((feature, name)))
+        .collect()
+    }
+
     /// Whether it folds logits.
     pub(crate) fn is_softmax(&self) -> bool {
         matches!(self.kernel, Kernel::Rows | Kernel::Columns)

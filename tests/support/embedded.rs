@@ -187,7 +187,7 @@ impl<'a> Embedded<'a> {
     #[track_caller]
     pub fn results(&self) -> Results {
         let problem = self.bound.plan().problem();
-        let result = read_words(self.gpu, self.bound.result());
+        let result = read_words(self.gpu, self.bound.result().buffer);
         let decoded = self.bound.decode(bytemuck::cast_slice(&result)).unwrap();
         let summary = decoded.summary;
         let reduced = problem.reduction != Reduction::None && problem.function != Function::Softmax;

@@ -9,7 +9,6 @@ use super::merge::of_piece;
 use super::ring::{PADDING, Ring, Submitted, is_mapped};
 use super::sums::{VarianceSums, shared_variance};
 use super::{Progress, Sink};
-use crate::gpu::wait::Wait;
 use crate::gpu::{Gpu, Stopwatch};
 use crate::io::Timing;
 use crate::kernels::Slot;
@@ -17,6 +16,7 @@ use crate::loss::Upstream;
 use crate::plan::{Extent, bound_slots};
 use crate::reference::Sums;
 use crate::tensor::Axes;
+use crate::wait::Wait;
 use crate::{Decoded, Error, Inputs, Problem};
 
 /// Pieces under way at most: one that the host fills, one that the device computes, and one that waits

@@ -43,11 +43,11 @@ pub(super) use host::host_bytes;
 
 use self::executor::Executor;
 use super::Gpu;
-use super::wait::Wait;
 use crate::expand::stated;
 use crate::kernels::Slot;
 use crate::loss::{Divisor, Function, Upstream};
 use crate::reference::{gradient_scale, weight_sums};
+use crate::wait::Wait;
 use crate::{Error, Inputs, Loss, Output, Outputs, Problem};
 
 /// An output that has as many elements as rows, or as the input.

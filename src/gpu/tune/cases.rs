@@ -3,10 +3,10 @@
 use super::DURING;
 use crate::gpu::Gpu;
 use crate::gpu::buffers::{read, readable, storage, upload};
-use crate::gpu::wait::Wait;
 use crate::loss::Shapes;
 use crate::plan::{Profile, Tuning};
 use crate::scope::scoped;
+use crate::wait::Wait;
 use crate::{
     Bound, Buffers, CrossEntropy, Error, Inputs, LabelType, Outputs, Plan, TargetType, Tensor,
     reference,
@@ -160,7 +160,7 @@ impl<'a> Cases<'a> {
             let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
             encoder.clear_buffer(&self.grad, 0, None);
             bound.record(&mut encoder.begin_compute_pass(&Default::default()));
-            encoder.copy_buffer_to_buffer(bound.result(), 0, &self.readable, 0, 4);
+            encoder.copy_buffer_to_buffer(bound.result().buffer, 0, &self.readable, 0, 4);
             for (i, place) in places.into_iter().enumerate() {
                 let to = bytes(1 + i * COMPARED);
                 encoder.copy_buffer_to_buffer(

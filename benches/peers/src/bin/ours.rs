@@ -27,7 +27,7 @@ fn main() -> Fallible<()> {
         let bound = bind(&gpu, &job, pass, &buffers)?;
         let times = job.time(|| Ok(once(&gpu, &bound)?))?;
 
-        let result = read(&gpu, bound.result(), RESULT_BYTES)?;
+        let result = read(&gpu, bound.result().buffer, RESULT_BYTES)?;
         let loss = bound.decode(bytemuck::cast_slice(&result))?.loss;
         let grad_dot = match pass {
             Pass::Forward => None,
