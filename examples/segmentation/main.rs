@@ -67,7 +67,7 @@ fn main() -> Result<()> {
 
     // One submission: losses, picture, and the picture's way back.
     let mut encoder = device.create_command_encoder(&Default::default());
-    bound.record(&mut encoder.begin_compute_pass(&Default::default()));
+    bound.encode(&mut encoder);
     heat.draw(&mut encoder);
     queue.submit([encoder.finish()]);
 

@@ -44,16 +44,11 @@ struct Args {
 
 fn main() -> ExitCode {
     match train(&Args::parse()) {
-        Ok(percent) if percent >= WANTED => ExitCode::SUCCESS,
-        Ok(_) => {
-            eprintln!("that is less than the {WANTED} % that are wanted");
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+        Ok(percent) if percent >= WANTED => return ExitCode::SUCCESS,
+        Ok(_) => eprintln!("that is less than the {WANTED} % that are wanted"),
+        Err(error) => eprintln!("{error}"),
     }
+    ExitCode::FAILURE
 }
 
 /// Trains, and returns how many of the images are told right, in percent.
@@ -66,29 +61,48 @@ fn train(args: &Args) -> Result<f64> {
     let (device, queue) = common::device()?;
     let sizes = [pixels, HIDDEN, CLASSES].map(|size| size as u32);
     let network = Network::new(&device, &queue, &greys, &labels.bytes, sizes);
+    let bound = bind(&device, &network, count)?;
+    let steps = learn(&device, &queue, &network, &bound, args.steps)?;
 
-    // The loss works where logits and labels lie, and leaves the gradient in the logits' place.
-    let kernels = Kernels::new(&device);
-    let (shape, rows) = ([count, CLASSES], [count]);
-    let shapes = Shapes::new(&shape).target(TargetType::Labels(LabelType::I64), &rows);
+    let last = &steps[steps.len() - 1];
+    println!("loss      {:.4}, {:.4} before the first step", last.loss, steps[0].loss);
+    println!("accuracy  {:.2} % of {count} images", percent(last));
+    common::write(&args.curve, &curve::draw(&steps)?)?;
+    println!("curve     {}", args.curve.display());
+    Ok(percent(last))
+}
+
+/// The loss, where logits and labels lie. Its gradient takes the logits' place.
+fn bind(device: &wgpu::Device, network: &Network, count: usize) -> Result<Bound> {
+    let kernels = Kernels::new(device);
+    let (logits, labels) = ([count, CLASSES], [count]);
+    let shapes = Shapes::new(&logits).target(TargetType::Labels(LabelType::I64), &labels);
     let outputs = Outputs::loss().with_grad().with_accuracy();
     let plan = Plan::new(&CrossEntropy::new(), &shapes, outputs, kernels.profile())?;
     let buffers = Buffers::new(network.logits.range(&network.arena))
         .target(network.labels.range(&network.arena))
         .grad_in_place();
-    let bound = Bound::new(&kernels, plan, &buffers)?;
+    Ok(Bound::new(&kernels, plan, &buffers)?)
+}
 
-    // Every step's loss stays on the GPU until the end.
-    let host_buffer = |size, usage| {
-        let (label, mapped_at_creation) = (None, false);
-        device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation })
-    };
-    let to_read = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
-    let history = host_buffer(args.steps * RESULT_BYTES, to_read);
-    let latest = host_buffer(RESULT_BYTES, to_read);
-
-    let mut progress = Progress::new(args.steps);
-    for step in 0..args.steps {
+/// Does all steps, and returns what each began with.
+fn learn(
+    device: &wgpu::Device,
+    queue: &wgpu::Queue,
+    network: &Network,
+    bound: &Bound,
+    steps: u64,
+) -> Result<Vec<Decoded>> {
+    // Every step's loss stays on the GPU until the end; a reader brings one now and then.
+    let history = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("history"),
+        size: steps * RESULT_BYTES,
+        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+        mapped_at_creation: false,
+    });
+    let reader = bound.reader()?;
+    let mut progress = Progress::new(steps);
+    for step in 0..steps {
         let mut encoder = device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -96,36 +110,24 @@ fn train(args: &Args) -> Result<f64> {
             bound.record(&mut pass);
             network.backward(&mut pass);
         }
-        encoder.copy_buffer_to_buffer(
-            bound.result(),
-            0,
-            &history,
-            step * RESULT_BYTES,
-            RESULT_BYTES,
-        );
+        let result = bound.result();
+        let at = step * RESULT_BYTES;
+        encoder.copy_buffer_to_buffer(result.buffer, result.offset, &history, at, RESULT_BYTES);
         let look = step % LOOK == 0;
         if look {
-            encoder.copy_buffer_to_buffer(bound.result(), 0, &latest, 0, RESULT_BYTES);
+            reader.record(&mut encoder);
         }
         queue.submit([encoder.finish()]);
         // To wait now and then also keeps the host from running far ahead of the device.
         if look {
-            let decoded = bound.decode(&common::read(&device, &latest)?)?;
+            let decoded = reader.wait()?;
             progress.show(step, decoded.loss, percent(&decoded));
         }
     }
-
-    let steps: Vec<Decoded> = common::read(&device, &history)?
-        .chunks_exact(RESULT_BYTES as usize)
-        .map(|bytes| bound.decode(bytes))
-        .collect::<std::result::Result<_, _>>()?;
-    let last = &steps[steps.len() - 1];
+    let bytes = common::read(device, &history)?;
     progress.end();
-    println!("loss      {:.4}, {:.4} before the first step", last.loss, steps[0].loss);
-    println!("accuracy  {:.2} % of {count} images", percent(last));
-    common::write(&args.curve, &curve::draw(&steps)?)?;
-    println!("curve     {}", args.curve.display());
-    Ok(percent(last))
+    let decoded = bytes.chunks_exact(RESULT_BYTES as usize).map(|bytes| bound.decode(bytes));
+    Ok(decoded.collect::<std::result::Result<_, _>>()?)
 }
 
 fn percent(decoded: &Decoded) -> f64 {
