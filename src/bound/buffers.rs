@@ -72,9 +72,8 @@ impl<'a> Buffers<'a> {
         self.with(Slot::Record, range)
     }
 
-    /// Where the sums of classes go: for each class
-    /// [`CLASS_BYTES`](crate::gpu::stream::CLASS_BYTES) bytes, which
-    /// [`class_losses`](crate::gpu::stream::class_losses) reads.
+    /// Where the sums of classes go: for each class [`CLASS_BYTES`](crate::CLASS_BYTES) bytes, which
+    /// [`class_losses`](crate::class_losses) reads.
     pub fn classes(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::Classes, range)
     }

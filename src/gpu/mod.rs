@@ -1,5 +1,5 @@
 //! For those who have no device of their own: an adapter, a device, and calls on host data,
-//! blocking and async. They are built on [`Bound`], as anyone else's would be.
+//! blocking and async. They are built on [`Bound`], as anyone else's would be. Needs the feature `gpu`.
 
 mod adapters;
 mod buffers;
@@ -64,15 +64,15 @@ impl Gpu {
     /// # Errors
     /// [`Error::NoAdapter`] where there is no driver, [`Error::NoDevice`] where it fails.
     pub fn new() -> Result<Self, Error> {
-        Self::with_options(&GpuOptions::default())
+        Self::with_options(&GpuOptions::new())
     }
 
-    /// The first adapter whose name, driver or backend contains `text`, whatever its case.
+    /// The adapter that [`GpuOptions::adapter`] names.
     ///
     /// # Errors
     /// As [`Gpu::new`]; [`Error::NoAdapter`] lists the adapters there are.
     pub fn with_adapter(text: &str) -> Result<Self, Error> {
-        Self::with_options(&GpuOptions { adapter: Some(text.into()), ..Default::default() })
+        Self::with_options(&GpuOptions::new().adapter(text))
     }
 
     /// An adapter and device as the options say.
@@ -131,7 +131,7 @@ impl Gpu {
     }
 
     /// Bytes of tensors that a call on host data holds at most:
-    /// [`GpuOptions::memory_budget`](GpuOptions).
+    /// [`GpuOptions::memory_budget`].
     pub fn memory_budget(&self) -> u64 {
         self.memory_budget
     }

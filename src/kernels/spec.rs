@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+#[cfg(feature = "gpu")]
 use serde::{Deserialize, Serialize};
 
 use super::Extras;
@@ -58,8 +59,9 @@ pub enum Target {
 }
 
 /// How many elements one load brings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "gpu", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "gpu", serde(rename_all = "snake_case"))]
 pub enum Load {
     /// One.
     One,

@@ -4,9 +4,11 @@
 
 use std::cell::Cell;
 
-use wgpu_loss::gpu::stream::{CLASS_BYTES, class_losses};
 use wgpu_loss::loss::Function;
-use wgpu_loss::{Bound, Buffers, ElementType, Gpu, LargeOutput, Plan, Problem, Reduction, Summary};
+use wgpu_loss::{
+    Bound, Buffers, CLASS_BYTES, ElementType, Gpu, LargeOutput, Plan, Problem, Reduction, Summary,
+    class_losses,
+};
 
 use super::answer::Answer;
 use super::data::{Data, Target};

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use super::classes::ClassSums;
 use super::cut::{Cut, Piece, Room, cut_slots, outer_bytes, problem_of};
 use super::host::{gather, host_bytes, scatter};
 use super::merge::of_piece;
 use super::ring::{PADDING, Ring, Submitted, is_mapped};
 use super::sums::{VarianceSums, shared_variance};
 use super::{Progress, Sink};
+use crate::classes::ClassSums;
 use crate::gpu::{Gpu, Stopwatch};
 use crate::io::Timing;
 use crate::kernels::Slot;

@@ -6,11 +6,11 @@
 
 use std::ops::Range;
 
+use super::Sink;
 use super::cut::{Piece, problem_of};
 use super::executor::Executor;
 use super::host::{host_bytes, row_bytes, scatter};
 use super::merge::of_piece;
-use super::{LargeOutput, Sink};
 use crate::bound::Buffers;
 use crate::gpu::buffers::{self, storage, viewed, write};
 use crate::gpu::{Gpu, Stopwatch, UPLOADING};
@@ -19,7 +19,7 @@ use crate::loss::Upstream;
 use crate::plan::{Extent, Profile, bound_slots, offset_alignment};
 use crate::tensor::ClassView;
 use crate::wait::map;
-use crate::{Bound, Error, Inputs, Plan, Problem, RESULT_BYTES};
+use crate::{Bound, Error, Inputs, LargeOutput, Plan, Problem, RESULT_BYTES};
 
 /// Bytes that a box has at least: below, the work would be all steps.
 const LEAST: u64 = 4 << 10;

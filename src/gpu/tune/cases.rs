@@ -204,8 +204,7 @@ mod tests {
     /// What a candidate with a wrong loss, or without its gradient, would be told.
     #[test]
     fn wrong_answers_are_noticed() {
-        let options =
-            crate::GpuOptions { tuning: TuningChoice::Table, ..crate::GpuOptions::default() };
+        let options = crate::GpuOptions::new().tuning(TuningChoice::Table);
         let gpu = Gpu::with_options(&options).expect("a GPU adapter");
         let table = gpu.kernels.profile().tuning;
         let mut cases = Cases::new(&gpu, 1 << 12).expect("cases");
