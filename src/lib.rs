@@ -119,3 +119,8 @@ pub use wanted::{wanted_features, wanted_limits};
 #[cfg(all(doctest, feature = "gpu"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The recipes of docs/embedding.md, compiled with them.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/embedding.md")]
+struct Embedding;

@@ -8,6 +8,7 @@ mod spec;
 mod tensor;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use spec::Load;
@@ -31,12 +32,11 @@ const COMPILING: &str = "compiling a kernel";
 /// A device's pipelines, compiled when first wanted and kept.
 ///
 /// A handle, like those of wgpu: clones share the pipelines, and may be used by any thread.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Kernels {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     device: wgpu::Device,
     profile: Profile,
@@ -187,6 +187,13 @@ impl Kernels {
             cache: None,
         });
         Pipeline { pipeline, layout }
+    }
+}
+
+impl fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.device().adapter_info().name;
+        write!(f, "Kernels on {name}, {} compiled", self.compiled())
     }
 }
 
