@@ -56,7 +56,10 @@ pub(crate) fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode, during: &'static s
 /// The cause of a failure of which wgpu has said no more than that it failed.
 pub(crate) fn explained(device: &wgpu::Device, error: Error) -> Error {
     match error {
-        Error::Device { during, .. } if is_lost(device) => Error::Lost { during },
+        // In a browser our mappings fail for no other reason.
+        Error::Device { during, .. } if cfg!(target_arch = "wasm32") || is_lost(device) => {
+            Error::Lost { during }
+        }
         error => error,
     }
 }

@@ -125,11 +125,13 @@ impl Reader {
         encoder.copy_buffer_to_buffer(&self.source, self.offset, &self.staging, 0, size);
     }
 
-    /// Blocks until all that was submitted is done, and gives the result.
+    /// Blocks until all that was submitted is done, and gives the result. Not there in browsers (`wasm32`), where
+    /// nobody may block.
     ///
     /// # Errors
     /// [`Error::Lost`], [`Error::Device`], and [`Error::Busy`] while a future of [`Reader::read`] is neither done nor
     /// dropped.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&self) -> Result<Decoded, Error> {
         self.waited(None)
     }
@@ -138,10 +140,12 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::wait`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn wait_for(&self, submission: wgpu::SubmissionIndex) -> Result<Decoded, Error> {
         self.waited(Some(submission))
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     fn waited(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<Decoded, Error> {
         self.give_up();
         pollster::block_on(self.ask()?.finished(Wait::Here, submission))
