@@ -34,6 +34,7 @@ async fn run() -> Result<(), Failure> {
     for host in [Host::bare(&bare).await?, Host::wanted(&adapter().await?).await?] {
         losses::run(&host).await;
         refusals::run(&host).await;
+        refusals::lose(host).await;
     }
     Ok(())
 }
