@@ -17,6 +17,17 @@ pub(crate) enum Wait {
     Elsewhere,
 }
 
+/// Runs a call that waits on this thread. In a browser, where that would be forever, it is not even begun.
+pub(crate) fn block_on<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    #[cfg(not(target_arch = "wasm32"))]
+    return pollster::block_on(call);
+    #[cfg(target_arch = "wasm32")]
+    {
+        drop(call);
+        Err(Error::Blocking)
+    }
+}
+
 /// What will be known once the device is done.
 pub(crate) struct Answer {
     receiver: OneshotReceiver<Result<(), Error>>,

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use super::{Bound, Decoded, RESULT_BYTES, decoded};
 use crate::plan::Plan;
 use crate::scope::{allocating, is_lost};
-use crate::wait::{Answer, Mapping, Wait};
+use crate::wait::{Answer, Mapping, Wait, block_on};
 use crate::{Error, Problem};
 
 const DURING: &str = "reading a result";
@@ -125,13 +125,11 @@ impl Reader {
         encoder.copy_buffer_to_buffer(&self.source, self.offset, &self.staging, 0, size);
     }
 
-    /// Blocks until all that was submitted is done, and gives the result. Not there in browsers (`wasm32`), where
-    /// nobody may block.
+    /// Blocks until all that was submitted is done, and gives the result.
     ///
     /// # Errors
     /// [`Error::Lost`], [`Error::Device`], and [`Error::Busy`] while a future of [`Reader::read`] is neither done nor
-    /// dropped.
-    #[cfg(not(target_arch = "wasm32"))]
+    /// dropped; [`Error::Blocking`] in a browser.
     pub fn wait(&self) -> Result<Decoded, Error> {
         self.waited(None)
     }
@@ -140,15 +138,13 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::wait`].
-    #[cfg(not(target_arch = "wasm32"))]
     pub fn wait_for(&self, submission: wgpu::SubmissionIndex) -> Result<Decoded, Error> {
         self.waited(Some(submission))
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
     fn waited(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<Decoded, Error> {
         self.give_up();
-        pollster::block_on(self.ask()?.finished(Wait::Here, submission))
+        block_on(async { self.ask()?.finished(Wait::Here, submission).await })
     }
 
     /// Gives the result when all that was submitted is done, under any executor: a thread of its own polls the

@@ -3,6 +3,7 @@
 
 mod host;
 mod losses;
+mod own;
 mod page;
 mod refusals;
 mod truth;
@@ -36,5 +37,8 @@ async fn run() -> Result<(), Failure> {
         refusals::run(&host).await;
         refusals::lose(host).await;
     }
+    own::run().await;
+    // Errors that nobody has waited for come now.
+    page::pause().await;
     Ok(())
 }

@@ -89,10 +89,13 @@ fn aliases(host: &Host) -> Result<(), Failure> {
     }
 }
 
-/// A reader is busy until its future is done or dropped.
+/// A reader is busy until its future is done or dropped, and never blocks.
 async fn busy(host: &Host) -> Result<(), Failure> {
     let arena = Arena::new(host, 1 << 13);
     let reader = any(host, &arena)?.reader()?;
+    if reader.wait() != Err(Error::Blocking) {
+        return Err("a blocking wait is not refused".into());
+    }
     let first = reader.read();
     match reader.read().await {
         Err(Error::Busy { .. }) => {}
