@@ -37,7 +37,7 @@ async fn run() -> Result<(), Failure> {
         refusals::run(&host).await;
         refusals::lose(host).await;
     }
-    own::run().await;
+    own::run().await?;
     // Errors that nobody has waited for come now.
     page::pause().await;
     Ok(())

@@ -54,18 +54,20 @@ pub fn noise(count: usize, seed: u32) -> Vec<f32> {
     (0..count as u32).map(number).collect()
 }
 
-/// Compares f32 results with f64 numbers: each may be off by a part of itself. WGSL's `exp` of such logits may be
-/// wrong by 15 units in the last place, 1.8e-6, and a sum of them by little more.
+/// Compares f32 results with f64 numbers: each may be off by a part of itself, and by a tenth of that of the largest,
+/// for differences of numbers that are close. WGSL's `exp` of such logits may be wrong by 15 units in the last place,
+/// 1.8e-6, and a sum of them by little more.
 pub fn close(what: &str, got: &[f32], wanted: &[f64], part: f64) -> Result<(), String> {
     if got.len() != wanted.len() {
         return Err(format!("{what}: {} numbers, {} wanted", got.len(), wanted.len()));
     }
-    let far = |(got, wanted): (f32, f64)| {
+    let largest = wanted.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+    let far = |place: usize| {
+        let allowed = part * (wanted[place].abs() + largest / 10.0);
         // NaN is far off as well.
-        let off = (f64::from(got) - wanted).abs();
-        !(off <= part * wanted.abs() + 1e-9)
+        !((f64::from(got[place]) - wanted[place]).abs() <= allowed)
     };
-    match (0..got.len()).find(|&place| far((got[place], wanted[place]))) {
+    match (0..got.len()).find(|&place| far(place)) {
         Some(place) => Err(format!("{what} at {place}: {} is not {}", got[place], wanted[place])),
         None => Ok(()),
     }
