@@ -26,20 +26,20 @@ const SHAPES: [[usize; 3]; 7] = [
 
 pub async fn run(host: &Host) {
     for shape in SHAPES {
-        for place in [Place::Apart, Place::InPlace, Place::Arena] {
-            let name = format!("cross_entropy of {shape:?}, {place:?}, {}", host.name);
-            page::report(&name, cross_entropy(host, shape, place).await);
+        for layout in [Layout::Apart, Layout::InPlace, Layout::Arena] {
+            let name = format!("cross_entropy of {shape:?}, {layout:?}, {}", host.name);
+            page::report(&name, cross_entropy(host, shape, layout).await);
         }
     }
-    for place in [Place::Apart, Place::InPlace, Place::Arena] {
-        let name = format!("bce_with_logits, {place:?}, {}", host.name);
-        page::report(&name, bce_with_logits(host, place).await);
+    for layout in [Layout::Apart, Layout::InPlace, Layout::Arena] {
+        let name = format!("bce_with_logits, {layout:?}, {}", host.name);
+        page::report(&name, bce_with_logits(host, layout).await);
     }
 }
 
 /// Where the tensors lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Place {
+enum Layout {
     /// Inputs in one buffer, the gradient in another.
     Apart,
     /// The gradient overwrites the logits.
@@ -51,7 +51,7 @@ enum Place {
 async fn cross_entropy(
     host: &Host,
     shape @ [images, classes, positions]: [usize; 3],
-    place: Place,
+    layout: Layout,
 ) -> Result<(), Failure> {
     let logits = noise(images * classes * positions, 1);
     let rows = images * positions;
@@ -67,16 +67,16 @@ async fn cross_entropy(
     let target = TargetType::Labels(LabelType::U32);
     let shapes = Shapes::new(&of_logits).target(target, &of_labels);
     let loss = CrossEntropy::new().ignore_index(ignored);
-    compare(host, &loss, &shapes, (&logits, bytemuck::cast_slice(&labels)), place, &truth).await
+    compare(host, &loss, &shapes, (&logits, bytemuck::cast_slice(&labels)), layout, &truth).await
 }
 
-async fn bce_with_logits(host: &Host, place: Place) -> Result<(), Failure> {
+async fn bce_with_logits(host: &Host, layout: Layout) -> Result<(), Failure> {
     let (logits, targets) = (noise(41 * 67, 3), noise(41 * 67, 4));
     let targets: Vec<f32> = targets.iter().map(|x| (x + 3.0) / 6.0).collect();
     let truth = truth::bce_with_logits(&logits, &targets);
     let shapes = Shapes::new(&[41, 67]).target(TargetType::Values(ElementType::F32), &[41, 67]);
     let tensors = (&logits[..], bytemuck::cast_slice(&targets));
-    compare(host, &BceWithLogits::new(), &shapes, tensors, place, &truth).await
+    compare(host, &BceWithLogits::new(), &shapes, tensors, layout, &truth).await
 }
 
 /// Runs a loss over an input and a target (its bytes), and reads its result in both ways that there are.
@@ -85,7 +85,7 @@ async fn compare(
     loss: &impl Loss,
     shapes: &Shapes<'_>,
     (input, target): (&[f32], &[u8]),
-    place: Place,
+    layout: Layout,
     truth: &Truth,
 ) -> Result<(), Failure> {
     let bytes = 4 * input.len();
@@ -94,16 +94,16 @@ async fn compare(
     let other = Arena::new(host, bytes as u64);
     let (x, t) = (arena.put(input), arena.put(target));
     let buffers = Buffers::new(arena.at(&x)).target(arena.at(&t));
-    let (of_grad, grad) = match place {
-        Place::Apart => (&other, other.room(bytes)),
-        Place::InPlace => (&arena, x.clone()),
-        Place::Arena => (&arena, arena.room(bytes)),
+    let (of_grad, grad) = match layout {
+        Layout::Apart => (&other, other.room(bytes)),
+        Layout::InPlace => (&arena, x.clone()),
+        Layout::Arena => (&arena, arena.room(bytes)),
     };
     let result = arena.room(RESULT_BYTES as usize);
-    let buffers = match place {
-        Place::Apart => buffers.grad(of_grad.at(&grad)),
-        Place::InPlace => buffers.grad_in_place(),
-        Place::Arena => buffers.grad(of_grad.at(&grad)).result(arena.at(&result)),
+    let buffers = match layout {
+        Layout::Apart => buffers.grad(of_grad.at(&grad)),
+        Layout::InPlace => buffers.grad_in_place(),
+        Layout::Arena => buffers.grad(of_grad.at(&grad)).result(arena.at(&result)),
     };
     let bound = Bound::new(&host.kernels, plan, &buffers)?;
     let reader = bound.reader()?;
@@ -116,7 +116,7 @@ async fn compare(
     decoded.summary.check(reader.problem())?;
     close("loss", &[decoded.loss], &[truth.loss], 2e-6)?;
     close("gradient", &of_grad.read::<f32>(&grad).await?, &truth.grad, 6e-6)?;
-    if place == Place::Arena {
+    if layout == Layout::Arena {
         let bytes = arena.read::<u8>(&result).await?;
         close("loss in the arena", &[bound.decode(&bytes)?.loss], &[truth.loss], 2e-6)?;
     }

@@ -59,9 +59,9 @@ async fn of_classes(gpu: &Gpu, shape: &[usize]) {
     let beside = Outputs::loss().with_lse().with_argmax().with_entropy().with_row_weights();
     let everything = beside.with_rank().with_accuracy().with_top_k(3).with_class_losses();
     let by_row = loss.clone().reduction(Reduction::None);
-    let soft = plain.clone().probabilities(Tensor::new(&soft, shape));
+    let soft = plain.probabilities(Tensor::new(&soft, shape));
     let (x16, b16) = (Tensor::new(&f16, shape), Tensor::new(&bf16, shape));
-    let moved = plain.clone().upstream(Tensor::new(&upstream, shape));
+    let moved = plain.upstream(Tensor::new(&upstream, shape));
     let nll = Inputs::new(Tensor::new(&minus, shape)).labels(&labels, &of_rows);
 
     let log_probs = grad.with_log_probs();
@@ -94,9 +94,9 @@ async fn of_elements(gpu: &Gpu) {
     let target = Tensor::new(&t, shape);
     let probs = Inputs::new(Tensor::new(&p, shape)).target(target);
     let logits = Inputs::new(Tensor::new(&x, shape)).target(target);
-    let weighted = logits.clone().pos_weight(Tensor::new(&positive, &[70]));
+    let weighted = logits.pos_weight(Tensor::new(&positive, &[70]));
     let weighted = weighted.element_weight(Tensor::new(&var, &[29, 1]));
-    let gaussian = logits.clone().var(Tensor::new(&var, &[29, 1]));
+    let gaussian = logits.var(Tensor::new(&var, &[29, 1]));
 
     let grad = Outputs::loss().with_grad();
     let (both, three) = (grad.with_target_grad(), grad.with_target_grad().with_var_grad());

@@ -14,8 +14,9 @@ pub fn cross_entropy(
 ) -> Truth {
     let mut truth = Truth { loss: 0.0, grad: vec![0.0; logits.len()] };
     let mut live = 0.0;
-    for row in 0..images * positions {
-        let label = labels[row] as usize;
+    assert_eq!(labels.len(), images * positions);
+    for (row, &label) in labels.iter().enumerate() {
+        let label = label as usize;
         if label >= classes {
             continue;
         }
@@ -64,8 +65,8 @@ pub fn close(what: &str, got: &[f32], wanted: &[f64], part: f64) -> Result<(), S
     let largest = wanted.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
     let far = |place: usize| {
         let allowed = part * (wanted[place].abs() + largest / 10.0);
-        // NaN is far off as well.
-        !((f64::from(got[place]) - wanted[place]).abs() <= allowed)
+        let off = (f64::from(got[place]) - wanted[place]).abs();
+        off.is_nan() || off > allowed
     };
     match (0..got.len()).find(|&place| far(place)) {
         Some(place) => Err(format!("{what} at {place}: {} is not {}", got[place], wanted[place])),
