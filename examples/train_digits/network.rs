@@ -43,13 +43,25 @@ impl Parameters {
     }
 }
 
-/// What becomes of a product's elements: numbers that `matmul.wgsl` knows.
+/// What becomes of a product's elements.
 #[derive(Clone, Copy)]
 enum Finish {
-    Nothing = 0,
-    Bias = 1,
-    ReluOfBiased = 2,
-    ReluGradient = 3,
+    Nothing,
+    Bias(Matrix),
+    ReluOfBiased(Matrix),
+    ReluGradient,
+}
+
+impl Finish {
+    /// Its number in `matmul.wgsl`, and where the bias lies.
+    fn words(self) -> [u32; 2] {
+        match self {
+            Self::Nothing => [0, 0],
+            Self::Bias(bias) => [1, bias.start],
+            Self::ReluOfBiased(bias) => [2, bias.start],
+            Self::ReluGradient => [3, 0],
+        }
+    }
 }
 
 /// A kernel over some invocations, ready to be recorded.
@@ -99,6 +111,7 @@ impl Network {
 
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let (label, size, mapped_at_creation) = (Some("arena"), layout.bytes(), false);
+        // All zeros, as wgpu makes buffers: biases and velocities start so.
         let arena = device.create_buffer(&wgpu::BufferDescriptor {
             label,
             size,
@@ -114,19 +127,19 @@ impl Network {
             write(weights, bytemuck::cast_slice(&random_weights(weights, &mut random)));
         }
 
-        let kernels = Kernels::new(device, &arena);
+        let make = Pipelines::new(device, &arena);
         let ones = one.repeated(count).transposed();
         let forward = vec![
-            kernels.product(pixels, now.w1, hidden, Finish::ReluOfBiased, now.b1),
-            kernels.product(hidden, now.w2, logits, Finish::Bias, now.b2),
+            make.product(pixels, now.w1, hidden, Finish::ReluOfBiased(now.b1)),
+            make.product(hidden, now.w2, logits, Finish::Bias(now.b2)),
         ];
         let backward = vec![
-            kernels.product(hidden.transposed(), logits, grad.w2, Finish::Nothing, one),
-            kernels.product(ones, logits, grad.b2, Finish::Nothing, one),
-            kernels.product(logits, now.w2.transposed(), hidden, Finish::ReluGradient, one),
-            kernels.product(pixels.transposed(), hidden, grad.w1, Finish::Nothing, one),
-            kernels.product(ones, hidden, grad.b1, Finish::Nothing, one),
-            kernels.descent(&now, &grad, &velocity),
+            make.product(hidden.transposed(), logits, grad.w2, Finish::Nothing),
+            make.product(ones, logits, grad.b2, Finish::Nothing),
+            make.product(logits, now.w2.transposed(), hidden, Finish::ReluGradient),
+            make.product(pixels.transposed(), hidden, grad.w1, Finish::Nothing),
+            make.product(ones, hidden, grad.b1, Finish::Nothing),
+            make.descent(&now, &grad, &velocity),
         ];
         Self { arena, labels: labels_at, logits, forward, backward }
     }
@@ -155,14 +168,14 @@ fn random_weights(matrix: Matrix, random: &mut u64) -> Vec<f32> {
 }
 
 /// The two pipelines, and the buffer that they work on.
-struct Kernels<'a> {
+struct Pipelines<'a> {
     device: &'a wgpu::Device,
     arena: &'a wgpu::Buffer,
     multiply: wgpu::ComputePipeline,
     descend: wgpu::ComputePipeline,
 }
 
-impl<'a> Kernels<'a> {
+impl<'a> Pipelines<'a> {
     fn new(device: &'a wgpu::Device, arena: &'a wgpu::Buffer) -> Self {
         let compile = |source| {
             let module = device.create_shader_module(source);
@@ -184,9 +197,9 @@ impl<'a> Kernels<'a> {
     }
 
     /// `out = finish(a b)`.
-    fn product(&self, a: Matrix, b: Matrix, out: Matrix, finish: Finish, bias: Matrix) -> Step {
+    fn product(&self, a: Matrix, b: Matrix, out: Matrix, finish: Finish) -> Step {
         let mut words = bytemuck::cast_slice(&[a, b, out]).to_vec();
-        words.extend([finish as u32, bias.start]);
+        words.extend(finish.words());
         self.step(&self.multiply, &words, out.len())
     }
 

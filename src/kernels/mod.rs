@@ -92,7 +92,8 @@ impl Kernels {
     /// Compiles what a plan needs and is not compiled yet, before there is any buffer. A later
     /// [`Bound::new`](crate::Bound::new) then finds all of it, if the tensors start at the beginnings
     /// of their buffers (or at multiples of 256 bytes), the buffers hold whole multiples of 16 bytes,
-    /// no tensor is cut into pieces, and the gradient does not overwrite the input. Others may need
+    /// none of which has both inputs and outputs, no tensor is cut into pieces, and the gradient does not overwrite
+    /// the input. Others may need
     /// other variants, which are compiled as they are bound.
     ///
     /// `Kernels` may be shared by threads: several of them may compile a plan each. Some drivers, those
