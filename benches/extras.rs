@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use wgpu_loss::gpu::Timer;
-use wgpu_loss::{Bound, CrossEntropy, ElementType, Gpu, GpuOptions, Outputs, reference};
+use wgpu_loss::{Bound, CrossEntropy, ElementType, Gpu, Outputs, reference};
 
 // The program measures the same data.
 #[path = "../cli/src/bench/case.rs"]
@@ -41,9 +41,8 @@ fn extras() -> Vec<Extra> {
 }
 
 fn main() {
-    let adapter = std::env::var("WGPU_LOSS_ADAPTER").ok();
-    let options = GpuOptions { adapter, ..Default::default() };
-    let gpu = Gpu::with_options(&options).expect("a GPU adapter");
+    let adapter = std::env::var("WGPU_LOSS_ADAPTER").unwrap_or_default();
+    let gpu = Gpu::with_adapter(&adapter).expect("a GPU adapter");
     let timer = gpu.timer().expect("a timer");
     println!("{} ({:?}): time with / time without", gpu.info().name, gpu.info().backend);
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));

@@ -7,16 +7,16 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use wgpu_loss::gpu::Roof;
 use wgpu_loss::{
-    Bce, BceWithLogits, GaussianNll, Gpu, GpuOptions, Inputs, KlDiv, Loss, Outputs, PoissonNll,
-    Tensor, reference,
+    Bce, BceWithLogits, GaussianNll, Gpu, Inputs, KlDiv, Loss, Outputs, PoissonNll, Tensor,
+    reference,
 };
 
 /// Elements of a tensor: 64 MiB of f32, more than caches hold.
 const SHAPE: [usize; 2] = [4096, 4096];
 
 fn gpu() -> Gpu {
-    let adapter = std::env::var("WGPU_LOSS_ADAPTER").ok();
-    Gpu::with_options(&GpuOptions { adapter, ..Default::default() }).expect("a GPU adapter")
+    let adapter = std::env::var("WGPU_LOSS_ADAPTER").unwrap_or_default();
+    Gpu::with_adapter(&adapter).expect("a GPU adapter")
 }
 
 /// Numbers between two others, spread evenly and out of order.

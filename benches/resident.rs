@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use wgpu_loss::{Bound, CrossEntropy, ElementType, Gpu, GpuOptions, Outputs, reference};
+use wgpu_loss::{Bound, CrossEntropy, ElementType, Gpu, Outputs, reference};
 
 // The program measures the same data.
 #[path = "../cli/src/bench/case.rs"]
@@ -20,8 +20,8 @@ const SHAPES: [&[usize]; 5] =
     [&[4096, 1000], &[2048, 32_000], &[512, 151_936], &[1 << 20, 10], &[4, 21, 512, 512]];
 
 fn gpu() -> Gpu {
-    let adapter = std::env::var("WGPU_LOSS_ADAPTER").ok();
-    Gpu::with_options(&GpuOptions { adapter, ..Default::default() }).expect("a GPU adapter")
+    let adapter = std::env::var("WGPU_LOSS_ADAPTER").unwrap_or_default();
+    Gpu::with_adapter(&adapter).expect("a GPU adapter")
 }
 
 fn passes() -> [(&'static str, Outputs); 2] {

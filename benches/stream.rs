@@ -21,8 +21,8 @@ fn main() {
     let number = |name, default: &str| std::env::var(name).unwrap_or(default.into());
     let gib: f64 = number("WGPU_LOSS_GIB", "4").parse().expect("a number of GiB");
     let rows = (gib * (1u64 << 30) as f64 / (4 * CLASSES) as f64) as usize;
-    let adapter = std::env::var("WGPU_LOSS_ADAPTER").ok();
-    let options = GpuOptions { adapter, memory_budget: Some(BUDGET), ..Default::default() };
+    let adapter = std::env::var("WGPU_LOSS_ADAPTER").unwrap_or_default();
+    let options = GpuOptions::new().adapter(adapter).memory_budget(BUDGET);
     let gpu = Gpu::with_options(&options).expect("a GPU adapter");
     let mut file = write_file(rows);
     let labels: Vec<i64> = (0..rows).map(|row| (row * 7 % CLASSES) as i64).collect();

@@ -5,8 +5,7 @@
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::wgpu::{self, util::DeviceExt};
 use wgpu_loss::{
-    Bound, Buffers, CrossEntropy, Decoded, Kernels, LabelType, Outputs, Plan, RESULT_BYTES,
-    TargetType,
+    Bound, Buffers, CrossEntropy, Decoded, Kernels, LabelType, Outputs, Plan, TargetType,
 };
 
 /// Three rows of four classes, and a label for each; the middle row is left out.
@@ -45,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let logits = input("logits", bytemuck::cast_slice(&LOGITS));
     let labels = input("labels", bytemuck::cast_slice(&LABELS));
     let grad = output("gradient", GRAD_BYTES, copied);
-    let staging = output("staging", RESULT_BYTES + GRAD_BYTES, read);
+    let staging = output("staging", GRAD_BYTES, read);
 
     // Once: plan the loss over the shapes, bind the plan to the buffers.
     let kernels = Kernels::new(&device);
@@ -56,22 +55,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .target(labels.as_entire_buffer_binding())
         .grad(grad.as_entire_buffer_binding());
     let bound = Bound::new(&kernels, plan, &buffers)?;
+    let reader = bound.reader()?;
 
     // Every step: record into a pass, among the host's own work. Submitting is the host's.
     let mut encoder = device.create_command_encoder(&Default::default());
     bound.record(&mut encoder.begin_compute_pass(&Default::default()));
-    encoder.copy_buffer_to_buffer(bound.result(), 0, &staging, 0, RESULT_BYTES);
-    encoder.copy_buffer_to_buffer(&grad, 0, &staging, RESULT_BYTES, GRAD_BYTES);
+    reader.record(&mut encoder);
+    encoder.copy_buffer_to_buffer(&grad, 0, &staging, 0, GRAD_BYTES);
     queue.submit([encoder.finish()]);
 
     // When the host likes: look at what came out.
     staging.map_async(wgpu::MapMode::Read, .., |_| {}); // the view below reports a failure
-    device.poll(wgpu::PollType::wait_indefinitely())?;
-    let bytes = staging.get_mapped_range(..)?;
-    let (result, gradient) = bytes.split_at(RESULT_BYTES as usize);
-    let Decoded { loss, summary, .. } = bound.decode(result)?;
+    let Decoded { loss, summary, .. } = reader.wait()?; // or `reader.read().await?`
     println!("loss     {loss} over {} of {} rows", summary.live, summary.rows);
-    for row in bytemuck::cast_slice::<u8, [f32; 4]>(gradient) {
+    for row in bytemuck::cast_slice::<u8, [f32; 4]>(&staging.get_mapped_range(..)?) {
         println!("gradient {row:?}");
     }
     Ok(())

@@ -23,6 +23,11 @@ fn read_partial(totals: Totals, slot: u32) -> Totals {
     return t;
 }
 
+#if !DIVISOR_ONLY
+// Writes a word of the result.
+fn put(at: u32, word: u32) { result[params.result_origin + at] = word; }
+#endif
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(local_invocation_index) index: u32) {
     var mine = empty_totals();
@@ -35,8 +40,8 @@ fn main(@builtin(local_invocation_index) index: u32) {
     for (var slot = index; slot < params.partials; slot += WORKGROUP) {
         let at = HEADER_WORDS + PARTIAL_WORDS * slot;
         if (workspace[at + 4u] != 0u && workspace[at + 5u] == t.first_bad) {
-            result[6] = workspace[at + 6u];
-            result[7] = workspace[at + 7u];
+            put(6u, workspace[at + 6u]);
+            put(7u, workspace[at + 7u]);
         }
     }
 #endif
@@ -57,24 +62,24 @@ fn main(@builtin(local_invocation_index) index: u32) {
 #endif
     var loss = word_of(t.loss.x / divisor, t.flags);
     if (divisor == 0.0 && (t.flags & HAS_NAN) == 0u) { loss = params.empty_mean; }
-    result[0] = loss;
-    result[1] = bitcast<u32>(weight_sum);
-    result[2] = t.live;
-    result[3] = t.flags;
-    result[4] = t.bad;
-    result[5] = t.first_bad;
-    result[8] = t.nonfinite;
-    result[9] = t.first_nonfinite;
-    for (var at = 10u; at < 16u; at += 1u) { result[at] = 0u; }
+    put(0u, loss);
+    put(1u, bitcast<u32>(weight_sum));
+    put(2u, t.live);
+    put(3u, t.flags);
+    put(4u, t.bad);
+    put(5u, t.first_bad);
+    put(8u, t.nonfinite);
+    put(9u, t.first_nonfinite);
+    for (var at = 10u; at < 16u; at += 1u) { put(at, 0u); }
 #if Z_LOSS
-    result[10] = word_of(t.z_loss.x / divisor, t.flags & HAS_NAN);
-    if (divisor == 0.0 && (t.flags & HAS_NAN) == 0u) { result[10] = params.empty_mean; }
+    put(10u, word_of(t.z_loss.x / divisor, t.flags & HAS_NAN));
+    if (divisor == 0.0 && (t.flags & HAS_NAN) == 0u) { put(10u, params.empty_mean); }
 #endif
 #if ACCURACY
-    result[11] = t.correct;
+    put(11u, t.correct);
 #endif
 #if TOP_K
-    result[12] = t.top_k;
+    put(12u, t.top_k);
 #endif
 #endif
 }

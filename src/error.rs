@@ -195,6 +195,15 @@ pub enum Error {
         second: &'static str,
     },
 
+    /// A plan was made for a device with a feature that this one was opened without.
+    #[error("{what} needs the feature {feature}, which the device was opened without")]
+    Feature {
+        /// What needs it.
+        what: &'static str,
+        /// The feature's name in `wgpu::Features`.
+        feature: &'static str,
+    },
+
     /// No adapter fits.
     #[error("no GPU adapter {wanted}; {hint}")]
     NoAdapter {
@@ -256,7 +265,22 @@ pub enum Error {
     #[error("stopped")]
     Stopped,
 
-    /// The device failed while it worked: lost, or a validation error.
+    /// Something can be done once at a time, and is being done.
+    #[error("{what} is under way already")]
+    Busy {
+        /// What is being done.
+        what: &'static str,
+    },
+
+    /// The device is lost: destroyed by the host, taken out, or given up by its driver. Nothing that was made
+    /// on it works any more; a new device needs new [`Kernels`](crate::Kernels).
+    #[error("the device was lost; noticed while {during}")]
+    Lost {
+        /// What was going on when it was noticed.
+        during: &'static str,
+    },
+
+    /// The device failed while it worked, with what wgpu reported.
     #[error("the GPU failed while {during}: {reason}")]
     Device {
         /// What it was doing.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::classes::ClassLosses;
+use crate::kernels::Slot;
 use crate::loss::Shapes;
 use crate::tensor::{ElementType, Floats, Labels, TargetType, Tensor};
 use crate::{Error, Problem};
@@ -200,17 +202,63 @@ impl<T> Default for RowOutputs<T> {
     }
 }
 
-/// The losses of each class: what its rows have, live ones with this label.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// An output that has as many elements as rows, or as the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub struct ClassLosses {
-    /// The sum of their losses, as reduction `none` gives them.
-    pub loss: Vec<f64>,
-    /// How many there are.
-    pub rows: Vec<u64>,
-    /// How many of them are predicted right, where [`Outputs::accuracy`](crate::Outputs::accuracy) asks for
-    /// that too; zeros otherwise.
-    pub correct: Vec<u64>,
+pub enum LargeOutput {
+    /// The loss of each row, for reduction `none`: f32.
+    RowLoss,
+    /// The gradient, of [`Problem::output_type`].
+    Grad,
+    /// The log-probabilities or probabilities, of [`Problem::output_type`].
+    Distribution,
+    /// The log-sum-exp of each row: f32.
+    Lse,
+    /// The predicted class of each row: u32.
+    Argmax,
+    /// The rank of each row's label: u32.
+    Rank,
+    /// The entropy of each row: f32.
+    Entropy,
+    /// What each row adds to the mean's divisor: f32.
+    RowWeights,
+    /// The z-loss of each row, for reduction `none`: f32.
+    ZLoss,
+    /// The gradient with respect to the target, of the target's type or f32.
+    TargetGrad,
+    /// The gradient with respect to the variance, of the variance's type or f32. In a stream each batch's
+    /// variance is a tensor of its own, and their gradients follow each other.
+    VarGrad,
+}
+
+impl LargeOutput {
+    pub(crate) fn of(slot: Slot) -> Option<Self> {
+        match slot {
+            Slot::RowLoss => Some(Self::RowLoss),
+            Slot::Grad => Some(Self::Grad),
+            Slot::Elements => Some(Self::Distribution),
+            Slot::TargetGrad => Some(Self::TargetGrad),
+            Slot::VarianceGrad => Some(Self::VarGrad),
+            _ => None,
+        }
+    }
+
+    /// What errors call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RowLoss => Slot::RowLoss.name(),
+            Self::Grad => Slot::Grad.name(),
+            Self::Distribution => Slot::Elements.name(),
+            Self::Lse => "log-sum-exp",
+            Self::Argmax => "predicted classes",
+            Self::Rank => "ranks",
+            Self::Entropy => "entropy",
+            Self::RowWeights => "row weights",
+            Self::ZLoss => "z-loss",
+            Self::TargetGrad => Slot::TargetGrad.name(),
+            Self::VarGrad => Slot::VarianceGrad.name(),
+        }
+    }
 }
 
 /// A value that a loss is not defined for.
@@ -259,8 +307,13 @@ impl Summary {
         self.rows - self.live - self.bad
     }
 
-    /// What was refused on the device as the error that names it.
-    pub(crate) fn check(&self, problem: &Problem) -> Result<(), Error> {
+    /// What was refused on the device as the error that names it. Calls on host data do this by themselves; who
+    /// [embeds](crate::Bound) decides whether and when to look.
+    ///
+    /// # Errors
+    /// [`Error::BadTargets`] for labels out of range, [`Error::BadValues`] for values that a loss is not
+    /// defined for.
+    pub fn check(&self, problem: &Problem) -> Result<(), Error> {
         let Some(BadValue { position, what, value }) = self.first_bad_value else {
             return self.check_labels(problem.view.classes, problem.ignore_index);
         };

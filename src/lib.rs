@@ -19,6 +19,17 @@
 //! # Ok::<(), wgpu_loss::Error>(())
 //! ```
 //!
+//! # Features
+//!
+//! What is listed here is there by default. `default-features = false` leaves what records a loss into a host's own
+//! passes: [`loss`], [`plan`], [`kernels`], [`Bound`], and nothing but wgpu to depend on that is not small.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `gpu` | the module [`gpu`]: [`Gpu`], [`Stream`], [`Sink`]; tunings that are stored or measured; implies `reference` |
+//! | `reference` | the module [`mod@reference`], on all of the CPU's threads (rayon) |
+//! | `vulkan`, `metal`, `dx12`, `webgpu` | wgpu's backend of that name, on the platforms that have it |
+//!
 //! # Layers
 //!
 //! From the top down; each can be used without those above it.
@@ -38,32 +49,45 @@
 //! # Modules
 //!
 //! - [`loss`]: one file per loss, with its formula, options and checks.
-//! - [`mod@reference`]: their twins on the CPU.
+//! - [`mod@reference`] (feature `reference`): their twins on the CPU.
 //! - [`plan`]: dispatches, geometry, pieces, workspace, from shapes and a device's [`Profile`].
 //! - [`kernels`]: WGSL assembled from the texts in `shaders/`, one pipeline per specialisation.
-//! - [`gpu`]: adapter, device, transfers, waiting; times, and the numbers that are tuned by them.
+//! - [`gpu`] (feature `gpu`): adapter, device, transfers, waiting; times, and the numbers that are tuned by them.
 //!
 //! What the host can see is refused with an [`Error`] before anything is recorded. What only the
 //! device can see, such as a label that is no class, comes back in a [`Summary`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// What the optional parts alone call is not worth a condition each: a few small functions.
+#![cfg_attr(not(feature = "gpu"), allow(dead_code))]
+
 pub use half;
 pub use wgpu;
 mod bound;
+mod classes;
 mod error;
+#[cfg(feature = "reference")]
 mod expand;
+#[cfg(feature = "gpu")]
 pub mod gpu;
 mod io;
 pub mod kernels;
 pub mod loss;
 pub mod plan;
+#[cfg(feature = "reference")]
 pub mod reference;
 mod scope;
 mod tensor;
-pub use bound::{Bound, Buffers, Decoded, RESULT_BYTES};
+mod wait;
+mod wanted;
+pub use bound::{Bound, Buffers, Decoded, RESULT_BYTES, Reader};
+pub use classes::{CLASS_BYTES, ClassLosses, class_losses};
 pub use error::Error;
-pub use gpu::stream::{LargeOutput, Sink, Stream};
+#[cfg(feature = "gpu")]
+pub use gpu::stream::{Sink, Stream};
+#[cfg(feature = "gpu")]
 pub use gpu::{Gpu, GpuOptions};
-pub use io::{BadValue, ClassLosses, Inputs, Output, RowOutputs, Summary, Timing};
+pub use io::{BadValue, Inputs, LargeOutput, Output, RowOutputs, Summary, Timing};
 pub use kernels::Kernels;
 pub use loss::{
     Bce, BceWithLogits, CrossEntropy, EmptyMean, Entropy, GaussianNll, KlDiv, Loss, Nll, Outputs,
@@ -71,8 +95,9 @@ pub use loss::{
 };
 pub use plan::{Plan, Profile};
 pub use tensor::{ClassView, ElementType, Floats, LabelType, Labels, TargetType, Tensor};
+pub use wanted::{wanted_features, wanted_limits};
 
 /// The examples of the README, compiled and run with the other documentation tests.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "gpu"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -14,6 +14,24 @@ pub(crate) fn scoped<T>(
     allocating(device, during, 0, work)
 }
 
+/// Whether the device is lost. wgpu tells the host's callback alone, and there is no asking; but what is made on
+/// a lost device is nothing, without an error.
+pub(crate) fn is_lost(device: &wgpu::Device) -> bool {
+    let canary = scoped(device, "making a buffer", || {
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("wgpu-loss canary"),
+            size: 4,
+            usage: wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: true,
+        });
+        let nothing = buffer.get_mapped_range(..).is_err();
+        buffer.destroy();
+        nothing
+    });
+    // Without memory there is an error.
+    canary.unwrap_or(false)
+}
+
 /// As [`scoped`], for work that allocates so many bytes of the device's memory.
 pub(crate) fn allocating<T>(
     device: &wgpu::Device,

@@ -85,7 +85,7 @@ fn works_on_a_hosts_device_inside_its_pass() {
         let mut pass = encoder.begin_compute_pass(&Default::default());
         bound.record(&mut pass);
     }
-    encoder.copy_buffer_to_buffer(bound.result(), 0, &staging, 0, RESULT_BYTES);
+    encoder.copy_buffer_to_buffer(bound.result().buffer, 0, &staging, 0, RESULT_BYTES);
     queue.submit([encoder.finish()]);
 
     let result = read_words_of(&device, &queue, &staging);

@@ -23,7 +23,7 @@ fn the_folder_of_stored_tunings() {
     let odd = odd(&info);
     assert_eq!(Tuning::stored(&info), None);
     assert_eq!(Tuning::forget(&info), Ok(false));
-    assert_eq!(opened(&GpuOptions::default()), table);
+    assert_eq!(opened(&GpuOptions::new()), table);
 
     let file = odd.store(&info).unwrap();
     assert!(file.starts_with(&path) && file.is_file(), "{file:?}");
@@ -57,18 +57,18 @@ fn opened(options: &GpuOptions) -> Tuning {
 }
 
 fn who_uses_it(odd: Tuning, table: Tuning) {
-    let all = GpuOptions::default();
+    let all = GpuOptions::new();
     assert_eq!(opened(&all), odd);
-    assert_eq!(opened(&GpuOptions { tuning: TuningChoice::Table, ..all.clone() }), table);
+    assert_eq!(opened(&all.clone().tuning(TuningChoice::Table)), table);
     // Measured with all that the adapter offers: it means nothing for less.
-    assert_eq!(opened(&GpuOptions { subgroups: false, ..all.clone() }), table);
-    assert_eq!(opened(&GpuOptions { default_limits: true, ..all.clone() }), table);
+    assert_eq!(opened(&all.clone().without_subgroups()), table);
+    assert_eq!(opened(&all.clone().default_limits()), table);
     let mut given = table;
     given.groups = 5;
-    assert_eq!(opened(&GpuOptions { tuning: TuningChoice::Given(given), ..all.clone() }), given);
+    assert_eq!(opened(&all.clone().tuning(TuningChoice::Given(given))), given);
 
     given.part_loads = 0;
-    let wrong = GpuOptions { tuning: TuningChoice::Given(given), ..all };
+    let wrong = all.tuning(TuningChoice::Given(given));
     let error = Gpu::with_options(&wrong).unwrap_err();
     assert!(matches!(error, Error::Option { option: "part_loads", .. }), "{error}");
     assert!(given.store(&Gpu::adapters()[0]).is_err());
@@ -147,7 +147,7 @@ fn damaged(info: &AdapterInfo, file: &Path) {
         fs::write(file, &content).unwrap();
         assert_eq!(Tuning::stored(info), None, "{}", String::from_utf8_lossy(&content));
     }
-    assert_eq!(opened(&GpuOptions::default()), Tuning::of(info.device_type));
+    assert_eq!(opened(&GpuOptions::new()), Tuning::of(info.device_type));
 
     fs::remove_file(file).unwrap();
     fs::create_dir(file).unwrap();
@@ -195,7 +195,7 @@ fn no_folder(info: &AdapterInfo, folder: &Path) {
     fs::remove_dir_all(folder).unwrap();
     fs::write(folder, "").unwrap();
     assert_eq!(Tuning::stored(info), None);
-    assert_eq!(opened(&GpuOptions::default()), Tuning::of(info.device_type));
+    assert_eq!(opened(&GpuOptions::new()), Tuning::of(info.device_type));
     let error = odd(info).store(info).unwrap_err();
     assert!(error.to_string().contains("down"), "{error}");
 }

@@ -581,12 +581,7 @@ fn memory_stays_within_the_budget() {
         let bytes = 8 * data.input.len() as u64;
         for gpu in gpus() {
             // A device for this test alone, with the budget of a call.
-            let options = wgpu_loss::GpuOptions {
-                default_limits: gpu.name.contains("default limits"),
-                subgroups: !gpu.name.contains("no subgroups"),
-                memory_budget: Some(budget),
-                ..Default::default()
-            };
+            let options = gpu.options.clone().memory_budget(budget);
             let gpu = Gpu::with_options(&options).unwrap();
             let before = allocated(&gpu);
             let mut peak = Peak(&gpu, 0);

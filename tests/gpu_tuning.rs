@@ -55,8 +55,8 @@ fn check(first: usize, change: impl Fn(&mut Tuning)) {
 fn opened(subgroups: bool, change: impl Fn(&mut Tuning)) -> Gpu {
     let mut tuning = gpus()[0].kernels().profile().tuning;
     change(&mut tuning);
-    let tuning = TuningChoice::Given(tuning);
-    Gpu::with_options(&GpuOptions { subgroups, tuning, ..Default::default() }).unwrap()
+    let all = GpuOptions::new().tuning(TuningChoice::Given(tuning));
+    Gpu::with_options(&if subgroups { all } else { all.without_subgroups() }).unwrap()
 }
 
 #[test]
@@ -209,12 +209,8 @@ fn kernels_that_are_compiled_before_there_is_a_buffer() {
 #[test]
 fn a_search() {
     let gpu = &gpus()[0];
-    let options = TuneOptions {
-        elements: Some(1),
-        samples: 1,
-        fields: vec![Field::Groups, Field::Together],
-        ..Default::default()
-    };
+    let options =
+        TuneOptions::new().elements(1).samples(1).fields([Field::Groups, Field::Together]);
     let mut steps = Vec::new();
     let tuned = gpu.tune(&options, |progress| steps.push(progress.clone())).unwrap();
     assert_eq!(tuned.table, Tuning::of(gpu.info().device_type));
@@ -236,8 +232,7 @@ fn a_search() {
 #[test]
 fn a_search_without_time() {
     let gpu = &gpus()[0];
-    let options =
-        TuneOptions { elements: Some(1), samples: 1, limit: Duration::ZERO, ..Default::default() };
+    let options = TuneOptions::new().elements(1).samples(1).limit(Duration::ZERO);
     let tuned = gpu.tune(&options, |_| panic!("something is tried")).unwrap();
     assert_eq!((tuned.tuning, tuned.tried, tuned.complete), (tuned.table, 0, false));
 }

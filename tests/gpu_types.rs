@@ -137,9 +137,8 @@ fn rows_in_parts() {
 #[test]
 fn laid_out_as_for_a_graphics_card() {
     for (number, tuning) in [Tuning::DISCRETE, Tuning::INTEGRATED].into_iter().enumerate() {
-        let options = GpuOptions { tuning: TuningChoice::Given(tuning), ..Default::default() };
-        let gpu = Gpu::with_options(&options).expect("a GPU or a software driver");
-        let gpu = [TestGpu::new(format!("{tuning:?}"), gpu)];
+        let options = GpuOptions::new().tuning(TuningChoice::Given(tuning));
+        let gpu = [TestGpu::open(&format!("{tuning:?}"), options)];
         for (other, shape) in [
             &[75, 3][..],
             &[80, 16],

@@ -42,10 +42,12 @@ pub struct Computed {
 impl Device {
     /// Finds the device that was asked for. On a GPU, a call may take so much memory.
     pub fn open(args: &RunArgs, memory_budget: Option<u64>) -> Result<Self, Failure> {
-        let mut options = GpuOptions { memory_budget, ..Default::default() };
+        let mut options = GpuOptions::new();
+        if let Some(bytes) = memory_budget {
+            options = options.memory_budget(bytes);
+        }
         if let Some(name) = &args.adapter {
-            options.adapter = Some(name.into());
-            return Gpu::with_options(&options).map(Self::gpu).map_err(failed);
+            return Gpu::with_options(&options.adapter(name)).map(Self::gpu).map_err(failed);
         }
         match args.device {
             DeviceArg::Cpu => Ok(Device::Cpu),

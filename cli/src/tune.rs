@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use wgpu_loss::gpu::{Clock, Gain, Progress, ShapeTimes, TuneOptions, Tuned, TuningChoice};
+use wgpu_loss::gpu::{Clock, Field, Gain, Progress, ShapeTimes, TuneOptions, Tuned, TuningChoice};
 use wgpu_loss::plan::Tuning;
 use wgpu_loss::{Error, Gpu, GpuOptions};
 
@@ -16,11 +16,9 @@ use crate::report::{print, short, to_json};
 
 /// Tunes a device, or forgets that it was.
 pub fn run(args: &TuneArgs) -> Result<(), Failure> {
-    let options = GpuOptions {
-        adapter: args.adapter.clone(),
-        tuning: TuningChoice::Table,
-        ..Default::default()
-    };
+    let options = GpuOptions::new()
+        .adapter(args.adapter.as_deref().unwrap_or_default())
+        .tuning(TuningChoice::Table);
     let gpu = Gpu::with_options(&options).map_err(failed)?;
     if args.reset {
         return reset(&gpu, args.json);
@@ -54,14 +52,14 @@ fn reset(gpu: &Gpu, json: bool) -> Result<(), Failure> {
 }
 
 fn search(gpu: &Gpu, args: &TuneArgs) -> Result<Tuned, Failure> {
-    let mut options = TuneOptions {
-        elements: args.elements,
-        samples: args.samples,
-        limit: Duration::from_secs((args.minutes as u64).saturating_mul(60)),
-        ..Default::default()
-    };
+    let limit = Duration::from_secs((args.minutes as u64).saturating_mul(60));
+    let mut options = TuneOptions::new().samples(args.samples).limit(limit);
+    if let Some(elements) = args.elements {
+        options = options.elements(elements);
+    }
     if !args.only.is_empty() {
-        options.fields.retain(|field| args.only.contains(field));
+        let wanted = Field::ALL.into_iter().filter(|field| args.only.contains(field));
+        options = options.fields(Vec::from_iter(wanted));
     }
     let name = gpu.info().name.trim().to_string();
     say(&format!("tuning {name}: {} min at most, leave the machine alone meanwhile", args.minutes));

@@ -54,4 +54,5 @@ struct Params {
     variance_origin: u32,
     target_grad_origin: u32,
     variance_grad_origin: u32,
+    result_origin: u32,
 }

@@ -1,5 +1,6 @@
 //! Bind groups and parameters of a plan's steps, and the variants of its kernels that buffers allow.
 
+use super::scratch::{NOTHING_STRIDE, Scratch};
 use super::{Buffers, Dispatch, RESULT_BYTES};
 use crate::Error;
 use crate::kernels::{Access, Kernel, Kernels, Load, Slot, Spec};
@@ -8,26 +9,12 @@ use crate::plan::{Alignment, Extent, Params, Plan, Step, offset_alignment, ragge
 use crate::scope::scoped;
 use crate::tensor::Axes;
 
-/// Bytes between stand-ins: a multiple of every device's offset alignment.
-const NOTHING_STRIDE: u64 = 256;
-
-/// The buffers that binding makes.
-pub(super) struct Scratch {
-    pub(super) params: wgpu::Buffer,
-    /// Bytes from one step's parameters to the next.
-    pub(super) stride: u64,
-    pub(super) workspace: wgpu::Buffer,
-    pub(super) result: wgpu::Buffer,
-    /// Stand in for tensors without elements, those that are read and those that are written: wgpu
-    /// binds no empty range, and no buffer as both.
-    nothing: [wgpu::Buffer; 2],
-}
-
 pub(super) struct Binder<'a> {
     pub(super) kernels: &'a Kernels,
-    pub(super) device: &'a wgpu::Device,
     pub(super) plan: &'a Plan,
     pub(super) buffers: &'a Buffers<'a>,
+    pub(super) scratch: &'a Scratch,
+    pub(super) label: &'a str,
 }
 
 /// A bound range and how far behind its start the piece begins, in bytes.
@@ -37,45 +24,15 @@ struct Place<'a> {
 }
 
 impl Binder<'_> {
-    pub(super) fn scratch(&self) -> Scratch {
-        let alignment = self.device.limits().min_uniform_buffer_offset_alignment;
-        let stride = (size_of::<Params>() as u64).next_multiple_of(u64::from(alignment));
-        let make = |label, size, usage, mapped_at_creation| {
-            self.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size,
-                usage,
-                mapped_at_creation,
-            })
-        };
-        let storage = wgpu::BufferUsages::STORAGE;
-        let steps = self.plan.steps().len() as u64;
-        Scratch {
-            // Mapped at creation: parameters are written here and never again.
-            params: make("wgpu-loss params", stride * steps, wgpu::BufferUsages::UNIFORM, true),
-            stride,
-            workspace: make("wgpu-loss workspace", self.plan.workspace_bytes(), storage, false),
-            result: make(
-                "wgpu-loss result",
-                RESULT_BYTES,
-                storage | wgpu::BufferUsages::COPY_SRC,
-                false,
-            ),
-            nothing: ["wgpu-loss nothing to read", "wgpu-loss nothing to write"]
-                .map(|label| make(label, NOTHING_STRIDE * Slot::COUNT, storage, false)),
-        }
+    fn device(&self) -> &wgpu::Device {
+        self.kernels.device()
     }
 
     /// The bytes of a slot that a step binds. Offsets are cut down to the device's alignment.
-    fn place<'s>(
-        &'s self,
-        (slot, access): (Slot, Access),
-        step: &Step,
-        scratch: &'s Scratch,
-    ) -> Place<'s> {
+    fn place<'s>(&'s self, (slot, access): (Slot, Access), step: &Step) -> Place<'s> {
         let nothing = Place {
             range: wgpu::BufferBinding {
-                buffer: &scratch.nothing[usize::from(access == Access::Write)],
+                buffer: &self.scratch.nothing[usize::from(access == Access::Write)],
                 offset: slot as u64 * NOTHING_STRIDE,
                 size: wgpu::BufferSize::new(16),
             },
@@ -84,8 +41,8 @@ impl Binder<'_> {
         let whole =
             |buffer: &'s wgpu::Buffer| Place { range: buffer.as_entire_buffer_binding(), lead: 0 };
         let given = match slot {
-            Slot::Workspace => return whole(&scratch.workspace),
-            Slot::Result => return whole(&scratch.result),
+            Slot::Workspace => return whole(&self.scratch.workspace),
+            Slot::Result => return self.place_of_result(),
             _ => match self.buffers.get(slot) {
                 Some(given) => given,
                 None => return nothing,
@@ -103,7 +60,7 @@ impl Binder<'_> {
         if self.buffers.piecewise && extent.has_classes() {
             bytes = 0..bytes.end - bytes.start;
         }
-        let alignment = offset_alignment(&self.device.limits());
+        let alignment = offset_alignment(&self.device().limits());
         let (start, end) = (given.offset + bytes.start, given.offset + bytes.end);
         let offset = start / alignment * alignment;
         // A load that has a row's last element may reach behind it, to be read and never written.
@@ -117,9 +74,16 @@ impl Binder<'_> {
         }
     }
 
+    fn place_of_result(&self) -> Place<'_> {
+        let (buffer, start) = &self.scratch.result;
+        let lead = start % offset_alignment(&self.device().limits());
+        let size = wgpu::BufferSize::new(lead + RESULT_BYTES);
+        Place { range: wgpu::BufferBinding { buffer, offset: start - lead, size }, lead }
+    }
+
     /// The variant of a step's kernel that these buffers allow.
-    fn variant(&self, step: &Step, scratch: &Scratch) -> Spec {
-        let spec = self.aligned(step, scratch);
+    fn variant(&self, step: &Step) -> Spec {
+        let spec = self.aligned(step);
         Spec { arena: self.shares_a_buffer(&spec), ..spec }
     }
 
@@ -134,7 +98,7 @@ impl Binder<'_> {
     }
 
     /// The variant that the tensors' places in their bindings allow.
-    fn aligned(&self, step: &Step, scratch: &Scratch) -> Spec {
+    fn aligned(&self, step: &Step) -> Spec {
         let mut spec = step.spec;
         if !spec.is_softmax() && spec.kernel != Kernel::Pointwise {
             return spec;
@@ -142,15 +106,15 @@ impl Binder<'_> {
         spec.in_place = self.buffers.in_place && spec.grad;
         let step = Step { spec, ..step.clone() };
         let alignment = match spec.kernel {
-            Kernel::Pointwise => self.alignment_of_elements(&step, scratch),
-            _ => self.alignment(&step, scratch),
+            Kernel::Pointwise => self.alignment_of_elements(&step),
+            _ => self.alignment(&step),
         };
         self.plan.variant(&step, alignment)
     }
 
     /// How the tensors of single elements lie: those in the input's shape, and those that are broadcast
     /// (`weights`).
-    fn alignment_of_elements(&self, step: &Step, scratch: &Scratch) -> Alignment {
+    fn alignment_of_elements(&self, step: &Step) -> Alignment {
         let problem = self.plan.problem();
         let lies = |whole: bool, load: Load| {
             step.spec.slots().into_iter().all(|(slot, access)| {
@@ -159,7 +123,7 @@ impl Binder<'_> {
                     return true;
                 }
                 let bytes = extent.element_bytes * load.elements() as u64;
-                let place = self.place((slot, access), step, scratch);
+                let place = self.place((slot, access), step);
                 // A shader sees no part of a load.
                 let size = place.range.size.map_or(0, |size| size.get());
                 place.lead.is_multiple_of(bytes) && (whole || size.is_multiple_of(bytes))
@@ -172,7 +136,7 @@ impl Binder<'_> {
     }
 
     /// How the tensors that a step reads and writes in loads lie in their bindings.
-    fn alignment(&self, step: &Step, scratch: &Scratch) -> Alignment {
+    fn alignment(&self, step: &Step) -> Alignment {
         let problem = self.plan.problem();
         let labels = problem.label_type().is_some();
         let loaded = |slot| match slot {
@@ -187,7 +151,7 @@ impl Binder<'_> {
         let mut whole = true;
         for (slot, access) in step.spec.slots() {
             if loaded(slot) {
-                let place = self.place((slot, access), step, scratch);
+                let place = self.place((slot, access), step);
                 let bytes = Extent::of(slot, problem).element_bytes;
                 leads.push(place.lead / bytes);
                 // A shader sees no part of a load.
@@ -203,60 +167,54 @@ impl Binder<'_> {
                 () => Load::One,
             },
             alike: whole && leads.iter().all(|lead| lead % ragged == leads[0] % ragged),
-            labels: self.labels_start_on_packs(step, scratch),
-            records: self.starts_on(Slot::Record, 16, step, scratch),
+            labels: self.labels_start_on_packs(step),
+            records: self.starts_on(Slot::Record, 16, step),
             weights: self.starts_on(
                 Slot::Weight,
                 4 * Extent::of(Slot::Weight, problem).element_bytes,
                 step,
-                scratch,
             ),
         }
     }
 
     /// Whether the labels of four rows come in one load, or two.
-    fn labels_start_on_packs(&self, step: &Step, scratch: &Scratch) -> bool {
+    fn labels_start_on_packs(&self, step: &Step) -> bool {
         let label = self.plan.problem().label_type();
         let load = label.map(|label| u64::from(4 * label.bytes()).min(16));
-        load.is_some_and(|load| self.starts_on(Slot::Target, load, step, scratch))
+        load.is_some_and(|load| self.starts_on(Slot::Target, load, step))
     }
 
     /// Whether a tensor starts on a load of so many bytes, and its binding holds the last one whole.
-    fn starts_on(&self, slot: Slot, load: u64, step: &Step, scratch: &Scratch) -> bool {
-        let place = self.place((slot, Access::Read), step, scratch);
+    fn starts_on(&self, slot: Slot, load: u64, step: &Step) -> bool {
+        let place = self.place((slot, Access::Read), step);
         let size = place.range.size.map_or(0, |size| size.get());
         place.lead.is_multiple_of(load) && size.is_multiple_of(load)
     }
 
     /// The dispatch of a step and its parameters.
-    pub(super) fn bind(
-        &self,
-        step: &Step,
-        index: u64,
-        scratch: &Scratch,
-    ) -> Result<(Dispatch, Params), Error> {
-        let spec = self.variant(step, scratch);
+    pub(super) fn bind(&self, step: &Step, index: u64) -> Result<(Dispatch, Params), Error> {
+        let spec = self.variant(step);
         let pipeline = self.kernels.get(&spec)?;
         let mut params = self.plan.params(step, &spec);
         let mut entries = Vec::new();
         for (slot, access) in spec.slots() {
             let range = if slot == Slot::Params {
                 wgpu::BufferBinding {
-                    buffer: &scratch.params,
-                    offset: index * scratch.stride,
+                    buffer: &self.scratch.params,
+                    offset: index * self.scratch.stride,
                     size: wgpu::BufferSize::new(size_of::<Params>() as u64),
                 }
             } else {
-                let place = self.place((slot, access), step, scratch);
+                let place = self.place((slot, access), step);
                 self.set_origin(&mut params, slot, place.lead, &spec);
                 place.range
             };
             let resource = wgpu::BindingResource::Buffer(range);
             entries.push(wgpu::BindGroupEntry { binding: slot as u32, resource });
         }
-        let bind_group = scoped(self.device, "binding buffers", || {
-            self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some("wgpu-loss"),
+        let bind_group = scoped(self.device(), "binding buffers", || {
+            self.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(self.label),
                 layout: &pipeline.layout,
                 entries: &entries,
             })
@@ -265,6 +223,10 @@ impl Binder<'_> {
     }
 
     fn set_origin(&self, params: &mut Params, slot: Slot, lead: u64, spec: &Spec) {
+        if slot == Slot::Result {
+            params.result_origin = (lead / 4) as u32;
+            return;
+        }
         let extent = Extent::of(slot, self.plan.problem());
         let elements = (lead / extent.element_bytes) as u32;
         if spec.is_pointwise() {
@@ -315,16 +277,4 @@ impl Binder<'_> {
             _ => {}
         }
     }
-}
-
-/// Writes the steps' parameters into their buffer, mapped since its creation.
-pub(super) fn write_params(buffer: &wgpu::Buffer, stride: u64, blocks: &[Params]) {
-    for (index, block) in blocks.iter().enumerate() {
-        let start = index as u64 * stride;
-        let range = start..start + size_of::<Params>() as u64;
-        if let Ok(mut view) = buffer.get_mapped_range_mut(range) {
-            view.copy_from_slice(bytemuck::bytes_of(block));
-        }
-    }
-    buffer.unmap();
 }

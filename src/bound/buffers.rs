@@ -1,5 +1,6 @@
 //! The ranges of a host's buffers, and what they have to be like.
 
+use super::RESULT_BYTES;
 use crate::Error;
 use crate::kernels::Slot;
 use crate::plan::{Extent, Plan, bound_slots};
@@ -18,17 +19,18 @@ pub struct Buffers<'a> {
     pub(super) in_place: bool,
     /// Tensors that have the classes' axis are there for one piece at a time, from its first element on.
     pub(super) piecewise: bool,
+    label: Option<&'a str>,
 }
 
 impl<'a> Buffers<'a> {
     /// The input: logits, or log-probabilities for nll. f32, in the input's shape.
     pub fn new(input: wgpu::BufferBinding<'a>) -> Self {
-        Self { ranges: vec![(Slot::Logits, input)], in_place: false, piecewise: false }
+        Self { ranges: vec![(Slot::Logits, input)], in_place: false, piecewise: false, label: None }
     }
 
     /// Ranges by their slots.
     pub(crate) fn of(ranges: impl Iterator<Item = (Slot, wgpu::BufferBinding<'a>)>) -> Self {
-        Self { ranges: ranges.collect(), in_place: false, piecewise: false }
+        Self { ranges: ranges.collect(), in_place: false, piecewise: false, label: None }
     }
 
     /// The same, where tensors that have the classes' axis are there for one piece at a time: who records
@@ -70,9 +72,8 @@ impl<'a> Buffers<'a> {
         self.with(Slot::Record, range)
     }
 
-    /// Where the sums of classes go: for each class
-    /// [`CLASS_BYTES`](crate::gpu::stream::CLASS_BYTES) bytes, which
-    /// [`class_losses`](crate::gpu::stream::class_losses) reads.
+    /// Where the sums of classes go: for each class [`CLASS_BYTES`](crate::CLASS_BYTES) bytes, which
+    /// [`class_losses`](crate::class_losses) reads.
     pub fn classes(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::Classes, range)
     }
@@ -126,6 +127,26 @@ impl<'a> Buffers<'a> {
         self.with(Slot::VarianceGrad, range)
     }
 
+    /// Where the result goes, instead of a buffer that [`Bound`](crate::Bound) makes:
+    /// [`RESULT_BYTES`] in the layout that [`Bound::result`](crate::Bound::result) tells.
+    pub fn result(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(Slot::Result, range)
+    }
+
+    /// What debug labels begin with: which of a host's losses it is.
+    pub fn label(self, label: &'a str) -> Self {
+        Self { label: Some(label), ..self }
+    }
+
+    /// What debug labels of a plan over these buffers say.
+    pub(super) fn label_of(&self, plan: &Plan) -> String {
+        let name = plan.problem().function.name();
+        match self.label {
+            Some(label) => format!("{label}: wgpu-loss {name}"),
+            None => format!("wgpu-loss {name}"),
+        }
+    }
+
     pub(super) fn get(&self, slot: Slot) -> Option<&wgpu::BufferBinding<'a>> {
         let slot = if slot == Slot::Grad && self.in_place { Slot::Logits } else { slot };
         self.ranges.iter().find(|(other, _)| *other == slot).map(|(_, range)| range)
@@ -134,7 +155,8 @@ impl<'a> Buffers<'a> {
     /// Checks the ranges against what the plan needs.
     pub(super) fn check(&self, plan: &Plan) -> Result<(), Error> {
         let problem = plan.problem();
-        let needed = bound_slots(problem);
+        let mut needed = bound_slots(problem);
+        needed.extend(self.get(Slot::Result).map(|_| Slot::Result));
         for &slot in &needed {
             let range = self.get(slot).ok_or(Error::Binding { what: slot.name(), needed: true })?;
             check_range(slot, range, self.bytes(slot, plan))?;
@@ -160,6 +182,9 @@ impl<'a> Buffers<'a> {
 
     /// The bytes that a slot's range has at least.
     fn bytes(&self, slot: Slot, plan: &Plan) -> u64 {
+        if slot == Slot::Result {
+            return RESULT_BYTES;
+        }
         let extent = Extent::of(slot, plan.problem());
         if !(self.piecewise && extent.has_classes()) {
             return extent.bytes();

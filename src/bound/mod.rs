@@ -2,16 +2,23 @@
 
 mod binder;
 mod buffers;
+mod reader;
+mod scratch;
 
 pub use buffers::Buffers;
+pub use reader::Reader;
 
 use std::sync::Arc;
 
-use self::binder::{Binder, write_params};
+use self::binder::Binder;
+use self::scratch::Scratch;
 use crate::kernels::{Kernels, Pipeline};
 use crate::plan::Plan;
 use crate::scope::{allocating, scoped};
-use crate::{BadValue, Error, Reduction, Summary};
+use crate::{BadValue, Error, Problem, Reduction, Summary};
+
+/// What writing the parameters is called in errors.
+const WRITING: &str = "writing the parameters";
 
 /// Bytes of the buffer behind [`Bound::result`].
 pub const RESULT_BYTES: u64 = 64;
@@ -30,13 +37,16 @@ pub struct Decoded {
 
 /// A plan bound to buffers, ready to be recorded any number of times.
 ///
-/// Binding allocates the workspace, the parameters and the result (some KiB); recording allocates
-/// nothing and writes nothing. The buffers are kept alive by the bind groups.
+/// Binding allocates the workspace, the parameters and, unless the host has [a range](Buffers::result) for it, the
+/// result (some KiB in all); recording allocates nothing on the device and writes nothing. The buffers are kept
+/// alive by the bind groups. It may be recorded into one encoder or several, again and again, by any thread.
 #[derive(Debug)]
 pub struct Bound {
-    plan: Plan,
+    kernels: Kernels,
+    plan: Arc<Plan>,
     dispatches: Vec<Dispatch>,
-    result: wgpu::Buffer,
+    scratch: Scratch,
+    label: String,
 }
 
 #[derive(Debug)]
@@ -51,30 +61,64 @@ impl Bound {
     ///
     /// # Errors
     /// [`Error::Binding`] for a missing or superfluous buffer, [`Error::Range`], [`Error::Usage`]
-    /// and [`Error::Overlap`] for ranges that do not fit, [`Error::Limit`] for
-    /// more than 2^32 - 2 rows, [`Error::Device`] for what only wgpu knows (a buffer of another device,
-    /// memory).
+    /// and [`Error::Overlap`] for ranges that do not fit, [`Error::Feature`] and [`Error::Limit`] for a plan that was
+    /// made for another device, or of more than 2^32 - 2 rows, [`Error::OutOfMemory`], [`Error::Lost`], and
+    /// [`Error::Device`] for what only wgpu knows (a buffer of another device).
     ///
     /// # Panics
     /// wgpu itself may panic on a buffer of another [`wgpu::Instance`], which nobody can tell from
     /// outside: it finds buffers by their number within an instance.
-    pub fn new(kernels: &Kernels, plan: Plan, buffers: &Buffers<'_>) -> Result<Self, Error> {
+    pub fn new(
+        kernels: &Kernels,
+        plan: impl Into<Arc<Plan>>,
+        buffers: &Buffers<'_>,
+    ) -> Result<Self, Error> {
+        let plan = plan.into();
         plan.check_rows()?;
         buffers.check(&plan)?;
-        let binder = Binder { kernels, plan: &plan, buffers, device: kernels.device() };
+        let label = buffers.label_of(&plan);
         let bytes = plan.workspace_bytes();
-        let scratch = allocating(kernels.device(), "the workspace", bytes, || binder.scratch())?;
+        let device = kernels.device();
+        let scratch = allocating(device, "the workspace", bytes, || {
+            Scratch::new(device, &plan, buffers, &label)
+        })?;
+        Self::with_scratch(kernels.clone(), plan, buffers, scratch, label)
+    }
+
+    /// Binds the same plan to other buffers, which costs bind groups, parameters and a result: no kernel is
+    /// compiled where the tensors start as they did before, on 16 bytes or not, and the workspace is shared, since a queue
+    /// does one thing after another. For a ring of frames in flight, and for hosts whose buffers change.
+    ///
+    /// # Errors
+    /// As [`Bound::new`].
+    pub fn rebind(&self, buffers: &Buffers<'_>) -> Result<Self, Error> {
+        buffers.check(&self.plan)?;
+        let label = buffers.label_of(&self.plan);
+        let device = self.kernels.device();
+        let scratch = scoped(device, "making parameters", || {
+            self.scratch.again(device, &self.plan, buffers, &label)
+        })?;
+        Self::with_scratch(self.kernels.clone(), self.plan.clone(), buffers, scratch, label)
+    }
+
+    fn with_scratch(
+        kernels: Kernels,
+        plan: Arc<Plan>,
+        buffers: &Buffers<'_>,
+        scratch: Scratch,
+        label: String,
+    ) -> Result<Self, Error> {
+        let binder =
+            Binder { kernels: &kernels, plan: &plan, buffers, scratch: &scratch, label: &label };
         let mut dispatches = Vec::with_capacity(plan.steps().len());
-        let mut blocks = Vec::new();
+        let mut blocks = Vec::with_capacity(plan.steps().len());
         for (index, step) in plan.steps().iter().enumerate() {
-            let (dispatch, params) = binder.bind(step, index as u64, &scratch)?;
+            let (dispatch, params) = binder.bind(step, index as u64)?;
             dispatches.push(dispatch);
             blocks.push(params);
         }
-        scoped(kernels.device(), "writing the parameters", || {
-            write_params(&scratch.params, scratch.stride, &blocks);
-        })?;
-        Ok(Self { dispatches, result: scratch.result, plan })
+        scoped(kernels.device(), WRITING, || scratch.write_params(&blocks))??;
+        Ok(Self { kernels, plan, dispatches, scratch, label })
     }
 
     /// The plan.
@@ -82,9 +126,55 @@ impl Bound {
         &self.plan
     }
 
-    /// Records the work into a compute pass. Nothing is submitted, polled or read back.
+    /// What debug labels say: the loss, behind [`Buffers::label`] where there is one.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Records the work into a compute pass, as a debug group with the loss's name. Nothing is submitted, polled,
+    /// mapped, written or read back.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.push_debug_group(&self.label);
         (0..self.dispatches.len()).for_each(|step| self.record_step(step, pass));
+        pass.pop_debug_group();
+    }
+
+    /// Records the work as a compute pass of its own.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+        self.encode_pass(encoder, None);
+    }
+
+    /// As [`Bound::encode`], with the device's time before and after written to a host's queries
+    /// (`Features::TIMESTAMP_QUERY`).
+    ///
+    /// ```no_run
+    /// use wgpu_loss::{Bound, wgpu};
+    ///
+    /// fn timed(encoder: &mut wgpu::CommandEncoder, bound: &Bound, queries: &wgpu::QuerySet) {
+    ///     bound.encode_timed(encoder, wgpu::ComputePassTimestampWrites {
+    ///         query_set: queries,
+    ///         beginning_of_pass_write_index: Some(0),
+    ///         end_of_pass_write_index: Some(1),
+    ///     });
+    /// }
+    /// ```
+    pub fn encode_timed(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        times: wgpu::ComputePassTimestampWrites<'_>,
+    ) {
+        self.encode_pass(encoder, Some(times));
+    }
+
+    fn encode_pass(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) {
+        let label = Some(self.label.as_str());
+        let descriptor = wgpu::ComputePassDescriptor { label, timestamp_writes };
+        let mut pass = encoder.begin_compute_pass(&descriptor);
+        (0..self.dispatches.len()).for_each(|step| self.record_step(step, &mut pass));
     }
 
     /// Records one step of the plan.
@@ -95,11 +185,34 @@ impl Bound {
         pass.dispatch_workgroups(dispatch.groups, 1, 1);
     }
 
-    /// The result on the GPU, [`RESULT_BYTES`] long, usages `STORAGE | COPY_SRC`: word 0 is the
-    /// reduced loss (f32), word 1 the weight sum (f32), word 10 the reduced z-loss (f32), the rest what
-    /// [`Bound::decode`] reads.
-    pub fn result(&self) -> &wgpu::Buffer {
-        &self.result
+    /// The result on the GPU, [`RESULT_BYTES`] long: the host's range, or a buffer with the usages
+    /// `STORAGE | COPY_SRC`. A next kernel may bind it as it is. In words of 32 bits:
+    ///
+    /// | word | | |
+    /// |---|---|---|
+    /// | 0 | f32 | the reduced loss |
+    /// | 1 | f32 | the sum of the rows' weights |
+    /// | 2 | u32 | rows that count |
+    /// | 3 | u32 | not 0 where something in the rows is NaN or infinite |
+    /// | 4 | u32 | rows that were refused: 0 if all is well |
+    /// | 5 | u32 | the first of them |
+    /// | 6, 7 | | its label (64 bits), or the refused value |
+    /// | 8, 9 | u32 | rows whose loss is not finite, and the first of them |
+    /// | 10 | f32 | the reduced z-loss |
+    /// | 11, 12 | u32 | rows whose label is the largest class, and among the first k |
+    /// | 13 to 15 | | 0 |
+    pub fn result(&self) -> wgpu::BufferBinding<'_> {
+        let (buffer, offset) = &self.scratch.result;
+        wgpu::BufferBinding { buffer, offset: *offset, size: wgpu::BufferSize::new(RESULT_BYTES) }
+    }
+
+    /// What brings the result to the host. It has a staging buffer of its own.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the result is in a range of a host's buffer without `COPY_SRC`,
+    /// [`Error::OutOfMemory`], [`Error::Lost`].
+    pub fn reader(&self) -> Result<Reader, Error> {
+        Reader::new(self)
     }
 
     /// Reads the bytes of [`Bound::result`].
@@ -107,41 +220,45 @@ impl Bound {
     /// # Errors
     /// [`Error::Length`] for other than [`RESULT_BYTES`] bytes.
     pub fn decode(&self, bytes: &[u8]) -> Result<Decoded, Error> {
-        let wanted = RESULT_BYTES as usize;
-        if bytes.len() != wanted {
-            let shape = vec![wanted];
-            return Err(Error::Length { what: "result", given: bytes.len(), wanted, shape });
-        }
-        let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
-        let problem = self.plan.problem();
-        let bits = u64::from(words[7]) << 32 | u64::from(words[6]);
-        let signed = problem.label_type().is_some_and(|label| label.signed());
-        let value = if signed { i128::from(bits as i64) } else { i128::from(bits) };
-        let labels = problem.pointwise.is_none();
-        let summary = Summary {
-            rows: problem.losses() as u64,
-            live: words[2].into(),
-            weight: f32::from_bits(words[1]).into(),
-            bad: words[4].into(),
-            first_bad: (words[4] > 0 && labels).then_some((words[5].into(), value)),
-            first_bad_value: (words[4] > 0 && !labels).then_some(BadValue {
-                position: words[5].into(),
-                what: refused_operand(words[7]),
-                value: f32::from_bits(words[6]),
-            }),
-            nonfinite: words[8].into(),
-            first_nonfinite: (words[8] > 0).then_some(words[9].into()),
-            correct: words[11].into(),
-            top_k: words[12].into(),
-        };
-        let [loss, z_loss] = [words[0], words[10]].map(f32::from_bits);
-        Ok(Decoded { loss, z_loss, summary })
+        decoded(self.plan.problem(), bytes)
     }
 
     /// Whether the loss is in [`Bound::result`], not in a buffer of its own.
     pub fn is_reduced(&self) -> bool {
         self.plan.problem().reduction != Reduction::None
     }
+}
+
+/// What the bytes of a result say.
+fn decoded(problem: &Problem, bytes: &[u8]) -> Result<Decoded, Error> {
+    let wanted = RESULT_BYTES as usize;
+    if bytes.len() != wanted {
+        let shape = vec![wanted];
+        return Err(Error::Length { what: "result", given: bytes.len(), wanted, shape });
+    }
+    let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+    let bits = u64::from(words[7]) << 32 | u64::from(words[6]);
+    let signed = problem.label_type().is_some_and(|label| label.signed());
+    let value = if signed { i128::from(bits as i64) } else { i128::from(bits) };
+    let labels = problem.pointwise.is_none();
+    let summary = Summary {
+        rows: problem.losses() as u64,
+        live: words[2].into(),
+        weight: f32::from_bits(words[1]).into(),
+        bad: words[4].into(),
+        first_bad: (words[4] > 0 && labels).then_some((words[5].into(), value)),
+        first_bad_value: (words[4] > 0 && !labels).then_some(BadValue {
+            position: words[5].into(),
+            what: refused_operand(words[7]),
+            value: f32::from_bits(words[6]),
+        }),
+        nonfinite: words[8].into(),
+        first_nonfinite: (words[8] > 0).then_some(words[9].into()),
+        correct: words[11].into(),
+        top_k: words[12].into(),
+    };
+    let [loss, z_loss] = [words[0], words[10]].map(f32::from_bits);
+    Ok(Decoded { loss, z_loss, summary })
 }
 
 /// The operand of that number in `formulas.wgsl`.

@@ -3,27 +3,27 @@
 use crate::Error;
 use crate::plan::Tuning;
 
-/// How a [`Gpu`](crate::Gpu) is opened.
-#[derive(Clone, Debug)]
+/// How a [`Gpu`](crate::Gpu) is opened: on the best adapter, with all it offers, unless said otherwise.
+///
+/// ```no_run
+/// use wgpu_loss::{Gpu, GpuOptions};
+///
+/// let options = GpuOptions::new().adapter("llvmpipe").memory_budget(1 << 30);
+/// let gpu = Gpu::with_options(&options)?;
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
-    /// Part of the adapter's name, driver or backend; the best adapter without it.
-    pub adapter: Option<String>,
-    /// Use subgroup operations where the adapter has them.
-    pub subgroups: bool,
-    /// Ask for no more than WebGPU's default limits, as a browser would, and for no timestamps.
-    pub default_limits: bool,
-    /// Where the numbers come from by which work is laid out.
-    pub tuning: TuningChoice,
-    /// Bytes of tensors that a call on host data may hold at a time, on the device and in staging memory
-    /// on the host together; 512 MiB without it. Larger tensors go through in pieces
-    /// ([`stream`](super::stream)). Parameters and workspaces, some hundred KiB, come on top, and so do
-    /// outputs that are returned as vectors. [`Gpu::bind`](crate::Gpu::bind) does not ask: what is
-    /// resident is there in full.
-    pub memory_budget: Option<u64>,
+    adapter: Option<String>,
+    without_subgroups: bool,
+    default_limits: bool,
+    tuning: TuningChoice,
+    pub(super) memory_budget: Option<u64>,
 }
 
 /// The numbers by which a device lays out its work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TuningChoice {
     /// What [`Tuning::store`] has kept for this adapter and driver; the table where there is nothing,
     /// or where the device is opened with less than the adapter offers (without subgroups, or with the
@@ -37,28 +37,55 @@ pub enum TuningChoice {
 }
 
 impl GpuOptions {
+    /// The best adapter, with all it offers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The first adapter whose name, driver or backend contains `text`, whatever its case. The best one
+    /// where `text` is empty.
+    pub fn adapter(mut self, text: impl Into<String>) -> Self {
+        self.adapter = Some(text.into()).filter(|text| !text.is_empty());
+        self
+    }
+
+    /// No subgroup operations, even where the adapter has them.
+    pub fn without_subgroups(mut self) -> Self {
+        self.without_subgroups = true;
+        self
+    }
+
+    /// No more than WebGPU's default limits, as in a browser, and no timestamps.
+    pub fn default_limits(mut self) -> Self {
+        self.default_limits = true;
+        self
+    }
+
+    /// Where the numbers come from by which work is laid out.
+    pub fn tuning(mut self, tuning: TuningChoice) -> Self {
+        self.tuning = tuning;
+        self
+    }
+
+    /// Bytes of tensors that a call on host data may hold at a time, on the device and in staging memory
+    /// on the host together; 512 MiB without it. Larger tensors go through in pieces
+    /// ([`stream`](super::stream)). Parameters and workspaces, some hundred KiB, come on top, and so do
+    /// outputs that are returned as vectors. [`Gpu::bind`](crate::Gpu::bind) does not ask: what is
+    /// resident is there in full.
+    pub fn memory_budget(mut self, bytes: u64) -> Self {
+        self.memory_budget = Some(bytes);
+        self
+    }
+
     /// The numbers for an adapter.
     pub(super) fn tuning_for(&self, info: &wgpu::AdapterInfo) -> Result<Tuning, Error> {
         let table = Tuning::of(info.device_type);
         match self.tuning {
             TuningChoice::Given(tuning) => tuning.check().map(|()| tuning),
-            TuningChoice::Stored if self.subgroups && !self.default_limits => {
+            TuningChoice::Stored if !self.without_subgroups && !self.default_limits => {
                 Ok(Tuning::stored(info).unwrap_or(table))
             }
             TuningChoice::Stored | TuningChoice::Table => Ok(table),
-        }
-    }
-}
-
-impl Default for GpuOptions {
-    /// The best adapter, with all it offers.
-    fn default() -> Self {
-        Self {
-            adapter: None,
-            subgroups: true,
-            default_limits: false,
-            tuning: TuningChoice::default(),
-            memory_budget: None,
         }
     }
 }
@@ -95,7 +122,7 @@ pub(super) async fn open(
     let adapter = adapter.ok_or_else(|| no_adapter(options, &adapters))?;
     let info = adapter.get_info();
     let mut features = timestamps(options, adapter);
-    if options.subgroups {
+    if !options.without_subgroups {
         features |= adapter.features() & wgpu::Features::SUBGROUP;
     }
     if !options.default_limits {

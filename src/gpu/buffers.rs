@@ -3,9 +3,9 @@
 use bytemuck::Pod;
 
 use super::Gpu;
-use super::wait::{Wait, map};
 use crate::Error;
 use crate::scope::{allocating, scoped};
+use crate::wait::{Wait, map};
 
 /// Bytes that are uploaded at a time: the host should not hold a second copy of everything.
 const UPLOAD: usize = 1 << 24;
@@ -91,7 +91,7 @@ pub(super) fn read<T: Pod>(
     buffer: &wgpu::Buffer,
 ) -> Result<Vec<T>, Error> {
     let mapped = scoped(&gpu.device, during, || map(buffer, wgpu::MapMode::Read, during))?;
-    pollster::block_on(Wait::Here.for_maps(&gpu.device, None, [mapped], during))?;
+    pollster::block_on(Wait::Here.for_maps(&gpu.device, None, [&mapped], during))?;
     let view = viewed(buffer, during)?;
     let values = bytemuck::pod_collect_to_vec(&view);
     drop(view);

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::buffers::{create, read, readable};
-use super::wait::Wait;
 use super::{Gpu, Stopwatch};
 use crate::scope::scoped;
+use crate::wait::Wait;
 use crate::{Bound, Error};
 
 const DURING: &str = "measuring time";
@@ -201,7 +201,13 @@ impl<'a> Timer<'a> {
         scoped(device, DURING, || {
             let mut encoder = device.create_command_encoder(&Default::default());
             bound.record(&mut encoder.begin_compute_pass(&Default::default()));
-            encoder.copy_buffer_to_buffer(bound.result(), 0, &self.scalar, 0, self.scalar.size());
+            encoder.copy_buffer_to_buffer(
+                bound.result().buffer,
+                0,
+                &self.scalar,
+                0,
+                self.scalar.size(),
+            );
             queue.submit([encoder.finish()]);
         })?;
         read::<f32>(self.gpu, DURING, &self.scalar).map(drop)

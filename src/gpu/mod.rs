@@ -1,5 +1,5 @@
 //! For those who have no device of their own: an adapter, a device, and calls on host data,
-//! blocking and async. They are built on [`Bound`], as anyone else's would be.
+//! blocking and async. They are built on [`Bound`], as anyone else's would be. Needs the feature `gpu`.
 
 mod adapters;
 mod buffers;
@@ -9,9 +9,6 @@ mod roof;
 pub mod stream;
 mod tune;
 mod tuned;
-mod wait;
-
-use std::sync::Arc;
 
 pub use adapters::{GpuOptions, TuningChoice};
 pub use clock::{Clock, Timer, Times};
@@ -20,11 +17,11 @@ pub use tune::{Field, Gain, Progress, ShapeTimes, TuneOptions, Tuned};
 
 use self::resident::Tensors;
 use self::stream::Collected;
-use self::wait::Wait;
 use crate::expand::stated;
 use crate::kernels::Kernels;
 use crate::plan::{Plan, Profile};
 use crate::scope::scoped;
+use crate::wait::Wait;
 use crate::{Bound, Error, Inputs, LargeOutput, Loss, Output, Outputs, Problem, RowOutputs};
 
 /// What an upload is called in errors.
@@ -54,7 +51,7 @@ pub struct Gpu {
     info: wgpu::AdapterInfo,
     device: wgpu::Device,
     queue: wgpu::Queue,
-    kernels: Arc<Kernels>,
+    kernels: Kernels,
     memory_budget: u64,
     /// Bytes of a piece that passes through the device fast: a binding holds it, and no submission is
     /// long.
@@ -67,15 +64,15 @@ impl Gpu {
     /// # Errors
     /// [`Error::NoAdapter`] where there is no driver, [`Error::NoDevice`] where it fails.
     pub fn new() -> Result<Self, Error> {
-        Self::with_options(&GpuOptions::default())
+        Self::with_options(&GpuOptions::new())
     }
 
-    /// The first adapter whose name, driver or backend contains `text`, whatever its case.
+    /// The adapter that [`GpuOptions::adapter`] names.
     ///
     /// # Errors
     /// As [`Gpu::new`]; [`Error::NoAdapter`] lists the adapters there are.
     pub fn with_adapter(text: &str) -> Result<Self, Error> {
-        Self::with_options(&GpuOptions { adapter: Some(text.into()), ..Default::default() })
+        Self::with_options(&GpuOptions::new().adapter(text))
     }
 
     /// An adapter and device as the options say.
@@ -93,7 +90,7 @@ impl Gpu {
     /// As [`Gpu::with_options`].
     pub async fn open(options: &GpuOptions) -> Result<Self, Error> {
         let (info, device, queue) = adapters::open(options).await?;
-        let kernels = Arc::new(Kernels::with_tuning(&device, options.tuning_for(&info)?));
+        let kernels = Kernels::with_tuning(&device, options.tuning_for(&info)?);
         let memory_budget = options.memory_budget.unwrap_or(MEMORY_BUDGET);
         let piece_bytes = piece_bytes(kernels.profile());
         Ok(Self { info, device, queue, kernels, memory_budget, piece_bytes })
@@ -103,7 +100,7 @@ impl Gpu {
     /// may remember), which tells how long a first call takes.
     pub fn fresh(&self) -> Self {
         let tuning = self.kernels.profile().tuning;
-        let kernels = Arc::new(Kernels::with_tuning(&self.device, tuning));
+        let kernels = Kernels::with_tuning(&self.device, tuning);
         Self { kernels, ..self.with_memory_budget(self.memory_budget) }
     }
 
@@ -129,12 +126,12 @@ impl Gpu {
     }
 
     /// The device's pipelines.
-    pub fn kernels(&self) -> &Arc<Kernels> {
+    pub fn kernels(&self) -> &Kernels {
         &self.kernels
     }
 
     /// Bytes of tensors that a call on host data holds at most:
-    /// [`GpuOptions::memory_budget`](GpuOptions).
+    /// [`GpuOptions::memory_budget`].
     pub fn memory_budget(&self) -> u64 {
         self.memory_budget
     }

@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn without_timestamps_and_in_pieces() {
-        let options = GpuOptions { default_limits: true, ..Default::default() };
+        let options = GpuOptions::new().default_limits();
         let gpu = Gpu::with_options(&options).expect("a GPU adapter");
         // Two bindings of 128 MiB, the second of them short.
         assert_eq!(measured(&gpu, (128 << 20) + 48).clock, Clock::Wall);

@@ -69,6 +69,8 @@ impl Tuning {
     /// nothing, where it is of another driver or another version of this crate, or where the file is
     /// damaged.
     ///
+    /// Needs the feature `gpu`, as [`Tuning::store`] and [`Tuning::forget`] do.
+    ///
     /// Files are in the folder that the environment variable `WGPU_LOSS_CACHE` names, or else in
     /// `wgpu-loss` in the user's cache folder.
     pub fn stored(info: &wgpu::AdapterInfo) -> Option<Self> {

@@ -18,13 +18,21 @@ pub use spec::{CHUNK, Elements, Form, Kernel, Load, Part, Spec, Target};
 
 use crate::Error;
 use crate::plan::{Params, Plan, Profile, Tuning};
-use crate::scope::scoped;
+use crate::scope::{is_lost, scoped};
+
+/// What compiling is called in errors.
+const COMPILING: &str = "compiling a kernel";
 
 /// A device's pipelines, compiled when first wanted and kept.
 ///
-/// Cheap to share: wrap it in an `Arc`, or make one per device.
-#[derive(Debug)]
+/// A handle, like those of wgpu: clones share the pipelines, and may be used by any thread.
+#[derive(Clone, Debug)]
 pub struct Kernels {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     device: wgpu::Device,
     profile: Profile,
     pipelines: Mutex<HashMap<Spec, Arc<Pipeline>>>,
@@ -58,21 +66,22 @@ impl Kernels {
     /// }
     /// ```
     pub fn with_tuning(device: &wgpu::Device, tuning: Tuning) -> Self {
-        Self {
+        let shared = Shared {
             device: device.clone(),
             profile: Profile { tuning, ..Profile::of(device) },
             pipelines: Mutex::new(HashMap::new()),
-        }
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The device.
     pub fn device(&self) -> &wgpu::Device {
-        &self.device
+        &self.shared.device
     }
 
     /// What plans for this device have to know.
     pub fn profile(&self) -> &Profile {
-        &self.profile
+        &self.shared.profile
     }
 
     /// Compiles what a plan needs and is not compiled yet, before there is any buffer. A later
@@ -100,34 +109,67 @@ impl Kernels {
         if let Some(found) = self.cached().get(spec) {
             return Ok(found.clone());
         }
+        self.check(spec)?;
         // Not under the lock: a compilation may take seconds, and other threads want other kernels.
-        let made = Arc::new(scoped(&self.device, "compiling a kernel", || self.build(spec))?);
+        let made = Arc::new(scoped(self.device(), COMPILING, || self.build(spec))?);
+        if is_lost(self.device()) {
+            return Err(Error::Lost { during: COMPILING });
+        }
         Ok(self.cached().entry(*spec).or_insert(made).clone())
     }
 
     fn cached(&self) -> MutexGuard<'_, HashMap<Spec, Arc<Pipeline>>> {
         // A panic while the lock was held leaves the map whole: an entry is there or it is not.
-        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses a kernel that the device does not run. wgpu would say so as well, but not in a word.
+    fn check(&self, spec: &Spec) -> Result<(), Error> {
+        let features = self.device().features();
+        let missing = spec.features().into_iter().find(|feature| !features.contains(feature.0));
+        if let Some((_, feature)) = missing {
+            return Err(Error::Feature { what: "a kernel of this plan", feature });
+        }
+        let limits = &self.profile().limits;
+        let lanes =
+            limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+        let bindings = spec.slots().len() as u64 - 1;
+        let needs = [
+            ("max_compute_invocations_per_workgroup", spec.geometry.workgroup.into(), lanes.into()),
+            (
+                "max_storage_buffers_per_shader_stage",
+                bindings,
+                limits.max_storage_buffers_per_shader_stage.into(),
+            ),
+        ];
+        match needs.into_iter().find(|(_, needed, allowed): &(_, u64, u64)| needed > allowed) {
+            Some((limit, needed, allowed)) => {
+                Err(Error::Limit { what: "a kernel of this plan", limit, needed, allowed })
+            }
+            None => Ok(()),
+        }
     }
 
     fn build(&self, spec: &Spec) -> Pipeline {
         log::debug!("compiling {spec:?}");
-        let label = format!("wgpu-loss {:?}", spec.kernel);
-        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        let formula = spec.pointwise.map(|pointwise| format!(" {:?}", pointwise.formula));
+        let label = format!("wgpu-loss {:?}{}", spec.kernel, formula.unwrap_or_default());
+        let module = self.device().create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(&label),
             source: wgpu::ShaderSource::Wgsl(shader_text(spec).into()),
         });
         let entries: Vec<_> = spec.slots().into_iter().map(layout_entry).collect();
-        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        let layout = self.device().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(&label),
             entries: &entries,
         });
-        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(&label),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        let pipeline_layout =
+            self.device().create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some(&label),
+                bind_group_layouts: &[Some(&layout)],
+                immediate_size: 0,
+            });
+        let pipeline = self.device().create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&label),
             layout: Some(&pipeline_layout),
             module: &module,

@@ -35,8 +35,9 @@ impl Slot {
 
     /// Whether it is a tensor that callers get.
     pub(crate) fn is_output(self) -> bool {
-        use Slot::{Classes, Elements, Grad, Record, RowLoss, TargetGrad, VarianceGrad};
-        matches!(self, RowLoss | Grad | Elements | Record | Classes | TargetGrad | VarianceGrad)
+        use Slot::{Classes, Elements, Grad, Record, Result, RowLoss, TargetGrad, VarianceGrad};
+        let of_rows = matches!(self, RowLoss | Record | Classes | Result);
+        of_rows || matches!(self, Grad | Elements | TargetGrad | VarianceGrad)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+#[cfg(feature = "gpu")]
 use serde::{Deserialize, Serialize};
 
 use super::Extras;
@@ -58,8 +59,9 @@ pub enum Target {
 }
 
 /// How many elements one load brings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "gpu", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "gpu", serde(rename_all = "snake_case"))]
 pub enum Load {
     /// One.
     One,
@@ -245,6 +247,18 @@ impl Spec {
             pointwise: None,
             geometry,
         }
+    }
+
+    /// The features of a device that it needs, with their names in `wgpu::Features`.
+    pub(super) fn features(&self) -> Vec<(wgpu::Features, &'static str)> {
+        [
+            (self.geometry.cluster > 1, wgpu::Features::SUBGROUP, "SUBGROUP"),
+            (self.native_f16, wgpu::Features::SHADER_F16, "SHADER_F16"),
+            (self.longs, wgpu::Features::SHADER_INT64, "SHADER_INT64"),
+        ]
+        .into_iter()
+        .filter_map(|(needed, feature, name)| needed.then_some((feature, name)))
+        .collect()
     }
 
     /// Whether it folds logits.

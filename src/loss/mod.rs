@@ -184,6 +184,23 @@ pub enum Function {
     PoissonNll,
 }
 
+impl Function {
+    /// Its name, in errors and debug labels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Function::CrossEntropy => "cross_entropy",
+            Function::Nll => "nll",
+            Function::Softmax => "softmax",
+            Function::Entropy => "entropy",
+            Function::Bce => "bce",
+            Function::BceWithLogits => "bce_with_logits",
+            Function::KlDiv => "kl_div",
+            Function::GaussianNll => "gaussian_nll",
+            Function::PoissonNll => "poisson_nll",
+        }
+    }
+}
+
 /// What logits become before the softmax: `z = scale * cap * tanh(x / cap)`, or `scale * x` without a cap.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogitMap {

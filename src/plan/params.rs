@@ -53,5 +53,7 @@ pub struct Params {
     pub variance_origin: u32,
     pub target_grad_origin: u32,
     pub variance_grad_origin: u32,
-    // 48 words: uniform blocks are bound in multiples of 16 bytes.
+    pub result_origin: u32,
+    /// Uniform blocks are bound in multiples of 16 bytes.
+    pub unused: [u32; 3],
 }

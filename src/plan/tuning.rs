@@ -1,6 +1,7 @@
 //! The numbers that differ between adapters: how much a lane keeps, how many lanes share a row, how
 //! many groups there are.
 
+#[cfg(feature = "gpu")]
 use serde::{Deserialize, Serialize};
 
 use super::Profile;
@@ -8,8 +9,9 @@ use crate::ElementType;
 use crate::kernels::{Load, is_half};
 
 /// How work is laid out on a kind of adapter. Each number is a bound; `Layout` applies them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "gpu", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "gpu", serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct Tuning {
     /// Lanes of a workgroup, a power of two.
@@ -37,8 +39,9 @@ pub struct Tuning {
 }
 
 /// How many lanes share a row of neighbouring classes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "gpu", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "gpu", serde(rename_all = "snake_case", deny_unknown_fields))]
 pub enum Lanes {
     /// As many as keep the row, from `fewest` (if it has as many loads) to `most`.
     Keeping {

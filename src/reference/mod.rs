@@ -1,5 +1,7 @@
 //! The losses on the CPU in f64: the oracle of the tests, and the fallback where there is no GPU.
 //!
+//! Needs the feature `reference`.
+//!
 //! [`run`] takes the same losses and inputs as the GPU and gives the same [`Output`], in f64. Each
 //! function has one file here with its formula. What they share is the state of a set of classes,
 //!

@@ -60,6 +60,7 @@ macro_rules! with_floats {
         }
     };
 }
+#[cfg(feature = "reference")]
 pub(crate) use with_floats;
 
 macro_rules! floats_from {

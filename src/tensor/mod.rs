@@ -7,6 +7,7 @@ mod view;
 
 pub use axes::Axes;
 pub(crate) use axes::broadcast;
+#[cfg(feature = "reference")]
 pub(crate) use floats::with_floats;
 pub use floats::{ElementType, Floats};
 pub use labels::{LabelType, Labels};

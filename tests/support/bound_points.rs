@@ -209,7 +209,7 @@ fn run_once(
     }
     let bound = Bound::new(gpu.kernels(), plan, &buffers).unwrap();
     submit(gpu, |pass| bound.record(pass));
-    let result = read_words(gpu, bound.result());
+    let result = read_words(gpu, bound.result().buffer);
     let decoded = bound.decode(bytemuck::cast_slice(&result)).unwrap();
     let read = |held: &Option<Held>, what| held.as_ref().map(|held| held.read(gpu, what));
     // An output with all its fields can only be made by a call.

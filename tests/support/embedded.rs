@@ -4,9 +4,11 @@
 
 use std::cell::Cell;
 
-use wgpu_loss::gpu::stream::{CLASS_BYTES, class_losses};
 use wgpu_loss::loss::Function;
-use wgpu_loss::{Bound, Buffers, ElementType, Gpu, LargeOutput, Plan, Problem, Reduction, Summary};
+use wgpu_loss::{
+    Bound, Buffers, CLASS_BYTES, ElementType, Gpu, LargeOutput, Plan, Problem, Reduction, Summary,
+    class_losses,
+};
 
 use super::answer::Answer;
 use super::data::{Data, Target};
@@ -187,7 +189,7 @@ impl<'a> Embedded<'a> {
     #[track_caller]
     pub fn results(&self) -> Results {
         let problem = self.bound.plan().problem();
-        let result = read_words(self.gpu, self.bound.result());
+        let result = read_words(self.gpu, self.bound.result().buffer);
         let decoded = self.bound.decode(bytemuck::cast_slice(&result)).unwrap();
         let summary = decoded.summary;
         let reduced = problem.reduction != Reduction::None && problem.function != Function::Softmax;

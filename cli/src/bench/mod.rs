@@ -13,7 +13,7 @@ mod report;
 use indicatif::{ProgressBar, ProgressStyle};
 use wgpu_loss::gpu::Roof;
 use wgpu_loss::loss::Shapes;
-use wgpu_loss::{CrossEntropy, ElementType, Error, Gpu, GpuOptions, LabelType, Plan, TargetType};
+use wgpu_loss::{CrossEntropy, ElementType, Error, Gpu, LabelType, Plan, TargetType};
 
 use self::case::Case;
 pub use self::measure::Pass;
@@ -41,8 +41,7 @@ struct Refused {
 pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     // Before the long work: what cannot be written cannot be wanted.
     let picture = args.plot.as_deref().map(Destination::picture).transpose()?;
-    let options = GpuOptions { adapter: args.adapter.clone(), ..Default::default() };
-    let gpu = Gpu::with_options(&options).map_err(failed)?;
+    let gpu = Gpu::with_adapter(args.adapter.as_deref().unwrap_or_default()).map_err(failed)?;
     let (measured, refused) = measure_all(&gpu, args);
 
     let mut saved = None;

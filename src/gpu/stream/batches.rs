@@ -4,9 +4,9 @@ use super::executor::Executor;
 use super::{Sink, output_of, upstream_of};
 use crate::expand::stated;
 use crate::gpu::Gpu;
-use crate::gpu::wait::Wait;
 use crate::loss::{Divisor, Operand, Pointwise};
 use crate::reference::gradient_scale;
+use crate::wait::Wait;
 use crate::{Error, Inputs, Loss, Output, Outputs, Problem, Reduction};
 
 /// A loss over batches that come one by one.

@@ -2,11 +2,11 @@
 
 use half::{bf16, f16};
 
+use super::Sink;
 use super::cut::cut_slots;
-use super::{LargeOutput, Sink};
 use crate::plan::Extent;
 use crate::tensor::ElementType;
-use crate::{Error, Problem};
+use crate::{Error, LargeOutput, Problem};
 
 /// Large outputs in memory. Floats are widened to f32; classes and ranks are bits that look like f32.
 #[derive(Debug, Default)]

@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 
-use super::classes::ClassSums;
 use super::cut::{Cut, Piece, Room, cut_slots, outer_bytes, problem_of};
 use super::host::{gather, host_bytes, scatter};
 use super::merge::of_piece;
 use super::ring::{PADDING, Ring, Submitted, is_mapped};
 use super::sums::{VarianceSums, shared_variance};
 use super::{Progress, Sink};
-use crate::gpu::wait::Wait;
+use crate::classes::ClassSums;
 use crate::gpu::{Gpu, Stopwatch};
 use crate::io::Timing;
 use crate::kernels::Slot;
@@ -17,6 +16,7 @@ use crate::loss::Upstream;
 use crate::plan::{Extent, bound_slots};
 use crate::reference::Sums;
 use crate::tensor::Axes;
+use crate::wait::Wait;
 use crate::{Decoded, Error, Inputs, Problem};
 
 /// Pieces under way at most: one that the host fills, one that the device computes, and one that waits

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::Sink;
 use super::cut::Piece;
 use super::long_rows::element_of;
-use super::{LargeOutput, Sink};
 use crate::kernels::Slot;
 use crate::plan::Extent;
-use crate::{Error, Inputs, Problem};
+use crate::{Error, Inputs, LargeOutput, Problem};
 
 /// The host bytes of an input.
 pub(in crate::gpu) fn host_bytes<'a>(slot: Slot, inputs: &Inputs<'a>) -> Option<&'a [u8]> {

@@ -6,20 +6,20 @@
 
 use std::ops::Range;
 
+use super::Sink;
 use super::cut::{Piece, problem_of};
 use super::executor::Executor;
 use super::host::{host_bytes, row_bytes, scatter};
 use super::merge::of_piece;
-use super::{LargeOutput, Sink};
 use crate::bound::Buffers;
 use crate::gpu::buffers::{self, storage, viewed, write};
-use crate::gpu::wait::map;
 use crate::gpu::{Gpu, Stopwatch, UPLOADING};
 use crate::kernels::{Access, Slot};
 use crate::loss::Upstream;
 use crate::plan::{Extent, Profile, bound_slots, offset_alignment};
 use crate::tensor::ClassView;
-use crate::{Bound, Error, Inputs, Plan, Problem, RESULT_BYTES};
+use crate::wait::map;
+use crate::{Bound, Error, Inputs, LargeOutput, Plan, Problem, RESULT_BYTES};
 
 /// Bytes that a box has at least: below, the work would be all steps.
 const LEAST: u64 = 4 << 10;
@@ -178,7 +178,7 @@ impl Executor<'_> {
         row: &Piece,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
-        let result = self.read(boxes, boxes.bound.result(), RESULT_BYTES).await?;
+        let result = self.read(boxes, boxes.bound.result().buffer, RESULT_BYTES).await?;
         let decoded = boxes.bound.decode(&result)?;
         let number = self.rows + row.first_row(&problem.view);
         let sums = of_piece(problem, &decoded, number);
@@ -211,7 +211,7 @@ impl Executor<'_> {
         encoder.copy_buffer_to_buffer(buffer, 0, &boxes.readable, 0, words);
         gpu.submitted([encoder.finish()], *wait, COMPUTING).await?;
         let mapped = map(&boxes.readable, wgpu::MapMode::Read, COMPUTING);
-        wait.for_maps(&gpu.device, None, [mapped], COMPUTING).await?;
+        wait.for_maps(&gpu.device, None, [&mapped], COMPUTING).await?;
         let view = viewed(&boxes.readable, COMPUTING)?;
         let bytes = view[..bytes as usize].to_vec();
         drop(view);
@@ -274,7 +274,7 @@ impl Boxes {
     fn buffer(&self, slot: Slot) -> &wgpu::Buffer {
         // Every slot that a step binds was given a buffer, or is the plan's own.
         let found = self.tensors.iter().find(|(other, _)| *other == slot);
-        found.map_or(self.bound.result(), |(_, buffer)| buffer)
+        found.map_or(self.bound.result().buffer, |(_, buffer)| buffer)
     }
 }
 

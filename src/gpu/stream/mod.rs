@@ -26,7 +26,6 @@
 //! ```
 
 mod batches;
-mod classes;
 mod collect;
 mod cut;
 mod executor;
@@ -37,77 +36,16 @@ mod ring;
 mod sums;
 
 pub use batches::Stream;
-pub use classes::{CLASS_BYTES, class_losses};
 pub(super) use collect::Collected;
 pub(super) use host::host_bytes;
 
 use self::executor::Executor;
 use super::Gpu;
-use super::wait::Wait;
 use crate::expand::stated;
-use crate::kernels::Slot;
 use crate::loss::{Divisor, Function, Upstream};
 use crate::reference::{gradient_scale, weight_sums};
-use crate::{Error, Inputs, Loss, Output, Outputs, Problem};
-
-/// An output that has as many elements as rows, or as the input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum LargeOutput {
-    /// The loss of each row, for reduction `none`: f32.
-    RowLoss,
-    /// The gradient, of [`Problem::output_type`].
-    Grad,
-    /// The log-probabilities or probabilities, of [`Problem::output_type`].
-    Distribution,
-    /// The log-sum-exp of each row: f32.
-    Lse,
-    /// The predicted class of each row: u32.
-    Argmax,
-    /// The rank of each row's label: u32.
-    Rank,
-    /// The entropy of each row: f32.
-    Entropy,
-    /// What each row adds to the mean's divisor: f32.
-    RowWeights,
-    /// The z-loss of each row, for reduction `none`: f32.
-    ZLoss,
-    /// The gradient with respect to the target, of the target's type or f32.
-    TargetGrad,
-    /// The gradient with respect to the variance, of the variance's type or f32. In a stream each batch's
-    /// variance is a tensor of its own, and their gradients follow each other.
-    VarGrad,
-}
-
-impl LargeOutput {
-    pub(crate) fn of(slot: Slot) -> Option<Self> {
-        match slot {
-            Slot::RowLoss => Some(Self::RowLoss),
-            Slot::Grad => Some(Self::Grad),
-            Slot::Elements => Some(Self::Distribution),
-            Slot::TargetGrad => Some(Self::TargetGrad),
-            Slot::VarianceGrad => Some(Self::VarGrad),
-            _ => None,
-        }
-    }
-
-    /// What errors call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::RowLoss => Slot::RowLoss.name(),
-            Self::Grad => Slot::Grad.name(),
-            Self::Distribution => Slot::Elements.name(),
-            Self::Lse => "log-sum-exp",
-            Self::Argmax => "predicted classes",
-            Self::Rank => "ranks",
-            Self::Entropy => "entropy",
-            Self::RowWeights => "row weights",
-            Self::ZLoss => "z-loss",
-            Self::TargetGrad => Slot::TargetGrad.name(),
-            Self::VarGrad => Slot::VarianceGrad.name(),
-        }
-    }
-}
+use crate::wait::Wait;
+use crate::{Error, Inputs, LargeOutput, Loss, Output, Outputs, Problem};
 
 /// Where large outputs go as they come. `()` is one that drops them.
 pub trait Sink {

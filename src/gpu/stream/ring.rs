@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::cut::cut_slots;
 use crate::bound::Buffers;
 use crate::gpu::buffers::{create, storage, viewed, write};
-use crate::gpu::wait::{Answer, Wait, map};
 use crate::gpu::{Gpu, UPLOADING};
 use crate::kernels::Slot;
 use crate::plan::{Extent, offset_alignment};
 use crate::scope::scoped;
+use crate::wait::{Answer, Wait, map};
 use crate::{Bound, Error, Plan, Problem, RESULT_BYTES};
 
 /// Shapes of pieces whose plans stay bound: those of a call differ by little, and a stream's batches
@@ -248,7 +248,7 @@ impl Ring {
                 copy(&mut encoder, &self.layout.outputs, &bound, &self.stages[0].output, output);
             }
             let at = self.layout.result_offset();
-            encoder.copy_buffer_to_buffer(bound.result(), 0, output, at, RESULT_BYTES);
+            encoder.copy_buffer_to_buffer(bound.result().buffer, 0, output, at, RESULT_BYTES);
             let submission = gpu.queue.submit([encoder.finish()]);
             let input = map(input, wgpu::MapMode::Write, DURING);
             let output = map(output, wgpu::MapMode::Read, DURING);
@@ -262,7 +262,7 @@ impl Ring {
     /// Waits for a piece.
     pub async fn wait(&self, gpu: &Gpu, piece: Submitted, wait: Wait) -> Result<Done, Error> {
         let Submitted { turn, bound, submission, input, output } = piece;
-        wait.for_maps(&gpu.device, Some(submission), [input, output], "computing").await?;
+        wait.for_maps(&gpu.device, Some(submission), [&input, &output], "computing").await?;
         Ok(Done { turn, bound })
     }
 

@@ -3,12 +3,12 @@
 
 use half::{bf16, f16};
 
+use super::Sink;
 use super::cut::Piece;
-use super::{LargeOutput, Sink};
 use crate::kernels::Slot;
 use crate::loss::Operand;
 use crate::tensor::ElementType;
-use crate::{Error, Problem};
+use crate::{Error, LargeOutput, Problem};
 
 /// The variances whose gradients are sums over elements of several pieces, if a problem has such.
 pub(super) fn shared_variance(problem: &Problem) -> Option<Operand> {

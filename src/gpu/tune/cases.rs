@@ -3,10 +3,10 @@
 use super::DURING;
 use crate::gpu::Gpu;
 use crate::gpu::buffers::{read, readable, storage, upload};
-use crate::gpu::wait::Wait;
 use crate::loss::Shapes;
 use crate::plan::{Profile, Tuning};
 use crate::scope::scoped;
+use crate::wait::Wait;
 use crate::{
     Bound, Buffers, CrossEntropy, Error, Inputs, LabelType, Outputs, Plan, TargetType, Tensor,
     reference,
@@ -160,7 +160,7 @@ impl<'a> Cases<'a> {
             let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
             encoder.clear_buffer(&self.grad, 0, None);
             bound.record(&mut encoder.begin_compute_pass(&Default::default()));
-            encoder.copy_buffer_to_buffer(bound.result(), 0, &self.readable, 0, 4);
+            encoder.copy_buffer_to_buffer(bound.result().buffer, 0, &self.readable, 0, 4);
             for (i, place) in places.into_iter().enumerate() {
                 let to = bytes(1 + i * COMPARED);
                 encoder.copy_buffer_to_buffer(
@@ -204,8 +204,7 @@ mod tests {
     /// What a candidate with a wrong loss, or without its gradient, would be told.
     #[test]
     fn wrong_answers_are_noticed() {
-        let options =
-            crate::GpuOptions { tuning: TuningChoice::Table, ..crate::GpuOptions::default() };
+        let options = crate::GpuOptions::new().tuning(TuningChoice::Table);
         let gpu = Gpu::with_options(&options).expect("a GPU adapter");
         let table = gpu.kernels.profile().tuning;
         let mut cases = Cases::new(&gpu, 1 << 12).expect("cases");

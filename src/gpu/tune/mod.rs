@@ -26,29 +26,62 @@ const SWEEPS: usize = 2;
 /// Fewer elements than this are not measured.
 const FEWEST_ELEMENTS: usize = 1 << 12;
 
-/// How [`Gpu::tune`] goes about it.
+/// How [`Gpu::tune`] goes about it: all numbers, in ten minutes at most, unless said otherwise.
+///
+/// ```
+/// use std::time::Duration;
+/// use wgpu_loss::gpu::{Field, TuneOptions};
+///
+/// let options = TuneOptions::new().fields([Field::Groups]).limit(Duration::from_secs(60));
+/// ```
 #[derive(Clone, Debug)]
 pub struct TuneOptions {
-    /// Elements of each shape, about. By default so many that no cache holds them: 64 Mi on a discrete
-    /// GPU, 16 Mi on an integrated one, 2 Mi in software, and no more than a binding holds.
-    pub elements: Option<usize>,
-    /// How often each time is measured.
-    pub samples: usize,
-    /// No candidate is tried after this time. The one under way is finished.
-    pub limit: Duration,
-    /// The numbers to tune, in this order. The others stay as the table has them.
-    pub fields: Vec<Field>,
+    elements: Option<usize>,
+    samples: usize,
+    limit: Duration,
+    fields: Vec<Field>,
 }
 
-impl Default for TuneOptions {
+impl TuneOptions {
     /// All numbers, in ten minutes at most.
-    fn default() -> Self {
+    pub fn new() -> Self {
         Self {
             elements: None,
             samples: 7,
             limit: Duration::from_secs(600),
             fields: Field::ALL.to_vec(),
         }
+    }
+
+    /// Elements of each shape, about. By default so many that no cache holds them: 64 Mi on a discrete
+    /// GPU, 16 Mi on an integrated one, 2 Mi in software, and no more than a binding holds.
+    pub fn elements(mut self, elements: usize) -> Self {
+        self.elements = Some(elements);
+        self
+    }
+
+    /// How often each time is measured: 7 times without it.
+    pub fn samples(mut self, samples: usize) -> Self {
+        self.samples = samples;
+        self
+    }
+
+    /// No candidate is tried after this time. The one under way is finished.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The numbers to tune, in this order. The others stay as the table has them.
+    pub fn fields(mut self, fields: impl Into<Vec<Field>>) -> Self {
+        self.fields = fields.into();
+        self
+    }
+}
+
+impl Default for TuneOptions {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -133,7 +166,7 @@ impl Gpu {
     /// use wgpu_loss::gpu::TuneOptions;
     ///
     /// let gpu = Gpu::new()?;
-    /// let tuned = gpu.tune(&TuneOptions::default(), |p| eprintln!("{} of {}", p.done, p.of))?;
+    /// let tuned = gpu.tune(&TuneOptions::new(), |p| eprintln!("{} of {}", p.done, p.of))?;
     /// println!("{:?} in {:?}", tuned.tuning, tuned.tuning.store(gpu.info())?);
     /// # Ok::<(), wgpu_loss::Error>(())
     /// ```

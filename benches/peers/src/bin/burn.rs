@@ -4,7 +4,7 @@ use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::wgpu::WgpuBackend;
 use burn::tensor::{Device, DeviceKind, Int, Tensor, TensorData};
 use peers::{Answer, Fallible, Job, Pass, dot};
-use wgpu_loss::{Gpu, GpuOptions, wgpu};
+use wgpu_loss::{Gpu, wgpu};
 
 fn main() -> Fallible<()> {
     let job = Job::from_args()?;
@@ -37,8 +37,7 @@ fn host(tensor: Tensor<2>) -> Fallible<Vec<f32>> {
 /// Burn's device on the adapter that wgpu-loss opens for this job. Burn counts the adapters of each
 /// type apart, in the driver's order.
 fn open(job: &Job) -> Fallible<Device> {
-    let adapter = job.adapter.clone();
-    let wanted = Gpu::with_options(&GpuOptions { adapter, ..Default::default() })?.info().clone();
+    let wanted = Gpu::with_adapter(job.adapter.as_deref().unwrap_or_default())?.info().clone();
     let index = Gpu::adapters()
         .iter()
         .filter(|info| (info.backend, info.device_type) == (wanted.backend, wanted.device_type))

@@ -3,14 +3,13 @@
 use peers::{Answer, Fallible, Job, Pass, dot};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    Bound, Buffers, CrossEntropy, Gpu, GpuOptions, LabelType, Outputs, Plan, RESULT_BYTES,
+    Bound, Buffers, CrossEntropy, Gpu, LabelType, Outputs, Plan, RESULT_BYTES,
     TargetType, wgpu,
 };
 
 fn main() -> Fallible<()> {
     let job = Job::from_args()?;
-    let adapter = job.adapter.clone();
-    let gpu = Gpu::with_options(&GpuOptions { adapter, ..Default::default() })?;
+    let gpu = Gpu::with_adapter(job.adapter.as_deref().unwrap_or_default())?;
     let info = gpu.info();
     let device = format!("{} ({}, {} {})", info.name, info.backend, info.driver, info.driver_info);
 
@@ -27,7 +26,7 @@ fn main() -> Fallible<()> {
         let bound = bind(&gpu, &job, pass, &buffers)?;
         let times = job.time(|| Ok(once(&gpu, &bound)?))?;
 
-        let result = read(&gpu, bound.result(), RESULT_BYTES)?;
+        let result = read(&gpu, bound.result().buffer, RESULT_BYTES)?;
         let loss = bound.decode(bytemuck::cast_slice(&result))?.loss;
         let grad_dot = match pass {
             Pass::Forward => None,

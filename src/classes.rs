@@ -1,7 +1,7 @@
 //! The sums of classes, as the device leaves them and as callers get them.
 
+use crate::Error;
 use crate::plan::CLASS_WORDS;
-use crate::{ClassLosses, Error};
 
 /// Bytes of the sums of one class on the device.
 pub const CLASS_BYTES: u64 = 4 * CLASS_WORDS;
@@ -13,6 +13,19 @@ const UNITS: f64 = (1u64 << 56) as f64;
 /// `numbers.wgsl`. More than one of them are a NaN.
 const POSITIVE: u32 = 2;
 const NEGATIVE: u32 = 4;
+
+/// The losses of each class: what its rows have, live ones with this label.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ClassLosses {
+    /// The sum of their losses, as reduction `none` gives them.
+    pub loss: Vec<f64>,
+    /// How many there are.
+    pub rows: Vec<u64>,
+    /// How many of them are predicted right, where [`Outputs::accuracy`](crate::Outputs::accuracy) asks for
+    /// that too; zeros otherwise.
+    pub correct: Vec<u64>,
+}
 
 /// The sums of classes over all pieces so far.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,0 +1,216 @@
+//! Reading a result back, for hosts that want numbers.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::{Bound, Decoded, RESULT_BYTES, decoded};
+use crate::plan::Plan;
+use crate::scope::allocating;
+use crate::wait::{Answer, Mapping, Wait};
+use crate::{Error, Problem};
+
+const DURING: &str = "reading a result";
+
+/// Reads what [`Bound::result`] holds: a staging buffer, made once and used again and again.
+///
+/// [`Reader::record`] copies the result on the GPU; after the host's submission, one of [`Reader::wait`],
+/// [`Reader::read`] and [`Reader::try_read`] brings it to the host. A reader holds one result at a time: until it is
+/// read, the commands that overwrite it may not be submitted. A host with several frames in flight has a
+/// [`Bound`] and a reader for each of them.
+///
+/// ```no_run
+/// use wgpu_loss::{Bound, Error, Reader, wgpu};
+///
+/// fn step(
+///     device: &wgpu::Device,
+///     queue: &wgpu::Queue,
+///     bound: &Bound,
+///     reader: &Reader, // `bound.reader()?`, once
+/// ) -> Result<f32, Error> {
+///     let mut encoder = device.create_command_encoder(&Default::default());
+///     bound.encode(&mut encoder);
+///     reader.record(&mut encoder);
+///     queue.submit([encoder.finish()]);
+///     let decoded = reader.wait()?; // or `reader.read().await?`, anywhere
+///     decoded.summary.check(reader.problem())?; // bad labels as an error
+///     Ok(decoded.loss)
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Reader {
+    device: wgpu::Device,
+    source: wgpu::Buffer,
+    offset: u64,
+    staging: wgpu::Buffer,
+    plan: Arc<Plan>,
+    /// Whether a reading is under way: wgpu takes the refusal of a second one out on the first.
+    busy: Arc<AtomicBool>,
+    /// What [`Reader::try_read`] has asked for.
+    asked: Mutex<Option<Reading>>,
+}
+
+/// A mapping that was asked for.
+#[derive(Debug)]
+struct Reading {
+    // Dropped in this order: nobody hears of the end of a mapping that nobody waits for.
+    answer: Answer,
+    mapping: Mapping,
+    _turn: Turn,
+    device: wgpu::Device,
+    plan: Arc<Plan>,
+}
+
+/// The right to read, given back when it is dropped.
+#[derive(Debug)]
+struct Turn(Arc<AtomicBool>);
+
+impl Turn {
+    fn of(busy: &Arc<AtomicBool>) -> Result<Self, Error> {
+        match busy.swap(true, Ordering::AcqRel) {
+            true => Err(Error::Busy { what: DURING }),
+            false => Ok(Self(busy.clone())),
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl Reader {
+    /// A staging buffer for the result of bound work.
+    pub(super) fn new(bound: &Bound) -> Result<Self, Error> {
+        let result = bound.result();
+        if !result.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+            return Err(Error::Usage { what: "result", missing: "COPY_SRC" });
+        }
+        let device = bound.kernels.device();
+        let staging = allocating(device, "a staging buffer", RESULT_BYTES, || {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(&format!("{} result on the host", bound.label)),
+                size: RESULT_BYTES,
+                usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+                mapped_at_creation: false,
+            })
+        })?;
+        Ok(Self {
+            device: device.clone(),
+            source: result.buffer.clone(),
+            offset: result.offset,
+            staging,
+            plan: bound.plan.clone(),
+            busy: Arc::default(),
+            asked: Mutex::new(None),
+        })
+    }
+
+    /// What is computed; [`Summary::check`](crate::Summary::check) asks for it.
+    pub fn problem(&self) -> &Problem {
+        self.plan.problem()
+    }
+
+    /// Records a copy of the result, which belongs behind the work. A reading that [`Reader::try_read`] has begun
+    /// is given up.
+    pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
+        self.give_up();
+        let size = self.staging.size();
+        encoder.copy_buffer_to_buffer(&self.source, self.offset, &self.staging, 0, size);
+    }
+
+    /// Blocks until all that was submitted is done, and gives the result.
+    ///
+    /// # Errors
+    /// [`Error::Lost`], [`Error::Device`], and [`Error::Busy`] while a future of [`Reader::read`] is neither done nor
+    /// dropped.
+    pub fn wait(&self) -> Result<Decoded, Error> {
+        self.waited(None)
+    }
+
+    /// As [`Reader::wait`], but waits for one submission, the one with the copy: later frames stay in flight.
+    ///
+    /// # Errors
+    /// As [`Reader::wait`].
+    pub fn wait_for(&self, submission: wgpu::SubmissionIndex) -> Result<Decoded, Error> {
+        self.waited(Some(submission))
+    }
+
+    fn waited(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<Decoded, Error> {
+        self.give_up();
+        pollster::block_on(self.ask()?.finished(Wait::Here, submission))
+    }
+
+    /// Gives the result when all that was submitted is done, under any executor: a thread of its own polls the
+    /// device (in a browser, the browser does). The future is the caller's to keep, to send and to drop.
+    ///
+    /// # Errors
+    /// As [`Reader::wait`], when the future is done.
+    pub fn read(&self) -> impl Future<Output = Result<Decoded, Error>> + use<> {
+        self.give_up();
+        let reading = self.ask();
+        async move { reading?.finished(Wait::Elsewhere, None).await }
+    }
+
+    /// The result, if it has come: neither blocks nor polls the device, which is left to a host that does so
+    /// anyway. The first call asks for it, and calls after the result has come ask anew.
+    ///
+    /// # Errors
+    /// As [`Reader::wait`].
+    pub fn try_read(&self) -> Option<Result<Decoded, Error>> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let reading = match asked.take() {
+            Some(reading) => reading,
+            None => match self.ask() {
+                Ok(reading) => reading,
+                Err(error) => return Some(Err(error)),
+            },
+        };
+        match reading.has_come() {
+            None => {
+                *asked = Some(reading);
+                None
+            }
+            Some(come) => Some(come.and_then(|()| reading.decoded())),
+        }
+    }
+
+    /// Drops what [`Reader::try_read`] has asked for.
+    fn give_up(&self) {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn ask(&self) -> Result<Reading, Error> {
+        let turn = Turn::of(&self.busy)?;
+        let (answer, mapping) = Mapping::of(&self.device, &self.staging, DURING)?;
+        let (device, plan) = (self.device.clone(), self.plan.clone());
+        Ok(Reading { answer, mapping, _turn: turn, device, plan })
+    }
+}
+
+impl Reading {
+    async fn finished(
+        self,
+        wait: Wait,
+        submission: Option<wgpu::SubmissionIndex>,
+    ) -> Result<Decoded, Error> {
+        wait.for_maps(&self.device, submission, [&self.answer], DURING).await?;
+        self.decoded()
+    }
+
+    fn has_come(&self) -> Option<Result<(), Error>> {
+        let answer = pin!(self.answer.receive(&self.device, DURING));
+        match answer.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => None,
+        }
+    }
+
+    fn decoded(&self) -> Result<Decoded, Error> {
+        let bytes = self.mapping.bytes(DURING)?;
+        decoded(self.plan.problem(), &bytes)
+    }
+}

@@ -1,0 +1,111 @@
+//! The buffers that binding makes.
+
+use super::{Buffers, RESULT_BYTES, WRITING};
+use crate::Error;
+use crate::kernels::Slot;
+use crate::plan::{Params, Plan};
+
+/// Bytes between stand-ins: a multiple of every device's offset alignment.
+pub(super) const NOTHING_STRIDE: u64 = 256;
+
+/// The buffers that binding makes, and the result, which may be the host's.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    pub(super) params: wgpu::Buffer,
+    /// Bytes from one step's parameters to the next.
+    pub(super) stride: u64,
+    pub(super) workspace: wgpu::Buffer,
+    /// Where the result goes: a buffer, and the first byte in it.
+    pub(super) result: (wgpu::Buffer, u64),
+    /// Stand in for tensors without elements, those that are read and those that are written: wgpu
+    /// binds no empty range, and no buffer as both.
+    pub(super) nothing: [wgpu::Buffer; 2],
+}
+
+impl Scratch {
+    pub(super) fn new(
+        device: &wgpu::Device,
+        plan: &Plan,
+        buffers: &Buffers<'_>,
+        label: &str,
+    ) -> Self {
+        let make = |what, size| storage(device, label, what, size, wgpu::BufferUsages::empty());
+        let stride = stride(device);
+        Self {
+            params: params(device, label, stride * plan.steps().len() as u64),
+            stride,
+            workspace: make("workspace", plan.workspace_bytes()),
+            result: result(device, buffers, label),
+            nothing: ["nothing to read", "nothing to write"]
+                .map(|what| make(what, NOTHING_STRIDE * Slot::COUNT)),
+        }
+    }
+
+    /// The same workspace, with parameters and a result of its own.
+    pub(super) fn again(
+        &self,
+        device: &wgpu::Device,
+        plan: &Plan,
+        buffers: &Buffers<'_>,
+        label: &str,
+    ) -> Self {
+        Self {
+            params: params(device, label, self.stride * plan.steps().len() as u64),
+            stride: self.stride,
+            workspace: self.workspace.clone(),
+            result: result(device, buffers, label),
+            nothing: self.nothing.clone(),
+        }
+    }
+
+    /// Writes the steps' parameters, mapped since their buffer was made, once and for all: a queue's write while
+    /// something is recorded would come before all of it.
+    pub(super) fn write_params(&self, blocks: &[Params]) -> Result<(), Error> {
+        for (index, block) in blocks.iter().enumerate() {
+            let start = index as u64 * self.stride;
+            let range = start..start + size_of::<Params>() as u64;
+            // The buffer was made without an error: what is mapped and not there is a lost device's.
+            let view = self.params.get_mapped_range_mut(range);
+            let mut view = view.map_err(|_| Error::Lost { during: WRITING })?;
+            view.copy_from_slice(bytemuck::bytes_of(block));
+        }
+        self.params.unmap();
+        Ok(())
+    }
+}
+
+fn stride(device: &wgpu::Device) -> u64 {
+    let alignment = u64::from(device.limits().min_uniform_buffer_offset_alignment);
+    (size_of::<Params>() as u64).next_multiple_of(alignment)
+}
+
+fn params(device: &wgpu::Device, label: &str, size: u64) -> wgpu::Buffer {
+    device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(&format!("{label} params")),
+        size,
+        usage: wgpu::BufferUsages::UNIFORM,
+        mapped_at_creation: true,
+    })
+}
+
+fn result(device: &wgpu::Device, buffers: &Buffers<'_>, label: &str) -> (wgpu::Buffer, u64) {
+    match buffers.get(Slot::Result) {
+        Some(range) => (range.buffer.clone(), range.offset),
+        None => (storage(device, label, "result", RESULT_BYTES, wgpu::BufferUsages::COPY_SRC), 0),
+    }
+}
+
+fn storage(
+    device: &wgpu::Device,
+    label: &str,
+    what: &str,
+    size: u64,
+    more: wgpu::BufferUsages,
+) -> wgpu::Buffer {
+    device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(&format!("{label} {what}")),
+        size,
+        usage: wgpu::BufferUsages::STORAGE | more,
+        mapped_at_creation: false,
+    })
+}

@@ -1,0 +1,53 @@
+//! What a host should ask of its adapter for this library's sake.
+
+use wgpu::{Adapter, Features, Limits};
+
+/// The features of an adapter that make this library's kernels faster, to be added to those that a host asks for
+/// anyway. None of them is needed.
+///
+/// `SUBGROUP` lets lanes merge without workgroup memory; `SHADER_F16` converts f16 by hardware; and drivers that
+/// run on the processor load 64-bit integers (`SHADER_INT64`) faster.
+///
+/// ```no_run
+/// # async fn open(adapter: wgpu_loss::wgpu::Adapter) -> Result<(), Box<dyn std::error::Error>> {
+/// use wgpu_loss::{Kernels, wanted_features, wanted_limits, wgpu};
+///
+/// let (device, queue) = adapter
+///     .request_device(&wgpu::DeviceDescriptor {
+///         required_features: wgpu::Features::TIMESTAMP_QUERY | wanted_features(&adapter),
+///         required_limits: wanted_limits(&adapter),
+///         ..Default::default()
+///     })
+///     .await?;
+/// let kernels = Kernels::new(&device);
+/// # Ok(())
+/// # }
+/// ```
+pub fn wanted_features(adapter: &Adapter) -> Features {
+    let mut wanted = Features::SUBGROUP | Features::SHADER_F16;
+    if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
+        wanted |= Features::SHADER_INT64;
+    }
+    adapter.features() & wanted
+}
+
+/// WebGPU's default limits, with those of the adapter where this library has a use for more: the sizes of buffers
+/// and bindings (larger ones are cut into fewer pieces), the number of storage buffers, the lanes of a workgroup
+/// and its memory. Where the adapter has less than the defaults, its own limits stand.
+///
+/// The example is at [`wanted_features`].
+pub fn wanted_limits(adapter: &Adapter) -> Limits {
+    let offered = adapter.limits();
+    let least = Limits::default().or_worse_values_from(&offered);
+    Limits {
+        max_buffer_size: offered.max_buffer_size,
+        max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
+        max_storage_buffers_per_shader_stage: offered.max_storage_buffers_per_shader_stage,
+        max_compute_workgroup_storage_size: offered.max_compute_workgroup_storage_size,
+        max_compute_invocations_per_workgroup: offered.max_compute_invocations_per_workgroup,
+        max_compute_workgroup_size_x: offered.max_compute_workgroup_size_x,
+        min_storage_buffer_offset_alignment: offered.min_storage_buffer_offset_alignment,
+        min_uniform_buffer_offset_alignment: offered.min_uniform_buffer_offset_alignment,
+        ..least
+    }
+}
