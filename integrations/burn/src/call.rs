@@ -3,7 +3,7 @@
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor};
 use wgpu_loss::loss::Shapes;
-use wgpu_loss::{Loss, Outputs, Plan, TargetType};
+use wgpu_loss::{Loss, Outputs, TargetType};
 
 use crate::Error;
 use crate::compute::{element_type, label_type};
@@ -100,8 +100,7 @@ fn check<const D: usize, const E: usize, const W: usize>(
         };
     }
     let problem = criterion.problem(&shapes, Outputs::loss().in_f32().with_grad())?;
-    Plan::of(problem, session.kernels.profile())?;
-    Ok(())
+    session.plan(problem).map(drop)
 }
 
 fn same_device(what: &'static str, given: &Device, wanted: &Device) -> Result<(), Error> {

@@ -9,8 +9,8 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl_runtime::storage::ManagedResource;
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    Bound, Buffers, ElementType, LabelType, Loss, Outputs, Plan, Problem, Reduction, TargetType,
-    wgpu,
+    Bound, Buffers, ElementType, LabelType, Loss, Outputs, Problem, RESULT_BYTES, Reduction,
+    TargetType, wgpu,
 };
 
 use crate::Error;
@@ -18,9 +18,6 @@ use crate::criterion::Criterion;
 use crate::device::session;
 use crate::layout::Laid;
 use crate::ops::{GradOps, LossOps, Target, Weight};
-
-/// Bytes of the reduced loss.
-const LOSS_BYTES: u64 = 4;
 
 /// A tensor's buffer. Burn neither frees nor moves the tensor's memory while this is held.
 pub(crate) struct Resource(ManagedResource<WgpuResource>);
@@ -51,6 +48,19 @@ fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
         tensor.meta = like.meta.clone();
     }
     tensor
+}
+
+/// The first number of a tensor, where it is.
+fn first_word(mut tensor: CubeTensor) -> CubeTensor {
+    let rest = tensor.handle.size_in_used() - size_of::<f32>() as u64;
+    tensor.handle = tensor.handle.offset_end(rest);
+    CubeTensor::new_contiguous(
+        tensor.client,
+        tensor.device,
+        Shape::new([1]),
+        tensor.handle,
+        tensor.dtype,
+    )
 }
 
 /// The element types that the kernels read.
@@ -150,13 +160,16 @@ fn compute(
 ) -> Result<(CubeTensor, Option<CubeTensor>), Error> {
     let session = session(&input.device)?;
     let operands = Operands::new(input, target, weight, criterion)?;
-    let plan = Plan::of(operands.problem(with_grad)?, session.kernels.profile())?;
+    let plan = session.plan(operands.problem(with_grad)?)?;
     let Operands { criterion, input: Laid { tensor: input, .. }, target, weight, .. } = operands;
 
     // The gradient takes the input's place where nobody else will look at the input again.
     let in_place = with_grad && input.dtype == DType::F32 && input.handle.can_mut();
     let losses = criterion.losses(target.shape.iter().product());
-    let loss = empty(&target.tensor, Shape::new([losses]));
+    let loss = match criterion.reduction {
+        Reduction::None => empty(&target.tensor, Shape::new([losses])),
+        _ => empty(&target.tensor, Shape::new([RESULT_BYTES as usize / size_of::<f32>()])),
+    };
     let grad = (with_grad && !in_place).then(|| empty(&input, input.shape()));
 
     let (input_at, target_at) = (Resource::of(&input)?, Resource::of(&target.tensor)?);
@@ -171,9 +184,10 @@ fn compute(
         };
     }
     let reduced = criterion.reduction != Reduction::None;
-    if !reduced {
-        buffers = buffers.loss(loss_at.binding());
-    }
+    buffers = match reduced {
+        true => buffers.result(loss_at.binding()),
+        false => buffers.loss(loss_at.binding()),
+    };
     if let Some(grad) = &grad_at {
         buffers = buffers.grad(grad.binding());
     } else if in_place {
@@ -181,18 +195,13 @@ fn compute(
     }
     let bound = Bound::new(&session.kernels, plan, &buffers)?;
 
-    let label = Some("wgpu-loss-burn");
-    let descriptor = wgpu::CommandEncoderDescriptor { label };
+    let descriptor = wgpu::CommandEncoderDescriptor { label: Some(bound.label()) };
     let mut encoder = session.kernels.device().create_command_encoder(&descriptor);
-    let descriptor = wgpu::ComputePassDescriptor { label, timestamp_writes: None };
-    bound.record(&mut encoder.begin_compute_pass(&descriptor));
-    if reduced {
-        let to = loss_at.binding();
-        encoder.copy_buffer_to_buffer(bound.result(), 0, to.buffer, to.offset, LOSS_BYTES);
-    }
+    bound.encode(&mut encoder);
     session.queue.submit([encoder.finish()]);
     // Until here Burn kept its hands off the memory; what it submits from now on comes behind.
     drop((input_at, target_at, weight_at, loss_at, grad_at));
+    let loss = if reduced { first_word(loss) } else { loss };
     Ok((loss, if in_place { Some(input) } else { grad }))
 }
 

@@ -7,7 +7,7 @@ use burn::backend::DispatchDevice;
 use burn::tensor::Device;
 use burn::tensor::wgpu::{WgpuInitError, WgpuOptions, WgpuSetup};
 use burn_cubecl::CubeDevice;
-use wgpu_loss::{Kernels, wgpu};
+use wgpu_loss::{Kernels, Plan, Problem, wgpu};
 
 use crate::Error;
 use crate::scale::Scale;
@@ -18,6 +18,25 @@ pub(crate) struct Session {
     pub(crate) kernels: Kernels,
     pub(crate) queue: wgpu::Queue,
     pub(crate) scale: Scale,
+    plans: Mutex<Vec<Arc<Plan>>>,
+}
+
+/// How many plans are kept for a device.
+const PLANS: usize = 16;
+
+impl Session {
+    /// The plan of a problem, made where it is not among the last ones.
+    pub(crate) fn plan(&self, problem: Problem) -> Result<Arc<Plan>, Error> {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = plans.iter().position(|plan| *plan.problem() == problem);
+        let plan = match found {
+            Some(index) => plans.remove(index),
+            None => Arc::new(Plan::of(problem, self.kernels.profile())?),
+        };
+        plans.truncate(PLANS - 1);
+        plans.insert(0, plan.clone());
+        Ok(plan)
+    }
 }
 
 /// Burn has no way from a device to its queue, so who opens the device says it once.
@@ -37,6 +56,7 @@ pub fn attach(device: &Device, setup: &WgpuSetup) -> Result<(), Error> {
         kernels: Kernels::new(&setup.device),
         queue: setup.queue.clone(),
         scale: Scale::new(&setup.device),
+        plans: Mutex::default(),
     };
     let mut sessions = SESSIONS.lock().unwrap_or_else(PoisonError::into_inner);
     sessions.get_or_insert_default().insert(key, Arc::new(session));

@@ -2,18 +2,30 @@
 
 use std::sync::OnceLock;
 
+use burn::tensor::wgpu::WgpuSetup;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use wgpu_loss::{Inputs, Loss, Outputs, reference};
 
-/// Burn's device, attached; the whole process has one. Fails where there is no adapter.
+/// How far a loss may be off.
+pub const LOSS: f64 = 2e-6;
+/// How far a gradient may be off, and what does not matter beside the largest.
+pub const GRAD: (f64, f64) = (1e-5, 1e-9);
+
+/// Burn's device, attached, and the handles it runs on; the whole process has one. Fails where there is no
+/// adapter.
+pub fn opened() -> &'static (Device, WgpuSetup) {
+    static DEVICE: OnceLock<(Device, WgpuSetup)> = OnceLock::new();
+    DEVICE.get_or_init(|| {
+        let (device, setup) = Device::wgpu_options().init_with_setup().expect(
+            "no adapter: install a Vulkan driver (on Debian, mesa-vulkan-drivers and libvulkan1)",
+        );
+        wgpu_loss_burn::attach(&device, &setup).expect("a device of Burn's wgpu backend");
+        (device, setup)
+    })
+}
+
 pub fn device() -> Device {
-    static DEVICE: OnceLock<Device> = OnceLock::new();
-    let open = || {
-        wgpu_loss_burn::init(Device::wgpu_options()).expect(
-            "no adapter: install a Vulkan driver (on Debian, apt-get install mesa-vulkan-drivers libvulkan1)",
-        )
-    };
-    DEVICE.get_or_init(open).clone()
+    opened().0.clone()
 }
 
 /// `count` numbers between -4 and 4 that look random, the same every time.
@@ -32,6 +44,16 @@ fn mixed(i: u32, seed: u32) -> u32 {
     x ^ x >> 16
 }
 
+/// Rows of probabilities from rows of numbers.
+pub fn probabilities(numbers: &[f32], classes: usize) -> Vec<f32> {
+    let row = |row: &[f32]| {
+        let powers: Vec<f64> = row.iter().map(|&x| f64::from(x).exp()).collect();
+        let sum: f64 = powers.iter().sum();
+        powers.into_iter().map(move |power| (power / sum) as f32)
+    };
+    numbers.chunks(classes).flat_map(row).collect()
+}
+
 pub fn tensor<const D: usize>(data: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(data.to_vec(), shape), device)
 }
@@ -41,7 +63,7 @@ pub fn ints<const D: usize>(data: &[i64], shape: [usize; D], device: &Device) ->
 }
 
 pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().convert::<f32>().to_vec().expect("f32")
+    tensor.into_data().convert::<f32>().try_to_vec().expect("f32")
 }
 
 /// Loss and gradient in f64.
@@ -51,8 +73,26 @@ pub struct Truth {
 }
 
 pub fn truth(loss: &impl Loss, inputs: &Inputs<'_>) -> Truth {
-    let output = reference::run(loss, inputs, Outputs::loss().with_grad()).expect("a valid problem");
+    let output =
+        reference::run(loss, inputs, Outputs::loss().with_grad()).expect("a valid problem");
     Truth { loss: output.loss, grad: output.grad.expect("it was asked for") }
+}
+
+/// A loss, and the gradient of what the loss is weighed by `upstream` for.
+pub fn differentiated<const D: usize>(
+    input: Tensor<D>,
+    upstream: Option<Tensor<1>>,
+    loss: impl Fn(Tensor<D>) -> Tensor<1>,
+) -> (Vec<f32>, Vec<f32>) {
+    let input = input.require_grad();
+    let loss = loss(input.clone());
+    let value = host(loss.clone());
+    let loss = match upstream {
+        Some(factors) => (loss * factors).sum(),
+        None => loss,
+    };
+    let grads = loss.backward();
+    (value, host(input.grad(&grads).expect("a gradient")))
 }
 
 /// Fails unless each number is within `relative` of the truth, or within `absolute`.
