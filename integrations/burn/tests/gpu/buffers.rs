@@ -8,7 +8,7 @@ use burn::tensor::{Device, Int, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl::wgpu::{AutoCompiler, WgpuResource, WgpuServer};
 use burn_cubecl::tensor::CubeTensor;
-use wgpu_loss::{CrossEntropy, Inputs, Tensor as View};
+use wgpu_loss::{CrossEntropy, Inputs, Tensor as View, wgpu};
 use wgpu_loss_burn::CrossEntropyLossConfig;
 
 use crate::support::{LOSS, close, host, ints, labels, numbers, opened, tensor, truth};
@@ -65,14 +65,25 @@ fn one_buffer_may_hold_all_tensors() {
     close("the loss", &host(loss), &truth(&CrossEntropy::new(), &inputs).loss, LOSS, 0.0);
 }
 
-/// Bytes of GPU memory of the whole device, Burn's pools included.
-fn allocated(device: &Device, setup: &WgpuSetup) -> u64 {
-    device.sync().expect("a device");
-    device.memory_cleanup();
-    device.sync().expect("a device");
-    setup.device.poll(wgpu_loss::wgpu::PollType::wait_indefinitely()).expect("a device");
-    let report = setup.device.generate_allocator_report();
-    report.expect("a driver of wgpu that reports what it allocates").total_allocated_bytes
+/// The GPU memory of a device, Burn's pools included.
+struct Memory<'a>(&'a Device, &'a WgpuSetup);
+
+impl Memory<'_> {
+    fn now(&self) -> u64 {
+        self.0.sync().expect("a device");
+        self.1.device.poll(wgpu::PollType::wait_indefinitely()).expect("a device");
+        let report = self.1.device.generate_allocator_report();
+        report.expect("a wgpu backend that reports its allocations").total_allocated_bytes
+    }
+
+    /// What `run` takes at its peak: Burn keeps what is freed until it is told to give it back.
+    fn taken<T>(&self, run: impl FnOnce() -> T) -> u64 {
+        self.0.sync().expect("a device");
+        self.0.memory_cleanup();
+        let before = self.now();
+        let _kept = run();
+        self.now() - before
+    }
 }
 
 /// No tensor is copied for the kernels, and the gradient takes the place of logits that nobody else has.
@@ -82,34 +93,42 @@ fn no_memory_of_the_tensors_size_is_asked_for() {
     let setup = crate::devices::own_setup();
     let device = Device::wgpu_options().setup(setup.clone()).init().expect("a device");
     wgpu_loss_burn::attach(&device, &setup).expect("a device of Burn's wgpu backend");
-    let autodiff = device.clone().autodiff();
+    let memory = Memory(&device, &setup);
     let (rows, classes) = (4096, 4096);
     let bytes = (rows * classes * 4) as u64;
+    let (little, a_copy) = (0..bytes / 4, bytes / 4 * 3..u64::MAX);
+    let data = numbers(rows * classes, 7);
     let labels = labels(rows, classes, 6);
-
     let loss = CrossEntropyLossConfig::new().init(&device);
-    let targets = ints(&labels, [rows], &device);
-    let logits: Tensor<2> = tensor(&numbers(rows * classes, 7), [rows, classes], &device);
-    let before = allocated(&device, &setup);
-    let kept = loss.forward(logits.clone(), targets);
-    let grown = allocated(&device, &setup) - before;
-    assert!(grown < bytes / 4, "forward took {grown} bytes");
-    // This is what the measurement says of a copy.
-    let copy = logits.clone() * 2.0;
-    let grown = allocated(&device, &setup) - before;
-    assert!(grown >= bytes, "a copy of {bytes} bytes took {grown}");
-    drop((kept, copy, logits));
 
-    // Logits as they come out of a model: whatever made them does not need them again.
-    let base: Tensor<2> =
-        tensor(&numbers(rows * classes, 7), [rows, classes], &autodiff).require_grad();
+    let targets = ints(&labels, [rows], &device);
+    let logits: Tensor<2> = tensor(&data, [rows, classes], &device);
+    let (x, t) = (|| logits.clone(), || targets.clone());
+    for (what, taken, wanted) in [
+        ("forward", memory.taken(|| loss.forward(x(), t())), &little),
+        ("of the transpose", memory.taken(|| loss.forward(x().transpose(), t())), &little),
+        // What the measurement says of copies.
+        ("a copy", memory.taken(|| x() * 2.0), &a_copy),
+        (
+            "of a slice",
+            memory.taken(|| loss.forward(x().slice([0..rows, 1..classes]), t())),
+            &a_copy,
+        ),
+    ] {
+        assert!(wanted.contains(&taken), "{what}: {taken} bytes, a tensor has {bytes}");
+    }
+    drop(logits);
+
+    let autodiff = device.clone().autodiff();
+    let base: Tensor<2> = tensor(&data, [rows, classes], &autodiff).require_grad();
     let targets = ints(&labels, [rows], &autodiff);
+    // Logits as they come out of a model: what made them does not need them again.
     let logits = base.clone() + 1.0;
-    let before = allocated(&device, &setup);
-    let kept = loss.forward(logits, targets);
-    let grown = allocated(&device, &setup) - before;
-    assert!(grown < bytes / 4, "forward with its gradient took {grown} bytes");
-    drop((kept, base));
+    let kept = logits.clone();
+    let taken = memory.taken(|| loss.forward(logits, targets.clone()));
+    assert!(a_copy.contains(&taken), "a gradient beside the logits: {taken}");
+    let taken = memory.taken(|| loss.forward(kept, targets));
+    assert!(little.contains(&taken), "a gradient in the place of the logits: {taken}");
 }
 
 /// Each loss reads what Burn has recorded before, and Burn reads what the loss wrote, without a `sync`
