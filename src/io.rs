@@ -263,6 +263,7 @@ impl LargeOutput {
 
 /// A value that a loss is not defined for.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct BadValue {
     /// The flat index of the input's element.
     pub position: u64,

@@ -54,12 +54,30 @@
 //! - [`kernels`]: WGSL assembled from the texts in `shaders/`, one pipeline per specialisation.
 //! - [`gpu`] (feature `gpu`): adapter, device, transfers, waiting; times, and the numbers that are tuned by them.
 //!
+//! # Stability
+//!
+//! Versions follow [semver](https://semver.org): of what these pages show, a minor version takes nothing away.
+//!
+//! - [`wgpu`] and [`half`] are re-exported, and their types are in our signatures. A new major version of either is
+//!   one of ours; the version of wgpu that a host has must be the one here.
+//! - Enums and structs that are likely to grow are `#[non_exhaustive]`: an [`Error`] may get further variants, an
+//!   [`Output`] further fields. Options are built ([`GpuOptions`], [`Outputs`], [`Buffers`]). What is complete by its
+//!   nature may be matched to the end: [`Reduction`], [`ClassView`].
+//! - The numbers of a [`Tuning`](plan::Tuning) mean what they mean in this version; others may lay work out
+//!   differently and find that none of the stored ones fits. So may the dispatches of a [`Plan`], the bytes of its
+//!   workspace, and with them the last bits of a sum of rows: the same on one device in one version.
+//! - The words of [`Bound::result`], and the bytes that [`class_losses`] reads, stay where they are said to be.
+//! - What is public and yet not on these pages (`kernels::Spec` and what it is made of, `plan::Params`) is there for
+//!   the crate's own tests. It may change at any time.
+//!
 //! What the host can see is refused with an [`Error`] before anything is recorded. What only the
 //! device can see, such as a label that is no class, comes back in a [`Summary`].
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // What the optional parts alone call is not worth a condition each: a few small functions.
 #![cfg_attr(not(feature = "gpu"), allow(dead_code))]
+// In a browser a device stays on its thread, and an `Arc` is no more than an `Rc`.
+#![cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
 
 pub use half;
 pub use wgpu;
@@ -101,3 +119,8 @@ pub use wanted::{wanted_features, wanted_limits};
 #[cfg(all(doctest, feature = "gpu"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The recipes of docs/embedding.md, compiled with them.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/embedding.md")]
+struct Embedding;

@@ -50,6 +50,8 @@ pub(crate) fn allocating<T>(
         if let Some(error) = pollster::block_on(report) {
             return Err(match error {
                 wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { what: during, bytes },
+                // What was made on a lost device is invalid, which wgpu does tell.
+                _ if is_lost(device) => Error::Lost { during },
                 error => Error::Device { during, reason: error.to_string() },
             });
         }

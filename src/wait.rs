@@ -86,7 +86,10 @@ impl Wait {
     ) -> Result<(), Error> {
         match self {
             Wait::Here => poll(device, submission, during)?,
-            Wait::Elsewhere if cfg!(target_arch = "wasm32") => {}
+            // The browser does; there a device stays on its thread.
+            #[cfg(target_arch = "wasm32")]
+            Wait::Elsewhere => {}
+            #[cfg(not(target_arch = "wasm32"))]
             Wait::Elsewhere => {
                 let device = device.clone();
                 let answering = answers.map(Answer::answering);

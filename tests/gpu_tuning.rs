@@ -14,7 +14,7 @@ use wgpu_loss::gpu::{Field, TuneOptions, TuningChoice};
 use wgpu_loss::kernels::Load;
 use wgpu_loss::plan::{Lanes, Tuning};
 use wgpu_loss::{
-    CrossEntropy, Error, Gpu, GpuOptions, Kernels, LabelType, Outputs, Plan, Profile, Reduction,
+    CrossEntropy, Error, Gpu, GpuOptions, Kernels, LabelType, Outputs, Plan, Reduction,
 };
 
 /// Rows that are kept, ragged, streamed and split, and columns.
@@ -155,7 +155,7 @@ fn check_anywhere(shape: &[usize], tuning: Tuning, random: &mut Random) {
     let outputs = Outputs::loss().with_grad();
     let outputs = if random.below(2) == 0 { outputs } else { outputs.with_log_probs() };
     let gpu = &gpus()[random.below(2)];
-    let profile = Profile { tuning, ..gpu.kernels().profile().clone() };
+    let profile = gpu.kernels().profile().clone().with_tuning(tuning);
     let plan = data.plan(&loss, outputs, &profile);
     let results = Embedded::new(gpu, &data, plan, place).run();
     let what = format!("{shape:?} {place:?} on {} by {tuning:?}", gpu.name);

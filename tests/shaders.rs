@@ -80,14 +80,11 @@ fn profiles() -> Vec<Profile> {
     for (device_type, subgroup_size) in
         [(gpu, Some(4)), (gpu, Some(32)), (cpu, None), (cpu, Some(8))]
     {
-        let profile = Profile {
-            subgroup_size,
-            subgroups_alike: subgroup_size == Some(8),
-            int64: device_type == cpu,
-            f16: device_type == cpu,
-            ..Profile::portable()
-        };
-        profiles.push(profile.with_device_type(device_type));
+        let mut profile = Profile::portable().with_device_type(device_type);
+        profile.subgroup_size = subgroup_size;
+        profile.subgroups_alike = subgroup_size == Some(8);
+        (profile.int64, profile.f16) = (device_type == cpu, device_type == cpu);
+        profiles.push(profile);
     }
     profiles
 }

@@ -38,8 +38,9 @@ const SHAPES: [&[usize]; 15] = [
 
 fn device(kind: wgpu::DeviceType, subgroup_size: Option<u32>, tuning: Tuning) -> Profile {
     let cpu = kind == wgpu::DeviceType::Cpu;
-    let profile = Profile { subgroup_size, int64: cpu, ..Profile::portable() };
-    Profile { tuning, ..profile.with_device_type(kind) }
+    let mut profile = Profile::portable().with_device_type(kind).with_tuning(tuning);
+    (profile.subgroup_size, profile.int64) = (subgroup_size, cpu);
+    profile
 }
 
 fn plan(shape: &[usize], profile: &Profile) -> Result<Plan, Error> {

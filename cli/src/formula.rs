@@ -78,12 +78,11 @@ impl Formula {
     pub fn problem(&self, shapes: &Shapes<'_>, outputs: Outputs) -> Result<Problem, Error> {
         match self.loss().problem(shapes, outputs) {
             Err(Error::Groups { .. }) => {
-                let Shapes { input, target, element_weight, pos_weight, .. } = *shapes;
-                let target = target.map(|(target_type, _)| (target_type, input));
-                let element_weight = element_weight.map(|(element_type, _)| (element_type, input));
-                let pos_weight = pos_weight.map(|(element_type, _)| (element_type, input));
-                let shapes = Shapes { target, element_weight, pos_weight, ..*shapes };
-                self.loss().problem(&shapes, outputs)
+                let (mut written, input) = (*shapes, shapes.input);
+                written.target = shapes.target.map(|(kind, _)| (kind, input));
+                written.element_weight = shapes.element_weight.map(|(kind, _)| (kind, input));
+                written.pos_weight = shapes.pos_weight.map(|(kind, _)| (kind, input));
+                self.loss().problem(&written, outputs)
             }
             problem => problem,
         }

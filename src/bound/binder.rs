@@ -206,6 +206,7 @@ impl Binder<'_> {
                 }
             } else {
                 let place = self.place((slot, access), step);
+                self.check_size(slot, &place)?;
                 self.set_origin(&mut params, slot, place.lead, &spec);
                 place.range
             };
@@ -220,6 +221,17 @@ impl Binder<'_> {
             })
         })?;
         Ok((Dispatch { pipeline, bind_group, groups: step.groups }, params))
+    }
+
+    /// Refuses a binding that the device does not take: the plan was made for another one.
+    fn check_size(&self, slot: Slot, place: &Place<'_>) -> Result<(), Error> {
+        let needed = place.range.size.map_or(0, |size| size.get());
+        let allowed = self.device().limits().max_storage_buffer_binding_size;
+        let (what, limit) = (slot.name(), "max_storage_buffer_binding_size");
+        match needed > allowed {
+            true => Err(Error::Limit { what, limit, needed, allowed }),
+            false => Ok(()),
+        }
     }
 
     fn set_origin(&self, params: &mut Params, slot: Slot, lead: u64, spec: &Spec) {

@@ -8,6 +8,7 @@ mod scratch;
 pub use buffers::Buffers;
 pub use reader::Reader;
 
+use std::fmt;
 use std::sync::Arc;
 
 use self::binder::Binder;
@@ -40,7 +41,6 @@ pub struct Decoded {
 /// Binding allocates the workspace, the parameters and, unless the host has [a range](Buffers::result) for it, the
 /// result (some KiB in all); recording allocates nothing on the device and writes nothing. The buffers are kept
 /// alive by the bind groups. It may be recorded into one encoder or several, again and again, by any thread.
-#[derive(Debug)]
 pub struct Bound {
     kernels: Kernels,
     plan: Arc<Plan>,
@@ -49,7 +49,6 @@ pub struct Bound {
     label: String,
 }
 
-#[derive(Debug)]
 struct Dispatch {
     pipeline: Arc<Pipeline>,
     bind_group: wgpu::BindGroup,
@@ -226,6 +225,12 @@ impl Bound {
     /// Whether the loss is in [`Bound::result`], not in a buffer of its own.
     pub fn is_reduced(&self) -> bool {
         self.plan.problem().reduction != Reduction::None
+    }
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bound {:?}, {}", self.label, self.plan)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reading a result back, for hosts that want numbers.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Bound, Decoded, RESULT_BYTES, decoded};
 use crate::plan::Plan;
-use crate::scope::allocating;
+use crate::scope::{allocating, is_lost};
 use crate::wait::{Answer, Mapping, Wait};
 use crate::{Error, Problem};
 
@@ -39,7 +40,6 @@ const DURING: &str = "reading a result";
 ///     Ok(decoded.loss)
 /// }
 /// ```
-#[derive(Debug)]
 pub struct Reader {
     device: wgpu::Device,
     source: wgpu::Buffer,
@@ -98,6 +98,9 @@ impl Reader {
                 mapped_at_creation: false,
             })
         })?;
+        if is_lost(device) {
+            return Err(Error::Lost { during: "making a staging buffer" });
+        }
         Ok(Self {
             device: device.clone(),
             source: result.buffer.clone(),
@@ -188,6 +191,13 @@ impl Reader {
         let (answer, mapping) = Mapping::of(&self.device, &self.staging, DURING)?;
         let (device, plan) = (self.device.clone(), self.plan.clone());
         Ok(Reading { answer, mapping, _turn: turn, device, plan })
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.plan.problem().function.name();
+        write!(f, "Reader of {name}, bytes {} on of {:?}", self.offset, self.source)
     }
 }
 

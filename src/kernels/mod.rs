@@ -8,13 +8,19 @@ mod spec;
 mod tensor;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use extras::Extras;
-pub use pointwise::{OperandSpec, PointwiseSpec, Reading};
-pub use source::{Access, Slot};
+pub use spec::Load;
 pub(crate) use spec::is_half;
-pub use spec::{CHUNK, Elements, Form, Kernel, Load, Part, Spec, Target};
+// For the tests of this crate, and no part of what a version promises.
+#[doc(hidden)]
+pub use {
+    extras::Extras,
+    pointwise::{OperandSpec, PointwiseSpec, Reading},
+    source::{Access, Slot},
+    spec::{CHUNK, Elements, Form, Kernel, Part, Spec, Target},
+};
 
 use crate::Error;
 use crate::plan::{Params, Plan, Profile, Tuning};
@@ -26,12 +32,11 @@ const COMPILING: &str = "compiling a kernel";
 /// A device's pipelines, compiled when first wanted and kept.
 ///
 /// A handle, like those of wgpu: clones share the pipelines, and may be used by any thread.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Kernels {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     device: wgpu::Device,
     profile: Profile,
@@ -87,7 +92,8 @@ impl Kernels {
     /// Compiles what a plan needs and is not compiled yet, before there is any buffer. A later
     /// [`Bound::new`](crate::Bound::new) then finds all of it, if the tensors start at the beginnings
     /// of their buffers (or at multiples of 256 bytes), the buffers hold whole multiples of 16 bytes,
-    /// no tensor is cut into pieces, and the gradient does not overwrite the input. Others may need
+    /// none of which has both inputs and outputs, no tensor is cut into pieces, and the gradient does not overwrite
+    /// the input. Others may need
     /// other variants, which are compiled as they are bound.
     ///
     /// `Kernels` may be shared by threads: several of them may compile a plan each. Some drivers, those
@@ -182,6 +188,13 @@ impl Kernels {
             cache: None,
         });
         Pipeline { pipeline, layout }
+    }
+}
+
+impl fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.device().adapter_info().name;
+        write!(f, "Kernels on {name}, {} compiled", self.compiled())
     }
 }
 

@@ -62,6 +62,7 @@ pub enum Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "gpu", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "gpu", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum Load {
     /// One.
     One,

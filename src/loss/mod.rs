@@ -25,7 +25,9 @@ pub use kl_div::KlDiv;
 pub use nll::Nll;
 pub(crate) use options::Given;
 pub use options::{EmptyMean, Outputs, Reduction};
-pub use pointwise::{Formula, Pointwise};
+#[doc(hidden)]
+pub use pointwise::Formula;
+pub use pointwise::Pointwise;
 pub(crate) use pointwise::{Operand, sum_view};
 pub use poisson_nll::PoissonNll;
 pub use softmax::Softmax;
@@ -44,6 +46,7 @@ pub trait Loss {
 
 /// The shapes and types of a loss's inputs, without their data.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Shapes<'a> {
     /// Shape of the input: logits, or log-probabilities.
     pub input: &'a [usize],
@@ -203,6 +206,7 @@ impl Function {
 
 /// What logits become before the softmax: `z = scale * cap * tanh(x / cap)`, or `scale * x` without a cap.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct LogitMap {
     /// One over the temperature.
     pub scale: f32,
@@ -228,6 +232,7 @@ impl LogitMap {
 
 /// The scale of the upstream gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Upstream {
     /// None given: ones.
     Ones,

@@ -30,6 +30,7 @@ pub(crate) struct Operand {
 
 /// What a loss of single elements has beside its input.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Pointwise {
     pub(crate) formula: Formula,
     pub(crate) target: Operand,

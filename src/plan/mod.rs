@@ -15,11 +15,12 @@ mod tuning;
 
 use std::fmt;
 
-pub use geometry::Geometry;
-pub use params::Params;
 pub use pieces::Piece;
 pub use profile::Profile;
 pub use tuning::{Lanes, Tuning};
+// For the tests of this crate, and no part of what a version promises.
+#[doc(hidden)]
+pub use {geometry::Geometry, params::Params};
 
 pub(crate) use extent::Extent;
 pub(crate) use layout::{Alignment, ragged_load};
@@ -146,11 +147,13 @@ impl Plan {
     }
 
     /// Every specialisation the plan runs, in order.
+    #[doc(hidden)]
     pub fn specs(&self) -> impl Iterator<Item = Spec> + '_ {
         self.steps.iter().map(|step| step.spec)
     }
 
     /// Every specialisation that the plan may run, however the tensors lie in their buffers.
+    #[doc(hidden)]
     pub fn variants(&self) -> impl Iterator<Item = Spec> + '_ {
         let of_step =
             move |step| Alignment::all().map(move |alignment| self.variant(step, alignment));

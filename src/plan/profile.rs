@@ -3,7 +3,18 @@
 use super::Tuning;
 
 /// The facts about a device that decide how work is laid out on it.
+///
+/// Plans can be made for devices that are not there: change what differs.
+///
+/// ```
+/// use wgpu_loss::Profile;
+///
+/// let mut profile = Profile::portable().with_device_type(wgpu_loss::wgpu::DeviceType::DiscreteGpu);
+/// profile.subgroup_size = Some(32);
+/// profile.limits.max_storage_buffer_binding_size = 1 << 30;
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Profile {
     /// The device's limits.
     pub limits: wgpu::Limits,
@@ -53,6 +64,11 @@ impl Profile {
     /// The same device as another kind of machine, laid out as that kind is.
     pub fn with_device_type(self, device_type: wgpu::DeviceType) -> Self {
         Self { device_type, tuning: Tuning::of(device_type), ..self }
+    }
+
+    /// The same device, laid out by other numbers.
+    pub fn with_tuning(self, tuning: Tuning) -> Self {
+        Self { tuning, ..self }
     }
 
     /// Whether the "GPU" is a driver that runs on the CPU.

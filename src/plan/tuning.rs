@@ -42,6 +42,7 @@ pub struct Tuning {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "gpu", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "gpu", serde(rename_all = "snake_case", deny_unknown_fields))]
+#[non_exhaustive]
 pub enum Lanes {
     /// As many as keep the row, from `fewest` (if it has as many loads) to `most`.
     Keeping {

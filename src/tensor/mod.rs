@@ -17,6 +17,7 @@ use crate::Error;
 
 /// A contiguous C-order tensor borrowed from the host.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Tensor<'a> {
     /// The elements, last axis fastest.
     pub data: Floats<'a>,

@@ -75,7 +75,7 @@ impl Case {
 
     /// What a loss takes.
     pub fn inputs(&self) -> Inputs<'_> {
-        let logits = Tensor { data: self.logits.floats(), shape: &self.shape };
+        let logits = Tensor::new(self.logits.floats(), &self.shape);
         Inputs::new(logits).labels(&self.labels, &self.label_shape)
     }
 

@@ -7,7 +7,7 @@ use wgpu_loss::wgpu::AdapterInfo;
 
 use super::measure::{Measured, Pass};
 use crate::files::Picture;
-use crate::picture::{self, FAINT, FONT, INK, said};
+use crate::picture::{self, FAINT, FONT, GRID, INK, said};
 
 /// Width and height of an SVG.
 const SIZE: (u32, u32) = (960, 560);
@@ -17,8 +17,6 @@ const DOTS: u32 = 2;
 const FINER: u32 = 2;
 /// The height of the title, the line under it, and the legend.
 const HEAD: u32 = 144;
-
-const GRID: RGBColor = RGBColor(229, 231, 235);
 
 /// What a pass reaches.
 struct Curve {
@@ -102,23 +100,8 @@ fn png(chart: &Chart) -> Result<Vec<u8>, String> {
     let mut fine = vec![0; (3 * width * height) as usize];
     paint(BitMapBackend::with_buffer(&mut fine, (width, height)), chart, scale).map_err(said)?;
 
-    picture::png(&smoothed(&fine, width as usize), width / FINER, height / FINER)
-}
-
-/// A picture of RGB dots with one dot for `FINER` by `FINER`, their mean.
-fn smoothed(fine: &[u8], width: usize) -> Vec<u8> {
-    let finer = FINER as usize;
-    let mut coarse = Vec::with_capacity(fine.len() / finer.pow(2));
-    for rows in fine.chunks_exact(3 * width * finer) {
-        for x in (0..width).step_by(finer) {
-            for color in 0..3 {
-                let dot = |i| u32::from(rows[3 * (i / finer * width + x + i % finer) + color]);
-                let sum: u32 = (0..finer * finer).map(dot).sum();
-                coarse.push((sum / FINER.pow(2)) as u8);
-            }
-        }
-    }
-    coarse
+    let dots = picture::smoothed(&fine, width as usize, FINER as usize);
+    picture::png(&dots, width / FINER, height / FINER)
 }
 
 type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
@@ -222,14 +205,5 @@ mod tests {
         let numbers = [0, 7, 100, 1024, 65_536, 33_554_432];
         let texts = ["0", "7", "100", "1,024", "65,536", "33,554,432"];
         assert_eq!(numbers.map(grouped), texts);
-    }
-
-    #[test]
-    fn dots_are_means() {
-        // Two by two dots of two by two finer ones, each of one grey.
-        let greys = [0, 4, 8, 8, 4, 8, 8, 8, 0, 0, 1, 1, 0, 0, 1, 5];
-        let fine: Vec<u8> = greys.iter().flat_map(|&grey| [grey; 3]).collect();
-        let coarse: Vec<u8> = [4, 8, 0, 2].iter().flat_map(|&grey| [grey; 3]).collect();
-        assert_eq!(smoothed(&fine, 4), coarse);
     }
 }

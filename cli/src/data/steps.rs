@@ -21,7 +21,7 @@ struct Piece<'a> {
 
 impl Piece<'_> {
     fn tensor(&self) -> Tensor<'_> {
-        Tensor { data: self.part.floats(), shape: &self.shape }
+        Tensor::new(self.part.floats(), &self.shape)
     }
 }
 
@@ -91,7 +91,7 @@ impl Steps<'_> {
 
     /// As the library takes them.
     pub fn inputs(&self) -> Inputs<'_> {
-        let none = Tensor { data: Floats::F32(&[]), shape: &[0] };
+        let none = Tensor::new(Floats::F32(&[]), &[0]);
         let input = self.0.iter().find(|piece| piece.role == Role::Input);
         let mut inputs = Inputs::new(input.map_or(none, Piece::tensor));
         for piece in &self.0 {

@@ -35,7 +35,8 @@ impl Unreduced {
     pub fn of(question: &Question<'_>, shapes: &Shapes<'_>) -> Result<Self, Stop> {
         let Question { formula, data, problem, outputs } = question;
         let formula = formula.reduced(Reduction::None);
-        let mut shapes = Shapes { upstream: None, upstream_type: ElementType::F32, ..*shapes };
+        let mut shapes = *shapes;
+        (shapes.upstream, shapes.upstream_type) = (None, ElementType::F32);
         let mut upstream = None;
         if outputs.grad || outputs.target_grad || outputs.var_grad {
             shapes = shapes.upstream(&problem.row_shape);

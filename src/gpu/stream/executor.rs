@@ -16,7 +16,7 @@ use crate::loss::Upstream;
 use crate::plan::{Extent, bound_slots};
 use crate::reference::Sums;
 use crate::tensor::Axes;
-use crate::wait::Wait;
+use crate::wait::{Wait, explained};
 use crate::{Decoded, Error, Inputs, Problem};
 
 /// Pieces under way at most: one that the host fills, one that the device computes, and one that waits
@@ -104,6 +104,18 @@ impl<'g> Executor<'g> {
         scale: f64,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
+        let gpu = self.gpu;
+        let pushed = self.push_pieces(problem, inputs, scale, sink).await;
+        pushed.map_err(|error| explained(&gpu.device, error))
+    }
+
+    async fn push_pieces(
+        &mut self,
+        problem: &Problem,
+        inputs: &Inputs<'_>,
+        scale: f64,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<(), Error> {
         let rows = problem.losses();
         self.variance.open(problem)?;
         if problem.pointwise.is_some() && self.kind != kind_of(problem) {
@@ -149,7 +161,8 @@ impl<'g> Executor<'g> {
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
         while !self.under_way.is_empty() {
-            self.retire(problem, sink).await?;
+            let retired = self.retire(problem, sink).await;
+            retired.map_err(|error| explained(&self.gpu.device, error))?;
         }
         Ok(())
     }

@@ -1,0 +1,79 @@
+//! The loss of each pixel of the sample photograph as a heatmap over it: the library writes the losses to
+//! a buffer, and a render pass of this example's own reads them there. Run it with
+//! `cargo run --release --example segmentation`.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod heat;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use wgpu_loss::loss::Shapes;
+use wgpu_loss::wgpu::{self, util::DeviceExt};
+use wgpu_loss::{
+    Bound, Buffers, CrossEntropy, Kernels, LabelType, Outputs, Plan, Reduction, TargetType,
+};
+
+use common::{Result, npy, picture};
+use heat::{Heat, Image};
+
+/// The label of pixels that nobody knows.
+const UNKNOWN: i64 = 255;
+/// Dots of the picture for each pixel, along a side.
+const DOTS: u32 = 4;
+
+/// Draws the loss of each pixel of the sample photograph.
+#[derive(Parser)]
+struct Args {
+    /// Where the picture goes.
+    #[arg(long, value_name = "FILE", default_value = "target/segmentation.png")]
+    heatmap: PathBuf,
+}
+
+fn main() -> Result<()> {
+    let file = Args::parse().heatmap;
+    let logits = npy::read(&common::data("photo_logits.npy"), "<f4")?;
+    let labels = npy::read(&common::data("photo_labels.npy"), "|u1")?;
+    let photo = Image::read(&common::data("photo.png"))?;
+
+    let (device, queue) = common::device()?;
+    let input = |label, bytes: &[u8]| {
+        // Bindings are whole words, and labels are single bytes.
+        let mut contents = bytes.to_vec();
+        contents.resize(bytes.len().next_multiple_of(4), 0);
+        let (label, usage, contents) = (Some(label), wgpu::BufferUsages::STORAGE, &contents);
+        device.create_buffer_init(&wgpu::util::BufferInitDescriptor { label, contents, usage })
+    };
+    let inputs = [input("logits", &logits.bytes), input("labels", &labels.bytes)];
+    let losses = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("losses"),
+        size: (labels.bytes.len() * size_of::<f32>()) as u64,
+        usage: wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    });
+
+    // Not reduced: one f32 for each pixel, in the labels' shape.
+    let kernels = Kernels::new(&device);
+    let loss = CrossEntropy::new().ignore_index(UNKNOWN).reduction(Reduction::None);
+    let label_type = TargetType::Labels(LabelType::U8);
+    let shapes = Shapes::new(&logits.shape).target(label_type, &labels.shape);
+    let plan = Plan::new(&loss, &shapes, Outputs::loss(), kernels.profile())?;
+    let buffers = Buffers::new(inputs[0].as_entire_buffer_binding())
+        .target(inputs[1].as_entire_buffer_binding())
+        .loss(losses.as_entire_buffer_binding());
+    let bound = Bound::new(&kernels, plan, &buffers)?;
+    let heat = Heat::new(&device, &queue, &losses, &photo, DOTS);
+
+    // One submission: losses, picture, and the picture's way back.
+    let mut encoder = device.create_command_encoder(&Default::default());
+    bound.encode(&mut encoder);
+    heat.draw(&mut encoder);
+    queue.submit([encoder.finish()]);
+
+    let [width, height] = heat.size();
+    let dots = heat.dots(&common::read(&device, heat.staging())?);
+    common::write(&file, &picture::png(&dots, width, height)?)?;
+    println!("heatmap   {}, {width} x {height}", file.display());
+    Ok(())
+}
