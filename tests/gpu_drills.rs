@@ -8,15 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
-use support::answer::bits;
-use support::data::{Data, Target};
+use support::data::Data;
 use support::embedded::buffer_of;
+use support::frame::{Frame, submit_frame};
 use support::gpus::gpus;
-use support::labels::OwnedLabels;
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    Bound, Buffers, CrossEntropy, Decoded, Error, Gpu, GpuOptions, Kernels, LabelType, Outputs,
-    Plan, Profile, Reduction, TargetType, wanted_features, wanted_limits,
+    Bound, Buffers, CrossEntropy, Error, Gpu, GpuOptions, Kernels, LabelType, Outputs, Plan,
+    Profile, Reader, Reduction, TargetType, wanted_features, wanted_limits,
 };
 
 /// A host's device, with handlers that count what they hear.
@@ -78,56 +77,14 @@ impl Host {
     fn kernels(&self) -> Kernels {
         Kernels::new(&self.device)
     }
-}
 
-/// The tensors of a call in a host's buffers.
-struct Tensors {
-    data: Data,
-    input: wgpu::Buffer,
-    target: wgpu::Buffer,
-    grad: wgpu::Buffer,
-}
-
-impl Tensors {
-    fn new(host: &Host, rows: usize, classes: usize) -> Self {
-        let data = Data::random(&[rows, classes], 1);
-        let Target::Labels(OwnedLabels::I64(labels)) = &data.target else { panic!("i64 labels") };
-        let buffer = |words: &[u32]| buffer_of(&host.device, &host.queue, words);
-        Self {
-            input: buffer(&bits(&data.input)),
-            target: buffer(bytemuck::cast_slice(labels)),
-            grad: buffer(&vec![0; rows * classes]),
-            data,
-        }
+    fn frame(&self, rows: usize, classes: usize) -> Frame {
+        Frame::new(&self.device, &self.queue, [rows, classes], 0)
     }
 
-    fn buffers(&self) -> Buffers<'_> {
-        Buffers::new(self.input.as_entire_buffer_binding())
-            .target(self.target.as_entire_buffer_binding())
-            .grad(self.grad.as_entire_buffer_binding())
+    fn submit(&self, bound: &Bound, reader: Option<&Reader>) {
+        submit_frame(&self.device, &self.queue, bound, reader);
     }
-
-    fn plan(&self, profile: &Profile) -> Plan {
-        self.data.plan(&CrossEntropy::new(), Outputs::loss().with_grad(), profile)
-    }
-
-    fn bound(&self, kernels: &Kernels) -> Result<Bound, Error> {
-        Bound::new(kernels, self.plan(kernels.profile()), &self.buffers())
-    }
-
-    fn check(&self, decoded: Decoded) {
-        let truth = self.data.truth(&CrossEntropy::new(), Outputs::loss());
-        assert!((f64::from(decoded.loss) / truth.loss[0] - 1.0).abs() < 1e-6);
-    }
-}
-
-fn submit(host: &Host, bound: &Bound, reader: Option<&wgpu_loss::Reader>) {
-    let mut encoder = host.device.create_command_encoder(&Default::default());
-    bound.encode(&mut encoder);
-    if let Some(reader) = reader {
-        reader.record(&mut encoder);
-    }
-    host.queue.submit([encoder.finish()]);
 }
 
 // ---- The device goes away
@@ -142,24 +99,24 @@ fn is_lost<T>(result: Result<T, Error>) {
 fn a_lost_device_is_an_error_at_every_stage() {
     let host = Host::new();
     let kernels = host.kernels();
-    let tensors = Tensors::new(&host, 40, 12);
-    let other = Tensors::new(&host, 40, 12);
-    let bound = tensors.bound(&kernels).unwrap();
+    let frame = host.frame(40, 12);
+    let other = host.frame(40, 12);
+    let bound = frame.bound(&kernels).unwrap();
     let reader = bound.reader().unwrap();
-    submit(&host, &bound, Some(&reader));
-    tensors.check(reader.wait().unwrap());
+    host.submit(&bound, Some(&reader));
+    frame.check("the result", reader.wait().unwrap());
 
-    let uncompiled = Tensors::new(&host, 40, 1000).plan(kernels.profile());
+    let uncompiled = host.frame(40, 1000).plan(kernels.profile());
     host.undisturbed(|| {
         host.device.destroy();
         // What is cached, what has to be compiled, and what is made anew.
-        is_lost(tensors.bound(&kernels));
+        is_lost(frame.bound(&kernels));
         is_lost(bound.rebind(&other.buffers()));
         is_lost(kernels.compile(&uncompiled));
-        is_lost(tensors.bound(&host.kernels()));
+        is_lost(frame.bound(&host.kernels()));
         is_lost(bound.reader());
         // Recording goes nowhere, and nothing comes back.
-        submit(&host, &bound, Some(&reader));
+        host.submit(&bound, Some(&reader));
         is_lost(reader.wait());
         is_lost(pollster::block_on(reader.read()));
         let tried = reader.try_read();
@@ -174,8 +131,8 @@ fn a_lost_device_is_an_error_at_every_stage() {
 fn a_device_may_be_lost_while_it_works() {
     let host = Host::new();
     let kernels = host.kernels();
-    let tensors = Tensors::new(&host, 4000, 1000);
-    let bound = tensors.bound(&kernels).unwrap();
+    let frame = host.frame(4000, 1000);
+    let bound = frame.bound(&kernels).unwrap();
     let readers = [(); 3].map(|()| bound.reader().unwrap());
     let mut encoder = host.device.create_command_encoder(&Default::default());
     bound.encode(&mut encoder);
@@ -190,7 +147,7 @@ fn a_device_may_be_lost_while_it_works() {
         // Either it came before the end, or it is an error; never nothing, and never another number.
         for read in [pollster::block_on(future), third.wait()] {
             match read {
-                Ok(decoded) => tensors.check(decoded),
+                Ok(decoded) => frame.check("before the end", decoded),
                 lost => is_lost(lost),
             }
         }
@@ -201,16 +158,16 @@ fn a_device_may_be_lost_while_it_works() {
 #[test]
 fn everything_may_be_dropped_while_the_device_works() {
     let host = Host::new();
-    let tensors = Tensors::new(&host, 4000, 1000);
+    let frame = host.frame(4000, 1000);
     let (future, data) = host.undisturbed(|| {
-        let bound = tensors.bound(&host.kernels()).unwrap();
+        let bound = frame.bound(&host.kernels()).unwrap();
         let reader = bound.reader().unwrap();
-        submit(&host, &bound, Some(&reader));
-        (reader.read(), tensors.data.clone())
+        host.submit(&bound, Some(&reader));
+        (reader.read(), frame.data.clone())
     });
     // The future holds what it needs of the device.
     let Host { uncaptured, lost, .. } = host;
-    drop(tensors);
+    drop(frame);
     let decoded = pollster::block_on(future).unwrap();
     let truth = data.truth(&CrossEntropy::new(), Outputs::loss());
     assert!((f64::from(decoded.loss) / truth.loss[0] - 1.0).abs() < 1e-6);
@@ -257,10 +214,10 @@ fn host_calls_on_a_lost_device_are_errors() {
 fn a_plan_for_a_device_with_more_is_refused_by_name() {
     let host = Host::new();
     let kernels = host.kernels();
-    let tensors = Tensors::new(&host, 40, 1000);
+    let frame = host.frame(40, 1000);
     let plain = kernels.profile();
     let bind = |profile: &Profile| {
-        host.undisturbed(|| Bound::new(&kernels, tensors.plan(profile), &tensors.buffers()))
+        host.undisturbed(|| Bound::new(&kernels, frame.plan(profile), &frame.buffers()))
     };
     let mut subgroups = plain.clone();
     (subgroups.subgroup_size, subgroups.subgroups_alike) = (Some(8), true);
@@ -316,11 +273,11 @@ fn what_is_wanted_of_an_adapter_is_granted() {
         limits.max_storage_buffer_binding_size,
         adapter.limits().max_storage_buffer_binding_size
     );
-    let tensors = Tensors::new(&host, 40, 1000);
-    let bound = tensors.bound(&host.kernels()).unwrap();
+    let frame = host.frame(40, 1000);
+    let bound = frame.bound(&host.kernels()).unwrap();
     let reader = bound.reader().unwrap();
-    submit(&host, &bound, Some(&reader));
-    tensors.check(reader.wait().unwrap());
+    host.submit(&bound, Some(&reader));
+    frame.check("the result", reader.wait().unwrap());
     if wanted_features(&adapter).contains(wgpu::Features::SUBGROUP) {
         assert!(host.kernels().profile().subgroup_size.is_some());
     }
@@ -364,12 +321,12 @@ fn memory_that_runs_out_is_an_error_and_not_the_end() {
 fn without_memory() {
     let host = Host::new();
     let kernels = host.kernels();
-    let tensors = Tensors::new(&host, 40, 12);
+    let frame = host.frame(40, 12);
     // Compiled beforehand: what compilers do without memory is theirs.
-    let bound = tensors.bound(&kernels).unwrap();
+    let bound = frame.bound(&kernels).unwrap();
     let reader = bound.reader().unwrap();
-    submit(&host, &bound, Some(&reader));
-    tensors.check(reader.wait().unwrap());
+    host.submit(&bound, Some(&reader));
+    frame.check("the result", reader.wait().unwrap());
 
     let mut taken = Vec::new();
     // Down to what is left between buffers.
@@ -390,19 +347,19 @@ fn without_memory() {
     }
     println!("{} buffers fill the memory", taken.len());
     let failed = [
-        host.undisturbed(|| tensors.bound(&kernels)).err(),
-        host.undisturbed(|| bound.rebind(&tensors.buffers())).err(),
+        host.undisturbed(|| frame.bound(&kernels)).err(),
+        host.undisturbed(|| bound.rebind(&frame.buffers())).err(),
     ];
     for error in failed {
         assert!(matches!(error, Some(Error::OutOfMemory { .. })), "{error:?}");
     }
     // What is bound works on, and what failed works again where there is memory.
-    host.undisturbed(|| submit(&host, &bound, None));
+    host.undisturbed(|| host.submit(&bound, None));
     taken.clear();
     host.device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
-    let again = host.undisturbed(|| tensors.bound(&kernels)).unwrap();
+    let again = host.undisturbed(|| frame.bound(&kernels)).unwrap();
     let reader = again.reader().unwrap();
-    submit(&host, &again, Some(&reader));
-    tensors.check(reader.wait().unwrap());
+    host.submit(&again, Some(&reader));
+    frame.check("the result", reader.wait().unwrap());
     println!("ran out, and came back");
 }

@@ -8,68 +8,19 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use support::answer::bits;
-use support::data::{Data, Target};
 use support::embedded::{buffer, read_words};
+use support::frame::{Frame, submit_frame};
 use support::gpus::{TestGpu, gpus};
-use support::labels::OwnedLabels;
 use wgpu::BufferBinding;
-use wgpu_loss::{Bound, Buffers, CrossEntropy, Decoded, Error, Outputs, RESULT_BYTES, Reader};
+use wgpu_loss::{Bound, CrossEntropy, Decoded, Error, RESULT_BYTES, Reader};
 
-const ROWS: usize = 40;
-const CLASSES: usize = 12;
-
-/// The tensors of one frame on a device.
-struct Frame {
-    data: Data,
-    input: wgpu::Buffer,
-    target: wgpu::Buffer,
-    grad: wgpu::Buffer,
-}
-
-impl Frame {
-    fn new(gpu: &TestGpu, seed: usize) -> Self {
-        let mut data = Data::random(&[ROWS, CLASSES], 1);
-        data.input.rotate_left(seed);
-        let Target::Labels(OwnedLabels::I64(labels)) = &data.target else { panic!("i64 labels") };
-        Self {
-            input: buffer(gpu, &bits(&data.input)),
-            target: buffer(gpu, bytemuck::cast_slice(labels)),
-            grad: buffer(gpu, &[0; ROWS * CLASSES]),
-            data,
-        }
-    }
-
-    fn buffers(&self) -> Buffers<'_> {
-        Buffers::new(self.input.as_entire_buffer_binding())
-            .target(self.target.as_entire_buffer_binding())
-            .grad(self.grad.as_entire_buffer_binding())
-    }
-
-    fn bound(&self, gpu: &TestGpu) -> Bound {
-        let plan = self.data.plan(&CrossEntropy::new(), outputs(), gpu.kernels().profile());
-        Bound::new(gpu.kernels(), plan, &self.buffers()).unwrap()
-    }
-
-    #[track_caller]
-    fn check(&self, what: &str, decoded: Decoded) {
-        let truth = self.data.truth(&CrossEntropy::new(), outputs());
-        let off = (f64::from(decoded.loss) / truth.loss[0] - 1.0).abs();
-        assert!(off < 1e-6, "{what}: {} is not {}", decoded.loss, truth.loss[0]);
-        assert_eq!((decoded.summary.rows, decoded.summary.live), (40, 40), "{what}");
-    }
-}
-
-fn outputs() -> Outputs {
-    Outputs::loss().with_grad()
+fn frame(gpu: &TestGpu, turn: usize) -> Frame {
+    Frame::new(gpu.device(), gpu.queue(), [40, 12], turn)
 }
 
 /// Records work and the copy of its result, and submits both.
 fn submit(gpu: &TestGpu, bound: &Bound, reader: &Reader) -> wgpu::SubmissionIndex {
-    let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    bound.encode(&mut encoder);
-    reader.record(&mut encoder);
-    gpu.queue().submit([encoder.finish()])
+    submit_frame(gpu.device(), gpu.queue(), bound, Some(reader))
 }
 
 /// A host's own loop: polls the device now and then until a result has come.
@@ -88,8 +39,8 @@ fn come(gpu: &TestGpu, reader: &Reader) -> Result<Decoded, Error> {
 #[test]
 fn a_reader_brings_the_result_in_three_ways() {
     for gpu in gpus() {
-        let frame = Frame::new(gpu, 0);
-        let bound = frame.bound(gpu);
+        let frame = frame(gpu, 0);
+        let bound = frame.bound(gpu.kernels()).unwrap();
         let reader = bound.reader().unwrap();
         for round in 0..3 {
             let what = |way| format!("{way}, round {round}, {}", gpu.name);
@@ -111,8 +62,8 @@ fn a_reader_brings_the_result_in_three_ways() {
 fn a_reading_may_be_dropped_or_given_up() {
     fn portable<T: Send + 'static>(_: &T) {}
     for gpu in gpus() {
-        let frame = Frame::new(gpu, 0);
-        let bound = frame.bound(gpu);
+        let frame = frame(gpu, 0);
+        let bound = frame.bound(gpu.kernels()).unwrap();
         let reader = bound.reader().unwrap();
         submit(gpu, &bound, &reader);
         // Never polled, polled once, and asked for and forgotten.
@@ -142,8 +93,8 @@ fn a_reading_may_be_dropped_or_given_up() {
 #[test]
 fn frames_in_flight_have_a_bound_each() {
     for gpu in gpus() {
-        let frames: Vec<_> = (0..3).map(|seed| Frame::new(gpu, seed)).collect();
-        let first = frames[0].bound(gpu);
+        let frames: Vec<_> = (0..3).map(|seed| frame(gpu, seed)).collect();
+        let first = frames[0].bound(gpu.kernels()).unwrap();
         let compiled = gpu.kernels().compiled();
         let mut ring = vec![first];
         for frame in &frames[1..] {
@@ -186,7 +137,7 @@ fn frames_in_flight_have_a_bound_each() {
         gpu.queue().submit(commands);
         for (frame, reader) in frames.iter().zip(&readers) {
             frame.check("threads", reader.wait().unwrap());
-            let truth = frame.data.truth(&CrossEntropy::new(), outputs());
+            let truth = frame.data.truth(&CrossEntropy::new(), Frame::outputs());
             let grad = read_words(gpu, &frame.grad);
             for (got, wanted) in grad.iter().zip(truth.grad.as_ref().unwrap()) {
                 assert!((f64::from(f32::from_bits(*got)) - wanted).abs() < 1e-7);
@@ -198,15 +149,15 @@ fn frames_in_flight_have_a_bound_each() {
 #[test]
 fn the_result_goes_where_the_host_wants_it() {
     for gpu in gpus() {
-        let frame = Frame::new(gpu, 1);
-        let plan = frame.data.plan(&CrossEntropy::new(), outputs(), gpu.kernels().profile());
+        let frame = frame(gpu, 1);
+        let plan = frame.plan(gpu.kernels().profile());
         let arena = buffer(gpu, &[0xdead_beef; 256]);
         let range = |offset, size| BufferBinding {
             buffer: &arena,
             offset,
             size: wgpu::BufferSize::new(size),
         };
-        let own = frame.bound(gpu);
+        let own = frame.bound(gpu.kernels()).unwrap();
         let reader = own.reader().unwrap();
         submit(gpu, &own, &reader);
         reader.wait().unwrap();
@@ -265,8 +216,8 @@ fn futures_of_results_wake_who_waits() {
         }
     }
     for gpu in gpus() {
-        let frame = Frame::new(gpu, 2);
-        let bound = frame.bound(gpu);
+        let frame = frame(gpu, 2);
+        let bound = frame.bound(gpu.kernels()).unwrap();
         let reader = bound.reader().unwrap();
         submit(gpu, &bound, &reader);
         let waker = Waker::from(std::sync::Arc::new(Parked(std::thread::current())));
@@ -286,8 +237,9 @@ fn futures_of_results_wake_who_waits() {
 #[test]
 fn labels_name_the_loss() {
     let gpu = &gpus()[0];
-    let frame = Frame::new(gpu, 0);
-    assert_eq!(frame.bound(gpu).label(), "wgpu-loss cross_entropy");
-    let bound = frame.bound(gpu).rebind(&frame.buffers().label("student")).unwrap();
+    let frame = frame(gpu, 0);
+    assert_eq!(frame.bound(gpu.kernels()).unwrap().label(), "wgpu-loss cross_entropy");
+    let bound =
+        frame.bound(gpu.kernels()).unwrap().rebind(&frame.buffers().label("student")).unwrap();
     assert_eq!(bound.label(), "student: wgpu-loss cross_entropy");
 }

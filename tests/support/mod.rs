@@ -14,6 +14,7 @@ pub mod fixtures_extras;
 pub mod fixtures_pointwise;
 pub mod fixtures_softmax;
 pub mod floats;
+pub mod frame;
 pub mod gpus;
 pub mod labels;
 pub mod points;

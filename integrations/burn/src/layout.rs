@@ -1,0 +1,58 @@
+//! How a tensor lies in its buffer, where a kernel can read it as it lies.
+
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+
+/// A tensor without gaps and the order of its axes in memory.
+pub(crate) struct Laid {
+    pub(crate) tensor: CubeTensor,
+    /// Its extents, from the axis with the longest steps to the one with the shortest.
+    pub(crate) shape: Vec<usize>,
+    /// Where axis 1 is among them.
+    pub(crate) class_axis: usize,
+}
+
+impl Laid {
+    /// The tensor as it lies, if no more than the place of axis 1 is out of order: transposed logits
+    /// `(N, C)` have their classes outermost, images that were permuted from `(N, H, W, C)` have them
+    /// innermost. Any other tensor is copied into its own order first.
+    pub(crate) fn of(tensor: CubeTensor) -> Self {
+        if tensor.meta.is_tiled() {
+            return Self::in_order(into_contiguous(tensor));
+        }
+        let (extents, strides) = (tensor.meta.shape(), tensor.meta.strides());
+        // An axis of extent 1 may have any step: it stays where it is among its neighbours.
+        let mut axes: Vec<usize> = (0..extents.num_dims()).collect();
+        let rows = axes.iter().copied().filter(|&axis| axis != 1);
+        let place = |steps: usize| rows.clone().filter(|&axis| strides[axis] > steps).count();
+        if axes.len() > 1 {
+            let place = if extents[1] == 1 { 1 } else { place(strides[1]) };
+            axes = rows.clone().collect();
+            axes.insert(place, 1);
+        }
+        let mut step = 1;
+        let whole = axes.iter().rev().all(|&axis| {
+            let fits = extents[axis] == 1 || strides[axis] == step;
+            step *= extents[axis];
+            fits
+        });
+        if !whole {
+            return Self::in_order(into_contiguous(tensor));
+        }
+        let shape = axes.iter().map(|&axis| extents[axis]).collect();
+        let class_axis = axes.iter().position(|&axis| axis == 1).unwrap_or(0);
+        Self { tensor, shape, class_axis }
+    }
+
+    /// A contiguous tensor.
+    fn in_order(tensor: CubeTensor) -> Self {
+        let shape: Vec<usize> = tensor.meta.shape().iter().copied().collect();
+        let class_axis = usize::from(shape.len() > 1);
+        Self { tensor, shape, class_axis }
+    }
+
+    /// The tensor in its own order, copied where it lies in another.
+    pub(crate) fn contiguous(tensor: CubeTensor) -> Self {
+        Self::in_order(into_contiguous(tensor))
+    }
+}

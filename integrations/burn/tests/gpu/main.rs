@@ -1,0 +1,10 @@
+//! Burn's losses by this crate, on the Vulkan driver at hand. Nothing is skipped without one.
+
+mod bce;
+mod buffers;
+mod cross_entropy;
+mod devices;
+mod layouts;
+mod refused;
+mod support;
+mod training;
