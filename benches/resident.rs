@@ -73,23 +73,6 @@ fn resident(criterion: &mut Criterion) {
     }
 }
 
-/// The host's cost of recording a bound plan: no allocation, no write, no submission.
-fn record(criterion: &mut Criterion) {
-    let gpu = gpu();
-    let bound = bind(&gpu, &case(&[64, 1000]), Outputs::loss().with_grad());
-    criterion.bench_function("record", |bencher| {
-        bencher.iter_custom(|times| {
-            let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            let start = Instant::now();
-            for _ in 0..times {
-                bound.record(&mut pass);
-            }
-            start.elapsed()
-        });
-    });
-}
-
 /// A first call on a small batch: kernels compiled, tensors uploaded and bound, work done and loss
 /// read. Drivers that keep compiled kernels on disk have them there from the second time on.
 fn first_call(criterion: &mut Criterion) {
@@ -111,5 +94,5 @@ fn first_call(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, resident, record, first_call);
+criterion_group!(benches, resident, first_call);
 criterion_main!(benches);

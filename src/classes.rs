@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::plan::CLASS_WORDS;
 
-/// Bytes of the sums of one class on the device.
+/// Bytes of the sums of one class on the device, which [`class_losses`] reads.
 pub const CLASS_BYTES: u64 = 4 * CLASS_WORDS;
 
 /// One over the unit of the device's sums.
@@ -14,7 +14,8 @@ const UNITS: f64 = (1u64 << 56) as f64;
 const POSITIVE: u32 = 2;
 const NEGATIVE: u32 = 4;
 
-/// The losses of each class: what its rows have, live ones with this label.
+/// The losses of each class: what its rows have, live ones with this label. From a host's own buffer by
+/// [`class_losses`].
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ClassLosses {
@@ -83,6 +84,18 @@ impl ClassSums {
 /// words, the low one first, are the sum of losses as a number of 128 bits in two's complement, in units of
 /// 2^-56; a word each are rows, rows predicted right (where that is asked for) and flags: 1 for a NaN, 2
 /// for a loss of `+inf` (or above 2^39), 4 for `-inf`.
+///
+/// ```
+/// use wgpu_loss::{CLASS_BYTES, class_losses};
+///
+/// // Three rows of one class, two of them right, whose losses add up to 1.5.
+/// let words = [0u32, 0x0180_0000, 0, 0, 3, 2, 0];
+/// let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+/// assert_eq!(bytes.len() as u64, CLASS_BYTES);
+/// let classes = class_losses(&bytes)?;
+/// assert_eq!((classes.loss[0], classes.rows[0], classes.correct[0]), (1.5, 3, 2));
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Length`] for bytes that are no whole number of classes.

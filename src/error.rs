@@ -8,6 +8,23 @@ use crate::TargetType;
 ///
 /// What the host can see is checked before any GPU work is recorded; what only the device can see
 /// ([`Error::BadTargets`]) comes back with the results.
+///
+/// ```
+/// use wgpu_loss::{Bce, CrossEntropy, Error, Inputs, Outputs, Tensor, reference};
+///
+/// let inputs = Inputs::new(Tensor::new(&[0.5; 6], &[2, 3])).labels(&[0u8, 7], &[2]);
+/// match reference::run(&CrossEntropy::new(), &inputs, Outputs::loss()) {
+///     Err(Error::BadTargets { first, value, .. }) => assert_eq!((first, value), (1, 7)),
+///     other => panic!("{other:?}"),
+/// }
+///
+/// let inputs = inputs.target(Tensor::new(&[0.0, 0.0, 1.5, 0.0, 1.0, 0.0], &[2, 3]));
+/// let error = reference::run(&Bce::new(), &inputs, Outputs::loss()).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "1 of 6 elements are out of range: the first is target 1.5 at position 2, where a probability from 0 to 1 is wanted"
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -9,6 +9,18 @@ use crate::tensor::{ElementType, Floats, Labels, TargetType, Tensor};
 use crate::{Error, Problem};
 
 /// The host data of one call, borrowed.
+///
+/// ```
+/// use wgpu_loss::{CrossEntropy, Inputs, Outputs, Tensor, reference};
+///
+/// let (logits, labels, mask) = ([3.5, -3.45, -2.14, 0.54], [0u8, 1], [1.0f32, 0.0]);
+/// let inputs = Inputs::new(Tensor::new(&logits, &[2, 2]))
+///     .labels(&labels, &[2])
+///     .row_weights(Tensor::new(&mask, &[2]));
+/// let output = reference::run(&CrossEntropy::new(), &inputs, Outputs::loss())?;
+/// assert_eq!((output.summary.live, output.summary.ignored()), (1, 1));
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a> {
     pub(crate) input: Tensor<'a>,
@@ -130,6 +142,22 @@ impl<'a> Inputs<'a> {
 }
 
 /// The results of one call: `f32` from the GPU, `f64` from the reference.
+///
+/// ```
+/// use wgpu_loss::{CrossEntropy, Inputs, Outputs, Reduction, Tensor, reference};
+///
+/// let logits = [1.0, 2.0, 3.0, 3.0, 2.0, 1.0];
+/// let inputs = Inputs::new(Tensor::new(&logits, &[2, 3])).labels(&[2u8, 1], &[2]);
+/// let outputs = Outputs::loss().with_grad().with_argmax().with_accuracy().with_class_losses();
+/// let loss = CrossEntropy::new().reduction(Reduction::None);
+/// let output = reference::run(&loss, &inputs, outputs)?;
+/// assert_eq!(output.loss_shape, [2]);
+/// assert_eq!(output.grad.map(|grad| grad.len()), Some(6));
+/// assert_eq!(output.rows.argmax, Some(vec![2, 0]));
+/// assert_eq!(output.summary.correct, 1);
+/// assert_eq!(output.classes.map(|classes| classes.rows), Some(vec![0, 1, 1]));
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Output<T> {
@@ -180,7 +208,8 @@ impl<T> Output<T> {
     }
 }
 
-/// What was asked for of each row, in the labels' shape: see [`Outputs`](crate::Outputs).
+/// What was asked for of each row, in the labels' shape: see [`Outputs`](crate::Outputs), and [`Output`] for an
+/// example.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RowOutputs<T> {
@@ -203,6 +232,17 @@ impl<T> Default for RowOutputs<T> {
 }
 
 /// An output that has as many elements as rows, or as the input.
+///
+/// ```
+/// use wgpu_loss::loss::{Loss, Shapes};
+/// use wgpu_loss::{CrossEntropy, LabelType, LargeOutput, Outputs, TargetType};
+///
+/// // What a row's record has, and in which order.
+/// let shapes = Shapes::new(&[8, 3]).target(TargetType::Labels(LabelType::U8), &[8]);
+/// let problem = CrossEntropy::new().problem(&shapes, Outputs::loss().with_rank().with_lse())?;
+/// assert_eq!(problem.record(), [LargeOutput::Lse, LargeOutput::Rank]);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LargeOutput {
@@ -261,7 +301,7 @@ impl LargeOutput {
     }
 }
 
-/// A value that a loss is not defined for.
+/// A value that a loss is not defined for. [`Error`] has an example of what comes of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BadValue {
@@ -273,7 +313,8 @@ pub struct BadValue {
     pub value: f32,
 }
 
-/// What was seen in the rows. For losses of single elements every element is a row.
+/// What was seen in the rows. For losses of single elements every element is a row. [`Output`] has an example, and
+/// [`Reader`](crate::Reader) one of a device's.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Summary {
@@ -346,6 +387,14 @@ impl Summary {
 }
 
 /// Wall-clock times of one blocking or async call.
+///
+/// ```
+/// fn tell(output: &wgpu_loss::Output<f32>) {
+///     if let Some(timing) = output.timing {
+///         println!("{:?} to upload, {:?} to compute", timing.upload, timing.kernel);
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Timing {

@@ -13,6 +13,24 @@ use crate::plan::{Extent, Plan, bound_slots};
 /// All of them may lie in one buffer (an arena). wgpu refuses a buffer that one dispatch binds to be read and to be
 /// written, even where the ranges do not meet; where a buffer holds tensors of both kinds, all are bound to be
 /// written. Ranges that are written may not meet any other, except by [`Buffers::grad_in_place`].
+///
+/// ```no_run
+/// use wgpu_loss::{Buffers, RESULT_BYTES, wgpu};
+///
+/// /// 64 rows of 1000 logits, their labels, the gradient and the result, one behind the other.
+/// fn buffers(arena: &wgpu::Buffer) -> Buffers<'_> {
+///     let range = |offset, bytes| wgpu::BufferBinding {
+///         buffer: arena,
+///         offset,
+///         size: wgpu::BufferSize::new(bytes),
+///     };
+///     Buffers::new(range(0, 256_000))
+///         .target(range(256_000, 256))
+///         .grad(range(256_256, 256_000))
+///         .result(range(512_256, RESULT_BYTES))
+///         .label("student")
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Buffers<'a> {
     ranges: Vec<(Slot, wgpu::BufferBinding<'a>)>,

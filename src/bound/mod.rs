@@ -21,10 +21,10 @@ use crate::{BadValue, Error, Problem, Reduction, Summary};
 /// What writing the parameters is called in errors.
 const WRITING: &str = "writing the parameters";
 
-/// Bytes of the buffer behind [`Bound::result`].
+/// Bytes of the range behind [`Bound::result`]. [`Buffers`] has an example of one among a host's tensors.
 pub const RESULT_BYTES: u64 = 64;
 
-/// What is in [`Bound::result`].
+/// What is in [`Bound::result`]. A [`Reader`] brings it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Decoded {
@@ -41,6 +41,31 @@ pub struct Decoded {
 /// Binding allocates the workspace, the parameters and, unless the host has [a range](Buffers::result) for it, the
 /// result (some KiB in all); recording allocates nothing on the device and writes nothing. The buffers are kept
 /// alive by the bind groups. It may be recorded into one encoder or several, again and again, by any thread.
+///
+/// ```no_run
+/// use wgpu_loss::loss::Shapes;
+/// use wgpu_loss::{
+///     Bound, Buffers, CrossEntropy, Error, Kernels, LabelType, Outputs, Plan, TargetType, wgpu,
+/// };
+///
+/// /// Once.
+/// fn bind(kernels: &Kernels, logits: &wgpu::Buffer, labels: &wgpu::Buffer) -> Result<Bound, Error> {
+///     let shapes = Shapes::new(&[64, 1000]).target(TargetType::Labels(LabelType::U32), &[64]);
+///     let outputs = Outputs::loss().with_grad();
+///     let plan = Plan::new(&CrossEntropy::new(), &shapes, outputs, kernels.profile())?;
+///     let buffers = Buffers::new(logits.as_entire_buffer_binding())
+///         .target(labels.as_entire_buffer_binding())
+///         .grad_in_place();
+///     Bound::new(kernels, plan, &buffers)
+/// }
+///
+/// /// Every step.
+/// fn step(pass: &mut wgpu::ComputePass<'_>, bound: &Bound) {
+///     // ... the host's forward pass
+///     bound.record(pass);
+///     // ... its backward pass, which may bind `bound.result()`
+/// }
+/// ```
 pub struct Bound {
     kernels: Kernels,
     plan: Arc<Plan>,

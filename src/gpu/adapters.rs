@@ -22,6 +22,15 @@ pub struct GpuOptions {
 }
 
 /// The numbers by which a device lays out its work.
+///
+/// ```no_run
+/// use wgpu_loss::{Gpu, GpuOptions, gpu::TuningChoice, plan::Tuning};
+///
+/// let mut tuning = Tuning::DISCRETE;
+/// tuning.groups = 2048;
+/// let gpu = Gpu::with_options(&GpuOptions::new().tuning(TuningChoice::Given(tuning)))?;
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TuningChoice {

@@ -15,7 +15,7 @@ const QUERY_BYTES: u64 = QUERIES as u64 * wgpu::QUERY_SIZE as u64;
 /// How long work is done before its time counts: caches fill and GPUs raise their clocks.
 const WARM_UP: Duration = Duration::from_millis(50);
 
-/// What a time was measured by.
+/// What a time was measured by: see [`Timer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
     /// The device's timestamps at the boundaries of a compute pass: the work alone.
@@ -25,7 +25,7 @@ pub enum Clock {
     Wall,
 }
 
-/// Times of the same work, done again and again.
+/// Times of the same work, done again and again by a [`Timer`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Times {

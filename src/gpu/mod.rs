@@ -1,5 +1,6 @@
 //! For those who have no device of their own: an adapter, a device, and calls on host data,
 //! blocking and async. They are built on [`Bound`], as anyone else's would be. Needs the feature `gpu`.
+//! [`Gpu`] has an example.
 
 mod adapters;
 mod buffers;

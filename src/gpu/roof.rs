@@ -27,6 +27,14 @@ const UPLOAD: u64 = 1 << 22;
 ///
 /// It is a roof for tensors of the same size only: small ones may stay in a cache, and then they do
 /// so here.
+///
+/// ```no_run
+/// use wgpu_loss::{Gpu, gpu::Roof};
+///
+/// let roof = Roof::measure(&Gpu::new()?, 1 << 28, 9)?;
+/// println!("{:.1} GB/s by {:?}", roof.read_rate() / 1e9, roof.clock);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Roof {

@@ -1,4 +1,5 @@
-//! The GPU side of the texts in `shaders/`: pipelines, made once per device and specialisation.
+//! The GPU side of the texts in `shaders/`: pipelines, made once per device and specialisation. [`Kernels`] is all
+//! of it that a host needs.
 
 mod extras;
 mod pointwise;
@@ -31,7 +32,8 @@ const COMPILING: &str = "compiling a kernel";
 
 /// A device's pipelines, compiled when first wanted and kept.
 ///
-/// A handle, like those of wgpu: clones share the pipelines, and may be used by any thread.
+/// A handle, like those of wgpu: clones share the pipelines, and may be used by any thread. [`Bound`](crate::Bound) has
+/// an example of what they are for.
 #[derive(Clone)]
 pub struct Kernels {
     shared: Arc<Shared>,

@@ -58,7 +58,7 @@ pub enum Target {
     Upstream(ElementType),
 }
 
-/// How many elements one load brings.
+/// How many elements one load brings; a part of a [`Tuning`](crate::plan::Tuning).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "gpu", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "gpu", serde(rename_all = "snake_case"))]

@@ -35,7 +35,7 @@ pub use softmax::Softmax;
 use crate::tensor::{ClassView, ElementType, TargetType};
 use crate::{Error, Inputs, LargeOutput};
 
-/// A loss: something that can check shapes and state the problem they pose.
+/// A loss: something that can check shapes and state the problem they pose. [`Problem`] has an example.
 pub trait Loss {
     /// Checks the shapes and options and states the problem.
     ///
@@ -45,6 +45,23 @@ pub trait Loss {
 }
 
 /// The shapes and types of a loss's inputs, without their data.
+///
+/// ```
+/// use wgpu_loss::loss::Shapes;
+/// use wgpu_loss::{BceWithLogits, CrossEntropy, ElementType, LabelType, Outputs, Plan, Profile, TargetType};
+///
+/// let (device, outputs) = (Profile::portable(), Outputs::loss());
+/// let images = Shapes::new(&[4, 21, 512, 512])
+///     .input_type(ElementType::F16)
+///     .target(TargetType::Labels(LabelType::U8), &[4, 512, 512])
+///     .weight(21);
+/// Plan::new(&CrossEntropy::new(), &images, outputs, &device)?;
+/// let columns = Shapes::new(&[100, 7])
+///     .target(TargetType::Values(ElementType::F32), &[100, 7])
+///     .pos_weight(ElementType::F32, &[7]);
+/// Plan::new(&BceWithLogits::new(), &columns, outputs, &device)?;
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Shapes<'a> {
@@ -163,7 +180,7 @@ impl<'a> Shapes<'a> {
     }
 }
 
-/// Which function of the classes is computed.
+/// Which function of the classes is computed; a part of the [`Problem`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Function {
@@ -204,7 +221,8 @@ impl Function {
     }
 }
 
-/// What logits become before the softmax: `z = scale * cap * tanh(x / cap)`, or `scale * x` without a cap.
+/// What logits become before the softmax: `z = scale * cap * tanh(x / cap)`, or `scale * x` without a cap. A part
+/// of the [`Problem`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LogitMap {
@@ -230,7 +248,7 @@ impl LogitMap {
     }
 }
 
-/// The scale of the upstream gradient.
+/// The form of the upstream gradient; a part of the [`Problem`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Upstream {
@@ -244,7 +262,7 @@ pub enum Upstream {
     PerElement(ElementType),
 }
 
-/// What the sum over rows is divided by.
+/// What the sum over rows is divided by; a part of the [`Problem`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Divisor {
     /// A number known from the shapes alone.
@@ -254,6 +272,22 @@ pub enum Divisor {
 }
 
 /// A checked loss over a tensor with a class axis.
+///
+/// ```
+/// use wgpu_loss::loss::{Divisor, Function, Loss, Shapes, Upstream};
+/// use wgpu_loss::{CrossEntropy, Error, LabelType, Outputs, TargetType};
+///
+/// let labels = TargetType::Labels(LabelType::I64);
+/// let shapes = Shapes::new(&[8, 3, 5]).target(labels, &[8, 5]);
+/// let problem = CrossEntropy::new().softcap(30.0).problem(&shapes, Outputs::loss())?;
+/// assert_eq!((problem.function, problem.divisor), (Function::CrossEntropy, Divisor::RowWeights));
+/// assert_eq!((problem.view.rows(), problem.loss_shape()), (40, &[][..]));
+/// assert_eq!((problem.logits.softcap, problem.upstream), (Some(30.0), Upstream::Ones));
+///
+/// let turned = CrossEntropy::new().class_axis(-1).problem(&shapes, Outputs::loss());
+/// assert!(matches!(turned, Err(Error::Shape { what: "labels", .. })));
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Problem {

@@ -4,6 +4,21 @@ use crate::Error;
 use crate::tensor::ElementType;
 
 /// How the losses of the rows become one number, or stay as they are.
+///
+/// ```
+/// use wgpu_loss::{CrossEntropy, Inputs, Outputs, Reduction, Tensor, reference};
+///
+/// let inputs = Inputs::new(Tensor::new(&[0.0; 8], &[4, 2])).labels(&[0u8, 1, 1, 0], &[4]);
+/// let loss = |reduction| {
+///     let loss = CrossEntropy::new().reduction(reduction);
+///     reference::run(&loss, &inputs, Outputs::loss()).map(|output| output.loss)
+/// };
+/// let (each, sum) = (loss(Reduction::None)?, loss(Reduction::Sum)?);
+/// assert_eq!(each.len(), 4);
+/// assert!((each.iter().sum::<f64>() - sum[0]).abs() < 1e-12);
+/// assert!((loss(Reduction::Mean)?[0] - sum[0] / 4.0).abs() < 1e-12);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Reduction {
     /// One loss per row.
@@ -21,6 +36,15 @@ pub enum Reduction {
 
 /// What the mean of nothing is: every row ignored, no rows, or weights that add up to zero. Its
 /// gradient is zero either way.
+///
+/// ```
+/// use wgpu_loss::{CrossEntropy, EmptyMean, Inputs, Outputs, Tensor, reference};
+///
+/// let inputs = Inputs::new(Tensor::new(&[0.5, 1.5], &[1, 2])).labels(&[255u8], &[1]);
+/// let loss = CrossEntropy::new().ignore_index(255).empty_mean(EmptyMean::Zero);
+/// assert_eq!(reference::run(&loss, &inputs, Outputs::loss())?.loss, [0.0]);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum EmptyMean {
     /// NaN, as in PyTorch.
@@ -34,7 +58,8 @@ pub enum EmptyMean {
 ///
 /// Gradient and distribution are in the input's shape, and of the input's element type unless f32 is
 /// asked for. What there is for each row has the labels' shape: numbers are f32, classes and ranks u32.
-/// None of it takes a further pass over the logits.
+/// None of it takes a further pass over the logits. [`Output`](crate::Output) has an example, and [`Loss`](super::Loss)
+/// refuses what does not go with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Outputs {

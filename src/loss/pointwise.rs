@@ -28,7 +28,7 @@ pub(crate) struct Operand {
     pub elements: usize,
 }
 
-/// What a loss of single elements has beside its input.
+/// What a loss of single elements has beside its input; a part of the [`Problem`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Pointwise {

@@ -24,7 +24,8 @@ const LEAST_STATES: u64 = 4 << 10;
 /// memory, and a call of more would take days.
 const PIECES: u64 = 1 << 18;
 
-/// A part of the tensors that a dispatch binds: a box of the input, seen as (outer, classes, inner).
+/// A part of the tensors that a dispatch binds: a box of the input, seen as (outer, classes, inner). The example of a
+/// [`Plan`](super::Plan) has two.
 ///
 /// It has every class and every position of the inner axis, or lies in one step of the outer axis. Of a
 /// tensor with one element for each row it takes those of its rows, of class weights those of its

@@ -8,7 +8,19 @@ use super::Profile;
 use crate::ElementType;
 use crate::kernels::{Load, is_half};
 
-/// How work is laid out on a kind of adapter. Each number is a bound; `Layout` applies them.
+/// How work is laid out on a kind of adapter. Each number is a bound, which plans apply.
+///
+/// ```
+/// use wgpu_loss::kernels::Load;
+/// use wgpu_loss::plan::{Lanes, Tuning};
+///
+/// let mut tuning = Tuning::DISCRETE;
+/// tuning.workgroup = 64;
+/// tuning.lanes = Lanes::Keeping { fewest: 4, most: 64 };
+/// tuning.load = Load::Four;
+/// tuning.check()?;
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "gpu", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "gpu", serde(deny_unknown_fields))]
@@ -38,7 +50,7 @@ pub struct Tuning {
     pub load: Load,
 }
 
-/// How many lanes share a row of neighbouring classes.
+/// How many lanes share a row of neighbouring classes; a part of a [`Tuning`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "gpu", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "gpu", serde(rename_all = "snake_case", deny_unknown_fields))]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use half::{bf16, f16};
 
 /// The element types of logits, class probabilities, class weights and gradients. Arithmetic is f32
-/// whatever they are.
+/// whatever they are. [`Floats`] has an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ElementType {
@@ -41,6 +41,13 @@ impl ElementType {
 }
 
 /// Floats borrowed from the host, in the type they come in.
+///
+/// ```
+/// use wgpu_loss::{ElementType, Floats, half::bf16};
+///
+/// let floats = Floats::from(&[bf16::ONE; 3]);
+/// assert_eq!((floats.len(), floats.element_type()), (3, ElementType::BF16));
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 #[allow(missing_docs)]

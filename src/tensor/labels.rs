@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-/// The element types labels may have. They are read in this type on the device, never widened.
+/// The element types labels may have. They are read in this type on the device, never widened. [`Labels`] has an
+/// example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[allow(missing_docs)]
@@ -47,6 +48,13 @@ impl LabelType {
 }
 
 /// Class labels borrowed from the host, in the type they come in.
+///
+/// ```
+/// use wgpu_loss::{LabelType, Labels};
+///
+/// let labels = Labels::from(&[3i16, -1]);
+/// assert_eq!((labels.len(), labels.label_type()), (2, LabelType::I16));
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 #[allow(missing_docs)]

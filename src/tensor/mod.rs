@@ -16,6 +16,13 @@ pub use view::ClassView;
 use crate::Error;
 
 /// A contiguous C-order tensor borrowed from the host.
+///
+/// ```
+/// use wgpu_loss::{Tensor, half::f16};
+///
+/// let logits = Tensor::new(&[1.5f32, -2.0, 0.25, 4.0], &[2, 2]);
+/// let halves = Tensor::new(&[f16::ZERO; 6], &[1, 6]);
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Tensor<'a> {
@@ -62,7 +69,7 @@ pub(crate) fn element_count(what: &'static str, shape: &[usize]) -> Result<usize
     })
 }
 
-/// What a loss compares its input with.
+/// What a loss compares its input with. [`Shapes`](crate::loss::Shapes) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TargetType {

@@ -8,6 +8,16 @@ use crate::Error;
 /// A *row* is one set of classes: there are `outer * inner` of them, row `o * inner + i` holding the
 /// elements `(o * classes + c) * inner + i`. `inner == 1` means that a row's classes are neighbours
 /// in memory; otherwise neighbouring rows are.
+///
+/// ```
+/// use wgpu_loss::ClassView;
+///
+/// // Two images of 5 classes and 3 by 4 pixels.
+/// let (view, axis) = ClassView::new(&[2, 5, 3, 4], Some(1))?;
+/// assert_eq!((view.outer, view.classes, view.inner, axis), (2, 5, 12, 1));
+/// assert_eq!((view.rows(), view.row_start(13)), (24, 61));
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClassView {
     /// Product of the extents before the class axis.
@@ -53,11 +63,17 @@ impl ClassView {
     }
 
     /// Flat index of class 0 of a row; class `c` is `c * inner` further.
+    ///
+    /// # Panics
+    /// Where the tensor has no rows.
     pub fn row_start(&self, row: usize) -> usize {
         row / self.inner * self.classes * self.inner + row % self.inner
     }
 
     /// Row and class of a flat element index.
+    ///
+    /// # Panics
+    /// Where the tensor has no elements.
     pub fn row_and_class(&self, element: usize) -> (usize, usize) {
         let (plane, i) = (element / self.inner, element % self.inner);
         (plane / self.classes * self.inner + i, plane % self.classes)

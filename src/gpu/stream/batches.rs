@@ -9,7 +9,7 @@ use crate::reference::gradient_scale;
 use crate::wait::Wait;
 use crate::{Error, Inputs, Loss, Output, Outputs, Problem, Reduction};
 
-/// A loss over batches that come one by one.
+/// A loss over batches that come one by one: see the [module](super) for an example.
 ///
 /// Batches follow each other along the first axis; their other axes and their kinds of tensors are all
 /// the same, while each may have an extent of its own along the first, and one that is too large for the

@@ -3,7 +3,7 @@
 use crate::kernels::Load;
 use crate::plan::{Lanes, Profile, Tuning};
 
-/// One of the numbers of a [`Tuning`].
+/// One of the numbers of a [`Tuning`]: see [`TuneOptions`](super::TuneOptions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Field {

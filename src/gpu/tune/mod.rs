@@ -85,7 +85,7 @@ impl Default for TuneOptions {
     }
 }
 
-/// Where a search stands: told before each candidate is tried.
+/// Where a search stands: told by [`Gpu::tune`] before each candidate is tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
@@ -99,7 +99,7 @@ pub struct Progress {
     pub value: String,
 }
 
-/// What a search has found.
+/// What a search has found: the answer of [`Gpu::tune`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Tuned {
@@ -123,7 +123,7 @@ pub struct Tuned {
     pub complete: bool,
 }
 
-/// What tuning one number has brought.
+/// What tuning one number has brought: a part of the answer of [`Gpu::tune`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Gain {
@@ -134,7 +134,7 @@ pub struct Gain {
     pub times: f64,
 }
 
-/// The times of a shape.
+/// The times of a shape: a part of the answer of [`Gpu::tune`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ShapeTimes {
