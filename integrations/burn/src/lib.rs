@@ -37,6 +37,7 @@ mod cross_entropy;
 mod device;
 mod error;
 mod layout;
+mod operands;
 mod ops;
 mod reduction;
 mod scale;
@@ -47,3 +48,6 @@ pub use device::{attach, init};
 pub use error::Error;
 pub use reduction::Reduction;
 pub use wgpu_loss;
+
+#[cfg(test)]
+mod unfused;
