@@ -8,8 +8,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use wgpu_loss::{CrossEntropy, Inputs, Outputs, Tensor as View, reference};
 use wgpu_loss_burn::{CrossEntropyLossConfig, attach};
 
-const SHAPES: [[usize; 2]; 3] = [[4096, 1000], [1 << 20, 10], [1024, 32_000]];
-const SAMPLES: usize = 15;
+const SHAPES: [[usize; 2]; 4] = [[128, 10], [4096, 1000], [1 << 20, 10], [1024, 32_000]];
+const SAMPLES: usize = 21;
 /// No further sample starts after so long.
 const BUDGET: Duration = Duration::from_secs(20);
 
@@ -88,7 +88,9 @@ fn median(device: &Device, run: impl Fn()) -> f64 {
         start.elapsed()
     };
     // Burn tunes its kernels in the first runs.
-    (0..3).for_each(|_| drop(timed()));
+    for _ in 0..3 {
+        timed();
+    }
     let start = Instant::now();
     let mut times: Vec<Duration> =
         (0..SAMPLES).map_while(|i| (i < 3 || start.elapsed() < BUDGET).then(timed)).collect();

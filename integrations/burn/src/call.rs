@@ -6,9 +6,9 @@ use wgpu_loss::loss::Shapes;
 use wgpu_loss::{Loss, Outputs, TargetType};
 
 use crate::Error;
-use crate::compute::{element_type, label_type};
 use crate::criterion::Criterion;
 use crate::device::{cube_device, session};
+use crate::operands::{element_type, label_type};
 use crate::ops::{LossOps, Target, Weight};
 
 /// The targets of a call.

@@ -44,6 +44,7 @@ impl Criterion {
     }
 
     /// How many losses come out of `count` rows or elements.
+    #[cfg(feature = "fusion")]
     pub(crate) fn losses(&self, count: usize) -> usize {
         if self.reduction == Reduction::None { count } else { 1 }
     }

@@ -23,7 +23,7 @@
 //!
 //! # How it works
 //!
-//! A loss is an operation of Burn's own kind ([`LossOps`]): under fusion it waits in Burn's queue as others
+//! A loss is an operation of Burn's own kind (a backend extension): under fusion it waits in Burn's queue as others
 //! do. When its turn comes, it asks Burn for the wgpu buffer, offset and length of each tensor, which also
 //! hands all earlier work to the queue; takes memory of Burn's pool for the results; and submits wgpu-loss's
 //! kernels to the same queue. Under autodiff the forward pass computes the gradient in the same submission.
@@ -37,15 +37,17 @@ mod cross_entropy;
 mod device;
 mod error;
 mod layout;
+mod operands;
 mod ops;
 mod reduction;
 mod scale;
 
 pub use bce::{BinaryCrossEntropyLoss, BinaryCrossEntropyLossConfig};
-pub use criterion::Criterion;
 pub use cross_entropy::{CrossEntropyLoss, CrossEntropyLossConfig};
 pub use device::{attach, init};
 pub use error::Error;
-pub use ops::{GradOps, LossOps, Target, Weight};
 pub use reduction::Reduction;
 pub use wgpu_loss;
+
+#[cfg(test)]
+mod unfused;

@@ -11,7 +11,7 @@ use crate::compute::Resource;
 use crate::device::session;
 
 /// Enough lanes to fill a GPU; where there is nothing to do, few enough to be done at once.
-const GROUPS: u32 = 4096;
+const GROUPS: u32 = 1024;
 /// Lanes of a group, as the shader has it.
 const LANES: u64 = 256;
 

@@ -60,3 +60,17 @@ fn a_label_that_is_no_class_spoils_its_own_gradient_and_the_mean() {
     assert!(grad[..3].iter().all(|x| x.is_nan()), "{grad:?}");
     assert!(grad[3..].iter().all(|x| x.is_finite()), "{grad:?}");
 }
+
+#[test]
+fn a_lost_device_is_an_error_for_whoever_reads() {
+    let setup = crate::devices::own_setup();
+    let device = Device::wgpu_options().setup(setup.clone()).init().expect("Burn takes it");
+    wgpu_loss_burn::attach(&device, &setup).expect("a device of Burn's wgpu backend");
+    let loss = CrossEntropyLossConfig::new().init(&device);
+    let logits = tensor(&[1.0, 2.0, 3.0], [1, 3], &device);
+    let labels = ints(&[1], [1], &device);
+    assert!(host(loss.forward(logits.clone(), labels.clone()))[0].is_finite());
+    setup.device.destroy();
+    let read = loss.try_forward(logits, labels).map(|loss| loss.try_into_data());
+    assert!(!matches!(read, Ok(Ok(_))), "{read:?}");
+}
