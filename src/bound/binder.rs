@@ -6,7 +6,6 @@ use crate::Error;
 use crate::kernels::{Access, Kernel, Kernels, Load, Slot, Spec};
 use crate::loss::Upstream;
 use crate::plan::{Alignment, Extent, Params, Plan, Step, offset_alignment, ragged_load};
-use crate::scope::scoped;
 use crate::tensor::Axes;
 
 pub(super) struct Binder<'a> {
@@ -191,7 +190,7 @@ impl Binder<'_> {
         place.lead.is_multiple_of(load) && size.is_multiple_of(load)
     }
 
-    /// The dispatch of a step and its parameters.
+    /// The dispatch of a step and its parameters. Whoever calls sees to wgpu's errors.
     pub(super) fn bind(&self, step: &Step, index: u64) -> Result<(Dispatch, Params), Error> {
         let spec = self.variant(step);
         let pipeline = self.kernels.get(&spec)?;
@@ -217,13 +216,11 @@ impl Binder<'_> {
             let resource = wgpu::BindingResource::Buffer(range);
             entries.push(wgpu::BindGroupEntry { binding: slot as u32, resource });
         }
-        let bind_group = scoped(self.device(), "binding buffers", || {
-            self.device().create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(self.label),
-                layout: &pipeline.layout,
-                entries: &entries,
-            })
-        })?;
+        let bind_group = self.device().create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(self.label),
+            layout: &pipeline.layout,
+            entries: &entries,
+        });
         Ok((Dispatch { pipeline, bind_group, groups: step.groups }, params))
     }
 

@@ -134,13 +134,13 @@ impl Bound {
     ) -> Result<Self, Error> {
         let binder =
             Binder { kernels: &kernels, plan: &plan, buffers, scratch: &scratch, label: &label };
-        let mut dispatches = Vec::with_capacity(plan.steps().len());
-        let mut blocks = Vec::with_capacity(plan.steps().len());
-        for (index, step) in plan.steps().iter().enumerate() {
-            let (dispatch, params) = binder.bind(step, index as u64)?;
-            dispatches.push(dispatch);
-            blocks.push(params);
-        }
+        // One scope for all steps: opening one costs as much as a bind group.
+        let bound = scoped(kernels.device(), "binding buffers", || {
+            let steps = plan.steps().iter().zip(0..);
+            let bound = steps.map(|(step, index)| binder.bind(step, index));
+            bound.collect::<Result<Vec<_>, Error>>()
+        })??;
+        let (dispatches, blocks): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
         scoped(kernels.device(), WRITING, || scratch.write_params(&blocks))??;
         Ok(Self { kernels, plan, dispatches, scratch, label })
     }
