@@ -282,6 +282,10 @@ pub enum Error {
     #[error("stopped")]
     Stopped,
 
+    /// A call that blocks, in a browser, where nobody may.
+    #[error("this call blocks, which a browser does not allow; its async form does not")]
+    Blocking,
+
     /// Something can be done once at a time, and is being done.
     #[error("{what} is under way already")]
     Busy {

@@ -1,4 +1,7 @@
 //! wgpu's errors, caught where they arise instead of in the host's handler.
+//!
+//! Not in browsers: there a scope answers later and nobody may block until it does. A scope that nobody asks would
+//! swallow the error, so none is opened, and the host's own scopes and its handler hear it.
 
 use crate::Error;
 
@@ -16,6 +19,7 @@ pub(crate) fn scoped<T>(
 
 /// Whether the device is lost. wgpu tells the host's callback alone, and there is no asking; but what is made on
 /// a lost device is nothing, without an error.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn is_lost(device: &wgpu::Device) -> bool {
     let canary = scoped(device, "making a buffer", || {
         let buffer = device.create_buffer(&wgpu::BufferDescriptor {
@@ -32,7 +36,14 @@ pub(crate) fn is_lost(device: &wgpu::Device) -> bool {
     canary.unwrap_or(false)
 }
 
+/// In a browser nothing tells: what is made on a lost device looks like any other, and only mappings fail.
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn is_lost(_: &wgpu::Device) -> bool {
+    false
+}
+
 /// As [`scoped`], for work that allocates so many bytes of the device's memory.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn allocating<T>(
     device: &wgpu::Device,
     during: &'static str,
@@ -44,8 +55,6 @@ pub(crate) fn allocating<T>(
     let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
     let done = work();
     let reports = [internal.pop(), memory.pop(), validation.pop()];
-    // On the web a scope answers later and nobody may block; there the browser's console has it.
-    #[cfg(not(target_arch = "wasm32"))]
     for report in reports {
         if let Some(error) = pollster::block_on(report) {
             return Err(match error {
@@ -56,7 +65,16 @@ pub(crate) fn allocating<T>(
             });
         }
     }
-    #[cfg(target_arch = "wasm32")]
-    let _ = (reports, during, bytes);
     Ok(done)
+}
+
+/// Without scopes; see above.
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn allocating<T>(
+    _: &wgpu::Device,
+    _: &'static str,
+    _: u64,
+    work: impl FnOnce() -> T,
+) -> Result<T, Error> {
+    Ok(work())
 }

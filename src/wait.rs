@@ -17,6 +17,17 @@ pub(crate) enum Wait {
     Elsewhere,
 }
 
+/// Runs a call that waits on this thread. In a browser, where that would be forever, it is not even begun.
+pub(crate) fn block_on<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    #[cfg(not(target_arch = "wasm32"))]
+    return pollster::block_on(call);
+    #[cfg(target_arch = "wasm32")]
+    {
+        drop(call);
+        Err(Error::Blocking)
+    }
+}
+
 /// What will be known once the device is done.
 pub(crate) struct Answer {
     receiver: OneshotReceiver<Result<(), Error>>,
@@ -56,7 +67,10 @@ pub(crate) fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode, during: &'static s
 /// The cause of a failure of which wgpu has said no more than that it failed.
 pub(crate) fn explained(device: &wgpu::Device, error: Error) -> Error {
     match error {
-        Error::Device { during, .. } if is_lost(device) => Error::Lost { during },
+        // In a browser our mappings fail for no other reason.
+        Error::Device { during, .. } if cfg!(target_arch = "wasm32") || is_lost(device) => {
+            Error::Lost { during }
+        }
         error => error,
     }
 }

@@ -197,6 +197,7 @@ impl Binder<'_> {
         let pipeline = self.kernels.get(&spec)?;
         let mut params = self.plan.params(step, &spec);
         let mut entries = Vec::new();
+        let mut taken = Vec::new();
         for (slot, access) in spec.slots() {
             let range = if slot == Slot::Params {
                 wgpu::BufferBinding {
@@ -207,6 +208,9 @@ impl Binder<'_> {
             } else {
                 let place = self.place((slot, access), step);
                 self.check_size(slot, &place)?;
+                if cfg!(target_arch = "wasm32") {
+                    self.check_aliases((slot, access), &place, &mut taken)?;
+                }
                 self.set_origin(&mut params, slot, place.lead, &spec);
                 place.range
             };
@@ -232,6 +236,39 @@ impl Binder<'_> {
             true => Err(Error::Limit { what, limit, needed, allowed }),
             false => Ok(()),
         }
+    }
+
+    /// Refuses a binding that shares bytes with another one of its step, where either is to be written: browsers do, and
+    /// bindings start earlier than the tensors in them.
+    fn check_aliases<'s>(
+        &self,
+        (slot, access): (Slot, Access),
+        place: &Place<'s>,
+        taken: &mut Vec<(Slot, Access, wgpu::BufferBinding<'s>)>,
+    ) -> Result<(), Error> {
+        let bytes = |range: &wgpu::BufferBinding<'_>| {
+            let size = range.size.map_or(range.buffer.size() - range.offset, |size| size.get());
+            (range.offset, range.offset + size)
+        };
+        let (start, end) = bytes(&place.range);
+        let shares = |(_, other, range): &&(Slot, Access, wgpu::BufferBinding<'_>)| {
+            let (other_start, other_end) = bytes(range);
+            (access == Access::Write || *other == Access::Write)
+                && range.buffer == place.range.buffer
+                && (start < other_end && other_start < end)
+        };
+        if let Some((other, ..)) = taken.iter().find(shares) {
+            let alignment = offset_alignment(&self.device().limits());
+            let problem = format!(
+                "shares bytes with {} as they are bound, which browsers refuse: tensors that are in one buffer \
+                 start at multiples of {alignment} bytes there",
+                other.name()
+            );
+            let (what, size) = (slot.name(), place.range.buffer.size());
+            return Err(Error::Range { what, offset: start + place.lead, end, size, problem });
+        }
+        taken.push((slot, access, place.range.clone()));
+        Ok(())
     }
 
     fn set_origin(&self, params: &mut Params, slot: Slot, lead: u64, spec: &Spec) {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use super::{Bound, Decoded, RESULT_BYTES, decoded};
 use crate::plan::Plan;
 use crate::scope::{allocating, is_lost};
-use crate::wait::{Answer, Mapping, Wait};
+use crate::wait::{Answer, Mapping, Wait, block_on};
 use crate::{Error, Problem};
 
 const DURING: &str = "reading a result";
@@ -129,7 +129,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error::Lost`], [`Error::Device`], and [`Error::Busy`] while a future of [`Reader::read`] is neither done nor
-    /// dropped.
+    /// dropped; [`Error::Blocking`] in a browser.
     pub fn wait(&self) -> Result<Decoded, Error> {
         self.waited(None)
     }
@@ -144,7 +144,7 @@ impl Reader {
 
     fn waited(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<Decoded, Error> {
         self.give_up();
-        pollster::block_on(self.ask()?.finished(Wait::Here, submission))
+        block_on(async { self.ask()?.finished(Wait::Here, submission).await })
     }
 
     /// Gives the result when all that was submitted is done, under any executor: a thread of its own polls the

@@ -5,7 +5,7 @@ use bytemuck::Pod;
 use super::Gpu;
 use crate::Error;
 use crate::scope::{allocating, scoped};
-use crate::wait::{Wait, map};
+use crate::wait::{Wait, block_on, map};
 
 /// Bytes that are uploaded at a time: the host should not hold a second copy of everything.
 const UPLOAD: usize = 1 << 24;
@@ -57,7 +57,7 @@ pub(super) fn upload(
     for (number, chunk) in bytes.chunks(UPLOAD).enumerate() {
         write(gpu, during, buffer, offset + (number * UPLOAD) as u64, chunk)?;
         // One after the other: the host would hold all of them until then.
-        pollster::block_on(gpu.submitted([], Wait::Here, during))?;
+        block_on(gpu.submitted([], Wait::Here, during))?;
     }
     Ok(())
 }
@@ -91,7 +91,7 @@ pub(super) fn read<T: Pod>(
     buffer: &wgpu::Buffer,
 ) -> Result<Vec<T>, Error> {
     let mapped = scoped(&gpu.device, during, || map(buffer, wgpu::MapMode::Read, during))?;
-    pollster::block_on(Wait::Here.for_maps(&gpu.device, None, [&mapped], during))?;
+    block_on(Wait::Here.for_maps(&gpu.device, None, [&mapped], during))?;
     let view = viewed(buffer, during)?;
     let values = bytemuck::pod_collect_to_vec(&view);
     drop(view);

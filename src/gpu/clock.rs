@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::buffers::{create, read, readable};
 use super::{Gpu, Stopwatch};
 use crate::scope::scoped;
-use crate::wait::Wait;
+use crate::wait::{Wait, block_on};
 use crate::{Bound, Error};
 
 const DURING: &str = "measuring time";
@@ -176,7 +176,7 @@ impl<'a> Timer<'a> {
         let Gpu { device, .. } = self.gpu;
         let commands = scoped(device, DURING, || self.encode(record))?;
         let start = Stopwatch::start();
-        pollster::block_on(self.gpu.submitted([commands], Wait::Here, DURING))?;
+        block_on(self.gpu.submitted([commands], Wait::Here, DURING))?;
         let wall = start.elapsed();
         let Some(queries) = &self.queries else { return Ok((wall, None)) };
         let elapsed = queries.elapsed(self.gpu)?;

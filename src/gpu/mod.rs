@@ -1,6 +1,9 @@
 //! For those who have no device of their own: an adapter, a device, and calls on host data,
 //! blocking and async. They are built on [`Bound`], as anyone else's would be. Needs the feature `gpu`.
 //! [`Gpu`] has an example.
+//!
+//! In a browser, where nobody may block, there are [`Gpu::open`] and [`Gpu::run_async`]; what blocks is refused
+//! ([`Error::Blocking`]).
 
 mod adapters;
 mod buffers;
@@ -22,7 +25,7 @@ use crate::expand::stated;
 use crate::kernels::Kernels;
 use crate::plan::{Plan, Profile};
 use crate::scope::{is_lost, scoped};
-use crate::wait::Wait;
+use crate::wait::{Wait, block_on};
 use crate::{Bound, Error, Inputs, LargeOutput, Loss, Output, Outputs, Problem, RowOutputs};
 
 /// What an upload is called in errors.
@@ -82,7 +85,7 @@ impl Gpu {
     /// As [`Gpu::new`], and what [`Tuning::check`](crate::plan::Tuning::check) refuses of numbers that
     /// are given.
     pub fn with_options(options: &GpuOptions) -> Result<Self, Error> {
-        pollster::block_on(Self::open(options))
+        block_on(Self::open(options))
     }
 
     /// As [`Gpu::with_options`], for those who may not block.
@@ -105,10 +108,10 @@ impl Gpu {
         Self { kernels, ..self.with_memory_budget(self.memory_budget) }
     }
 
-    /// Every adapter, best first.
+    /// Every adapter, best first. Empty in a browser, where nobody may wait for them.
     pub fn adapters() -> Vec<wgpu::AdapterInfo> {
-        let found = pollster::block_on(adapters::enumerate());
-        found.iter().map(wgpu::Adapter::get_info).collect()
+        let found = block_on(async { Ok(adapters::enumerate().await) });
+        found.iter().flatten().map(wgpu::Adapter::get_info).collect()
     }
 
     /// The adapter.
@@ -172,7 +175,7 @@ impl Gpu {
     ) -> Result<Output<f32>, Error> {
         let mut room = None;
         let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
-        pollster::block_on(self.collected(problem, &inputs, Wait::Here))
+        block_on(self.collected(problem, &inputs, Wait::Here))
     }
 
     /// As [`Gpu::run`], under any executor: the device is polled by a thread of its own.

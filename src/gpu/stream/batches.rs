@@ -6,7 +6,7 @@ use crate::expand::stated;
 use crate::gpu::Gpu;
 use crate::loss::{Divisor, Operand, Pointwise};
 use crate::reference::gradient_scale;
-use crate::wait::Wait;
+use crate::wait::{Wait, block_on};
 use crate::{Error, Inputs, Loss, Output, Outputs, Problem, Reduction};
 
 /// A loss over batches that come one by one: see the [module](super) for an example.
@@ -79,7 +79,7 @@ impl Stream<'_> {
         problem.check_data(inputs)?;
         let whole = self.grown_by(&problem)?;
         let scale = self.scale(&problem, inputs)?;
-        let pushed = pollster::block_on(self.executor.push(&problem, inputs, scale, sink));
+        let pushed = block_on(self.executor.push(&problem, inputs, scale, sink));
         if let Err(error) = pushed {
             self.failed = Some(error.clone());
             return Err(error);
@@ -105,7 +105,7 @@ impl Stream<'_> {
                 wanted: "it needs at least one, which may be empty, to know the loss's shape",
             });
         };
-        pollster::block_on(executor.drain(&whole, &mut ()))?;
+        block_on(executor.drain(&whole, &mut ()))?;
         if let Some(divisor) = divisor {
             whole.divisor = Divisor::Known(divisor);
         }

@@ -44,7 +44,7 @@ use super::Gpu;
 use crate::expand::stated;
 use crate::loss::{Divisor, Function, Upstream};
 use crate::reference::{gradient_scale, weight_sums};
-use crate::wait::Wait;
+use crate::wait::{Wait, block_on};
 use crate::{Error, Inputs, LargeOutput, Loss, Output, Outputs, Problem};
 
 /// Where large outputs go as they come. `()` is one that drops them.
@@ -133,7 +133,7 @@ impl Gpu {
         let mut room = None;
         let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
         problem.check_data(&inputs)?;
-        pollster::block_on(run(self, problem, &inputs, Wait::Here, sink))
+        block_on(run(self, problem, &inputs, Wait::Here, sink))
     }
 }
 

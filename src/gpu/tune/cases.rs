@@ -6,7 +6,7 @@ use crate::gpu::buffers::{read, readable, storage, upload};
 use crate::loss::Shapes;
 use crate::plan::{Profile, Tuning};
 use crate::scope::scoped;
-use crate::wait::Wait;
+use crate::wait::{Wait, block_on};
 use crate::{
     Bound, Buffers, CrossEntropy, Error, Inputs, LabelType, Outputs, Plan, TargetType, Tensor,
     reference,
@@ -173,7 +173,7 @@ impl<'a> Cases<'a> {
             }
             encoder.finish()
         })?;
-        pollster::block_on(self.gpu.submitted([commands], Wait::Here, DURING))?;
+        block_on(self.gpu.submitted([commands], Wait::Here, DURING))?;
         let words: Vec<f32> = read(self.gpu, DURING, &self.readable)?;
         let grad = words[1..].chunks(COMPARED).flat_map(|place| &place[..count]).copied();
         let grad = if case.outputs.grad { grad.collect() } else { Vec::new() };
