@@ -46,7 +46,8 @@ static SESSIONS: Mutex<Option<HashMap<CubeDevice, Arc<Session>>>> = Mutex::new(N
 /// (`Device::wgpu_options().setup(..)`), or those that Burn made (`init_with_setup`).
 ///
 /// Once for each device; its clones and its `autodiff()` are attached with it. Attaching again forgets
-/// the compiled kernels.
+/// the compiled kernels. The handles must be the device's own, which nothing can tell: wgpu finds a buffer by
+/// its number within an instance, so that with the handles of another one losses fail, or read other memory.
 ///
 /// # Errors
 /// [`Error::Backend`] for a device of another backend.

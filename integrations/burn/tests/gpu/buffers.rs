@@ -77,12 +77,12 @@ impl Memory<'_> {
     }
 
     /// What `run` takes at its peak: Burn keeps what is freed until it is told to give it back.
-    fn taken<T>(&self, run: impl FnOnce() -> T) -> u64 {
+    fn taken<T>(&self, run: impl FnOnce() -> T) -> (u64, T) {
         self.0.sync().expect("a device");
         self.0.memory_cleanup();
         let before = self.now();
-        let _kept = run();
-        self.now() - before
+        let made = run();
+        (self.now() - before, made)
     }
 }
 
@@ -105,13 +105,13 @@ fn no_memory_of_the_tensors_size_is_asked_for() {
     let logits: Tensor<2> = tensor(&data, [rows, classes], &device);
     let (x, t) = (|| logits.clone(), || targets.clone());
     for (what, taken, wanted) in [
-        ("forward", memory.taken(|| loss.forward(x(), t())), &little),
-        ("of the transpose", memory.taken(|| loss.forward(x().transpose(), t())), &little),
+        ("forward", memory.taken(|| loss.forward(x(), t())).0, &little),
+        ("of the transpose", memory.taken(|| loss.forward(x().transpose(), t())).0, &little),
         // What the measurement says of copies.
-        ("a copy", memory.taken(|| x() * 2.0), &a_copy),
+        ("a copy", memory.taken(|| x() * 2.0).0, &a_copy),
         (
             "of a slice",
-            memory.taken(|| loss.forward(x().slice([0..rows, 1..classes]), t())),
+            memory.taken(|| loss.forward(x().slice([0..rows, 1..classes]), t())).0,
             &a_copy,
         ),
     ] {
@@ -125,10 +125,14 @@ fn no_memory_of_the_tensors_size_is_asked_for() {
     // Logits as they come out of a model: what made them does not need them again.
     let logits = base.clone() + 1.0;
     let kept = logits.clone();
-    let taken = memory.taken(|| loss.forward(logits, targets.clone()));
+    let (taken, _) = memory.taken(|| loss.forward(logits, targets.clone()));
     assert!(a_copy.contains(&taken), "a gradient beside the logits: {taken}");
-    let taken = memory.taken(|| loss.forward(kept, targets));
+    let (taken, value) = memory.taken(|| loss.forward(kept, targets));
     assert!(little.contains(&taken), "a gradient in the place of the logits: {taken}");
+    // Weighed where it is.
+    let (taken, grads) = memory.taken(|| (value * 0.5).backward());
+    assert!(little.contains(&taken), "the backward pass: {taken}");
+    assert!(base.grad(&grads).is_some());
 }
 
 /// Each loss reads what Burn has recorded before, and Burn reads what the loss wrote, without a `sync`
