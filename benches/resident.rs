@@ -1,5 +1,5 @@
-//! Cross-entropy with everything resident, by the device's clock and by the wall's, and what a host
-//! pays for recording and for a first call. The answer of each shape is asserted against the f64
+//! Cross-entropy with everything resident, by the device's clock and by the wall's; where its tensors lie; and
+//! what a first call costs. The answer of each shape is asserted against the f64
 //! reference before it is timed.
 //!
 //! `cargo bench --bench resident` measures the best adapter; `WGPU_LOSS_ADAPTER=llvmpipe` picks one.
@@ -7,14 +7,19 @@
 
 use std::time::{Duration, Instant};
 
+use bytemuck::cast_slice;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use wgpu_loss::{Bound, CrossEntropy, ElementType, Gpu, Outputs, reference};
+use wgpu_loss::loss::Shapes;
+use wgpu_loss::{
+    Bound, Buffers, CrossEntropy, ElementType, Gpu, LabelType, Outputs, Plan, TargetType,
+    reference, wgpu,
+};
 
 // The program measures the same data.
 #[path = "../cli/src/bench/case.rs"]
 mod case;
 
-use case::Case;
+use case::{Case, Stored};
 
 const SHAPES: [&[usize]; 5] =
     [&[4096, 1000], &[2048, 32_000], &[512, 151_936], &[1 << 20, 10], &[4, 21, 512, 512]];
@@ -73,6 +78,59 @@ fn resident(criterion: &mut Criterion) {
     }
 }
 
+/// Loss and gradient where the tensors lie in buffers of their own, in one buffer at multiples of 256 bytes, and in
+/// one buffer with a word in front of each.
+fn places(criterion: &mut Criterion) {
+    let gpu = gpu();
+    let timer = gpu.timer().expect("a timer");
+    let outputs = Outputs::loss().with_grad();
+    for shape in [&[4096, 1000], &[1 << 20, 10]] {
+        let case = case(shape);
+        let bounds = [
+            ("apart", bind(&gpu, &case, outputs)),
+            ("arena", bind_in_arena(&gpu, &case, 0)),
+            ("arena, off 16 bytes", bind_in_arena(&gpu, &case, 4)),
+        ];
+        let mut group = criterion.benchmark_group("forward+gradient");
+        group.sample_size(10).throughput(Throughput::Bytes(case.bytes(true)));
+        for (place, bound) in bounds {
+            group.bench_function(BenchmarkId::new(place, format!("{shape:?}")), |bencher| {
+                let kernel = |times| timer.kernel(times, |pass| bound.record(pass));
+                bencher.iter_custom(|times| kernel(times as usize).expect("times").sum());
+            });
+        }
+        group.finish();
+    }
+}
+
+/// All tensors in one buffer, each `lead` bytes behind a multiple of 256.
+fn bind_in_arena(gpu: &Gpu, case: &Case, lead: u64) -> Bound {
+    let Stored::F32(logits) = &case.logits else { panic!("f32 logits") };
+    let (logits, labels): (&[u8], &[u8]) = (cast_slice(logits), cast_slice(&case.labels));
+    let sizes = [logits.len(), labels.len(), logits.len()].map(|bytes| bytes as u64);
+    let room = |bytes: u64| (bytes + lead).next_multiple_of(256);
+    let arena = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: Some("arena"),
+        size: sizes.map(room).iter().sum(),
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    let starts = [lead, room(sizes[0]) + lead, room(sizes[0]) + room(sizes[1]) + lead];
+    gpu.queue().write_buffer(&arena, starts[0], logits);
+    gpu.queue().write_buffer(&arena, starts[1], labels);
+    let range = |tensor: usize| wgpu::BufferBinding {
+        buffer: &arena,
+        offset: starts[tensor],
+        size: wgpu::BufferSize::new(sizes[tensor]),
+    };
+    let shapes =
+        Shapes::new(&case.shape).target(TargetType::Labels(LabelType::I64), &case.label_shape);
+    let outputs = Outputs::loss().with_grad();
+    let plan = Plan::new(&CrossEntropy::new(), &shapes, outputs, gpu.kernels().profile());
+    let buffers = Buffers::new(range(0)).target(range(1)).grad(range(2));
+    Bound::new(gpu.kernels(), plan.expect("a plan"), &buffers).expect("bound tensors")
+}
+
 /// A first call on a small batch: kernels compiled, tensors uploaded and bound, work done and loss
 /// read. Drivers that keep compiled kernels on disk have them there from the second time on.
 fn first_call(criterion: &mut Criterion) {
@@ -94,5 +152,5 @@ fn first_call(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, resident, first_call);
+criterion_group!(benches, resident, places, first_call);
 criterion_main!(benches);
