@@ -152,6 +152,7 @@ fn label_words(data: &Data) -> &[u32] {
 fn threads_bind_and_record_at_once() {
     fn shareable<T: Send + Sync>() {}
     shareable::<Bound>();
+    shareable::<wgpu_loss::Reader>();
     shareable::<Plan>();
     shareable::<Kernels>();
     shareable::<Gpu>();

@@ -33,8 +33,10 @@ pub fn device() -> Result<(wgpu::Device, wgpu::Queue)> {
     let instance =
         wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
     let adapter = instance.request_adapter(&wgpu::RequestAdapterOptions::default());
-    let adapter = pollster::block_on(adapter)
-        .map_err(|error| format!("no GPU adapter found, not even a software driver: {error}"))?;
+    let adapter = pollster::block_on(adapter).map_err(|_| {
+        "no GPU adapter found: install your GPU's Vulkan driver, or a software one\n\
+         (on Debian and Ubuntu: apt-get install mesa-vulkan-drivers libvulkan1)"
+    })?;
     println!("adapter   {}", adapter.get_info().name);
     Ok(pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default()))?)
 }

@@ -6,7 +6,8 @@
 mod common;
 mod heat;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::Parser;
 use wgpu_loss::loss::Shapes;
@@ -31,8 +32,17 @@ struct Args {
     heatmap: PathBuf,
 }
 
-fn main() -> Result<()> {
-    let file = Args::parse().heatmap;
+fn main() -> ExitCode {
+    match draw(&Args::parse().heatmap) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn draw(file: &Path) -> Result<()> {
     let logits = npy::read(&common::data("photo_logits.npy"), "<f4")?;
     let labels = npy::read(&common::data("photo_labels.npy"), "|u1")?;
     let photo = Image::read(&common::data("photo.png"))?;
@@ -73,7 +83,7 @@ fn main() -> Result<()> {
 
     let [width, height] = heat.size();
     let dots = heat.dots(&common::read(&device, heat.staging())?);
-    common::write(&file, &picture::png(&dots, width, height)?)?;
+    common::write(file, &picture::png(&dots, width, height)?)?;
     println!("heatmap   {}, {width} x {height}", file.display());
     Ok(())
 }
