@@ -1,7 +1,9 @@
 //! Waiting for the device, on this thread or without blocking it.
 
 use std::fmt;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use futures_intrusive::channel::shared::{OneshotReceiver, OneshotSender, oneshot_channel};
 
@@ -107,17 +109,36 @@ impl Wait {
             Wait::Elsewhere => {
                 let device = device.clone();
                 let answering = answers.map(Answer::answering);
-                std::thread::spawn(move || {
+                let polling = std::thread::Builder::new().name("wgpu-loss poll".into());
+                let polling = polling.spawn(move || {
                     if let Err(error) = poll(&device, submission, during) {
                         answering.iter().for_each(|answering| answering(Err(error.clone())));
                     }
                 });
+                polling.map_err(|error| Error::Device { during, reason: error.to_string() })?;
             }
         }
         for answer in answers {
-            answer.receive(device, during).await?;
+            let mut receiving = pin!(answer.receive(device, during));
+            match (self, now(receiving.as_mut())) {
+                (_, Some(answer)) => answer?,
+                // The submission was an earlier one than the mapping waits for.
+                (Wait::Here, None) => {
+                    poll(device, None, during)?;
+                    receiving.await?;
+                }
+                (Wait::Elsewhere, None) => receiving.await?,
+            }
         }
         Ok(())
+    }
+}
+
+/// What a future has to say at once.
+pub(crate) fn now<T>(future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
     }
 }
 

@@ -59,6 +59,20 @@ fn a_reader_brings_the_result_in_three_ways() {
 }
 
 #[test]
+fn a_submission_that_was_before_the_work_does_not_end_the_waiting() {
+    for gpu in gpus() {
+        let small = frame(gpu, 0);
+        let bound = small.bound(gpu.kernels()).unwrap();
+        let early = submit(gpu, &bound, &bound.reader().unwrap());
+        let large = Frame::new(gpu.device(), gpu.queue(), [4000, 1000], 0);
+        let bound = large.bound(gpu.kernels()).unwrap();
+        let reader = bound.reader().unwrap();
+        submit(gpu, &bound, &reader);
+        large.check(&gpu.name, reader.wait_for(early).unwrap());
+    }
+}
+
+#[test]
 fn a_reading_may_be_dropped_or_given_up() {
     fn portable<T: Send + 'static>(_: &T) {}
     for gpu in gpus() {

@@ -5,12 +5,11 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
 
 use super::{Bound, Decoded, RESULT_BYTES, decoded};
 use crate::plan::Plan;
 use crate::scope::{allocating, is_lost};
-use crate::wait::{Answer, Mapping, Wait, block_on};
+use crate::wait::{Answer, Mapping, Wait, block_on, now};
 use crate::{Error, Problem};
 
 const DURING: &str = "reading a result";
@@ -212,11 +211,7 @@ impl Reading {
     }
 
     fn has_come(&self) -> Option<Result<(), Error>> {
-        let answer = pin!(self.answer.receive(&self.device, DURING));
-        match answer.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(answer) => Some(answer),
-            Poll::Pending => None,
-        }
+        now(pin!(self.answer.receive(&self.device, DURING)))
     }
 
     fn decoded(&self) -> Result<Decoded, Error> {
