@@ -31,7 +31,7 @@ impl Binder<'_> {
     fn place<'s>(&'s self, (slot, access): (Slot, Access), step: &Step) -> Place<'s> {
         let nothing = Place {
             range: wgpu::BufferBinding {
-                buffer: &self.scratch.nothing[usize::from(access == Access::Write)],
+                buffer: &self.scratch.shared.nothing[usize::from(access == Access::Write)],
                 offset: slot as u64 * NOTHING_STRIDE,
                 size: wgpu::BufferSize::new(16),
             },
@@ -40,7 +40,7 @@ impl Binder<'_> {
         let whole =
             |buffer: &'s wgpu::Buffer| Place { range: buffer.as_entire_buffer_binding(), lead: 0 };
         let given = match slot {
-            Slot::Workspace => return whole(&self.scratch.workspace),
+            Slot::Workspace => return whole(&self.scratch.shared.workspace),
             Slot::Result => return self.place_of_result(),
             _ => match self.buffers.get(slot) {
                 Some(given) => given,

@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use self::binder::Binder;
-use self::scratch::Scratch;
+use self::scratch::{Scratch, Shared};
 use crate::kernels::{Kernels, Pipeline};
 use crate::plan::Plan;
 use crate::scope::{allocating, scoped};
@@ -104,7 +104,7 @@ impl Bound {
         let bytes = plan.workspace_bytes();
         let device = kernels.device();
         let scratch = allocating(device, "the workspace", bytes, || {
-            Scratch::new(device, &plan, buffers, &label)
+            Scratch::new(device, &plan, buffers, &label, Shared::new(device, &plan, &label))
         })?;
         Self::with_scratch(kernels.clone(), plan, buffers, scratch, label)
     }
@@ -120,7 +120,7 @@ impl Bound {
         let label = buffers.label_of(&self.plan);
         let device = self.kernels.device();
         let scratch = scoped(device, "making parameters", || {
-            self.scratch.again(device, &self.plan, buffers, &label)
+            Scratch::new(device, &self.plan, buffers, &label, self.scratch.shared.clone())
         })?;
         Self::with_scratch(self.kernels.clone(), self.plan.clone(), buffers, scratch, label)
     }
@@ -159,7 +159,7 @@ impl Bound {
     /// mapped, written or read back.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.push_debug_group(&self.label);
-        (0..self.dispatches.len()).for_each(|step| self.record_step(step, pass));
+        self.record_steps(pass);
         pass.pop_debug_group();
     }
 
@@ -197,8 +197,11 @@ impl Bound {
     ) {
         let label = Some(self.label.as_str());
         let descriptor = wgpu::ComputePassDescriptor { label, timestamp_writes };
-        let mut pass = encoder.begin_compute_pass(&descriptor);
-        (0..self.dispatches.len()).for_each(|step| self.record_step(step, &mut pass));
+        self.record_steps(&mut encoder.begin_compute_pass(&descriptor));
+    }
+
+    fn record_steps(&self, pass: &mut wgpu::ComputePass<'_>) {
+        (0..self.dispatches.len()).for_each(|step| self.record_step(step, pass));
     }
 
     /// Records one step of the plan.

@@ -14,47 +14,46 @@ pub(super) struct Scratch {
     pub(super) params: wgpu::Buffer,
     /// Bytes from one step's parameters to the next.
     pub(super) stride: u64,
-    pub(super) workspace: wgpu::Buffer,
     /// Where the result goes: a buffer, and the first byte in it.
     pub(super) result: (wgpu::Buffer, u64),
+    pub(super) shared: Shared,
+}
+
+/// What all bindings of a plan on one queue have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) workspace: wgpu::Buffer,
     /// Stand in for tensors without elements, those that are read and those that are written: wgpu
     /// binds no empty range, and no buffer as both.
     pub(super) nothing: [wgpu::Buffer; 2],
 }
 
+impl Shared {
+    pub(super) fn new(device: &wgpu::Device, plan: &Plan, label: &str) -> Self {
+        let make = |what, size| storage(device, label, what, size, wgpu::BufferUsages::empty());
+        Self {
+            workspace: make("workspace", plan.workspace_bytes()),
+            nothing: ["nothing to read", "nothing to write"]
+                .map(|what| make(what, NOTHING_STRIDE * Slot::COUNT)),
+        }
+    }
+}
+
 impl Scratch {
+    /// Parameters and a result of a binding's own.
     pub(super) fn new(
         device: &wgpu::Device,
         plan: &Plan,
         buffers: &Buffers<'_>,
         label: &str,
+        shared: Shared,
     ) -> Self {
-        let make = |what, size| storage(device, label, what, size, wgpu::BufferUsages::empty());
         let stride = stride(device);
         Self {
             params: params(device, label, stride * plan.steps().len() as u64),
             stride,
-            workspace: make("workspace", plan.workspace_bytes()),
             result: result(device, buffers, label),
-            nothing: ["nothing to read", "nothing to write"]
-                .map(|what| make(what, NOTHING_STRIDE * Slot::COUNT)),
-        }
-    }
-
-    /// The same workspace, with parameters and a result of its own.
-    pub(super) fn again(
-        &self,
-        device: &wgpu::Device,
-        plan: &Plan,
-        buffers: &Buffers<'_>,
-        label: &str,
-    ) -> Self {
-        Self {
-            params: params(device, label, self.stride * plan.steps().len() as u64),
-            stride: self.stride,
-            workspace: self.workspace.clone(),
-            result: result(device, buffers, label),
-            nothing: self.nothing.clone(),
+            shared,
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::buffers::{create, read, readable};
 use super::{Gpu, Stopwatch};
-use crate::scope::scoped;
+use crate::scope::{is_lost, scoped};
 use crate::wait::{Wait, block_on};
 use crate::{Bound, Error};
 
@@ -178,6 +178,10 @@ impl<'a> Timer<'a> {
         let start = Stopwatch::start();
         block_on(self.gpu.submitted([commands], Wait::Here, DURING))?;
         let wall = start.elapsed();
+        // The queue of a lost device is done at once: a time, but of nothing.
+        if is_lost(device) {
+            return Err(Error::Lost { during: DURING });
+        }
         let Some(queries) = &self.queries else { return Ok((wall, None)) };
         let elapsed = queries.elapsed(self.gpu)?;
         Ok((wall, elapsed.filter(|&elapsed| elapsed <= wall)))

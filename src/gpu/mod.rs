@@ -24,7 +24,7 @@ use self::stream::Collected;
 use crate::expand::stated;
 use crate::kernels::Kernels;
 use crate::plan::{Plan, Profile};
-use crate::scope::{is_lost, scoped};
+use crate::scope::scoped;
 use crate::wait::{Wait, block_on};
 use crate::{Bound, Error, Inputs, LargeOutput, Loss, Output, Outputs, Problem, RowOutputs};
 
@@ -275,9 +275,7 @@ impl Gpu {
         during: &'static str,
     ) -> Result<(), Error> {
         scoped(&self.device, during, || self.queue.submit(commands))?;
-        wait.for_queue(&self.device, &self.queue, during).await?;
-        // The queue of a lost device is done at once.
-        if is_lost(&self.device) { Err(Error::Lost { during }) } else { Ok(()) }
+        wait.for_queue(&self.device, &self.queue, during).await
     }
 }
 

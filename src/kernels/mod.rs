@@ -141,12 +141,11 @@ impl Kernels {
         let limits = &self.profile().limits;
         let lanes =
             limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
-        let bindings = spec.slots().len() as u64 - 1;
         let needs = [
             ("max_compute_invocations_per_workgroup", spec.geometry.workgroup.into(), lanes.into()),
             (
                 "max_storage_buffers_per_shader_stage",
-                bindings,
+                spec.storage_bindings(),
                 limits.max_storage_buffers_per_shader_stage.into(),
             ),
         ];

@@ -250,6 +250,11 @@ impl Spec {
         }
     }
 
+    /// Its storage bindings: all but the parameters.
+    pub(crate) fn storage_bindings(&self) -> u64 {
+        self.slots().len() as u64 - 1
+    }
+
     /// The features of a device that it needs, with their names in `wgpu::Features`.
     pub(super) fn features(&self) -> Vec<(wgpu::Features, &'static str)> {
         [

@@ -287,7 +287,7 @@ impl Plan {
 
     /// Refuses a plan with more storage bindings than the device allows a shader.
     fn check_bindings(&self) -> Result<(), Error> {
-        let needed = self.specs().map(storage_bindings).max().unwrap_or(0);
+        let needed = self.specs().map(|spec| spec.storage_bindings()).max().unwrap_or(0);
         let allowed = u64::from(self.profile.limits.max_storage_buffers_per_shader_stage);
         if needed > allowed {
             return Err(Error::Limit {
@@ -310,11 +310,6 @@ impl fmt::Display for Plan {
         let bytes = self.workspace_bytes();
         write!(f, "{} pieces, {bytes} bytes of workspace", self.pieces.len())
     }
-}
-
-/// Storage bindings of a kernel: all but the parameters.
-fn storage_bindings(spec: Spec) -> u64 {
-    spec.slots().len() as u64 - 1
 }
 
 /// What the offsets of bindings are multiples of: what the device asks for, and the widest load.

@@ -106,7 +106,7 @@ impl Plan {
 
     /// Whether the device allows a kernel that many storage bindings.
     pub(super) fn has_bindings(&self, spec: Spec) -> bool {
-        super::storage_bindings(spec)
+        spec.storage_bindings()
             <= u64::from(self.profile.limits.max_storage_buffers_per_shader_stage)
     }
 
