@@ -55,7 +55,7 @@ pub struct BenchArgs {
     /// Measure the first GPU whose name, driver or backend contains this [default: the best].
     #[arg(long, value_name = "TEXT")]
     pub adapter: Option<String>,
-    /// How often each time is measured.
+    /// How often each time is measured; on the host for half a second at most, but once.
     #[arg(long, value_name = "N", default_value = "9", value_parser = values::count)]
     pub samples: usize,
     /// Measure numbers of classes from 4 to 151,936 and draw the bandwidths: an .svg or .png file.

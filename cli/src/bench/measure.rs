@@ -14,8 +14,9 @@ use crate::error::Failure;
 use crate::formula::Formula;
 use crate::twin::Question;
 
-/// The reference is repeated for this long at most.
-const CPU_TIME: Duration = Duration::from_millis(500);
+/// What runs on the host, or passes through it, is repeated for this long at most: the reference, and calls on host
+/// data. Large shapes take them seconds.
+const HOST_TIME: Duration = Duration::from_millis(500);
 
 /// What is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -120,9 +121,9 @@ pub fn measure(
     let timing = first.timing.unwrap_or_default();
     let value = first.loss[0];
     let checked = checked(case, pass, &first)?;
-    let reference = reference_times(case, pass, samples)?;
+    let reference = host_times(samples, || reference::run(&loss, &inputs, outputs).map(drop))?;
 
-    let end_to_end = timed(samples, || gpu.run(&loss, &inputs, outputs).map(drop))?;
+    let end_to_end = host_times(samples, || gpu.run(&loss, &inputs, outputs).map(drop))?;
     let bound = gpu.bind(&loss, &inputs, outputs).map_err(failed)?;
     let timer = gpu.timer().map_err(failed)?;
     Ok(Measured {
@@ -177,25 +178,16 @@ fn checked(case: &Case, pass: Pass, first: &Output<f32>) -> Result<Vec<Compared>
     }
 }
 
-/// The reference's times. Large shapes take it seconds, so there may be fewer samples.
-fn reference_times(case: &Case, pass: Pass, samples: usize) -> Result<Times, Failure> {
-    let (loss, inputs, outputs) = (CrossEntropy::new(), case.inputs(), pass.outputs());
-    let start = Instant::now();
+/// Wall-clock times of work, at least one.
+fn host_times(samples: usize, work: impl Fn() -> Result<(), Error>) -> Result<Times, Failure> {
+    let begin = Instant::now();
     let mut times = Vec::new();
-    while times.is_empty() || (times.len() < samples && start.elapsed() < CPU_TIME) {
-        times.extend(timed(1, || reference::run(&loss, &inputs, outputs).map(drop))?.sorted);
-    }
-    Ok(Times::new(Clock::Wall, times))
-}
-
-/// Wall-clock times of work.
-fn timed(samples: usize, work: impl Fn() -> Result<(), Error>) -> Result<Times, Failure> {
-    let times = (0..samples).map(|_| {
+    while times.is_empty() || (times.len() < samples && begin.elapsed() < HOST_TIME) {
         let start = Instant::now();
         work().map_err(failed)?;
-        Ok(start.elapsed())
-    });
-    Ok(Times::new(Clock::Wall, times.collect::<Result<_, Failure>>()?))
+        times.push(start.elapsed());
+    }
+    Ok(Times::new(Clock::Wall, times))
 }
 
 /// There are no files to name in the library's errors.

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! case      tensors of a shape          -> measure   the answer checked, then the times
-//! report    a table or JSON             -> plot      bandwidth by number of classes
+//! report    a table or JSON             -> plot      bandwidth by number of classes, as a chart
 //! ```
 
 mod case;
+mod chart;
 mod measure;
 mod plot;
 mod report;
