@@ -1,0 +1,54 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::parts::Part;
+
+const AFTER: &str = "\
+Parts, in this order: tests, bench-f32, bench-bf16, bench-f16, start, upload, record, stream, stages, peers, tune,
+bench-tuned. Each leaves its result in OUT/parts and its output in OUT/logs; the report takes up what is there, so
+several runs into one folder make one report.
+
+Exit status: 0 where everything ran and passed, 1 where something failed or was not run, 2 for wrong usage.";
+
+/// Runs the tests and benches of wgpu-loss on the GPU at hand, PyTorch's beside them, and writes one report.
+#[derive(Debug, Parser)]
+#[command(name = "gpu-acceptance", version, after_help = AFTER)]
+pub struct Args {
+    /// The folder of results: NAME.md and NAME.json for the GPU's name, parts and logs.
+    #[arg(long, value_name = "DIR", default_value = "gpu-acceptance-results")]
+    pub out: PathBuf,
+    /// Part of the GPU's name, driver or backend [default: the best]. Tests run on the best.
+    #[arg(long, value_name = "TEXT")]
+    pub adapter: Option<String>,
+    /// Run these parts alone, and leave the others' results as they are.
+    #[arg(long, value_name = "PART,...", value_delimiter = ',')]
+    pub only: Vec<Part>,
+    /// Start no part after so many minutes.
+    #[arg(long, value_name = "N", default_value_t = 240)]
+    pub minutes: u64,
+    /// A Python that has PyTorch, for the part `peers`.
+    #[arg(long, value_name = "PATH", default_value = "python3")]
+    pub python: PathBuf,
+    /// Elements of each shape of the grid, about [default: 64 Mi on a discrete GPU, 16 Mi on another, 1 Mi in
+    /// software].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1 << 12..))]
+    pub elements: Option<u64>,
+    /// Measure the grid and the peers this often.
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    pub samples: u64,
+    /// Run nothing: write the report of what is in OUT.
+    #[arg(long, conflicts_with = "only")]
+    pub report: bool,
+    /// Run nothing: draw the bandwidths of OUT beside the peers': an .svg or .png file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "report"])]
+    pub picture: Option<PathBuf>,
+    /// Draw the loss alone, without its gradient.
+    #[arg(long, requires = "picture")]
+    pub forward: bool,
+    /// The unpacked pack.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub pack: PathBuf,
+}

@@ -1,0 +1,120 @@
+//! `scripts/gpu-acceptance`: runs the packed tests and benches on the GPU at hand, PyTorch's beside them, and writes
+//! one report in Markdown and in JSON.
+//!
+//! ```text
+//! args, pack, machine     what is asked for, what was packed, where it runs
+//! parts                   the parts of a run -> suites (tests), grid (shapes), process (a program, with a time limit)
+//! figures                 what is wanted of a GPU, beside what was measured
+//! report, picture         what is written
+//! ```
+
+#[path = "../../cli/src/bench/chart.rs"]
+mod chart;
+#[path = "../../cli/src/picture.rs"]
+mod picture;
+
+mod args;
+mod figures;
+mod grid;
+mod machine;
+mod pack;
+mod parts;
+mod plot;
+mod process;
+mod report;
+mod results;
+mod suites;
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use serde_json::{Value, json};
+
+use self::args::Args;
+use self::pack::Pack;
+use self::parts::{Context, Part};
+use self::results::Results;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("gpu-acceptance: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything ran and passed.
+fn run(args: &Args) -> Result<bool, String> {
+    let wrong = |error| format!("{}: {error}", args.out.display());
+    fs::create_dir_all(args.out.join("parts")).map_err(wrong)?;
+    let out = args.out.canonicalize().map_err(wrong)?;
+    let pack = Pack::open(&args.pack)?;
+    if let Some(file) = &args.picture {
+        return plot::save(&Results::read(&out)?, args.forward, file).map(|()| true);
+    }
+    if !args.report {
+        let logs = out.join("logs");
+        let machine = machine::describe(&pack, args, &logs)?;
+        write_json(&out.join("parts/machine.json"), &machine)?;
+        measure(&Context {
+            pack: &pack,
+            args,
+            machine: &machine,
+            out: out.clone(),
+            begin: Instant::now(),
+        })?;
+    }
+    let results = Results::read(&out)?;
+    let whole = report::write(&results, &out)?;
+    Ok(whole)
+}
+
+/// Runs the parts and keeps what each brings.
+fn measure(context: &Context<'_>) -> Result<(), String> {
+    let Context { args, machine, .. } = context;
+    eprintln!("{}", machine["adapter"]["name"].as_str().unwrap_or("?"));
+    if !context.gpu() {
+        eprintln!("{}", report::NO_GPU);
+    }
+    for part in Part::ALL {
+        if !args.only.is_empty() && !args.only.contains(&part) {
+            continue;
+        }
+        eprintln!("{}", part.name());
+        let start = Instant::now();
+        let brought = match context.left().is_zero() {
+            true => Err(format!("not run: the {} minutes were up", args.minutes)),
+            false => part.run(context),
+        };
+        let mut kept = json!({
+            "commit": context.pack.commit(),
+            "adapter": machine["adapter"],
+            "seconds": start.elapsed().as_secs_f64(),
+            "command": std::env::args().skip(1).collect::<Vec<_>>(),
+        });
+        match brought {
+            Ok(result) => kept["result"] = result,
+            Err(error) => {
+                eprintln!("  {error}");
+                kept["error"] = error.into();
+            }
+        }
+        write_json(&context.out.join(format!("parts/{}.json", part.name())), &kept)?;
+    }
+    write_json(&context.out.join("parts/pack.json"), &context.pack.about)
+}
+
+fn write_json(file: &Path, value: &Value) -> Result<(), String> {
+    write(file, format!("{value:#}\n"))
+}
+
+fn write(file: &Path, bytes: impl AsRef<[u8]>) -> Result<(), String> {
+    fs::write(file, bytes).map_err(|error| format!("{}: {error}", file.display()))
+}

@@ -1,0 +1,274 @@
+//! The parts of a run: what each starts, and what it brings.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::args::Args;
+use crate::grid::{self, Shape, named};
+use crate::pack::Pack;
+use crate::{process, suites};
+
+/// No program takes longer.
+const LONGEST: Duration = Duration::from_secs(30 * 60);
+/// The time limit of a test module, of a group of shapes and of a shape.
+const MODULE: Duration = Duration::from_secs(10 * 60);
+const GROUP: Duration = Duration::from_secs(10 * 60);
+const SHAPE: Duration = Duration::from_secs(3 * 60);
+/// What the tuner may take, in minutes.
+const TUNE: u64 = 8;
+
+/// A part of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    Tests,
+    #[value(name = "bench-f32")]
+    BenchF32,
+    #[value(name = "bench-bf16")]
+    BenchBf16,
+    #[value(name = "bench-f16")]
+    BenchF16,
+    Start,
+    Upload,
+    Record,
+    Stream,
+    Stages,
+    Peers,
+    Tune,
+    BenchTuned,
+}
+
+impl Part {
+    /// All, in their order: what matters most comes first, should the time be up.
+    pub const ALL: [Self; 12] = [
+        Self::Tests,
+        Self::BenchF32,
+        Self::BenchBf16,
+        Self::BenchF16,
+        Self::Start,
+        Self::Upload,
+        Self::Record,
+        Self::Stream,
+        Self::Stages,
+        Self::Peers,
+        Self::Tune,
+        Self::BenchTuned,
+    ];
+
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tests => "tests",
+            Self::BenchF32 => "bench-f32",
+            Self::BenchBf16 => "bench-bf16",
+            Self::BenchF16 => "bench-f16",
+            Self::Start => "start",
+            Self::Upload => "upload",
+            Self::Record => "record",
+            Self::Stream => "stream",
+            Self::Stages => "stages",
+            Self::Peers => "peers",
+            Self::Tune => "tune",
+            Self::BenchTuned => "bench-tuned",
+        }
+    }
+
+    /// What it brings, or why it brings nothing. What it brings may say `all_passed: false`.
+    pub fn run(self, context: &Context<'_>) -> Result<Value, String> {
+        match self {
+            Self::Tests => context.tests(),
+            Self::BenchF32 => context.bench("f32", &context.folder("untuned")),
+            Self::BenchBf16 => context.bench("bf16", &context.folder("untuned")),
+            Self::BenchF16 => context.bench("f16", &context.folder("untuned")),
+            Self::BenchTuned => context.bench("f32", &context.tuned()?),
+            Self::Start | Self::Upload | Self::Record | Self::Stream | Self::Stages => {
+                context.end(self.name())
+            }
+            Self::Peers => context.peers(),
+            Self::Tune => context.tune(),
+        }
+    }
+}
+
+/// What all parts need.
+pub struct Context<'a> {
+    pub pack: &'a Pack,
+    pub args: &'a Args,
+    pub machine: &'a Value,
+    pub out: PathBuf,
+    pub begin: Instant,
+}
+
+impl Context<'_> {
+    /// Whether it is a GPU that is measured.
+    pub fn gpu(&self) -> bool {
+        self.machine["gpu"] == true
+    }
+
+    /// Elements of a shape of the grid.
+    fn elements(&self) -> u64 {
+        self.args.elements.unwrap_or(match self.machine["adapter"]["type"].as_str() {
+            Some("discrete") => 1 << 26,
+            Some("software") => 1 << 20,
+            _ => 1 << 24,
+        })
+    }
+
+    /// Time that is left.
+    pub fn left(&self) -> Duration {
+        Duration::from_secs(self.args.minutes.saturating_mul(60))
+            .saturating_sub(self.begin.elapsed())
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.out.join("work").join(name)
+    }
+
+    fn logs(&self) -> PathBuf {
+        self.out.join("logs")
+    }
+
+    fn tell(&self, what: &str) {
+        eprintln!("  {:>5.0} s  {what}", self.begin.elapsed().as_secs_f64());
+    }
+
+    fn tests(&self) -> Result<Value, String> {
+        let limit = MODULE.min(self.left() + SHAPE);
+        suites::run(self.pack, &self.folder("tests"), &self.logs(), limit, &|what| self.tell(what))
+    }
+
+    /// The grid in one element type. A group whose process fails is measured once more, shape by shape: what stops
+    /// one does not cost the others.
+    fn bench(&self, dtype: &str, cache: &Path) -> Result<Value, String> {
+        let mut whole = Value::Null;
+        let (mut results, mut errors) = (Vec::new(), Vec::new());
+        for group in grid::groups(self.elements(), self.gpu()) {
+            self.tell(&format!(
+                "{dtype} {}",
+                group.iter().map(|s| named(s)).collect::<Vec<_>>().join(" ")
+            ));
+            let mut measured = vec![self.bench_shapes(dtype, cache, &group, GROUP)];
+            if measured[0].is_err() && group.len() > 1 {
+                let one = |shape: &Shape| {
+                    self.bench_shapes(dtype, cache, std::slice::from_ref(shape), SHAPE)
+                };
+                measured = group.iter().map(one).collect();
+            }
+            for (index, measured) in measured.into_iter().enumerate() {
+                match measured {
+                    Ok(mut report) => {
+                        results.extend(report["results"].as_array().cloned().unwrap_or_default());
+                        errors.extend(report["errors"].as_array().cloned().unwrap_or_default());
+                        for key in ["results", "errors", "saved"] {
+                            report.as_object_mut().map(|report| report.remove(key));
+                        }
+                        whole = report;
+                    }
+                    Err(error) => errors.push(json!({ "shape": group[index], "error": error })),
+                }
+            }
+        }
+        let found = whole.as_object_mut().ok_or("no shape could be measured; see logs")?;
+        found.insert("all_passed".into(), errors.is_empty().into());
+        found.insert("results".into(), results.into());
+        found.insert("errors".into(), errors.into());
+        Ok(whole)
+    }
+
+    fn bench_shapes(
+        &self,
+        dtype: &str,
+        cache: &Path,
+        shapes: &[Shape],
+        limit: Duration,
+    ) -> Result<Value, String> {
+        let mut command = self.pack.program("wgpu-loss", self.args, cache);
+        command.args(["bench", "--json", "--dtype", dtype]);
+        command.args(["--samples", &self.args.samples.to_string()]);
+        if let Some(adapter) = &self.args.adapter {
+            command.args(["--adapter", adapter]);
+        }
+        for shape in shapes {
+            command.args(["--shape", &named(shape)]);
+        }
+        let name = shapes.first().map_or(String::new(), |shape| named(shape));
+        let log = self.logs().join(format!("bench_{dtype}_{name}.log"));
+        // A shape that does not fit is in the report, and the status says so.
+        process::run(command, &log, limit)?.json()
+    }
+
+    /// A bench of what is around the kernels.
+    fn end(&self, name: &str) -> Result<Value, String> {
+        let mut command = self.pack.program("benches", self.args, &self.folder("untuned"));
+        command.args([name, "--json"]);
+        self.whole(command, name, MODULE)
+    }
+
+    /// PyTorch and what comes with it.
+    fn peers(&self) -> Result<Value, String> {
+        let python = &self.args.python;
+        let file = self.folder("peers");
+        let mut command = Command::new(python);
+        command.arg(self.pack.root.join("benches/peers/bench.py"));
+        command.arg("--programs").arg(self.pack.root.join("bin"));
+        command.arg("--python").arg(python);
+        command.arg("--out").arg(&file);
+        command.args(["--commit", self.pack.commit(), "--dtype", "f32,bf16,f16"]);
+        command.args(["--samples", &self.args.samples.to_string()]);
+        command.args(["--minutes", &(self.left().as_secs() / 60).max(1).to_string()]);
+        command.args([
+            "--only",
+            match self.gpu() {
+                true => "ours,torch-cuda,torch-compile,liger",
+                // In their place.
+                false => "ours,torch-cpu,torch-compile-cpu",
+            },
+        ]);
+        if let Some(adapter) = &self.args.adapter {
+            command.args(["--adapter", adapter]);
+        }
+        for shape in grid::beside_peers(self.elements(), self.gpu()) {
+            command.args(["--shape", &named(&shape)]);
+        }
+        command.env("WGPU_LOSS_CACHE", self.folder("untuned"));
+        let limit = LONGEST.min(self.left() + SHAPE);
+        let finished = process::run(command, &self.logs().join("peers.log"), limit)?;
+        let text =
+            fs::read_to_string(file.with_extension("json")).map_err(|_| finished.complaint())?;
+        serde_json::from_str(&text).map_err(|error| format!("what bench.py has written: {error}"))
+    }
+
+    fn tune(&self) -> Result<Value, String> {
+        let mut command = self.pack.program("wgpu-loss", self.args, &self.folder("tuned"));
+        let minutes = TUNE.min(self.left().as_secs() / 60).max(1);
+        command.args(["tune", "--json", "--minutes", &minutes.to_string()]);
+        if let Some(adapter) = &self.args.adapter {
+            command.args(["--adapter", adapter]);
+        }
+        if !self.gpu() {
+            // To see that it runs: nobody needs the numbers.
+            command.args(["--elements", "65536", "--samples", "1", "--only", "groups"]);
+        }
+        self.whole(command, "tune", LONGEST)
+    }
+
+    /// Where the tuner has left something.
+    fn tuned(&self) -> Result<PathBuf, String> {
+        let folder = self.folder("tuned");
+        let empty = fs::read_dir(&folder).map_or(true, |mut entries| entries.next().is_none());
+        if empty { Err("nothing was tuned: run the part tune first".into()) } else { Ok(folder) }
+    }
+
+    /// A program whose whole output is its JSON.
+    fn whole(&self, command: Command, name: &str, limit: Duration) -> Result<Value, String> {
+        let log = self.logs().join(format!("{name}.log"));
+        let finished = process::run(command, &log, limit.min(self.left() + SHAPE))?;
+        match finished.succeeded() {
+            true => finished.json(),
+            false => Err(finished.complaint()),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What is around the kernels, and where their time goes.
+
+use serde_json::Value;
+
+use super::text::{bytes, digits, row, table, time};
+use crate::grid::{self, named};
+use crate::results::{Results, list};
+
+/// All sections that there is something for.
+pub fn sections(results: &Results) -> String {
+    let section = |name: &str, text: fn(&Value) -> String| match results.result(name) {
+        Some(result) => text(result) + "\n",
+        None => String::new(),
+    };
+    [
+        section("start", start),
+        section("upload", upload),
+        section("record", record),
+        section("stream", stream),
+        section("stages", stages),
+        section("tune", tune),
+    ]
+    .concat()
+}
+
+/// A time that is a number, or a median.
+fn seconds(value: &Value) -> Option<f64> {
+    value.as_f64().or_else(|| value["median"].as_f64())
+}
+
+fn start(start: &Value) -> String {
+    let stages = ["instance", "device", "kernels", "loss", "total"];
+    let rows = ["cold", "warm"].map(|kind| {
+        let times = stages.map(|stage| time(seconds(&start[kind][stage])));
+        [kind.to_string()].into_iter().chain(times).collect::<Vec<_>>()
+    });
+    let head: Vec<&str> = [""].into_iter().chain(stages).collect();
+    format!(
+        "## From nothing to the first loss\n\n{} with gradient, a new process each time; cold: with empty caches of \
+         the driver.\n\n",
+        named(&grid::read(&start["shape"]))
+    ) + &table(&head, rows)
+}
+
+fn upload(upload: &Value) -> String {
+    let rows = list(upload.get("results")).iter().map(|way| {
+        row([
+            way["way"].as_str().unwrap_or_default().into(),
+            bytes(way["bytes"].as_u64()),
+            time(seconds(&way["seconds"])),
+            way["gb_per_s"].as_f64().map_or("-".into(), digits),
+        ])
+    });
+    "## Upload\n\n".to_string() + &table(&["way", "bytes", "time", "GB/s"], rows)
+}
+
+fn record(record: &Value) -> String {
+    let mut text = "## What embedding costs the host\n\n".to_string();
+    for case in list(record.get("cases")) {
+        text += &format!(
+            "{}, {} dispatches:\n\n",
+            case["name"].as_str().unwrap_or_default(),
+            case["dispatches"]
+        );
+        let rows = list(case.get("costs")).iter().map(|cost| {
+            row([
+                cost["what"].as_str().unwrap_or_default().into(),
+                time(seconds(&cost["seconds"])),
+                time(seconds(&cost["bare_seconds"])),
+            ])
+        });
+        text += &table(&["", "time", "bare wgpu"], rows);
+        text += "\n";
+    }
+    text
+}
+
+fn stream(stream: &Value) -> String {
+    let parts = [
+        ("read_file", "reading the file"),
+        ("upload", "upload alone"),
+        ("kernels", "kernels alone"),
+        ("streamed", "streamed"),
+    ];
+    let rows = parts.map(|(key, what)| row([what.into(), time(seconds(&stream[key]))]));
+    let overlap = stream["overlap"].as_f64().map_or("-".into(), digits);
+    let gib = stream["gib"].as_f64().map_or("-".into(), digits);
+    format!("## Streaming {gib} GiB\n\n")
+        + &table(&["", ""], rows)
+        + &format!("\n{overlap} times the longest of the three.\n")
+}
+
+/// Where a kernel's time goes: its dispatches, and what is left when something is left out.
+fn stages(stages: &Value) -> String {
+    let mut text = "## Where the time goes\n\n".to_string();
+    let rows = list(stages.get("results")).iter().map(|stage| {
+        let whole = seconds(&stage["whole"]);
+        let steps = list(stage.get("steps")).iter().map(|step| {
+            format!(
+                "{} {}",
+                step["name"].as_str().unwrap_or_default(),
+                time(seconds(&step["seconds"]))
+            )
+        });
+        let left_out = list(stage.get("left_out")).iter().map(|left| {
+            let part =
+                seconds(&left["seconds"]).zip(whole).map(|(time, whole)| 100.0 * time / whole);
+            let part = part.map_or("-".into(), |part| format!("{part:.0} %"));
+            format!("{} {part}", left["what"].as_str().unwrap_or_default())
+        });
+        row([
+            named(&grid::read(&stage["shape"])),
+            stage["dtype"].as_str().unwrap_or_default().into(),
+            stage["pass"].as_str().unwrap_or_default().into(),
+            time(seconds(&stage["roof"]["read"])),
+            time(whole),
+            steps.collect::<Vec<_>>().join(", "),
+            left_out.collect::<Vec<_>>().join(", "),
+        ])
+    });
+    let head = ["shape", "type", "pass", "plain read", "whole", "dispatches", "time left without"];
+    text += &table(&head, rows);
+    text
+}
+
+fn tune(tune: &Value) -> String {
+    let numbers = |key: &str| tune[key].as_object().cloned().unwrap_or_default();
+    let (before, after) = (numbers("table"), numbers("tuning"));
+    let rows = before.iter().map(|(name, value)| {
+        let gain = tune["gains"][name].as_f64().filter(|&gain| gain != 1.0);
+        let gain = gain.map_or(String::new(), |gain| format!("{gain:.2}x"));
+        let found = after.get(name).map_or("-".into(), Value::to_string);
+        row([name.clone(), value.to_string(), found, gain])
+    });
+    let mut text = format!("## Tuning\n\n{} candidates", tune["tried"]);
+    if tune["complete"] == false {
+        text += ", not all of them: the time was up";
+    }
+    text += ".\n\n";
+    text += &table(&["number", "table", "found", "gain"], rows);
+    text += "\n";
+    let rows = list(tune.get("shapes")).iter().map(|shape| {
+        row([
+            named(&grid::read(&shape["shape"])),
+            shape["pass"].as_str().unwrap_or_default().into(),
+            time(seconds(&shape["seconds"]["table"])),
+            time(seconds(&shape["seconds"]["tuned"])),
+        ])
+    });
+    text + &table(&["shape", "pass", "table", "tuned"], rows)
+}

@@ -1,0 +1,202 @@
+//! The packed test programs: every GPU test there is, a process for each module.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::pack::Pack;
+use crate::process;
+
+/// A test program.
+struct Suite {
+    name: String,
+    program: PathBuf,
+    /// Where its sources were, from the root: where it looks for its data.
+    folder: &'static str,
+    /// Whether it holds several test targets as modules; each gets a process of its own, as under cargo.
+    modules: bool,
+}
+
+/// The tests of a process.
+struct Module {
+    name: String,
+    tests: Vec<String>,
+}
+
+/// Runs all of them. `tell` hears of each module; no module takes longer than `limit`.
+pub fn run(
+    pack: &Pack,
+    work: &Path,
+    logs: &Path,
+    limit: Duration,
+    tell: &dyn Fn(&str),
+) -> Result<Value, String> {
+    let mut modules = Vec::new();
+    for suite in suites(pack)? {
+        for module in list(pack, &suite, logs)? {
+            tell(&module.name);
+            modules.push(run_module(pack, &suite, &module, work, logs, limit)?);
+        }
+    }
+    let count = |key: &str| modules.iter().filter_map(|m| m[key].as_u64()).sum::<u64>();
+    let failed = modules.iter().filter_map(|m| m["failed"].as_array()).map(Vec::len).sum::<usize>();
+    let complaints = modules.iter().filter(|module| !module["complaint"].is_null()).count();
+    Ok(json!({
+        "all_passed": failed + complaints == 0 && !modules.is_empty(),
+        "passed": count("passed"),
+        "failed": failed,
+        "modules": modules,
+    }))
+}
+
+fn suites(pack: &Pack) -> Result<Vec<Suite>, String> {
+    let suite = |name: &str, program: &str, folder, modules| Suite {
+        name: name.into(),
+        program: pack.root.join(program),
+        folder,
+        modules,
+    };
+    let mut all = vec![
+        suite("library", "tests/packed", ".", true),
+        suite("unit", "tests/unit", ".", false),
+        suite("program", "cli/packed", "cli", true),
+    ];
+    let strangers = pack.root.join("tests/stranger");
+    let wrong = |error| format!("{}: {error}", strangers.display());
+    let mut programs = Vec::new();
+    for entry in fs::read_dir(&strangers).map_err(wrong)? {
+        programs.push(entry.map_err(wrong)?.path());
+    }
+    programs.sort();
+    for program in programs {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let name = format!("stranger_{name}");
+        all.push(Suite { name, program, folder: "tests/stranger", modules: false });
+    }
+    Ok(all)
+}
+
+/// A test program as cargo would start it.
+fn command(pack: &Pack, suite: &Suite) -> Command {
+    let mut command = Command::new(&suite.program);
+    command.env("CARGO_MANIFEST_DIR", pack.root.join(suite.folder));
+    command.env("CARGO_BIN_EXE_wgpu-loss", pack.root.join("bin/wgpu-loss"));
+    command.env("WGPU_LOSS_EXAMPLES", pack.root.join("bin"));
+    command
+}
+
+/// What there is to run.
+fn list(pack: &Pack, suite: &Suite, logs: &Path) -> Result<Vec<Module>, String> {
+    let mut command = command(pack, suite);
+    command.args(["--list", "--format", "terse"]);
+    let log = logs.join(format!("list_{}.log", suite.name));
+    let listed = process::run(command, &log, Duration::from_secs(60))?;
+    if !listed.succeeded() {
+        return Err(format!("{}: {}", suite.program.display(), listed.complaint()));
+    }
+    let mut modules: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for test in listed.stdout.lines().filter_map(|line| line.strip_suffix(": test")) {
+        let module = match test.split_once("::") {
+            Some((module, _)) if suite.modules => module,
+            _ => &suite.name,
+        };
+        modules.entry(module.into()).or_default().push(test.into());
+    }
+    // A module of the packed tests itself is none of the GPU's.
+    modules.retain(|name, _| !suite.modules || name.starts_with("gpu"));
+    Ok(modules.into_iter().map(|(name, tests)| Module { name, tests }).collect())
+}
+
+fn run_module(
+    pack: &Pack,
+    suite: &Suite,
+    module: &Module,
+    work: &Path,
+    logs: &Path,
+    limit: Duration,
+) -> Result<Value, String> {
+    let mut command = command(pack, suite);
+    command.args(["--exact", "--show-output"]).args(&module.tests);
+    let folder = work.join(&module.name);
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    command.current_dir(&folder);
+    let log = logs.join(format!("{}.log", module.name));
+    let finished = process::run(command, &log, limit)?;
+    let said = read(&finished.stdout);
+    let silent: Vec<_> = module.tests.iter().filter(|test| !said.told(test)).collect();
+    let complaint = (!silent.is_empty() || finished.succeeded() != said.failed.is_empty())
+        .then(|| finished.complaint());
+    Ok(json!({
+        "suite": suite.name,
+        "module": module.name,
+        "passed": said.passed.len(),
+        "failed": said.failed,
+        "ignored": said.ignored.len(),
+        "not_run": said.not_run,
+        "not_told": silent,
+        "complaint": complaint,
+        "seconds": finished.seconds,
+    }))
+}
+
+/// What a test program has told.
+#[derive(Debug, Default, PartialEq)]
+struct Said {
+    passed: Vec<String>,
+    failed: Vec<String>,
+    ignored: Vec<String>,
+    /// What a test left out on this device, and why.
+    not_run: Vec<String>,
+}
+
+impl Said {
+    fn told(&self, test: &str) -> bool {
+        [&self.passed, &self.failed, &self.ignored].into_iter().flatten().any(|told| told == test)
+    }
+}
+
+fn read(text: &str) -> Said {
+    let mut said = Said::default();
+    for line in text.lines() {
+        if let Some(reason) = line.trim().strip_prefix("NOT RUN: ") {
+            said.not_run.push(reason.into());
+        }
+        let Some((test, result)) = line.strip_prefix("test ").and_then(|l| l.split_once(" ... "))
+        else {
+            continue;
+        };
+        match result.split([',', ' ']).next() {
+            Some("ok") => said.passed.push(test.into()),
+            Some("ignored") => said.ignored.push(test.into()),
+            _ => said.failed.push(test.into()),
+        }
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_a_test_program() {
+        let text = "\nrunning 4 tests\n\
+            test gpu_a::one ... ok\ntest gpu_a::two ... FAILED\n\
+            test gpu_a::three ... ignored, takes long\n\nsuccesses:\n\n\
+            ---- gpu_a::one stdout ----\nNOT RUN: a card has memory of its own\n\n\
+            failures:\n    gpu_a::two\n\ntest result: FAILED. 1 passed; 1 failed";
+        let said = read(text);
+        assert_eq!(
+            (&said.passed, &said.failed),
+            (&vec!["gpu_a::one".into()], &vec!["gpu_a::two".into()])
+        );
+        assert_eq!(said.ignored, ["gpu_a::three"]);
+        assert_eq!(said.not_run, ["a card has memory of its own"]);
+        // A program that crashed has not told of all its tests.
+        assert!(said.told("gpu_a::three") && !said.told("gpu_a::four"));
+    }
+}
