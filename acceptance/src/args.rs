@@ -16,6 +16,7 @@ Exit status: 0 where everything ran and passed, 1 where something failed or was 
 /// Runs the tests and benches of wgpu-loss on the GPU at hand, PyTorch's beside them, and writes one report.
 #[derive(Debug, Parser)]
 #[command(name = "gpu-acceptance", version, after_help = AFTER)]
+#[command(override_usage = "gpu-acceptance [OPTIONS]")]
 pub struct Args {
     /// The folder of results: NAME.md and NAME.json for the GPU's name, parts and logs.
     #[arg(long, value_name = "DIR", default_value = "gpu-acceptance-results")]

@@ -234,6 +234,9 @@ impl Context<'_> {
             command.args(["--shape", &named(&shape)]);
         }
         command.env("WGPU_LOSS_CACHE", self.folder("untuned"));
+        // glibc gives large blocks back to the system at once, and each of PyTorch's results on the CPU would be timed
+        // with its page faults.
+        command.env("MALLOC_MMAP_MAX_", "0").env("MALLOC_TRIM_THRESHOLD_", "17179869184");
         let limit = LONGEST.min(self.left() + SHAPE);
         let finished = process::run(command, &self.logs().join("peers.log"), limit)?;
         let text =
