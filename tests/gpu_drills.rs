@@ -12,6 +12,7 @@ use support::data::Data;
 use support::embedded::buffer_of;
 use support::frame::{Frame, submit_frame};
 use support::gpus::gpus;
+use support::places::test_name;
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
     Bound, Buffers, CrossEntropy, Error, Gpu, GpuOptions, Kernels, LabelType, Outputs, Plan,
@@ -302,7 +303,7 @@ fn memory_that_runs_out_is_an_error_and_not_the_end() {
         println!("NOT RUN: {} has memory of its own", gpus()[0].info().name);
         return;
     }
-    let name = "memory_that_runs_out_is_an_error_and_not_the_end";
+    let name = test_name(module_path!(), "memory_that_runs_out_is_an_error_and_not_the_end");
     let program = std::env::current_exe().unwrap();
     let script =
         format!("ulimit -v 6000000; exec '{}' --exact {name} --nocapture", program.display());

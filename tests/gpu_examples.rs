@@ -10,13 +10,21 @@ use wgpu_loss::{CrossEntropy, Inputs, Outputs, Reduction, Tensor, reference};
 
 #[path = "../examples/common/npy.rs"]
 mod npy;
+#[path = "support/places.rs"]
+#[allow(dead_code)]
+mod places;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Builds an example where it is not up to date, and runs it.
+/// Runs an example, and builds it before where it is neither there nor up to date.
 fn run(example: &str, args: &[&str]) -> Output {
+    if let Some(folder) = places::examples() {
+        let program = folder.join(format!("{example}{}", std::env::consts::EXE_SUFFIX));
+        let output = Command::new(&program).args(args).output();
+        return output.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    }
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["run", "--quiet"]);
+    cargo.current_dir(places::root()).args(["run", "--quiet"]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
@@ -108,7 +116,7 @@ fn losses_shine_over_the_photograph() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("heat.png");
     printed(&run("segmentation", &["--heatmap", file.to_str().unwrap()]));
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
+    let data = places::root().join("examples/data");
     let photo = Picture::read(&data.join("photo.png"));
     let heat = Picture::read(&file);
     assert_eq!((heat.width, heat.height), (4 * photo.width, 4 * photo.height));

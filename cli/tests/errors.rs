@@ -269,7 +269,7 @@ fn a_full_disk_leaves_nothing() {
     folder.save("x.npy", &[100, 1000], &vec![0.5f32; 100_000]);
     folder.save("t.npy", &[100], &[1u8; 100]);
     folder.write("g.npy", "old");
-    let program = env!("CARGO_BIN_EXE_wgpu-loss");
+    let program = support::program();
     let words = "cross-entropy x.npy t.npy --device cpu --save-loss l.npy --save-grad g.npy";
     let script = format!("ulimit -f 100; trap '' XFSZ; exec {program} {words}");
     let mut shell = std::process::Command::new("sh");

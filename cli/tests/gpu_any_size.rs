@@ -26,7 +26,7 @@ fn four_gigabytes() {
     }
     let labels: Vec<i32> = (0..rows).map(|row| (row * 7 % classes) as i32).collect();
     folder.save("t.npy", &[rows], &labels);
-    let program = env!("CARGO_BIN_EXE_wgpu-loss");
+    let program = support::program();
     let run = |words: &str| {
         let words = format!("{words} --device gpu --memory-budget 512MiB --json");
         let mut shell = Command::new("sh");

@@ -16,7 +16,7 @@ fn bad(archive: &[u8], name: &str, said: &[&str]) {
     let folder = Folder::new();
     folder.write("a.npz", archive);
     // The address space is bounded, so that whoever believes a lie has no room for it.
-    let program = env!("CARGO_BIN_EXE_wgpu-loss");
+    let program = support::program();
     let script = format!("ulimit -v 4000000; exec {program} softmax {name} --device cpu");
     let mut shell = std::process::Command::new("sh");
     let output = shell.arg("-c").arg(script).current_dir(folder.path("")).output().unwrap();
@@ -120,7 +120,7 @@ fn no_room_for_what_is_inflated() {
     let folder = Folder::new();
     let array = npy("'<f4'", false, "1024, 8192", &vec![0; 1 << 25]);
     folder.save_npz("a.npz", &[("x", array)], true);
-    let program = env!("CARGO_BIN_EXE_wgpu-loss");
+    let program = support::program();
     let script = format!("ulimit -f 1000; trap '' XFSZ; exec {program} softmax a.npz --device cpu");
     let mut shell = std::process::Command::new("sh");
     let output = shell.arg("-c").arg(script).current_dir(folder.path("")).output().unwrap();

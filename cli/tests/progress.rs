@@ -20,7 +20,7 @@ fn save(folder: &Folder, rows: usize) {
 
 /// Runs the program on a terminal of its own and gives all that is shown there.
 fn on_a_terminal(folder: &Folder, words: &str) -> String {
-    let program = format!("{} {words}", env!("CARGO_BIN_EXE_wgpu-loss"));
+    let program = format!("{} {words}", support::program());
     let mut script = Command::new("script");
     let script = script.args(["-qec", &program, "/dev/null"]).current_dir(folder.path(""));
     let output = script.env("TERM", "xterm").output().unwrap();

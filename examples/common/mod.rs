@@ -14,9 +14,12 @@ use wgpu_loss::wgpu;
 /// Any error, with a sentence to print.
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// A file of the sample data.
+/// A file of the sample data. Cargo says where they are, and so does whoever runs an example that was built on
+/// another machine; one that is started by hand looks where it was built.
 pub fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data").join(name)
+    let said = std::env::var_os("CARGO_MANIFEST_DIR");
+    let root = said.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    root.join("examples/data").join(name)
 }
 
 /// Writes a file, in a folder that need not be there.

@@ -17,6 +17,7 @@ pub mod floats;
 pub mod frame;
 pub mod gpus;
 pub mod labels;
+pub mod places;
 pub mod points;
 pub mod random;
 pub mod recorder;

@@ -1,14 +1,14 @@
 //! What the cases of all fixture files are written in.
 
-use std::path::Path;
-
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use wgpu_loss::{LabelType, Reduction};
 
+use super::places::root;
+
 /// The records of `tests/fixtures/<file>.json`.
 pub fn read<R: DeserializeOwned>(file: &str) -> Vec<R> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/{file}.json"));
+    let path = root().join(format!("tests/fixtures/{file}.json"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }

@@ -18,8 +18,11 @@ pub struct Case {
 
 /// The cases of `tests/fixtures/<name>.json`.
 pub fn read(name: &str) -> Vec<Value> {
-    let path = format!("{}/../tests/fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    let said = std::env::var("CARGO_MANIFEST_DIR");
+    let folder = said.unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").into());
+    let path = format!("{folder}/../tests/fixtures/{name}.json");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    serde_json::from_str(&text).unwrap()
 }
 
 /// Numbers, some of which JSON has no name for.

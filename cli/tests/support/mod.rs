@@ -137,6 +137,12 @@ pub fn zip(members: &[Member]) -> Vec<u8> {
     archive
 }
 
+/// The program. Whoever runs tests that were built on another machine says where it is.
+pub fn program() -> String {
+    let said = std::env::var("CARGO_BIN_EXE_wgpu-loss");
+    said.unwrap_or_else(|_| env!("CARGO_BIN_EXE_wgpu-loss").into())
+}
+
 /// A temporary folder in which the program runs.
 pub struct Folder(TempDir);
 
@@ -236,7 +242,7 @@ impl Folder {
 
     /// A command of the program in the folder, with words parted by blanks.
     pub fn command(&self, words: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wgpu-loss"));
+        let mut command = Command::new(program());
         command.current_dir(self.0.path()).args(words.split_whitespace());
         // What somebody has tuned on this machine is not what is tested.
         command.env("WGPU_LOSS_CACHE", self.path("cache"));
