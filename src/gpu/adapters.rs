@@ -1,5 +1,6 @@
 //! Choosing an adapter and opening a device on it.
 
+use super::{Opening, Stopwatch};
 use crate::Error;
 use crate::plan::Tuning;
 
@@ -101,8 +102,14 @@ impl GpuOptions {
 
 /// Every adapter, best first.
 pub(super) async fn enumerate() -> Vec<wgpu::Adapter> {
-    let instance =
-        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    adapters_of(&instance()).await
+}
+
+fn instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
+}
+
+async fn adapters_of(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
     // Stable: a driver's own order holds among equals.
     adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type));
@@ -122,8 +129,13 @@ fn rank(device_type: wgpu::DeviceType) -> u32 {
 /// Opens a device on the adapter the options name.
 pub(super) async fn open(
     options: &GpuOptions,
-) -> Result<(wgpu::AdapterInfo, wgpu::Device, wgpu::Queue), Error> {
-    let adapters = enumerate().await;
+) -> Result<(wgpu::AdapterInfo, wgpu::Device, wgpu::Queue, Opening), Error> {
+    let mut opening = Opening::default();
+    let start = Stopwatch::start();
+    let instance = instance();
+    opening.instance = start.elapsed();
+    let start = Stopwatch::start();
+    let adapters = adapters_of(&instance).await;
     let adapter = match &options.adapter {
         None => adapters.first(),
         Some(text) => adapters.iter().find(|adapter| matches(&adapter.get_info(), text)),
@@ -159,7 +171,8 @@ pub(super) async fn open(
     let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
         Error::NoDevice { adapter: info.name.clone(), reason: error.to_string() }
     })?;
-    Ok((info, device, queue))
+    opening.device = start.elapsed();
+    Ok((info, device, queue, opening))
 }
 
 /// Whether the adapter works in the host's memory.
