@@ -12,10 +12,16 @@ mod record;
 mod start;
 #[path = "stream.rs"]
 mod stream;
+#[path = "upload.rs"]
+mod upload;
 
 /// The benches, by name.
-const ALL: [(&str, fn()); 3] =
-    [("record", record::main), ("start", start::main), ("stream", stream::main)];
+const ALL: [(&str, fn()); 4] = [
+    ("record", record::main),
+    ("start", start::main),
+    ("stream", stream::main),
+    ("upload", upload::main),
+];
 
 fn main() {
     let named = |argument: &String| ALL.iter().find(|(name, _)| name == argument);

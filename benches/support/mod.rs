@@ -5,6 +5,7 @@
 // Each bench uses a part of it.
 #![allow(dead_code)]
 
+pub mod link;
 pub mod ring;
 
 use std::time::{Duration, Instant};
@@ -36,9 +37,14 @@ pub fn answer(command: &str, adapter: Value, mut found: Value) {
     println!("{found:#}");
 }
 
-/// The adapter that `WGPU_LOSS_ADAPTER` names, or else the best.
+/// The adapter that `WGPU_LOSS_ADAPTER` names, or else the best. With `WGPU_LOSS_OWN_MEMORY` it is used as if it had
+/// memory of its own, so that a software driver does what a discrete GPU does.
 pub fn options() -> GpuOptions {
-    GpuOptions::new().adapter(std::env::var("WGPU_LOSS_ADAPTER").unwrap_or_default())
+    let options = GpuOptions::new().adapter(std::env::var("WGPU_LOSS_ADAPTER").unwrap_or_default());
+    match std::env::var_os("WGPU_LOSS_OWN_MEMORY") {
+        Some(_) => options.own_memory(),
+        None => options,
+    }
 }
 
 /// A device on that adapter.

@@ -18,6 +18,7 @@ pub struct GpuOptions {
     adapter: Option<String>,
     without_subgroups: bool,
     default_limits: bool,
+    own_memory: bool,
     tuning: TuningChoice,
     pub(super) memory_budget: Option<u64>,
 }
@@ -68,6 +69,14 @@ impl GpuOptions {
     /// No more than WebGPU's default limits, as in a browser, and no timestamps.
     pub fn default_limits(mut self) -> Self {
         self.default_limits = true;
+        self
+    }
+
+    /// As if the device had memory of its own, even where it works in the host's: tensors go through staging
+    /// buffers. For tests and benches of what discrete GPUs do.
+    #[doc(hidden)]
+    pub fn own_memory(mut self) -> Self {
+        self.own_memory = true;
         self
     }
 
@@ -154,7 +163,7 @@ pub(super) async fn open(
         // Software drivers load wide integers faster; see `kernels::Load`.
         features |= adapter.features() & wgpu::Features::SHADER_INT64;
     }
-    if shares_memory(&info) && !options.default_limits {
+    if shares_memory(&info) && !options.default_limits && !options.own_memory {
         // The host fills the very buffers that kernels read.
         features |= adapter.features() & wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
     }
