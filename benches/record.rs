@@ -1,18 +1,25 @@
 //! What a host pays for embedding: the time and the memory of planning, binding, recording and submitting, beside
 //! as many bare wgpu calls; and that a thousand steps allocate nothing on the device.
 //!
-//! `cargo bench --bench record` measures the best adapter; `WGPU_LOSS_ADAPTER=llvmpipe` picks one.
+//! `cargo bench --bench record` measures the best adapter; `WGPU_LOSS_ADAPTER=llvmpipe` picks one, `-- --json`
+//! answers programs.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
     BceWithLogits, Bound, Buffers, CrossEntropy, ElementType, Gpu, LabelType, Loss, Outputs, Plan,
     TargetType, wgpu,
 };
+
+mod support;
+
+use support::{adapter, answer, gpu, say, seconds};
 
 /// Measurements of each: the median counts.
 const SAMPLES: usize = 101;
@@ -48,10 +55,22 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 /// What something costs the host.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug)]
 struct Cost {
-    time: Duration,
+    times: Vec<Duration>,
     allocations: u64,
+}
+
+impl Cost {
+    fn json(&self) -> Value {
+        json!({ "seconds": seconds(&self.times), "allocations": self.allocations })
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>10.2?} {:>5}", support::median(&self.times), self.allocations)
+    }
 }
 
 /// The medians of work on what `before` makes. What the work returns is dropped after the clock has stopped.
@@ -66,22 +85,26 @@ fn cost<S, R>(mut before: impl FnMut() -> S, mut work: impl FnMut(S) -> R) -> Co
         counts.push(ALLOCATIONS.load(Ordering::Relaxed) - allocations);
         drop(made);
     }
-    times.sort();
     counts.sort();
-    Cost { time: times[SAMPLES / 2], allocations: counts[SAMPLES / 2] }
+    Cost { times, allocations: counts[SAMPLES / 2] }
 }
 
-fn main() {
-    let adapter = std::env::var("WGPU_LOSS_ADAPTER").unwrap_or_default();
-    let gpu = Gpu::with_adapter(&adapter).expect("a GPU adapter");
-    println!("{} ({:?}), medians of {SAMPLES}", gpu.info().name, gpu.info().backend);
+/// Measures it.
+pub fn main() {
+    let gpu = gpu();
+    say(format!("{} ({:?}), medians of {SAMPLES}", gpu.info().name, gpu.info().backend));
     let labels = TargetType::Labels(LabelType::I64);
     let values = TargetType::Values(ElementType::F32);
     let (cross_entropy, bce) = (CrossEntropy::new(), BceWithLogits::new());
-    measure(&gpu, "cross-entropy", &cross_entropy, &[2048, 32_000], (labels, &[2048]));
-    measure(&gpu, "bce_with_logits", &bce, &[4096, 4096], (values, &[4096, 4096]));
-    steady(&gpu, "cross-entropy", &cross_entropy, &[256, 1000], (labels, &[256]));
-    steady(&gpu, "bce_with_logits", &bce, &[256, 1000], (values, &[256, 1000]));
+    let results = [
+        measure(&gpu, "cross-entropy", &cross_entropy, &[2048, 32_000], (labels, &[2048])),
+        measure(&gpu, "bce_with_logits", &bce, &[4096, 4096], (values, &[4096, 4096])),
+    ];
+    let steady = [
+        steady(&gpu, "cross-entropy", &cross_entropy, &[256, 1000], (labels, &[256])),
+        steady(&gpu, "bce_with_logits", &bce, &[256, 1000], (values, &[256, 1000])),
+    ];
+    answer("record", adapter(gpu.info()), json!({ "results": results, "steady": steady }));
 }
 
 /// A loss with its gradient in place, bound to zeros.
@@ -130,18 +153,20 @@ fn measure(
     loss: &dyn Loss,
     shape: &[usize],
     target: (TargetType, &[usize]),
-) {
+) -> Value {
     let embedded = Embedded::new(gpu, loss, shape, target);
     let bound = embedded.bound(gpu);
     let dispatches = bound.plan().dispatches();
     let bare = Bare::new(gpu, dispatches, bound.label());
-    println!("\n{shape:?} {name} with gradient: {dispatches} dispatches");
-    let tell = |what: &str, ours: Cost, bare: Option<Cost>| {
-        let told = |cost: Cost| format!("{:>10.2?} {:>5}", cost.time, cost.allocations);
-        let beside = bare.map_or(String::new(), told);
-        println!("  {what:<20} {} {beside}", told(ours));
+    say(format!("\n{shape:?} {name} with gradient: {dispatches} dispatches"));
+    let mut steps = Vec::new();
+    let mut tell = |what: &str, ours: Cost, bare: Option<Cost>| {
+        let beside = bare.as_ref().map_or(String::new(), ToString::to_string);
+        say(format!("  {what:<20} {ours} {beside}"));
+        let bare = bare.as_ref().map(Cost::json);
+        steps.push(json!({ "what": what, "ours": ours.json(), "bare": bare }));
     };
-    println!("  {:<20} {:>16}  {:>16}", "", "allocations", "bare wgpu");
+    say(format!("  {:<20} {:>16}  {:>16}", "", "allocations", "bare wgpu"));
 
     tell("plan", cost(|| (), |()| plan(gpu, loss, shape, target)), None);
     tell("bind", cost(|| (), |()| embedded.bound(gpu)), None);
@@ -151,10 +176,11 @@ fn measure(
     let ours = |pass: &mut wgpu::ComputePass<'_>| bound.record(pass);
     let as_bare = |pass: &mut wgpu::ComputePass<'_>| bare.record(pass);
     let (alone, alone_bare) = (recorded(gpu, ours), recorded(gpu, as_bare));
-    tell("record", alone, Some(alone_bare));
     assert_eq!(alone.allocations, alone_bare.allocations, "recording allocates by itself");
+    tell("record", alone, Some(alone_bare));
     tell("encoder to commands", encoded(gpu, ours), Some(encoded(gpu, as_bare)));
     tell("submit", submitted(gpu, ours), Some(submitted(gpu, as_bare)));
+    json!({ "loss": name, "shape": shape, "dispatches": dispatches, "steps": steps })
 }
 
 /// The calls of a recording alone.
@@ -254,7 +280,13 @@ impl Bare {
 }
 
 /// Steps that are recorded, submitted and waited for; `tests/gpu_steady.rs` looks while they are under way, too.
-fn steady(gpu: &Gpu, name: &str, loss: &dyn Loss, shape: &[usize], target: (TargetType, &[usize])) {
+fn steady(
+    gpu: &Gpu,
+    name: &str,
+    loss: &dyn Loss,
+    shape: &[usize],
+    target: (TargetType, &[usize]),
+) -> Value {
     let embedded = Embedded::new(gpu, loss, shape, target);
     let bound = embedded.bound(gpu);
     let reader = bound.reader().expect("a reader");
@@ -276,10 +308,16 @@ fn steady(gpu: &Gpu, name: &str, loss: &dyn Loss, shape: &[usize], target: (Targ
     (0..STEPS).for_each(|_| step());
     let (time, count) = (start.elapsed(), ALLOCATIONS.load(Ordering::Relaxed) - allocations);
     assert_eq!(allocated(), before, "the device's allocations");
-    println!(
-        "\n{STEPS} steps of {shape:?} {name} with gradient and a loss read: {:.2?} and {} allocations on the host \
-         each, none on the device",
-        time / STEPS as u32,
-        count / STEPS as u64,
-    );
+    let (time, count) = (time / STEPS as u32, count / STEPS as u64);
+    say(format!(
+        "\n{STEPS} steps of {shape:?} {name} with gradient and a loss read: {time:.2?} and {count} allocations on \
+         the host each, none on the device"
+    ));
+    json!({
+        "loss": name,
+        "shape": shape,
+        "steps": STEPS,
+        "seconds": time.as_secs_f64(),
+        "allocations": count,
+    })
 }

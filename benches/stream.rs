@@ -1,46 +1,77 @@
 //! A file that is larger than the memory budget, from the page cache through the device: the mean
-//! cross-entropy of (rows, 1000) f32 logits with i64 labels. Compared with what it cannot beat: reading
-//! the file, and the kernels alone over as many bytes that are resident.
+//! cross-entropy of (rows, 1000) f32 logits with i64 labels. Compared with what it cannot beat: reading the file,
+//! uploading it with nothing computed, and the kernels alone over as many bytes that are resident. How well the
+//! three overlap: the time over that of the slowest of them.
 //!
 //! `cargo bench --bench stream`; `WGPU_LOSS_ADAPTER` picks an adapter, `WGPU_LOSS_GIB` the file's size
-//! (4).
+//! (4, or a quarter of the free memory); `-- --json` answers programs.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::time::{Duration, Instant};
 
 use memmap2::Mmap;
+use serde_json::{Value, json};
 use wgpu_loss::gpu::stream::Progress;
-use wgpu_loss::{CrossEntropy, Error, Gpu, GpuOptions, Inputs, LargeOutput, Outputs, Sink, Tensor};
+use wgpu_loss::{CrossEntropy, Error, Gpu, Inputs, LargeOutput, Outputs, Sink, Tensor};
+
+mod support;
+
+use support::ring::Ring;
+use support::{adapter, answer, say, seconds};
 
 const CLASSES: usize = 1000;
 const BUDGET: u64 = 512 << 20;
 const TIMES: usize = 5;
+const GIB: f64 = (1u64 << 30) as f64;
 
-fn main() {
-    let number = |name, default: &str| std::env::var(name).unwrap_or(default.into());
-    let gib: f64 = number("WGPU_LOSS_GIB", "4").parse().expect("a number of GiB");
-    let rows = (gib * (1u64 << 30) as f64 / (4 * CLASSES) as f64) as usize;
-    let adapter = std::env::var("WGPU_LOSS_ADAPTER").unwrap_or_default();
-    let options = GpuOptions::new().adapter(adapter).memory_budget(BUDGET);
+/// Measures it.
+pub fn main() {
+    let room = support::free_memory().map_or(4.0, |free| free as f64 / 4.0 / GIB);
+    let gib = support::number("WGPU_LOSS_GIB", room.min(4.0));
+    let rows = (gib * GIB / (4 * CLASSES) as f64) as usize;
+    let options = support::options().memory_budget(BUDGET);
     let gpu = Gpu::with_options(&options).expect("a GPU adapter");
+    say(format!("{}: {rows} rows of {CLASSES} classes, {gib:.1} GiB", gpu.info().name));
     let mut file = write_file(rows);
     let labels: Vec<i64> = (0..rows).map(|row| (row * 7 % CLASSES) as i64).collect();
 
-    let read = least(|| read_file(&mut file));
+    let read = times(|| read_file(&mut file));
     let kernels = kernels(&gpu, rows);
-    let mut best = Run::default();
-    for _ in 0..TIMES {
-        let run = streamed(&gpu, &file, &labels);
-        println!("{run:?}");
-        if best.time == Duration::ZERO || run.time < best.time {
-            best = run;
-        }
-    }
-    let ratio = best.time.as_secs_f64() / read.max(kernels).as_secs_f64();
-    println!("{}: {rows} rows of {CLASSES} classes, {gib} GiB", gpu.info().name);
-    println!("reading the file {read:?}, kernels {kernels:?}, streamed {:?}", best.time);
-    println!("{ratio:.2} of the larger; {} MiB of host memory at most", best.peak >> 20);
+    let upload = {
+        let map = mapped(&file);
+        let mut ring = Ring::new(&gpu, None);
+        times(|| ring.upload(&map[..rows * CLASSES * 4]))
+    };
+    let runs: Vec<Run> = (0..TIMES).map(|_| streamed(&gpu, &file, &labels)).collect();
+    runs.iter().for_each(|run| say(format!("{run:?}")));
+    let best = runs.iter().min_by_key(|run| run.time).expect("a run");
+    let slowest = [&read, &upload, &kernels].into_iter().map(|times| least(times)).max();
+    let overlap = best.time.as_secs_f64() / slowest.unwrap_or_default().as_secs_f64();
+    let [read_least, upload_least, kernels_least] = [&read, &upload, &kernels].map(|t| least(t));
+    say(format!(
+        "reading the file {read_least:?}, uploading {upload_least:?}, kernels {kernels_least:?}, streamed {:?}",
+        best.time
+    ));
+    let peak = runs.iter().map(|run| run.peak).max().unwrap_or(0);
+    say(format!("{overlap:.2} of the slowest; {} MiB of host memory at most", peak >> 20));
+    let found = json!({
+        "bytes": rows * CLASSES * 4,
+        "budget": BUDGET,
+        "read": seconds(&read),
+        "upload": seconds(&upload),
+        "kernels": seconds(&kernels),
+        "streamed": seconds(&runs.iter().map(|run| run.time).collect::<Vec<_>>()),
+        "best": best.json(),
+        "overlap": overlap,
+        "gb_per_s": (rows * CLASSES * 4) as f64 / best.time.as_secs_f64() / 1e9,
+        "peak_bytes": peak,
+    });
+    answer("stream", adapter(gpu.info()), found);
+}
+
+fn least(times: &[Duration]) -> Duration {
+    times.iter().copied().min().unwrap_or_default()
 }
 
 /// A file of logits without a name, in the page cache.
@@ -69,7 +100,7 @@ fn read_file(file: &mut File) {
 }
 
 /// The kernels' time for so many rows, by a tensor of a part of them.
-fn kernels(gpu: &Gpu, rows: usize) -> Duration {
+fn kernels(gpu: &Gpu, rows: usize) -> Vec<Duration> {
     let part = rows.min(1 << 18);
     let logits: Vec<f32> =
         (0..part * CLASSES).map(|i| (i as u32).wrapping_mul(0x9e3779b1) as f32 / 1e9).collect();
@@ -78,15 +109,11 @@ fn kernels(gpu: &Gpu, rows: usize) -> Duration {
     let inputs = Inputs::new(Tensor::new(&logits[..], &shape)).labels(&labels, &shape[..1]);
     let bound = gpu.bind(&CrossEntropy::new(), &inputs, Outputs::loss()).expect("bound tensors");
     let timer = gpu.timer().expect("a timer");
-    let cores = core_time();
     let times = timer.kernel(TIMES, |pass| bound.record(pass)).expect("times");
-    let cores = (core_time() - cores) / (TIMES as u32 + 1);
-    println!("kernels: {:?} of all cores", cores.mul_f64(rows as f64 / part as f64));
-    times.least().mul_f64(rows as f64 / part as f64)
+    times.sorted.iter().map(|time| time.mul_f64(rows as f64 / part as f64)).collect()
 }
 
-#[derive(Debug, Default)]
-#[allow(dead_code)]
+#[derive(Debug)]
 struct Run {
     time: Duration,
     prepare: Duration,
@@ -100,6 +127,26 @@ struct Run {
     cores: Duration,
 }
 
+impl Run {
+    fn json(&self) -> Value {
+        json!({
+            "total": self.time.as_secs_f64(),
+            "prepare": self.prepare.as_secs_f64(),
+            "upload": self.upload.as_secs_f64(),
+            "kernel": self.kernel.as_secs_f64(),
+            "read_back": self.read_back.as_secs_f64(),
+            "cores": self.cores.as_secs_f64(),
+            "loss": self.loss,
+        })
+    }
+}
+
+/// The file's bytes.
+fn mapped(file: &File) -> Mmap {
+    // SAFETY: nobody else has the file, which has no name, and nothing writes to it any more.
+    unsafe { Mmap::map(file) }.expect("a mapping")
+}
+
 /// Time that this process has spent on all cores.
 fn core_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -110,8 +157,7 @@ fn core_time() -> Duration {
 
 fn streamed(gpu: &Gpu, file: &File, labels: &[i64]) -> Run {
     let mut watch = Watch(0);
-    // SAFETY: nobody else has the file, which has no name, and nothing writes to it any more.
-    let map = unsafe { Mmap::map(file) }.expect("a mapping");
+    let map = mapped(file);
     let logits: &[f32] = &bytemuck::cast_slice(&map)[..labels.len() * CLASSES];
     let shape = [labels.len(), CLASSES];
     let inputs = Inputs::new(Tensor::new(logits, &shape)).labels(labels, &shape[..1]);
@@ -159,12 +205,6 @@ fn anonymous_memory() -> u64 {
     1024 * (of("RssAnon:").unwrap_or(0) + of("RssShmem:").unwrap_or(0))
 }
 
-fn least(work: impl FnMut()) -> Duration {
-    let mut work = work;
-    let times = (0..TIMES).map(|_| {
-        let start = Instant::now();
-        work();
-        start.elapsed()
-    });
-    times.min().unwrap_or_default()
+fn times(mut work: impl FnMut()) -> Vec<Duration> {
+    (0..TIMES).map(|_| support::timed(&mut work).0).collect()
 }

@@ -1,5 +1,6 @@
 //! Choosing an adapter and opening a device on it.
 
+use super::{Opening, Stopwatch};
 use crate::Error;
 use crate::plan::Tuning;
 
@@ -17,6 +18,7 @@ pub struct GpuOptions {
     adapter: Option<String>,
     without_subgroups: bool,
     default_limits: bool,
+    own_memory: bool,
     tuning: TuningChoice,
     pub(super) memory_budget: Option<u64>,
 }
@@ -70,6 +72,14 @@ impl GpuOptions {
         self
     }
 
+    /// As if the device had memory of its own, even where it works in the host's: tensors go through staging
+    /// buffers. For tests and benches of what discrete GPUs do.
+    #[doc(hidden)]
+    pub fn own_memory(mut self) -> Self {
+        self.own_memory = true;
+        self
+    }
+
     /// Where the numbers come from by which work is laid out.
     pub fn tuning(mut self, tuning: TuningChoice) -> Self {
         self.tuning = tuning;
@@ -101,8 +111,14 @@ impl GpuOptions {
 
 /// Every adapter, best first.
 pub(super) async fn enumerate() -> Vec<wgpu::Adapter> {
-    let instance =
-        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    adapters_of(&instance()).await
+}
+
+fn instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
+}
+
+async fn adapters_of(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
     // Stable: a driver's own order holds among equals.
     adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type));
@@ -122,8 +138,13 @@ fn rank(device_type: wgpu::DeviceType) -> u32 {
 /// Opens a device on the adapter the options name.
 pub(super) async fn open(
     options: &GpuOptions,
-) -> Result<(wgpu::AdapterInfo, wgpu::Device, wgpu::Queue), Error> {
-    let adapters = enumerate().await;
+) -> Result<(wgpu::AdapterInfo, wgpu::Device, wgpu::Queue, Opening), Error> {
+    let mut opening = Opening::default();
+    let start = Stopwatch::start();
+    let instance = instance();
+    opening.instance = start.elapsed();
+    let start = Stopwatch::start();
+    let adapters = adapters_of(&instance).await;
     let adapter = match &options.adapter {
         None => adapters.first(),
         Some(text) => adapters.iter().find(|adapter| matches(&adapter.get_info(), text)),
@@ -142,7 +163,7 @@ pub(super) async fn open(
         // Software drivers load wide integers faster; see `kernels::Load`.
         features |= adapter.features() & wgpu::Features::SHADER_INT64;
     }
-    if shares_memory(&info) && !options.default_limits {
+    if shares_memory(&info) && !options.default_limits && !options.own_memory {
         // The host fills the very buffers that kernels read.
         features |= adapter.features() & wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
     }
@@ -159,7 +180,8 @@ pub(super) async fn open(
     let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
         Error::NoDevice { adapter: info.name.clone(), reason: error.to_string() }
     })?;
-    Ok((info, device, queue))
+    opening.device = start.elapsed();
+    Ok((info, device, queue, opening))
 }
 
 /// Whether the adapter works in the host's memory.

@@ -8,6 +8,7 @@
 mod adapters;
 mod buffers;
 mod clock;
+mod copies;
 mod resident;
 mod roof;
 pub mod stream;
@@ -16,8 +17,13 @@ mod tuned;
 
 pub use adapters::{GpuOptions, TuningChoice};
 pub use clock::{Clock, Timer, Times};
+// For the benches.
+#[doc(hidden)]
+pub use copies::fill;
 pub use roof::Roof;
 pub use tune::{Field, Gain, Progress, ShapeTimes, TuneOptions, Tuned};
+
+use std::time::Duration;
 
 use self::resident::Tensors;
 use self::stream::Collected;
@@ -60,6 +66,17 @@ pub struct Gpu {
     /// Bytes of a piece that passes through the device fast: a binding holds it, and no submission is
     /// long.
     piece_bytes: u64,
+    opening: Opening,
+}
+
+/// How long it took to open a device, for the bench of cold starts.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Opening {
+    /// The drivers loaded, an instance made.
+    pub instance: Duration,
+    /// The adapters looked at, and a device opened.
+    pub device: Duration,
 }
 
 impl Gpu {
@@ -93,11 +110,11 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::with_options`].
     pub async fn open(options: &GpuOptions) -> Result<Self, Error> {
-        let (info, device, queue) = adapters::open(options).await?;
+        let (info, device, queue, opening) = adapters::open(options).await?;
         let kernels = Kernels::with_tuning(&device, options.tuning_for(&info)?);
         let memory_budget = options.memory_budget.unwrap_or(MEMORY_BUDGET);
         let piece_bytes = piece_bytes(kernels.profile());
-        Ok(Self { info, device, queue, kernels, memory_budget, piece_bytes })
+        Ok(Self { info, device, queue, kernels, memory_budget, piece_bytes, opening })
     }
 
     /// The same device without its pipelines: what is run on it is compiled again (though the driver
@@ -149,7 +166,14 @@ impl Gpu {
             kernels: self.kernels.clone(),
             memory_budget: bytes,
             piece_bytes: self.piece_bytes,
+            opening: self.opening,
         }
+    }
+
+    /// How long it took to open the device.
+    #[doc(hidden)]
+    pub fn opening(&self) -> Opening {
+        self.opening
     }
 
     /// What measures how long recorded work takes on the device.
@@ -295,7 +319,7 @@ impl Stopwatch {
         Self((!cfg!(target_arch = "wasm32")).then(std::time::Instant::now))
     }
 
-    fn elapsed(&self) -> std::time::Duration {
+    fn elapsed(&self) -> Duration {
         self.0.map(|start| start.elapsed()).unwrap_or_default()
     }
 }

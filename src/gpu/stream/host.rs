@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::Sink;
 use super::cut::Piece;
 use super::long_rows::element_of;
+use crate::gpu::copies::fill;
 use crate::kernels::Slot;
 use crate::plan::Extent;
 use crate::{Error, Inputs, LargeOutput, Problem};
@@ -41,7 +42,7 @@ pub(super) fn gather(
     let mut done = 0;
     for run in piece.runs(&problem.view, extent.axes, extent.element_bytes) {
         let run = &bytes[run.start as usize..run.end as usize];
-        copy(to.slice(done..done + run.len()), run);
+        fill(to.slice(done..done + run.len()), run);
         done += run.len();
     }
     done as u64
@@ -70,34 +71,6 @@ pub(super) fn row_bytes<'a>(
     }
     let element = |class| &bytes[at(element_of(&problem.view, row, class))..][..size];
     Cow::Owned(classes.flat_map(element).copied().collect())
-}
-
-/// Bytes that are worth a thread.
-const CHUNK: usize = 1 << 19;
-
-/// Copies with all cores: one alone does not use all of a memory's bandwidth. Where a software driver
-/// computes on the same cores, both take as much of them as there is; it was faster all the same.
-fn copy(mut to: wgpu::WriteOnly<'_, [u8]>, from: &[u8]) {
-    if from.len() < 2 * CHUNK {
-        return to.copy_from_slice(from);
-    }
-    let middle = from.len() / 2 / CHUNK * CHUNK;
-    let (front, back) = to.split_at(middle);
-    let (front, back) = (Part(front), Part(back));
-    rayon::join(|| front.copy(&from[..middle]), || back.copy(&from[middle..]));
-}
-
-/// A part of mapped memory that another thread may write.
-struct Part<'a>(wgpu::WriteOnly<'a, [u8]>);
-
-// SAFETY: it is the only one to write these bytes, and a byte may be written by any thread. wgpu says so of
-// every sized type that is `Send`, and leaves out slices.
-unsafe impl Send for Part<'_> {}
-
-impl Part<'_> {
-    fn copy(self, from: &[u8]) {
-        copy(self.0, from);
-    }
 }
 
 /// Hands a piece of an output to a sink. `rows_before` are those of earlier batches.

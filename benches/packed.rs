@@ -1,0 +1,36 @@
+//! The benches that take `--json`, in one program for machines without cargo: wgpu is linked once.
+//!
+//! `packed NAME [--json]`, NAME being that of a file beside this one; `cargo bench --bench NAME` runs one of them
+//! alone.
+
+// Every one of them is a program of its own, with what it shares with the others.
+#![allow(clippy::duplicate_mod)]
+
+#[path = "record.rs"]
+mod record;
+#[path = "start.rs"]
+mod start;
+#[path = "stream.rs"]
+mod stream;
+#[path = "upload.rs"]
+mod upload;
+
+/// The benches, by name.
+const ALL: [(&str, fn()); 4] = [
+    ("record", record::main),
+    ("start", start::main),
+    ("stream", stream::main),
+    ("upload", upload::main),
+];
+
+fn main() {
+    let named = |argument: &String| ALL.iter().find(|(name, _)| name == argument);
+    match std::env::args().skip(1).find_map(|argument| named(&argument)) {
+        Some((_, bench)) => bench(),
+        None => {
+            let names: Vec<_> = ALL.iter().map(|(name, _)| *name).collect();
+            eprintln!("which bench? {} [--json]", names.join(", "));
+            std::process::exit(2);
+        }
+    }
+}
