@@ -80,10 +80,10 @@ impl Part {
     pub fn run(self, context: &Context<'_>) -> Result<Value, String> {
         match self {
             Self::Tests => context.tests(),
-            Self::BenchF32 => context.bench("f32", &context.folder("untuned")),
-            Self::BenchBf16 => context.bench("bf16", &context.folder("untuned")),
-            Self::BenchF16 => context.bench("f16", &context.folder("untuned")),
-            Self::BenchTuned => context.bench("f32", &context.tuned()?),
+            Self::BenchF32 => context.bench("f32", &context.folder("untuned"), context.grid()),
+            Self::BenchBf16 => context.bench("bf16", &context.folder("untuned"), context.grid()),
+            Self::BenchF16 => context.bench("f16", &context.folder("untuned"), context.grid()),
+            Self::BenchTuned => context.bench("f32", &context.tuned()?, vec![context.contested()]),
             Self::Start | Self::Upload | Self::Record | Self::Stream | Self::Stages => {
                 context.end(self.name())
             }
@@ -123,6 +123,15 @@ impl Context<'_> {
             .saturating_sub(self.begin.elapsed())
     }
 
+    fn grid(&self) -> Vec<Vec<Shape>> {
+        grid::groups(self.elements(), self.gpu())
+    }
+
+    /// What is measured beside others, and after tuning.
+    fn contested(&self) -> Vec<Shape> {
+        grid::beside_peers(self.elements(), self.gpu())
+    }
+
     fn folder(&self, name: &str) -> PathBuf {
         self.out.join("work").join(name)
     }
@@ -140,12 +149,12 @@ impl Context<'_> {
         suites::run(self.pack, &self.folder("tests"), &self.logs(), limit, &|what| self.tell(what))
     }
 
-    /// The grid in one element type. A group whose process fails is measured once more, shape by shape: what stops
+    /// Shapes in one element type. A group whose process fails is measured once more, shape by shape: what stops
     /// one does not cost the others.
-    fn bench(&self, dtype: &str, cache: &Path) -> Result<Value, String> {
+    fn bench(&self, dtype: &str, cache: &Path, groups: Vec<Vec<Shape>>) -> Result<Value, String> {
         let mut whole = Value::Null;
         let (mut results, mut errors) = (Vec::new(), Vec::new());
-        for group in grid::groups(self.elements(), self.gpu()) {
+        for group in groups {
             self.tell(&format!(
                 "{dtype} {}",
                 group.iter().map(|s| named(s)).collect::<Vec<_>>().join(" ")
@@ -230,7 +239,7 @@ impl Context<'_> {
         if let Some(adapter) = &self.args.adapter {
             command.args(["--adapter", adapter]);
         }
-        for shape in grid::beside_peers(self.elements(), self.gpu()) {
+        for shape in self.contested() {
             command.args(["--shape", &named(&shape)]);
         }
         command.env("WGPU_LOSS_CACHE", self.folder("untuned"));

@@ -106,8 +106,6 @@ fn list(pack: &Pack, suite: &Suite, logs: &Path) -> Result<Vec<Module>, String> 
         };
         modules.entry(module.into()).or_default().push(test.into());
     }
-    // A module of the packed tests itself is none of the GPU's.
-    modules.retain(|name, _| !suite.modules || name.starts_with("gpu"));
     Ok(modules.into_iter().map(|(name, tests)| Module { name, tests }).collect())
 }
 

@@ -56,20 +56,22 @@ fn upload(upload: &Value) -> String {
 
 fn record(record: &Value) -> String {
     let mut text = "## What embedding costs the host\n\n".to_string();
-    for case in list(record.get("cases")) {
+    for case in list(record.get("results")) {
         text += &format!(
-            "{}, {} dispatches:\n\n",
-            case["name"].as_str().unwrap_or_default(),
+            "{} of {} with gradient, {} dispatches:\n\n",
+            case["loss"].as_str().unwrap_or_default(),
+            named(&grid::read(&case["shape"])),
             case["dispatches"]
         );
-        let rows = list(case.get("costs")).iter().map(|cost| {
-            row([
-                cost["what"].as_str().unwrap_or_default().into(),
-                time(seconds(&cost["seconds"])),
-                time(seconds(&cost["bare_seconds"])),
-            ])
+        let cost = |cost: &Value| match cost["allocations"].as_u64() {
+            Some(allocations) => format!("{}, {allocations}", time(seconds(&cost["seconds"]))),
+            None => String::new(),
+        };
+        let rows = list(case.get("steps")).iter().map(|step| {
+            let what = step["what"].as_str().unwrap_or_default();
+            row([what.into(), cost(&step["ours"]), cost(&step["bare"])])
         });
-        text += &table(&["", "time", "bare wgpu"], rows);
+        text += &table(&["", "time, allocations", "bare wgpu"], rows);
         text += "\n";
     }
     text
@@ -77,15 +79,14 @@ fn record(record: &Value) -> String {
 
 fn stream(stream: &Value) -> String {
     let parts = [
-        ("read_file", "reading the file"),
+        ("read", "reading the file"),
         ("upload", "upload alone"),
         ("kernels", "kernels alone"),
         ("streamed", "streamed"),
     ];
     let rows = parts.map(|(key, what)| row([what.into(), time(seconds(&stream[key]))]));
     let overlap = stream["overlap"].as_f64().map_or("-".into(), digits);
-    let gib = stream["gib"].as_f64().map_or("-".into(), digits);
-    format!("## Streaming {gib} GiB\n\n")
+    format!("## Streaming {}\n\n", bytes(stream["bytes"].as_u64()))
         + &table(&["", ""], rows)
         + &format!("\n{overlap} times the longest of the three.\n")
 }
