@@ -8,6 +8,8 @@
 
 #[path = "record.rs"]
 mod record;
+#[path = "stages.rs"]
+mod stages;
 #[path = "start.rs"]
 mod start;
 #[path = "stream.rs"]
@@ -16,8 +18,9 @@ mod stream;
 mod upload;
 
 /// The benches, by name.
-const ALL: [(&str, fn()); 4] = [
+const ALL: [(&str, fn()); 5] = [
     ("record", record::main),
+    ("stages", stages::main),
     ("start", start::main),
     ("stream", stream::main),
     ("upload", upload::main),

@@ -7,6 +7,7 @@
 
 pub mod link;
 pub mod ring;
+pub mod variations;
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,12 @@ use wgpu_loss::{Gpu, GpuOptions};
 /// Whether the answer is for programs.
 pub fn wants_json() -> bool {
     std::env::args().any(|argument| argument == "--json")
+}
+
+/// What follows each `name` on the command line.
+pub fn arguments(name: &str) -> Vec<String> {
+    let all: Vec<String> = std::env::args().collect();
+    all.windows(2).filter(|pair| pair[0] == name).map(|pair| pair[1].clone()).collect()
 }
 
 /// Tells people how it goes.

@@ -8,10 +8,7 @@ use crate::scope::{is_lost, scoped};
 use crate::wait::{Wait, block_on};
 use crate::{Bound, Error};
 
-const DURING: &str = "measuring time";
-/// A query for the beginning of a pass and one for its end.
-const QUERIES: u32 = 2;
-const QUERY_BYTES: u64 = QUERIES as u64 * wgpu::QUERY_SIZE as u64;
+pub(super) const DURING: &str = "measuring time";
 /// How long work is done before its time counts: caches fill and GPUs raise their clocks.
 const WARM_UP: Duration = Duration::from_millis(50);
 
@@ -81,16 +78,17 @@ impl Times {
 /// ```
 #[derive(Debug)]
 pub struct Timer<'a> {
-    gpu: &'a Gpu,
+    pub(super) gpu: &'a Gpu,
     /// `None` where the device has no timestamps.
     queries: Option<Queries>,
     /// Where one number of a result is read back to.
     scalar: wgpu::Buffer,
 }
 
-/// Timestamps and their way to the host.
+/// Timestamps at both ends of some passes, and their way to the host.
 #[derive(Debug)]
-struct Queries {
+pub(super) struct Queries {
+    passes: u32,
     set: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     readable: wgpu::Buffer,
@@ -101,7 +99,7 @@ struct Queries {
 impl<'a> Timer<'a> {
     pub(super) fn new(gpu: &'a Gpu) -> Result<Self, Error> {
         let scalar = readable(gpu, DURING, size_of::<f32>() as u64)?;
-        Ok(Self { gpu, queries: Queries::new(gpu)?, scalar })
+        Ok(Self { gpu, queries: Queries::new(gpu, 1)?, scalar })
     }
 
     /// Whether the device can be asked for timestamps. Where those that it gives make no sense,
@@ -134,7 +132,8 @@ impl<'a> Timer<'a> {
 
     /// Kernel times of two bound works that are compared: in turns, so that neither has the quieter
     /// machine, and by the same clock.
-    pub(super) fn in_turns(&self, samples: usize, works: [&Bound; 2]) -> Result<[Times; 2], Error> {
+    #[doc(hidden)]
+    pub fn in_turns(&self, samples: usize, works: [&Bound; 2]) -> Result<[Times; 2], Error> {
         let once =
             |work: usize| self.once(&|pass: &mut wgpu::ComputePass<'_>| works[work].record(pass));
         let mut taken = [Samples::default(), Samples::default()];
@@ -175,23 +174,29 @@ impl<'a> Timer<'a> {
     ) -> Result<(Duration, Option<Duration>), Error> {
         let Gpu { device, .. } = self.gpu;
         let commands = scoped(device, DURING, || self.encode(record))?;
+        let wall = self.submitted(commands)?;
+        let Some(queries) = &self.queries else { return Ok((wall, None)) };
+        let elapsed = queries.elapsed(self.gpu)?[0];
+        Ok((wall, (!elapsed.is_zero() && elapsed <= wall).then_some(elapsed)))
+    }
+
+    /// Submits and waits; how long that took.
+    pub(super) fn submitted(&self, commands: wgpu::CommandBuffer) -> Result<Duration, Error> {
         let start = Stopwatch::start();
         block_on(self.gpu.submitted([commands], Wait::Here, DURING))?;
         let wall = start.elapsed();
         // The queue of a lost device is done at once: a time, but of nothing.
-        if is_lost(device) {
-            return Err(Error::Lost { during: DURING });
+        match is_lost(&self.gpu.device) {
+            true => Err(Error::Lost { during: DURING }),
+            false => Ok(wall),
         }
-        let Some(queries) = &self.queries else { return Ok((wall, None)) };
-        let elapsed = queries.elapsed(self.gpu)?;
-        Ok((wall, elapsed.filter(|&elapsed| elapsed <= wall)))
     }
 
     fn encode(&self, record: &impl Fn(&mut wgpu::ComputePass<'_>)) -> wgpu::CommandBuffer {
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
             label: Some("wgpu-loss measured"),
-            timestamp_writes: self.queries.as_ref().map(Queries::writes),
+            timestamp_writes: self.queries.as_ref().map(|queries| queries.writes(0)),
         }));
         if let Some(queries) = &self.queries {
             queries.resolve(&mut encoder);
@@ -249,47 +254,54 @@ impl Samples {
 }
 
 impl Queries {
-    fn new(gpu: &Gpu) -> Result<Option<Self>, Error> {
-        let device = &gpu.device;
-        if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+    /// For so many passes; `None` where the device has no timestamps, or not as many.
+    pub fn new(gpu: &Gpu, passes: u32) -> Result<Option<Self>, Error> {
+        let (device, count) = (&gpu.device, 2 * passes);
+        let many = count > wgpu::QUERY_SET_MAX_QUERIES;
+        if many || !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return Ok(None);
         }
         let set = scoped(device, DURING, || {
             device.create_query_set(&wgpu::QuerySetDescriptor {
                 label: Some("wgpu-loss timestamps"),
                 ty: wgpu::QueryType::Timestamp,
-                count: QUERIES,
+                count,
             })
         })?;
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-        let resolved = create(gpu, DURING, QUERY_BYTES, usage, false)?;
-        let readable = readable(gpu, DURING, QUERY_BYTES)?;
+        let bytes = u64::from(count) * u64::from(wgpu::QUERY_SIZE);
+        let resolved = create(gpu, DURING, bytes, usage, false)?;
+        let readable = readable(gpu, DURING, bytes)?;
         let period = f64::from(gpu.queue.get_timestamp_period());
-        Ok(Some(Self { set, resolved, readable, period }))
+        Ok(Some(Self { passes, set, resolved, readable, period }))
     }
 
-    fn writes(&self) -> wgpu::ComputePassTimestampWrites<'_> {
+    /// For one of the passes.
+    pub fn writes(&self, pass: u32) -> wgpu::ComputePassTimestampWrites<'_> {
         wgpu::ComputePassTimestampWrites {
             query_set: &self.set,
-            beginning_of_pass_write_index: Some(0),
-            end_of_pass_write_index: Some(1),
+            beginning_of_pass_write_index: Some(2 * pass),
+            end_of_pass_write_index: Some(2 * pass + 1),
         }
     }
 
-    fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
-        encoder.resolve_query_set(&self.set, 0..QUERIES, &self.resolved, 0);
-        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readable, 0, QUERY_BYTES);
+    /// Behind the passes.
+    pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
+        encoder.resolve_query_set(&self.set, 0..2 * self.passes, &self.resolved, 0);
+        let bytes = self.readable.size();
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readable, 0, bytes);
     }
 
-    /// The time between the two of the last submission; `None` where there is none.
-    fn elapsed(&self, gpu: &Gpu) -> Result<Option<Duration>, Error> {
+    /// What each pass of the last submission took. Zero where the clock did not move, or went backwards.
+    pub fn elapsed(&self, gpu: &Gpu) -> Result<Vec<Duration>, Error> {
         let ticks: Vec<u64> = read(gpu, DURING, &self.readable)?;
-        let between = ticks[1].checked_sub(ticks[0]).filter(|&ticks| ticks > 0);
-        Ok(between.map(|ticks| Duration::from_nanos((ticks as f64 * self.period) as u64)))
+        let between = ticks.chunks(2).map(|ends| ends[1].saturating_sub(ends[0]));
+        let nanos = between.map(|ticks| (ticks as f64 * self.period) as u64);
+        Ok(nanos.map(Duration::from_nanos).collect())
     }
 }
 
-fn warm_up<T>(work: impl Fn() -> Result<T, Error>) -> Result<(), Error> {
+pub(super) fn warm_up<T>(work: impl Fn() -> Result<T, Error>) -> Result<(), Error> {
     let start = Stopwatch::start();
     work()?;
     while start.0.is_some() && start.elapsed() < WARM_UP {

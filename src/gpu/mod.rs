@@ -11,6 +11,7 @@ mod clock;
 mod copies;
 mod resident;
 mod roof;
+mod steps;
 pub mod stream;
 mod tune;
 mod tuned;
@@ -21,6 +22,7 @@ pub use clock::{Clock, Timer, Times};
 #[doc(hidden)]
 pub use copies::fill;
 pub use roof::Roof;
+pub use steps::StepTimes;
 pub use tune::{Field, Gain, Progress, ShapeTimes, TuneOptions, Tuned};
 
 use std::time::Duration;

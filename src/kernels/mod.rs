@@ -2,6 +2,7 @@
 //! of it that a host needs.
 
 mod extras;
+mod left_out;
 mod pointwise;
 mod record;
 mod source;
@@ -23,6 +24,7 @@ pub use {
     spec::{CHUNK, Elements, Form, Kernel, Part, Spec, Target},
 };
 
+use self::left_out::LeftOut;
 use crate::Error;
 use crate::plan::{Params, Plan, Profile, Tuning};
 use crate::scope::{is_lost, scoped};
@@ -43,6 +45,7 @@ struct Shared {
     device: wgpu::Device,
     profile: Profile,
     pipelines: Mutex<HashMap<Spec, Arc<Pipeline>>>,
+    left_out: LeftOut,
 }
 
 /// A compiled specialisation.
@@ -77,6 +80,7 @@ impl Kernels {
             device: device.clone(),
             profile: Profile { tuning, ..Profile::of(device) },
             pipelines: Mutex::new(HashMap::new()),
+            left_out: LeftOut::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -161,10 +165,7 @@ impl Kernels {
         log::debug!("compiling {spec:?}");
         let formula = spec.pointwise.map(|pointwise| format!(" {:?}", pointwise.formula));
         let label = format!("wgpu-loss {:?}{}", spec.kernel, formula.unwrap_or_default());
-        let module = self.device().create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(shader_text(spec).into()),
-        });
+        let module = self.shared.left_out.module(self.device(), &label, shader_text(spec));
         let entries: Vec<_> = spec.slots().into_iter().map(layout_entry).collect();
         let layout = self.device().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(&label),

@@ -1,0 +1,269 @@
+//! Where a loss's time goes: each dispatch alone, and the whole with something left out of its kernels, beside the
+//! whole and the roof. What is left out makes most losses wrong, and what is told of them is their time alone; the
+//! whole's losses, and those of kernels that only go without wgpu's checks or without subgroups, are asserted.
+//!
+//! `cargo bench --bench stages -- --shape 8192x32000 --dtype f16` measures one shape of one type on the best adapter;
+//! `WGPU_LOSS_ADAPTER` picks one, `--json` answers programs, `--seconds` says when to begin no further shape (480).
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use wgpu_loss::gpu::{Clock, Roof, Times};
+use wgpu_loss::{
+    Bound, Buffers, CrossEntropy, ElementType, Error, Gpu, Kernels, Outputs, Plan, reference, wgpu,
+};
+
+#[path = "../cli/src/bench/case.rs"]
+mod case;
+mod support;
+
+use case::Case;
+use support::variations::{Variation, variations};
+use support::{adapter, answer, arguments, attempt, gpu, say, seconds};
+
+/// Measurements of each.
+const SAMPLES: usize = 11;
+/// Bytes that are written at a time.
+const UPLOAD: usize = 64 << 20;
+/// Those that a GPU should be fast at, and as much of them as a processor has time for.
+const SHAPES: [&[usize]; 5] =
+    [&[8192, 32_000], &[4096, 151_936], &[65_536, 1000], &[1 << 24, 10], &[16, 21, 1024, 1024]];
+const SHAPES_CPU: [&[usize]; 5] =
+    [&[512, 32_000], &[128, 151_936], &[8192, 1000], &[1 << 20, 10], &[2, 21, 512, 512]];
+const TYPES: [ElementType; 3] = [ElementType::F32, ElementType::BF16, ElementType::F16];
+
+/// Measures it.
+pub fn main() {
+    let start = Instant::now();
+    let gpu = gpu();
+    let (shapes, types) = (wanted_shapes(&gpu), wanted_types());
+    let limit = arguments("--seconds").first().map_or(480.0, |text| text.parse().expect("seconds"));
+    say(format!("{}, medians of {SAMPLES}", gpu.info().name));
+    let (mut results, mut failed) = (Vec::new(), Vec::new());
+    for element_type in types {
+        for shape in &shapes {
+            let done = match start.elapsed().as_secs_f64() < limit {
+                true => attempt(|| stages(&gpu, shape, element_type, &mut results)),
+                false => Err("no time left".into()),
+            };
+            if let Err(reason) = done {
+                say(format!("\n{shape:?} {}: FAILED: {reason}", element_type.name()));
+                let dtype = element_type.name();
+                failed.push(json!({ "shape": shape, "dtype": dtype, "reason": reason }));
+            }
+        }
+    }
+    let found = json!({ "results": results, "failed": failed });
+    answer("stages", adapter(gpu.info()), found);
+}
+
+fn wanted_shapes(gpu: &Gpu) -> Vec<Vec<usize>> {
+    let axis = |text: &str| text.parse().unwrap_or_else(|_| panic!("{text:?} is no length"));
+    let given: Vec<_> =
+        arguments("--shape").iter().map(|text| text.split('x').map(axis).collect()).collect();
+    let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
+    let table = if software { SHAPES_CPU } else { SHAPES };
+    if given.is_empty() { table.map(<[usize]>::to_vec).to_vec() } else { given }
+}
+
+fn wanted_types() -> Vec<ElementType> {
+    let given = arguments("--dtype");
+    let wanted = |t: &ElementType| given.is_empty() || given.iter().any(|name| name == t.name());
+    TYPES.into_iter().filter(wanted).collect()
+}
+
+/// All of one shape.
+fn stages(
+    gpu: &Gpu,
+    shape: &[usize],
+    element_type: ElementType,
+    results: &mut Vec<Value>,
+) -> Result<(), Error> {
+    let case = Case::new(shape, element_type).expect("memory for the tensors");
+    let roof = Roof::measure(gpu, case.logits.floats().bytes().len() as u64, SAMPLES)?;
+    let wanted = reference::run(&CrossEntropy::new(), &case.inputs(), Outputs::loss())?.loss[0];
+    let tensors = Tensors::new(gpu, case, wanted);
+    for (pass, outputs) in [("fwd", Outputs::loss()), ("fwd+bwd", Outputs::loss().with_grad())] {
+        let stages = Stages { gpu, tensors: &tensors, outputs, roof: &roof };
+        let mut found = stages.measure()?;
+        found["shape"] = shape.into();
+        found["dtype"] = element_type.name().into();
+        found["pass"] = pass.into();
+        tell(&found);
+        results.push(found);
+    }
+    Ok(())
+}
+
+/// One case on the device.
+struct Tensors {
+    case: Case,
+    wanted: f64,
+    logits: wgpu::Buffer,
+    labels: wgpu::Buffer,
+    grad: wgpu::Buffer,
+}
+
+impl Tensors {
+    fn new(gpu: &Gpu, case: Case, wanted: f64) -> Self {
+        let room = case.logits.floats().bytes().len();
+        let logits = filled(gpu, case.logits.floats().bytes());
+        let labels = filled(gpu, bytemuck::cast_slice(&case.labels));
+        Self { case, wanted, logits, labels, grad: storage(gpu, room) }
+    }
+
+    fn bound(&self, kernels: &Kernels, outputs: Outputs) -> Result<Bound, Error> {
+        let plan = self.plan(kernels, outputs)?;
+        let buffers = Buffers::new(self.logits.as_entire_buffer_binding())
+            .target(self.labels.as_entire_buffer_binding());
+        match outputs.grad {
+            true => Bound::new(kernels, plan, &buffers.grad(self.grad.as_entire_buffer_binding())),
+            false => Bound::new(kernels, plan, &buffers),
+        }
+    }
+
+    fn plan(&self, kernels: &Kernels, outputs: Outputs) -> Result<Plan, Error> {
+        let inputs = self.case.inputs();
+        Plan::new(&CrossEntropy::new(), &inputs.shapes(), outputs, kernels.profile())
+    }
+
+    /// Refuses a wrong loss.
+    fn check(&self, gpu: &Gpu, bound: &Bound) -> Result<(), Error> {
+        let reader = bound.reader()?;
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        bound.encode(&mut encoder);
+        reader.record(&mut encoder);
+        gpu.queue().submit([encoder.finish()]);
+        let got = f64::from(reader.wait()?.loss);
+        let off = (got - self.wanted).abs() / self.wanted;
+        assert!(off < 2e-6, "a loss of {got} for {}", self.wanted);
+        Ok(())
+    }
+}
+
+fn storage(gpu: &Gpu, bytes: usize) -> wgpu::Buffer {
+    gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: Some("stages"),
+        size: (bytes as u64).next_multiple_of(16),
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    })
+}
+
+fn filled(gpu: &Gpu, bytes: &[u8]) -> wgpu::Buffer {
+    let buffer = storage(gpu, bytes.len());
+    for (number, part) in bytes.chunks(UPLOAD).enumerate() {
+        gpu.queue().write_buffer(&buffer, (number * UPLOAD) as u64, part);
+        gpu.queue().submit([]);
+        // The staging memory of all parts at once would be as large as the tensor.
+        gpu.device().poll(wgpu::PollType::wait_indefinitely()).expect("a device at work");
+    }
+    buffer
+}
+
+/// One pass of one case.
+struct Stages<'a> {
+    gpu: &'a Gpu,
+    tensors: &'a Tensors,
+    outputs: Outputs,
+    roof: &'a Roof,
+}
+
+impl Stages<'_> {
+    fn measure(&self) -> Result<Value, Error> {
+        let (gpu, kernels) = (self.gpu, self.gpu.kernels());
+        let bound = self.tensors.bound(kernels, self.outputs)?;
+        self.tensors.check(gpu, &bound)?;
+        let whole = gpu.timer()?.kernel(SAMPLES, |pass| bound.record(pass))?;
+        let mut steps = Vec::new();
+        for step in gpu.timer()?.steps(SAMPLES, &bound)? {
+            let times = seconds(&step.times.sorted);
+            steps.push(json!({ "name": step.name, "groups": step.groups, "seconds": times }));
+        }
+        let mut left_out = Vec::new();
+        for variation in variations(kernels) {
+            let what = variation.what;
+            match attempt(|| self.without(&variation, &bound)) {
+                Ok(None) => {}
+                Ok(Some([beside, times])) => {
+                    let [beside, times] = [beside, times].map(|times| seconds(&times.sorted));
+                    left_out.push(json!({ "what": what, "seconds": times, "whole": beside }));
+                }
+                Err(reason) => left_out.push(json!({ "what": what, "reason": reason })),
+            }
+        }
+        let bytes = self.tensors.case.bytes(self.outputs.grad);
+        let rate = bytes as f64 / whole.median().as_secs_f64();
+        let roof_rate = match self.outputs.grad {
+            true => self.roof.gradient_rate(),
+            false => self.roof.read_rate(),
+        };
+        Ok(json!({
+            "bytes": bytes,
+            "clock": clock_name(whole.clock),
+            "roof": {
+                "read": self.roof.read.as_secs_f64(),
+                "copy": self.roof.copy.as_secs_f64(),
+                "gb_per_s": roof_rate / 1e9,
+            },
+            "whole": seconds(&whole.sorted),
+            "gb_per_s": rate / 1e9,
+            "of_roof": rate / roof_rate,
+            "steps": steps,
+            "left_out": left_out,
+        }))
+    }
+
+    /// The whole, and by turns with it the whole with something left out; `None` where there is none of it.
+    fn without(&self, variation: &Variation, all: &Bound) -> Result<Option<[Times; 2]>, Error> {
+        let (whole, part) = (self.gpu.kernels(), &variation.kernels);
+        let texts = |kernels| {
+            let plan = self.tensors.plan(kernels, self.outputs)?;
+            Ok(plan.specs().map(|spec| spec.wgsl()).collect::<Vec<_>>())
+        };
+        let (before, mut after) = (texts(whole)?, texts(part)?);
+        after.iter_mut().for_each(|text| *text = (variation.edit)(std::mem::take(text)));
+        if !variation.trusts && before == after {
+            return Ok(None);
+        }
+        let bound = self.tensors.bound(part, self.outputs)?;
+        if variation.is_right {
+            self.tensors.check(self.gpu, &bound)?;
+        }
+        self.gpu.timer()?.in_turns(SAMPLES, [all, &bound]).map(Some)
+    }
+}
+
+fn clock_name(clock: Clock) -> &'static str {
+    match clock {
+        Clock::Timestamps => "timestamps",
+        Clock::Wall => "wall",
+    }
+}
+
+/// A table for people.
+fn tell(found: &Value) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    let median = |value: &Value| value["median"].as_f64().unwrap_or(f64::NAN);
+    let beside = |part: &Value, whole: &Value| {
+        let time = Duration::from_secs_f64(median(part).max(0.0));
+        format!("{time:>10.2?} {:>4.0} %", 100.0 * median(part) / median(whole))
+    };
+    let (shape, whole) = (&found["shape"], &found["whole"]);
+    let [dtype, pass, clock] = ["dtype", "pass", "clock"].map(|key| text(&found[key]));
+    let rate = found["gb_per_s"].as_f64().unwrap_or_default();
+    say(format!("\n{shape} {dtype} {pass}, by {clock}, {rate:.1} GB/s"));
+    let of_roof = 100.0 * found["of_roof"].as_f64().unwrap_or_default();
+    say(format!("  {}  {of_roof:.0} % of the roof", beside(whole, whole)));
+    for step in found["steps"].as_array().into_iter().flatten() {
+        let name = format!("{} groups  {}", step["groups"], text(&step["name"]));
+        say(format!("  {}  {name}", beside(&step["seconds"], whole)));
+    }
+    for left in found["left_out"].as_array().into_iter().flatten() {
+        let what = text(&left["what"]);
+        match left["reason"].as_str() {
+            None => say(format!("  {}  without {what}", beside(&left["seconds"], &left["whole"]))),
+            Some(reason) => say(format!("  without {what}: FAILED: {reason}")),
+        }
+    }
+}

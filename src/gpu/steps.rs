@@ -1,0 +1,157 @@
+//! How long each dispatch of a plan takes.
+
+use std::time::Duration;
+
+use super::clock::{DURING, Queries, warm_up};
+use super::{Clock, Timer, Times};
+use crate::scope::scoped;
+use crate::{Bound, Error};
+
+/// One dispatch of a plan, and what it takes: see [`Timer::steps`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct StepTimes {
+    /// The kernel, its part and its layout, as the plan prints them.
+    pub name: String,
+    /// How many workgroups are dispatched.
+    pub groups: u32,
+    /// What it takes.
+    pub times: Times,
+}
+
+impl Timer<'_> {
+    /// What each dispatch of bound work takes, in the plan's order: all of them `samples` times (at least once), each
+    /// in a pass of its own, after a warm-up as for [`Timer::kernel`]. Where timestamps make no sense, each is
+    /// submitted by itself and waited for.
+    ///
+    /// Between passes the device's caches may be flushed, and what waits for nothing in one pass waits here: the sum may
+    /// be more than the whole.
+    ///
+    /// ```no_run
+    /// use wgpu_loss::{Bound, Error, Gpu};
+    ///
+    /// fn tell(gpu: &Gpu, bound: &Bound) -> Result<(), Error> {
+    ///     for step in gpu.timer()?.steps(9, bound)? {
+    ///         println!("{:?} {} groups  {}", step.times.median(), step.groups, step.name);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Timer::kernel`].
+    pub fn steps(&self, samples: usize, bound: &Bound) -> Result<Vec<StepTimes>, Error> {
+        let steps = bound.plan().steps();
+        let queries = Queries::new(self.gpu, steps.len() as u32)?;
+        let once = || match &queries {
+            Some(queries) => self.stamped(bound, queries),
+            None => Ok(None),
+        };
+        warm_up(once)?;
+        let mut taken = vec![Vec::new(); steps.len()];
+        let mut clock = Clock::Timestamps;
+        for _ in 0..samples.max(1) {
+            let Some(sample) = once()? else {
+                clock = Clock::Wall;
+                break;
+            };
+            taken.iter_mut().zip(sample).for_each(|(times, time)| times.push(time));
+        }
+        if clock == Clock::Wall {
+            taken = self.by_wall(samples, bound)?;
+        }
+        let told = steps.iter().zip(taken).map(|(step, times)| StepTimes {
+            name: step.spec.to_string(),
+            groups: step.groups,
+            times: Times::new(clock, times),
+        });
+        Ok(told.collect())
+    }
+
+    /// All steps once, by timestamps; `None` if they make no sense.
+    fn stamped(&self, bound: &Bound, queries: &Queries) -> Result<Option<Vec<Duration>>, Error> {
+        let device = &self.gpu.device;
+        let commands = scoped(device, DURING, || {
+            let mut encoder = self.gpu.encoder();
+            for step in 0..bound.plan().dispatches() {
+                bound.record_step(
+                    step,
+                    &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                        label: Some("wgpu-loss measured"),
+                        timestamp_writes: Some(queries.writes(step as u32)),
+                    }),
+                );
+            }
+            queries.resolve(&mut encoder);
+            encoder.finish()
+        })?;
+        let wall = self.submitted(commands)?;
+        let elapsed = queries.elapsed(self.gpu)?;
+        // A short step may end in the tick that it began in, but not all of them.
+        let sum: Duration = elapsed.iter().sum();
+        Ok((!sum.is_zero() && sum <= wall).then_some(elapsed))
+    }
+
+    /// The times of each step, by the wall clock.
+    fn by_wall(&self, samples: usize, bound: &Bound) -> Result<Vec<Vec<Duration>>, Error> {
+        let once = |step: usize| {
+            let commands = scoped(&self.gpu.device, DURING, || {
+                let mut encoder = self.gpu.encoder();
+                bound.record_step(step, &mut encoder.begin_compute_pass(&Default::default()));
+                encoder.finish()
+            })?;
+            self.submitted(commands)
+        };
+        let all = || (0..bound.plan().dispatches()).map(once).collect::<Result<Vec<_>, Error>>();
+        warm_up(all)?;
+        let mut taken = vec![Vec::new(); bound.plan().dispatches()];
+        for _ in 0..samples.max(1) {
+            taken.iter_mut().zip(all()?).for_each(|(times, time)| times.push(time));
+        }
+        Ok(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::gpu::Clock;
+    use crate::{CrossEntropy, Gpu, GpuOptions, Inputs, Outputs, Tensor};
+
+    /// Each dispatch has its time and its name, and together they take about as long as the whole.
+    fn adds_up(gpu: &Gpu) {
+        let shape = [4096, 1000];
+        let logits: Vec<f32> = (0..shape[0] * shape[1]).map(|i| (i % 977) as f32 / 100.0).collect();
+        let labels = vec![3i64; shape[0]];
+        let inputs = Inputs::new(Tensor::new(&logits, &shape)).labels(&labels, &shape[..1]);
+        let outputs = Outputs::loss().with_grad();
+        let bound = gpu.bind(&CrossEntropy::new(), &inputs, outputs).expect("bound tensors");
+        let timer = gpu.timer().expect("a timer");
+        let steps = timer.steps(5, &bound).expect("times");
+        let whole = timer.kernel(5, |pass| bound.record(pass)).expect("times").least();
+        let plan = bound.plan().to_string();
+        let lines: Vec<_> = plan.lines().take(bound.plan().dispatches()).collect();
+        let told: Vec<_> =
+            steps.iter().map(|s| format!("{} groups  {}", s.groups, s.name)).collect();
+        assert_eq!(told, lines);
+        assert!(steps.iter().all(|step| step.times.sorted.len() == 5));
+        let sum = steps.iter().map(|step| step.times.least()).sum::<std::time::Duration>();
+        let ratio = sum.as_secs_f64() / whole.as_secs_f64();
+        // Others use the machine, too; and waiting for each step takes its time.
+        assert!((0.2..20.0).contains(&ratio), "{sum:?} for {whole:?}");
+        let longest = steps.iter().max_by_key(|step| step.times.least()).expect("a step");
+        if longest.times.clock == Clock::Timestamps {
+            assert!(longest.name.starts_with("Rows"), "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn steps_add_up() {
+        adds_up(&Gpu::new().expect("a GPU adapter"));
+    }
+
+    #[test]
+    fn steps_add_up_by_the_wall_clock() {
+        let options = GpuOptions::new().default_limits();
+        adds_up(&Gpu::with_options(&options).expect("a GPU adapter"));
+    }
+}
