@@ -1,13 +1,13 @@
 //! What the contenders share: the job they are given, the data, the clock, the line they print.
 //! `torch_peers.py` does the same in Python.
 
-use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use std::{fmt, fs, io};
 
-use bytemuck::Pod;
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+use wgpu_loss::ElementType;
 
 /// A result of anything that may fail.
 pub type Fallible<T> = Result<T, Failure>;
@@ -28,7 +28,40 @@ impl fmt::Debug for Failure {
     }
 }
 
-/// One contender on one shape: the program's only argument, as JSON.
+/// The type of the logits, as the driver names it.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// Single precision.
+    F32,
+    /// Half precision.
+    F16,
+    /// The upper halves of f32.
+    BF16,
+}
+
+impl Dtype {
+    /// As the library names it.
+    pub fn element_type(self) -> ElementType {
+        match self {
+            Self::F32 => ElementType::F32,
+            Self::F16 => ElementType::F16,
+            Self::BF16 => ElementType::BF16,
+        }
+    }
+
+    /// Elements of this type as f32.
+    pub fn widen(self, bytes: &[u8]) -> Vec<f32> {
+        match self {
+            Self::F32 => bytemuck::pod_collect_to_vec(bytes),
+            Self::F16 => bytemuck::pod_collect_to_vec::<_, f16>(bytes).to_f32_vec(),
+            Self::BF16 => bytemuck::pod_collect_to_vec::<_, bf16>(bytes).to_f32_vec(),
+        }
+    }
+}
+
+/// One contender on one shape: a line of JSON on stdin. A process here does one job, so that none inherits
+/// another's memory; `torch_peers.py`, which is slow to start, does one after another.
 #[derive(serde::Deserialize)]
 pub struct Job {
     /// The contender's name in the table.
@@ -37,6 +70,8 @@ pub struct Job {
     pub data: PathBuf,
     /// (N, C) or (N, C, ...).
     pub shape: Vec<usize>,
+    /// The type of the logits.
+    pub dtype: Dtype,
     /// How many times a pass is timed.
     pub samples: usize,
     /// No further sample of a pass starts after so many seconds, if there are three.
@@ -47,9 +82,11 @@ pub struct Job {
 
 impl Job {
     /// The job the driver passed.
-    pub fn from_args() -> Fallible<Self> {
-        let text = std::env::args().nth(1).ok_or("wants a job in JSON; see scripts/bench-peers")?;
-        Ok(serde_json::from_str(&text)?)
+    pub fn from_stdin() -> Fallible<Self> {
+        let mut line = String::new();
+        io::stdin().read_line(&mut line)?;
+        let job = serde_json::from_str(&line);
+        Ok(job.map_err(|error| format!("wants a job on stdin, see scripts/bench-peers: {error}"))?)
     }
 
     /// Elements of the logits.
@@ -74,27 +111,26 @@ impl Job {
         shape
     }
 
-    /// The logits.
+    /// The logits as f32.
     pub fn logits(&self) -> Fallible<Vec<f32>> {
-        self.read("logits.bin", self.elements())
+        Ok(self.dtype.widen(&self.logits_bytes()?))
+    }
+
+    /// The logits as they are stored.
+    pub fn logits_bytes(&self) -> Fallible<Vec<u8>> {
+        Ok(fs::read(self.data.join("logits.bin"))?)
     }
 
     /// The labels.
     pub fn labels(&self) -> Fallible<Vec<i64>> {
-        self.read("labels.bin", self.elements() / self.classes())
-    }
-
-    fn read<T: Pod>(&self, name: &str, count: usize) -> Fallible<Vec<T>> {
-        let mut values = vec![T::zeroed(); count];
-        File::open(self.data.join(name))?.read_exact(bytemuck::cast_slice_mut(&mut values))?;
-        Ok(values)
+        Ok(bytemuck::pod_collect_to_vec(&fs::read(self.data.join("labels.bin"))?))
     }
 
     /// Times `run`, which returns when its work is done.
     ///
     /// Before that it runs untimed, at least twice and for 0.2 s: kernels are compiled and tuned,
     /// memory is allocated and clocks rise.
-    pub fn time(&self, mut run: impl FnMut() -> Fallible<()>) -> Fallible<Vec<Duration>> {
+    pub fn time(&self, mut run: impl FnMut() -> Fallible<()>) -> Fallible<Times> {
         let begin = Instant::now();
         let mut runs = 0;
         while runs < 2 || begin.elapsed() < Duration::from_millis(200) {
@@ -102,29 +138,46 @@ impl Job {
             runs += 1;
         }
         let begin = Instant::now();
-        let mut times = Vec::new();
-        while times.len() < self.samples
-            && (times.len() < 3 || begin.elapsed().as_secs_f64() < self.seconds)
+        let mut wall = Vec::new();
+        while wall.len() < self.samples
+            && (wall.len() < 3 || begin.elapsed().as_secs_f64() < self.seconds)
         {
             let start = Instant::now();
             run()?;
-            times.push(start.elapsed());
+            wall.push(start.elapsed());
         }
-        Ok(times)
+        Ok(Times { wall, device: Vec::new() })
     }
 
     /// Prints the line of one pass.
-    pub fn report(&self, device: &str, note: &str, pass: Pass, answer: Answer, times: &[Duration]) {
-        let mut ms: Vec<f64> = times.iter().map(|time| 1e3 * time.as_secs_f64()).collect();
-        ms.sort_by(f64::total_cmp);
-        let middle = (ms[ms.len() / 2] + ms[(ms.len() - 1) / 2]) / 2.0;
+    pub fn report(&self, device: &str, note: &str, pass: Pass, answer: Answer, times: &Times) {
+        let (wall, on_device) = (milliseconds(&times.wall), milliseconds(&times.device));
         let line = serde_json::json!({
-            "name": self.name, "shape": self.shape, "pass": pass.name(), "loss": answer.loss,
-            "grad_dot": answer.grad_dot, "median_ms": middle, "min_ms": ms[0], "samples": ms.len(),
-            "device": device, "note": note,
+            "name": self.name, "shape": self.shape, "dtype": self.dtype, "pass": pass.name(),
+            "loss": answer.loss, "loss_type": "f32", "grad_dot": answer.grad_dot,
+            "median_ms": wall.map(|(median, _)| median), "min_ms": wall.map(|(_, least)| least),
+            "device_median_ms": on_device.map(|(median, _)| median),
+            "device_min_ms": on_device.map(|(_, least)| least),
+            "samples": times.wall.len(), "device": device, "note": note,
         });
         println!("{line}");
     }
+}
+
+/// How long runs of one pass took.
+pub struct Times {
+    /// By the wall clock, from the call to the end of the work.
+    pub wall: Vec<Duration>,
+    /// By the device's clock; none where it has none.
+    pub device: Vec<Duration>,
+}
+
+/// Median and least, in milliseconds.
+fn milliseconds(times: &[Duration]) -> Option<(f64, f64)> {
+    let mut ms: Vec<f64> = times.iter().map(|time| 1e3 * time.as_secs_f64()).collect();
+    ms.sort_by(f64::total_cmp);
+    let least = *ms.first()?;
+    Some(((ms[ms.len() / 2] + ms[(ms.len() - 1) / 2]) / 2.0, least))
 }
 
 /// What is timed.

@@ -7,7 +7,7 @@ use peers::{Answer, Fallible, Job, Pass, dot};
 use wgpu_loss::{Gpu, wgpu};
 
 fn main() -> Fallible<()> {
-    let job = Job::from_args()?;
+    let job = Job::from_stdin()?;
     let device = open(&job)?;
     let name = device.identity().map(|identity| identity.name).unwrap_or_default();
 

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor, Var};
 use peers::{Answer, Fallible, Job, Pass, dot};
 
 fn main() -> Fallible<()> {
-    let job = Job::from_args()?;
+    let job = Job::from_stdin()?;
     let data = job.logits()?;
     let labels = job.labels()?;
     let labels = Tensor::from_vec(labels, job.elements() / job.classes(), &Device::Cpu)?;

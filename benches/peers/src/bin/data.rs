@@ -3,34 +3,50 @@
 
 use std::fs;
 
-use peers::{Fallible, Job};
-use wgpu_loss::{CrossEntropy, Inputs, Outputs, Tensor, reference};
+use half::{bf16, f16};
+use peers::{Dtype, Fallible, Job};
+use rayon::prelude::*;
+use wgpu_loss::{CrossEntropy, Outputs, reference};
+
+// The data that `wgpu-loss bench` measures.
+#[path = "../../../../cli/src/bench/case.rs"]
+mod case;
+
+use case::Case;
+
+/// Products summed by one thread at a time: always the same ones, and so always the same sum.
+const PIECE: usize = 1 << 20;
 
 fn main() -> Fallible<()> {
-    let job = Job::from_args()?;
-    let elements = job.elements();
-    let classes = job.classes() as f32;
-    let logits: Vec<f32> = random(1).take(elements).map(|x| 8.0 * x - 4.0).collect();
-    let labels: Vec<i64> =
-        random(2).take(elements / job.classes()).map(|x| (x * classes) as i64).collect();
-    fs::write(job.data.join("logits.bin"), bytemuck::cast_slice(&logits))?;
-    fs::write(job.data.join("labels.bin"), bytemuck::cast_slice(&labels))?;
+    let job = Job::from_stdin()?;
+    let case = Case::new(&job.shape, job.dtype.element_type())?;
+    let floats = case.logits.floats();
+    fs::write(job.data.join("logits.bin"), floats.bytes())?;
+    fs::write(job.data.join("labels.bin"), bytemuck::cast_slice(&case.labels))?;
 
-    let label_shape = job.label_shape();
-    let inputs = Inputs::new(Tensor::new(&logits, &job.shape)).labels(&labels, &label_shape);
-    let truth = reference::run(&CrossEntropy::new(), &inputs, Outputs::loss().with_grad())?;
+    let outputs = Outputs::loss().with_grad();
+    let truth = reference::run(&CrossEntropy::new(), &case.inputs(), outputs)?;
     let grad = truth.grad.ok_or("no gradient")?;
-    let dot: f64 = grad.iter().zip(&logits).map(|(a, &b)| a * f64::from(b)).sum();
-    println!("{}", serde_json::json!({ "loss": truth.loss[0], "grad_dot": dot }));
+    let (dot, scale) = products(job.dtype, &grad, &job.dtype.widen(floats.bytes()));
+    let line = serde_json::json!({
+        "loss": truth.loss[0], "grad_dot": dot, "grad_scale": scale,
+        "bytes": { "forward": case.bytes(false), "forward+backward": case.bytes(true) },
+    });
+    println!("{line}");
     Ok(())
 }
 
-/// Numbers in [0, 1) that are the same on every run, from a linear congruential generator.
-fn random(seed: u64) -> impl Iterator<Item = f32> {
-    let mut state = seed;
-    std::iter::repeat_with(move || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u64 << 24) as f32
-    })
+/// The gradient, rounded to the logits' type, times the logits: summed, and the sum without signs.
+fn products(dtype: Dtype, grad: &[f64], logits: &[f32]) -> (f64, f64) {
+    let round = |value: f64| match dtype {
+        Dtype::F32 => f64::from(value as f32),
+        Dtype::F16 => f16::from_f64(value).to_f64(),
+        Dtype::BF16 => bf16::from_f64(value).to_f64(),
+    };
+    let pieces = grad.par_chunks(PIECE).zip(logits.par_chunks(PIECE)).map(|(grad, logits)| {
+        let products = grad.iter().zip(logits).map(|(&g, &x)| round(g) * f64::from(x));
+        products.fold((0.0, 0.0), |(sum, scale), x| (sum + x, scale + x.abs()))
+    });
+    let pieces: Vec<(f64, f64)> = pieces.collect();
+    pieces.iter().fold((0.0, 0.0), |sums, piece| (sums.0 + piece.0, sums.1 + piece.1))
 }
