@@ -7,8 +7,8 @@ use clap::Parser;
 use crate::parts::Part;
 
 const AFTER: &str = "\
-Parts, in this order: tests, bench-f32, bench-bf16, bench-f16, start, upload, record, stream, stages, peers, tune,
-bench-tuned. Each leaves its result in OUT/parts and its output in OUT/logs; the report takes up what is there, so
+Parts, in this order: tests, bench-f32, bench-bf16, bench-f16, start, upload, record, stream, stages, peers-f32,
+peers-bf16, peers-f16, tune, bench-tuned. Each leaves its result in OUT/parts and its output in OUT/logs; the report takes up what is there, so
 several runs into one folder make one report.
 
 Exit status: 0 where everything ran and passed, 1 where something failed or was not run, 2 for wrong usage.";
@@ -30,7 +30,7 @@ pub struct Args {
     /// Start no part after so many minutes.
     #[arg(long, value_name = "N", default_value_t = 240)]
     pub minutes: u64,
-    /// A Python that has PyTorch, for the part `peers`.
+    /// A Python that has PyTorch, for the parts peers-*.
     #[arg(long, value_name = "PATH", default_value = "python3")]
     pub python: PathBuf,
     /// Elements of each shape of the grid, about [default: 64 Mi on a discrete GPU, 16 Mi on another, 1 Mi in

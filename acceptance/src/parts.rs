@@ -36,14 +36,19 @@ pub enum Part {
     Record,
     Stream,
     Stages,
-    Peers,
+    #[value(name = "peers-f32")]
+    PeersF32,
+    #[value(name = "peers-bf16")]
+    PeersBf16,
+    #[value(name = "peers-f16")]
+    PeersF16,
     Tune,
     BenchTuned,
 }
 
 impl Part {
     /// All, in their order: what matters most comes first, should the time be up.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Tests,
         Self::BenchF32,
         Self::BenchBf16,
@@ -53,7 +58,9 @@ impl Part {
         Self::Record,
         Self::Stream,
         Self::Stages,
-        Self::Peers,
+        Self::PeersF32,
+        Self::PeersBf16,
+        Self::PeersF16,
         Self::Tune,
         Self::BenchTuned,
     ];
@@ -70,7 +77,9 @@ impl Part {
             Self::Record => "record",
             Self::Stream => "stream",
             Self::Stages => "stages",
-            Self::Peers => "peers",
+            Self::PeersF32 => "peers-f32",
+            Self::PeersBf16 => "peers-bf16",
+            Self::PeersF16 => "peers-f16",
             Self::Tune => "tune",
             Self::BenchTuned => "bench-tuned",
         }
@@ -87,7 +96,9 @@ impl Part {
             Self::Start | Self::Upload | Self::Record | Self::Stream | Self::Stages => {
                 context.end(self.name())
             }
-            Self::Peers => context.peers(),
+            Self::PeersF32 => context.peers("f32"),
+            Self::PeersBf16 => context.peers("bf16"),
+            Self::PeersF16 => context.peers("f16"),
             Self::Tune => context.tune(),
         }
     }
@@ -217,21 +228,21 @@ impl Context<'_> {
     }
 
     /// PyTorch and what comes with it.
-    fn peers(&self) -> Result<Value, String> {
+    fn peers(&self, dtype: &str) -> Result<Value, String> {
         let python = &self.args.python;
-        let file = self.folder("peers");
+        let file = self.folder(&format!("peers-{dtype}"));
         let mut command = Command::new(python);
         command.arg(self.pack.root.join("benches/peers/bench.py"));
         command.arg("--programs").arg(self.pack.root.join("bin"));
         command.arg("--python").arg(python);
         command.arg("--out").arg(&file);
-        command.args(["--commit", self.pack.commit(), "--dtype", "f32,bf16,f16"]);
+        command.args(["--commit", self.pack.commit(), "--dtype", dtype]);
         command.args(["--samples", &self.args.samples.to_string()]);
         command.args(["--minutes", &(self.left().as_secs() / 60).max(1).to_string()]);
         command.args([
             "--only",
             match self.gpu() {
-                true => "ours,torch-cuda,torch-compile,liger",
+                true => "ours,torch-cuda,torch-compile,torch-upcast,torch-upcast-compile,liger",
                 // In their place.
                 false => "ours,torch-cpu,torch-compile-cpu",
             },
@@ -243,11 +254,9 @@ impl Context<'_> {
             command.args(["--shape", &named(&shape)]);
         }
         command.env("WGPU_LOSS_CACHE", self.folder("untuned"));
-        // glibc gives large blocks back to the system at once, and each of PyTorch's results on the CPU would be timed
-        // with its page faults.
-        command.env("MALLOC_MMAP_MAX_", "0").env("MALLOC_TRIM_THRESHOLD_", "17179869184");
         let limit = LONGEST.min(self.left() + SHAPE);
-        let finished = process::run(command, &self.logs().join("peers.log"), limit)?;
+        let finished =
+            process::run(command, &self.logs().join(format!("peers-{dtype}.log")), limit)?;
         let text =
             fs::read_to_string(file.with_extension("json")).map_err(|_| finished.complaint())?;
         serde_json::from_str(&text).map_err(|error| format!("what bench.py has written: {error}"))

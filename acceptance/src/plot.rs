@@ -73,7 +73,7 @@ fn ours(results: &Results, pass: &str) -> Option<Curve> {
 /// What a contender reaches where its answers are right.
 fn rival(results: &Results, name: &str, pass: (&str, &str)) -> Vec<(f64, f64)> {
     let (dtype, size) = DTYPE;
-    let cells = results.peers().iter().filter(|cell| {
+    let cells = results.contenders().filter(|cell| {
         cell["name"] == name && cell["dtype"] == dtype && cell["pass"] == pass.1 && of_rows(cell)
     });
     in_order(cells.filter(|cell| is_right(cell)).filter_map(|cell| {

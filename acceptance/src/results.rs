@@ -78,9 +78,14 @@ impl Results {
         self.grid(dtype).iter().find(is)
     }
 
-    /// All that was measured beside others.
-    pub fn peers(&self) -> &[Value] {
-        list(self.result("peers").map(|result| &result["results"]))
+    /// What was measured beside others, for each element type.
+    pub fn peers(&self) -> impl Iterator<Item = &Value> {
+        DTYPES.iter().filter_map(|(dtype, _)| self.result(&format!("peers-{dtype}")))
+    }
+
+    /// All shapes, passes and contenders of it.
+    pub fn contenders(&self) -> impl Iterator<Item = &Value> {
+        self.peers().flat_map(|peers| list(peers.get("results")))
     }
 
     /// What was measured beside others for one shape, element type and pass (by the peers' name).
@@ -89,13 +94,13 @@ impl Results {
             (&cell["dtype"], &cell["pass"]) == (&dtype.into(), &pass.into())
                 && grid::read(&cell["shape"]) == shape
         };
-        self.peers().iter().filter(is).collect()
+        self.contenders().filter(is).collect()
     }
 
-    /// The shapes of the peers, each once.
+    /// The shapes of the contenders, each once.
     pub fn contested(&self) -> Vec<Shape> {
         let mut shapes: Vec<Shape> = Vec::new();
-        for shape in self.peers().iter().map(|cell| grid::read(&cell["shape"])) {
+        for shape in self.contenders().map(|cell| grid::read(&cell["shape"])) {
             if !shapes.contains(&shape) {
                 shapes.push(shape);
             }

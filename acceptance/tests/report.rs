@@ -105,7 +105,7 @@ fn filled(kind: &str) -> Folder {
             missing,
         ],
     });
-    folder.part("peers", kind, peers);
+    folder.part("peers-f32", kind, peers);
     folder
 }
 

@@ -104,7 +104,7 @@ fn about(results: &Results) -> String {
         lines.push(format!("tests ran on {}", said(&machine["tested"]["name"])));
     }
     lines.extend(machine["nvidia_smi"].as_str().map(String::from));
-    if let Some(versions) = results.result("peers").and_then(|p| p["versions"].as_object()) {
+    if let Some(versions) = results.peers().find_map(|peers| peers["versions"].as_object()) {
         let versions: Vec<_> = versions.iter().map(|(k, v)| format!("{k} {}", said(v))).collect();
         lines.push(format!("beside it: {}", versions.join(", ")));
     }

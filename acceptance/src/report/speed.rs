@@ -83,9 +83,11 @@ fn beside_untuned(results: &Results, tuned: &Value) -> String {
 
 /// A table for each element type and pass: contenders across, shapes down.
 fn beside_others(results: &Results) -> String {
-    let Some(peers) = results.result("peers") else { return String::new() };
+    if results.peers().next().is_none() {
+        return String::new();
+    }
     let mut names: Vec<&str> = Vec::new();
-    for name in results.peers().iter().filter_map(|cell| cell["name"].as_str()) {
+    for name in results.contenders().filter_map(|cell| cell["name"].as_str()) {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -117,7 +119,9 @@ fn beside_others(results: &Results) -> String {
     for (index, note) in notes.iter().enumerate() {
         text += &format!("{}. {note}\n", index + 1);
     }
-    for (name, reason) in peers["left_out"].as_object().into_iter().flatten() {
+    // The same for each type.
+    let left_out = results.peers().next().and_then(|peers| peers["left_out"].as_object());
+    for (name, reason) in left_out.into_iter().flatten() {
         text += &format!("- left out: {name}: {}\n", reason.as_str().unwrap_or("?"));
     }
     text + "\n"
