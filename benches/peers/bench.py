@@ -79,6 +79,8 @@ def surroundings(args, scratch):
     # glibc gives large blocks back to the system at once, and every allocation of a tensor's size would be
     # timed with its page faults. A training run pays for them once; so does every contender here.
     os.environ.update({"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34)})
+    # Compiling in the background would go on beside what is timed.
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     # Mesa complains where the first is unset. Compilers' caches are here, for there may be no home.
     folders = {"XDG_RUNTIME_DIR": "run", "TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"}
     for variable, folder in folders.items():
