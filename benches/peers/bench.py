@@ -1,8 +1,8 @@
 """Measures cross-entropy in wgpu-loss and beside it in other libraries: scripts/bench-peers runs it.
 
-Every contender is a process that gets jobs, one for each shape and type of logits, and answers with a line
-of JSON for each pass; what it does not answer is an empty cell with a reason. README.md here says how each
-is measured.
+A contender is a process that gets jobs, one for each shape and type of logits, and answers with a line of
+JSON for each pass; what it does not answer is an empty cell with a reason. README.md here says how each is
+measured.
 """
 
 import argparse
@@ -20,7 +20,6 @@ import tempfile
 import time
 
 from contenders import CONTENDERS, DTYPES, HERE, PASSES, ROOT, ready, say, setup
-from process import Process
 from report import check, write
 
 SHAPES = ["4096x1000", "2048x32000", "512x151936", "1048576x10", "4x21x512x512"]
@@ -80,6 +79,8 @@ def surroundings(args, scratch):
     # glibc gives large blocks back to the system at once, and every allocation of a tensor's size would be
     # timed with its page faults. A training run pays for them once; so does every contender here.
     os.environ.update({"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34)})
+    # Compiling in the background would go on beside what is timed.
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     # Mesa complains where the first is unset. Compilers' caches are here, for there may be no home.
     folders = {"XDG_RUNTIME_DIR": "run", "TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"}
     for variable, folder in folders.items():
@@ -120,8 +121,7 @@ class Bench:
         self.end = time.monotonic() + 60 * args.minutes
         self.date = datetime.datetime.now(datetime.timezone.utc)
         python = setup(args.setup) if args.setup else args.python
-        commands, self.reasons, self.torch = ready(args.only, args.programs, python)
-        self.processes = {name: Process(command) for name, command in commands.items()}
+        self.processes, self.reasons, self.torch = ready(args.only, args.programs, python)
         self.cells, self.truths = [], []
         self.versions = versions(args.commit, self.torch)
 
@@ -142,7 +142,10 @@ class Bench:
         seconds = min(self.args.limit, self.end - time.monotonic())
         if seconds <= 0:
             return [], f"not started: {self.args.minutes:g} minutes were over"
-        return self.processes[name].ask(job | {"name": name}, seconds)
+        lines, reason = self.processes[name].ask(job | {"name": name}, seconds)
+        if reason and time.monotonic() >= self.end:
+            reason += f": {self.args.minutes:g} minutes were over"
+        return lines, reason
 
     def measure(self, lengths, dtype):
         """All contenders on one shape and type."""

@@ -86,25 +86,32 @@ def setup(folder):
 
 
 def ready(wanted, programs, python):
-    """Makes contenders ready. Returns commands by name, reasons by name, and what PyTorch says."""
+    """Makes contenders ready. Returns processes by name, reasons by name, and what PyTorch says."""
     find = prebuilt(programs) if programs else build
-    commands, reasons = {"data": find("data", "data", ())}, {}
-    if isinstance(commands["data"], str):
-        sys.exit(commands["data"])
+    data = find("data", "data", ())
+    if isinstance(data, str):
+        sys.exit(data)
+    # The truth is not timed, so it may have all cores.
+    processes, reasons = {"data": Process(data, RAYON_NUM_THREADS="0")}, {}
     for name in [name for name in wanted if CONTENDERS[name].program]:
         found = find(name, CONTENDERS[name].program, CONTENDERS[name].features)
-        (reasons if isinstance(found, str) else commands)[name] = found
+        if isinstance(found, str):
+            reasons[name] = found
+        else:
+            processes[name] = Process(found)
     torch = {"versions": {}, "cuda": None}
     wanted = [name for name in wanted if not CONTENDERS[name].program]
     if wanted:
+        # One for all of them: PyTorch takes its time to start.
+        process = Process([python, HERE / "torch_peers.py"])
         needs = dict.fromkeys(need for name in wanted for need in ("torch", *CONTENDERS[name].needs))
-        torch, missing = probe(python, list(needs))
+        torch, missing = probe(process, list(needs))
     for name in wanted:
-        if reason := next(filter(None, map(missing.get, CONTENDERS[name].needs)), missing["torch"]):
+        if reason := next(filter(None, map(missing.get, ("torch", *CONTENDERS[name].needs))), None):
             reasons[name] = reason
         else:
-            commands[name] = [python, HERE / "torch_peers.py"]
-    return commands, reasons, torch
+            processes[name] = process
+    return processes, reasons, torch
 
 
 def prebuilt(programs):
@@ -135,16 +142,14 @@ def build(name, program, features):
     return [copy]
 
 
-def probe(python, needs):
+def probe(process, needs):
     """What PyTorch says about itself, and by need why it is not met: a small trial of each, as a compiler
     that is missing would otherwise be missed anew with every shape."""
     say(f"trying PyTorch: {', '.join(needs)}")
-    process = Process([python, HERE / "torch_peers.py"])
     lines, reason = process.ask({"probe": needs}, PROBE_LIMIT)
-    process.end()
     answers = {line["need"]: line for line in lines}
     missing = {need: answers[need]["missing"] if need in answers else reason for need in needs}
     if missing["torch"]:
-        missing["torch"] = f"{python}: {reason}; see --python and --setup"
+        missing["torch"] = f"{process.command[0]}: {reason}; see --python and --setup"
     about = {"versions": answers.get("torch", {}).get("versions", {}), "cuda": answers.get("cuda", {}).get("about")}
     return about, missing

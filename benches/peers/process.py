@@ -21,8 +21,9 @@ class Process:
     the output behind them. Other lines are a library's own and are ignored.
     """
 
-    def __init__(self, command):
+    def __init__(self, command, **environment):
         self.command = [str(part) for part in command]
+        self.environment = environment
         self.process = None
 
     def start(self):
@@ -30,6 +31,7 @@ class Process:
         self.errors = tempfile.TemporaryFile("a+b")
         self.process = subprocess.Popen(self.command, bufsize=0, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.errors,
+                                        env=os.environ | self.environment,
                                         start_new_session=True, preexec_fn=first_to_go)
         self.output = b""
 

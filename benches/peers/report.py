@@ -38,7 +38,7 @@ def far(got, wanted, most):
 
 
 def digits(value):
-    return "no number" if value is None else f"{value:.7g}"
+    return "no finite number" if value is None else f"{value:.7g}"
 
 
 # --- Writing --------------------------------------------------------------------------------------

@@ -229,7 +229,7 @@ def measure(job, case, backward):
     case.prepare(backward)
     loss, grad = case.run(backward)
     notes = [f"loss in {NAMES[loss.dtype]}"] if loss.dtype != torch.float32 else []
-    notes += [f"first run, with compiling, {first:.1f} s"] if job.get("compile") else []
+    notes += [f"first run, with compiling, {first:.0f} s"] if job.get("compile") else []
     notes += ["logits restored before each run"] if case.overwrites else []
     device = torch.cuda.get_device_name() if case.on_cuda else f"CPU, {torch.get_num_threads()} threads"
     return {

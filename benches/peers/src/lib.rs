@@ -1,10 +1,12 @@
 //! What the contenders share: the job they are given, the data, the clock, the line they print.
 //! `torch_peers.py` does the same in Python.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use std::{fmt, fs, io};
 
+use bytemuck::Pod;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use wgpu_loss::ElementType;
@@ -51,12 +53,20 @@ impl Dtype {
     }
 
     /// Elements of this type as f32.
-    pub fn widen(self, bytes: &[u8]) -> Vec<f32> {
+    pub fn widen(self, bytes: &[u8]) -> Cow<'_, [f32]> {
         match self {
-            Self::F32 => bytemuck::pod_collect_to_vec(bytes),
-            Self::F16 => bytemuck::pod_collect_to_vec::<_, f16>(bytes).to_f32_vec(),
-            Self::BF16 => bytemuck::pod_collect_to_vec::<_, bf16>(bytes).to_f32_vec(),
+            Self::F32 => aligned(bytes),
+            Self::F16 => aligned::<f16>(bytes).to_f32_vec().into(),
+            Self::BF16 => aligned::<bf16>(bytes).to_f32_vec().into(),
         }
+    }
+}
+
+/// Bytes as what they are; copied where they do not lie as such.
+fn aligned<T: Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
+    match bytemuck::try_cast_slice(bytes) {
+        Ok(elements) => elements.into(),
+        Err(_) => bytemuck::pod_collect_to_vec(bytes).into(),
     }
 }
 
@@ -113,7 +123,7 @@ impl Job {
 
     /// The logits as f32.
     pub fn logits(&self) -> Fallible<Vec<f32>> {
-        Ok(self.dtype.widen(&self.logits_bytes()?))
+        Ok(self.dtype.widen(&self.logits_bytes()?).into_owned())
     }
 
     /// The logits as they are stored.

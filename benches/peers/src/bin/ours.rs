@@ -32,7 +32,7 @@ fn main() -> Fallible<()> {
         let kernel = gpu.timer()?.kernel(times.wall.len(), |pass| bound.record(pass))?;
         let note = match kernel.clock {
             Clock::Timestamps => "",
-            Clock::Wall => "the device has no clock",
+            Clock::Wall => "no timestamps of the GPU that make sense",
         };
         if kernel.clock == Clock::Timestamps {
             times.device = kernel.sorted;
