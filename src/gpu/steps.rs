@@ -114,7 +114,6 @@ impl Timer<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::gpu::Clock;
     use crate::{CrossEntropy, Gpu, GpuOptions, Inputs, Outputs, Tensor};
 
     /// Each dispatch has its time and its name, and together they take about as long as the whole.
@@ -138,10 +137,7 @@ mod tests {
         let ratio = sum.as_secs_f64() / whole.as_secs_f64();
         // Others use the machine, too; and waiting for each step takes its time.
         assert!((0.2..20.0).contains(&ratio), "{sum:?} for {whole:?}");
-        let longest = steps.iter().max_by_key(|step| step.times.least()).expect("a step");
-        if longest.times.clock == Clock::Timestamps {
-            assert!(longest.name.starts_with("Rows"), "{steps:?}");
-        }
+        assert!(steps.iter().any(|step| step.name.starts_with("Rows")), "{steps:?}");
     }
 
     #[test]
