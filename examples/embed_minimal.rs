@@ -17,7 +17,10 @@ const GRAD_BYTES: u64 = size_of::<[f32; 12]>() as u64;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let instance =
         wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-    let adapter = instance.request_adapter(&wgpu::RequestAdapterOptions::default());
+    let adapter = instance.request_adapter(&wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance, // of several, not a software driver
+        ..Default::default()
+    });
     let Ok(adapter) = pollster::block_on(adapter) else {
         eprintln!("no GPU adapter found: install your GPU's Vulkan driver, or a software one");
         eprintln!("(on Debian and Ubuntu: apt-get install mesa-vulkan-drivers libvulkan1)");

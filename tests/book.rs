@@ -57,8 +57,8 @@ fn four_rows() {
     ];
     let data = Data::rows(&logits, &[0, 2, 1, 3]);
     let loss = CrossEntropy::new().reduction(Reduction::None);
-    // Half a unit of the eighth decimal, and f32's own rounding of the first.
-    let tolerance = Tolerance { relative: 5e-7, absolute: 5e-9 };
+    // Half a unit of the eighth decimal, and what WGSL's exp may be off by: 3 + 2 * 7 units in the last place.
+    let tolerance = Tolerance { relative: 3e-6, absolute: 5e-9 };
     check(&loss, &data, &[0.13484927, 0.11987498, 0.00523357, 0.02625655], tolerance);
     check_grad(&loss, &data);
 }
@@ -98,7 +98,8 @@ fn weighted_log_probabilities() {
     let log_probs = [[-0.2, -1.5, -2.0], [-1.0, -0.1, -1.3]];
     let data = Data::rows(&log_probs, &[0, 1]).weight(&[1.0, 0.5, 2.0]);
     let wanted = (1.0 * 0.2 + 0.5 * 0.1) / 1.5;
-    check(&Nll::new(), &data, &[wanted], Tolerance::relative(2e-7));
+    // A sum, and a quotient that is good to 2.5 units in the last place.
+    check(&Nll::new(), &data, &[wanted], Tolerance::relative(4e-7));
     let grad = check_grad(&Nll::new(), &data).grad.unwrap();
     let wanted = [-1.0 / 1.5, 0.0, 0.0, 0.0, -0.5 / 1.5, 0.0];
     assert_close("gradient", &grad, &wanted, Tolerance::relative(1e-15));
@@ -136,7 +137,7 @@ fn a_batch_with_its_gradient() {
     for gpu in gpus() {
         let output = data.on(gpu, &CrossEntropy::new(), Outputs::loss().with_grad());
         let got = widened(&output.grad.unwrap());
-        // p - 1 is good to two units of 2^-24, divided by 3.
-        assert_close(&gpu.name, &got, &wanted, Tolerance::absolute(1.2e-7));
+        // p, of which WGSL's exp and a quotient may take ten units in the last place, divided by 3.
+        assert_close(&gpu.name, &got, &wanted, Tolerance::absolute(4e-7));
     }
 }

@@ -78,7 +78,8 @@ fn the_smallest_host() {
     let text = printed(&run("embed_minimal", &[]));
     // The rows that count are two of the book's, to eight decimals.
     let wanted = (0.13484927 + 0.00523357) / 2.0;
-    assert!((number(&text, "loss") / wanted - 1.0).abs() < 1e-6, "{text}");
+    // WGSL's exp of such differences may be off by a dozen units in the last place.
+    assert!((number(&text, "loss") / wanted - 1.0).abs() < 3e-6, "{text}");
     assert!(text.contains("over 2 of 3 rows"), "{text}");
     assert!(text.contains("[0.0, 0.0, 0.0, 0.0]"), "the ignored row has a gradient:\n{text}");
 }

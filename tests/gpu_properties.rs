@@ -9,7 +9,7 @@ use support::close::{Tolerance, assert_close};
 use support::data::{Data, Target};
 use support::embedded::{Embedded, Place, submit};
 use support::gpus::gpus;
-use support::rounding::{Rounding, UNIT};
+use support::rounding::{Rounding, UNIT, UNITS};
 use wgpu_loss::{
     CrossEntropy, Gpu, LabelType, Loss, Nll, Output, Outputs, Profile, Reduction, Softmax,
 };
@@ -239,7 +239,7 @@ fn one_buffer_may_hold_all_tensors() {
 }
 
 #[test]
-fn a_gradient_in_place_is_the_same_bits() {
+fn a_gradient_in_place_is_the_same() {
     for gpu in gpus() {
         for call in calls().into_iter().filter(|call| call.outputs.grad) {
             // Wide loads need tensors that start on 16 bytes; at word 1 they are given up.
@@ -249,8 +249,11 @@ fn a_gradient_in_place_is_the_same_bits() {
                     call.embedded(gpu, Place { lead, in_place: false, ..Place::default() }).run();
                 let over =
                     call.embedded(gpu, Place { lead, in_place: true, ..Place::default() }).run();
-                assert!(over == beside, "{what}");
-                call.rounding().check(&what, &over.answer(), &call.truth());
+                // Two kernels, in which a compiler may fuse other products and sums.
+                let (got, wanted) = (over.answer(), beside.answer());
+                call.rounding().between_two().check(&what, &got, &wanted);
+                assert_eq!(over.summary, beside.summary, "{what}");
+                call.rounding().check(&what, &got, &call.truth());
             }
         }
     }
@@ -488,19 +491,22 @@ fn reductions_are_sums_of_the_unreduced() {
             let [rows, sum, mean, batch_mean] =
                 [Reduction::None, Reduction::Sum, Reduction::Mean, Reduction::BatchMean].map(run);
             let what = format!("{:?} on {}", data.shape(), gpu.name);
-            // A few hundred losses, none negative, are added in short sums.
+            // A few hundred losses, none negative, are added in short sums. Kernels differ: a compiler may fuse other
+            // products and sums in each.
             let total: f64 = widened(&rows.loss).iter().sum();
-            assert_close(&what, &widened(&sum.loss), &[total], Tolerance::relative(4.0 * UNIT));
+            let tolerance = Tolerance::relative((4.0 + UNITS) * UNIT);
+            assert_close(&what, &widened(&sum.loss), &[total], tolerance);
             for (output, divisor) in
                 [(&mean, sum.summary.weight), (&batch_mean, data.shape()[0] as f64)]
             {
                 // One quotient each, good to 2.5 units.
-                let tolerance = Tolerance::relative(3.0 * UNIT);
+                let tolerance = Tolerance::relative((3.0 + UNITS) * UNIT);
                 let wanted = f64::from(sum.loss[0]) / divisor;
                 assert_close(&what, &widened(&output.loss), &[wanted], tolerance);
                 let (got, all) = (output.grad.as_ref().unwrap(), sum.grad.as_ref().unwrap());
                 let wanted: Vec<f64> = all.iter().map(|&g| f64::from(g) / divisor).collect();
-                assert_close(&what, &widened(got), &wanted, Tolerance::relative(4.0 * UNIT));
+                let tolerance = Tolerance::relative((4.0 + UNITS) * UNIT);
+                assert_close(&what, &widened(got), &wanted, tolerance);
             }
         }
     }
@@ -543,12 +549,14 @@ fn every_label_type_reads_the_same() {
             let rounding = Rounding::new(loss, &data, outputs);
             let truth = Answer::from(&data.truth(loss, outputs));
             rounding.check(&gpu.name, &Answer::from(&wanted), &truth);
+            let summary = wanted.summary;
             for label_type in LabelType::ALL {
                 let output = data.clone().labels_as(label_type).on(gpu, loss, outputs);
                 let what = format!("{label_type:?} on {}", gpu.name);
-                assert_eq!(bits(&output.loss), bits(&wanted.loss), "{what}");
-                assert_eq!(output.grad, wanted.grad, "{what}");
-                assert_eq!(output.summary, wanted.summary, "{what}");
+                // A kernel for each type, in which a compiler may fuse other products and sums.
+                let (got, wanted) = (Answer::from(&output), Answer::from(&wanted));
+                Rounding::new(loss, &data, outputs).between_two().check(&what, &got, &wanted);
+                assert_eq!(output.summary, summary, "{what}");
             }
         }
     }

@@ -9,8 +9,29 @@ use std::process::Command;
 
 use support::{Folder, Run, bytes, npy};
 
-/// 4 GiB of logits under a budget of 512 MiB, in an address space that holds the file once and not
-/// twice. The file is sparse: zeros, with a number in every megabyte.
+/// Runs a command and gives with its output the most bytes of its own that it was seen to hold: of no file, and
+/// mapped by no driver.
+#[cfg(target_os = "linux")]
+fn run_and_look(command: &mut Command) -> (std::process::Output, u64) {
+    use std::{process::Stdio, time::Duration};
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    // Somebody has to read what it says meanwhile.
+    let output = std::thread::spawn(|| child.wait_with_output().unwrap());
+    let mut most = 0;
+    while !output.is_finished() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        most = most.max(1024 * kib.unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    (output.join().unwrap(), most)
+}
+
+/// 4 GiB of logits under a budget of 512 MiB, in a program that never holds half of them. Where a driver's buffers
+/// are in the program's address space, that holds the file once and not twice; a GPU's driver may reserve more than
+/// any machine has. The file is sparse: zeros, with a number in every megabyte.
 #[test]
 #[cfg(target_os = "linux")]
 fn four_gigabytes() {
@@ -27,12 +48,19 @@ fn four_gigabytes() {
     let labels: Vec<i32> = (0..rows).map(|row| (row * 7 % classes) as i32).collect();
     folder.save("t.npy", &[rows], &labels);
     let program = support::program();
+    let adapters = folder.run("adapters --json").good().json();
+    let software = adapters["adapters"][0]["type"] == "software";
+    let limit = if software { "ulimit -v 8000000;" } else { "" };
     let run = |words: &str| {
         let words = format!("{words} --device gpu --memory-budget 512MiB --json");
         let mut shell = Command::new("sh");
-        shell.arg("-c").arg(format!("ulimit -v 8000000; exec {program} {words}"));
+        shell.arg("-c").arg(format!("{limit} exec '{program}' {words}"));
         shell.current_dir(folder.path("")).env("WGPU_LOSS_CACHE", folder.path("cache"));
-        Run::new(&words, shell.output().unwrap()).good().json()
+        let (output, most) = run_and_look(&mut shell);
+        let run = Run::new(&words, output).good();
+        assert!((1 << 20..2 << 30).contains(&most), "{most} bytes: {words}");
+        println!("{} MiB of its own: {words}", most >> 20);
+        run.json()
     };
     let json = run("cross-entropy x.npy t.npy --check");
     assert_eq!(json["check"]["passed"], true, "{json}");
@@ -42,7 +70,7 @@ fn four_gigabytes() {
     // Looking takes no more of it, and what there is beside the loss neither.
     let words = "cross-entropy x.npy t.npy --histogram --accuracy --per-class --save-lse lse.npy";
     let looked = run(words);
-    assert!((looked["loss"].as_f64().unwrap() - loss).abs() < 1e-6, "{looked}");
+    assert!((looked["loss"].as_f64().unwrap() / loss - 1.0).abs() < 1e-6, "{looked}");
     assert_eq!(looked["histogram"]["rows"], rows);
     assert_eq!(looked["classes"].as_array().unwrap().len(), classes);
     // A gigabyte of losses, one for each element, and as many targets that are one number.
@@ -53,8 +81,9 @@ fn four_gigabytes() {
     sparse.set_len((file.len() + 4 * elements) as u64).unwrap();
     folder.save("zero.npy", &[1], &[0.0f32]);
     let json = run("poisson-nll y.npy zero.npy --histogram");
-    // exp(0), of each.
-    assert_eq!((&json["loss"], &json["histogram"]["rows"]), (&1.0.into(), &elements.into()));
+    // exp(0), of each: WGSL lets it be off by 3 units in the last place.
+    assert!((json["loss"].as_f64().unwrap() - 1.0).abs() < 4e-7, "{json}");
+    assert_eq!(json["histogram"]["rows"], elements);
 }
 
 /// Numbers that differ, up to 8.
@@ -94,7 +123,8 @@ fn batches_of_an_archive_are_the_whole() {
         let (a, b) = (folder.load("g.npy").1, folder.load("h.npy").1);
         let worst = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         let largest = a.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-        assert!(worst <= 1e-6 * largest, "{worst} of {largest}");
+        // Batches of other sizes may have other kernels, and each is right to 8 units or so.
+        assert!(worst <= 2e-6 * largest, "{worst} of {largest}");
     }
     // Bad labels are named by their place in the whole.
     let mut bad = labels.clone();

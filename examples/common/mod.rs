@@ -35,7 +35,10 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn device() -> Result<(wgpu::Device, wgpu::Queue)> {
     let instance =
         wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-    let adapter = instance.request_adapter(&wgpu::RequestAdapterOptions::default());
+    let adapter = instance.request_adapter(&wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance, // of several, not a software driver
+        ..Default::default()
+    });
     let adapter = pollster::block_on(adapter).map_err(|_| {
         "no GPU adapter found: install your GPU's Vulkan driver, or a software one\n\
          (on Debian and Ubuntu: apt-get install mesa-vulkan-drivers libvulkan1)"

@@ -286,8 +286,9 @@ impl Points {
     /// The sums of the absolute values of the terms that an element's loss and gradients are made of,
     /// times the error of each term in units of 2^-24.
     ///
-    /// Elementary functions: `log` and the series in its place 4, `exp(x)` 3 + 2 |x| as WGSL allows, and
-    /// 8 for the few products, sums and divisions around them.
+    /// Elementary functions: `log` and the series in its place 4; `exp(x)` 6 + 4 |x|, since WGSL allows 3 + 2 |x|
+    /// units in the last place, each of which may be two of these; and 8 for the few products, sums and divisions
+    /// around them.
     fn terms(&self, element: usize) -> Terms {
         let x = self.at(Some(&self.input), element);
         let t = self.at(Some(&self.target), element);
@@ -315,7 +316,7 @@ impl Points {
                 )
             }
             Kind::Logits => {
-                let error = 15.0 + 2.0 * x.abs();
+                let error = 18.0 + 4.0 * x.abs();
                 let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
                 let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
                 Terms::new(
@@ -329,7 +330,7 @@ impl Points {
                 Terms { target, ..Terms::new(12.0 * t * (log + x.abs()), 2.0 * t) }
             }
             Kind::Kl { log_target: true } => {
-                let error = 11.0 + 2.0 * t.abs();
+                let error = 14.0 + 4.0 * t.abs();
                 let target = error * t.exp() * (t.abs() + x.abs() + 1.0);
                 Terms {
                     target,
@@ -349,7 +350,7 @@ impl Points {
                 let stirling = if t > 1.0 { 12.0 * (t * t.ln() + t + (7.0 * t).ln()) } else { 0.0 };
                 match log_input {
                     true => {
-                        let error = 11.0 + 2.0 * x.abs();
+                        let error = 14.0 + 4.0 * x.abs();
                         let loss = error * x.exp() + 4.0 * (t * x).abs();
                         Terms::new(loss + stirling, error * x.exp() + 4.0 * t)
                     }

@@ -28,8 +28,13 @@ pub struct Host {
 pub fn on_every_host(work: impl Fn(&Host)) {
     let instance =
         wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-    let adapter = block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
+    let best = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..Default::default()
+    };
+    let adapter = block_on(instance.request_adapter(&best))
         .expect("the tests need a GPU or a software driver");
+    println!("on {}", adapter.get_info().name);
     let bare = wgpu::DeviceDescriptor::default();
     let wanted = wgpu::DeviceDescriptor {
         required_features: wanted_features(&adapter),
