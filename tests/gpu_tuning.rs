@@ -68,6 +68,16 @@ fn small_groups() {
     });
 }
 
+/// Shuffles reach no further than the lanes there are: every subgroup is larger.
+#[test]
+fn groups_smaller_than_a_subgroup() {
+    check(0, |tuning| {
+        tuning.workgroup = 4;
+        tuning.lanes = Lanes::Keeping { fewest: 2, most: 4 };
+        tuning.kept_row = 16;
+    });
+}
+
 #[test]
 fn one_lane_and_one_group() {
     check(1, |tuning| {

@@ -103,7 +103,12 @@ impl Totals {
         self.reduced(problem, self.sum)
     }
 
-    /// The same for the z-loss.
+    /// The loss of a row that counts, on average.
+    pub fn mean(&self) -> f64 {
+        self.sum / self.summary.weight
+    }
+
+    /// As [`Totals::loss`], for the z-loss.
     pub fn z_loss(&self, problem: &Problem) -> Option<f64> {
         self.reduced(problem, self.z_sum).filter(|_| problem.z_loss != 0.0)
     }

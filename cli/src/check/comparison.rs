@@ -7,6 +7,12 @@ use crate::error::position;
 /// What any single element may differ by.
 pub const ELEMENT: f64 = 1e-5;
 
+/// What `e^x` may be off by on a GPU, and what is made of it: WGSL grants `exp` 3 + 2 |x| units in the last place,
+/// and its argument is rounded.
+pub fn of_power(x: f64) -> f64 {
+    x.exp() * (8.0 + 2.5 * x.abs()) * f64::from(f32::EPSILON)
+}
+
 /// One output compared.
 #[derive(Debug)]
 pub struct Compared {

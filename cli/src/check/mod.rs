@@ -11,10 +11,11 @@ mod points;
 mod terms;
 mod words;
 
-use wgpu_loss::{ClassLosses, Floats, LargeOutput, Reduction, Summary};
+use wgpu_loss::loss::Function;
+use wgpu_loss::{ClassLosses, Floats, LargeOutput, Problem, Reduction, Summary};
 
 pub use self::comparison::Compared;
-use self::comparison::{Comparison, ELEMENT};
+use self::comparison::{Comparison, ELEMENT, of_power};
 use self::points::Floors;
 use self::terms::Terms;
 use self::words::Words;
@@ -63,14 +64,19 @@ pub fn run(
     let mut compare = |piece: &Piece<'_>| all.add(question, piece, &terms);
     let totals = twin::run(question, outputs, &mut compare, progress)?;
     let summed = all.terms;
+    let loss = totals.loss(problem);
+    let confident = loss.map_or(0.0, |loss| {
+        let mean = totals.mean();
+        loss.abs() * confident(problem, mean, REDUCED) / mean
+    });
 
     let mut compared = vec![rows(&computed.summary, &totals.summary)];
-    for (what, given, wanted) in [
-        ("loss", computed.loss, totals.loss(problem)),
-        ("z-loss", computed.z_loss, totals.z_loss(problem)),
+    for (what, given, wanted, floor) in [
+        ("loss", computed.loss, loss, summed.max(confident)),
+        ("z-loss", computed.z_loss, totals.z_loss(problem), summed),
     ] {
         if let Some(wanted) = wanted {
-            let mut reduced = reduced(what, given, wanted, summed);
+            let mut reduced = reduced(what, given, wanted, floor);
             reduced.tolerance += terms.rounding;
             compared.push(reduced);
         }
@@ -84,6 +90,14 @@ pub fn run(
         compared.push(classes);
     }
     Ok(compared)
+}
+
+/// What the loss of a row, or the mean of several, is measured against at least. A small one is a sum of powers
+/// `e^-d` of distances `d` that are about minus its logarithm, and the mean of many is off by no more than one of
+/// their mean.
+fn confident(problem: &Problem, loss: f64, tolerance: f64) -> f64 {
+    let softmax = problem.function == Function::CrossEntropy;
+    if softmax && loss > 0.0 && loss < 1.0 { of_power(loss.ln()) / tolerance } else { 0.0 }
 }
 
 /// A reduced loss, and what it is measured against at least.
@@ -206,7 +220,8 @@ impl<'a> Comparisons<'a> {
         };
         let of = |floors: Option<&Vec<f64>>, i: usize| floors.map_or(0.0, |floors| floors[i]);
         if let Some(points) = &points {
-            self.terms += points.loss.iter().sum::<f64>() / piece.divisor;
+            self.terms +=
+                (points.loss.iter().sum::<f64>() + points.powers / REDUCED) / piece.divisor;
             self.variance.resize(points.var_grad.len(), 0.0);
             self.variance.iter_mut().zip(&points.var_grad).for_each(|(all, more)| *all += more);
         }
@@ -214,7 +229,11 @@ impl<'a> Comparisons<'a> {
             match what {
                 LargeOutput::RowLoss => {
                     let floors = points.as_ref().map(|points| &points.loss);
-                    comparison.add(piece.row, &output.loss, |i| of(floors, i));
+                    let confident = |i: usize| match points {
+                        None => confident(problem, output.loss[i], ELEMENT),
+                        Some(_) => of(floors, i),
+                    };
+                    comparison.add(piece.row, &output.loss, confident);
                 }
                 LargeOutput::TargetGrad => {
                     let floors = points.as_ref().map(|points| &points.target_grad);
@@ -260,5 +279,32 @@ impl<'a> Comparisons<'a> {
     fn done(self) -> impl Iterator<Item = Compared> {
         let floats = self.floats.into_iter().map(|(_, comparison)| comparison.done());
         floats.chain(self.words.into_iter().map(|(_, words)| words.done()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wgpu_loss::loss::Shapes;
+    use wgpu_loss::{CrossEntropy, LabelType, Loss, Outputs, TargetType};
+
+    use super::*;
+
+    /// What WGSL grants `exp` is passed, and several times as much is not.
+    #[test]
+    fn confident_losses_are_as_exact_as_powers() {
+        let target = TargetType::Labels(LabelType::U8);
+        let shapes = Shapes::new(&[1, 2]).target(target, &[1]);
+        let problem = CrossEntropy::new().problem(&shapes, Outputs::loss()).unwrap();
+        for d in 1..70 {
+            let d = f64::from(d);
+            let wanted = (-d).exp().ln_1p();
+            let floor = confident(&problem, wanted, REDUCED);
+            let passed = |units: f64| {
+                let given = wanted * (1.0 + units * f64::from(f32::EPSILON));
+                reduced("loss", Some(given as f32), wanted, floor).passed()
+            };
+            assert!(passed(3.0 + 2.0 * d), "{d}");
+            assert!(!passed(4.0 * (8.0 + 2.0 * d)), "{d}");
+        }
     }
 }

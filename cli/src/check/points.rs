@@ -11,10 +11,13 @@
 //! poisson-nll       e^x + |t x|, or |x| + |t log x|        e^x + |t|, or 1 + |t / x|
 //! ```
 //!
-//! What is not here is a product, or a sum of positive terms, and measured against itself.
+//! What is not here is a product, or a sum of positive terms, and measured against itself. Where a power is among the
+//! terms, `e^x`, or `e^-|x|` of logits, so far from 1 that it may be off by more than the tolerance, they count for as
+//! much more.
 
 use wgpu_loss::Floats;
 
+use super::comparison::{ELEMENT, of_power};
 use crate::data::{Cut, Role, Steps};
 use crate::error::Failure;
 use crate::formula::Formula;
@@ -25,6 +28,8 @@ use crate::twin::{Piece, Question};
 pub struct Floors {
     /// Of the losses.
     pub loss: Vec<f64>,
+    /// What the powers of all losses may be off by together.
+    pub powers: f64,
     /// Of the gradient.
     pub grad: Vec<f64>,
     /// Of the target's gradient.
@@ -57,8 +62,12 @@ impl Floors {
             };
             let (x, t, v) = (at(&Some(input), 0.0), at(&target, 0.0), at(&var, 0.0));
             let (w, p) = (at(&weight, 1.0), at(&pos_weight, 1.0));
-            let [loss, grad, target_grad, var_grad] = sizes(question.formula, x, t, [w, p, v])
-                .map(|size| if size.is_nan() { 0.0 } else { size });
+            let number = |size: f64| if size.is_nan() { 0.0 } else { size };
+            let sizes = sizes(question.formula, x, t, [w, p, v]).map(number);
+            let power = number(power(question.formula, x, t, [w, p]));
+            floors.powers += power;
+            let [loss, grad, target_grad] = [0, 1, 2].map(|i| sizes[i].max(power / ELEMENT));
+            let var_grad = sizes[3];
             floors.loss.push(loss);
             // They are scaled when they are f32 already.
             let grad = if grad > f64::from(f32::MAX) { f64::INFINITY } else { scale * grad };
@@ -69,6 +78,19 @@ impl Floors {
             }
         }
         Ok(floors)
+    }
+}
+
+/// What the power among an element's terms may be off by.
+fn power(formula: &Formula, x: f64, t: f64, [w, p]: [f64; 2]) -> f64 {
+    match *formula {
+        Formula::BceWithLogits(_) => {
+            w.abs() * ((p * t).abs() + (1.0 - t).abs()) * of_power(-x.abs())
+        }
+        // Its slope is multiplied by log-probabilities.
+        Formula::KlDiv { log_target: true, .. } => (t.abs() + x.abs() + 1.0) * of_power(t),
+        Formula::PoissonNll { log_input: true, .. } => of_power(x),
+        _ => 0.0,
     }
 }
 
