@@ -7,9 +7,6 @@ use crate::Error;
 use crate::scope::{allocating, scoped};
 use crate::wait::{Wait, block_on, map};
 
-/// Bytes that are uploaded at a time: the host should not hold a second copy of everything.
-const UPLOAD: usize = 1 << 24;
-
 /// A buffer, or an error that says what it was for.
 pub(super) fn create(
     gpu: &Gpu,
@@ -44,22 +41,6 @@ pub(super) fn storage(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<wgpu:
 pub(super) fn readable(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<wgpu::Buffer, Error> {
     let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
     create(gpu, what, bytes, usage, false)
-}
-
-/// Writes bytes of any length to a place of a buffer, and waits until they are there.
-pub(super) fn upload(
-    gpu: &Gpu,
-    during: &'static str,
-    buffer: &wgpu::Buffer,
-    offset: u64,
-    bytes: &[u8],
-) -> Result<(), Error> {
-    for (number, chunk) in bytes.chunks(UPLOAD).enumerate() {
-        write(gpu, during, buffer, offset + (number * UPLOAD) as u64, chunk)?;
-        // One after the other: the host would hold all of them until then.
-        block_on(gpu.submitted([], Wait::Here, during))?;
-    }
-    Ok(())
 }
 
 /// Writes a few bytes before whatever is submitted next.

@@ -1,11 +1,13 @@
-//! Copies between the host's memory and mapped buffers.
+//! Copies between the host's memory and mapped buffers, by all cores: one alone does not use all of a memory's
+//! bandwidth, and fresh memory costs it a fault for every page.
+
+use std::mem::MaybeUninit;
 
 /// Bytes that are worth a thread.
 const CHUNK: usize = 1 << 19;
 
-/// Fills mapped memory, as long as what it is filled with, by all cores: one alone does not use all of a memory's
-/// bandwidth. Where a software driver computes on the same cores, both take as much of them as there is; it was faster
-/// all the same.
+/// Fills mapped memory, as long as what it is filled with. Where a software driver computes on the same cores, both
+/// take as much of them as there is; it was faster all the same.
 pub fn fill(mut to: wgpu::WriteOnly<'_, [u8]>, from: &[u8]) {
     if from.len() < 2 * CHUNK {
         return to.copy_from_slice(from);
@@ -26,5 +28,56 @@ unsafe impl Send for Part<'_> {}
 impl Part<'_> {
     fn fill(self, from: &[u8]) {
         fill(self.0, from);
+    }
+}
+
+/// Appends the numbers of `N` bytes each.
+pub(super) fn extend<const N: usize>(
+    values: &mut Vec<f32>,
+    bytes: &[u8],
+    number: impl Fn([u8; N]) -> f32 + Sync,
+) {
+    let count = bytes.len() / N;
+    values.reserve(count);
+    set(&mut values.spare_capacity_mut()[..count], &bytes[..count * N], &number);
+    // SAFETY: `set` has given each of them a number.
+    unsafe { values.set_len(values.len() + count) };
+}
+
+/// Gives each place the number of its `N` bytes.
+fn set<const N: usize>(
+    places: &mut [MaybeUninit<f32>],
+    bytes: &[u8],
+    number: &(impl Fn([u8; N]) -> f32 + Sync),
+) {
+    assert_eq!(places.len() * N, bytes.len());
+    if bytes.len() < 2 * CHUNK {
+        for (place, bytes) in places.iter_mut().zip(bytes.chunks_exact(N)) {
+            let mut of_number = [0; N];
+            of_number.copy_from_slice(bytes);
+            place.write(number(of_number));
+        }
+        return;
+    }
+    let middle = places.len() / 2;
+    let (front, back) = places.split_at_mut(middle);
+    let (front_bytes, back_bytes) = bytes.split_at(middle * N);
+    rayon::join(|| set(front, front_bytes, number), || set(back, back_bytes, number));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_appended_in_order() {
+        for count in [0, 1, 1000, 3 * CHUNK + 1] {
+            let numbers: Vec<f32> = (0..count).map(|i| i as f32).collect();
+            // At an odd address.
+            let bytes = [&[0], bytemuck::cast_slice(&numbers)].concat();
+            let mut values = vec![-1.0];
+            extend(&mut values, &bytes[1..], f32::from_ne_bytes);
+            assert!(values[0] == -1.0 && values[1..] == numbers, "{count} numbers");
+        }
     }
 }

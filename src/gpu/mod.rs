@@ -15,6 +15,7 @@ mod steps;
 pub mod stream;
 mod tune;
 mod tuned;
+mod uploader;
 
 pub use adapters::{GpuOptions, TuningChoice};
 pub use clock::{Clock, Timer, Times};

@@ -1,8 +1,10 @@
 //! Host data that stays on the device.
 
 use super::Gpu;
-use super::buffers::{storage, upload};
+use super::UPLOADING;
+use super::buffers::storage;
 use super::stream::host_bytes;
+use super::uploader::Uploader;
 use crate::bound::Buffers;
 use crate::kernels::Slot;
 use crate::plan::{Extent, bound_slots};
@@ -15,13 +17,15 @@ impl Tensors {
     /// Allocates a buffer per tensor and uploads the inputs.
     pub fn upload(gpu: &Gpu, problem: &Problem, inputs: &Inputs<'_>) -> Result<Self, Error> {
         let mut buffers = Vec::new();
+        let mut uploader = Uploader::new(gpu, UPLOADING);
         for slot in bound_slots(problem) {
             let buffer = storage(gpu, slot.name(), Extent::of(slot, problem).bytes())?;
             if let Some(bytes) = host_bytes(slot, inputs) {
-                upload(gpu, "uploading", &buffer, 0, bytes)?;
+                uploader.upload(&buffer, 0, bytes)?;
             }
             buffers.push((slot, buffer));
         }
+        uploader.finish()?;
         Ok(Self(buffers))
     }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::buffers::{read, readable, storage, upload};
+use super::buffers::{read, readable, storage};
+use super::uploader::Uploader;
 use super::{Clock, Gpu};
 use crate::Error;
 use crate::scope::scoped;
@@ -274,12 +275,14 @@ fn uniform(gpu: &Gpu, params: &Params) -> wgpu::Buffer {
 /// read faster by devices that compress.)
 fn fill(gpu: &Gpu, buffer: &wgpu::Buffer) -> Result<u32, Error> {
     let words = buffer.size() / 4;
+    let mut uploader = Uploader::new(gpu, DURING);
     let mut sum = 0u32;
     for start in (0..words).step_by(UPLOAD as usize) {
         let chunk: Vec<u32> = (start..words.min(start + UPLOAD)).map(word).collect();
         sum = chunk.iter().fold(sum, |sum, &word| sum.wrapping_add(word));
-        upload(gpu, DURING, buffer, 4 * start, bytemuck::cast_slice(&chunk))?;
+        uploader.upload(buffer, 4 * start, bytemuck::cast_slice(&chunk))?;
     }
+    uploader.finish()?;
     Ok(sum)
 }
 

@@ -4,6 +4,7 @@ use half::{bf16, f16};
 
 use super::Sink;
 use super::cut::cut_slots;
+use crate::gpu::copies::extend;
 use crate::plan::Extent;
 use crate::tensor::ElementType;
 use crate::{Error, LargeOutput, Problem};
@@ -91,7 +92,7 @@ impl Sink for Collected {
             ElementType::F32 => {
                 let places = &mut values[start..start + over.min(end - start)];
                 bytemuck::cast_slice_mut::<f32, u8>(places).copy_from_slice(inside);
-                extend_f32(values, behind);
+                extend(values, behind, f32::from_ne_bytes);
             }
             ElementType::F16 => {
                 widen(values, start, inside, behind, |two| f16::from_le_bytes(two).to_f32());
@@ -104,26 +105,17 @@ impl Sink for Collected {
     }
 }
 
-/// Appends the bytes of f32 numbers, wherever they lie.
-fn extend_f32(values: &mut Vec<f32>, bytes: &[u8]) {
-    match bytemuck::try_cast_slice(bytes) {
-        Ok(numbers) => values.extend_from_slice(numbers),
-        Err(_) => values.extend(bytemuck::pod_collect_to_vec::<u8, f32>(bytes)),
-    }
-}
-
 fn widen(
     values: &mut Vec<f32>,
     start: usize,
     inside: &[u8],
     behind: &[u8],
-    number: impl Fn([u8; 2]) -> f32,
+    number: impl Fn([u8; 2]) -> f32 + Sync,
 ) {
-    let number = |two: &[u8]| number([two[0], two[1]]);
     for (value, two) in values[start..].iter_mut().zip(inside.chunks_exact(2)) {
-        *value = number(two);
+        *value = number([two[0], two[1]]);
     }
-    values.extend(behind.chunks_exact(2).map(number));
+    extend(values, behind, number);
 }
 
 #[cfg(test)]

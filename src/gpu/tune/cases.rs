@@ -2,7 +2,8 @@
 
 use super::DURING;
 use crate::gpu::Gpu;
-use crate::gpu::buffers::{read, readable, storage, upload};
+use crate::gpu::buffers::{read, readable, storage};
+use crate::gpu::uploader::upload;
 use crate::loss::Shapes;
 use crate::plan::{Profile, Tuning};
 use crate::scope::scoped;

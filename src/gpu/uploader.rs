@@ -1,0 +1,172 @@
+//! Host data on its way into buffers: through staging buffers in turns, so that the host fills one while the device
+//! copies out of another.
+
+use super::Gpu;
+use super::buffers::{create, write};
+use super::copies::fill;
+use crate::Error;
+use crate::scope::scoped;
+use crate::wait::{Answer, Wait, block_on, map};
+
+/// Staging buffers at most: one that the host fills, and one or two that the device copies out of.
+const TURNS: usize = 3;
+/// Bytes of each: enough for a submission to cost little beside the copy, and few enough for a tensor of some MB to
+/// need several.
+const PIECE_GPU: usize = 8 << 20;
+/// For a software driver: what the host has copied is read from the cache.
+const PIECE_CPU: usize = 4 << 20;
+/// Bytes up to which wgpu's own staging memory is as good.
+const SMALL: usize = 1 << 20;
+
+/// What uploads.
+pub(super) struct Uploader<'g> {
+    gpu: &'g Gpu,
+    during: &'static str,
+    piece: usize,
+    turns: Vec<Turn>,
+    next: usize,
+}
+
+/// A staging buffer.
+struct Turn {
+    buffer: wgpu::Buffer,
+    /// What was submitted with it, and its mapping, asked for behind that. `None` while it is mapped.
+    under_way: Option<(wgpu::SubmissionIndex, Answer)>,
+}
+
+/// Uploads bytes of any length to a place of a buffer, and waits until they are there.
+pub(super) fn upload(
+    gpu: &Gpu,
+    during: &'static str,
+    buffer: &wgpu::Buffer,
+    offset: u64,
+    bytes: &[u8],
+) -> Result<(), Error> {
+    let mut uploader = Uploader::new(gpu, during);
+    uploader.upload(buffer, offset, bytes)?;
+    uploader.finish()
+}
+
+impl<'g> Uploader<'g> {
+    /// No staging buffers yet.
+    pub fn new(gpu: &'g Gpu, during: &'static str) -> Self {
+        let software = gpu.kernels.profile().is_software();
+        let piece = if software { PIECE_CPU } else { PIECE_GPU };
+        Self { gpu, during, piece, turns: Vec::new(), next: 0 }
+    }
+
+    /// Sends bytes of any length to a place of a buffer, which is as long as whole words of them. They are there
+    /// for whatever is submitted next.
+    pub fn upload(
+        &mut self,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        if bytes.len() <= SMALL {
+            return write(self.gpu, self.during, buffer, offset, bytes);
+        }
+        let mut at = offset;
+        for piece in bytes.chunks(self.piece) {
+            let turn = self.free_turn()?;
+            self.send(turn, buffer, at, piece)?;
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Waits until all of it is there.
+    pub fn finish(mut self) -> Result<(), Error> {
+        (0..self.turns.len()).try_for_each(|turn| self.wait(turn))?;
+        block_on(self.gpu.submitted([], Wait::Here, self.during))
+    }
+
+    /// A staging buffer that is mapped: a new one, or that which was filled first.
+    fn free_turn(&mut self) -> Result<usize, Error> {
+        if self.turns.len() < TURNS {
+            let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
+            let buffer = create(self.gpu, self.during, self.piece as u64, usage, true)?;
+            self.turns.push(Turn { buffer, under_way: None });
+            return Ok(self.turns.len() - 1);
+        }
+        let turn = self.next;
+        self.next = (turn + 1) % TURNS;
+        self.wait(turn)?;
+        Ok(turn)
+    }
+
+    fn wait(&mut self, turn: usize) -> Result<(), Error> {
+        let Some((submission, mapped)) = self.turns[turn].under_way.take() else { return Ok(()) };
+        let device = &self.gpu.device;
+        block_on(Wait::Here.for_maps(device, Some(submission), [&mapped], self.during))
+    }
+
+    /// Fills a staging buffer and has the device copy it.
+    fn send(
+        &mut self,
+        turn: usize,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        let during = self.during;
+        let Turn { buffer: staging, under_way } = &mut self.turns[turn];
+        // wgpu copies whole words, so a last part of one is filled up.
+        let whole = bytes.len().next_multiple_of(4);
+        let refused =
+            |error: wgpu::MapRangeError| Error::Device { during, reason: error.to_string() };
+        let mut view = staging.get_mapped_range_mut(..whole as u64).map_err(refused)?;
+        fill(view.slice(..bytes.len()), bytes);
+        view.slice(bytes.len()..).copy_from_slice(&[0; 3][..whole - bytes.len()]);
+        drop(view);
+        staging.unmap();
+        *under_way = Some(scoped(&self.gpu.device, during, || {
+            let mut encoder = self.gpu.encoder();
+            encoder.copy_buffer_to_buffer(staging, 0, buffer, offset, whole as u64);
+            let submission = self.gpu.queue.submit([encoder.finish()]);
+            (submission, map(staging, wgpu::MapMode::Write, during))
+        })?);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::GpuOptions;
+    use crate::gpu::buffers::{read, readable, storage};
+
+    /// Bytes of any length arrive, at their place, and nothing beside them is touched.
+    fn arrives(gpu: &Gpu) {
+        let piece = Uploader::new(gpu, "testing").piece;
+        for length in [1, SMALL, SMALL + 1, piece - 1, piece + 3, 4 * piece, 7 * piece + 6] {
+            let bytes: Vec<u8> = (0..length).map(|i| (i * 31 % 251) as u8 + 1).collect();
+            let room = (length as u64 + 32).next_multiple_of(16);
+            let buffer = storage(gpu, "a test", room).expect("a buffer");
+            let mut uploader = Uploader::new(gpu, "testing");
+            uploader.upload(&buffer, 16, &bytes).expect("an upload");
+            uploader.upload(&buffer, 0, &[7; 4]).expect("an upload");
+            uploader.finish().expect("an upload");
+            let back = readable(gpu, "a test", room).expect("a buffer");
+            let mut encoder = gpu.encoder();
+            encoder.copy_buffer_to_buffer(&buffer, 0, &back, 0, room);
+            gpu.queue.submit([encoder.finish()]);
+            let got: Vec<u8> = read(gpu, "testing", &back).expect("bytes");
+            let (before, behind) = got.split_at(16);
+            assert_eq!(before, [[7; 4], [0; 4], [0; 4], [0; 4]].as_flattened());
+            assert!(behind[..length] == bytes, "{length} bytes");
+            assert!(behind[length..].iter().all(|&byte| byte == 0), "behind {length} bytes");
+        }
+    }
+
+    #[test]
+    fn every_length_arrives() {
+        arrives(&Gpu::new().expect("a GPU adapter"));
+    }
+
+    #[test]
+    fn every_length_arrives_in_memory_of_its_own() {
+        let options = GpuOptions::new().own_memory().default_limits();
+        arrives(&Gpu::with_options(&options).expect("a GPU adapter"));
+    }
+}
