@@ -131,10 +131,11 @@ class Bench:
             for lengths in self.args.shapes:
                 for dtype in self.args.dtypes:
                     self.measure(lengths, dtype)
-                    report = self.write()
+                    self.write()
         finally:
             for process in self.processes.values():
-                process.end()
+                process.end(patience=1)
+            report = self.write()
         return report
 
     def ask(self, name, job):
@@ -150,7 +151,6 @@ class Bench:
     def measure(self, lengths, dtype):
         """All contenders on one shape and type."""
         args, title = self.args, f"{'x'.join(map(str, lengths))} {dtype}"
-        cells = []
         with tempfile.TemporaryDirectory(prefix="data-", dir=self.scratch) as folder:
             job = {"data": folder, "shape": lengths, "dtype": dtype, "samples": args.samples,
                    "seconds": SECONDS, "adapter": args.adapter, "threads": args.threads}
@@ -158,6 +158,7 @@ class Bench:
             truth = lines[0] if lines else None
             if not truth:
                 say(f"{title}: no data: {no_data}")
+            self.truths.append({"shape": lengths, "dtype": dtype, "truth": truth})
             for name in [name for name in args.only if name not in self.reasons]:
                 contender = CONTENDERS[name]
                 lines, reason = [], no_data
@@ -167,15 +168,12 @@ class Bench:
                 elif truth:
                     say(f"{title} {name}")
                     lines, reason = self.ask(name, job | contender.options)
+                    check(lines, truth)
                 seen = {line["pass"]: line for line in lines}
                 for which in PASSES:
                     missing = {"name": name, "shape": lengths, "dtype": dtype, "pass": which,
                                "reason": reason, "left_out": left_out}
-                    cells.append(seen.get(which, missing))
-        if truth:
-            check(cells, truth)
-        self.cells += cells
-        self.truths.append({"shape": lengths, "dtype": dtype, "truth": truth})
+                    self.cells.append(seen.get(which, missing))
 
     def write(self):
         """Writes what there is so far."""

@@ -29,10 +29,14 @@ class Process:
     def start(self):
         # Appended to, so that reading it does not move the place where the process writes.
         self.errors = tempfile.TemporaryFile("a+b")
-        self.process = subprocess.Popen(self.command, bufsize=0, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=self.errors,
-                                        env=os.environ | self.environment,
-                                        start_new_session=True, preexec_fn=first_to_go)
+        try:
+            self.process = subprocess.Popen(self.command, bufsize=0, stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE, stderr=self.errors,
+                                            env=os.environ | self.environment,
+                                            start_new_session=True, preexec_fn=first_to_go)
+        except OSError:
+            self.errors.close()
+            raise
         self.output = b""
 
     def ask(self, job, seconds):
