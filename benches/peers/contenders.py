@@ -36,14 +36,16 @@ class Contender:
 
 def torch(title, device, *needs, dtypes=DTYPES, otherwise="", **options):
     needs = ("cuda", *needs) if device == "cuda" else needs
-    return Contender(title, options=options | {"device": device}, needs=needs, dtypes=dtypes, otherwise=otherwise)
+    options = options | {"device": device}
+    return Contender(title, options=options, needs=needs, dtypes=dtypes, otherwise=otherwise)
 
 
 def rust(title, program, *features, dtypes=("f32",)):
     return Contender(title, program, features, dtypes=dtypes, otherwise="measured with f32 logits only")
 
 
-UPCAST = {"upcast": True, "dtypes": ("f16", "bf16"), "otherwise": "f32 logits are not upcast: as without .float()"}
+UPCAST = {"upcast": True, "dtypes": ("f16", "bf16"),
+          "otherwise": "f32 logits are not upcast: as without .float()"}
 CONTENDERS = {
     "ours": rust("wgpu-loss", "ours", dtypes=DTYPES),
     "torch-cpu": torch("PyTorch, CPU", "cpu"),
@@ -151,5 +153,5 @@ def probe(process, needs):
     missing = {need: answers[need]["missing"] if need in answers else reason for need in needs}
     if missing["torch"]:
         missing["torch"] = f"{process.command[0]}: {reason}; see --python and --setup"
-    about = {"versions": answers.get("torch", {}).get("versions", {}), "cuda": answers.get("cuda", {}).get("about")}
-    return about, missing
+    said = {key: value for answer in lines for key, value in answer.items()}
+    return {"versions": said.get("versions", {}), "cuda": said.get("about")}, missing
