@@ -18,8 +18,9 @@ const LONGEST: Duration = Duration::from_secs(30 * 60);
 const MODULE: Duration = Duration::from_secs(10 * 60);
 const GROUP: Duration = Duration::from_secs(10 * 60);
 const SHAPE: Duration = Duration::from_secs(3 * 60);
-/// What the tuner may take, in minutes.
+/// What the tuner and the peers of an element type may take, in minutes.
 const TUNE: u64 = 8;
+const PEERS: u64 = 20;
 
 /// A part of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -238,7 +239,8 @@ impl Context<'_> {
         command.arg("--out").arg(&file);
         command.args(["--commit", self.pack.commit(), "--dtype", dtype]);
         command.args(["--samples", &self.args.samples.to_string()]);
-        command.args(["--minutes", &(self.left().as_secs() / 60).max(1).to_string()]);
+        let minutes = PEERS.min(self.left().as_secs() / 60).max(1);
+        command.args(["--minutes", &minutes.to_string()]);
         command.args([
             "--only",
             match self.gpu() {
