@@ -7,11 +7,12 @@ use clap::Parser;
 use crate::parts::Part;
 
 const AFTER: &str = "\
-Parts, in this order: tests, bench-f32, bench-bf16, bench-f16, start, upload, record, stream, stages, peers-f32,
-peers-bf16, peers-f16, tune, bench-tuned. Each leaves its result in OUT/parts and its output in OUT/logs; the report takes up what is there, so
-several runs into one folder make one report.
+Parts, in this order: tests, bench-f32, bench-bf16, bench-f16, start, upload, record, stream, stages,
+peers-f32, peers-bf16, peers-f16, tune, bench-tuned. Each leaves its result in OUT/parts and its output in
+OUT/logs; the report takes up what is there, so several runs into one folder make one report.
 
-Exit status: 0 where everything ran and passed, 1 where something failed or was not run, 2 for wrong usage.";
+Exit status: 0 where everything that was asked for ran and passed, 1 where something failed or was not run,
+2 for wrong usage.";
 
 /// Runs the tests and benches of wgpu-loss on the GPU at hand, PyTorch's beside them, and writes one report.
 #[derive(Debug, Parser)]
@@ -52,4 +53,11 @@ pub struct Args {
     /// The unpacked pack.
     #[arg(long, value_name = "DIR", hide = true)]
     pub pack: PathBuf,
+}
+
+impl Args {
+    /// Whether a part is asked for.
+    pub fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
 }
