@@ -29,6 +29,9 @@ const SAMPLE: &str = "WGPU_LOSS_BENCH_SAMPLE";
 /// Where drivers keep compiled shaders: NVIDIA's, Mesa's, and those that ask the desktop.
 const CACHES: [&str; 3] =
     ["__GL_SHADER_DISK_CACHE_PATH", "MESA_SHADER_CACHE_DIR", "XDG_CACHE_HOME"];
+/// What has them keep any: NVIDIA's does not for root, unless told to.
+const CACHING: [(&str, &str); 2] =
+    [("__GL_SHADER_DISK_CACHE", "1"), ("MESA_SHADER_CACHE_DISABLE", "false")];
 /// What a sample tells.
 const PARTS: [&str; 4] = ["instance", "device", "kernels", "loss"];
 
@@ -179,7 +182,7 @@ fn start(caches: &Path, wanted: f64) -> Result<Sample, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(program);
     command.args(std::env::args_os().skip(1)).env(SAMPLE, "1");
-    command.envs(CACHES.map(|name| (name, caches)));
+    command.envs(CACHES.map(|name| (name, caches))).envs(CACHING);
     let (total, output) = timed(|| command.output());
     let output = output.map_err(|error| error.to_string())?;
     let (stdout, stderr) =

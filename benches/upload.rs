@@ -146,6 +146,15 @@ fn library(gpu: &Gpu, host: &Host, ways: &mut Ways<'_>) -> Result<(), wgpu_loss:
         check(output.expect("a loss").loss[0]);
         time
     });
+    for mib in [4, 8, 16, 32, 64] {
+        // The pieces that such a call is cut into; the library's own choice is a constant for each kind of device.
+        let gpu = gpu.with_piece_bytes(mib * MIB);
+        ways.go(&format!("Gpu::run, fwd, pieces of {mib} MiB"), 1, || {
+            let (time, output) = timed(|| gpu.run(&loss, &inputs, Outputs::loss()));
+            check(output.expect("a loss").loss[0]);
+            time
+        });
+    }
     ways.go("Gpu::run, fwd+bwd", 2, || {
         let (time, output) = timed(|| gpu.run(&loss, &inputs, Outputs::loss().with_grad()));
         let output = output.expect("a gradient");

@@ -173,6 +173,13 @@ impl Gpu {
         }
     }
 
+    /// The same device and pipelines, with pieces of so many bytes, where the budget and the device allow them.
+    #[doc(hidden)]
+    pub fn with_piece_bytes(&self, bytes: u64) -> Self {
+        let piece_bytes = bytes.min(largest_piece(self.kernels.profile()));
+        Self { piece_bytes, ..self.with_memory_budget(self.memory_budget) }
+    }
+
     /// How long it took to open the device.
     #[doc(hidden)]
     pub fn opening(&self) -> Opening {
@@ -309,8 +316,12 @@ impl Gpu {
 /// What a piece should have on such a device.
 fn piece_bytes(profile: &Profile) -> u64 {
     let fast = if profile.is_software() { PIECE_CPU } else { PIECE_GPU };
+    fast.min(largest_piece(profile))
+}
+
+fn largest_piece(profile: &Profile) -> u64 {
     // A binding has to hold a few bytes more than the tensor.
-    fast.min(profile.limits.max_storage_buffer_binding_size.saturating_sub(1 << 10))
+    profile.limits.max_storage_buffer_binding_size.saturating_sub(1 << 10)
 }
 
 /// Measures wall-clock time, where there is a clock.
