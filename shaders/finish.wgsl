@@ -37,7 +37,8 @@ fn main(@builtin(local_invocation_index) index: u32) {
     let t = group_totals(mine, index);
 #if !DIVISOR_ONLY
     // The first bad row is in one partial: its label is the result's.
-    for (var slot = index; slot < params.partials; slot += WORKGROUP) {
+    let last = select(params.partials, 0u, t.bad == 0u);
+    for (var slot = index; slot < last; slot += WORKGROUP) {
         let at = HEADER_WORDS + PARTIAL_WORDS * slot;
         if (workspace[at + 4u] != 0u && workspace[at + 5u] == t.first_bad) {
             put(6u, workspace[at + 6u]);

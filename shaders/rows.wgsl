@@ -15,6 +15,9 @@
 struct Range {
     start: u32,
     end: u32,
+#if PAIRS
+    left_out: u32,   // the number of a load that is written apart
+#endif
 }
 
 #if WIDE
@@ -27,6 +30,22 @@ fn class_weights(c: Words) -> Reals {
 }
 #else
 fn class_weights(c: Words) -> Reals { return class_weight(c); }
+#endif
+
+// Lanes take a row's loads in their order in memory; but where rows begin and end inside a load (RAGGED),
+// the first one comes last, behind the last one: all in front of these two are the row's alone. `turn` is a
+// load's number in that order, and these are its numbers in memory: of any load, and of one that comes
+// before `whole_end`.
+#if RAGGED
+fn load_of(places: Places, turn: u32) -> u32 { return select(turn + 1u, 0u, turn + 1u == places.loads); }
+fn whole_load_of(turn: u32) -> u32 { return turn + 1u; }
+fn turn_of(places: Places, p: u32) -> u32 { return select(p, places.loads, p == 0u) - 1u; }
+fn whole_end(places: Places) -> u32 { return max(places.loads, 2u) - 2u; }
+#else
+fn load_of(places: Places, turn: u32) -> u32 { return turn; }
+fn whole_load_of(turn: u32) -> u32 { return turn; }
+fn turn_of(places: Places, p: u32) -> u32 { return p; }
+fn whole_end(places: Places) -> u32 { return 0xffffffffu; }
 #endif
 
 // The classes of load `p` of the row.
@@ -56,8 +75,12 @@ fn place_of(p: u32) -> u32 {
 }
 
 #if !MERGE
+// Load `p`, all of which is the row's.
+fn read_whole(places: Places, p: u32) -> Pack { return read_logits(places.logits + place_of(p)); }
+
+// Any load of the row.
 fn read_pack(places: Places, p: u32) -> Pack {
-    var pack = read_logits(places.logits + place_of(p));
+    var pack = read_whole(places, p);
 #if RAGGED
     // What belongs to the rows before and behind counts as -inf: it changes nothing.
     let c = classes_of(places, p);
@@ -100,19 +123,25 @@ fn logit_word(places: Places, c: u32) -> u32 {
 }
 #endif
 
-// The loads of a row, whole or in part number `part`.
+// The loads of a row by their turns, whole or in part number `part`.
 fn range_of(places: Places, part: u32) -> Range {
 #if RAGGED
-    let loads = (places.lead + params.classes + PACK - 1u) / PACK;
+    let loads = places.loads;
 #else
     let loads = params.classes / PACK;
 #endif
+    var range: Range;
 #if PARTS
     let start = part * params.part_loads;
-    return Range(min(loads, start), min(loads, start + params.part_loads));
+    range.start = min(loads, start);
+    range.end = min(loads, start + params.part_loads);
 #else
-    return Range(0u, loads);
+    range.end = loads;
 #endif
+#if PAIRS
+    range.left_out = 0xffffffffu;
+#endif
+    return range;
 }
 
 #if !MERGE
@@ -155,7 +184,7 @@ fn marks_of_row(r: Row, row: u32, places: Places) -> Marks {
 // that this lane may overwrite.
 fn label_word(r: Row, places: Places, range: Range, lane: u32) -> u32 {
 #if RAGGED
-    let p = (r.class_index + places.lead) / PACK;
+    let p = turn_of(places, (r.class_index + places.lead) / PACK);
 #else
     let p = r.class_index / PACK;
 #endif

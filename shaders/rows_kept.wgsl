@@ -1,4 +1,7 @@
 // Rows that are kept: a lane has the loads lane, lane + LANES, ... of the row, KEPT of them at most.
+//
+// Every lane loads KEPT times: where there is no load left for it, its first one again. A branch would hold
+// the last loads back until the ones in front of it have arrived: compilers widen these before it.
 
 fn keep(
     places: Places,
@@ -11,23 +14,17 @@ fn keep(
 ) {
 #each
     {
-        let p = lane + $ * LANES;
-        (*a)[$] = Words(NEG_INF);
-        (*v_a)[$] = Reals(0.0);
+        let turn = lane + $ * LANES;
+        let here = $ < FULL || turn < range.end;
+        let p = select(min(lane, range.end - 1u), turn, here);
+        let pack = read_pack(places, p);
+        let v = weights_of(places, p);
+        (*a)[$] = select(Words(NEG_INF), pack.a, here);
+        (*v_a)[$] = select(Reals(0.0), v.a, here);
 #if EIGHT
-        (*b)[$] = Words(NEG_INF);
-        (*v_b)[$] = Reals(0.0);
+        (*b)[$] = select(Words(NEG_INF), pack.b, here);
+        (*v_b)[$] = select(Reals(0.0), v.b, here);
 #endif
-        if ($ < FULL || p < range.end) {
-            let pack = read_pack(places, p);
-            let v = weights_of(places, p);
-            (*a)[$] = pack.a;
-            (*v_a)[$] = v.a;
-#if EIGHT
-            (*b)[$] = pack.b;
-            (*v_b)[$] = v.b;
-#endif
-        }
     }
 #end
 }

@@ -37,12 +37,12 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     let w_y = writers(r_y);
     if (both) {
         // The last load of x is the first of y.
-        let shared_load = (places_x.lead + params.classes) / PACK;
-        if (range_x.end > shared_load) {
-            range_x.end = shared_load;
-            if (lane == 0u) { write_seam(w_x, places_x, shared_load, w_y, places_y); }
+        range_x.left_out = places_x.loads - 1u;
+        range_y.left_out = 0u;
+        let turn = turn_of(places_x, range_x.left_out);
+        if (lane == 0u && turn >= range_x.start && turn < range_x.end) {
+            write_seam(w_x, places_x, range_x.left_out, w_y, places_y);
         }
-        range_y.start = max(range_y.start, 1u);
         write_row(w_y, places_y, range_y, lane);
     }
     if (present) { write_row(w_x, places_x, range_x, lane); }

@@ -16,21 +16,24 @@ fn fold_row(places: Places, range: Range, lane: u32, marks: Marks) -> Folds {
 
 fn fold_chunk(places: Places, start: u32, end: u32, marks: Marks) -> Folds {
     var f = empty_folds(marks);
-    var p = start;
+    var turn = start;
 #if FOURS
     // Four independent loads under way before the first exp.
-    for (; p + 3u * LANES < end; p += 4u * LANES) {
-        let a = read_pack(places, p);
-        let b = read_pack(places, p + LANES);
-        let c = read_pack(places, p + 2u * LANES);
-        let d = read_pack(places, p + 3u * LANES);
+    let whole = min(end, whole_end(places));
+    for (; turn + 3u * LANES < whole; turn += 4u * LANES) {
+        let p = whole_load_of(turn);
+        let a = read_whole(places, p);
+        let b = read_whole(places, p + LANES);
+        let c = read_whole(places, p + 2u * LANES);
+        let d = read_whole(places, p + 3u * LANES);
         f = take(f, a, weights_of(places, p), classes_of(places, p));
         f = take(f, b, weights_of(places, p + LANES), classes_of(places, p + LANES));
         f = take(f, c, weights_of(places, p + 2u * LANES), classes_of(places, p + 2u * LANES));
         f = take(f, d, weights_of(places, p + 3u * LANES), classes_of(places, p + 3u * LANES));
     }
 #endif
-    for (; p < end; p += LANES) {
+    for (; turn < end; turn += LANES) {
+        let p = load_of(places, turn);
         f = take(f, read_pack(places, p), weights_of(places, p), classes_of(places, p));
     }
     return f;
@@ -41,33 +44,49 @@ fn write_row(w: Writers, places: Places, range: Range, lane: u32) {
     let start = range.start + lane;
 #if CHUNKS
     for (var chunk = start; chunk < range.end; chunk += CHUNK * LANES) {
-        write_chunk(w, places, chunk, min(range.end, chunk + CHUNK * LANES));
+        write_chunk(w, places, range, chunk, min(range.end, chunk + CHUNK * LANES));
     }
 #else
-    write_chunk(w, places, start, range.end);
+    write_chunk(w, places, range, start, range.end);
 #endif
 }
 
-fn write_chunk(w: Writers, places: Places, start: u32, end: u32) {
-    var p = start;
+fn write_chunk(w: Writers, places: Places, range: Range, start: u32, end: u32) {
+    var turn = start;
 #if FOURS
-    for (; p + 3u * LANES < end; p += 4u * LANES) {
-        let a = read_pack(places, p);
-        let b = read_pack(places, p + LANES);
-        let c = read_pack(places, p + 2u * LANES);
-        let d = read_pack(places, p + 3u * LANES);
+    let whole = min(end, whole_end(places));
+    for (; turn + 3u * LANES < whole; turn += 4u * LANES) {
+        let p = whole_load_of(turn);
+        let a = read_whole(places, p);
+        let b = read_whole(places, p + LANES);
+        let c = read_whole(places, p + 2u * LANES);
+        let d = read_whole(places, p + 3u * LANES);
         write_load(w, places, p, a);
         write_load(w, places, p + LANES, b);
         write_load(w, places, p + 2u * LANES, c);
         write_load(w, places, p + 3u * LANES, d);
     }
 #endif
-    for (; p < end; p += LANES) {
-        write_load(w, places, p, read_pack(places, p));
+    for (; turn < end; turn += LANES) {
+        let p = load_of(places, turn);
+#if PAIRS
+        if (p == range.left_out) { continue; }
+#endif
+        write_any(w, places, p);
     }
 }
 
 fn write_load(w: Writers, places: Places, p: u32, pack: Pack) {
     write_pack(w, places, place_of(p), pack, classes_of(places, p), weights_of(places, p));
+}
+
+// The same of a load that may hold other rows' elements.
+fn write_any(w: Writers, places: Places, p: u32) {
+#if RAGGED
+    write_part(
+        w, places, p, read_pack(places, p), classes_of(places, p), weights_of(places, p));
+#else
+    write_load(w, places, p, read_whole(places, p));
+#endif
 }
 #endif

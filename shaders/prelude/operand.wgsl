@@ -8,7 +8,7 @@ fn single_{name}(at: u32) -> u32 {
 #if F32
     return {buffer}[place];
 #else
-    return widened_{type}({buffer}[place / 2u])[place % 2u];
+    return widened_{type}({buffer}[place / 2u] >> (16u * (place % 2u))).x;
 #endif
 }
 #endif

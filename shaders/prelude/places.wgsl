@@ -12,6 +12,7 @@ struct Places {
 #endif
 #if RAGGED
     lead: u32,    // elements of the first load that belong to the row before
+    loads: u32,   // loads of the row, those that it shares among them
 #endif
 }
 
@@ -21,6 +22,7 @@ fn places_of(first: u32) -> Places {
     var places: Places;
 #if RAGGED
     places.lead = (params.logits_origin + first) % PACK;
+    places.loads = (places.lead + params.classes + PACK - 1u) / PACK;
     places.logits = (params.logits_origin + first) / PACK;
 #if PROBABILITIES
     places.probabilities = (params.probabilities_origin + first) / PACK;

@@ -55,7 +55,7 @@ fn class_weight(c: u32) -> f32 {
     return weight_pack(at / 4u)[at % 4u];
 #else
 #if WEIGHT_HALVES
-    return bitcast<f32>(widened_{weight}(weight[at / 2u])[at % 2u]);
+    return bitcast<f32>(widened_{weight}(weight[at / 2u] >> (16u * (at % 2u))).x);
 #else
     return weight[at];
 #endif

@@ -32,7 +32,7 @@ fn read_{name}(at: u32) -> Pack {
 #else
     let word = {buffer}[at / 2u];
 #endif
-    return Pack(widened_{type}(word)[at % 2u]);
+    return Pack(widened_{type}(word >> (16u * (at % 2u))).x);
 #endif
 #endif
 #endif

@@ -192,18 +192,6 @@ fn gradients(w: Writers, pack: Pack, classes: Pack, v: PackReals) -> Pack {
 // Writes what is wanted of the load `at` behind the rows' first one: what was read there, its classes
 // and their weights.
 fn write_pack(w: Writers, places: Places, at: u32, pack: Pack, classes: Pack, v: PackReals) {
-#if RAGGED
-    let here = here_of(classes);
-    if (here.y - here.x < PACK) {
-#if ELEMENTS
-        put_elements(places.elements + at, distribution(w, pack), here.x, here.y);
-#endif
-#if GRAD
-        put_grad(places.grad + at, gradients(w, pack, classes, v), here.x, here.y);
-#endif
-        return;
-    }
-#endif
 #if ELEMENTS
     write_elements(places.elements + at, distribution(w, pack));
 #endif
@@ -213,6 +201,28 @@ fn write_pack(w: Writers, places: Places, at: u32, pack: Pack, classes: Pack, v:
 }
 
 #if RAGGED
+// The same of a load that may hold other rows' elements, which are others' to write.
+fn write_part(w: Writers, places: Places, at: u32, pack: Pack, classes: Pack, v: PackReals) {
+    let here = here_of(classes);
+    let whole = here.y - here.x == PACK;
+#if ELEMENTS
+    let elements = distribution(w, pack);
+    if (whole) {
+        write_elements(places.elements + at, elements);
+    } else {
+        put_elements(places.elements + at, elements, here.x, here.y);
+    }
+#endif
+#if GRAD
+    let grad = gradients(w, pack, classes, v);
+    if (whole) {
+        write_grad(places.grad + at, grad);
+    } else {
+        put_grad(places.grad + at, grad, here.x, here.y);
+    }
+#endif
+}
+
 // Which elements of a load are the row's: from the first up to the second.
 fn here_of(classes: Pack) -> vec2<u32> {
     let first = classes.a.x;   // below class 0 it has wrapped around

@@ -79,12 +79,13 @@ pub(super) fn turns_of_block(spec: &Spec, view: ClassView, parts: u32) -> usize 
         (Kernel::Columns, _) => view.classes,
         _ => return 2,
     };
-    // Loads of four with up to three single ones, a turn that ends each loop, once per chunk.
+    // Loads of four with up to three single ones, and two of a ragged row's ends; a turn that ends each
+    // loop, once per chunk.
     let chunks = of_lane.div_ceil(CHUNK as usize);
     let pass = match spec.form {
         Form::Kept { .. } => 0,
         Form::Few => of_lane + 1,
-        Form::Fours | Form::Chunks => of_lane / 4 + 6 * chunks,
+        Form::Fours | Form::Chunks => of_lane / 4 + 8 * chunks,
     };
     let passes = 1 + usize::from(spec.grad || spec.elements.is_some());
     let rows = if spec.pairs { 2 } else { 1 };
