@@ -37,6 +37,7 @@ pub enum Part {
     Record,
     Stream,
     Stages,
+    Compiler,
     #[value(name = "peers-f32")]
     PeersF32,
     #[value(name = "peers-bf16")]
@@ -49,7 +50,7 @@ pub enum Part {
 
 impl Part {
     /// All, in their order: what matters most comes first, should the time be up.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Tests,
         Self::BenchF32,
         Self::BenchBf16,
@@ -59,6 +60,7 @@ impl Part {
         Self::Record,
         Self::Stream,
         Self::Stages,
+        Self::Compiler,
         Self::PeersF32,
         Self::PeersBf16,
         Self::PeersF16,
@@ -78,6 +80,7 @@ impl Part {
             Self::Record => "record",
             Self::Stream => "stream",
             Self::Stages => "stages",
+            Self::Compiler => "compiler",
             Self::PeersF32 => "peers-f32",
             Self::PeersBf16 => "peers-bf16",
             Self::PeersF16 => "peers-f16",
@@ -97,6 +100,7 @@ impl Part {
             Self::Start | Self::Upload | Self::Record | Self::Stream | Self::Stages => {
                 context.end(self.name())
             }
+            Self::Compiler => context.compiler(),
             Self::PeersF32 => context.peers("f32"),
             Self::PeersBf16 => context.peers("bf16"),
             Self::PeersF16 => context.peers("f16"),
@@ -226,6 +230,21 @@ impl Context<'_> {
         let mut command = self.pack.program("benches", self.args, &self.folder("untuned"));
         command.args([name, "--json"]);
         self.whole(command, name, MODULE)
+    }
+
+    /// What the driver's compiler makes of the kernels: registers, memory. A driver may keep that to itself, which is
+    /// no failure.
+    fn compiler(&self) -> Result<Value, String> {
+        let mut command = Command::new(self.pack.root.join("bin/isa"));
+        command.arg("--statistics").args(["--loss", "ce", "bce", "kl"]);
+        let log = self.logs().join("compiler.log");
+        let finished = process::run(command, &log, MODULE)?;
+        let lines: Vec<_> = finished.stdout.lines().collect();
+        match (finished.succeeded(), finished.complaint()) {
+            (true, _) => Ok(json!({ "driver": lines.first(), "kernels": lines.get(1..) })),
+            (_, why) if why.contains("does not show") => Ok(json!({ "left_out": why })),
+            (_, why) => Err(why),
+        }
     }
 
     /// PyTorch and what comes with it.

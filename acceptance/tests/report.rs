@@ -106,6 +106,8 @@ fn filled(kind: &str) -> Folder {
         ],
     });
     folder.part("peers-f32", kind, peers);
+    let kernels = ["loss\tstatistics", "ce\tRegister Count 80; Local Memory 0"];
+    folder.part("compiler", kind, json!({ "driver": "a driver", "kernels": kernels }));
     folder
 }
 
@@ -133,6 +135,7 @@ fn a_gpu() {
         "| 8192x32000 | 1.00 | 3.00 | 0.500 **wrong** [1] | - [2] |",
         "Of another build or adapter, and left out: start.",
         "PyTorch 9.9",
+        "| ce | Register Count 80; Local Memory 0 |",
     ] {
         assert!(text.contains(line), "no {line:?} in\n{text}");
     }

@@ -18,6 +18,7 @@ pub fn sections(results: &Results) -> String {
         section("record", record),
         section("stream", stream),
         section("stages", stages),
+        section("compiler", compiler),
         section("tune", tune),
     ]
     .concat()
@@ -122,6 +123,19 @@ fn stages(stages: &Value) -> String {
     let head = ["shape", "type", "pass", "plain read", "whole", "dispatches", "time left without"];
     text += &table(&head, rows);
     text
+}
+
+/// The driver's own words, between tabs.
+fn compiler(compiler: &Value) -> String {
+    let head = "## What the driver's compiler says\n\n".to_string();
+    if let Some(why) = compiler["left_out"].as_str() {
+        return head + why + "\n";
+    }
+    let lines = list(compiler.get("kernels")).iter().filter_map(Value::as_str);
+    let mut rows = lines.map(|line| line.split('\t').map(String::from).collect::<Vec<_>>());
+    let names = rows.next().unwrap_or_default();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    head + &table(&names, rows)
 }
 
 fn tune(tune: &Value) -> String {

@@ -49,6 +49,9 @@ struct Options {
     /// Every kernel of a plan, not only those that read the logits.
     #[arg(long)]
     all: bool,
+    /// What the driver says of each kernel, by its own names, and no loops: for drivers other than Mesa's for AMD.
+    #[arg(long)]
+    statistics: bool,
     /// A folder for each kernel's texts: WGSL, and what the driver shows.
     #[arg(long)]
     dump: Option<PathBuf>,
@@ -93,7 +96,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         "{}, subgroups of {} ({:?}), {:?}",
         compiler.name, options.subgroup, options.table, options.checks
     );
-    println!("{}", HEADER.join("\t"));
+    match options.statistics {
+        true => println!("{}\tstatistics", HEADER[..5].join("\t")),
+        false => println!("{}", HEADER.join("\t")),
+    }
     let mut seen = HashSet::new();
     for call in Call::all(&options.loss, &options.shape, &options.dtype, &options.pass)? {
         let plan = call.plan(options.table, options.subgroup)?;
@@ -149,15 +155,21 @@ fn measure(
     if let Some(folder) = &options.dump {
         dump(folder, &format!("{call}-{number}"), &text, plan, &compiled)?;
     }
+    let mut named =
+        vec![call.loss.clone(), call.shape_name(), call.dtype.clone(), call.pass.clone()];
+    named.push(format!("{spec}").replace(", ", " "));
+    if options.statistics {
+        let all = compiled.statistics.iter().map(|(name, value)| format!("{name} {value}"));
+        named.push(all.collect::<Vec<_>>().join("; "));
+        return Ok(vec![named]);
+    }
     let assembly = compiled.texts.iter().find(|(name, _)| name == "Assembly");
     let loops = assembly.map(|(_, text)| code::loops(text)).unwrap_or_default();
     let of_kernel = statistics(&compiled);
     let hot: Vec<Loop> = loops.into_iter().filter(|l| is_hot(spec, l)).collect();
     let mut rows = Vec::new();
     for l in &hot {
-        let mut row =
-            vec![call.loss.clone(), call.shape_name(), call.dtype.clone(), call.pass.clone()];
-        row.push(format!("{spec}").replace(", ", " "));
+        let mut row = named.clone();
         row.extend(of_kernel.iter().cloned());
         row.extend(of_loop(spec, l));
         rows.push(row);
