@@ -1,19 +1,23 @@
 //! What cross-entropy's extras cost: the time of the kernels with them over the time without, measured in
 //! turns on the same tensors. The answers are asserted against the f64 reference first.
 //!
-//! `cargo bench --bench extras` measures the best adapter; `WGPU_LOSS_ADAPTER=llvmpipe` picks one.
+//! `cargo bench --bench extras` measures the best adapter; `WGPU_LOSS_ADAPTER=llvmpipe` picks one, `-- --json` answers
+//! programs, and `-- --only TEXT` measures those whose line contains it.
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use wgpu_loss::gpu::Timer;
-use wgpu_loss::{Bound, CrossEntropy, ElementType, Gpu, Outputs, reference};
+use wgpu_loss::{Bound, CrossEntropy, ElementType, Error, Gpu, Outputs, reference};
 
 // The program measures the same data.
 #[path = "../cli/src/bench/case.rs"]
 #[allow(dead_code)]
 mod case;
+mod support;
 
 use case::Case;
+use support::{adapter, answer, arguments, attempt, gpu, say};
 
 const SHAPES: [&[usize]; 5] =
     [&[4096, 1000], &[2048, 32_000], &[512, 151_936], &[1 << 20, 10], &[4, 21, 512, 512]];
@@ -40,58 +44,76 @@ fn extras() -> Vec<Extra> {
     ]
 }
 
-fn main() {
-    let adapter = std::env::var("WGPU_LOSS_ADAPTER").unwrap_or_default();
-    let gpu = Gpu::with_adapter(&adapter).expect("a GPU adapter");
-    let timer = gpu.timer().expect("a timer");
-    println!("{} ({:?}): time with / time without", gpu.info().name, gpu.info().backend);
-    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+/// Measures it.
+pub fn main() {
+    let gpu = gpu();
+    say(format!("{} ({:?}): time with / time without", gpu.info().name, gpu.info().backend));
+    let (mut results, mut failed) = (Vec::new(), Vec::new());
     for shape in SHAPES {
-        let case = Case::new(shape, ElementType::F32).expect("memory for the tensors");
-        for (pass, outputs) in
-            [("forward", Outputs::loss()), ("forward+gradient", Outputs::loss().with_grad())]
-        {
-            let plain = bind(&gpu, &case, &CrossEntropy::new(), outputs);
-            for Extra { name, loss, with } in extras() {
-                let label = format!("{shape:?} {pass}, {name}");
-                if only.as_ref().is_some_and(|only| !label.contains(only)) {
-                    continue;
-                }
-                assert_answer(&gpu, &case, &loss, with(Outputs::loss()));
-                let bound = bind(&gpu, &case, &loss, with(outputs));
-                let (quotient, time) = quotient(&timer, &bound, &plain);
-                println!("{quotient:.3}  {label}  ({:.2} ms)", time.as_secs_f64() * 1e3);
-            }
+        if let Err(reason) = attempt(|| measure(&gpu, shape, &mut results)) {
+            say(format!("{shape:?}: FAILED: {reason}"));
+            failed.push(json!({ "shape": shape, "reason": reason }));
         }
     }
+    answer("extras", adapter(gpu.info()), json!({ "results": results, "failed": failed }));
 }
 
-fn bind(gpu: &Gpu, case: &Case, loss: &CrossEntropy, outputs: Outputs) -> Bound {
-    gpu.bind(loss, &case.inputs(), outputs).expect("bound tensors")
+/// All extras of a shape.
+fn measure(gpu: &Gpu, shape: &[usize], results: &mut Vec<Value>) -> Result<(), Error> {
+    let timer = gpu.timer()?;
+    let only = arguments("--only");
+    let case = Case::new(shape, ElementType::F32).expect("memory for the tensors");
+    for (pass, outputs) in [("fwd", Outputs::loss()), ("fwd+bwd", Outputs::loss().with_grad())] {
+        let plain = bind(gpu, &case, &CrossEntropy::new(), outputs)?;
+        for Extra { name, loss, with } in extras() {
+            let label = format!("{shape:?} {pass}, {name}");
+            if only.iter().any(|only| !label.contains(only)) {
+                continue;
+            }
+            assert_answer(gpu, &case, &loss, with(Outputs::loss()))?;
+            let bound = bind(gpu, &case, &loss, with(outputs))?;
+            let (quotient, time) = quotient(&timer, &bound, &plain)?;
+            say(format!("{quotient:.3}  {label}  ({:.2} ms)", time.as_secs_f64() * 1e3));
+            results.push(json!({
+                "shape": shape, "pass": pass, "extra": name, "quotient": quotient,
+                "seconds": time.as_secs_f64(),
+            }));
+        }
+    }
+    Ok(())
 }
 
-/// The median of the quotients of neighbouring times, and the time with the extras.
-fn quotient(timer: &Timer<'_>, with: &Bound, without: &Bound) -> (f64, Duration) {
-    let time = |bound: &Bound| timer.kernel(3, |pass| bound.record(pass)).expect("times").median();
-    let mut times = Duration::MAX;
-    let mut quotients: Vec<f64> = (0..PAIRS)
-        .map(|_| {
-            let (with, without) = (time(with), time(without));
-            times = times.min(with);
-            with.as_secs_f64() / without.as_secs_f64()
-        })
-        .collect();
+fn bind(gpu: &Gpu, case: &Case, loss: &CrossEntropy, outputs: Outputs) -> Result<Bound, Error> {
+    gpu.bind(loss, &case.inputs(), outputs)
+}
+
+/// The median of the quotients of neighbouring times, and the least time with the extras.
+fn quotient(timer: &Timer<'_>, with: &Bound, without: &Bound) -> Result<(f64, Duration), Error> {
+    let time = |bound: &Bound| Ok(timer.kernel(3, |pass| bound.record(pass))?.median());
+    let mut least = Duration::MAX;
+    let mut quotients = Vec::new();
+    for _ in 0..PAIRS {
+        let (with, without): (Duration, Duration) = (time(with)?, time(without)?);
+        least = least.min(with);
+        quotients.push(with.as_secs_f64() / without.as_secs_f64());
+    }
     quotients.sort_by(f64::total_cmp);
-    (quotients[PAIRS / 2], times)
+    Ok((quotients[PAIRS / 2], least))
 }
 
 /// Refuses to time a wrong answer.
-fn assert_answer(gpu: &Gpu, case: &Case, loss: &CrossEntropy, outputs: Outputs) {
-    let wanted = reference::run(loss, &case.inputs(), outputs).expect("a loss");
-    let got = gpu.run(loss, &case.inputs(), outputs).expect("a loss");
+fn assert_answer(
+    gpu: &Gpu,
+    case: &Case,
+    loss: &CrossEntropy,
+    outputs: Outputs,
+) -> Result<(), Error> {
+    let wanted = reference::run(loss, &case.inputs(), outputs)?;
+    let got = gpu.run(loss, &case.inputs(), outputs)?;
     let off = (f64::from(got.loss[0]) / wanted.loss[0] - 1.0).abs();
     assert!(off < 2e-6, "{:?}: {} for {}", case.shape, got.loss[0], wanted.loss[0]);
     assert_eq!(got.rows.argmax, wanted.rows.argmax);
     assert_eq!(got.rows.rank, wanted.rows.rank);
     assert_eq!(got.summary.correct, wanted.summary.correct);
+    Ok(())
 }

@@ -6,6 +6,10 @@
 // Every one of them is a program of its own, with what it shares with the others.
 #![allow(clippy::duplicate_mod)]
 
+#[path = "extras.rs"]
+mod extras;
+#[path = "pointwise.rs"]
+mod pointwise;
 #[path = "record.rs"]
 mod record;
 #[path = "stages.rs"]
@@ -18,7 +22,9 @@ mod stream;
 mod upload;
 
 /// The benches, by name.
-const ALL: [(&str, fn()); 5] = [
+const ALL: [(&str, fn()); 7] = [
+    ("extras", extras::main),
+    ("pointwise", pointwise::main),
     ("record", record::main),
     ("stages", stages::main),
     ("start", start::main),

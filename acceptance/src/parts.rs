@@ -38,6 +38,8 @@ pub enum Part {
     Stream,
     Stages,
     Compiler,
+    Pointwise,
+    Extras,
     #[value(name = "peers-f32")]
     PeersF32,
     #[value(name = "peers-bf16")]
@@ -50,7 +52,7 @@ pub enum Part {
 
 impl Part {
     /// All, in their order: what matters most comes first, should the time be up.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Tests,
         Self::BenchF32,
         Self::BenchBf16,
@@ -61,6 +63,8 @@ impl Part {
         Self::Stream,
         Self::Stages,
         Self::Compiler,
+        Self::Pointwise,
+        Self::Extras,
         Self::PeersF32,
         Self::PeersBf16,
         Self::PeersF16,
@@ -81,6 +85,8 @@ impl Part {
             Self::Stream => "stream",
             Self::Stages => "stages",
             Self::Compiler => "compiler",
+            Self::Pointwise => "pointwise",
+            Self::Extras => "extras",
             Self::PeersF32 => "peers-f32",
             Self::PeersBf16 => "peers-bf16",
             Self::PeersF16 => "peers-f16",
@@ -97,9 +103,13 @@ impl Part {
             Self::BenchBf16 => context.bench("bf16", &context.folder("untuned"), context.grid()),
             Self::BenchF16 => context.bench("f16", &context.folder("untuned"), context.grid()),
             Self::BenchTuned => context.bench("f32", &context.tuned()?, vec![context.contested()]),
-            Self::Start | Self::Upload | Self::Record | Self::Stream | Self::Stages => {
-                context.end(self.name())
-            }
+            Self::Start
+            | Self::Upload
+            | Self::Record
+            | Self::Stream
+            | Self::Stages
+            | Self::Pointwise
+            | Self::Extras => context.end(self.name()),
             Self::Compiler => context.compiler(),
             Self::PeersF32 => context.peers("f32"),
             Self::PeersBf16 => context.peers("bf16"),

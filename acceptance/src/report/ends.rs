@@ -19,6 +19,8 @@ pub fn sections(results: &Results) -> String {
         section("stream", stream),
         section("stages", stages),
         section("compiler", compiler),
+        section("pointwise", pointwise),
+        section("extras", extras),
         section("tune", tune),
     ]
     .concat()
@@ -136,6 +138,38 @@ fn compiler(compiler: &Value) -> String {
     let names = rows.next().unwrap_or_default();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     head + &table(&names, rows)
+}
+
+/// Losses of single elements.
+fn pointwise(pointwise: &Value) -> String {
+    let rows = list(pointwise.get("results")).iter().map(|m| {
+        let text = |key: &str| m[key].as_str().unwrap_or_default().to_string();
+        let number = |key: &str| m[key].as_f64().map_or("-".into(), digits);
+        row([
+            text("loss"),
+            text("dtype"),
+            text("pass"),
+            time(seconds(&m["seconds"])),
+            number("gb_per_s"),
+            m["percent_of_roof"].as_f64().map_or("-".into(), |percent| format!("{percent:.0} %")),
+        ])
+    });
+    let head = ["loss", "type", "pass", "kernel", "GB/s", "of roof"];
+    "## Losses of single elements\n\n4096 x 4096 elements.\n\n".to_string() + &table(&head, rows)
+}
+
+/// What goes beside cross-entropy.
+fn extras(extras: &Value) -> String {
+    let rows = list(extras.get("results")).iter().map(|m| {
+        row([
+            named(&grid::read(&m["shape"])),
+            m["pass"].as_str().unwrap_or_default().into(),
+            m["extra"].as_str().unwrap_or_default().into(),
+            m["quotient"].as_f64().map_or("-".into(), digits),
+        ])
+    });
+    "## What cross-entropy's extras cost\n\nTime with them over time without.\n\n".to_string()
+        + &table(&["shape", "pass", "extra", ""], rows)
 }
 
 fn tune(tune: &Value) -> String {
