@@ -7,10 +7,8 @@ use clap::Parser;
 use crate::parts::Part;
 
 const AFTER: &str = "\
-Parts, in this order: tests, bench-f32, bench-bf16, bench-f16, start, upload, record, stream, stages,
-compiler, pointwise, extras, peers-f32, peers-bf16, peers-f16, tune, bench-tuned. Each leaves its result in
-OUT/parts and its output in OUT/logs; the report takes up what is there, so several runs into one folder
-make one report.
+Parts run in the order in which --only lists them. Each leaves its result in OUT/parts and its output in
+OUT/logs; the report takes up what is there, so several runs into one folder make one report.
 
 Exit status: 0 where everything that was asked for ran and passed, 1 where something failed or was not run,
 2 for wrong usage.";

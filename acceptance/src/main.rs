@@ -73,7 +73,7 @@ fn run(args: &Args) -> Result<bool, String> {
     }
     let results = Results::read(&out)?;
     report::write(&results, &out)?;
-    Ok(Part::ALL.into_iter().all(|part| !args.wants(part) || report::passed(&results, part)))
+    Ok(Part::all().all(|part| !args.wants(part) || report::passed(&results, part)))
 }
 
 /// Runs the parts and keeps what each brings.
@@ -83,7 +83,7 @@ fn measure(context: &Context<'_>) -> Result<(), String> {
     if !context.gpu() {
         eprintln!("{}", report::NO_GPU);
     }
-    for part in Part::ALL.into_iter().filter(|&part| args.wants(part)) {
+    for part in Part::all().filter(|&part| args.wants(part)) {
         eprintln!("{}", part.name());
         let start = Instant::now();
         let brought = match context.left().is_zero() {

@@ -34,14 +34,14 @@ impl Results {
         };
         let (machine, pack) = (read("machine")?, read("pack")?);
         let (mut parts, mut others) = (Map::new(), Vec::new());
-        for part in Part::ALL.map(Part::name) {
+        for part in Part::all().map(Part::name) {
             if !out.join("parts").join(format!("{part}.json")).exists() {
                 continue;
             }
-            let found = read(part)?;
+            let found = read(&part)?;
             match found["commit"] == pack["commit"] && found["adapter"] == machine["adapter"] {
-                true => drop(parts.insert(part.into(), found)),
-                false => others.push(part.into()),
+                true => drop(parts.insert(part, found)),
+                false => others.push(part),
             }
         }
         Ok(Self { machine, pack, parts, others })

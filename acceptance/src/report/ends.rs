@@ -9,7 +9,7 @@ use crate::results::{Results, list};
 /// All sections that there is something for.
 pub fn sections(results: &Results) -> String {
     let section = |name: &str, text: fn(&Value) -> String| match results.result(name) {
-        Some(result) => text(result) + "\n",
+        Some(result) => text(result) + "\n" + &failures(result),
         None => String::new(),
     };
     [
@@ -24,6 +24,13 @@ pub fn sections(results: &Results) -> String {
         section("tune", tune),
     ]
     .concat()
+}
+
+/// What could not be measured, in the bench's own words.
+fn failures(result: &Value) -> String {
+    let lines = list(result.get("failed")).iter().map(|failed| format!("- failed: {failed}\n"));
+    let text: String = lines.collect();
+    if text.is_empty() { text } else { text + "\n" }
 }
 
 /// A time that is a number, or a median.

@@ -39,7 +39,7 @@ pub fn write(results: &Results, out: &Path) -> Result<(), String> {
 
 /// Whether a part ran, and all of it passed.
 pub fn passed(results: &Results, part: Part) -> bool {
-    results.result(part.name()).is_some_and(|result| result["all_passed"] != false)
+    results.result(&part.name()).is_some_and(|result| result["all_passed"] != false)
 }
 
 fn json(results: &Results, figures: &[Figure]) -> Value {
@@ -113,9 +113,9 @@ fn about(results: &Results) -> String {
 
 /// Each part's outcome.
 fn summary(results: &Results) -> String {
-    let rows = Part::ALL.map(|part| {
+    let rows = Part::all().map(|part| {
         let name = part.name();
-        let kept = results.part(name);
+        let kept = results.part(&name);
         let outcome = match kept.map(|kept| kept["error"].as_str()) {
             None => "**not run**".into(),
             Some(Some(error)) => format!("**failed**: {error}"),
@@ -123,7 +123,7 @@ fn summary(results: &Results) -> String {
             Some(None) => "**not all passed**".into(),
         };
         let seconds = kept.and_then(|kept| kept["seconds"].as_f64());
-        row([name.into(), outcome, seconds.map_or("-".into(), |s| format!("{s:.0} s"))])
+        row([name, outcome, seconds.map_or("-".into(), |s| format!("{s:.0} s"))])
     });
     let mut text = "## Parts\n\n".to_string() + &table(&["part", "", "took"], rows);
     if !results.others.is_empty() {
