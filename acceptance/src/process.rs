@@ -39,8 +39,15 @@ impl Finished {
             None => format!("not done after {:.0} s", self.seconds),
             Some(status) => status.to_string(),
         };
-        let mut lines = self.stderr.lines().rev().map(str::trim).filter(|line| !line.is_empty());
-        match lines.find(|line| !line.starts_with("note: ")) {
+        let lines: Vec<_> =
+            self.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        // A panic is told in the line behind the place where it happened, and a backtrace may follow.
+        let panic = lines.iter().position(|line| line.contains(" panicked at "));
+        let why = match panic {
+            Some(place) => lines.get(place + 1),
+            None => lines.iter().rfind(|line| !line.starts_with("note: ")),
+        };
+        match why {
             Some(line) => format!("{how}: {}", line.chars().take(300).collect::<String>()),
             None => how,
         }
@@ -106,6 +113,11 @@ mod tests {
         assert!(!run.succeeded());
         assert_eq!(run.json().unwrap()["a"], 1);
         assert_eq!(run.complaint(), "exit status: 3: why");
+        let panic = "thread 'main' panicked at x.rs:1:\nwhy\nnote: how\nstack backtrace:\n 0: x\n";
+        assert_eq!(
+            shell(&format!("printf \"{panic}\" >&2; exit 101"), 60.0).complaint(),
+            "exit status: 101: why"
+        );
         let run = shell("echo nothing", 60.0);
         assert!(run.succeeded() && run.json().is_err());
     }
