@@ -63,6 +63,7 @@ fn run(args: &Args) -> Result<bool, String> {
         let logs = out.join("logs");
         let machine = machine::describe(&pack, args, &logs)?;
         write_json(&out.join("parts/machine.json"), &machine)?;
+        write_json(&out.join("parts/pack.json"), &pack.about)?;
         measure(&Context {
             pack: &pack,
             args,
@@ -72,7 +73,11 @@ fn run(args: &Args) -> Result<bool, String> {
         })?;
     }
     let results = Results::read(&out)?;
-    report::write(&results, &out)?;
+    let file = report::write(&results, &out)?;
+    eprintln!("{}", file.display());
+    if !results.gpu() {
+        eprintln!("{}", report::NO_GPU);
+    }
     Ok(Part::all().all(|part| !args.wants(part) || report::passed(&results, part)))
 }
 
@@ -104,8 +109,10 @@ fn measure(context: &Context<'_>) -> Result<(), String> {
             }
         }
         write_json(&context.out.join(format!("parts/{}.json", part.name())), &kept)?;
+        // Whoever is ended at a limit of the machine's leaves a report, too.
+        report::write(&Results::read(&context.out)?, &context.out)?;
     }
-    write_json(&context.out.join("parts/pack.json"), &context.pack.about)
+    Ok(())
 }
 
 fn write_json(file: &Path, value: &Value) -> Result<(), String> {

@@ -9,7 +9,7 @@ mod ends;
 mod speed;
 mod text;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -23,18 +23,14 @@ use crate::results::{Results, list};
 pub const NO_GPU: &str =
     "NO GPU WAS MEASURED: this is a software driver, and nothing here says how fast a GPU is.";
 
-/// Writes both files.
-pub fn write(results: &Results, out: &Path) -> Result<(), String> {
+/// Writes both files; that for people is returned.
+pub fn write(results: &Results, out: &Path) -> Result<PathBuf, String> {
     let figures = figures::all(results);
     let name = file_name(&results.machine["adapter"]);
     let file = |ending: &str| out.join(format!("{name}.{ending}"));
     crate::write_json(&file("json"), &json(results, &figures))?;
     crate::write(&file("md"), markdown(results, &figures))?;
-    eprintln!("{} and {}.json", file("md").display(), name);
-    if !results.gpu() {
-        eprintln!("{NO_GPU}");
-    }
-    Ok(())
+    Ok(file("md"))
 }
 
 /// Whether a part ran, and all of it passed.
