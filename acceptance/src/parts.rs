@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::args::Args;
 use crate::grid::{self, Shape, named};
 use crate::pack::Pack;
-use crate::results::{is_right, list};
+use crate::results::{DTYPES, is_right, list};
 use crate::{process, suites};
 
 /// No program takes longer.
@@ -23,6 +23,8 @@ const SHAPE: Duration = Duration::from_secs(3 * 60);
 /// What the tuner and the peers of an element type may take, in minutes.
 const TUNE: u64 = 8;
 const PEERS: u64 = 20;
+/// Seconds after which the stages of an element type begin no further shape.
+const STAGES: &str = "150";
 
 /// A part of a run. What matters most comes first, should the time be up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -75,9 +77,9 @@ impl Part {
             | Self::Upload
             | Self::Record
             | Self::Stream
-            | Self::Stages
             | Self::Pointwise
-            | Self::Extras => context.end(&self.name()),
+            | Self::Extras => context.end(&self.name(), &[]),
+            Self::Stages => context.stages(),
             Self::Compiler => context.compiler(),
             Self::PeersF32 => context.peers("f32"),
             Self::PeersBf16 => context.peers("bf16"),
@@ -146,39 +148,44 @@ impl Context<'_> {
     /// Shapes in one element type. A group whose process fails is measured once more, shape by shape: what stops
     /// one does not cost the others.
     fn bench(&self, dtype: &str, cache: &Path, groups: Vec<Vec<Shape>>) -> Result<Value, String> {
-        let mut whole = Value::Null;
-        let (mut results, mut errors) = (Vec::new(), Vec::new());
+        let (mut machine, mut results, mut errors) = (Value::Null, Vec::new(), Vec::new());
         for group in groups {
-            self.tell(&format!(
-                "{dtype} {}",
-                group.iter().map(|s| named(s)).collect::<Vec<_>>().join(" ")
-            ));
-            let mut measured = vec![self.bench_shapes(dtype, cache, &group, GROUP)];
-            if measured[0].is_err() && group.len() > 1 {
-                let one = |shape: &Shape| {
-                    self.bench_shapes(dtype, cache, std::slice::from_ref(shape), SHAPE)
-                };
-                measured = group.iter().map(one).collect();
-            }
-            for (index, measured) in measured.into_iter().enumerate() {
+            let names: Vec<_> = group.iter().map(|shape| named(shape)).collect();
+            self.tell(&format!("{dtype} {}", names.join(" ")));
+            for (shape, measured) in self.bench_group(dtype, cache, &group) {
                 match measured {
-                    Ok(mut report) => {
-                        results.extend(report["results"].as_array().cloned().unwrap_or_default());
-                        errors.extend(report["errors"].as_array().cloned().unwrap_or_default());
-                        for key in ["results", "errors", "saved"] {
-                            report.as_object_mut().map(|report| report.remove(key));
-                        }
-                        whole = report;
+                    Ok(report) => {
+                        results.extend_from_slice(list(report.get("results")));
+                        errors.extend_from_slice(list(report.get("errors")));
+                        machine = report["machine"].clone();
                     }
-                    Err(error) => errors.push(json!({ "shape": group[index], "error": error })),
+                    Err(error) => errors.push(json!({ "shape": shape, "error": error })),
                 }
             }
         }
-        let found = whole.as_object_mut().ok_or("no shape could be measured; see logs")?;
-        found.insert("all_passed".into(), errors.is_empty().into());
-        found.insert("results".into(), results.into());
-        found.insert("errors".into(), errors.into());
-        Ok(whole)
+        let all_passed = errors.is_empty();
+        Ok(json!({
+            "all_passed": all_passed, "machine": machine, "results": results, "errors": errors,
+        }))
+    }
+
+    /// A group by one process, or each of its shapes by one; the first shape of each process, and what that told.
+    fn bench_group<'a>(
+        &self,
+        dtype: &str,
+        cache: &Path,
+        group: &'a [Shape],
+    ) -> Vec<(&'a Shape, Result<Value, String>)> {
+        let measure = |shapes: &'a [Shape], limit| {
+            (&shapes[0], self.bench_shapes(dtype, cache, shapes, limit))
+        };
+        let whole = measure(group, GROUP);
+        match whole.1 {
+            Err(_) if group.len() > 1 => {
+                group.chunks(1).map(|shape| measure(shape, SHAPE)).collect()
+            }
+            _ => vec![whole],
+        }
     }
 
     fn bench_shapes(
@@ -197,20 +204,37 @@ impl Context<'_> {
         for shape in shapes {
             command.args(["--shape", &named(shape)]);
         }
-        let name = shapes.first().map_or(String::new(), |shape| named(shape));
-        let log = self.logs().join(format!("bench_{dtype}_{name}.log"));
+        let log = format!("bench_{dtype}_{}_{}.log", named(&shapes[0]), shapes.len());
+        let log = self.logs().join(log);
         // A shape that does not fit is in the report, and the status says so.
         process::run(command, &log, limit)?.json()
     }
 
     /// A bench of what is around the kernels.
-    fn end(&self, name: &str) -> Result<Value, String> {
+    fn end(&self, name: &str, words: &[&str]) -> Result<Value, String> {
         let mut command = self.pack.program("benches", self.args, &self.folder("untuned"));
-        command.args([name, "--json"]);
-        let mut brought = self.whole(command, name, MODULE)?;
+        command.args([name, "--json"]).args(words);
+        let log = [&[name], words].concat().join("_");
+        let mut brought = self.whole(command, &log, MODULE)?;
         // One shape's failure does not end a bench.
         brought["all_passed"] = list(brought.get("failed")).is_empty().into();
         Ok(brought)
+    }
+
+    /// Where the time goes, in a process for each element type: such a bench answers when it ends.
+    fn stages(&self) -> Result<Value, String> {
+        let (mut results, mut failed) = (Vec::new(), Vec::new());
+        for (dtype, _) in DTYPES {
+            self.tell(dtype);
+            match self.end("stages", &["--dtype", dtype, "--seconds", STAGES]) {
+                Ok(brought) => {
+                    results.extend_from_slice(list(brought.get("results")));
+                    failed.extend_from_slice(list(brought.get("failed")));
+                }
+                Err(reason) => failed.push(json!({ "dtype": dtype, "reason": reason })),
+            }
+        }
+        Ok(json!({ "all_passed": failed.is_empty(), "results": results, "failed": failed }))
     }
 
     /// What the driver's compiler makes of the kernels: registers, memory. A driver may keep that to itself, which is
