@@ -1,20 +1,34 @@
 // A tensor with an element for each class: {name}, in loads of PACK elements. This text stands once for
 // each such tensor that a kernel binds.
+//
+// Where rows end inside a load and the tensor is written, two lanes write parts of one load. Such a load is an
+// array of words (SCALARS), each of which is a memory location of its own. A component of a vector is not: WGSL
+// allows a store to it to load the vector, insert the component and store the vector, as Metal's compiler
+// does, and what the other lane writes in between is lost.
 
 #if READ
 // Load `at`, as f32.
 fn read_{name}(at: u32) -> Pack {
 #if F32
 #if !EIGHT
+#if SCALARS
+    let v = {buffer}[at];
+    return Pack(Words(v[0], v[1], v[2], v[3]));
+#else
     return Pack({buffer}[at]);
+#endif
 #else
     let v = {buffer}[at];
+#if SCALARS
+    return Pack(Words(v[0], v[1], v[2], v[3]), Words(v[4], v[5], v[6], v[7]));
+#else
 #if LONGS
     let low = vec4<u32>(v);
     let high = vec4<u32>(v >> vec4<u32>(32u));
     return Pack(Words(low.x, high.x, low.y, high.y), Words(low.z, high.z, low.w, high.w));
 #else
     return Pack(v.a, v.b);
+#endif
 #endif
 #endif
 #else
@@ -25,7 +39,7 @@ fn read_{name}(at: u32) -> Pack {
 #else
 #if WIDE
     let w = {buffer}[at];
-    return Pack(Words(widened_{type}(w.x), widened_{type}(w.y)));
+    return Pack(Words(widened_{type}(w[0]), widened_{type}(w[1])));
 #else
 #if ATOMIC
     let word = atomicLoad(&{buffer}[at / 2u]);
@@ -40,6 +54,9 @@ fn read_{name}(at: u32) -> Pack {
 
 #if !F32
 #if EIGHT
+#if SCALARS
+fn words_of_{name}(v: array<u32, 4>) -> vec4<u32> { return vec4<u32>(v[0], v[1], v[2], v[3]); }
+#else
 #if LONGS
 fn words_of_{name}(v: vec2<u64>) -> vec4<u32> {
     let low = vec2<u32>(v);
@@ -48,6 +65,7 @@ fn words_of_{name}(v: vec2<u64>) -> vec4<u32> {
 }
 #else
 fn words_of_{name}(v: vec4<u32>) -> vec4<u32> { return v; }
+#endif
 #endif
 #endif
 #endif
@@ -71,6 +89,14 @@ fn word_of_{name}(at: u32, k: u32) -> u32 {
 #if F32
 // Writes load `at`.
 fn write_{name}(at: u32, out: Pack) {
+#if SCALARS
+#if EIGHT
+    {buffer}[at] = array<u32, 8>(
+        out.a.x, out.a.y, out.a.z, out.a.w, out.b.x, out.b.y, out.b.z, out.b.w);
+#else
+    {buffer}[at] = array<u32, 4>(out.a.x, out.a.y, out.a.z, out.a.w);
+#endif
+#else
 #if EIGHT
 #if LONGS
     let low = vec4<u64>(Words(out.a.x, out.a.z, out.b.x, out.b.z));
@@ -82,6 +108,7 @@ fn write_{name}(at: u32, out: Pack) {
 #else
     {buffer}[at] = out.a;
 #endif
+#endif
 }
 
 #if RAGGED
@@ -89,7 +116,7 @@ fn write_{name}(at: u32, out: Pack) {
 fn put_{name}(at: u32, out: Pack, start: u32, end: u32) {
     for (var k = start; k < end; k += 1u) {
 #if EIGHT
-        if (k < HALF) { {buffer}[at].a[k] = out.a[k]; } else { {buffer}[at].b[k - HALF] = out.b[k - HALF]; }
+        {buffer}[at][k] = select(out.a, out.b, k >= HALF)[k % HALF];
 #else
         {buffer}[at][k] = out.a[k];
 #endif
@@ -114,11 +141,19 @@ fn joined_{name}(out: Pack) -> vec2<u32> {
 
 // Writes load `at`.
 fn write_{name}(at: u32, out: Pack) {
-#if LONGS
     let w = joined_{name}(out);
+#if SCALARS
+#if EIGHT
+    {buffer}[at] = array<u32, 4>(w.x, w.y, w.z, w.w);
+#else
+    {buffer}[at] = array<u32, 2>(w.x, w.y);
+#endif
+#else
+#if LONGS
     {buffer}[at] = vec2<u64>(w.xz) | (vec2<u64>(w.yw) << vec2<u32>(32u));
 #else
-    {buffer}[at] = joined_{name}(out);
+    {buffer}[at] = w;
+#endif
 #endif
 }
 

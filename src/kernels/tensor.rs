@@ -117,10 +117,14 @@ impl ClassTensor {
         Self { buffer, ..self }
     }
 
-    /// Whether its loads are made of 64-bit numbers. Where rows end inside a load, what is written has
-    /// to come apart into words.
+    /// Whether lanes write parts of one load, which is an array of words then.
+    fn is_in_scalars(&self, spec: &Spec) -> bool {
+        spec.ragged && spec.is_wide() && spec.is_written(self.slot)
+    }
+
+    /// Whether its loads are made of 64-bit numbers.
     fn longs(&self, spec: &Spec) -> bool {
-        spec.longs && spec.load == Load::Eight && !(spec.ragged && spec.is_written(self.slot))
+        spec.longs && spec.load == Load::Eight && !self.is_in_scalars(spec)
     }
 
     /// Whether lanes may write both halves of a word at the same time.
@@ -133,6 +137,11 @@ impl ClassTensor {
         match (is_half(self.element_type), spec.load) {
             (_, Load::One) if self.is_atomic(spec) => "atomic<u32>",
             (_, Load::One) => "u32",
+            (false, Load::Eight) if self.is_in_scalars(spec) => "array<u32, 8>",
+            (false, Load::Four) | (true, Load::Eight) if self.is_in_scalars(spec) => {
+                "array<u32, 4>"
+            }
+            (true, Load::Four) if self.is_in_scalars(spec) => "array<u32, 2>",
             (false, Load::Four) => "vec4<u32>",
             (true, Load::Four) => "vec2<u32>",
             (false, Load::Eight) if self.longs(spec) => "vec4<u64>",
@@ -151,6 +160,7 @@ impl ClassTensor {
             (spec.is_wide(), "WIDE"),
             (spec.load == Load::Eight, "EIGHT"),
             (spec.ragged, "RAGGED"),
+            (self.is_in_scalars(spec), "SCALARS"),
             (self.longs(spec), "LONGS"),
             (self.is_atomic(spec), "ATOMIC"),
         ]
