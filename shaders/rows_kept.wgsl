@@ -103,7 +103,8 @@ fn state_of_kept(
     s = merge_lanes(s, thread);
     var state: State;
     state.top = top;
-    state.excess = s.sum + (s.ties - 1.0);
+    // The 1 is taken away as an integer: as a float, a compiler may take it from the sum, which drowns in it.
+    state.excess = s.sum + f32(i32(s.ties) - 1);
     state.flags = s.flags;
     state.hit = s.hit;
 #fields

@@ -114,7 +114,7 @@ fn state_of_kept(kept: ptr<function, Kept>, v: ptr<function, KeptReals>, mark: M
     let sums = sum_kept(f.top, kept, v, Words(0u), mark);
     var s = empty_state();
     s.top = f.top;
-    s.excess = sums.sum + (RowReals(sums.ties) - RowReals(1.0));
+    s.excess = sums.sum + RowReals(RowInts(sums.ties) - RowInts(1));   // in integers, as in `rows_kept.wgsl`
     s.flags = flags_of(f);
 #if SPREAD
     s.flags |= sums.flags;

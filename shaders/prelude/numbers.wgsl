@@ -17,6 +17,12 @@ const HAS_NAN: u32 = 1u;
 const HAS_POS_INF: u32 = 2u;
 const HAS_NEG_INF: u32 = 4u;
 
+// x, rounded. WGSL lets a compiler reassociate a sum, so a difference that has to be taken first is hidden from
+// it: no compiler knows that these bits are 0, since a group has fewer than 2^31 turns.
+fn rounded(x: Reals) -> Reals {
+    return bitcast<Reals>(bitcast<Words>(x) ^ Words(params.turns >> 31u));
+}
+
 // log(1 + u) for u >= 0, to a few ulp. WGSL has no log1p, and its log is only good to 2^-21
 // absolute around 1. There, log1p(u) = 2 atanh(z) with z = u / (2 + u) <= 1/3, by its odd series;
 // the first term left out is z^14 / 15 < 2^-26 of the sum.

@@ -39,6 +39,7 @@ struct Row {
 #endif
 #if ENTROPY
     entropy: RowReals,
+    depth: RowReals,     // sum_c p_c (top - x_c)
 #endif
 #if PRODUCT
     product: RowReals,   // sum_c p_c u_c
@@ -260,7 +261,9 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     r.hit = bitcast<RowReals>(hit);
     r.hit_away = hit == RowWords(NEG_INF);
     let weightless = r.own == RowReals(0.0);
-    r.loss += select(r.own * ((s.top - r.hit) + l), RowReals(0.0), weightless | r.hit_away);
+    // `max` changes nothing, but keeps a compiler from adding l to one of two large numbers.
+    let distance = max(s.top - r.hit, RowReals(0.0));
+    r.loss += select(r.own * (distance + l), RowReals(0.0), weightless | r.hit_away);
     let infinite = select(RowWords(HAS_NEG_INF), RowWords(HAS_POS_INF), r.own > RowReals(0.0));
     r.flags |= select(RowWords(0u), infinite, r.hit_away & !weightless);
 #endif
@@ -272,14 +275,14 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     r.z_loss = params.z_loss * r.lse * r.lse * r.weight;
 #endif
 #if ARGMAX
-    // Nothing was above the lowest number there is, so that is what they all are.
-    r.best = select(s.best, RowWords(0u), s.best == RowWords(NO_CLASS));
+    r.best = s.best;
 #endif
 #if RANK
     r.before = s.before;
 #endif
 #if ENTROPY
-    r.entropy = l + s.moment / (1.0 + max(s.excess, RowReals(0.0)));
+    r.depth = s.moment / (1.0 + max(s.excess, RowReals(0.0)));
+    r.entropy = l + r.depth;
 #if ENTROPY_LOSS
     r.loss = r.entropy;
 #endif

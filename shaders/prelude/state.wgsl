@@ -211,10 +211,10 @@ fn push(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
     let risen = max(f.top, x);
     let e = select(exp(-abs(x - f.top)), Reals(0.0), words == Words(NEG_INF));
 #if ARGMAX
-    f.best = select(f.best, classes, x > f.top);   // a lane's classes come in order
-#if RAGGED
-    f.best = select(f.best, min(f.best, classes), x == f.top);   // but for those of a row's first load
-#endif
+    // The first one of the highest: of none at all, where x is the lowest number there is; and the classes of
+    // a ragged row's first load come last.
+    f.best = select(f.best, min(f.best, classes), x == f.top);
+    f.best = select(f.best, classes, x > f.top);
 #endif
 #if RANK
     f.before += select(Words(0u), Words(1u), come_before(x, classes, f.mark));

@@ -17,7 +17,7 @@ struct Writer {
     z_share: Reals,      // what the z-loss adds to V
 #endif
 #if ENTROPY_LOSS
-    entropy: Reals,
+    depth: Reals,        // sum_c p_c (top - x_c)
 #endif
 #if PRODUCT
     product: Reals,
@@ -38,7 +38,8 @@ struct Writers {
 // dloss/dx_c = (V + Z) p_c - v_c, where the z-loss adds Z = 2 coefficient lse w_t. At the maximum p is 1 / (1 + excess), and V p - v would cancel where v
 // is nearly all of V; over the common denominator it is (V - v - v excess) / (1 + excess).
 //
-// Of the entropy it is p_c (-log p_c - H). The product of an upstream gradient u and the Jacobian is
+// Of the entropy it is p_c (-log p_c - H) = p_c ((top - x_c) - sum_k p_k (top - x_k)), which keeps its digits where
+// all logits are nearly the same. The product of an upstream gradient u and the Jacobian is
 // u_c - p_c sum u for log-probabilities, the negative of the above with v = u; p_c (u_c - sum p u) for
 // probabilities. A soft cap multiplies by its slope.
 fn writer(r: Row) -> Writer {
@@ -62,7 +63,7 @@ fn writer(r: Row) -> Writer {
 #endif
 #if ENTROPY_LOSS
     mass = RowReals(1.0);
-    w.entropy = Reals(r.entropy);
+    w.depth = Reals(r.depth);
 #endif
 #if PRODUCT
     mass = RowReals(1.0);
@@ -114,7 +115,7 @@ fn gradient(w: Writer, given: Words, classes: Words, spread: Reals) -> Words {
 #endif
     var value = e * w.rate;
 #if ENTROPY_LOSS
-    value *= min(w.top - x, Reals(FAR)) + (w.log_whole - w.entropy);
+    value *= min(w.top - x, Reals(FAR)) - w.depth;
 #else
 #if PRODUCT
     value *= spread - w.product;
@@ -129,7 +130,7 @@ fn gradient(w: Writer, given: Words, classes: Words, spread: Reals) -> Words {
 #else
     let at_top = x == w.top;
 #endif
-    var of_top = (w.mass - v) - v * w.excess;
+    var of_top = rounded(w.mass - v) - v * w.excess;
 #if Z_LOSS
     of_top += w.z_share;
 #endif
@@ -152,7 +153,8 @@ fn gradient(w: Writer, given: Words, classes: Words, spread: Reals) -> Words {
 // log p_c = (x_c - top) - log1p(excess), or p_c itself.
 fn element(w: Writer, given: Words) -> Words {
     let words = z_of(given);
-    let below = bitcast<Reals>(words) - w.top;
+    // `min` changes nothing, but keeps a compiler from adding log1p(excess) to a large number.
+    let below = min(bitcast<Reals>(words) - w.top, Reals(0.0));
 #if PROBS
     let value = exp(below) / w.whole;
     let away = Words(0u);
