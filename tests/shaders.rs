@@ -1,371 +1,126 @@
-//! Every WGSL text that a plan can ask for: valid in naga, translated to SPIR-V, MSL and HLSL, and
-//! accepted by Tint where its command is on the PATH.
+//! Every WGSL text that a plan can ask for: valid in naga, translated to SPIR-V, MSL and HLSL without what hurts
+//! there, and accepted by Tint where its command is on the PATH.
+
+mod support;
 
 use std::collections::{HashMap, HashSet};
 use std::process::Command;
 
 use naga::back::{hlsl, msl, spv};
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::valid::ModuleInfo;
 use rayon::prelude::*;
-use wgpu_loss::kernels::{Kernel, Spec};
-use wgpu_loss::loss::Shapes;
-use wgpu_loss::{
-    Bce, BceWithLogits, CrossEntropy, ElementType, Entropy, GaussianNll, KlDiv, LabelType, Loss,
-    Nll, Outputs, Plan, PoissonNll, Profile, Reduction, Softmax, TargetType,
-};
+use support::hostile::COMPILERS;
+use support::hurts::{component_stores, component_stores_in_msl, constants_in_sums};
+use support::specs::every_spec;
+use support::texts::parsed;
+use wgpu_loss::kernels::Spec;
 
-/// Every specialisation of a grid of plans: losses, shapes, targets, options, outputs, devices.
-fn every_spec() -> HashSet<Spec> {
-    let mut specs = HashSet::new();
-    for profile in profiles() {
-        for classes in [3, 64, 1000, 1001, 131_072] {
-            for shape in [vec![8, classes], vec![8, classes, 5]] {
-                let rows = if shape.len() == 2 { vec![8] } else { vec![8, 5] };
-                for types in Types::all() {
-                    for_shape(&shape, &rows, types, &profile, &mut specs);
-                }
-            }
-        }
-        // Rows and images that no binding holds: whole loads of a row, and parts of loads.
-        let mut small = profile.clone();
-        small.limits.max_storage_buffer_binding_size = 4096 + 288;
-        for shape in [vec![2, 12_288], vec![2, 1283], vec![2, 1200, 5]] {
-            let rows = if shape.len() == 2 { vec![2] } else { vec![2, 5] };
-            for types in Types::all().into_iter().step_by(2) {
-                for_shape(&shape, &rows, types, &small, &mut specs);
-            }
-        }
-    }
-    assert!(specs.iter().any(|spec| spec.cut), "no plan cuts rows");
-    // Subgroups and the number of lanes make no difference to these.
-    for profile in profiles().into_iter().step_by(4) {
-        losses_of_elements(&profile, &mut specs);
-    }
-
-    with_extras(&mut specs);
-    in_arenas(&mut specs);
-    specs
+/// A kernel in the three languages that wgpu hands to drivers.
+struct Translated {
+    spirv: Vec<u32>,
+    /// Not of kernels with 64-bit loads: those are for software drivers, which are Vulkan's.
+    others: Option<(String, String)>,
 }
 
-/// Element types of logits, and of probabilities and weights.
-#[derive(Clone, Copy)]
-struct Types {
-    input: ElementType,
-    others: ElementType,
-    in_f32: bool,
-}
-
-impl Types {
-    fn all() -> Vec<Self> {
-        use ElementType::{BF16, F16, F32};
-        let types = |input, others, in_f32| Self { input, others, in_f32 };
-        vec![
-            types(F32, F32, false),
-            types(F32, F16, false),
-            types(F16, F16, false),
-            types(F16, F32, true),
-            types(BF16, F16, false),
-        ]
+fn translated(longs: bool, module: &naga::Module, info: &ModuleInfo) -> Translated {
+    let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+    let spirv = spv::write_vec(module, info, &options, None);
+    let spirv = spirv.unwrap_or_else(|error| panic!("SPIR-V: {error}"));
+    if longs {
+        return Translated { spirv, others: None };
     }
-
-    fn all_f32(&self) -> bool {
-        self.input == ElementType::F32 && self.others == ElementType::F32
-    }
-}
-
-/// Devices that differ in what plans look at.
-fn profiles() -> Vec<Profile> {
-    let (gpu, cpu) = (wgpu::DeviceType::DiscreteGpu, wgpu::DeviceType::Cpu);
-    let mut profiles = vec![Profile::portable()];
-    for (device_type, subgroup_size) in
-        [(gpu, Some(4)), (gpu, Some(32)), (cpu, None), (cpu, Some(8))]
-    {
-        let mut profile = Profile::portable().with_device_type(device_type);
-        profile.subgroup_size = subgroup_size;
-        profile.subgroups_alike = subgroup_size == Some(8);
-        (profile.int64, profile.f16) = (device_type == cpu, device_type == cpu);
-        profiles.push(profile);
-    }
-    profiles
-}
-
-fn for_shape(
-    shape: &[usize],
-    rows: &[usize],
-    types: Types,
-    profile: &Profile,
-    specs: &mut HashSet<Spec>,
-) {
-    let plain = if types.in_f32 { Outputs::loss().in_f32() } else { Outputs::loss() };
-    let wanted =
-        [plain, plain.with_grad(), plain.with_log_probs(), plain.with_grad().with_log_probs()];
-    // The label's type changes one function, the same for every device and shape.
-    let every_label =
-        profile.device_type == wgpu::DeviceType::Other && shape[1] == 3 && types.all_f32();
-    let labels = if every_label { &LabelType::ALL[..] } else { &[LabelType::U8, LabelType::I64] };
-    let mut targets: Vec<_> =
-        labels.iter().map(|&label| (TargetType::Labels(label), rows)).collect();
-    targets.push((TargetType::Probabilities(types.others), shape));
-    let mut plan = |loss: &dyn Loss, shapes: Shapes<'_>, outputs| {
-        let plan = Plan::new(loss, &shapes, outputs, profile).expect("a plan");
-        for spec in plan.variants() {
-            specs.insert(spec);
-            if spec.grad && spec.kernel != Kernel::GatherGrad && spec.input == spec.output {
-                specs.insert(Spec { in_place: true, ..spec });
-            }
-        }
-    };
-    for (target, target_shape) in targets {
-        let reductions = [Reduction::None, Reduction::Mean, Reduction::Sum];
-        // Element types change loads and stores alone.
-        for &reduction in &reductions[..if types.all_f32() { 3 } else { 1 }] {
-            for weighted in [false, true] {
-                for upstream in [false, true] {
-                    let mut shapes =
-                        Shapes::new(shape).input_type(types.input).target(target, target_shape);
-                    if weighted {
-                        shapes = shapes.weight(shape[1]).weight_type(types.others);
-                    }
-                    if upstream {
-                        shapes =
-                            shapes.upstream(if reduction == Reduction::None { rows } else { &[] });
-                    }
-                    for outputs in wanted {
-                        for smoothing in [0.0, 0.1] {
-                            let loss =
-                                CrossEntropy::new().label_smoothing(smoothing).reduction(reduction);
-                            plan(&loss, shapes, outputs);
-                        }
-                        if matches!(target, TargetType::Labels(_)) && !outputs.log_probs {
-                            plan(&Nll::new().reduction(reduction), shapes, outputs);
-                        }
-                    }
-                }
-            }
-        }
-    }
-    for softmax in [Softmax::probs(), Softmax::log_probs()] {
-        plan(&softmax.clone().axis(1), Shapes::new(shape).input_type(types.input), plain);
-    }
-}
-
-/// Inputs that are bound to be written, which changes nothing but declarations: one of each kind of kernel.
-fn in_arenas(specs: &mut HashSet<Spec>) {
-    let mut seen = HashSet::new();
-    let kind = |spec: &Spec| (spec.kernel, spec.part, spec.load, spec.input, spec.in_place);
-    let arenas: Vec<_> = specs.iter().filter(|spec| seen.insert(kind(spec))).copied().collect();
-    specs.extend(arenas.into_iter().map(|spec| Spec { arena: true, ..spec }));
-}
-
-/// What is done beside: each thing by itself and all of them together, on rows that are short, kept,
-/// streamed, shared and cut, and on columns.
-fn with_extras(specs: &mut HashSet<Spec>) {
-    let labels = TargetType::Labels(LabelType::I32);
-    let alone: Vec<(CrossEntropy, Outputs, bool)> = {
-        let (loss, plain) = (CrossEntropy::new, Outputs::loss());
-        vec![
-            (loss().logit_scale(0.5), plain.with_grad(), false),
-            (loss().softcap(30.0), plain.with_grad(), false),
-            (loss().z_loss(1e-4), plain.with_grad(), false),
-            (loss(), plain.with_grad(), true),
-            (loss(), plain.with_lse(), false),
-            (loss(), plain.with_argmax().with_accuracy(), false),
-            (loss(), plain.with_rank().with_top_k(5), false),
-            (loss(), plain.with_entropy().with_row_weights(), true),
-            (loss(), plain.with_class_losses(), false),
-        ]
-    };
-    let all = |loss: CrossEntropy| loss.logit_scale(2.0).softcap(15.0).z_loss(1e-3);
-    let everything = Outputs::loss().with_lse().with_argmax().with_entropy().with_row_weights();
-    let ranked = everything.with_accuracy().with_class_losses().with_rank().with_top_k(2);
-    let sources: &[(&[usize], u64)] = &[
-        (&[64, 3], 0),
-        (&[8, 1000], 0),
-        (&[8, 1001], 0),
-        (&[2, 131_072], 0),
-        (&[8, 20, 8], 0),
-        (&[8, 600, 5], 0),
-        (&[2, 12_288], 4096 + 288),
-    ];
-    for mut profile in profiles() {
-        profile.limits.max_storage_buffers_per_shader_stage = 16;
-        for &(shape, binding) in sources {
-            let mut profile = profile.clone();
-            if binding > 0 {
-                profile.limits.max_storage_buffer_binding_size = binding;
-            }
-            let rows = [&shape[..1], &shape[2..]].concat();
-            let mut plan = |loss: &dyn Loss, shapes: Shapes<'_>, outputs: Outputs| {
-                let plan = Plan::new(loss, &shapes, outputs, &profile).expect("a plan");
-                specs.extend(plan.variants());
-            };
-            let labelled = Shapes::new(shape).target(labels, &rows);
-            for (loss, outputs, weighted) in &alone {
-                let shapes = if *weighted { labelled.row_weights(&rows) } else { labelled };
-                plan(loss, shapes, *outputs);
-            }
-            let weighted = labelled.weight(shape[1]).row_weights(&rows);
-            for (grad, reduction) in [(false, Reduction::None), (true, Reduction::Mean)] {
-                let asked = if grad { ranked.with_grad() } else { ranked };
-                let loss = all(CrossEntropy::new()).reduction(reduction);
-                plan(&loss, weighted, asked);
-                plan(&loss.clone().label_smoothing(0.1), weighted, asked);
-                let soft = TargetType::Probabilities(ElementType::F32);
-                let soft = Shapes::new(shape).target(soft, shape).row_weights(&rows);
-                plan(&loss, soft, if grad { everything.with_grad() } else { everything });
-                let plain = if grad { Outputs::loss().with_grad() } else { Outputs::loss() };
-                let entropy = Entropy::new().axis(1).reduction(reduction);
-                plan(&entropy, Shapes::new(shape).row_weights(&rows), plain.with_argmax());
-                plan(&Nll::new().reduction(reduction), weighted, plain.with_class_losses());
-            }
-            for softmax in [Softmax::probs().axis(1), Softmax::log_probs().axis(1)] {
-                for upstream in [ElementType::F32, ElementType::BF16] {
-                    let shapes = Shapes::new(shape).upstream(shape).upstream_type(upstream);
-                    plan(&softmax, shapes, Outputs::loss().with_grad());
-                }
-            }
-        }
-    }
-}
-
-/// Losses of single elements: formulas, broadcasts along all axes, types, outputs.
-fn losses_of_elements(profile: &Profile, specs: &mut HashSet<Spec>) {
-    use ElementType::{BF16, F16, F32};
-    let losses: [(Box<dyn Loss>, Outputs); 8] = {
-        let grad = Outputs::loss().with_grad();
-        let (kl, poisson) = (KlDiv::new(), PoissonNll::new());
-        let none = |loss: Bce| Box::new(loss.reduction(Reduction::None));
-        [
-            (none(Bce::new()), grad),
-            (Box::new(Bce::new()), Outputs::loss()),
-            (Box::new(BceWithLogits::new().reduction(Reduction::None)), grad),
-            (Box::new(kl.clone()), grad.with_target_grad()),
-            (Box::new(kl.log_target(true).reduction(Reduction::Sum)), grad.with_target_grad()),
-            (Box::new(GaussianNll::new().full(true).reduction(Reduction::None)), {
-                grad.with_target_grad().with_var_grad()
-            }),
-            (Box::new(poisson.clone().full(true)), grad),
-            (Box::new(poisson.log_input(false)), grad),
-        ]
-    };
-    let input: &[usize] = &[16, 24, 40];
-    let axes: [&[usize]; 8] = [
-        &[16, 24, 40],
-        &[16, 1, 40],
-        &[1, 24, 1],
-        &[1],
-        &[16, 1, 1],
-        &[16, 24, 1],
-        &[1, 1, 40],
-        &[1, 24, 40],
-    ];
-    for (number, (loss, outputs)) in losses.iter().enumerate() {
-        for (turn, &shape) in axes.iter().enumerate() {
-            let other = axes[(turn + 1 + number) % 8];
-            // An odd number of elements has loads of its own, and none that fit an operand.
-            let odd: Vec<Vec<usize>> = [input, shape, other]
-                .iter()
-                .map(|shape| shape.iter().map(|&n| if n > 1 { n - 1 } else { 1 }).collect())
-                .collect();
-            let all: Vec<Vec<usize>> =
-                [input, shape, other].iter().map(|shape| shape.to_vec()).collect();
-            for [input, shape, other] in [[&all[0], &all[1], &all[2]], [&odd[0], &odd[1], &odd[2]]]
-            {
-                let types = [(F32, F32, F32), (F16, F32, BF16), (BF16, F16, F16)];
-                // What a type changes is the same for every formula.
-                for (x, t, o) in [types[0], types[1 + (number + turn) % 2]] {
-                    let target = TargetType::Values(t);
-                    let shapes = Shapes::new(input).input_type(x);
-                    let missing = shape.iter().zip(input).filter(|(a, b)| a != b).count();
-                    let shapes = match number {
-                        0 | 1 => shapes.target(target, input).element_weight(o, shape),
-                        2 => shapes
-                            .target(target, input)
-                            .element_weight(o, shape)
-                            .pos_weight(t, other),
-                        5 if missing > 1 && shape.iter().any(|&n| n > 1) => continue,
-                        5 => shapes.target(target, input).var(o, shape),
-                        _ if outputs.target_grad => shapes.target(target, input),
-                        _ => shapes.target(target, shape),
-                    };
-                    let none = [0, 2, 5].contains(&number);
-                    let shapes = match turn % 2 {
-                        0 => shapes,
-                        _ => shapes.upstream(if none { input } else { &[] }),
-                    };
-                    let Ok(plan) = Plan::new(&**loss, &shapes, *outputs, profile) else {
-                        // Two operands may divide no more than three axes, which these do.
-                        panic!("{number}: {shape:?} and {other:?} in {input:?}");
-                    };
-                    for spec in plan.variants() {
-                        specs.insert(spec);
-                        if spec.grad && spec.input == spec.output {
-                            specs.insert(Spec { in_place: true, ..spec });
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// What kernels may use where a device has it.
-fn capabilities() -> Capabilities {
-    Capabilities::SUBGROUP
-        | Capabilities::SHADER_INT64
-        | Capabilities::SHADER_FLOAT16_IN_FLOAT32
-        | Capabilities::default()
-}
-
-/// Parses and validates; the message carries the text's own error report.
-fn validated(text: &str, spec: &Spec) -> (naga::Module, ModuleInfo) {
-    let module = naga::front::wgsl::parse_str(text)
-        .unwrap_or_else(|error| panic!("{spec:?}\n{}", error.emit_to_string(text)));
-    let mut validator = Validator::new(ValidationFlags::all(), capabilities());
-    let info = validator
-        .validate(&module)
-        .unwrap_or_else(|error| panic!("{spec:?}\n{}", error.emit_to_string(text)));
-    (module, info)
-}
-
-fn translate(spec: &Spec, module: &naga::Module, info: &ModuleInfo) {
-    let spirv = spv::Options { lang_version: (1, 3), ..Default::default() };
-    let words = spv::write_vec(module, info, &spirv, None);
-    assert!(words.is_ok_and(|words| words.len() > 100), "SPIR-V: {spec:?}");
-    if spec.longs {
-        return; // for software drivers, which are Vulkan's
-    }
-    let metal = msl::Options { lang_version: (2, 4), ..Default::default() };
-    let text = msl::write_string(module, info, &metal, &msl::PipelineOptions::default());
-    assert!(text.as_ref().is_ok_and(|(text, _)| text.contains("kernel")), "MSL: {spec:?} {text:?}");
-    let mut text = String::new();
-    let direct = hlsl::Options {
+    let options = msl::Options { lang_version: (2, 4), ..Default::default() };
+    let metal = msl::write_string(module, info, &options, &msl::PipelineOptions::default());
+    let (metal, _) = metal.unwrap_or_else(|error| panic!("MSL: {error}"));
+    let options = hlsl::Options {
         shader_model: hlsl::ShaderModel::V6_0,
         fake_missing_bindings: true,
         ..Default::default()
     };
+    let mut direct = String::new();
     let pipeline = hlsl::PipelineOptions::default();
-    let written = hlsl::Writer::new(&mut text, &direct, &pipeline).write(module, info, None);
-    assert!(written.is_ok(), "HLSL: {spec:?} {written:?}");
-    assert!(text.contains("numthreads"), "HLSL: {spec:?}");
+    let written = hlsl::Writer::new(&mut direct, &options, &pipeline).write(module, info, None);
+    assert!(written.is_ok(), "HLSL: {written:?}");
+    Translated { spirv, others: Some((metal, direct)) }
 }
 
-#[test]
-fn every_specialisation_validates_and_translates() {
-    // Many specialisations differ in nothing the text shows.
+/// Where lanes write parts of one load, a store of a component may be a store of the vector. Buffers of HLSL are bytes, in which there are no
+/// vectors.
+fn assert_harmless(spec: &Spec, text: &Translated) {
+    let none: [&str; 0] = [];
+    assert!(component_stores(&text.spirv).is_empty(), "SPIR-V: {spec:?}");
+    let Some((metal, direct)) = &text.others else { return };
+    assert!(metal.contains("kernel void main_"), "MSL: {spec:?}");
+    assert_eq!(component_stores_in_msl(metal), none, "MSL: {spec:?}");
+    let buffers = direct.matches("ByteAddressBuffer").count();
+    assert!(buffers as u64 >= spec.slots().len() as u64 - 1, "HLSL: {spec:?}");
+}
+
+/// The texts of every specialisation. Many specialisations differ in nothing the text shows.
+fn every_text() -> HashMap<String, Spec> {
     let texts: HashMap<String, Spec> =
         every_spec().into_iter().map(|spec| (spec.wgsl(), spec)).collect();
     assert!(texts.len() > 500, "only {} texts", texts.len());
-    let done: usize = texts
-        .par_iter()
-        .map(|(text, spec)| {
-            let (module, info) = validated(text, spec);
-            translate(spec, &module, &info);
-            1
-        })
-        .sum();
-    println!("{done} texts");
-    assert_eq!(done, texts.len());
+    texts
+}
+
+#[test]
+fn every_specialisation_translates_without_harm() {
+    let texts = every_text();
+    let done = texts.par_iter().map(|(text, spec)| {
+        let (module, info) = parsed(text);
+        let sums = constants_in_sums(&module, &info);
+        assert!(sums.is_empty(), "{sums:?} of {spec:?}");
+        assert_harmless(spec, &translated(spec.longs, &module, &info));
+    });
+    println!("{} texts", done.count());
+}
+
+/// What the look at translations finds where it is there.
+#[test]
+fn what_hurts_is_found() {
+    let text = "
+        struct Two { a: vec4<u32>, b: vec4<u32> }
+        @group(0) @binding(0) var<storage, read_write> fours: array<vec4<u32>>;
+        @group(0) @binding(1) var<storage, read_write> eights: array<Two>;
+        @group(0) @binding(2) var<storage, read_write> words: array<array<u32, 4>>;
+        @group(0) @binding(3) var<storage, read_write> reals: array<f32>;
+        @compute @workgroup_size(1)
+        fn main(@builtin(local_invocation_index) k: u32) {
+            words[k][k + 1u] = k;
+            fours[k] = vec4<u32>(k);
+            STORE
+            let x = reals[k];
+            let y = reals[k + 1u];
+            reals[k + 2u] = SUM;
+        }";
+    let stores = ["fours[k].y = k;", "fours[k][k] = k;", "eights[k].b[k] = k;", ""];
+    let sums = ["x + (y - 1.0)", "(x - 1.0) + y", "x * y - 1.0", "x + max(y - 1.0, 0.0)"];
+    for (number, store) in stores.into_iter().enumerate() {
+        for (other, sum) in sums.into_iter().enumerate() {
+            let text = text.replace("STORE", store).replace("SUM", sum);
+            let (module, info) = parsed(&text);
+            let Translated { spirv, others } = translated(false, &module, &info);
+            let (metal, _) = others.expect("MSL and HLSL");
+            let stored = usize::from(number < 3);
+            assert_eq!(component_stores(&spirv).len(), stored, "{store}");
+            assert_eq!(
+                component_stores_in_msl(&metal).len(),
+                usize::from(number < 2),
+                "{store} {metal}"
+            );
+            assert_eq!(constants_in_sums(&module, &info).is_empty(), other >= 2, "{sum}");
+        }
+    }
+}
+
+/// The compilers of `gpu_hostile` take every text, and what they write is WGSL.
+#[test]
+fn hostile_compilers_take_every_text() {
+    let texts: Vec<String> = every_text().into_keys().collect();
+    texts.par_iter().enumerate().for_each(|(number, text)| {
+        parsed(&COMPILERS[number % COMPILERS.len()].compile(text));
+    });
 }
 
 /// Tint is the compiler of Chromium and Dawn; it checks what naga does not, uniform control flow

@@ -180,6 +180,12 @@ impl Gpu {
         Self { piece_bytes, ..self.with_memory_budget(self.memory_budget) }
     }
 
+    /// The same device, with kernels whose texts are edited before they are compiled: see [`Kernels`].
+    #[doc(hidden)]
+    pub fn edited(&self, edit: fn(String) -> String) -> Self {
+        Self { kernels: self.kernels.edited(edit), ..self.with_memory_budget(self.memory_budget) }
+    }
+
     /// How long it took to open the device.
     #[doc(hidden)]
     pub fn opening(&self) -> Opening {

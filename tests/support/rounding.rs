@@ -53,8 +53,13 @@ impl<'a> Rounding<'a> {
     }
 
     /// The tolerances between two results, either of which may be that far from the truth.
-    pub fn between_two(mut self) -> Self {
-        self.results = 2.0;
+    pub fn between_two(self) -> Self {
+        self.of_results(2.0)
+    }
+
+    /// The tolerances of what is off by as much as so many results.
+    pub fn of_results(mut self, results: f64) -> Self {
+        self.results = results;
         self
     }
 

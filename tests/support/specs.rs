@@ -1,0 +1,305 @@
+//! Every specialisation that a grid of plans asks for.
+
+use std::collections::HashSet;
+
+use wgpu_loss::kernels::{Kernel, Spec};
+use wgpu_loss::loss::Shapes;
+use wgpu_loss::{
+    Bce, BceWithLogits, CrossEntropy, ElementType, Entropy, GaussianNll, KlDiv, LabelType, Loss,
+    Nll, Outputs, Plan, PoissonNll, Profile, Reduction, Softmax, TargetType,
+};
+
+/// Every specialisation of a grid of plans: losses, shapes, targets, options, outputs, devices.
+pub fn every_spec() -> HashSet<Spec> {
+    let mut specs = HashSet::new();
+    for profile in profiles() {
+        for classes in [3, 64, 1000, 1001, 131_072] {
+            for shape in [vec![8, classes], vec![8, classes, 5]] {
+                let rows = if shape.len() == 2 { vec![8] } else { vec![8, 5] };
+                for types in Types::all() {
+                    for_shape(&shape, &rows, types, &profile, &mut specs);
+                }
+            }
+        }
+        // Rows and images that no binding holds: whole loads of a row, and parts of loads.
+        let mut small = profile.clone();
+        small.limits.max_storage_buffer_binding_size = 4096 + 288;
+        for shape in [vec![2, 12_288], vec![2, 1283], vec![2, 1200, 5]] {
+            let rows = if shape.len() == 2 { vec![2] } else { vec![2, 5] };
+            for types in Types::all().into_iter().step_by(2) {
+                for_shape(&shape, &rows, types, &small, &mut specs);
+            }
+        }
+    }
+    assert!(specs.iter().any(|spec| spec.cut), "no plan cuts rows");
+    // Subgroups and the number of lanes make no difference to these.
+    for profile in profiles().into_iter().step_by(4) {
+        losses_of_elements(&profile, &mut specs);
+    }
+
+    with_extras(&mut specs);
+    in_arenas(&mut specs);
+    specs
+}
+
+/// Element types of logits, and of probabilities and weights.
+#[derive(Clone, Copy)]
+struct Types {
+    input: ElementType,
+    others: ElementType,
+    in_f32: bool,
+}
+
+impl Types {
+    fn all() -> Vec<Self> {
+        use ElementType::{BF16, F16, F32};
+        let types = |input, others, in_f32| Self { input, others, in_f32 };
+        vec![
+            types(F32, F32, false),
+            types(F32, F16, false),
+            types(F16, F16, false),
+            types(F16, F32, true),
+            types(BF16, F16, false),
+        ]
+    }
+
+    fn all_f32(&self) -> bool {
+        self.input == ElementType::F32 && self.others == ElementType::F32
+    }
+}
+
+/// Devices that differ in what plans look at.
+fn profiles() -> Vec<Profile> {
+    let (gpu, cpu) = (wgpu::DeviceType::DiscreteGpu, wgpu::DeviceType::Cpu);
+    let mut profiles = vec![Profile::portable()];
+    for (device_type, subgroup_size) in
+        [(gpu, Some(4)), (gpu, Some(32)), (cpu, None), (cpu, Some(8))]
+    {
+        let mut profile = Profile::portable().with_device_type(device_type);
+        profile.subgroup_size = subgroup_size;
+        profile.subgroups_alike = subgroup_size == Some(8);
+        (profile.int64, profile.f16) = (device_type == cpu, device_type == cpu);
+        profiles.push(profile);
+    }
+    profiles
+}
+
+fn for_shape(
+    shape: &[usize],
+    rows: &[usize],
+    types: Types,
+    profile: &Profile,
+    specs: &mut HashSet<Spec>,
+) {
+    let plain = if types.in_f32 { Outputs::loss().in_f32() } else { Outputs::loss() };
+    let wanted =
+        [plain, plain.with_grad(), plain.with_log_probs(), plain.with_grad().with_log_probs()];
+    // The label's type changes one function, the same for every device and shape.
+    let every_label =
+        profile.device_type == wgpu::DeviceType::Other && shape[1] == 3 && types.all_f32();
+    let labels = if every_label { &LabelType::ALL[..] } else { &[LabelType::U8, LabelType::I64] };
+    let mut targets: Vec<_> =
+        labels.iter().map(|&label| (TargetType::Labels(label), rows)).collect();
+    targets.push((TargetType::Probabilities(types.others), shape));
+    let mut plan = |loss: &dyn Loss, shapes: Shapes<'_>, outputs| {
+        let plan = Plan::new(loss, &shapes, outputs, profile).expect("a plan");
+        for spec in plan.variants() {
+            specs.insert(spec);
+            if spec.grad && spec.kernel != Kernel::GatherGrad && spec.input == spec.output {
+                specs.insert(Spec { in_place: true, ..spec });
+            }
+        }
+    };
+    for (target, target_shape) in targets {
+        let reductions = [Reduction::None, Reduction::Mean, Reduction::Sum];
+        // Element types change loads and stores alone.
+        for &reduction in &reductions[..if types.all_f32() { 3 } else { 1 }] {
+            for weighted in [false, true] {
+                for upstream in [false, true] {
+                    let mut shapes =
+                        Shapes::new(shape).input_type(types.input).target(target, target_shape);
+                    if weighted {
+                        shapes = shapes.weight(shape[1]).weight_type(types.others);
+                    }
+                    if upstream {
+                        shapes =
+                            shapes.upstream(if reduction == Reduction::None { rows } else { &[] });
+                    }
+                    for outputs in wanted {
+                        for smoothing in [0.0, 0.1] {
+                            let loss =
+                                CrossEntropy::new().label_smoothing(smoothing).reduction(reduction);
+                            plan(&loss, shapes, outputs);
+                        }
+                        if matches!(target, TargetType::Labels(_)) && !outputs.log_probs {
+                            plan(&Nll::new().reduction(reduction), shapes, outputs);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    for softmax in [Softmax::probs(), Softmax::log_probs()] {
+        plan(&softmax.clone().axis(1), Shapes::new(shape).input_type(types.input), plain);
+    }
+}
+
+/// Inputs that are bound to be written, which changes nothing but declarations: one of each kind of kernel.
+fn in_arenas(specs: &mut HashSet<Spec>) {
+    let mut seen = HashSet::new();
+    let kind = |spec: &Spec| (spec.kernel, spec.part, spec.load, spec.input, spec.in_place);
+    let arenas: Vec<_> = specs.iter().filter(|spec| seen.insert(kind(spec))).copied().collect();
+    specs.extend(arenas.into_iter().map(|spec| Spec { arena: true, ..spec }));
+}
+
+/// What is done beside: each thing by itself and all of them together, on rows that are short, kept,
+/// streamed, shared and cut, and on columns.
+fn with_extras(specs: &mut HashSet<Spec>) {
+    let labels = TargetType::Labels(LabelType::I32);
+    let alone: Vec<(CrossEntropy, Outputs, bool)> = {
+        let (loss, plain) = (CrossEntropy::new, Outputs::loss());
+        vec![
+            (loss().logit_scale(0.5), plain.with_grad(), false),
+            (loss().softcap(30.0), plain.with_grad(), false),
+            (loss().z_loss(1e-4), plain.with_grad(), false),
+            (loss(), plain.with_grad(), true),
+            (loss(), plain.with_lse(), false),
+            (loss(), plain.with_argmax().with_accuracy(), false),
+            (loss(), plain.with_rank().with_top_k(5), false),
+            (loss(), plain.with_entropy().with_row_weights(), true),
+            (loss(), plain.with_class_losses(), false),
+        ]
+    };
+    let all = |loss: CrossEntropy| loss.logit_scale(2.0).softcap(15.0).z_loss(1e-3);
+    let everything = Outputs::loss().with_lse().with_argmax().with_entropy().with_row_weights();
+    let ranked = everything.with_accuracy().with_class_losses().with_rank().with_top_k(2);
+    let sources: &[(&[usize], u64)] = &[
+        (&[64, 3], 0),
+        (&[8, 1000], 0),
+        (&[8, 1001], 0),
+        (&[2, 131_072], 0),
+        (&[8, 20, 8], 0),
+        (&[8, 600, 5], 0),
+        (&[2, 12_288], 4096 + 288),
+    ];
+    for mut profile in profiles() {
+        profile.limits.max_storage_buffers_per_shader_stage = 16;
+        for &(shape, binding) in sources {
+            let mut profile = profile.clone();
+            if binding > 0 {
+                profile.limits.max_storage_buffer_binding_size = binding;
+            }
+            let rows = [&shape[..1], &shape[2..]].concat();
+            let mut plan = |loss: &dyn Loss, shapes: Shapes<'_>, outputs: Outputs| {
+                let plan = Plan::new(loss, &shapes, outputs, &profile).expect("a plan");
+                specs.extend(plan.variants());
+            };
+            let labelled = Shapes::new(shape).target(labels, &rows);
+            for (loss, outputs, weighted) in &alone {
+                let shapes = if *weighted { labelled.row_weights(&rows) } else { labelled };
+                plan(loss, shapes, *outputs);
+            }
+            let weighted = labelled.weight(shape[1]).row_weights(&rows);
+            for (grad, reduction) in [(false, Reduction::None), (true, Reduction::Mean)] {
+                let asked = if grad { ranked.with_grad() } else { ranked };
+                let loss = all(CrossEntropy::new()).reduction(reduction);
+                plan(&loss, weighted, asked);
+                plan(&loss.clone().label_smoothing(0.1), weighted, asked);
+                let soft = TargetType::Probabilities(ElementType::F32);
+                let soft = Shapes::new(shape).target(soft, shape).row_weights(&rows);
+                plan(&loss, soft, if grad { everything.with_grad() } else { everything });
+                let plain = if grad { Outputs::loss().with_grad() } else { Outputs::loss() };
+                let entropy = Entropy::new().axis(1).reduction(reduction);
+                plan(&entropy, Shapes::new(shape).row_weights(&rows), plain.with_argmax());
+                plan(&Nll::new().reduction(reduction), weighted, plain.with_class_losses());
+            }
+            for softmax in [Softmax::probs().axis(1), Softmax::log_probs().axis(1)] {
+                for upstream in [ElementType::F32, ElementType::BF16] {
+                    let shapes = Shapes::new(shape).upstream(shape).upstream_type(upstream);
+                    plan(&softmax, shapes, Outputs::loss().with_grad());
+                }
+            }
+        }
+    }
+}
+
+/// Losses of single elements: formulas, broadcasts along all axes, types, outputs.
+fn losses_of_elements(profile: &Profile, specs: &mut HashSet<Spec>) {
+    use ElementType::{BF16, F16, F32};
+    let losses: [(Box<dyn Loss>, Outputs); 8] = {
+        let grad = Outputs::loss().with_grad();
+        let (kl, poisson) = (KlDiv::new(), PoissonNll::new());
+        let none = |loss: Bce| Box::new(loss.reduction(Reduction::None));
+        [
+            (none(Bce::new()), grad),
+            (Box::new(Bce::new()), Outputs::loss()),
+            (Box::new(BceWithLogits::new().reduction(Reduction::None)), grad),
+            (Box::new(kl.clone()), grad.with_target_grad()),
+            (Box::new(kl.log_target(true).reduction(Reduction::Sum)), grad.with_target_grad()),
+            (Box::new(GaussianNll::new().full(true).reduction(Reduction::None)), {
+                grad.with_target_grad().with_var_grad()
+            }),
+            (Box::new(poisson.clone().full(true)), grad),
+            (Box::new(poisson.log_input(false)), grad),
+        ]
+    };
+    let input: &[usize] = &[16, 24, 40];
+    let axes: [&[usize]; 8] = [
+        &[16, 24, 40],
+        &[16, 1, 40],
+        &[1, 24, 1],
+        &[1],
+        &[16, 1, 1],
+        &[16, 24, 1],
+        &[1, 1, 40],
+        &[1, 24, 40],
+    ];
+    for (number, (loss, outputs)) in losses.iter().enumerate() {
+        for (turn, &shape) in axes.iter().enumerate() {
+            let other = axes[(turn + 1 + number) % 8];
+            // An odd number of elements has loads of its own, and none that fit an operand.
+            let odd: Vec<Vec<usize>> = [input, shape, other]
+                .iter()
+                .map(|shape| shape.iter().map(|&n| if n > 1 { n - 1 } else { 1 }).collect())
+                .collect();
+            let all: Vec<Vec<usize>> =
+                [input, shape, other].iter().map(|shape| shape.to_vec()).collect();
+            for [input, shape, other] in [[&all[0], &all[1], &all[2]], [&odd[0], &odd[1], &odd[2]]]
+            {
+                let types = [(F32, F32, F32), (F16, F32, BF16), (BF16, F16, F16)];
+                // What a type changes is the same for every formula.
+                for (x, t, o) in [types[0], types[1 + (number + turn) % 2]] {
+                    let target = TargetType::Values(t);
+                    let shapes = Shapes::new(input).input_type(x);
+                    let missing = shape.iter().zip(input).filter(|(a, b)| a != b).count();
+                    let shapes = match number {
+                        0 | 1 => shapes.target(target, input).element_weight(o, shape),
+                        2 => shapes
+                            .target(target, input)
+                            .element_weight(o, shape)
+                            .pos_weight(t, other),
+                        5 if missing > 1 && shape.iter().any(|&n| n > 1) => continue,
+                        5 => shapes.target(target, input).var(o, shape),
+                        _ if outputs.target_grad => shapes.target(target, input),
+                        _ => shapes.target(target, shape),
+                    };
+                    let none = [0, 2, 5].contains(&number);
+                    let shapes = match turn % 2 {
+                        0 => shapes,
+                        _ => shapes.upstream(if none { input } else { &[] }),
+                    };
+                    let Ok(plan) = Plan::new(&**loss, &shapes, *outputs, profile) else {
+                        // Two operands may divide no more than three axes, which these do.
+                        panic!("{number}: {shape:?} and {other:?} in {input:?}");
+                    };
+                    for spec in plan.variants() {
+                        specs.insert(spec);
+                        if spec.grad && spec.input == spec.output {
+                            specs.insert(Spec { in_place: true, ..spec });
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
