@@ -1,6 +1,6 @@
 //! Plans are pure: what they cut, count and refuse is tested without a device.
 
-use wgpu_loss::kernels::Part;
+use wgpu_loss::kernels::{Part, Spec};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::plan::Piece;
 use wgpu_loss::{
@@ -20,6 +20,16 @@ fn with_subgroups(size: u32, device_type: wgpu::DeviceType) -> Profile {
     let mut profile = Profile::portable().with_device_type(device_type);
     profile.subgroup_size = Some(size);
     profile
+}
+
+/// A device of each kind.
+fn profiles() -> Vec<(&'static str, Profile)> {
+    vec![
+        ("a browser", Profile::portable()),
+        ("a software driver", software()),
+        ("a graphics card", with_subgroups(32, wgpu::DeviceType::DiscreteGpu)),
+        ("an integrated GPU", with_subgroups(16, wgpu::DeviceType::IntegratedGpu)),
+    ]
 }
 
 fn with_binding_limit(bytes: u64) -> Profile {
@@ -104,6 +114,46 @@ fn a_kernel_of_too_many_bindings_is_shared_by_several() {
     }
 }
 
+/// Two elements of two bytes share a word. Where rows of an odd number of them start inside a load, every second row
+/// starts inside a word, and both rows have to be one lane's: they are taken in pairs, whether one kernel does all of
+/// the work or several share it.
+#[test]
+fn rows_that_share_words_are_written_in_pairs() {
+    let shares_words = |spec: &Spec| {
+        let writes = spec.grad || spec.elements.is_some();
+        spec.ragged && writes && spec.output != ElementType::F32
+    };
+    let mut seen = [0; 2];
+    for (name, profile) in profiles() {
+        for storage_buffers in [8, 16] {
+            let mut profile = profile.clone();
+            profile.limits.max_storage_buffers_per_shader_stage = storage_buffers;
+            for classes in [17, 23, 64, 71, 131, 175, 1003, 1483, 4099, 50_257] {
+                for rows in [1, 2, 19, 64] {
+                    for element_type in [ElementType::F16, ElementType::BF16] {
+                        let (shape, of_rows) = ([rows, classes], [rows]);
+                        let shapes = Shapes::new(&shape)
+                            .input_type(element_type)
+                            .target(I64, &of_rows)
+                            .weight(classes)
+                            .row_weights(&of_rows)
+                            .upstream(&of_rows);
+                        let outputs = Outputs::loss().with_grad().with_log_probs();
+                        let loss = CrossEntropy::new().reduction(Reduction::None);
+                        let plan = Plan::new(&loss, &shapes, outputs, &profile).expect("a plan");
+                        for spec in plan.variants().filter(shares_words) {
+                            let wanted = rows > 1 && classes % 2 == 1;
+                            assert_eq!(spec.pairs, wanted, "{shape:?} for {name}: {spec}\n{plan}");
+                            seen[usize::from(spec.part == Part::Write)] += usize::from(wanted);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen.iter().all(|&times| times > 0), "whole and split kernels: {seen:?}");
+}
+
 #[test]
 fn sums_of_classes_that_no_binding_holds_are_refused() {
     let outputs = Outputs::loss().with_class_losses();
@@ -150,6 +200,35 @@ fn workspace_stays_small() {
             assert!(plan.workspace_bytes() <= allowed, "{shape:?}:\n{plan}");
             assert!(plan.to_string().contains(&plan.workspace_bytes().to_string()), "{plan}");
         }
+    }
+}
+
+/// What is told of rows beside their losses makes states larger: fewer of them have the same memory.
+#[test]
+fn workspace_stays_small_whatever_states_have() {
+    let gpu = with_subgroups(32, wgpu::DeviceType::DiscreteGpu);
+    let outputs = Outputs::loss().with_grad().with_rank().with_argmax().with_entropy();
+    let loss = CrossEntropy::new().label_smoothing(0.1).z_loss(1e-4);
+    for (what, profile) in [("a GPU", gpu), ("a software driver", software())] {
+        for shape in [&[4, 151_936][..], &[300, 50_257], &[1, 4_000_000], &[19, 120_000]] {
+            let shapes = Shapes::new(shape).target(I64, &shape[..1]);
+            let plan = Plan::new(&loss, &shapes, outputs, &profile).expect("a plan");
+            let elements: usize = shape.iter().product();
+            let allowed = (64 << 10) + 16 * elements as u64 / 1000;
+            assert!(plan.workspace_bytes() <= allowed, "{shape:?} on {what}:\n{plan}");
+        }
+    }
+    // Rows that are cut: the states of all rows of a piece are there at once.
+    for inner in [40_000, 400_000] {
+        let (shape, rows) = ([1, 300, inner], [1, inner]);
+        let shapes = Shapes::new(&shape).target(I64, &rows);
+        let profile = with_binding_limit(1 << 20);
+        let plan = Plan::new(&loss, &shapes, outputs, &profile).expect("a plan");
+        // 8 bytes for each 1,000 logits, or a thirty-second of a binding.
+        let of_partials = (64 << 10) + 11 * (300 * inner as u64) / 1000;
+        let of_states = (8 * (300 * inner as u64) / 1000).max((1 << 20) / 32);
+        let bytes = plan.workspace_bytes();
+        assert!(bytes <= of_partials + of_states, "{shape:?}: {bytes}");
     }
 }
 

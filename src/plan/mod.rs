@@ -37,8 +37,6 @@ use crate::{EmptyMean, Error, Loss, Outputs, Problem, Reduction, loss::Shapes};
 const HEADER_WORDS: u64 = 4;
 /// Words of one partial; `PARTIAL_WORDS` in `totals.wgsl`.
 const PARTIAL_WORDS: u64 = 16;
-/// Words of a state in the workspace at most, as far as plans make room for them.
-const STATE_WORDS: u64 = 6;
 /// Words of the sums of one class; `CLASS_WORDS` in `classes.wgsl`.
 pub(crate) const CLASS_WORDS: u64 = 7;
 

@@ -7,7 +7,7 @@ use super::{CLASS_WORDS, Geometry, Piece, Plan, loops};
 use crate::kernels::{Elements, Extras, Kernel, Load, Part, Spec, Target, is_half};
 use crate::loss::{Divisor, Function, Upstream};
 use crate::tensor::{ClassView, TargetType};
-use crate::{ElementType, Error, Reduction};
+use crate::{ElementType, Error, Problem, Reduction};
 
 /// Words that a lane sets to zero.
 const CLEARED_BY_LANE: u32 = 64;
@@ -126,7 +126,9 @@ impl Plan {
         // No piece is larger than the first: parts enough for that one are enough for all.
         let first = pieces.start;
         let (view, rows) = (self.view_of(first), self.rows_of(first));
-        let parts = self.layout(first, Alignment::BEST)?.parts(view, rows, &self.profile) as u32;
+        let state_words = words_of_row(&self.problem, 1, false);
+        let layout = self.layout(first, Alignment::BEST)?;
+        let parts = layout.parts(view, rows, &self.profile, state_words) as u32;
         let spec = whole(self, first)?;
         let step = |spec, piece, groups| Step { spec, piece: Some(piece), groups, partials, parts };
         if parts == 1 && !self.cuts_rows() && !self.splits {
@@ -134,16 +136,13 @@ impl Plan {
         }
         // Fold, merge, write. Other rows' steps follow, so their states share a place.
         let marks = self.cuts_rows() && self.extras().counts_before();
-        // Beside the states a weight for each row, and its label's logit.
-        let beside = u64::from(self.cuts_rows()) + u64::from(marks);
-        let words = (u64::from(spec.state_words()) * u64::from(parts) + beside) * rows as u64;
-        self.state_words = self.state_words.max(words);
+        let words = words_of_row(&self.problem, parts.into(), self.cuts_rows());
+        self.state_words = self.state_words.max(words * rows as u64);
         for piece in pieces.clone().filter(|_| marks) {
             let mark = self.labelled(Kernel::Mark, flat);
             // The states have the same places as for the kernels behind it.
             let extras = self.extras().without_records();
-            let distribution = spec.distribution;
-            let mark = Spec { input: self.problem.input_type, extras, distribution, ..mark };
+            let mark = Spec { input: self.problem.input_type, extras, ..mark };
             self.add_step(step(mark, piece, u32::MAX))?;
         }
         for piece in pieces.clone() {
@@ -363,7 +362,6 @@ impl Plan {
                 (_, true) => Some(Elements::Probs),
                 _ => None,
             },
-            distribution: if outputs.probs { Some(Elements::Probs) } else { None },
             every_row: outputs.of_every_row(),
             extras: self.extras(),
             input: problem.input_type,
@@ -411,6 +409,14 @@ impl Plan {
         };
         items.div_ceil(per_block) as u32
     }
+}
+
+/// Words of the workspace that a row has where it is folded in so many parts: a state for each, and where rows are
+/// cut the weight of its label and, where classes before the label's are counted, the label's logit.
+pub(super) fn words_of_row(problem: &Problem, parts: u64, cut: bool) -> u64 {
+    let extras = Extras::of(problem);
+    let beside = if cut { 1 + u64::from(extras.counts_before()) } else { 0 };
+    u64::from(extras.state_words()) * parts + beside
 }
 
 /// Lanes that `gather_grad.wgsl` has for elements of which two share a word, in a piece of this view: one
