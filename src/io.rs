@@ -332,7 +332,8 @@ pub struct Summary {
     pub first_bad: Option<(u64, i128)>,
     /// The first element whose value the loss is not defined for: such elements count as `bad`.
     pub first_bad_value: Option<BadValue>,
-    /// Live rows whose loss or distribution is NaN for their logits' sake.
+    /// Live rows whose loss or distribution is NaN for the sake of their logits, or of a weight of theirs that is NaN or
+    /// infinite. Such a weight is not part of [`weight`](Self::weight).
     pub nonfinite: u64,
     /// The first of them.
     pub first_nonfinite: Option<u64>,

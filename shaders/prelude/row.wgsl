@@ -149,6 +149,12 @@ fn open_rows(row: u32, present: bool) -> Row {
     r.class_index = l.low;
     r.weight = label_weights(l.low, r.kind == RowWords(LIVE));
 #endif
+#if WEIGHT
+    // A class whose weight is no number leaves its rows none.
+    let lost = (bitcast<RowWords>(r.weight) & RowWords(POS_INF)) == RowWords(POS_INF);
+    r.flags = select(RowWords(0u), RowWords(HAS_NAN), lost);
+    r.weight = select(r.weight, RowReals(0.0), lost);
+#endif
     r.own = r.weight;
 #if SPREAD
     r.own *= 1.0 - params.smoothing;
@@ -184,7 +190,7 @@ fn weigh_rows(opened: Row, row: u32) -> Row {
     let lost = (words & RowWords(POS_INF)) == RowWords(POS_INF);
     r.kind = select(r.kind, RowWords(IGNORED), left_out);
     r.factor = select(bitcast<RowReals>(words), RowReals(0.0), lost);
-    r.flags = select(RowWords(0u), RowWords(HAS_NAN), lost);
+    r.flags |= select(RowWords(0u), RowWords(HAS_NAN), lost);
     r.weight *= r.factor;
     return r;
 }

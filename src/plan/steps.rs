@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::layout::{Alignment, Layout};
 use super::{CLASS_WORDS, Geometry, Piece, Plan, loops};
-use crate::kernels::{Elements, Extras, Kernel, Load, Part, Spec, Target, is_half};
+use crate::kernels::{Elements, Extras, Form, Kernel, Load, Part, Spec, Target, is_half};
 use crate::loss::{Divisor, Function, Upstream};
 use crate::tensor::{ClassView, TargetType};
 use crate::{ElementType, Error, Problem, Reduction};
@@ -65,15 +65,54 @@ impl Plan {
         Ok(())
     }
 
+    /// Halves workgroups until the device has the memory of the heaviest kernel there may be.
+    pub(super) fn fit_workgroups(&mut self) -> Result<(), Error> {
+        let allowed = u64::from(self.profile.limits.max_compute_workgroup_storage_size);
+        loop {
+            let flat = Geometry::lane_per_row(&self.profile)?;
+            let needed = self.heaviest(flat).workgroup_bytes();
+            if needed <= allowed {
+                return Ok(());
+            }
+            if flat.workgroup == 1 {
+                return Err(Error::Limit {
+                    what: "a workgroup of one lane",
+                    limit: "max_compute_workgroup_storage_size",
+                    needed,
+                    allowed,
+                });
+            }
+            self.profile.tuning.workgroup = flat.workgroup / 2;
+        }
+    }
+
+    /// The kernel that has as much workgroup memory as any of this problem's in workgroups of that size: all lanes
+    /// share a row, keep it, and merge without subgroups.
+    fn heaviest(&self, flat: Geometry) -> Spec {
+        match self.problem.function {
+            Function::CrossEntropy | Function::Softmax | Function::Entropy => Spec {
+                form: Form::Kept { loads: 1, full: 1 },
+                ..self.softmax_spec(Geometry { lanes: flat.workgroup, ..flat })
+            },
+            _ => self.finish(flat),
+        }
+    }
+
     /// Adds the step that sets the sums of classes to zero.
     fn clear_classes(&mut self, geometry: Geometry) {
-        let words = (CLASS_WORDS * self.problem.view.classes as u64) as u32;
+        // Plans of more classes than that are refused: no binding holds their sums.
+        let words = CLASS_WORDS.saturating_mul(self.problem.view.classes as u64);
         let extras = Extras { class_losses: true, ..Extras::default() };
-        let spec = Spec { extras, ..Spec::new(Kernel::Clear, geometry) };
-        let groups = words.div_ceil(geometry.workgroup * CLEARED_BY_LANE);
+        self.clear(Spec { extras, ..Spec::new(Kernel::Clear, geometry) }, words);
+    }
+
+    /// Adds a step that sets a tensor's elements to zero.
+    pub(super) fn clear(&mut self, spec: Spec, elements: u64) {
+        let elements = u32::try_from(elements).unwrap_or(u32::MAX);
+        let groups = elements.div_ceil(spec.geometry.workgroup * CLEARED_BY_LANE);
         let most = self.profile.limits.max_compute_workgroups_per_dimension;
         let groups = groups.clamp(1, most);
-        self.steps.push(Step { spec, piece: None, groups, partials: words, parts: 1 });
+        self.steps.push(Step { spec, piece: None, groups, partials: elements, parts: 1 });
     }
 
     /// Adds a step per piece; returns how many partials they write.
@@ -82,7 +121,7 @@ impl Plan {
         let mut partials = 0;
         for piece in 0..self.pieces.len() {
             let step = Step { spec, piece: Some(piece), groups, partials, parts: 1 };
-            partials += self.add_step(step)?;
+            partials = more_partials(partials, self.add_step(step)?)?;
         }
         self.partials = self.partials.max(partials);
         Ok(partials)
@@ -97,7 +136,8 @@ impl Plan {
         let groups = self.groups_of(of_rows.len());
         let (mut partials, mut first) = (0, 0);
         for pieces in of_rows {
-            partials += self.softmax_of_rows(first..first + pieces, groups, partials, flat)?;
+            let written = self.softmax_of_rows(first..first + pieces, groups, partials, flat)?;
+            partials = more_partials(partials, written)?;
             first += pieces;
         }
         self.partials = self.partials.max(partials);
@@ -409,6 +449,16 @@ impl Plan {
         };
         items.div_ceil(per_block) as u32
     }
+}
+
+/// The number of partials with those of another step, which kernels count in u32.
+pub(super) fn more_partials(partials: u32, written: u32) -> Result<u32, Error> {
+    partials.checked_add(written).ok_or(Error::Limit {
+        what: "the sum of all groups' partials",
+        limit: "range of a u32 index",
+        needed: u64::from(partials) + u64::from(written),
+        allowed: u32::MAX.into(),
+    })
 }
 
 /// Words of the workspace that a row has where it is folded in so many parts: a state for each, and where rows are

@@ -48,7 +48,7 @@ fn kind_of(problem: &Problem) -> Option<Kind> {
 #[derive(Debug)]
 pub(super) struct Executor<'g> {
     pub(super) gpu: &'g Gpu,
-    pub(super) wait: Wait,
+    pub(super) wait: Wait<'g>,
     /// Whether there may be more batches after this one.
     open: bool,
     ring: Option<Ring>,
@@ -77,7 +77,7 @@ struct UnderWay {
 
 impl<'g> Executor<'g> {
     /// For one batch, or for any number of them where it is `open`.
-    pub fn new(gpu: &'g Gpu, wait: Wait, open: bool) -> Self {
+    pub fn new(gpu: &'g Gpu, wait: Wait<'g>, open: bool) -> Self {
         Self {
             gpu,
             wait,
@@ -126,7 +126,7 @@ impl<'g> Executor<'g> {
         }
         if rows > 0 && outer_bytes(problem) == 0 {
             // Distributions over no classes: nothing to read and nothing to write.
-            self.sums = std::mem::take(&mut self.sums).merge(Sums::empty_rows(rows));
+            self.sums = std::mem::take(&mut self.sums).merge(Sums::empty_rows(problem));
         } else if rows > 0 {
             match self.make_room(problem, sink).await {
                 Ok(cut) => {
