@@ -275,7 +275,9 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
 #endif
 #if Z_LOSS
     r.z_share *= r.lse;
-    r.z_loss = params.z_loss * r.lse * r.lse * r.weight;
+    // Of no classes the log-sum-exp is no number, and there is no z-loss.
+    let any = RowBools(params.classes > 0u);
+    r.z_loss = select(RowReals(0.0), params.z_loss * r.lse * r.lse * r.weight, any);
 #endif
 #if ARGMAX
     // Nothing was above the lowest number there is, so that is what they all are.

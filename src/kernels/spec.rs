@@ -322,9 +322,11 @@ impl Spec {
         };
         // What the clusters of a row have to merge: a word for each field, and the maximum of what is kept.
         let fields = 4 + self.state_fields().len() as u32 + u32::from(self.form.is_kept());
-        let merged = match (lanes > cluster, self.kernel) {
-            (true, Kernel::Rows) => words(fields, 0) / u64::from(cluster),
-            (true, Kernel::SumVariance) => words(1, 0),
+        let merged = match self.kernel {
+            Kernel::Rows if lanes > cluster && self.part != Part::Write => {
+                words(fields, 0) / u64::from(cluster)
+            }
+            Kernel::SumVariance if lanes > cluster => words(1, 0),
             _ => 0,
         };
         4 * (totals + merged)

@@ -38,7 +38,8 @@ use crate::{Error, TargetType};
 /// Beyond PyTorch: an ignored row has gradient 0 even if its logits are NaN, a class of weight
 /// `w_c q'_c = 0` contributes 0 even at logit `-inf`, and where the mean has nothing to divide by
 /// the gradient is zero. A weight that is NaN or infinite makes its own rows NaN, which the
-/// [`Summary`](crate::Summary) counts and names; a mean's gradient at other rows is theirs alone.
+/// [`Summary`](crate::Summary) counts and names; a mean's gradient at other rows is theirs alone. A row
+/// without classes is a sum over nothing: its losses are 0.
 ///
 /// ```
 /// use wgpu_loss::{CrossEntropy, Inputs, Outputs, Tensor, reference};

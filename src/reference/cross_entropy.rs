@@ -33,7 +33,7 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
     let by_rows = inputs.labels.is_some() || problem.row_weights;
     // Without a class, and nothing to be told of each row, it does not matter how many rows the shape speaks of.
     let sums = if view.classes == 0 && kept.is_empty() && losses.is_empty() && !by_rows {
-        Sums::empty_rows(problem)
+        Sums::empty_rows(view.rows())
     } else {
         sum_rows(view, Some((logits.data, &logits.map)), &mut losses, &mut kept, |row, state| {
             rows.visit(row, state)
@@ -199,9 +199,9 @@ impl<'a> Rows<'a> {
         if smoothed == 0.0 { 0.0 } else { smoothed * weight_of(self.inputs.weight, class) }
     }
 
-    /// The z-loss, and its slope along the log-sum-exp.
+    /// The z-loss, and its slope along the log-sum-exp. Rows of no classes have none.
     fn z_loss(&self, state: &State, weight: f64) -> (f64, f64) {
-        if self.problem.z_loss == 0.0 {
+        if self.problem.z_loss == 0.0 || self.problem.view.classes == 0 {
             return (0.0, 0.0);
         }
         let factor = f64::from(self.problem.z_loss) * weight;

@@ -27,7 +27,7 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
     // Without a class, and nothing to be told of each row, it does not matter how many rows the shape speaks of.
     let sums = if view.classes == 0 && kept.is_empty() && losses.is_empty() && !problem.row_weights
     {
-        Sums::empty_rows(problem)
+        Sums::empty_rows(view.rows())
     } else {
         sum_rows(view, Some((logits.data, &logits.map)), &mut losses, &mut kept, |row, state| {
             let weight = row_weight_of(inputs, row);

@@ -121,18 +121,15 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// The sums over rows that all count and have nothing in them: distributions over no classes, whose log-sum-exp
-    /// is `-inf`.
-    pub fn empty_rows(problem: &Problem) -> Sums {
-        let rows = problem.view.rows();
+    /// The sums over rows that all count and have nothing in them: distributions over no classes.
+    pub fn empty_rows(rows: usize) -> Sums {
         let summary = Summary {
             rows: rows as u64,
             live: rows as u64,
             weight: rows as f64,
             ..Summary::default()
         };
-        let z_loss = weighed(f64::from(problem.z_loss) * rows as f64, f64::INFINITY);
-        Sums { loss: 0.0, z_loss, summary }
+        Sums { loss: 0.0, z_loss: 0.0, summary }
     }
 
     /// Adds the next row.

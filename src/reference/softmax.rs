@@ -30,7 +30,7 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
     let mut states = repeated("state", State::IDENTITY, if keeps { view.rows() } else { 0 })?;
     // Without a class there is nothing to normalise, however many rows the shape speaks of.
     let sums = if view.classes == 0 {
-        Sums::empty_rows(problem)
+        Sums::empty_rows(view.rows())
     } else {
         let folded = Some((logits.data, &Logits::IDENTITY));
         sum_rows(view, folded, &mut [], &mut states, |_, state| {

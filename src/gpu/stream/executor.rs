@@ -126,7 +126,7 @@ impl<'g> Executor<'g> {
         }
         if rows > 0 && outer_bytes(problem) == 0 {
             // Distributions over no classes: nothing to read and nothing to write.
-            self.sums = std::mem::take(&mut self.sums).merge(Sums::empty_rows(problem));
+            self.sums = std::mem::take(&mut self.sums).merge(Sums::empty_rows(rows));
         } else if rows > 0 {
             match self.make_room(problem, sink).await {
                 Ok(cut) => {
