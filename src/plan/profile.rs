@@ -104,7 +104,7 @@ impl Profile {
         }
     }
 
-    /// The same device as another kind of machine, laid out as that kind is.
+    /// The same device as another kind of machine, laid out as that kind is: its table takes the place of any tuning.
     pub fn with_device_type(self, device_type: wgpu::DeviceType) -> Self {
         Self { device_type, tuning: Tuning::of(device_type), ..self }
     }
