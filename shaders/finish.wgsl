@@ -69,6 +69,11 @@ fn main(@builtin(local_invocation_index) index: u32) {
     put(3u, t.flags);
     put(4u, t.bad);
     put(5u, t.first_bad);
+    if (t.bad == 0u) {
+        // Otherwise the lane that found the first bad row's label has written it.
+        put(6u, 0u);
+        put(7u, 0u);
+    }
     put(8u, t.nonfinite);
     put(9u, t.first_nonfinite);
     for (var at = 10u; at < 16u; at += 1u) { put(at, 0u); }

@@ -130,7 +130,8 @@ impl<'a> Inputs<'a> {
             input: self.input.shape,
             input_type: self.input.data.element_type(),
             target: labels.or(probabilities).or(values),
-            weight: self.weight.map(|weight| (weight.len(), weight.element_type())),
+            weight: self.weight.map(|weight| weight.len()),
+            weight_type: self.weight.map_or(ElementType::F32, |weight| weight.element_type()),
             row_weights: self.row_weights.map(|weights| weights.shape),
             element_weight: self.element_weight.map(typed),
             pos_weight: self.pos_weight.map(typed),
@@ -331,7 +332,8 @@ pub struct Summary {
     pub first_bad: Option<(u64, i128)>,
     /// The first element whose value the loss is not defined for: such elements count as `bad`.
     pub first_bad_value: Option<BadValue>,
-    /// Live rows whose loss or distribution is NaN for their logits' sake.
+    /// Live rows whose loss or distribution is NaN for the sake of their logits, or of a weight of theirs that is NaN or
+    /// infinite. Such a weight is not part of [`weight`](Self::weight).
     pub nonfinite: u64,
     /// The first of them.
     pub first_nonfinite: Option<u64>,
@@ -344,9 +346,10 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Rows left out by `ignore_index`, or by a row weight of 0.
+    /// Rows left out by `ignore_index`, or by a row weight of 0. Of a summary that was decoded from anything else than
+    /// a result, 0 where there would be fewer.
     pub fn ignored(&self) -> u64 {
-        self.rows - self.live - self.bad
+        self.rows.saturating_sub(self.live).saturating_sub(self.bad)
     }
 
     /// What was refused on the device as the error that names it. Calls on host data do this by themselves; who

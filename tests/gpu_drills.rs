@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
 use support::data::Data;
-use support::embedded::buffer_of;
+use support::embedded::{buffer_of, read_words_of};
 use support::frame::{Frame, submit_frame};
 use support::gpus::gpus;
 use support::places::test_name;
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    Bound, Buffers, CrossEntropy, Error, Gpu, GpuOptions, Kernels, LabelType, Outputs, Plan,
-    Profile, Reader, Reduction, TargetType, wanted_features, wanted_limits,
+    BceWithLogits, Bound, Buffers, CrossEntropy, ElementType, Error, Gpu, GpuOptions, Kernels,
+    LabelType, Outputs, Plan, Profile, Reader, Reduction, TargetType, wanted_features,
+    wanted_limits,
 };
 
 /// A host's device, with handlers that count what they hear.
@@ -43,7 +44,11 @@ impl Host {
     }
 
     fn of(descriptor: wgpu::DeviceDescriptor<'_>) -> Self {
-        let (device, queue) = pollster::block_on(adapter().request_device(&descriptor)).unwrap();
+        Self::on(&adapter(), descriptor)
+    }
+
+    fn on(adapter: &wgpu::Adapter, descriptor: wgpu::DeviceDescriptor<'_>) -> Self {
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
         let (uncaptured, lost) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let heard = uncaptured.clone();
         device.on_uncaptured_error(Arc::new(move |error| {
@@ -258,6 +263,144 @@ fn a_kernel_with_too_many_buffers_is_refused_by_name() {
     // For this device the work is shared by several kernels.
     let plan = Plan::new(&loss, &shapes, outputs, kernels.profile()).unwrap();
     host.undisturbed(|| Bound::new(&kernels, plan, &buffers)).unwrap();
+}
+
+/// A host whose device has less of something than WebGPU's defaults.
+fn limited(change: fn(&mut wgpu::Limits)) -> Host {
+    let mut required_limits = wgpu::Limits::default();
+    change(&mut required_limits);
+    Host::of(wgpu::DeviceDescriptor { required_limits, ..Default::default() })
+}
+
+#[test]
+fn a_plan_for_a_device_with_higher_limits_is_refused_by_name() {
+    let devices: [(&str, fn(&mut wgpu::Limits), [usize; 2]); 2] = [
+        (
+            "max_compute_workgroups_per_dimension",
+            |limits| limits.max_compute_workgroups_per_dimension = 16,
+            [40_000, 12],
+        ),
+        (
+            "max_compute_workgroup_storage_size",
+            |limits| limits.max_compute_workgroup_storage_size = 1024,
+            [40, 1000],
+        ),
+    ];
+    for (limit, change, [rows, classes]) in devices {
+        let host = limited(change);
+        let kernels = host.kernels();
+        let frame = host.frame(rows, classes);
+        // A device with the defaults.
+        let plan = frame.plan(&Profile::portable());
+        let error = host.undisturbed(|| Bound::new(&kernels, plan, &frame.buffers())).unwrap_err();
+        assert!(matches!(error, Error::Limit { limit: named, .. } if named == limit), "{error}");
+        // Its own.
+        let bound = host.undisturbed(|| frame.bound(&kernels)).unwrap();
+        let reader = bound.reader().unwrap();
+        host.submit(&bound, Some(&reader));
+        frame.check(limit, reader.wait().unwrap());
+    }
+}
+
+#[test]
+fn a_workspace_that_no_binding_holds_is_refused_by_name() {
+    let host = limited(|limits| limits.max_storage_buffer_binding_size = 16 << 10);
+    let kernels = host.kernels();
+    let values = TargetType::Values(ElementType::F32);
+    let shapes = Shapes::new(&[400_000]).target(values, &[400_000]);
+    let plan = Plan::new(&BceWithLogits::new(), &shapes, Outputs::loss(), kernels.profile());
+    let plan = plan.unwrap();
+    let [input, target] = [(); 2].map(|()| buffer_of(&host.device, &host.queue, &[0; 400_000]));
+    let buffers =
+        Buffers::new(input.as_entire_buffer_binding()).target(target.as_entire_buffer_binding());
+    let error = host.undisturbed(|| Bound::new(&kernels, plan, &buffers)).unwrap_err();
+    let limit = "max_storage_buffer_binding_size";
+    assert!(
+        matches!(error, Error::Limit { what: "the workspace", limit: named, .. } if named == limit),
+        "{error}"
+    );
+}
+
+// ---- The host's own things
+
+/// What a host sets of a pass, but for the pipeline and bind group 0, is as it was.
+#[test]
+fn recording_leaves_bind_groups_from_1_on() {
+    let host = Host::new();
+    let frame = host.frame(40, 12);
+    let bound = frame.bound(&host.kernels()).unwrap();
+    let text = "@group(0) @binding(0) var<storage, read> more: u32;
+        @group(1) @binding(0) var<storage, read_write> sum: u32;
+        @compute @workgroup_size(1) fn main() { sum += more; }";
+    let source = wgpu::ShaderSource::Wgsl(text.into());
+    let module = host
+        .device
+        .create_shader_module(wgpu::ShaderModuleDescriptor { label: Some("host"), source });
+    let pipeline = host.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some("host"),
+        layout: None,
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: Default::default(),
+        cache: None,
+    });
+    let buffers = [3, 0].map(|word| buffer_of(&host.device, &host.queue, &[word]));
+    let groups = [0, 1].map(|index| {
+        host.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("host"),
+            layout: &pipeline.get_bind_group_layout(index),
+            entries: &[wgpu::BindGroupEntry {
+                binding: 0,
+                resource: buffers[index as usize].as_entire_binding(),
+            }],
+        })
+    });
+    let mut encoder = host.device.create_command_encoder(&Default::default());
+    host.undisturbed(|| {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &groups[0], &[]);
+        pass.set_bind_group(1, &groups[1], &[]);
+        pass.dispatch_workgroups(1, 1, 1);
+        bound.record(&mut pass);
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &groups[0], &[]);
+        pass.dispatch_workgroups(1, 1, 1);
+        drop(pass);
+        host.queue.submit([encoder.finish()]);
+    });
+    assert_eq!(read_words_of(&host.device, &host.queue, &buffers[1]), [6]);
+}
+
+/// Kernels are made with the host's pipeline cache.
+#[test]
+fn a_pipeline_cache_of_the_hosts_is_used() {
+    let features = wgpu::Features::PIPELINE_CACHE;
+    let adapter = adapter();
+    if !adapter.features().contains(features) {
+        println!("NOT RUN: {} has no pipeline caches", gpus()[0].info().name);
+        return;
+    }
+    let descriptor =
+        || wgpu::DeviceDescriptor { required_features: features, ..Default::default() };
+    let [host, other] = [(); 2].map(|()| Host::on(&adapter, descriptor()));
+    let descriptor = wgpu::PipelineCacheDescriptor { label: None, data: None, fallback: true };
+    // SAFETY: there are no bytes that could be another adapter's.
+    let [own, foreign] =
+        [&host, &other].map(|host| unsafe { host.device.create_pipeline_cache(&descriptor) });
+    let frame = host.frame(40, 12);
+    let kernels = host.kernels();
+    frame.bound(&kernels).unwrap();
+    let cached = kernels.with_pipeline_cache(&own);
+    assert_eq!(cached.compiled(), 0);
+    let bound = host.undisturbed(|| frame.bound(&cached)).unwrap();
+    assert_eq!(cached.compiled(), kernels.compiled());
+    let reader = bound.reader().unwrap();
+    host.submit(&bound, Some(&reader));
+    frame.check("through a cache", reader.wait().unwrap());
+    // What the drivers at hand leave in a cache does not tell. That another device's is refused does.
+    let error = host.undisturbed(|| frame.bound(&kernels.with_pipeline_cache(&foreign)));
+    assert!(matches!(error, Err(Error::Device { .. })), "{error:?}");
 }
 
 #[test]

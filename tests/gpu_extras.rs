@@ -11,6 +11,7 @@ use support::gpus::{TestGpu, gpus};
 use support::random::Random;
 use support::rounding::{Rounding, UNIT};
 use support::{fixtures_extras, fixtures_softmax};
+use wgpu_loss::kernels::Part;
 use wgpu_loss::{
     CrossEntropy, ElementType, Entropy, Error, Gpu, LabelType, Loss, Nll, Outputs, Plan, Profile,
     Reduction, Softmax,
@@ -150,6 +151,28 @@ impl Walk {
         data = self.upstream(data, reduction);
         let outputs = self.outputs(labels);
         self.finish(name, loss, data, outputs)
+    }
+
+    /// Cross-entropy with all its operands and two bytes for each element that is read and written: more tensors
+    /// than a kernel may bind by default.
+    fn crowded(&mut self, shape: &[usize]) -> Call {
+        let mut data = Data::random(shape, 1).random_weight().random_row_weights();
+        data = data.random_upstream();
+        let mut loss = CrossEntropy::new().reduction(Reduction::None);
+        let mut name = format!("crowded {shape:?}");
+        if self.comes(3) {
+            loss = loss.label_smoothing(0.1);
+            name += " smoothing";
+        }
+        if self.comes(2) {
+            loss = loss.softcap(5.0).z_loss(0.125);
+            name += " softcap, z-loss";
+        }
+        let element_type = self.one_of(&[ElementType::F16, ElementType::BF16]);
+        let mut outputs = self.outputs(true);
+        (outputs.grad, outputs.log_probs) = (true, self.comes(7));
+        let data = data.in_types(Types::all(element_type));
+        Call { name: format!("{name} {element_type:?}"), loss: Box::new(loss), data, outputs }
     }
 
     fn distribution(&mut self, data: Data) -> Call {
@@ -354,6 +377,27 @@ fn combinations_over_columns() {
 fn combinations_over_large_vocabularies_of_columns() {
     walk(11, &[3, 4200, 3], &WAYS, 5);
     walk(12, &[2, 16_500, 4], &WAYS, 5);
+}
+
+/// Two elements to a word, kernels that are shared by several, and outputs that nobody has written yet.
+#[test]
+fn combinations_of_more_tensors_than_bindings() {
+    let soak: u64 = std::env::var("SOAK").map_or(0, |s| s.parse().unwrap());
+    let steps = if soak > 0 { 300 } else { 24 };
+    let gpu = &gpus()[2];
+    assert_eq!(gpu.device().limits().max_storage_buffers_per_shader_stage, 8);
+    let mut walk = Walk(Random(13 + 100 * soak));
+    let (mut used, mut split): (f64, usize) = (0.0, 0);
+    for _ in 0..steps {
+        let most = walk.one_of(&[40, 200, 1500]);
+        let shape = [2 + walk.0.below(70), 1 + walk.0.below(most)];
+        let call = walk.crowded(&shape);
+        let plan = call.plan(gpu, None).unwrap();
+        split += usize::from(plan.specs().any(|spec| spec.part == Part::Write));
+        used = used.max(call.check(gpu, Way::Recorded));
+    }
+    println!("{used:.2} of the tolerance, {split} of {steps} plans are split");
+    assert!(2 * split > steps, "{split} of {steps} plans are split");
 }
 
 // ---- Sums of classes

@@ -5,14 +5,24 @@ mod support;
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use support::embedded::{buffer, read_words};
+use support::bound_points;
+use support::data::{Data, Types};
+use support::embedded::{Embedded, Place, buffer, read_words};
 use support::frame::{Frame, submit_frame};
 use support::gpus::{TestGpu, gpus};
+use support::points::{Kind, Points, Types as PointTypes};
+use support::random::Random;
 use wgpu::BufferBinding;
-use wgpu_loss::{Bound, CrossEntropy, Decoded, Error, RESULT_BYTES, Reader};
+use wgpu_loss::gpu::TuningChoice;
+use wgpu_loss::{
+    Bound, CrossEntropy, Decoded, ElementType, Error, Gpu, GpuOptions, LabelType, Outputs,
+    RESULT_BYTES, Reader, Reduction,
+};
 
 fn frame(gpu: &TestGpu, turn: usize) -> Frame {
     Frame::new(gpu.device(), gpu.queue(), [40, 12], turn)
@@ -186,9 +196,9 @@ fn the_result_goes_where_the_host_wants_it() {
             frame.check(&format!("at {offset}"), reader.wait().unwrap());
             let words = read_words(gpu, &arena);
             let at = offset as usize / 4;
-            // Words 6 and 7 are the first bad label's, where there is one.
-            assert_eq!(words[at..at + 6], wanted[..6], "at {offset} on {}", gpu.name);
-            assert_eq!(words[at + 8..at + 16], wanted[8..], "at {offset} on {}", gpu.name);
+            assert_eq!(words[at..at + 16], wanted, "at {offset} on {}", gpu.name);
+            // There is no bad label, and so no number of one.
+            assert_eq!(wanted[6..8], [0, 0], "{}", gpu.name);
             let around = words[..at].iter().chain(&words[at + 16..]);
             assert!(around.copied().all(|word| word == 0xdead_beef), "at {offset} on {}", gpu.name);
         }
@@ -245,6 +255,164 @@ fn futures_of_results_wake_who_waits() {
             assert!(Instant::now() < deadline, "nobody woke the thread");
         };
         frame.check(&gpu.name, decoded.unwrap());
+    }
+}
+
+/// A device that no other test submits to.
+fn own_gpu() -> Gpu {
+    Gpu::with_options(&GpuOptions::new().tuning(TuningChoice::Table)).unwrap()
+}
+
+#[test]
+fn later_submissions_are_not_waited_for() {
+    let gpu = own_gpu();
+    let small = Frame::new(gpu.device(), gpu.queue(), [40, 12], 0);
+    let large = Frame::new(gpu.device(), gpu.queue(), [4000, 1000], 0);
+    let [small_bound, large_bound] = [&small, &large].map(|f| f.bound(gpu.kernels()).unwrap());
+    let reader = small_bound.reader().unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let submit_large = |times: usize| {
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        (0..times).for_each(|_| large_bound.encode(&mut encoder));
+        done.store(false, Ordering::SeqCst);
+        gpu.queue().submit([encoder.finish()]);
+        let done = done.clone();
+        gpu.queue().on_submitted_work_done(move || done.store(true, Ordering::SeqCst));
+    };
+    let wait = || gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    // So much work that it is under way for a fifth of a second.
+    let mut times = 1;
+    loop {
+        let start = Instant::now();
+        submit_large(times);
+        wait();
+        if start.elapsed() > Duration::from_millis(200) {
+            break;
+        }
+        times *= 2;
+    }
+    let ways: [(&str, &dyn Fn() -> Result<Decoded, Error>); 2] =
+        [("wait", &|| reader.wait()), ("read", &|| pollster::block_on(reader.read()))];
+    for (way, read) in ways {
+        submit_frame(gpu.device(), gpu.queue(), &small_bound, Some(&reader));
+        submit_large(times);
+        small.check(way, read().unwrap());
+        assert!(!done.load(Ordering::SeqCst), "{way} has waited for a later submission");
+        wait();
+        assert!(done.load(Ordering::SeqCst));
+    }
+}
+
+/// A host that awaits a result every frame has no new thread every frame.
+#[test]
+fn one_thread_polls_for_all_futures() {
+    /// An executor that notes which threads wake it.
+    struct Noted(std::thread::Thread, Mutex<Vec<std::thread::ThreadId>>);
+    impl std::task::Wake for Noted {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().unwrap().push(std::thread::current().id());
+            self.0.unpark();
+        }
+    }
+    let gpu = own_gpu();
+    let frame = Frame::new(gpu.device(), gpu.queue(), [2000, 1000], 0);
+    let bound = frame.bound(gpu.kernels()).unwrap();
+    let readers = [(); 2].map(|()| bound.reader().unwrap());
+    let noted = Arc::new(Noted(std::thread::current(), Mutex::default()));
+    let waker = Waker::from(noted.clone());
+    for round in 0..20 {
+        let reader = &readers[round % 2];
+        submit_frame(gpu.device(), gpu.queue(), &bound, Some(reader));
+        let mut future = pin!(reader.read());
+        let decoded = loop {
+            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(decoded) => break decoded,
+                Poll::Pending => std::thread::park_timeout(Duration::from_secs(60)),
+            }
+        };
+        frame.check(&format!("round {round}"), decoded.unwrap());
+    }
+    let threads = noted.1.lock().unwrap();
+    assert!(threads.len() >= 3, "{} futures had to wait", threads.len());
+    assert!(threads.iter().all(|thread| *thread == threads[0]), "{threads:?}");
+}
+
+/// A host that compiles all a plan may need does not wait for a compiler when it rebinds.
+#[test]
+fn all_that_a_plan_may_need_is_compiled_beforehand() {
+    let outputs = Outputs::loss().with_grad();
+    let halves = Types::all(ElementType::F16);
+    let gpu = gpus()[0].fresh();
+    for (name, data) in [
+        ("ragged rows", Data::random(&[20, 131], 1)),
+        ("wide rows", Data::random(&[20, 128], 1).labels_as(LabelType::U16)),
+        ("short rows", Data::random(&[24, 5], 1)),
+        ("columns", Data::random(&[3, 7, 64], 1)),
+        ("halves", Data::random(&[20, 33], 1).random_weight().in_types(halves)),
+    ] {
+        let plan = || data.plan(&CrossEntropy::new(), outputs, gpu.kernels().profile());
+        gpu.kernels().compile(&plan()).unwrap();
+        let some = gpu.kernels().compiled();
+        gpu.kernels().compile_all(&plan()).unwrap();
+        let all = gpu.kernels().compiled();
+        assert!(all > some, "{name}: {all} kernels, {some} of them at first");
+        for lead in [0, 1, 2, 4, 6, 8, 64, 67] {
+            for (in_place, arena) in [(false, false), (true, false), (false, true), (true, true)] {
+                Embedded::new(&gpu, &data, plan(), Place { lead, in_place, arena });
+            }
+        }
+        assert_eq!(gpu.kernels().compiled(), all, "{name}: binding has compiled something");
+    }
+    let points = Points::random(Kind::Logits, &[6, 50], PointTypes::F32);
+    let points = points.weights(&[50], &[6, 1], ElementType::F16);
+    let place = |lead, in_place, arena| bound_points::Place {
+        lead,
+        alike: lead == 4,
+        in_place,
+        arena,
+        ..Default::default()
+    };
+    let plan =
+        bound_points::plan_of(&gpu, &points, Reduction::None, outputs, place(0, false, false));
+    gpu.kernels().compile_all(&plan).unwrap();
+    // It computes something else too, of its own.
+    bound_points::run(&gpu, &points, Reduction::None, outputs, place(0, false, false));
+    let all = gpu.kernels().compiled();
+    for lead in [0, 1, 3, 4] {
+        for (in_place, arena) in [(false, false), (true, false), (false, true), (true, true)] {
+            let place = place(lead, in_place, arena);
+            bound_points::run(&gpu, &points, Reduction::None, outputs, place);
+        }
+    }
+    assert_eq!(gpu.kernels().compiled(), all, "binding has compiled something");
+}
+
+/// Whatever is in a result's range, reading it is no panic: a host may decode before the first step, or other bytes.
+#[test]
+fn any_bytes_are_decoded() {
+    let gpu = &gpus()[0];
+    let frame = frame(gpu, 0);
+    let classes = frame.bound(gpu.kernels()).unwrap();
+    let points = Points::random(Kind::Gaussian { full: false }, &[4, 6], PointTypes::F32);
+    let points = points.var_in(&[4, 1]);
+    let loss = points.loss(Reduction::Mean);
+    let elements = gpu.bind(&*loss, &points.inputs(), Outputs::loss()).unwrap();
+    let mut random = Random(5);
+    for round in 0..2000 {
+        let word = |random: &mut Random| match random.below(3) {
+            0 => 0,
+            1 => u32::MAX - random.below(3) as u32,
+            _ => random.bits() << random.below(2),
+        };
+        let words: Vec<u32> = (0..16).map(|_| word(&mut random)).collect();
+        for bound in [&classes, &elements] {
+            let decoded = bound.decode(bytemuck::cast_slice(&words)).unwrap();
+            let summary = decoded.summary;
+            assert!(summary.ignored() <= summary.rows, "round {round}");
+            let refused = summary.check(bound.plan().problem());
+            assert_eq!(refused.is_err(), summary.bad > 0, "round {round}: {refused:?}");
+            assert!(refused.map_or_else(|error| error.to_string().len(), |()| 1) > 0);
+        }
     }
 }
 

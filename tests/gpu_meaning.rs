@@ -4,12 +4,15 @@ mod support;
 
 use support::answer::{Answer, widened};
 use support::close::{Tolerance, assert_close};
-use support::data::{Data, Target};
-use support::gpus::gpus;
+use support::data::{Data, Target, Types};
+use support::embedded::{Embedded, Place};
+use support::extras::Extras;
+use support::gpus::{TestGpu, gpus};
 use support::labels::OwnedLabels;
 use support::rounding::{Rounding, UNIT, UNITS, UNITS_PER_DEPTH};
 use wgpu_loss::{
-    CrossEntropy, EmptyMean, Error, LabelType, Loss, Nll, Output, Outputs, Reduction, Softmax,
+    CrossEntropy, ElementType, EmptyMean, Entropy, Error, LabelType, Loss, Nll, Output, Outputs,
+    Reduction, Softmax,
 };
 
 const INF: f32 = f32::INFINITY;
@@ -194,6 +197,142 @@ fn a_row_without_a_distribution_stays_nan_under_an_empty_mean() {
         assert!(seen.grad(0).iter().all(|g| g.is_nan()), "{}", seen.what);
         assert_eq!(seen.grad(1), [0.0; 2], "{}", seen.what);
     });
+}
+
+// ---- Weights that are no numbers
+
+/// One call on a device, near the reference, of four rows of which two have a weight that is no number.
+#[track_caller]
+fn weighed<'a>(what: &str, gpu: &TestGpu, loss: &dyn Loss, data: &'a Data) -> Seen<'a> {
+    let (output, truth) = (data.on(gpu, loss, with_grad()), data.truth(loss, with_grad()));
+    // A few roundings, of numbers that are not small.
+    let tolerance = Tolerance { relative: 2e-6, absolute: 2e-7 };
+    assert_close(what, &widened(&output.loss), &truth.loss, tolerance);
+    let (got, wanted) = (output.grad.as_ref().unwrap(), truth.grad.as_ref().unwrap());
+    assert_close(what, &widened(got), wanted, tolerance);
+    for summary in [output.summary, truth.summary] {
+        let seen = (summary.live, summary.nonfinite, summary.first_nonfinite, summary.weight);
+        assert_eq!(seen, (4, 2, Some(1), 3.0), "{what}");
+    }
+    Seen { what: what.into(), data, output }
+}
+
+/// A row one of whose weights is NaN or infinite has no loss, is named, and harms nobody else: neither their gradients
+/// nor what a mean divides by.
+#[test]
+fn a_weight_that_is_no_number_names_its_rows() {
+    let rows = [[0.5, 1.0, -1.0], [0.25, 2.0, 1.5], [3.0, 1.0, 2.0], [1.0, 0.0, 1.0]];
+    let labels = [0, 1, 2, 1];
+    // An infinity, and a signalling NaN.
+    for word in [0x7f80_0000, 0xff80_0001] {
+        let lost = f32::from_bits(word);
+        for (name, data) in layouts(&rows, &labels) {
+            let mut of_classes = vec![1.0; data.view.classes];
+            (of_classes[1], of_classes[2]) = (lost, 2.0);
+            let mut of_rows = vec![1.0; data.view.rows()];
+            (of_rows[1], of_rows[2], of_rows[3]) = (lost, 2.0, lost);
+            let weighted = data.clone().weight(&of_classes);
+            let masked = data.row_weights(of_rows);
+            for gpu in gpus() {
+                for data in [&weighted, &masked] {
+                    let what = format!("{name}, weight {word:#x} on {}", gpu.name);
+                    for loss in [&unreduced() as &dyn Loss, &unreduced_nll()] {
+                        let seen = weighed(&what, gpu, loss, data);
+                        for (row, nan) in [false, true, false, true].into_iter().enumerate() {
+                            assert_eq!(seen.output.loss[row].is_nan(), nan, "{what}: {row}");
+                            assert_eq!(seen.grad(row)[1].is_nan(), nan, "{what}: {row}");
+                        }
+                    }
+                    for loss in [&CrossEntropy::new() as &dyn Loss, &Nll::new()] {
+                        let seen = weighed(&what, gpu, loss, data);
+                        assert!(seen.output.loss[0].is_nan(), "{what}");
+                        let grads = [seen.grad(0), seen.grad(2)].concat();
+                        assert!(grads.iter().all(|g| g.is_finite()), "{what}");
+                    }
+                }
+                // Where every class carries weight, each row has the lost one.
+                let smooth = unreduced().label_smoothing(0.1);
+                let output = weighted.on(gpu, &smooth, with_grad());
+                assert!(output.loss[..4].iter().all(|loss| loss.is_nan()), "smooth {name}");
+                assert_eq!(output.summary.nonfinite, 4, "smooth {name} on {}", gpu.name);
+                let truth = weighted.truth(&smooth, with_grad()).summary;
+                assert_eq!((truth.nonfinite, truth.first_nonfinite), (4, Some(0)), "{name}");
+            }
+        }
+    }
+    // Rows that are cut into parts, whose labels' weights pass through the workspace.
+    let mut data = Data::random(&[3, 40_000], 1).labels(LabelType::I64, &[5, 39_999, 20_000]);
+    let mut weight = vec![1.0; 40_000];
+    weight[39_999] = NAN;
+    data = data.weight(&weight);
+    for gpu in gpus() {
+        let output = data.on(&gpu.with_memory_budget(96 << 10), &unreduced(), with_grad());
+        let (summary, what) = (output.summary, &gpu.name);
+        assert_eq!((summary.nonfinite, summary.first_nonfinite), (1, Some(1)), "{what}");
+        let nan: Vec<bool> = output.loss.iter().map(|loss| loss.is_nan()).collect();
+        assert_eq!(nan, [false, true, false], "{what}");
+    }
+}
+
+// ---- No classes
+
+/// Rows without a class are distributions over nothing: their losses are 0, their log-sum-exp is `-inf`.
+#[test]
+fn rows_of_no_classes_have_losses_of_nothing() {
+    let of_rows = Outputs::loss().with_grad().with_lse().with_argmax().with_entropy();
+    let loss = CrossEntropy::new().z_loss(0.5);
+    let losses: [(&str, Box<dyn Loss>, bool); 7] = [
+        ("labels", Box::new(CrossEntropy::new()), true),
+        ("unreduced labels", Box::new(loss.clone().reduction(Reduction::None)), true),
+        ("probabilities", Box::new(unreduced()), false),
+        ("z-loss", Box::new(loss), false),
+        ("smooth", Box::new(unreduced().label_smoothing(0.1)), false),
+        ("entropy", Box::new(Entropy::new().axis(1).reduction(Reduction::None)), false),
+        ("softmax", Box::new(Softmax::log_probs().axis(1)), false),
+    ];
+    for (number, rows) in [2, 8, 9, 64].into_iter().enumerate() {
+        for shape in [&[rows, 0][..], &[3, 0, rows]] {
+            for (name, loss, labelled) in &losses {
+                let alone = Data::new(shape, 1, vec![]);
+                let count = alone.view.rows();
+                let data = match *name {
+                    "entropy" | "softmax" => alone,
+                    // None of them is a class.
+                    _ if *labelled => alone.labels(LabelType::I64, &vec![-100; count]),
+                    _ => alone.probabilities(vec![]),
+                };
+                let element_type =
+                    [ElementType::F32, ElementType::F16, ElementType::BF16][number % 3];
+                let data = data.in_types(Types::all(element_type));
+                let softmax = *name == "softmax";
+                let mut outputs = if number % 2 == 0 { of_rows.in_f32() } else { of_rows };
+                outputs.grad = !softmax;
+                outputs.row_weights = !softmax;
+                outputs.rank = *labelled;
+                let truth = data.truth(&**loss, outputs);
+                assert_eq!(truth.rows.lse, Some(vec![f64::NEG_INFINITY; count]), "{name}");
+                assert_eq!(truth.rows.argmax, Some(vec![u32::MAX; count]), "{name}");
+                assert_eq!(truth.rows.entropy, Some(vec![0.0; count]), "{name}");
+                for gpu in gpus() {
+                    let what = format!("{name} {shape:?} {element_type:?} on {}", gpu.name);
+                    let output = data.on(gpu, &**loss, outputs);
+                    let plan = data.plan(&**loss, outputs, gpu.kernels().profile());
+                    let problem = plan.problem().clone();
+                    let results = Embedded::new(gpu, &data, plan, Place::default()).run();
+                    let told = |extras: &Extras| format!("{extras:?}");
+                    assert_eq!(told(&Extras::from(&output)), told(&Extras::from(&truth)), "{what}");
+                    let bound = results.extras(&problem);
+                    assert_eq!(told(&bound), told(&Extras::from(&truth)), "{what}");
+                    let losses = |answer: &Answer| format!("{:?}", answer.loss);
+                    let wanted = losses(&Answer::from(&truth));
+                    assert_eq!(losses(&Answer::from(&output)), wanted, "{what}");
+                    assert_eq!(losses(&results.answer()), wanted, "{what}");
+                    assert_eq!(results.summary.live, truth.summary.live, "{what}");
+                    assert_eq!(output.summary.live, truth.summary.live, "{what}");
+                }
+            }
+        }
+    }
 }
 
 // ---- Infinities and NaN

@@ -3,6 +3,7 @@
 
 mod support;
 
+use support::bound_points::{self, Place};
 use support::floats::OwnedFloats;
 use support::gpus::gpus;
 use support::points::{Kind, Operand, Points, Types};
@@ -314,5 +315,44 @@ fn what_does_not_fit_is_refused_by_name() {
         (run(&wgpu_loss::Softmax::probs(), input(), loss.with_target_grad()), "target_grad"),
     ] {
         assert!(message.contains(wanted), "{message:?} without {wanted:?}");
+    }
+}
+
+/// The gradient of variances is a sum over the elements that share each, of which an empty input has none.
+#[test]
+fn the_gradient_of_shared_variances_of_nothing_is_zero() {
+    let outputs = Outputs::loss().with_grad().with_var_grad();
+    let kind = Kind::Gaussian { full: false };
+    for gpu in gpus() {
+        for element_type in [ElementType::F32, ElementType::F16, ElementType::BF16] {
+            for (input, var) in [
+                (&[0, 3][..], &[1, 3][..]),
+                (&[0, 3], &[1, 1]),
+                (&[0, 3], &[]),
+                (&[0, 3], &[0, 1]),
+                (&[5, 0], &[5, 1]),
+                (&[5, 0], &[5]),
+                (&[0, 700], &[1, 700]),
+            ] {
+                let types = Types { others: element_type, ..Types::F32 };
+                let points = Points::random(kind, input, types).var_in(var);
+                let what = format!("{input:?} and {var:?} of {element_type:?} on {}", gpu.name);
+                let wanted = vec![0.0; var.iter().product()];
+                let truth = points.truth(Reduction::Sum, outputs);
+                assert_eq!(truth.var_grad.unwrap().len(), wanted.len(), "{what}");
+                let host = points.on(gpu, Reduction::Sum, outputs);
+                assert_eq!((host.loss[0], host.var_grad), (0.0, Some(wanted.clone())), "{what}");
+                for lead in [0, 1] {
+                    let place = Place { lead, ..Place::default() };
+                    let (bound, ..) =
+                        bound_points::run(gpu, &points, Reduction::Sum, outputs, place);
+                    assert_eq!(
+                        (bound.loss[0], bound.var_grad),
+                        (0.0, Some(wanted.clone())),
+                        "{what}"
+                    );
+                }
+            }
+        }
     }
 }

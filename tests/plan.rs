@@ -1,11 +1,17 @@
 //! Plans are pure: what they cut, count and refuse is tested without a device.
 
-use wgpu_loss::kernels::Part;
+// A part of it is used.
+#[allow(dead_code)]
+#[path = "support/random.rs"]
+mod random;
+
+use random::Random;
+use wgpu_loss::kernels::{Part, Spec};
 use wgpu_loss::loss::Shapes;
-use wgpu_loss::plan::Piece;
+use wgpu_loss::plan::{Piece, Tuning};
 use wgpu_loss::{
-    BceWithLogits, CrossEntropy, ElementType, Error, GaussianNll, LabelType, Loss, Nll, Outputs,
-    Plan, Profile, Reduction, Softmax, TargetType,
+    Bce, BceWithLogits, CrossEntropy, ElementType, Entropy, Error, GaussianNll, KlDiv, LabelType,
+    Loss, Nll, Outputs, Plan, PoissonNll, Profile, Reduction, Softmax, TargetType,
 };
 
 const I64: TargetType = TargetType::Labels(LabelType::I64);
@@ -20,6 +26,16 @@ fn with_subgroups(size: u32, device_type: wgpu::DeviceType) -> Profile {
     let mut profile = Profile::portable().with_device_type(device_type);
     profile.subgroup_size = Some(size);
     profile
+}
+
+/// A device of each kind.
+fn profiles() -> Vec<(&'static str, Profile)> {
+    vec![
+        ("a browser", Profile::portable()),
+        ("a software driver", software()),
+        ("a graphics card", with_subgroups(32, wgpu::DeviceType::DiscreteGpu)),
+        ("an integrated GPU", with_subgroups(16, wgpu::DeviceType::IntegratedGpu)),
+    ]
 }
 
 fn with_binding_limit(bytes: u64) -> Profile {
@@ -104,6 +120,46 @@ fn a_kernel_of_too_many_bindings_is_shared_by_several() {
     }
 }
 
+/// Two elements of two bytes share a word. Where rows of an odd number of them start inside a load, every second row
+/// starts inside a word, and both rows have to be one lane's: they are taken in pairs, whether one kernel does all of
+/// the work or several share it.
+#[test]
+fn rows_that_share_words_are_written_in_pairs() {
+    let shares_words = |spec: &Spec| {
+        let writes = spec.grad || spec.elements.is_some();
+        spec.ragged && writes && spec.output != ElementType::F32
+    };
+    let mut seen = [0; 2];
+    for (name, profile) in profiles() {
+        for storage_buffers in [8, 16] {
+            let mut profile = profile.clone();
+            profile.limits.max_storage_buffers_per_shader_stage = storage_buffers;
+            for classes in [17, 23, 64, 71, 131, 175, 1003, 1483, 4099, 50_257] {
+                for rows in [1, 2, 19, 64] {
+                    for element_type in [ElementType::F16, ElementType::BF16] {
+                        let (shape, of_rows) = ([rows, classes], [rows]);
+                        let shapes = Shapes::new(&shape)
+                            .input_type(element_type)
+                            .target(I64, &of_rows)
+                            .weight(classes)
+                            .row_weights(&of_rows)
+                            .upstream(&of_rows);
+                        let outputs = Outputs::loss().with_grad().with_log_probs();
+                        let loss = CrossEntropy::new().reduction(Reduction::None);
+                        let plan = Plan::new(&loss, &shapes, outputs, &profile).expect("a plan");
+                        for spec in plan.variants().filter(shares_words) {
+                            let wanted = rows > 1 && classes % 2 == 1;
+                            assert_eq!(spec.pairs, wanted, "{shape:?} for {name}: {spec}\n{plan}");
+                            seen[usize::from(spec.part == Part::Write)] += usize::from(wanted);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen.iter().all(|&times| times > 0), "whole and split kernels: {seen:?}");
+}
+
 #[test]
 fn sums_of_classes_that_no_binding_holds_are_refused() {
     let outputs = Outputs::loss().with_class_losses();
@@ -153,6 +209,35 @@ fn workspace_stays_small() {
     }
 }
 
+/// What is told of rows beside their losses makes states larger: fewer of them have the same memory.
+#[test]
+fn workspace_stays_small_whatever_states_have() {
+    let gpu = with_subgroups(32, wgpu::DeviceType::DiscreteGpu);
+    let outputs = Outputs::loss().with_grad().with_rank().with_argmax().with_entropy();
+    let loss = CrossEntropy::new().label_smoothing(0.1).z_loss(1e-4);
+    for (what, profile) in [("a GPU", gpu), ("a software driver", software())] {
+        for shape in [&[4, 151_936][..], &[300, 50_257], &[1, 4_000_000], &[19, 120_000]] {
+            let shapes = Shapes::new(shape).target(I64, &shape[..1]);
+            let plan = Plan::new(&loss, &shapes, outputs, &profile).expect("a plan");
+            let elements: usize = shape.iter().product();
+            let allowed = (64 << 10) + 16 * elements as u64 / 1000;
+            assert!(plan.workspace_bytes() <= allowed, "{shape:?} on {what}:\n{plan}");
+        }
+    }
+    // Rows that are cut: the states of all rows of a piece are there at once.
+    for inner in [40_000, 400_000] {
+        let (shape, rows) = ([1, 300, inner], [1, inner]);
+        let shapes = Shapes::new(&shape).target(I64, &rows);
+        let profile = with_binding_limit(1 << 20);
+        let plan = Plan::new(&loss, &shapes, outputs, &profile).expect("a plan");
+        // 8 bytes for each 1,000 logits, or a thirty-second of a binding.
+        let of_partials = (64 << 10) + 11 * (300 * inner as u64) / 1000;
+        let of_states = (8 * (300 * inner as u64) / 1000).max((1 << 20) / 32);
+        let bytes = plan.workspace_bytes();
+        assert!(bytes <= of_partials + of_states, "{shape:?}: {bytes}");
+    }
+}
+
 #[test]
 fn few_long_rows_are_shared_by_groups() {
     let gpu = with_subgroups(32, wgpu::DeviceType::Other);
@@ -175,9 +260,308 @@ fn workgroups_respect_the_devices_limits() {
     let plan = plan(&CrossEntropy::new(), &[9, 50_257], &[9], &profile).expect("a plan");
     for spec in plan.specs() {
         let geometry = spec.geometry;
-        assert!(geometry.workgroup <= 16, "{geometry:?}: 40 bytes for each lane, 1024 in all");
+        assert!(spec.workgroup_bytes() <= 1024, "{geometry:?}");
+        assert!((16..=48).contains(&geometry.workgroup), "{geometry:?}: 32 bytes for each lane");
         assert!(geometry.workgroup.is_power_of_two() && geometry.lanes <= geometry.workgroup);
     }
+}
+
+/// wgpu does not check the memory of workgroups whose number of lanes is a constant.
+#[test]
+fn workgroups_have_their_memory_whatever_is_asked_of_rows() {
+    let outputs = Outputs::loss().with_grad().with_rank().with_argmax().with_entropy();
+    let outputs = outputs.with_accuracy().with_top_k(3);
+    let loss = CrossEntropy::new().label_smoothing(0.1).z_loss(1e-4);
+    let mut largest = 0;
+    for (bytes, subgroup_size) in
+        [(49_152, None), (49_152, Some(32)), (16_384, None), (32_768, None), (700, None)]
+    {
+        let mut profile = Profile::portable();
+        (profile.limits.max_compute_workgroup_storage_size, profile.subgroup_size) =
+            (bytes, subgroup_size);
+        profile.limits.max_compute_invocations_per_workgroup = 1024;
+        profile.limits.max_compute_workgroup_size_x = 1024;
+        profile.tuning.workgroup = 1024;
+        for shape in [&[64, 1000][..], &[64, 3001], &[2, 151_936], &[64, 3], &[3, 700, 40]] {
+            let rows = [&shape[..1], &shape[2..]].concat();
+            let shapes = Shapes::new(shape).target(I64, &rows);
+            let plan = Plan::new(&loss, &shapes, outputs, &profile).expect("a plan");
+            for spec in plan.variants() {
+                let needed = spec.workgroup_bytes();
+                assert!(needed <= bytes.into(), "{needed} of {bytes} bytes: {spec}");
+                largest = largest.max(spec.geometry.workgroup);
+            }
+        }
+    }
+    assert!(largest >= 512, "{largest} lanes where there is memory for more");
+    // Not even one lane.
+    let mut profile = Profile::portable();
+    profile.limits.max_compute_workgroup_storage_size = 8;
+    let error = plan(&CrossEntropy::new(), &[9, 3], &[9], &profile);
+    let limit = "max_compute_workgroup_storage_size";
+    assert!(matches!(error, Err(Error::Limit { limit: name, .. }) if name == limit), "{error:?}");
+}
+
+#[test]
+fn devices_that_there_are_not_are_refused_by_name() {
+    for size in [0, 48] {
+        let mut profile = Profile::portable();
+        profile.subgroup_size = Some(size);
+        let error = plan(&CrossEntropy::new(), &[9, 1000], &[9], &profile);
+        let named = matches!(error, Err(Error::Option { option: "subgroup_size", .. }));
+        assert!(named, "{size}: {error:?}");
+    }
+    let none: [(&str, fn(&mut wgpu::Limits)); 9] = [
+        ("max_compute_workgroups_per_dimension", |l| l.max_compute_workgroups_per_dimension = 0),
+        ("max_compute_invocations_per_workgroup", |l| l.max_compute_invocations_per_workgroup = 0),
+        ("max_compute_invocations_per_workgroup", |l| l.max_compute_workgroup_size_x = 0),
+        ("max_compute_workgroup_storage_size", |l| l.max_compute_workgroup_storage_size = 0),
+        ("max_storage_buffer_binding_size", |l| l.max_storage_buffer_binding_size = 0),
+        ("max_storage_buffers_per_shader_stage", |l| l.max_storage_buffers_per_shader_stage = 0),
+        ("max_uniform_buffer_binding_size", |l| l.max_uniform_buffer_binding_size = 0),
+        ("max_bind_groups", |l| l.max_bind_groups = 0),
+        ("max_bindings_per_bind_group", |l| l.max_bindings_per_bind_group = 2),
+    ];
+    for (limit, change) in none {
+        let mut profile = Profile::portable();
+        change(&mut profile.limits);
+        let error = plan(&CrossEntropy::new(), &[9, 1000], &[9], &profile);
+        let named = matches!(&error, Err(Error::Limit { limit: named, .. }) if *named == limit);
+        assert!(named, "{limit}: {error:?}");
+    }
+}
+
+// ---- Anything at all
+
+/// Every loss.
+fn losses() -> [(&'static str, Box<dyn Loss>); 9] {
+    [
+        ("cross_entropy", Box::new(CrossEntropy::new().label_smoothing(0.1).z_loss(0.5))),
+        ("nll", Box::new(Nll::new())),
+        ("softmax", Box::new(Softmax::probs())),
+        ("entropy", Box::new(Entropy::new())),
+        ("bce", Box::new(Bce::new().reduction(Reduction::None))),
+        ("bce_with_logits", Box::new(BceWithLogits::new())),
+        ("kl_div", Box::new(KlDiv::new())),
+        ("gaussian_nll", Box::new(GaussianNll::new().reduction(Reduction::None))),
+        ("poisson_nll", Box::new(PoissonNll::new())),
+    ]
+}
+
+/// Shapes, operands, outputs, devices and tunings of any kind: a plan or an error each time, and no number that wraps
+/// around (the crate's release profile looks for these too). With SOAK=n in the environment it is a longer walk
+/// somewhere else.
+#[test]
+fn anything_at_all_has_a_plan_or_is_refused() {
+    let soak: u64 = std::env::var("SOAK").map_or(0, |s| s.parse().unwrap());
+    let steps = if soak > 0 { 1_000_000 } else { 20_000 };
+    let mut walk = Anything(Random(100 * soak + 3));
+    let losses = losses();
+    let (mut planned, mut refused) = (0, 0);
+    for _ in 0..steps {
+        let shapes = [(); 7].map(|()| walk.shape());
+        let (loss, profile, outputs) =
+            (walk.one_of(&[0, 1, 2, 3, 4, 5, 6, 7, 8]), walk.profile(), walk.outputs());
+        let (name, loss) = &losses[loss];
+        let stated = walk.shapes(name, &shapes);
+        match Plan::new(&**loss, &stated, outputs, &profile) {
+            Err(error) => refused += usize::from(!error.to_string().is_empty()),
+            Ok(plan) => {
+                planned += 1;
+                let _ = plan.longest_loops();
+                assert!(plan.workspace_bytes() >= 16 && !plan.to_string().is_empty());
+                assert_eq!(plan.parameters().count(), plan.dispatches());
+                for spec in plan.specs() {
+                    let limit = profile.limits.max_compute_workgroup_storage_size;
+                    assert!(spec.workgroup_bytes() <= limit.into(), "{spec}");
+                }
+            }
+        }
+    }
+    println!("{planned} plans, {refused} refusals");
+    assert!(planned > steps / 10 && refused > steps / 10, "{planned} plans, {refused} refusals");
+}
+
+/// A walk through all that can be asked.
+struct Anything(Random);
+
+impl Anything {
+    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.0.below(all.len())]
+    }
+
+    /// Extents up to what overflows, small ones more often.
+    fn shape(&mut self) -> Vec<usize> {
+        const SMALL: [usize; 8] = [0, 1, 2, 3, 8, 17, 64, 1001];
+        const LARGE: [usize; 7] =
+            [1 << 16, 100_003, 1 << 31, 1 << 32, 1 << 47, usize::MAX / 2 + 1, usize::MAX];
+        (0..self.0.below(5))
+            .map(|_| if self.0.below(6) == 0 { self.one_of(&LARGE) } else { self.one_of(&SMALL) })
+            .collect()
+    }
+
+    fn element_type(&mut self) -> ElementType {
+        self.one_of(&[ElementType::F32, ElementType::F16, ElementType::BF16])
+    }
+
+    /// Shapes of a loss's operands: mostly those that it wants.
+    fn shapes<'a>(&mut self, loss: &str, shapes: &'a [Vec<usize>; 7]) -> Shapes<'a> {
+        let [input, others @ ..] = shapes;
+        let of_elements = !matches!(loss, "cross_entropy" | "nll" | "softmax" | "entropy");
+        let mut stated = Shapes::new(input).input_type(self.element_type());
+        let odd =
+            |walk: &mut Self, number: usize| walk.0.below(8) == 0 && !others[number].is_empty();
+        if of_elements {
+            let element_type = self.element_type();
+            let shape = if odd(self, 0) { &others[0][..] } else { input };
+            stated = stated.target(TargetType::Values(element_type), shape);
+            if loss == "gaussian_nll" {
+                let element_type = self.element_type();
+                stated = stated.var(element_type, if odd(self, 1) { &others[1] } else { input });
+            }
+            if loss.starts_with("bce") && self.0.below(2) == 0 {
+                stated = stated
+                    .element_weight(element_type, if odd(self, 2) { &others[2] } else { input });
+            }
+            return stated;
+        }
+        // Labels for the class axis of rank 1 and 2; of others mostly a refusal.
+        let rows = input.get(..input.len().min(1)).filter(|_| input.len() == 2).unwrap_or(&[]);
+        match (loss, self.0.below(3)) {
+            ("cross_entropy", 0) => {
+                let element_type = self.element_type();
+                stated = stated.target(TargetType::Probabilities(element_type), input);
+            }
+            ("cross_entropy" | "nll", _) => stated = stated.target(I64, rows),
+            _ => {}
+        }
+        if loss != "softmax" && self.0.below(3) == 0 {
+            stated = stated.row_weights(rows);
+        }
+        if matches!(loss, "cross_entropy" | "nll") && self.0.below(3) == 0 {
+            stated = stated.weight(input.get(1).copied().unwrap_or(1));
+        }
+        if self.0.below(4) == 0 {
+            stated = stated.upstream(if loss == "softmax" { input } else { &[] });
+        }
+        stated
+    }
+
+    fn outputs(&mut self) -> Outputs {
+        let mut outputs = Outputs::loss();
+        outputs.grad = self.0.below(2) == 0;
+        if self.0.below(3) == 0 {
+            (outputs.lse, outputs.argmax, outputs.entropy) =
+                (self.0.below(2) == 0, self.0.below(2) == 0, self.0.below(2) == 0);
+        }
+        if self.0.below(6) == 0 {
+            outputs.rank = true;
+            outputs.class_losses = self.0.below(2) == 0;
+            outputs.log_probs = self.0.below(2) == 0;
+        }
+        (outputs.target_grad, outputs.var_grad) = (self.0.below(9) == 0, self.0.below(6) == 0);
+        outputs
+    }
+
+    /// One of the kinds of devices, mostly with some of its limits and numbers changed.
+    fn profile(&mut self) -> Profile {
+        let mut profile = profiles().swap_remove(self.0.below(4)).1;
+        let limits = &mut profile.limits;
+        let numbers = [0, 1, 2, 31, 256, 4096, 65_535, u32::MAX];
+        for _ in 0..self.0.below(3) {
+            let number = numbers[self.0.below(numbers.len())];
+            match self.0.below(9) {
+                0 => limits.max_compute_workgroups_per_dimension = number,
+                1 => limits.max_compute_invocations_per_workgroup = number,
+                2 => limits.max_compute_workgroup_size_x = number,
+                3 => limits.max_compute_workgroup_storage_size = number,
+                4 => limits.max_storage_buffers_per_shader_stage = number,
+                5 => limits.min_storage_buffer_offset_alignment = number,
+                _ => {
+                    let sizes = [0, 1, 300, 4096, 1 << 20, 1 << 31, u32::MAX.into(), u64::MAX];
+                    limits.max_storage_buffer_binding_size = sizes[self.0.below(sizes.len())];
+                }
+            }
+        }
+        if self.0.below(8) == 0 {
+            profile.subgroup_size = self.one_of(&[None, Some(0), Some(3), Some(4), Some(128)]);
+        }
+        if self.0.below(4) == 0 {
+            let tuning = &mut profile.tuning;
+            *tuning = self.one_of(&[Tuning::DISCRETE, Tuning::INTEGRATED, Tuning::SOFTWARE]);
+            tuning.workgroup = 1 << self.0.below(12);
+            tuning.fill = self.one_of(&[1, 64, 4096]);
+            tuning.kept_row = self.one_of(&[1, 32, 512]);
+            tuning.kept_short = self.one_of(&[1, 32, 512]);
+            tuning.part_loads = self.one_of(&[1, 512, 1 << 20]);
+        }
+        profile
+    }
+}
+
+/// What a loss has no use for is refused, not left lying.
+#[test]
+fn operands_that_a_loss_does_not_use_are_refused() {
+    const F32: ElementType = ElementType::F32;
+    let shape = [6, 5];
+    let used: [(&str, &[&str]); 9] = [
+        ("cross_entropy", &["class weight", "row weight"]),
+        ("nll", &["class weight", "row weight"]),
+        ("softmax", &[]),
+        ("entropy", &["row weight"]),
+        ("bce", &["element weight"]),
+        ("bce_with_logits", &["element weight", "pos_weight"]),
+        ("kl_div", &[]),
+        ("gaussian_nll", &["var"]),
+        ("poisson_nll", &[]),
+    ];
+    for ((name, loss), (same, used)) in losses().iter().zip(used) {
+        assert_eq!(*name, same);
+        let plain = match *name {
+            "cross_entropy" | "nll" => Shapes::new(&shape).target(I64, &[6]),
+            "softmax" | "entropy" => Shapes::new(&shape),
+            _ => Shapes::new(&shape).target(TargetType::Values(F32), &shape),
+        };
+        let plain = if *name == "gaussian_nll" { plain.var(F32, &shape) } else { plain };
+        let plan = |shapes: &Shapes<'_>| {
+            Plan::new(&**loss, shapes, Outputs::loss(), &Profile::portable()).map(drop)
+        };
+        assert_eq!(plan(&plain), Ok(()), "{name}");
+        for (operand, shapes) in [
+            ("class weight", plain.weight(5)),
+            ("row weight", plain.row_weights(&[6])),
+            ("element weight", plain.element_weight(F32, &shape)),
+            ("pos_weight", plain.pos_weight(F32, &shape)),
+            ("var", plain.var(F32, &shape)),
+        ] {
+            let wanted = match used.contains(&operand) {
+                true => Ok(()),
+                false => Err(Error::Operand { loss: name, operand, wanted: false }),
+            };
+            assert_eq!(plan(&shapes), wanted, "{name} with a {operand}");
+        }
+    }
+}
+
+#[test]
+fn the_order_of_the_shapes_builders_does_not_matter() {
+    const F16: ElementType = ElementType::F16;
+    let plain = Shapes::new(&[6, 5]).target(I64, &[6]);
+    let type_of = |shapes: Shapes<'_>| {
+        let problem = CrossEntropy::new().problem(&shapes, Outputs::loss());
+        problem.expect("a problem").weight_type
+    };
+    assert_eq!(type_of(plain.weight(5).weight_type(F16)), Some(F16));
+    assert_eq!(type_of(plain.weight_type(F16).weight(5)), Some(F16));
+    assert_eq!(type_of(plain.weight(5)), Some(ElementType::F32));
+    assert_eq!(type_of(plain.weight_type(F16)), None);
+    let upstream = |shapes: Shapes<'_>| {
+        let outputs = Outputs::loss().with_grad();
+        Softmax::probs().problem(&shapes, outputs).expect("a problem").upstream
+    };
+    let alone = Shapes::new(&[6, 5]);
+    let typed = upstream(alone.upstream_type(F16).upstream(&[6, 5]));
+    assert_eq!(typed, upstream(alone.upstream(&[6, 5]).upstream_type(F16)));
 }
 
 /// llvmpipe ends an invocation's loops after 65,535 turns in all, and says nothing.

@@ -123,6 +123,35 @@ fn hostile_compilers_take_every_text() {
     });
 }
 
+/// Bytes of the variables in workgroup memory that the kernel uses.
+fn workgroup_bytes(module: &naga::Module, info: &ModuleInfo) -> u64 {
+    let of_kernel = info.get_entry_point(0);
+    let in_groups = module.global_variables.iter().filter(|(handle, variable)| {
+        variable.space == naga::AddressSpace::WorkGroup && !of_kernel[*handle].is_empty()
+    });
+    in_groups.map(|(_, v)| u64::from(module.types[v.ty].inner.size(module.to_ctx()))).sum()
+}
+
+/// Plans lay out workgroups by what [`Spec`] says of their memory.
+#[test]
+fn workgroup_memory_is_what_the_texts_declare() {
+    let mut specs = HashSet::new();
+    with_extras(&mut specs);
+    losses_of_elements(&Profile::portable(), &mut specs);
+    let mut seen = HashSet::new();
+    // Nothing else changes what is declared.
+    let kind = |spec: &Spec| {
+        let fields = (spec.spread, spec.extras, spec.part, spec.form.is_kept());
+        (spec.kernel, spec.geometry, fields)
+    };
+    let specs: Vec<Spec> = specs.into_iter().filter(|spec| seen.insert(kind(spec))).collect();
+    specs.par_iter().for_each(|spec| {
+        let (module, info) = validated(&spec.wgsl(), spec);
+        assert_eq!(workgroup_bytes(&module, &info), spec.workgroup_bytes(), "{spec:?}");
+    });
+    println!("{} kernels", specs.len());
+}
+
 /// Tint is the compiler of Chromium and Dawn; it checks what naga does not, uniform control flow
 /// above all. Where the command is missing the test says so: it cannot be installed everywhere.
 #[test]

@@ -4,11 +4,13 @@
 fn write_records(r: Row, row: u32) {
     let live = r.kind == RowWords(LIVE);
     let lost = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);   // there is no distribution
+    let no_classes = RowBools(params.classes == 0u);            // a distribution over nothing
 #if RECORD_LSE
-    let lse = select(bitcast<RowWords>(r.lse), RowWords(NAN), lost);
+    let log_sum = select(bitcast<RowWords>(r.lse), RowWords(NEG_INF), no_classes);
+    let lse = select(log_sum, RowWords(NAN), lost);
 #endif
 #if RECORD_ARGMAX
-    let argmax = select(r.best, RowWords(NO_CLASS), lost);
+    let argmax = select(r.best, RowWords(NO_CLASS), lost | no_classes);
 #endif
 #if RECORD_RANK
     let rank = select(RowWords(NO_CLASS), r.before, live & !lost);

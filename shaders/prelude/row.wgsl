@@ -150,6 +150,12 @@ fn open_rows(row: u32, present: bool) -> Row {
     r.class_index = l.low;
     r.weight = label_weights(l.low, r.kind == RowWords(LIVE));
 #endif
+#if WEIGHT
+    // A class whose weight is no number leaves its rows none.
+    let lost = (bitcast<RowWords>(r.weight) & RowWords(POS_INF)) == RowWords(POS_INF);
+    r.flags = select(RowWords(0u), RowWords(HAS_NAN), lost);
+    r.weight = select(r.weight, RowReals(0.0), lost);
+#endif
     r.own = r.weight;
 #if SPREAD
     r.own *= 1.0 - params.smoothing;
@@ -185,7 +191,7 @@ fn weigh_rows(opened: Row, row: u32) -> Row {
     let lost = (words & RowWords(POS_INF)) == RowWords(POS_INF);
     r.kind = select(r.kind, RowWords(IGNORED), left_out);
     r.factor = select(bitcast<RowReals>(words), RowReals(0.0), lost);
-    r.flags = select(RowWords(0u), RowWords(HAS_NAN), lost);
+    r.flags |= select(RowWords(0u), RowWords(HAS_NAN), lost);
     r.weight *= r.factor;
     return r;
 }
@@ -272,7 +278,9 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
 #endif
 #if Z_LOSS
     r.z_share *= r.lse;
-    r.z_loss = params.z_loss * r.lse * r.lse * r.weight;
+    // Of no classes the log-sum-exp is no number, and there is no z-loss.
+    let any = RowBools(params.classes > 0u);
+    r.z_loss = select(RowReals(0.0), params.z_loss * r.lse * r.lse * r.weight, any);
 #endif
 #if ARGMAX
     r.best = s.best;

@@ -8,6 +8,9 @@ use crate::loss::Upstream;
 use crate::plan::{Alignment, Extent, Params, Plan, Step, offset_alignment, ragged_load};
 use crate::tensor::Axes;
 
+/// Bytes of the largest load, which what stands in for nothing has room for: eight elements of f32.
+const LARGEST_LOAD: u64 = 32;
+
 pub(super) struct Binder<'a> {
     pub(super) kernels: &'a Kernels,
     pub(super) plan: &'a Plan,
@@ -33,7 +36,7 @@ impl Binder<'_> {
             range: wgpu::BufferBinding {
                 buffer: &self.scratch.shared.nothing[usize::from(access == Access::Write)],
                 offset: slot as u64 * NOTHING_STRIDE,
-                size: wgpu::BufferSize::new(16),
+                size: wgpu::BufferSize::new(LARGEST_LOAD),
             },
             lead: 0,
         };
@@ -49,9 +52,9 @@ impl Binder<'_> {
         };
         let extent = Extent::of(slot, self.plan.problem());
         let mut bytes = match (step.piece, slot) {
-            (_, Slot::Classes) => 0..extent.bytes(),
+            // What is cleared or counted in is bound whole.
+            (None, _) | (_, Slot::Classes) => 0..extent.bytes(),
             (Some(piece), _) => extent.piece_bytes(&self.plan.pieces()[piece]),
-            (None, _) => return nothing,
         };
         if bytes.is_empty() {
             return nothing;
@@ -226,7 +229,7 @@ impl Binder<'_> {
 
     /// Refuses a binding that the device does not take: the plan was made for another one.
     fn check_size(&self, slot: Slot, place: &Place<'_>) -> Result<(), Error> {
-        let needed = place.range.size.map_or(0, |size| size.get());
+        let needed = bytes_of(&place.range).1 - place.range.offset;
         let allowed = self.device().limits().max_storage_buffer_binding_size;
         let (what, limit) = (slot.name(), "max_storage_buffer_binding_size");
         match needed > allowed {
@@ -243,13 +246,9 @@ impl Binder<'_> {
         place: &Place<'s>,
         taken: &mut Vec<(Slot, Access, wgpu::BufferBinding<'s>)>,
     ) -> Result<(), Error> {
-        let bytes = |range: &wgpu::BufferBinding<'_>| {
-            let size = range.size.map_or(range.buffer.size() - range.offset, |size| size.get());
-            (range.offset, range.offset + size)
-        };
-        let (start, end) = bytes(&place.range);
+        let (start, end) = bytes_of(&place.range);
         let shares = |(_, other, range): &&(Slot, Access, wgpu::BufferBinding<'_>)| {
-            let (other_start, other_end) = bytes(range);
+            let (other_start, other_end) = bytes_of(range);
             (access == Access::Write || *other == Access::Write)
                 && range.buffer == place.range.buffer
                 && (start < other_end && other_start < end)
@@ -318,9 +317,16 @@ impl Binder<'_> {
             Slot::Target if spec.label_packs => {
                 params.label_origin = (lead / (4 * extent.element_bytes).min(16)) as u32;
             }
+            Slot::VarianceGrad => params.variance_grad_origin = elements,
             // Labels of two words may start at any word.
             Slot::Target => params.label_origin = (lead / extent.element_bytes.min(4)) as u32,
             _ => {}
         }
     }
+}
+
+/// The first byte of a range, and the first one behind it.
+fn bytes_of(range: &wgpu::BufferBinding<'_>) -> (u64, u64) {
+    let size = range.size.map_or(range.buffer.size() - range.offset, |size| size.get());
+    (range.offset, range.offset + size)
 }

@@ -99,6 +99,7 @@ impl Bound {
     ) -> Result<Self, Error> {
         let plan = plan.into();
         plan.check_rows()?;
+        plan.check_device(&kernels.profile().limits)?;
         buffers.check(&plan)?;
         let label = buffers.label_of(&plan);
         let bytes = plan.workspace_bytes();
@@ -157,6 +158,9 @@ impl Bound {
 
     /// Records the work into a compute pass, as a debug group with the loss's name. Nothing is submitted, polled,
     /// mapped, written or read back.
+    ///
+    /// Of the pass's state it leaves another pipeline and another bind group 0 behind: a host sets its own again before
+    /// it dispatches. Bind groups from 1 on stay set.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.push_debug_group(&self.label);
         self.record_steps(pass);
@@ -222,9 +226,9 @@ impl Bound {
     /// | 2 | u32 | rows that count |
     /// | 3 | u32 | not 0 where something in the rows is NaN or infinite |
     /// | 4 | u32 | rows that were refused: 0 if all is well |
-    /// | 5 | u32 | the first of them |
-    /// | 6, 7 | | its label (64 bits), or the refused value |
-    /// | 8, 9 | u32 | rows whose loss is not finite, and the first of them |
+    /// | 5 | u32 | the first of them, `u32::MAX` where there is none |
+    /// | 6, 7 | | its label (64 bits), or the refused value; 0 where there is none |
+    /// | 8, 9 | u32 | rows whose loss is not finite, and the first of them, `u32::MAX` where there is none |
     /// | 10 | f32 | the reduced z-loss |
     /// | 11, 12 | u32 | rows whose label is the largest class, and among the first k |
     /// | 13 to 15 | | 0 |

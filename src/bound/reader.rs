@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Bound, Decoded, RESULT_BYTES, decoded};
 use crate::plan::Plan;
 use crate::scope::{allocating, is_lost};
-use crate::wait::{Answer, Mapping, Wait, block_on, now};
+use crate::wait::{Answer, Mapping, Poller, Wait, block_on, now};
 use crate::{Error, Problem};
 
 const DURING: &str = "reading a result";
@@ -45,6 +45,7 @@ pub struct Reader {
     offset: u64,
     staging: wgpu::Buffer,
     plan: Arc<Plan>,
+    poller: Poller,
     /// Whether a reading is under way: wgpu takes the refusal of a second one out on the first.
     busy: Arc<AtomicBool>,
     /// What [`Reader::try_read`] has asked for.
@@ -106,6 +107,7 @@ impl Reader {
             offset: result.offset,
             staging,
             plan: bound.plan.clone(),
+            poller: bound.kernels.poller().clone(),
             busy: Arc::default(),
             asked: Mutex::new(None),
         })
@@ -124,7 +126,11 @@ impl Reader {
         encoder.copy_buffer_to_buffer(&self.source, self.offset, &self.staging, 0, size);
     }
 
-    /// Blocks until all that was submitted is done, and gives the result.
+    /// Blocks until the result is there, and gives it. Later submissions stay in flight, though on a busy queue the end
+    /// may be noticed a millisecond late; [`Reader::wait_for`] is exact.
+    ///
+    /// A device that is lost is an error. (wgpu panics where its own wait is the first to find that out. The panic is
+    /// caught; only in programs whose panics abort does it end the program.)
     ///
     /// # Errors
     /// [`Error::Lost`], [`Error::Device`], and [`Error::Busy`] while a future of [`Reader::read`] is neither done nor
@@ -133,7 +139,7 @@ impl Reader {
         self.waited(None)
     }
 
-    /// As [`Reader::wait`], but waits for one submission, the one with the copy: later frames stay in flight.
+    /// As [`Reader::wait`], for the submission with the copy.
     ///
     /// # Errors
     /// As [`Reader::wait`].
@@ -146,15 +152,17 @@ impl Reader {
         block_on(async { self.ask()?.finished(Wait::Here, submission).await })
     }
 
-    /// Gives the result when all that was submitted is done, under any executor: a thread of its own polls the
-    /// device (in a browser, the browser does). The future is the caller's to keep, to send and to drop.
+    /// Gives the result when it is there, under any executor: a thread polls the device meanwhile (in a browser, the
+    /// browser does). There is one for all readers of a [`Kernels`](crate::Kernels), started when first wanted and asleep
+    /// where nobody waits; later submissions stay in flight. The future is the caller's to keep, to send and to drop.
     ///
     /// # Errors
     /// As [`Reader::wait`], when the future is done.
     pub fn read(&self) -> impl Future<Output = Result<Decoded, Error>> + use<> {
         self.give_up();
         let reading = self.ask();
-        async move { reading?.finished(Wait::Elsewhere, None).await }
+        let poller = self.poller.clone();
+        async move { reading?.finished(Wait::Elsewhere(&poller), None).await }
     }
 
     /// The result, if it has come: neither blocks nor polls the device, which is left to a host that does so
@@ -203,10 +211,10 @@ impl fmt::Debug for Reader {
 impl Reading {
     async fn finished(
         self,
-        wait: Wait,
+        wait: Wait<'_>,
         submission: Option<wgpu::SubmissionIndex>,
     ) -> Result<Decoded, Error> {
-        wait.for_maps(&self.device, submission, [&self.answer], DURING).await?;
+        wait.for_answers(&self.device, submission, [&self.answer], DURING).await?;
         self.decoded()
     }
 

@@ -72,7 +72,7 @@ pub(super) fn read<T: Pod>(
     buffer: &wgpu::Buffer,
 ) -> Result<Vec<T>, Error> {
     let mapped = scoped(&gpu.device, during, || map(buffer, wgpu::MapMode::Read, during))?;
-    block_on(Wait::Here.for_maps(&gpu.device, None, [&mapped], during))?;
+    block_on(Wait::Here.for_answers(&gpu.device, None, [&mapped], during))?;
     let view = viewed(buffer, during)?;
     let values = bytemuck::pod_collect_to_vec(&view);
     drop(view);

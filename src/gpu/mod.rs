@@ -218,7 +218,7 @@ impl Gpu {
         block_on(self.collected(problem, &inputs, Wait::Here))
     }
 
-    /// As [`Gpu::run`], under any executor: the device is polled by a thread of its own.
+    /// As [`Gpu::run`], under any executor: a thread polls the device, one for all calls on it.
     ///
     /// # Errors
     /// As [`Gpu::run`].
@@ -230,14 +230,14 @@ impl Gpu {
     ) -> Result<Output<f32>, Error> {
         let mut room = None;
         let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
-        self.collected(problem, &inputs, Wait::Elsewhere).await
+        self.collected(problem, &inputs, Wait::Elsewhere(self.kernels.poller())).await
     }
 
     async fn collected(
         &self,
         problem: Problem,
         inputs: &Inputs<'_>,
-        wait: Wait,
+        wait: Wait<'_>,
     ) -> Result<Output<f32>, Error> {
         problem.check_data(inputs)?;
         let mut large = Collected::new(&problem)?;
@@ -311,7 +311,7 @@ impl Gpu {
     async fn submitted(
         &self,
         commands: impl IntoIterator<Item = wgpu::CommandBuffer>,
-        wait: Wait,
+        wait: Wait<'_>,
         during: &'static str,
     ) -> Result<(), Error> {
         scoped(&self.device, during, || self.queue.submit(commands))?;

@@ -98,7 +98,7 @@ impl<'g> Uploader<'g> {
     fn wait(&mut self, turn: usize) -> Result<(), Error> {
         let Some((submission, mapped)) = self.turns[turn].under_way.take() else { return Ok(()) };
         let device = &self.gpu.device;
-        block_on(Wait::Here.for_maps(device, Some(submission), [&mapped], self.during))
+        block_on(Wait::Here.for_answers(device, Some(submission), [&mapped], self.during))
     }
 
     /// Fills a staging buffer and has the device copy it.

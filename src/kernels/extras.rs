@@ -18,6 +18,8 @@ pub struct Extras {
     pub entropy_loss: bool,
     /// The gradient is a product with the Jacobian of the distribution.
     pub jacobian: bool,
+    /// Of the probabilities: the sum of upstream gradients is weighted by them.
+    pub product: bool,
     // What a row's record has, one word each, in this order.
     pub lse: bool,
     pub argmax: bool,
@@ -37,13 +39,15 @@ impl Extras {
         let outputs = problem.outputs;
         let z_loss = problem.z_loss != 0.0;
         let softcap = problem.logits.softcap.is_some();
+        let jacobian = problem.function == Function::Softmax && outputs.grad;
         Self {
             scaled: problem.logits != LogitMap::IDENTITY,
             softcap,
             row_weights: problem.row_weights,
             z_loss,
             entropy_loss: problem.function == Function::Entropy,
-            jacobian: problem.function == Function::Softmax && outputs.grad,
+            jacobian,
+            product: jacobian && outputs.probs,
             lse: outputs.lse,
             argmax: outputs.argmax,
             rank: outputs.rank,
@@ -113,12 +117,19 @@ impl Extras {
     }
 
     /// The fields of a state that it asks for, where they are on.
-    pub(super) fn state_fields(self) -> [(bool, &'static str); 3] {
+    pub(super) fn state_fields(self) -> [(bool, &'static str); 4] {
         [
             (self.finds_maximum(), "best"),
             (self.counts_before(), "before"),
             (self.wants_entropy(), "moment"),
+            (self.product, "product"),
         ]
+    }
+
+    /// Words of a state in the workspace; `STATE_WORDS` in the shaders. Those of `gap` and `mass` are there in
+    /// every state.
+    pub(crate) fn state_words(self) -> u32 {
+        6 + self.state_fields().into_iter().filter(|(on, _)| *on).count() as u32
     }
 
     /// The symbols that `#if` in the shaders asks for. A gradient through a soft cap or of an entropy needs
@@ -135,6 +146,7 @@ impl Extras {
             (self.entropy_loss, "ENTROPY_LOSS"),
             (self.wants_entropy(), "ENTROPY"),
             (self.jacobian, "JACOBIAN"),
+            (self.product, "PRODUCT"),
             (finds, "ARGMAX"),
             (counts, "RANK"),
             (self.accuracy, "ACCURACY"),

@@ -1,9 +1,7 @@
 //! Kernels with something left out, for the bench that tells what it costs. Nothing else has a use for them: they may
 //! give wrong losses.
 
-use std::sync::Arc;
-
-use super::{Kernels, Shared};
+use super::Kernels;
 use crate::plan::Profile;
 
 /// What is done to an assembled text.
@@ -63,9 +61,7 @@ impl Kernels {
     }
 
     fn varied(&self, profile: Profile, left_out: LeftOut) -> Self {
-        let device = self.shared.device.clone();
-        let shared = Shared { device, profile, pipelines: Default::default(), left_out };
-        Self { shared: Arc::new(shared) }
+        Self::of(&self.shared.device, profile, self.shared.cache.clone(), left_out)
     }
 }
 

@@ -9,7 +9,7 @@ mod source;
 mod spec;
 mod tensor;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +28,7 @@ use self::left_out::LeftOut;
 use crate::Error;
 use crate::plan::{Params, Plan, Profile, Tuning};
 use crate::scope::{is_lost, scoped};
+use crate::wait::Poller;
 
 /// What compiling is called in errors.
 const COMPILING: &str = "compiling a kernel";
@@ -45,7 +46,10 @@ struct Shared {
     device: wgpu::Device,
     profile: Profile,
     pipelines: Mutex<HashMap<Spec, Arc<Pipeline>>>,
+    /// The host's, where there is one.
+    cache: Option<wgpu::PipelineCache>,
     left_out: LeftOut,
+    poller: Poller,
 }
 
 /// A compiled specialisation.
@@ -76,13 +80,45 @@ impl Kernels {
     /// }
     /// ```
     pub fn with_tuning(device: &wgpu::Device, tuning: Tuning) -> Self {
+        let profile = Profile { tuning, ..Profile::of(device) };
+        Self::of(device, profile, None, LeftOut::default())
+    }
+
+    fn of(
+        device: &wgpu::Device,
+        profile: Profile,
+        cache: Option<wgpu::PipelineCache>,
+        left_out: LeftOut,
+    ) -> Self {
         let shared = Shared {
             device: device.clone(),
-            profile: Profile { tuning, ..Profile::of(device) },
+            profile,
             pipelines: Mutex::new(HashMap::new()),
-            left_out: LeftOut::default(),
+            cache,
+            left_out,
+            poller: Poller::default(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// The same for a host that keeps what drivers compile: no pipelines yet, and each is made with the host's cache, in
+    /// which the driver may find it or leave it. What the cache holds is the host's to store
+    /// ([`wgpu::PipelineCache::get_data`]).
+    ///
+    /// ```no_run
+    /// use wgpu_loss::{Kernels, wgpu};
+    ///
+    /// /// A device with `Features::PIPELINE_CACHE`, and the bytes that its cache held when the program ended.
+    /// fn kernels(device: &wgpu::Device, stored: Option<&[u8]>) -> (Kernels, wgpu::PipelineCache) {
+    ///     let cache = wgpu::PipelineCacheDescriptor { label: None, data: stored, fallback: true };
+    ///     // SAFETY: the bytes are what `get_data` gave for this adapter.
+    ///     let cache = unsafe { device.create_pipeline_cache(&cache) };
+    ///     (Kernels::new(device).with_pipeline_cache(&cache), cache)
+    /// }
+    /// ```
+    pub fn with_pipeline_cache(&self, cache: &wgpu::PipelineCache) -> Self {
+        let Shared { device, profile, left_out, .. } = &*self.shared;
+        Self::of(device, profile.clone(), Some(cache.clone()), *left_out)
     }
 
     /// The device.
@@ -97,10 +133,10 @@ impl Kernels {
 
     /// Compiles what a plan needs and is not compiled yet, before there is any buffer. A later
     /// [`Bound::new`](crate::Bound::new) then finds all of it, if the tensors start at the beginnings
-    /// of their buffers (or at multiples of 256 bytes), the buffers hold whole multiples of 16 bytes,
+    /// of their buffers (or at multiples of 256 bytes), the buffers hold whole multiples of 32 bytes,
     /// none of which has both inputs and outputs, no tensor is cut into pieces, and the gradient does not overwrite
     /// the input. Others may need
-    /// other variants, which are compiled as they are bound.
+    /// other variants, which are compiled as they are bound; [`Kernels::compile_all`] compiles these too.
     ///
     /// `Kernels` may be shared by threads: several of them may compile a plan each. Some drivers, those
     /// that run on the processor among them, put a part of the work off until a kernel is first run.
@@ -109,6 +145,18 @@ impl Kernels {
     /// [`Error::Device`] where the driver does not take a kernel.
     pub fn compile(&self, plan: &Plan) -> Result<(), Error> {
         plan.specs().try_for_each(|spec| self.get(&spec).map(drop))
+    }
+
+    /// Compiles all that any [`Bound`](crate::Bound) of a plan may need, wherever its tensors lie: for hosts that rebind
+    /// while frames are drawn, which must not wait for a compiler. These are a few variants of each kernel, for tensors
+    /// that start on 16 or 32 bytes or do not, in buffers of their own or shared by inputs and outputs, with the gradient
+    /// in the input's place or not.
+    ///
+    /// # Errors
+    /// As [`Kernels::compile`].
+    pub fn compile_all(&self, plan: &Plan) -> Result<(), Error> {
+        let specs: HashSet<Spec> = plan.bound_variants().collect();
+        specs.iter().try_for_each(|spec| self.get(spec).map(drop))
     }
 
     /// How many pipelines are compiled.
@@ -130,6 +178,11 @@ impl Kernels {
         Ok(self.cached().entry(*spec).or_insert(made).clone())
     }
 
+    /// What polls the device for futures.
+    pub(crate) fn poller(&self) -> &Poller {
+        &self.shared.poller
+    }
+
     fn cached(&self) -> MutexGuard<'_, HashMap<Spec, Arc<Pipeline>>> {
         // A panic while the lock was held leaves the map whole: an entry is there or it is not.
         self.shared.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
@@ -147,6 +200,11 @@ impl Kernels {
             limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
         let needs = [
             ("max_compute_invocations_per_workgroup", spec.geometry.workgroup.into(), lanes.into()),
+            (
+                "max_compute_workgroup_storage_size",
+                spec.workgroup_bytes(),
+                limits.max_compute_workgroup_storage_size.into(),
+            ),
             (
                 "max_storage_buffers_per_shader_stage",
                 spec.storage_bindings(),
@@ -187,7 +245,7 @@ impl Kernels {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache: self.shared.cache.as_ref(),
         });
         Pipeline { pipeline, layout }
     }

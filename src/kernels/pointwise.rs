@@ -172,7 +172,8 @@ impl Spec {
     /// Whether the variance's gradient is written, and not only summed up.
     pub(super) fn writes_variance_grad(&self) -> bool {
         self.pointwise.is_some_and(|pointwise| pointwise.variance_grad.is_some())
-            && (self.kernel == Kernel::Pointwise || self.part == Part::Merge)
+            && (matches!(self.kernel, Kernel::Pointwise | Kernel::Clear)
+                || self.part == Part::Merge)
     }
 
     /// Whether any gradient is computed from single elements.

@@ -171,8 +171,6 @@ pub struct Spec {
     pub arena: bool,
     /// Log-probabilities or probabilities are written.
     pub elements: Option<Elements>,
-    /// Which distribution the problem is about, whether or not this kernel writes it.
-    pub distribution: Option<Elements>,
     /// Rows that do not count are read too: their log-probabilities are wanted, if not of this kernel.
     pub every_row: bool,
     /// What one load of the logits brings.
@@ -229,7 +227,6 @@ impl Spec {
             in_place: false,
             arena: false,
             elements: None,
-            distribution: None,
             every_row: false,
             load: Load::One,
             form: Form::Few,
@@ -295,23 +292,44 @@ impl Spec {
         self.form.is_kept() && self.grad && self.elements.is_none() && !needs_logits
     }
 
-    /// Whether the gradient is a product with the Jacobian of the probabilities.
-    pub(crate) fn multiplies_probs(&self) -> bool {
-        self.extras.jacobian && self.distribution == Some(Elements::Probs)
-    }
-
     /// The fields of a state beyond those that every state has, in the shaders.
     pub(super) fn state_fields(&self) -> Vec<&'static str> {
         let spread = [(self.spread, "gap"), (self.spread, "mass")];
-        let product = [(self.multiplies_probs(), "product")];
-        let all = spread.into_iter().chain(self.extras.state_fields()).chain(product);
+        let all = spread.into_iter().chain(self.extras.state_fields());
         all.filter_map(|(on, field)| on.then_some(field)).collect()
     }
 
-    /// Words of a state in the workspace; `STATE_WORDS` in the shaders.
-    pub(crate) fn state_words(&self) -> u32 {
-        let fields = self.extras.state_fields().into_iter().filter(|(on, _)| *on).count();
-        6 + fields as u32 + u32::from(self.multiplies_probs())
+    /// Whether groups leave their totals behind; `group_totals` in `totals.wgsl`.
+    fn sums_groups(&self) -> bool {
+        match self.kernel {
+            Kernel::Rows | Kernel::Columns | Kernel::Pointwise => self.counts(),
+            Kernel::Gather | Kernel::Weigh | Kernel::Finish => true,
+            Kernel::GatherGrad | Kernel::SumVariance | Kernel::Mark | Kernel::Clear => false,
+        }
+    }
+
+    /// Bytes of workgroup memory: of the variables in `totals.wgsl`, `merge.wgsl`, `sums.wgsl` and
+    /// `sum_variance.wgsl`. wgpu does not hold them to the device's limit where their number is a constant.
+    pub fn workgroup_bytes(&self) -> u64 {
+        let Geometry { workgroup, lanes, cluster, .. } = self.geometry;
+        let Extras { z_loss, accuracy, top_k, .. } = self.extras;
+        let words = |of_lane: u32, of_group: u32| {
+            u64::from(workgroup) * u64::from(of_lane) + u64::from(of_group)
+        };
+        let totals = match self.sums_groups() {
+            true => words(3 + u32::from(z_loss), 5 + u32::from(accuracy) + u32::from(top_k)),
+            false => 0,
+        };
+        // What the clusters of a row have to merge: a word for each field, and the maximum of what is kept.
+        let fields = 4 + self.state_fields().len() as u32 + u32::from(self.form.is_kept());
+        let merged = match self.kernel {
+            Kernel::Rows if lanes > cluster && self.part != Part::Write => {
+                words(fields, 0) / u64::from(cluster)
+            }
+            Kernel::SumVariance if lanes > cluster => words(1, 0),
+            _ => 0,
+        };
+        4 * (totals + merged)
     }
 
     /// Whether it takes in the logits.
@@ -389,7 +407,6 @@ impl Spec {
             (self.pairs, "PAIRS"),
             (self.form.is_kept(), "KEPT"),
             (self.keeps_powers(), "POWERS"),
-            (self.multiplies_probs(), "PRODUCT"),
             (matches!(self.form, Form::Fours | Form::Chunks), "FOURS"),
             (self.form == Form::Chunks, "CHUNKS"),
             (self.cut, "CUT"),
@@ -424,7 +441,7 @@ impl Spec {
             Form::Few | Form::Fours => {}
         }
         if self.part != Part::Whole || self.cut {
-            constants.push(("STATE_WORDS", self.state_words()));
+            constants.push(("STATE_WORDS", self.extras.state_words()));
         }
         if self.writes_records() {
             constants.push(("RECORD_WORDS", self.extras.record_words()));

@@ -3,7 +3,7 @@
 use super::options::shared_options;
 use super::{
     ClassAxis, Divisor, EmptyMean, Function, Given, LogitMap, Loss, Outputs, Problem, Reduction,
-    Shapes, check_shape,
+    Shapes, Taken, check_shape,
 };
 use crate::{Error, TargetType};
 
@@ -37,7 +37,9 @@ use crate::{Error, TargetType};
 ///
 /// Beyond PyTorch: an ignored row has gradient 0 even if its logits are NaN, a class of weight
 /// `w_c q'_c = 0` contributes 0 even at logit `-inf`, and where the mean has nothing to divide by
-/// the gradient is zero.
+/// the gradient is zero. A weight that is NaN or infinite makes its own rows NaN, which the
+/// [`Summary`](crate::Summary) counts and names; a mean's gradient at other rows is theirs alone. A row
+/// without classes is a sum over nothing: its losses are 0.
 ///
 /// ```
 /// use wgpu_loss::{CrossEntropy, Inputs, Outputs, Tensor, reference};
@@ -161,7 +163,8 @@ impl Loss for CrossEntropy {
         let axis = ClassAxis::new(shapes.input, self.class_axis)?;
         let target = self.check_target(&axis, shapes)?;
         axis.check_weight(shapes.weight)?;
-        shapes.check_class_axis("cross_entropy")?;
+        shapes
+            .check_class_axis("cross_entropy", Taken { class_weights: true, row_weights: true })?;
         let labels = matches!(target, TargetType::Labels(_));
         let instead = "it needs labels, not class probabilities";
         let classes = axis.view.classes;
@@ -171,7 +174,7 @@ impl Loss for CrossEntropy {
             divisor: self.reduction.divisor(target, &axis, row_weights),
             upstream: axis.upstream(self.reduction, shapes)?,
             target: Some(target),
-            weight_type: shapes.weight.map(|(_, element_type)| element_type),
+            weight_type: shapes.given_weight_type(),
             ignore_index: self.ignore_index.unwrap_or(-100),
             label_smoothing: smoothing,
             row_weights,

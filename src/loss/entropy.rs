@@ -3,6 +3,7 @@
 use super::options::shared_options;
 use super::{
     ClassAxis, Divisor, EmptyMean, Function, Given, Loss, Outputs, Problem, Reduction, Shapes,
+    Taken,
 };
 use crate::{Error, TargetType};
 
@@ -63,7 +64,7 @@ impl Loss for Entropy {
                 wanted: "no target",
             });
         }
-        shapes.check_class_axis("entropy")?;
+        shapes.check_class_axis("entropy", Taken { class_weights: false, row_weights: true })?;
         let axis = ClassAxis::new(shapes.input, Some(self.axis))?;
         let instead = "entropy has no labels";
         let classes = axis.view.classes;

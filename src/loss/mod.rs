@@ -71,8 +71,10 @@ pub struct Shapes<'a> {
     pub input_type: ElementType,
     /// Type and shape of the target, for losses that have one.
     pub target: Option<(TargetType, &'a [usize])>,
-    /// Length and type of the class weights, where there are any.
-    pub weight: Option<(usize, ElementType)>,
+    /// Length of the class weights, where there are any.
+    pub weight: Option<usize>,
+    /// The class weights' type.
+    pub weight_type: ElementType,
     /// Shape of the row weights, where there are any.
     pub row_weights: Option<&'a [usize]>,
     /// Type and shape of the elements' weights, where there are any.
@@ -95,6 +97,7 @@ impl<'a> Shapes<'a> {
             input_type: ElementType::F32,
             target: None,
             weight: None,
+            weight_type: ElementType::F32,
             element_weight: None,
             pos_weight: None,
             var: None,
@@ -122,18 +125,20 @@ impl<'a> Shapes<'a> {
         self
     }
 
-    /// Refuses what only losses of single elements take.
-    fn check_class_axis(&self, loss: &'static str) -> Result<(), Error> {
-        for (operand, given) in [
+    /// Refuses operands that a loss over a class axis has no use for. The target has a check of its own.
+    fn check_class_axis(&self, loss: &'static str, taken: Taken) -> Result<(), Error> {
+        let superfluous = [
+            ("class weight", self.weight.is_some() && !taken.class_weights),
+            ("row weight", self.row_weights.is_some() && !taken.row_weights),
+            // Only losses of single elements take these.
             ("element weight", self.element_weight.is_some()),
             ("pos_weight", self.pos_weight.is_some()),
             ("var", self.var.is_some()),
-        ] {
-            if given {
-                return Err(Error::Operand { loss, operand, wanted: false });
-            }
+        ];
+        match superfluous.into_iter().find(|&(_, given)| given) {
+            Some((operand, _)) => Err(Error::Operand { loss, operand, wanted: false }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// With an input of another element type.
@@ -148,16 +153,21 @@ impl<'a> Shapes<'a> {
         self
     }
 
-    /// With `classes` class weights, f32.
+    /// With `classes` class weights, f32 unless [`weight_type`](Self::weight_type) says otherwise.
     pub fn weight(mut self, classes: usize) -> Self {
-        self.weight = Some((classes, ElementType::F32));
+        self.weight = Some(classes);
         self
     }
 
     /// With class weights, if there are any, of another element type.
     pub fn weight_type(mut self, weight_type: ElementType) -> Self {
-        self.weight = self.weight.map(|(classes, _)| (classes, weight_type));
+        self.weight_type = weight_type;
         self
+    }
+
+    /// The class weights' type, where there are any.
+    fn given_weight_type(&self) -> Option<ElementType> {
+        self.weight.map(|_| self.weight_type)
     }
 
     /// With a weight for each row, f32.
@@ -166,7 +176,7 @@ impl<'a> Shapes<'a> {
         self
     }
 
-    /// With an upstream gradient, f32.
+    /// With an upstream gradient, f32 unless [`upstream_type`](Self::upstream_type) says otherwise.
     pub fn upstream(mut self, shape: &'a [usize]) -> Self {
         self.upstream = Some(shape);
         self
@@ -402,6 +412,13 @@ impl Problem {
     }
 }
 
+/// Which weights a loss over a class axis takes.
+#[derive(Clone, Copy)]
+struct Taken {
+    class_weights: bool,
+    row_weights: bool,
+}
+
 /// The parts that every loss over a class axis checks alike.
 struct ClassAxis {
     view: ClassView,
@@ -447,9 +464,9 @@ impl ClassAxis {
     }
 
     /// Checks the class weights' length.
-    fn check_weight(&self, weight: Option<(usize, ElementType)>) -> Result<(), Error> {
+    fn check_weight(&self, weight: Option<usize>) -> Result<(), Error> {
         match weight {
-            Some((given, _)) if given != self.view.classes => Err(Error::Shape {
+            Some(given) if given != self.view.classes => Err(Error::Shape {
                 what: "weight",
                 given: vec![given],
                 wanted: vec![self.view.classes],

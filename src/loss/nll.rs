@@ -2,7 +2,8 @@
 
 use super::options::shared_options;
 use super::{
-    ClassAxis, EmptyMean, Function, Given, Loss, Outputs, Problem, Reduction, Shapes, check_shape,
+    ClassAxis, EmptyMean, Function, Given, Loss, Outputs, Problem, Reduction, Shapes, Taken,
+    check_shape,
 };
 use crate::{Error, TargetType};
 
@@ -74,7 +75,7 @@ impl Loss for Nll {
             }
         };
         axis.check_weight(shapes.weight)?;
-        shapes.check_class_axis("nll")?;
+        shapes.check_class_axis("nll", Taken { class_weights: true, row_weights: true })?;
         if outputs.log_probs {
             return Err(Error::Option {
                 option: "log_probs",
@@ -90,7 +91,7 @@ impl Loss for Nll {
             divisor: self.reduction.divisor(target, &axis, row_weights),
             upstream: axis.upstream(self.reduction, shapes)?,
             target: Some(target),
-            weight_type: shapes.weight.map(|(_, element_type)| element_type),
+            weight_type: shapes.given_weight_type(),
             ignore_index: self.ignore_index.unwrap_or(-100),
             row_weights,
             reduction: self.reduction,

@@ -77,10 +77,10 @@ pub struct Outputs {
     pub var_grad: bool,
     /// Gradient and distribution in f32, whatever the input's element type.
     pub in_f32: bool,
-    /// For each row `lse = log(sum_c exp z_c)`.
+    /// For each row `lse = log(sum_c exp z_c)`; `-inf` of no classes.
     pub lse: bool,
     /// For each row the class with the largest logit, the first one among equals; `u32::MAX` where the
-    /// row has no distribution (NaN, `+inf`, nothing but `-inf`).
+    /// row has no distribution (NaN, `+inf`, nothing but `-inf`, no classes).
     pub argmax: bool,
     /// For each row how many classes come before its label's: their logits are larger, or equal and the
     /// class is lower. 0 is a right prediction; `u32::MAX` stands where the row does not count or has no

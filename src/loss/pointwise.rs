@@ -4,7 +4,7 @@
 use super::{
     Divisor, EmptyMean, Function, LogitMap, Outputs, Problem, Reduction, Shapes, Upstream,
 };
-use crate::tensor::{Axes, ElementType, TargetType, broadcast};
+use crate::tensor::{Axes, ElementType, TargetType, broadcast, element_count};
 use crate::{ClassView, Error};
 
 /// The formula of one element's loss, with the options that change it.
@@ -94,13 +94,16 @@ impl Statement {
         let (view, axes) = broadcast(shapes.input, &given)?;
         let mut found = given.iter().zip(axes);
         let mut operand = |element_type| {
-            let ((_, shape), axes) = found.next()?;
-            Some(Operand { element_type, axes, elements: shape.iter().product() })
+            let Some((&(what, shape), axes)) = found.next() else { return Ok(None) };
+            let elements = element_count(what, shape)?;
+            Ok(Some(Operand { element_type, axes, elements }))
         };
-        let target = operand(target_type).expect("a target was given");
-        let weight = shapes.element_weight.and_then(|(element_type, _)| operand(element_type));
-        let pos_weight = shapes.pos_weight.and_then(|(element_type, _)| operand(element_type));
-        let var = var.as_ref().and_then(|(element_type, _)| operand(*element_type));
+        let mut given =
+            |element_type: Option<ElementType>| element_type.map_or(Ok(None), &mut operand);
+        let target = given(Some(target_type))?.expect("a target was given");
+        let weight = given(shapes.element_weight.map(|(element_type, _)| element_type))?;
+        let pos_weight = given(shapes.pos_weight.map(|(element_type, _)| element_type))?;
+        let var = given(var.as_ref().map(|(element_type, _)| *element_type))?;
         let pointwise = Pointwise {
             formula: self.formula,
             target,

@@ -1,6 +1,8 @@
 //! The distribution itself: softmax and log-softmax along an axis.
 
-use super::{ClassAxis, Function, Given, Loss, Outputs, Problem, Shapes, Upstream, check_shape};
+use super::{
+    ClassAxis, Function, Given, Loss, Outputs, Problem, Shapes, Taken, Upstream, check_shape,
+};
 use crate::{Error, TargetType};
 
 /// Softmax or log-softmax along an axis, the last one unless told otherwise.
@@ -86,7 +88,7 @@ impl Loss for Softmax {
                 wanted: "Softmax::log_probs gives them",
             });
         }
-        shapes.check_class_axis("softmax")?;
+        shapes.check_class_axis("softmax", Taken { class_weights: false, row_weights: false })?;
         // A scalar is a distribution over one class, as in PyTorch.
         let scalar = shapes.input.is_empty() && (self.axis == 0 || self.axis == -1);
         let axis = ClassAxis::new(if scalar { &[1] } else { shapes.input }, Some(self.axis))?;

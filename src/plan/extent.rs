@@ -15,6 +15,8 @@ pub(crate) struct Extent {
     /// Size of one element.
     pub element_bytes: u64,
     pub axes: Axes,
+    /// How many there are.
+    elements: u64,
     view: ClassView,
 }
 
@@ -36,7 +38,19 @@ impl Extent {
             // Only losses of single elements have the others.
             _ => Axes::One,
         };
-        Self { element_bytes: element_bytes(slot, problem), axes, view: problem.view }
+        Self::along(axes, element_bytes(slot, problem), problem)
+    }
+
+    /// A tensor that has some of the input's axes.
+    fn along(axes: Axes, element_bytes: u64, problem: &Problem) -> Self {
+        let view = problem.view;
+        let extents = axes.extents(&view).map(|extent| extent as u64);
+        // Without a zero among them: the product of the others may be too large for a number.
+        let elements = match extents.contains(&0) {
+            true => 0,
+            false => extents.into_iter().fold(1, u64::saturating_mul),
+        };
+        Self { element_bytes, axes, elements, view }
     }
 
     /// The tensor of a slot, for a loss of single elements.
@@ -44,6 +58,14 @@ impl Extent {
         let pointwise = problem.pointwise?;
         let of = |operand: Option<Operand>| {
             operand.map_or((Axes::One, ElementType::F32), |o| (o.axes, o.element_type))
+        };
+        // The axes of an empty input do not tell how large the tensors are that are broadcast to it.
+        let operand = match slot {
+            Slot::Target | Slot::TargetGrad => Some(pointwise.target),
+            Slot::ElementWeight => pointwise.weight,
+            Slot::PosWeight => pointwise.pos_weight,
+            Slot::Variance | Slot::VarianceGrad => pointwise.var,
+            _ => None,
         };
         let (axes, element_type) = match slot {
             Slot::Logits => (Axes::Elements, problem.input_type),
@@ -60,7 +82,9 @@ impl Extent {
             Slot::VarianceGrad => (of(pointwise.var).0, pointwise.var_grad),
             _ => (Axes::One, ElementType::F32),
         };
-        Some(Self { element_bytes: element_type.bytes().into(), axes, view: problem.view })
+        let extent = Self::along(axes, element_type.bytes().into(), problem);
+        let elements = operand.map_or(extent.elements, |operand| operand.elements as u64);
+        Some(Self { elements, ..extent })
     }
 
     /// Whether it has the classes' axis, along which rows are cut.
@@ -69,9 +93,8 @@ impl Extent {
     }
 
     /// Elements in all.
-    fn elements(&self) -> u64 {
-        let extents = self.axes.extents(&self.view);
-        extents.into_iter().fold(1, |count, extent| count * extent as u64)
+    pub fn elements(&self) -> u64 {
+        self.elements
     }
 
     /// Bytes that go with one step of the outer axis, for tensors that are cut with it or within it.
@@ -83,7 +106,7 @@ impl Extent {
 
     /// Bytes in all, rounded up to whole words.
     pub fn bytes(&self) -> u64 {
-        self.elements()
+        self.elements
             .saturating_mul(self.element_bytes)
             .checked_next_multiple_of(4)
             .unwrap_or(u64::MAX)
@@ -92,7 +115,7 @@ impl Extent {
     /// The bytes from the first element of a piece to its last one: not rounded, since small elements
     /// may start inside a word. Some of those between may be other pieces'.
     pub fn piece_bytes(&self, piece: &Piece) -> Range<u64> {
-        if self.elements() == 0 {
+        if self.elements == 0 {
             return 0..0;
         }
         let Piece { outer, classes, inner } = piece;
@@ -121,7 +144,7 @@ fn element_bytes(slot: Slot, problem: &Problem) -> u64 {
             _ => 4,
         },
         Slot::Record => 4 * problem.record().len() as u32,
-        Slot::Classes => return CLASS_WORDS.saturating_mul(4 * problem.view.classes as u64),
+        Slot::Classes => return (4 * CLASS_WORDS).saturating_mul(problem.view.classes as u64),
         _ => 4,
     };
     bytes.into()

@@ -75,16 +75,13 @@ fn floor_power_of_two(number: usize) -> usize {
     if number == 0 { 1 } else { 1 << number.ilog2() }
 }
 
-/// The largest power of two up to `wanted` that the device's limits allow as a workgroup.
+/// The largest power of two up to `wanted` that the device's limits allow as the lanes of a workgroup. Whether their
+/// memory is there too depends on the kernels: `Plan::fit_workgroups`.
 fn largest_workgroup(profile: &Profile, wanted: u32) -> Result<u32, Error> {
     let limits = &profile.limits;
-    // wgpu does not check sizes that come from constants, so they are checked here. Per lane:
-    // three words of the totals' tree, a maximum and a state of six words.
-    let by_memory = limits.max_compute_workgroup_storage_size.saturating_sub(64) / 40;
     let allowed = limits
         .max_compute_invocations_per_workgroup
         .min(limits.max_compute_workgroup_size_x)
-        .min(by_memory)
         .min(wanted);
     if allowed == 0 {
         return Err(Error::Limit {

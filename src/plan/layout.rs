@@ -17,10 +17,8 @@ const RAGGED_CLASSES: usize = 64;
 const RAGGED_HALVES: usize = 16;
 /// Loads of a lane at most that are written out in the text: compilers take longer than in proportion.
 const UNROLLED: usize = 32;
-/// Bytes of a state in the workspace.
-const STATE_BYTES: usize = 4 * super::STATE_WORDS as usize;
 /// Bytes for states that are worth a better use of the device, however small the tensor.
-const STATES_BYTES: usize = 12 << 10;
+const STATES_BYTES: u64 = 12 << 10;
 /// Loads of a lane at most in one part of a row.
 const LANE_LOADS: usize = 1 << 13;
 
@@ -97,7 +95,7 @@ impl Layout {
         } else {
             Self::rows(view.classes, input, profile, alignment, widest)
         }?;
-        Ok(Self { odd: rows > 1 && view.classes % 2 == 1, ..layout.with_longs(profile) })
+        Ok(layout.of_rows(view, rows, profile))
     }
 
     /// For the `rows` rows of a box, which has a part of their classes. They are not kept: their maximum
@@ -114,11 +112,13 @@ impl Layout {
             1 => Self::rows(view.classes, input, profile, alignment, widest),
             _ => Self::strided(profile, view.classes, rows),
         };
-        Ok(layout?.with_longs(profile).unkept(true))
+        Ok(layout?.of_rows(view, rows, profile).unkept(true))
     }
 
-    fn with_longs(self, profile: &Profile) -> Self {
-        Self { longs: self.load == Load::Eight && profile.has_longs(), ..self }
+    /// The same with what every layout has to know of the rows and the device, whatever the kernel.
+    fn of_rows(self, view: ClassView, rows: usize, profile: &Profile) -> Self {
+        let odd = rows > 1 && view.classes % 2 == 1;
+        Self { odd, longs: self.load == Load::Eight && profile.has_longs(), ..self }
     }
 
     /// Lanes share rows whose classes are neighbours.
@@ -188,8 +188,10 @@ impl Layout {
     /// A lane has rows that follow each other to itself.
     fn short(view: ClassView, rows: usize, profile: &Profile, widest: Load) -> Result<Self, Error> {
         let keeps = profile.tuning.kept_short as usize;
+        // Rows without a class have nothing to load.
         let fits = |load: Load| {
             load <= widest
+                && view.classes > 0
                 && rows.is_multiple_of(load.elements())
                 && view.classes * load.elements() <= keeps
         };
@@ -246,8 +248,14 @@ impl Layout {
     }
 
     /// How many parts a row is cut into, so that `rows` rows keep the device busy and no lane folds
-    /// for too long.
-    pub fn parts(&self, view: ClassView, rows: usize, profile: &Profile) -> usize {
+    /// for too long. A part's state has so many words.
+    pub fn parts(
+        &self,
+        view: ClassView,
+        rows: usize,
+        profile: &Profile,
+        state_words: u64,
+    ) -> usize {
         if self.kernel != Kernel::Rows || self.form.is_kept() || rows == 0 {
             return 1;
         }
@@ -257,8 +265,9 @@ impl Layout {
         let busy = tuning.fill as usize * self.geometry.rows_per_group() as usize;
         let wanted = busy / rows;
         // States are memory that nobody asked for: 16 bytes for each 1,000 logits, and some KiB.
-        let memory = STATES_BYTES + rows * view.classes / 1000 * 16;
-        let affordable = memory / (rows * STATE_BYTES);
+        let (rows, classes) = (rows as u64, view.classes as u64);
+        let memory = STATES_BYTES + rows * classes / 1000 * 16;
+        let affordable = (memory / (rows * 4 * state_words)) as usize;
         let allowed = loads_of_lane / tuning.part_loads as usize;
         wanted
             .min(allowed)

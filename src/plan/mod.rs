@@ -37,8 +37,6 @@ use crate::{EmptyMean, Error, Loss, Outputs, Problem, Reduction, loss::Shapes};
 const HEADER_WORDS: u64 = 4;
 /// Words of one partial; `PARTIAL_WORDS` in `totals.wgsl`.
 const PARTIAL_WORDS: u64 = 16;
-/// Words of a state in the workspace at most, as far as plans make room for them.
-const STATE_WORDS: u64 = 6;
 /// Words of the sums of one class; `CLASS_WORDS` in `classes.wgsl`.
 pub(crate) const CLASS_WORDS: u64 = 7;
 
@@ -77,7 +75,7 @@ impl Plan {
     /// Plans `loss` over tensors of `shapes` on a device of `profile`.
     ///
     /// # Errors
-    /// What [`Loss::problem`] refuses, and [`Error::Limit`] where a device's limits allow no plan.
+    /// What [`Loss::problem`] refuses, and what [`Plan::of`] does.
     pub fn new(
         loss: &(impl Loss + ?Sized),
         shapes: &Shapes<'_>,
@@ -90,8 +88,9 @@ impl Plan {
     /// Plans a problem.
     ///
     /// # Errors
-    /// As [`Plan::new`], for the device's part, and what [`Tuning::check`] refuses.
+    /// [`Error::Limit`] where a device's limits allow no plan, and what [`Profile::check`] and [`Tuning::check`] refuse.
     pub fn of(problem: Problem, profile: &Profile) -> Result<Self, Error> {
+        profile.check()?;
         profile.tuning.check()?;
         let pieces = cut(&problem, profile)?;
         let profile = profile.clone();
@@ -99,6 +98,7 @@ impl Plan {
         let splits = false;
         let mut plan =
             Self { problem, pieces, steps, partials: 0, state_words: 0, splits, profile };
+        plan.fit_workgroups()?;
         plan.lay_out()?;
         plan.check_workspace()?;
         plan.check_bindings()?;
@@ -160,6 +160,17 @@ impl Plan {
         self.steps.iter().flat_map(of_step)
     }
 
+    /// The same with what else depends on the buffers: whether the gradient overwrites the input, and whether a buffer
+    /// has both what is read and what is written.
+    pub(crate) fn bound_variants(&self) -> impl Iterator<Item = Spec> + '_ {
+        let in_place = self.problem.input_type == self.problem.output_type;
+        self.variants().flat_map(move |spec| {
+            let places =
+                [false, true].map(|over| Spec { in_place: over && in_place && spec.grad, ..spec });
+            places.into_iter().flat_map(|spec| [false, true].map(|arena| Spec { arena, ..spec }))
+        })
+    }
+
     /// Whether both do the same on the device, for the same problem: then neither is faster.
     pub(crate) fn same_work(&self, other: &Self) -> bool {
         let together = |plan: &Self| plan.profile.tuning.together;
@@ -177,6 +188,12 @@ impl Plan {
 
     pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// The parameters of every step, of tensors that start where their buffers do.
+    #[doc(hidden)]
+    pub fn parameters(&self) -> impl Iterator<Item = Params> + '_ {
+        self.steps.iter().map(|step| self.params(step, &step.spec))
     }
 
     /// The parameters of a step run by `spec`, the variant of its kernel that the buffers allow.
@@ -270,15 +287,45 @@ impl Plan {
         Ok(())
     }
 
-    /// Refuses a workspace or sums of classes that no binding holds.
+    /// Refuses a device that this plan was not made for, which has less than the plan takes.
+    pub(crate) fn check_device(&self, limits: &wgpu::Limits) -> Result<(), Error> {
+        let groups = self.steps.iter().map(|step| step.groups).max().unwrap_or(0);
+        let needs = [
+            (
+                "a dispatch of this plan",
+                "max_compute_workgroups_per_dimension",
+                groups.into(),
+                limits.max_compute_workgroups_per_dimension.into(),
+            ),
+            (
+                "the workspace",
+                "max_storage_buffer_binding_size",
+                self.workspace_bytes(),
+                limits.max_storage_buffer_binding_size,
+            ),
+            ("the workspace", "max_buffer_size", self.workspace_bytes(), limits.max_buffer_size),
+        ];
+        match needs.into_iter().find(|(_, _, needed, allowed): &(_, _, u64, u64)| needed > allowed)
+        {
+            Some((what, limit, needed, allowed)) => {
+                Err(Error::Limit { what, limit, needed, allowed })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a workspace, or a tensor that is not cut, that no binding holds.
     fn check_workspace(&self) -> Result<(), Error> {
-        let sums = match self.problem.outputs.class_losses {
-            true => Extent::of(Slot::Classes, &self.problem).bytes(),
-            false => 0,
+        let uncut = |on: bool, slot: Slot| {
+            (slot.name(), if on { Extent::of(slot, &self.problem).bytes() } else { 0 })
         };
         let allowed = pieces::largest_binding(&self.profile);
         let limit = "max_storage_buffer_binding_size";
-        let whole = [("the workspace", self.workspace_bytes()), (Slot::Classes.name(), sums)];
+        let whole = [
+            ("the workspace", self.workspace_bytes()),
+            uncut(self.problem.outputs.class_losses, Slot::Classes),
+            uncut(self.clears_variance_grad(), Slot::VarianceGrad),
+        ];
         match whole.into_iter().find(|(_, needed)| *needed > allowed) {
             Some((what, needed)) => Err(Error::Limit { what, limit, needed, allowed }),
             None => Ok(()),

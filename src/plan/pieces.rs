@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use super::extent::Axes;
 use super::layout::short_classes;
-use super::{Extent, Profile, STATE_WORDS, bound_slots, offset_alignment};
+use super::steps::words_of_row;
+use super::{Extent, Profile, bound_slots, offset_alignment};
 use crate::loss::Function;
 use crate::tensor::ClassView;
 use crate::{Error, Problem};
@@ -249,8 +250,7 @@ fn rows_with_states(problem: &Problem, profile: &Profile) -> u64 {
     let limit = profile.limits.max_storage_buffer_binding_size.min(BINDING_BYTES);
     let bytes = (problem.view.elements() as u64 / 1000 * 8).max(limit / 32);
     let bytes = bytes.clamp(LEAST_STATES, largest_binding(profile) / 2);
-    // A state, and the weight of the row's label.
-    bytes / (4 * (STATE_WORDS + 1))
+    bytes / (4 * words_of_row(problem, 1, true))
 }
 
 /// Bytes of a binding at most, for what is not cut. Whoever plans with a lower limit than devices have

@@ -2,8 +2,11 @@
 //! one; and sums of the variance's gradient, where elements share a variance.
 
 use super::layout::Alignment;
-use super::{Geometry, Plan, Step};
-use crate::kernels::{Kernel, Load, OperandSpec, Part, PointwiseSpec, Reading, Spec, is_half};
+use super::steps::more_partials;
+use super::{Extent, Geometry, Plan, Step};
+use crate::kernels::{
+    Kernel, Load, OperandSpec, Part, PointwiseSpec, Reading, Slot, Spec, is_half,
+};
 use crate::loss::{Operand, Upstream, sum_view};
 use crate::tensor::{Axes, ClassView, ElementType};
 use crate::{Error, Problem, Reduction};
@@ -25,7 +28,9 @@ impl Plan {
         let Some(pointwise) = self.problem.pointwise else { return Ok(()) };
         let outputs = self.problem.outputs;
         let sums_var = outputs.var_grad && pointwise.sums_var();
-        if sums_var {
+        if self.clears_variance_grad() {
+            self.clear_variance_grad(flat);
+        } else if sums_var {
             self.sum_variance(flat)?;
         }
         let whole = PointwiseSpec {
@@ -60,6 +65,23 @@ impl Plan {
         Ok(())
     }
 
+    /// Whether variances are there, and a gradient of theirs is wanted, of an input that has no elements: sums over
+    /// nothing.
+    pub(super) fn clears_variance_grad(&self) -> bool {
+        self.problem.outputs.var_grad && self.problem.view.elements() == 0
+    }
+
+    fn clear_variance_grad(&mut self, flat: Geometry) {
+        let elements = Extent::of(Slot::VarianceGrad, &self.problem).elements();
+        if elements == 0 {
+            return;
+        }
+        let variance_grad = self.problem.pointwise.map(|pointwise| pointwise.var_grad);
+        let pointwise = PointwiseSpec { variance_grad, ..self.pointwise_spec() };
+        let spec = Spec { pointwise: Some(pointwise), ..Spec::new(Kernel::Clear, flat) };
+        self.clear(spec, elements);
+    }
+
     /// Adds steps over every piece: elements in loads, and those that fill none. Returns how many partials
     /// they write.
     fn over_elements(&mut self, spec: Spec) -> Result<u32, Error> {
@@ -79,7 +101,7 @@ impl Plan {
                     continue;
                 }
                 step.spec = self.element_variant(&step, Alignment::BEST);
-                partials += self.add_step(step)?;
+                partials = more_partials(partials, self.add_step(step)?)?;
             }
         }
         if spec.part == Part::Whole {

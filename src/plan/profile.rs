@@ -1,6 +1,8 @@
 //! What a plan has to know of a device.
 
-use super::Tuning;
+use super::{Params, Tuning};
+use crate::Error;
+use crate::kernels::Slot;
 
 /// The facts about a device that decide how work is laid out on it.
 ///
@@ -48,6 +50,47 @@ impl Profile {
         }
     }
 
+    /// Refuses what no device is like and no plan can be laid out for. Every [`Plan`](super::Plan) asks.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for a limit below what any kernel takes, [`Error::Option`] for a subgroup size that is no power
+    /// of two.
+    pub fn check(&self) -> Result<(), Error> {
+        let limits = &self.limits;
+        let least: [(&str, u64, u64); 5] = [
+            ("max_bind_groups", 1, limits.max_bind_groups.into()),
+            ("max_bindings_per_bind_group", Slot::COUNT, limits.max_bindings_per_bind_group.into()),
+            (
+                "max_uniform_buffers_per_shader_stage",
+                1,
+                limits.max_uniform_buffers_per_shader_stage.into(),
+            ),
+            (
+                "max_uniform_buffer_binding_size",
+                size_of::<Params>() as u64,
+                limits.max_uniform_buffer_binding_size,
+            ),
+            (
+                "max_compute_workgroups_per_dimension",
+                1,
+                limits.max_compute_workgroups_per_dimension.into(),
+            ),
+        ];
+        for (limit, needed, allowed) in least {
+            if allowed < needed {
+                return Err(Error::Limit { what: "any kernel", limit, needed, allowed });
+            }
+        }
+        match self.subgroup_size {
+            Some(size) if !size.is_power_of_two() => Err(Error::Option {
+                option: "subgroup_size",
+                given: size.to_string(),
+                wanted: "it must be a power of two",
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// A device of WebGPU's default limits, without subgroups.
     pub fn portable() -> Self {
         Self {
@@ -61,7 +104,7 @@ impl Profile {
         }
     }
 
-    /// The same device as another kind of machine, laid out as that kind is.
+    /// The same device as another kind of machine, laid out as that kind is: its table takes the place of any tuning.
     pub fn with_device_type(self, device_type: wgpu::DeviceType) -> Self {
         Self { device_type, tuning: Tuning::of(device_type), ..self }
     }

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use super::layout::{Alignment, Layout};
 use super::{CLASS_WORDS, Geometry, Piece, Plan, loops};
-use crate::kernels::{Elements, Extras, Kernel, Load, Part, Spec, Target, is_half};
+use crate::kernels::{Elements, Extras, Form, Kernel, Load, Part, Spec, Target, is_half};
 use crate::loss::{Divisor, Function, Upstream};
 use crate::tensor::{ClassView, TargetType};
-use crate::{ElementType, Error, Reduction};
+use crate::{ElementType, Error, Problem, Reduction};
 
 /// Words that a lane sets to zero.
 const CLEARED_BY_LANE: u32 = 64;
@@ -65,15 +65,54 @@ impl Plan {
         Ok(())
     }
 
+    /// Halves workgroups until the device has the memory of the heaviest kernel there may be.
+    pub(super) fn fit_workgroups(&mut self) -> Result<(), Error> {
+        let allowed = u64::from(self.profile.limits.max_compute_workgroup_storage_size);
+        loop {
+            let flat = Geometry::lane_per_row(&self.profile)?;
+            let needed = self.heaviest(flat).workgroup_bytes();
+            if needed <= allowed {
+                return Ok(());
+            }
+            if flat.workgroup == 1 {
+                return Err(Error::Limit {
+                    what: "a workgroup of one lane",
+                    limit: "max_compute_workgroup_storage_size",
+                    needed,
+                    allowed,
+                });
+            }
+            self.profile.tuning.workgroup = flat.workgroup / 2;
+        }
+    }
+
+    /// The kernel that has as much workgroup memory as any of this problem's in workgroups of that size: all lanes
+    /// share a row, keep it, and merge without subgroups.
+    fn heaviest(&self, flat: Geometry) -> Spec {
+        match self.problem.function {
+            Function::CrossEntropy | Function::Softmax | Function::Entropy => Spec {
+                form: Form::Kept { loads: 1, full: 1 },
+                ..self.softmax_spec(Geometry { lanes: flat.workgroup, ..flat })
+            },
+            _ => self.finish(flat),
+        }
+    }
+
     /// Adds the step that sets the sums of classes to zero.
     fn clear_classes(&mut self, geometry: Geometry) {
-        let words = (CLASS_WORDS * self.problem.view.classes as u64) as u32;
+        // Plans of more classes than that are refused: no binding holds their sums.
+        let words = CLASS_WORDS.saturating_mul(self.problem.view.classes as u64);
         let extras = Extras { class_losses: true, ..Extras::default() };
-        let spec = Spec { extras, ..Spec::new(Kernel::Clear, geometry) };
-        let groups = words.div_ceil(geometry.workgroup * CLEARED_BY_LANE);
+        self.clear(Spec { extras, ..Spec::new(Kernel::Clear, geometry) }, words);
+    }
+
+    /// Adds a step that sets a tensor's elements to zero.
+    pub(super) fn clear(&mut self, spec: Spec, elements: u64) {
+        let elements = u32::try_from(elements).unwrap_or(u32::MAX);
+        let groups = elements.div_ceil(spec.geometry.workgroup * CLEARED_BY_LANE);
         let most = self.profile.limits.max_compute_workgroups_per_dimension;
         let groups = groups.clamp(1, most);
-        self.steps.push(Step { spec, piece: None, groups, partials: words, parts: 1 });
+        self.steps.push(Step { spec, piece: None, groups, partials: elements, parts: 1 });
     }
 
     /// Adds a step per piece; returns how many partials they write.
@@ -82,7 +121,7 @@ impl Plan {
         let mut partials = 0;
         for piece in 0..self.pieces.len() {
             let step = Step { spec, piece: Some(piece), groups, partials, parts: 1 };
-            partials += self.add_step(step)?;
+            partials = more_partials(partials, self.add_step(step)?)?;
         }
         self.partials = self.partials.max(partials);
         Ok(partials)
@@ -97,7 +136,8 @@ impl Plan {
         let groups = self.groups_of(of_rows.len());
         let (mut partials, mut first) = (0, 0);
         for pieces in of_rows {
-            partials += self.softmax_of_rows(first..first + pieces, groups, partials, flat)?;
+            let written = self.softmax_of_rows(first..first + pieces, groups, partials, flat)?;
+            partials = more_partials(partials, written)?;
             first += pieces;
         }
         self.partials = self.partials.max(partials);
@@ -126,7 +166,9 @@ impl Plan {
         // No piece is larger than the first: parts enough for that one are enough for all.
         let first = pieces.start;
         let (view, rows) = (self.view_of(first), self.rows_of(first));
-        let parts = self.layout(first, Alignment::BEST)?.parts(view, rows, &self.profile) as u32;
+        let state_words = words_of_row(&self.problem, 1, false);
+        let layout = self.layout(first, Alignment::BEST)?;
+        let parts = layout.parts(view, rows, &self.profile, state_words) as u32;
         let spec = whole(self, first)?;
         let step = |spec, piece, groups| Step { spec, piece: Some(piece), groups, partials, parts };
         if parts == 1 && !self.cuts_rows() && !self.splits {
@@ -134,16 +176,13 @@ impl Plan {
         }
         // Fold, merge, write. Other rows' steps follow, so their states share a place.
         let marks = self.cuts_rows() && self.extras().counts_before();
-        // Beside the states a weight for each row, and its label's logit.
-        let beside = u64::from(self.cuts_rows()) + u64::from(marks);
-        let words = (u64::from(spec.state_words()) * u64::from(parts) + beside) * rows as u64;
-        self.state_words = self.state_words.max(words);
+        let words = words_of_row(&self.problem, parts.into(), self.cuts_rows());
+        self.state_words = self.state_words.max(words * rows as u64);
         for piece in pieces.clone().filter(|_| marks) {
             let mark = self.labelled(Kernel::Mark, flat);
             // The states have the same places as for the kernels behind it.
             let extras = self.extras().without_records();
-            let distribution = spec.distribution;
-            let mark = Spec { input: self.problem.input_type, extras, distribution, ..mark };
+            let mark = Spec { input: self.problem.input_type, extras, ..mark };
             self.add_step(step(mark, piece, u32::MAX))?;
         }
         for piece in pieces.clone() {
@@ -363,7 +402,6 @@ impl Plan {
                 (_, true) => Some(Elements::Probs),
                 _ => None,
             },
-            distribution: if outputs.probs { Some(Elements::Probs) } else { None },
             every_row: outputs.of_every_row(),
             extras: self.extras(),
             input: problem.input_type,
@@ -411,6 +449,24 @@ impl Plan {
         };
         items.div_ceil(per_block) as u32
     }
+}
+
+/// The number of partials with those of another step, which kernels count in u32.
+pub(super) fn more_partials(partials: u32, written: u32) -> Result<u32, Error> {
+    partials.checked_add(written).ok_or(Error::Limit {
+        what: "the sum of all groups' partials",
+        limit: "range of a u32 index",
+        needed: u64::from(partials) + u64::from(written),
+        allowed: u32::MAX.into(),
+    })
+}
+
+/// Words of the workspace that a row has where it is folded in so many parts: a state for each, and where rows are
+/// cut the weight of its label and, where classes before the label's are counted, the label's logit.
+pub(super) fn words_of_row(problem: &Problem, parts: u64, cut: bool) -> u64 {
+    let extras = Extras::of(problem);
+    let beside = if cut { 1 + u64::from(extras.counts_before()) } else { 0 };
+    u64::from(extras.state_words()) * parts + beside
 }
 
 /// Lanes that `gather_grad.wgsl` has for elements of which two share a word, in a piece of this view: one

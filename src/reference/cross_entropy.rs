@@ -16,7 +16,7 @@
 use super::rows::{NO_CLASS, Row, RowLogits, asks_for_rows, class_losses};
 use super::state::State;
 use super::walk::{fill_elements, fill_rows, repeated, sum_rows};
-use super::{Label, Live, Scale, Seen, Sums, label_of, row_weight_of, weighed, weight_of};
+use super::{Label, Live, Scale, Seen, Sums, counted, label_of, row_weight_of, weighed, weight_of};
 use crate::{Error, Floats, Inputs, Output, Problem, Reduction, TargetType};
 
 /// Cross-entropy, its gradient, the log-probabilities, and what is asked for of rows and classes.
@@ -30,10 +30,10 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
     let keeps = |wanted: bool| if wanted { view.rows() } else { 0 };
     let mut losses = repeated("loss", 0.0, keeps(unreduced || outputs.class_losses))?;
     let mut kept = repeated("state", Kept::NONE, keeps(by_element || by_row))?;
-    let sums = if view.classes == 0 && inputs.labels.is_none() {
-        let weight = |(row, kept): (usize, &mut Kept)| kept.row.weight = row_weight_of(inputs, row);
-        kept.iter_mut().enumerate().for_each(weight);
-        Sums::of_nothing(problem, inputs)
+    let by_rows = inputs.labels.is_some() || problem.row_weights;
+    // Without a class, and nothing to be told of each row, it does not matter how many rows the shape speaks of.
+    let sums = if view.classes == 0 && kept.is_empty() && losses.is_empty() && !by_rows {
+        Sums::empty_rows(view.rows())
     } else {
         sum_rows(view, Some((logits.data, &logits.map)), &mut losses, &mut kept, |row, state| {
             rows.visit(row, state)
@@ -162,6 +162,12 @@ impl<'a> Rows<'a> {
             }
             _ => self.spread_loss(row, state, truth, factor),
         };
+        // A row one of whose weights is no number has no loss and no distribution either.
+        let (state, loss) = match weight.is_finite() && whole.is_finite() {
+            true => (state, loss),
+            false => (State::NAN, f64::NAN),
+        };
+        let weight = counted(weight);
         let (z_loss, pull) = self.z_loss(&state, weight);
         let (rank, correct, top_k) = self.rank(row, &state, truth);
         let row = Row { state, weight, rank };
@@ -177,7 +183,7 @@ impl<'a> Rows<'a> {
             below_top += weighed(share, self.logits.below(&state, element));
             whole += share;
         }
-        (below_top + whole * state.log_excess(), whole)
+        (below_top + weighed(whole, state.log_excess()), whole)
     }
 
     /// `w_c q'_c` with `q'_c = (1 - e) q_c + e / C`.
@@ -193,9 +199,9 @@ impl<'a> Rows<'a> {
         if smoothed == 0.0 { 0.0 } else { smoothed * weight_of(self.inputs.weight, class) }
     }
 
-    /// The z-loss, and its slope along the log-sum-exp.
+    /// The z-loss, and its slope along the log-sum-exp. Rows of no classes have none.
     fn z_loss(&self, state: &State, weight: f64) -> (f64, f64) {
-        if self.problem.z_loss == 0.0 {
+        if self.problem.z_loss == 0.0 || self.problem.view.classes == 0 {
             return (0.0, 0.0);
         }
         let factor = f64::from(self.problem.z_loss) * weight;

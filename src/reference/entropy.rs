@@ -11,8 +11,9 @@
 //! No term of the loss is negative, and `-log p_c - H` is taken without the logarithm that both hold.
 
 use super::rows::{Row, RowLogits, asks_for_rows};
+use super::state::State;
 use super::walk::{fill_elements, repeated, sum_rows};
-use super::{Live, Scale, Seen, Sums, row_weight_of};
+use super::{Live, Scale, Seen, Sums, counted, row_weight_of};
 use crate::{Error, Inputs, Output, Problem, Reduction};
 
 /// The entropy, its gradient, and what is asked for of the rows.
@@ -23,19 +24,21 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
     let by_element = (outputs.grad || outputs.log_probs) && view.elements() > 0;
     let mut losses = repeated("loss", 0.0, keeps(problem.reduction == Reduction::None))?;
     let mut kept = repeated("state", Row::NONE, keeps(by_element || asks_for_rows(problem)))?;
-    let sums = if view.classes == 0 {
-        let weight = |(row, kept): (usize, &mut Row)| kept.weight = row_weight_of(inputs, row);
-        kept.iter_mut().enumerate().for_each(weight);
-        Sums::of_nothing(problem, inputs)
+    // Without a class, and nothing to be told of each row, it does not matter how many rows the shape speaks of.
+    let sums = if view.classes == 0 && kept.is_empty() && losses.is_empty() && !problem.row_weights
+    {
+        Sums::empty_rows(view.rows())
     } else {
         sum_rows(view, Some((logits.data, &logits.map)), &mut losses, &mut kept, |row, state| {
             let weight = row_weight_of(inputs, row);
-            let kept = Row { state, weight, ..Row::NONE };
             if weight == 0.0 {
-                return (Seen::Ignored, kept);
+                return (Seen::Ignored, Row { state, weight, ..Row::NONE });
             }
-            let loss = weight * state.entropy();
-            (Seen::Live(Live { loss, weight, nan: state.is_nan(), ..Live::default() }), kept)
+            // A row whose weight is no number has no distribution either.
+            let state = if weight.is_finite() { state } else { State::NAN };
+            let (loss, nan) = (weight * state.entropy(), state.is_nan());
+            let live = Live { loss, weight: counted(weight), nan, ..Live::default() };
+            (Seen::Live(live), Row { state, weight, ..Row::NONE })
         })
     };
 

@@ -93,7 +93,7 @@ struct Live {
     z_loss: f64,
     /// Its weight in the mean.
     weight: f64,
-    /// Whether its loss is NaN for its logits' sake.
+    /// Whether its loss is NaN for the sake of its logits or its weights.
     nan: bool,
     /// Whether its label is predicted, where somebody asks.
     correct: bool,
@@ -130,14 +130,6 @@ impl Sums {
             ..Summary::default()
         };
         Sums { loss: 0.0, z_loss: 0.0, summary }
-    }
-
-    /// The sums over distributions over no classes, which may have weights.
-    fn of_nothing(problem: &Problem, inputs: &Inputs<'_>) -> Sums {
-        match problem.row_weights {
-            true => weight_sums(problem, inputs),
-            false => Sums::empty_rows(problem.view.rows()),
-        }
     }
 
     /// Adds the next row.
@@ -235,7 +227,7 @@ pub(crate) fn weight_sums(problem: &Problem, inputs: &Inputs<'_>) -> Sums {
     walk::sum_rows(&problem.view, None, &mut [], &mut [], |row, _| {
         let row_weight = row_weight_of(inputs, row);
         let label = inputs.labels.map(|(labels, _)| label_of(problem, inputs, &labels, row));
-        let live = |weight| Seen::Live(Live { weight, ..Live::default() });
+        let live = |weight| Seen::Live(Live { weight: counted(weight), ..Live::default() });
         let seen = match label {
             None if row_weight == 0.0 => Seen::Ignored,
             None => live(row_weight),
@@ -310,6 +302,12 @@ fn label_of(problem: &Problem, inputs: &Inputs<'_>, labels: &Labels<'_>, row: us
 /// The weight of a class: 1 without weights.
 fn weight_of(weight: Option<Floats<'_>>, class: usize) -> f64 {
     weight.map_or(1.0, |weight| f64::from(weight.get(class)))
+}
+
+/// What a row of this weight adds to the divisor. One whose weight is no number has a loss of NaN, and leaves the divisor
+/// to the others.
+fn counted(weight: f64) -> f64 {
+    if weight.is_finite() { weight } else { 0.0 }
 }
 
 /// `weight * value`, where a weight of 0 leaves nothing of an infinity (but does not hide a NaN).

@@ -10,7 +10,7 @@
 
 use super::rows::class_losses;
 use super::walk::{fill_rows, repeated, sum_rows};
-use super::{Label, Live, Scale, Seen, label_of, row_weight_of, weighed, weight_of};
+use super::{Label, Live, Scale, Seen, counted, label_of, row_weight_of, weighed, weight_of};
 use crate::{Error, Inputs, Labels, Output, Problem, Reduction, RowOutputs, TargetType};
 
 /// The gather, and its gradient.
@@ -32,8 +32,10 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
             Label::Class(class) => {
                 let x = f64::from(inputs.input.data.get(view.row_start(row) + class * view.inner));
                 let weight = row_weight_of(inputs, row) * weight_of(inputs.weight, class);
-                let loss = weighed(weight, -x);
-                Seen::Live(Live { loss, weight, nan: x.is_nan(), ..Live::default() })
+                // A row whose weight is no number has no loss.
+                let loss = if weight.is_finite() { weighed(weight, -x) } else { f64::NAN };
+                let (nan, weight) = (x.is_nan() || !weight.is_finite(), counted(weight));
+                Seen::Live(Live { loss, weight, nan, ..Live::default() })
             }
         };
         (seen, ())
@@ -43,7 +45,9 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
     let scale = Scale::new(problem, inputs, &sums);
     let grad = outputs.grad.then(|| gradient(problem, inputs, &labels, &scale));
     let weight = |row| match label_of(problem, inputs, &labels, row) {
-        Label::Class(class) => row_weight_of(inputs, row) * weight_of(inputs.weight, class),
+        Label::Class(class) => {
+            counted(row_weight_of(inputs, row) * weight_of(inputs.weight, class))
+        }
         _ => 0.0,
     };
     let weights = outputs.row_weights.then(|| fill_rows("row weights", view.rows(), weight));
@@ -72,7 +76,8 @@ fn gradient(
     for row in 0..view.rows() {
         let Label::Class(class) = label_of(problem, inputs, labels, row) else { continue };
         let weight = row_weight_of(inputs, row) * weight_of(inputs.weight, class);
-        grad[view.row_start(row) + class * view.inner] = -scale.of(row) * weight;
+        let slope = if weight.is_finite() { -scale.of(row) * weight } else { f64::NAN };
+        grad[view.row_start(row) + class * view.inner] = slope;
     }
     Ok(grad)
 }

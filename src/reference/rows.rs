@@ -12,7 +12,7 @@
 use super::logits::Logits;
 use super::state::State;
 use super::walk::{fill_rows, repeated};
-use super::{Label, label_of};
+use super::{Label, counted, label_of};
 use crate::{ClassLosses, ClassView, Error, Floats, Inputs, Labels, Outputs, Problem, RowOutputs};
 
 /// Stands for no class, and for no rank.
@@ -22,7 +22,7 @@ pub(super) const NO_CLASS: u32 = u32::MAX;
 #[derive(Clone, Copy)]
 pub(super) struct Row {
     pub state: State,
-    /// What it adds to the mean's divisor; 0 where it does not count.
+    /// What it adds to the mean's divisor, where that is a number; 0 where it does not count.
     pub weight: f64,
     /// The rank of its label.
     pub rank: u32,
@@ -30,7 +30,7 @@ pub(super) struct Row {
 
 impl Row {
     /// A row of no classes.
-    pub const NONE: Row = Row { state: State::NAN, weight: 0.0, rank: NO_CLASS };
+    pub const NONE: Row = Row { state: State::IDENTITY, weight: 0.0, rank: NO_CLASS };
 }
 
 /// The logits of a tensor's rows.
@@ -103,7 +103,7 @@ impl<'a> RowLogits<'a> {
             argmax: asked.argmax.then(|| fill_rows("argmax", rows, argmax)).transpose()?,
             rank: asked.rank.then(|| fill_rows("rank", rows, |row| kept(row).rank)).transpose()?,
             entropy: floats(asked.entropy, "entropy", &|row| row.state.entropy())?,
-            weights: floats(asked.row_weights, "row weights", &|row| row.weight)?,
+            weights: floats(asked.row_weights, "row weights", &|row| counted(row.weight))?,
         })
     }
 }

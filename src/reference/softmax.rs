@@ -27,7 +27,7 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
     let (view, outputs) = (&problem.view, problem.outputs);
     let logits = RowLogits::new(problem, inputs);
     let keeps = view.classes > 0 || asks_for_rows(problem);
-    let mut states = repeated("state", State::NAN, if keeps { view.rows() } else { 0 })?;
+    let mut states = repeated("state", State::IDENTITY, if keeps { view.rows() } else { 0 })?;
     // Without a class there is nothing to normalise, however many rows the shape speaks of.
     let sums = if view.classes == 0 {
         Sums::empty_rows(view.rows())

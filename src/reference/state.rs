@@ -121,9 +121,9 @@ impl State {
         (-below).exp() / (1.0 + self.excess)
     }
 
-    /// `-sum_c p_c log p_c`: the mean surprise, of terms that are none of them negative.
+    /// `-sum_c p_c log p_c`: the mean surprise, of terms that are none of them negative. 0 over no classes.
     pub fn entropy(&self) -> f64 {
-        self.log_excess() + self.depth()
+        if *self == State::IDENTITY { 0.0 } else { self.log_excess() + self.depth() }
     }
 
     /// The mean distance from the top, `sum_c p_c d_c`.
@@ -165,8 +165,11 @@ pub(super) fn states<T: Copy + Into<f64> + Sync>(
     } else {
         states_of_columns(view, map, logits, rows)
     };
-    for state in &mut states {
-        *state = state.or_nan();
+    // A row without classes has the distribution over nothing.
+    if view.classes > 0 {
+        for state in &mut states {
+            *state = state.or_nan();
+        }
     }
     states
 }

@@ -48,7 +48,7 @@ fn kind_of(problem: &Problem) -> Option<Kind> {
 #[derive(Debug)]
 pub(super) struct Executor<'g> {
     pub(super) gpu: &'g Gpu,
-    pub(super) wait: Wait,
+    pub(super) wait: Wait<'g>,
     /// Whether there may be more batches after this one.
     open: bool,
     ring: Option<Ring>,
@@ -77,7 +77,7 @@ struct UnderWay {
 
 impl<'g> Executor<'g> {
     /// For one batch, or for any number of them where it is `open`.
-    pub fn new(gpu: &'g Gpu, wait: Wait, open: bool) -> Self {
+    pub fn new(gpu: &'g Gpu, wait: Wait<'g>, open: bool) -> Self {
         Self {
             gpu,
             wait,

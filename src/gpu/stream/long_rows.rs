@@ -211,7 +211,7 @@ impl Executor<'_> {
         encoder.copy_buffer_to_buffer(buffer, 0, &boxes.readable, 0, words);
         gpu.submitted([encoder.finish()], *wait, COMPUTING).await?;
         let mapped = map(&boxes.readable, wgpu::MapMode::Read, COMPUTING);
-        wait.for_maps(&gpu.device, None, [&mapped], COMPUTING).await?;
+        wait.for_answers(&gpu.device, None, [&mapped], COMPUTING).await?;
         let view = viewed(&boxes.readable, COMPUTING)?;
         let bytes = view[..bytes as usize].to_vec();
         drop(view);

@@ -142,7 +142,7 @@ pub(super) async fn run(
     gpu: &Gpu,
     mut problem: Problem,
     inputs: &Inputs<'_>,
-    wait: Wait,
+    wait: Wait<'_>,
     sink: &mut (impl Sink + ?Sized),
 ) -> Result<Output<f32>, Error> {
     let mut weight = None;

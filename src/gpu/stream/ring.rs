@@ -260,9 +260,9 @@ impl Ring {
     }
 
     /// Waits for a piece.
-    pub async fn wait(&self, gpu: &Gpu, piece: Submitted, wait: Wait) -> Result<Done, Error> {
+    pub async fn wait(&self, gpu: &Gpu, piece: Submitted, wait: Wait<'_>) -> Result<Done, Error> {
         let Submitted { turn, bound, submission, input, output } = piece;
-        wait.for_maps(&gpu.device, Some(submission), [&input, &output], "computing").await?;
+        wait.for_answers(&gpu.device, Some(submission), [&input, &output], "computing").await?;
         Ok(Done { turn, bound })
     }
 

@@ -1,22 +1,38 @@
 //! Waiting for the device, on this thread or without blocking it.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod poller;
+
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures_intrusive::channel::shared::{OneshotReceiver, OneshotSender, oneshot_channel};
 
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use self::poller::Poller;
 use crate::Error;
 use crate::scope::{is_lost, scoped};
 
+/// How long the device is waited for at a time: an answer that has come meanwhile is seen after that. Waiting for one
+/// submission, or for all there is, ends as soon as they are done.
+const A_WHILE: Duration = Duration::from_millis(1);
+
+/// Nobody: a browser polls its devices by itself.
+#[cfg(target_arch = "wasm32")]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Poller;
+
 /// Who polls the device while a call waits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Wait {
+pub(crate) enum Wait<'a> {
     /// The calling thread, which blocks.
     Here,
-    /// A thread of its own; the calling task yields. (In a browser, the browser.)
-    Elsewhere,
+    /// A thread that does nothing else; the calling task yields. (In a browser, the browser.)
+    Elsewhere(&'a Poller),
 }
 
 /// Runs a call that waits on this thread. In a browser, where that would be forever, it is not even begun.
@@ -34,19 +50,38 @@ pub(crate) fn block_on<T>(call: impl Future<Output = Result<T, Error>>) -> Resul
 pub(crate) struct Answer {
     receiver: OneshotReceiver<Result<(), Error>>,
     /// For whoever waits for the device and fails: nobody else would answer.
-    sender: Arc<OneshotSender<Result<(), Error>>>,
+    question: Arc<Question>,
+}
+
+/// The other end of an [`Answer`].
+struct Question {
+    sender: OneshotSender<Result<(), Error>>,
+    answered: AtomicBool,
+}
+
+impl Question {
+    /// Answers. An answer that comes second, or that nobody waits for any more, is dropped.
+    fn answer(&self, answer: Result<(), Error>) {
+        self.answered.store(true, Ordering::Release);
+        drop(self.sender.send(answer));
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Acquire)
+    }
 }
 
 impl Answer {
     fn new() -> Self {
         let (sender, receiver) = oneshot_channel();
-        Self { receiver, sender: Arc::new(sender) }
+        Self { receiver, question: Arc::new(Question { sender, answered: AtomicBool::new(false) }) }
     }
 
-    /// What answers. An answer that comes second, or that nobody waits for any more, is dropped.
-    fn answering(&self) -> impl Fn(Result<(), Error>) + Send + Sync + 'static {
-        let sender = self.sender.clone();
-        move |answer| drop(sender.send(answer))
+    /// What answers.
+    fn answering(&self) -> impl FnOnce(Result<(), Error>) + Send + 'static {
+        let question = self.question.clone();
+        move |answer| question.answer(answer)
     }
 
     /// Waits for the answer.
@@ -77,7 +112,7 @@ pub(crate) fn explained(device: &wgpu::Device, error: Error) -> Error {
     }
 }
 
-impl Wait {
+impl Wait<'_> {
     /// Waits until all that was submitted is done.
     pub async fn for_queue(
         self,
@@ -88,12 +123,12 @@ impl Wait {
         let answer = Answer::new();
         let answering = answer.answering();
         queue.on_submitted_work_done(move || answering(Ok(())));
-        self.for_maps(device, None, [&answer], during).await
+        self.for_answers(device, None, [&answer], during).await
     }
 
-    /// Waits until a submission is done (the last one, without its index), and with it the mappings
-    /// of the buffers it used.
-    pub async fn for_maps<const N: usize>(
+    /// Waits for answers: mappings of buffers, which come when the submissions that use them are done. Where the last of
+    /// these is known, it is `submission`.
+    pub async fn for_answers<const N: usize>(
         self,
         device: &wgpu::Device,
         submission: Option<wgpu::SubmissionIndex>,
@@ -101,33 +136,28 @@ impl Wait {
         during: &'static str,
     ) -> Result<(), Error> {
         match self {
-            Wait::Here => poll(device, submission, during)?,
-            // The browser does; there a device stays on its thread.
-            #[cfg(target_arch = "wasm32")]
-            Wait::Elsewhere => {}
-            #[cfg(not(target_arch = "wasm32"))]
-            Wait::Elsewhere => {
-                let device = device.clone();
-                let answering = answers.map(Answer::answering);
-                let polling = std::thread::Builder::new().name("wgpu-loss poll".into());
-                let polling = polling.spawn(move || {
-                    if let Err(error) = poll(&device, submission, during) {
-                        answering.iter().for_each(|answering| answering(Err(error.clone())));
-                    }
-                });
-                polling.map_err(|error| Error::Device { during, reason: error.to_string() })?;
-            }
-        }
-        for answer in answers {
-            let mut receiving = pin!(answer.receive(device, during));
-            match (self, now(receiving.as_mut())) {
-                (_, Some(answer)) => answer?,
-                // The submission was an earlier one than the mapping waits for.
-                (Wait::Here, None) => {
-                    poll(device, None, during)?;
-                    receiving.await?;
+            Wait::Here => {
+                let timeout = submission.is_none().then_some(A_WHILE);
+                let mut polled = poll(device, submission, timeout, during)?;
+                for answer in answers {
+                    let mut receiving = pin!(answer.receive(device, during));
+                    let answer = loop {
+                        match now(receiving.as_mut()) {
+                            Some(answer) => break answer,
+                            // Another thread that polls has the answer in hand.
+                            None if polled == Polled::Idle => break receiving.await,
+                            None => polled = poll(device, None, Some(A_WHILE), during)?,
+                        }
+                    };
+                    answer?;
                 }
-                (Wait::Elsewhere, None) => receiving.await?,
+            }
+            Wait::Elsewhere(_poller) => {
+                #[cfg(not(target_arch = "wasm32"))]
+                _poller.wait_for(device, submission, &answers, during)?;
+                for answer in answers {
+                    answer.receive(device, during).await?;
+                }
             }
         }
         Ok(())
@@ -142,19 +172,35 @@ pub(crate) fn now<T>(future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     }
 }
 
-/// Waits for a submission on this thread.
+/// What a wait has ended with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Polled {
+    /// Nothing that was submitted is left to be done.
+    Idle,
+    /// Something is, whether or not what was waited for is done.
+    Busy,
+}
+
+/// Waits on this thread: for a submission, or else for all of them, but no longer than `timeout`. What has come by then
+/// is answered.
 ///
 /// wgpu panics where the wait itself finds the device lost (`handle_error_fatal` in wgpu 30's `Device::poll`). Who
-/// waits for a number wants an error.
+/// waits for a number wants an error. So a device that is known to be lost is not waited for; and where the wait is the
+/// first to know, the panic is caught, unless panics abort.
 fn poll(
     device: &wgpu::Device,
     submission_index: Option<wgpu::SubmissionIndex>,
+    timeout: Option<Duration>,
     during: &'static str,
-) -> Result<(), Error> {
-    let wait = wgpu::PollType::Wait { submission_index, timeout: None };
+) -> Result<Polled, Error> {
+    if is_lost(device) {
+        return Err(Error::Lost { during });
+    }
+    let wait = wgpu::PollType::Wait { submission_index, timeout };
     // Nothing of ours is touched in there, so nothing can be left halfway.
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| device.poll(wait))) {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(status)) if status.is_queue_empty() => Ok(Polled::Idle),
+        Ok(Ok(_) | Err(wgpu::PollError::Timeout)) => Ok(Polled::Busy),
         Ok(Err(error)) => Err(Error::Device { during, reason: error.to_string() }),
         Err(_) => Err(Error::Lost { during }),
     }

@@ -1,0 +1,102 @@
+//! The thread that polls a device while futures wait.
+
+use std::fmt;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+
+use super::{A_WHILE, Answer, Polled, Question, poll};
+use crate::Error;
+
+/// Starts a thread when it is first asked to wait, and keeps it for those who ask later. The thread ends when the last
+/// clone is dropped and nobody waits any more.
+#[derive(Clone, Default)]
+pub(crate) struct Poller {
+    requests: Arc<Mutex<Option<Sender<Request>>>>,
+}
+
+/// Answers that somebody waits for.
+struct Request {
+    device: wgpu::Device,
+    submission: Option<wgpu::SubmissionIndex>,
+    /// Gone where nobody waits for the answer any more.
+    questions: Vec<Weak<Question>>,
+    during: &'static str,
+}
+
+impl Poller {
+    /// Polls a device until these answers have come, or nobody waits for them.
+    pub fn wait_for(
+        &self,
+        device: &wgpu::Device,
+        submission: Option<wgpu::SubmissionIndex>,
+        answers: &[&Answer],
+        during: &'static str,
+    ) -> Result<(), Error> {
+        let questions = answers.iter().map(|answer| Arc::downgrade(&answer.question)).collect();
+        let request = Request { device: device.clone(), submission, questions, during };
+        // A panic while the lock was held leaves a sender or none.
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let request = match &*requests {
+            None => request,
+            Some(running) => match running.send(request) {
+                Ok(()) => return Ok(()),
+                // Its thread has ended, which it does by a panic alone.
+                Err(refused) => refused.0,
+            },
+        };
+        let (sender, receiver) = channel();
+        let polling = thread::Builder::new().name("wgpu-loss poll".into());
+        polling
+            .spawn(move || serve(&receiver))
+            .map_err(|error| Error::Device { during, reason: error.to_string() })?;
+        // The receiver is there: the thread has only begun.
+        let _ = sender.send(request);
+        *requests = Some(sender);
+        Ok(())
+    }
+}
+
+/// The thread: polls for all requests in turn, and sleeps where there are none.
+fn serve(requests: &Receiver<Request>) {
+    let mut open: Vec<Request> = Vec::new();
+    loop {
+        if open.is_empty() {
+            match requests.recv() {
+                Ok(request) => open.push(request),
+                Err(_) => return,
+            }
+        }
+        open.extend(requests.try_iter());
+        let polled: Vec<bool> = open.iter().map(Request::poll).collect();
+        open.retain(Request::is_open);
+        // Another thread that polls has the answers in hand.
+        if !open.is_empty() && polled.iter().all(|&idle| idle) {
+            thread::sleep(A_WHILE);
+        }
+    }
+}
+
+impl Request {
+    /// Waits for a while; tells whether nothing that was submitted is left to be done.
+    fn poll(&self) -> bool {
+        match poll(&self.device, self.submission.clone(), Some(A_WHILE), self.during) {
+            Ok(polled) => polled == Polled::Idle,
+            Err(error) => {
+                let questions = self.questions.iter().filter_map(Weak::upgrade);
+                questions.for_each(|question| question.answer(Err(error.clone())));
+                true
+            }
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.questions.iter().filter_map(Weak::upgrade).any(|question| !question.is_answered())
+    }
+}
+
+impl fmt::Debug for Poller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Poller")
+    }
+}
