@@ -5,12 +5,14 @@
 //! bytes      a mapped file, or memory          gather    any range in the type and order wanted
 //! source     an array in a file                scratch   room for what has to be converted
 //! output     files that results are saved to
+//! checksum   of an archive's member, as it is read
 //! ```
 //!
 //! Files are mapped, never read as a whole, and a header is checked against the file's length before
 //! anything is made of it: no header makes us allocate more than the file holds.
 
 mod bytes;
+mod checksum;
 mod element;
 mod gather;
 mod layout;

@@ -63,8 +63,12 @@ pub fn run(job: Job) -> Result<(), Failure> {
     let (formula, outputs) = (&job.formula, job.outputs);
     let question = Question { formula, outputs, data: &data, problem: &problem };
     let work = Work { job: &job, question: &question, sources: &sources };
-    let (computed, complete, files) =
-        work.compute(&mut device, results).map_err(|stop| names.stopped(stop))?;
+    let computed = work.compute(&mut device, results);
+    if computed.as_ref().map_or_else(Stop::is_of_data, |_| true) {
+        // That a file is damaged explains what is refused in it.
+        sources.verify()?;
+    }
+    let (computed, complete, files) = computed.map_err(|stop| names.stopped(stop))?;
     let mut seconds = vec![("read", read)];
     if device.adapter().is_some() {
         seconds.push(("start", start));
