@@ -52,6 +52,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
     }
     let names = sources.names(job.class_axis_given);
     let problem = problem(&job, &sources).map_err(|error| names.explain(error))?;
+    check_top_k(&job, &problem)?;
     let input = sources.input().name.display().to_string();
     job.looks.check(&problem, &input)?;
 
@@ -149,6 +150,15 @@ fn problem(job: &Job, sources: &Sources) -> Result<Problem, Error> {
             let (given, wanted) = (weight.shape.clone(), wanted.to_vec());
             Err(Error::Shape { what: "weight", given, wanted })
         }
+    }
+}
+
+/// Refuses to count labels among more classes than there are.
+fn check_top_k(job: &Job, problem: &Problem) -> Result<(), Failure> {
+    let (k, classes) = (job.outputs.top_k, problem.view.classes);
+    match usize::try_from(k).is_ok_and(|k| k <= classes) {
+        true => Ok(()),
+        false => Err(Failure::Usage(format!("--top-k is {k}, but there are {classes} classes"))),
     }
 }
 
