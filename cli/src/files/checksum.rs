@@ -49,5 +49,7 @@ impl Checksum {
 
 /// What is said of a member whose checksum is not the one that its archive has for it.
 pub fn damaged(name: &str) -> String {
-    format!("its member {name:?} is damaged: its checksum is another")
+    format!(
+        "member {name:?} is damaged: its bytes do not have the checksum that its archive states"
+    )
 }

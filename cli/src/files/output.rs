@@ -189,7 +189,7 @@ fn make_like(file: &File, old: &fs::Metadata) -> io::Result<()> {
                 "it is there and belongs to user {uid} and group {gid}, which cannot be kept ({})",
                 reason(&e)
             );
-            io::Error::new(io::ErrorKind::Other, problem)
+            io::Error::other(problem)
         })?;
     }
     // Behind the owner, whose change takes some bits of the mode away.
