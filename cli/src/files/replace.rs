@@ -86,7 +86,8 @@ fn keep_old(to: &Destination) -> io::Result<Option<TempPath>> {
         Ok(metadata) if !metadata.is_file() => {
             return Err(io::Error::other("something else than a file has come there"));
         }
-        found => drop(found?),
+        Err(e) => return Err(e),
+        Ok(_) => {}
     }
     // Not every file system has hard links. Without one, the place is empty until the new file comes.
     let link = |other: &Path| match fs::hard_link(&to.path, other) {
