@@ -28,6 +28,34 @@ pub struct ClassLosses {
     pub correct: Vec<u64>,
 }
 
+impl ClassLosses {
+    /// Adds the losses of further rows. Classes that only one side has are as they are there.
+    ///
+    /// ```
+    /// use wgpu_loss::ClassLosses;
+    ///
+    /// // Of two batches.
+    /// # let batch = |rows: &[u64]| { let mut of = ClassLosses::default(); of.rows = rows.into(); of };
+    /// let (first, second) = (batch(&[2, 1]), batch(&[0, 3]));
+    /// let mut all = ClassLosses::default();
+    /// all.append(&first);
+    /// all.append(&second);
+    /// assert_eq!(all.rows, [2, 4]);
+    /// ```
+    pub fn append(&mut self, next: &ClassLosses) {
+        // Named one by one: a new field is not forgotten.
+        let ClassLosses { loss, rows, correct } = next;
+        add_each(&mut self.loss, loss);
+        add_each(&mut self.rows, rows);
+        add_each(&mut self.correct, correct);
+    }
+}
+
+fn add_each<T: Copy + Default + std::ops::AddAssign>(sums: &mut Vec<T>, next: &[T]) {
+    sums.resize(sums.len().max(next.len()), T::default());
+    sums.iter_mut().zip(next).for_each(|(sum, &next)| *sum += next);
+}
+
 /// The sums of classes over all pieces so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ClassSums(Vec<ClassSum>);
@@ -113,6 +141,19 @@ pub fn class_losses(bytes: &[u8]) -> Result<ClassLosses, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sums_of_batches_are_added_field_by_field() {
+        let of = |loss: &[f64], rows: &[u64], correct: &[u64]| ClassLosses {
+            loss: loss.into(),
+            rows: rows.into(),
+            correct: correct.into(),
+        };
+        let mut all = ClassLosses::default();
+        all.append(&of(&[1.5, 2.0], &[1, 2], &[0, 1]));
+        all.append(&of(&[0.5, 1.0, 4.0], &[3, 4, 5], &[2, 3, 4]));
+        assert_eq!(all, of(&[2.0, 3.0, 4.0], &[4, 6, 5], &[2, 4, 4]));
+    }
 
     #[test]
     fn words_are_fixed_point_numbers() {

@@ -260,7 +260,7 @@ pub enum Error {
     },
 
     /// The device has no memory left. It stays usable, and a smaller
-    /// [`memory_budget`](crate::GpuOptions::memory_budget) may do.
+    /// `GpuOptions::memory_budget` may do.
     #[error("the GPU is out of memory: {bytes} bytes were wanted for {what}")]
     OutOfMemory {
         /// What the memory was for.
@@ -269,7 +269,7 @@ pub enum Error {
         bytes: u64,
     },
 
-    /// A [`Sink`](crate::Sink) could not take what was computed.
+    /// A `Sink` could not take what was computed.
     #[error("{what} could not be written: {reason}")]
     Sink {
         /// What was written.
@@ -278,7 +278,7 @@ pub enum Error {
         reason: String,
     },
 
-    /// A [`Sink`](crate::Sink) asked for the work to end.
+    /// A `Sink` asked for the work to end.
     #[error("stopped")]
     Stopped,
 

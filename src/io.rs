@@ -352,6 +352,49 @@ impl Summary {
         self.rows.saturating_sub(self.live).saturating_sub(self.bad)
     }
 
+    /// Adds what was seen in the rows that follow these, as in the next batch. Positions in `next` are
+    /// counted from its own first row; here they go on behind these rows.
+    ///
+    /// ```
+    /// use wgpu_loss::{CrossEntropy, Inputs, Outputs, Summary, Tensor, reference};
+    ///
+    /// let mut all = Summary::default();
+    /// for (logits, label) in [([0.5, 1.5], 1u8), ([f32::NAN, 1.0], 0)] {
+    ///     let inputs = Inputs::new(Tensor::new(&logits, &[1, 2])).labels(&[label], &[1]);
+    ///     let output = reference::run(&CrossEntropy::new(), &inputs, Outputs::loss())?;
+    ///     all.append(&output.summary);
+    /// }
+    /// assert_eq!((all.rows, all.first_nonfinite), (2, Some(1)));
+    /// # Ok::<(), wgpu_loss::Error>(())
+    /// ```
+    pub fn append(&mut self, next: &Summary) {
+        // Named one by one: a new field is not forgotten.
+        let Summary {
+            rows,
+            live,
+            weight,
+            bad,
+            first_bad,
+            first_bad_value,
+            nonfinite,
+            first_nonfinite,
+            correct,
+            top_k,
+        } = *next;
+        let before = self.rows;
+        let bad_value = |value: BadValue| BadValue { position: before + value.position, ..value };
+        self.rows += rows;
+        self.live += live;
+        self.weight += weight;
+        self.bad += bad;
+        self.first_bad = self.first_bad.or(first_bad.map(|(row, label)| (before + row, label)));
+        self.first_bad_value = self.first_bad_value.or(first_bad_value.map(bad_value));
+        self.nonfinite += nonfinite;
+        self.first_nonfinite = self.first_nonfinite.or(first_nonfinite.map(|row| before + row));
+        self.correct += correct;
+        self.top_k += top_k;
+    }
+
     /// What was refused on the device as the error that names it. Calls on host data do this by themselves; who
     /// [embeds](crate::Bound) decides whether and when to look.
     ///
@@ -409,4 +452,33 @@ pub struct Timing {
     pub kernel: Duration,
     /// From the device to host memory.
     pub read_back: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_appended_field_by_field() {
+        let value = |position| BadValue { position, what: "input", value: 2.0 };
+        let batch = |at: u64| Summary {
+            rows: 10,
+            live: 5,
+            weight: 2.5,
+            bad: 3,
+            first_bad: Some((at, -1)),
+            first_bad_value: Some(value(at)),
+            nonfinite: 2,
+            first_nonfinite: Some(at),
+            correct: 4,
+            top_k: 5,
+        };
+        let mut all = Summary { rows: 7, ..Summary::default() };
+        all.append(&batch(6));
+        let seen = (all.rows, all.first_bad, all.first_bad_value, all.first_nonfinite);
+        assert_eq!(seen, (17, Some((13, -1)), Some(value(13)), Some(13)));
+        all.append(&batch(1));
+        let first = Summary { rows: 27, live: 10, weight: 5.0, bad: 6, ..batch(13) };
+        assert_eq!(all, Summary { nonfinite: 4, correct: 8, top_k: 10, ..first });
+    }
 }

@@ -73,6 +73,15 @@
 //! What the host can see is refused with an [`Error`] before anything is recorded. What only the
 //! device can see, such as a label that is no class, comes back in a [`Summary`].
 
+// Links to what a feature would add lead to the list of features without it.
+#![doc = ""]
+#![cfg_attr(not(feature = "gpu"), doc = " [`gpu`]: #features")]
+#![cfg_attr(not(feature = "gpu"), doc = " [`Gpu`]: #features")]
+#![cfg_attr(not(feature = "gpu"), doc = " [`GpuOptions`]: #features")]
+#![cfg_attr(not(feature = "gpu"), doc = " [`Sink`]: #features")]
+#![cfg_attr(not(feature = "gpu"), doc = " [`Stream`]: #features")]
+#![cfg_attr(not(feature = "reference"), doc = " [`mod@reference`]: #features")]
+#![cfg_attr(not(feature = "reference"), doc = " [`reference::run`]: #features")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // What the optional parts alone call is not worth a condition each: a few small functions.
 #![cfg_attr(not(feature = "gpu"), allow(dead_code))]

@@ -5,6 +5,7 @@ use std::io::Write;
 use wgpu_loss::Error;
 
 use crate::data::{Role, Stop};
+use crate::visible::visible;
 
 /// Why the program stops.
 #[derive(Debug)]
@@ -37,12 +38,13 @@ impl Failure {
     }
 }
 
-/// Says one line on stderr. Drivers and file names may hold newlines; the line stays one.
+/// Says one line on stderr. Drivers and file names may hold newlines; the line stays one. What else a
+/// terminal would obey is written out.
 pub fn say(message: &str) {
     let lines: Vec<&str> = message.split(['\n', '\r']).map(str::trim).collect();
     let line = lines.into_iter().filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ");
     // Nobody is left to tell where stderr is closed.
-    let _ = writeln!(std::io::stderr(), "wgpu-loss: {line}");
+    let _ = writeln!(std::io::stderr(), "wgpu-loss: {}", visible(&line));
 }
 
 /// What the user called the tensors, to name them in the library's errors.

@@ -12,16 +12,28 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::NamedTempFile;
 
-static TEMPORARIES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+static STATE: Mutex<State> = Mutex::new(State { temporaries: Vec::new(), saved: false });
+
+#[derive(Debug)]
+struct State {
+    temporaries: Vec<PathBuf>,
+    /// The results have their names.
+    saved: bool,
+}
 
 /// What is being written. Whoever holds it is not interrupted.
-pub struct Temporaries(MutexGuard<'static, Vec<PathBuf>>);
+pub struct Temporaries(MutexGuard<'static, State>);
 
 impl Temporaries {
     /// Waits for whoever holds them.
     pub fn lock() -> Self {
         // A thread that panicked left the list as whole as any.
-        Self(TEMPORARIES.lock().unwrap_or_else(PoisonError::into_inner))
+        Self(STATE.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Says that the results have their names.
+    pub fn saved(&mut self) {
+        self.0.saved = true;
     }
 
     /// Makes a temporary file and remembers it, also when it is gone or has its final name: what is not
@@ -31,7 +43,7 @@ impl Temporaries {
         make: impl FnOnce() -> io::Result<NamedTempFile>,
     ) -> io::Result<NamedTempFile> {
         let file = make()?;
-        self.0.push(file.path().to_path_buf());
+        self.0.temporaries.push(file.path().to_path_buf());
         Ok(file)
     }
 }
@@ -47,9 +59,12 @@ pub fn watch() {
         };
         let wait = move || {
             if let Some(signal) = signals.forever().next() {
-                let temporaries = Temporaries::lock();
-                temporaries.0.iter().for_each(|path| drop(fs::remove_file(path)));
-                crate::error::say("interrupted; nothing was saved");
+                let Temporaries(state) = Temporaries::lock();
+                state.temporaries.iter().for_each(|path| drop(fs::remove_file(path)));
+                crate::error::say(match state.saved {
+                    true => "interrupted; the results were saved before",
+                    false => "interrupted; nothing was saved",
+                });
                 // Not `exit`: a driver's own clean-up may wait for work that is under way.
                 signal_hook::low_level::exit(128 + signal);
             }

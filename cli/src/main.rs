@@ -10,6 +10,7 @@
 //! progress  a bar, where it takes a while          -> report/  lines for a person, JSON for a script
 //! interrupt Ctrl-C leaves nothing half-written     picture  what pictures share
 //! bench/    how fast all this is on a device          tune     the best numbers for one, kept
+//! visible   text that a terminal does not obey
 //! ```
 //!
 //! Results go to stdout, everything else to stderr. Exit status: 0 for success, 1 for data, devices
@@ -40,6 +41,7 @@ mod results;
 mod sources;
 mod tune;
 mod twin;
+mod visible;
 
 use std::process::ExitCode;
 

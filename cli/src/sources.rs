@@ -175,6 +175,11 @@ impl Sources {
         })
     }
 
+    /// Refuses files that are damaged. To be called when they have been read.
+    pub fn verify(&self) -> Result<(), Failure> {
+        self.files.iter().try_for_each(|(_, source)| source.verify())
+    }
+
     /// Any range of them.
     pub fn data(&self) -> Data<'_> {
         let files = self.files.iter().map(|(role, source)| Given {

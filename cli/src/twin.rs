@@ -72,22 +72,9 @@ impl Totals {
             self.sum += output.loss.iter().sum::<f64>();
             self.z_sum += output.z_loss.iter().sum::<f64>();
         }
-        let (all, next) = (&mut self.summary, &output.summary);
-        let before = all.rows;
-        all.rows += next.rows;
-        all.live += next.live;
-        all.weight += next.weight;
-        all.nonfinite += next.nonfinite;
-        let first = next.first_nonfinite.map(|row| before + row);
-        all.first_nonfinite = all.first_nonfinite.or(first);
-        all.correct += next.correct;
-        all.top_k += next.top_k;
-        match (&mut self.classes, &output.classes) {
-            (Some(all), Some(next)) => {
-                all.loss.iter_mut().zip(&next.loss).for_each(|(all, next)| *all += next);
-                all.rows.iter_mut().zip(&next.rows).for_each(|(all, next)| *all += next);
-            }
-            (all, next) => *all = all.take().or(next.clone()),
+        self.summary.append(&output.summary);
+        if let Some(classes) = &output.classes {
+            self.classes.get_or_insert_default().append(classes);
         }
     }
 

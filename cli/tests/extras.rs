@@ -18,6 +18,21 @@ fn wrong_usage() {
     }
     bad(&format!("{entropy} --z-loss inf"), &["--z-loss", "finite"]);
     bad(&format!("{entropy} --top-k 0"), &["--top-k", "from 1"]);
+    for k in ["5", "4294967295"] {
+        bad(&format!("{entropy} --top-k {k}"), &["--top-k", k, "4 classes"]);
+    }
+    for k in ["4294967296", "18446744073709551615", "18446744073709551616", "-3"] {
+        bad(&format!("{entropy} --top-k {k}"), &["--top-k", k, "from 1"]);
+    }
+    // Numbers that an f32 has no other number for than 0 or an infinite one.
+    for number in ["1e-50", "-1e-50", "1e39", "-1e999"] {
+        bad(&format!("{entropy} --z-loss {number}"), &["--z-loss", number, "f32"]);
+        let gauss = "gaussian-nll x.npy x.npy --var";
+        bad(&format!("{gauss} {number}"), &["--var", number, "f32"]);
+        bad(&format!("{gauss} 1 --eps {number}"), &["--eps", number, "f32"]);
+        let points = "bce-with-logits x.npy x.npy --pos-weight";
+        bad(&format!("{points} {number}"), &["--pos-weight", number, "f32"]);
+    }
     bad(&format!("{entropy} --save-lse l.npy --save-rank l.npy"), &["l.npy", "two results"]);
     bad("nll x.npy t.npy --accuracy", &["--accuracy"]);
     bad("entropy x.npy --save-lse l.npy", &["--save-lse"]);
@@ -46,18 +61,21 @@ fn wrong_data() {
         folder.cpu(words).bad(1, said);
     };
     bad("cross-entropy x.npy t.npy --row-weights w3.npy", &["w3.npy", "row weights", "[3]", "[4]"]);
-    folder.save("raw.npy", &[4], &[1u16; 4]);
+    folder.write("raw.npy", npy("'|V2'", false, "4,", &bytes(&[1u16; 4])));
     bad("cross-entropy x.npy t.npy --row-weights raw.npy", &["raw.npy", "row weights", "--dtype"]);
     bad("entropy x.npy --row-weights w3.npy", &["w3.npy", "row weights", "[3]", "[4]"]);
     bad("bce p.npy p.npy", &["p.npy", "2 of 6", "1.5 at [1, 1]", "from 0 to 1"]);
     bad("bce p.npy x.npy", &["x.npy", "target", "[4, 4]", "[2, 3]"]);
     bad("bce x.npy t.npy", &["t.npy", "target", "[4]", "[4, 4]"]);
-    bad("bce x.npy raw.npy", &["raw.npy", "target", "uint16", "--dtype"]);
+    bad("bce x.npy raw.npy", &["raw.npy", "target", "raw 16-bit", "--dtype"]);
     bad("bce-with-logits p.npy p.npy --weight x.npy", &["x.npy", "weight", "[4, 4]", "[2, 3]"]);
     bad("bce-with-logits p.npy p.npy --pos-weight x.npy", &["x.npy", "pos_weight", "[4, 4]"]);
     bad("gaussian-nll p.npy p.npy --var w3.npy", &["w3.npy", "var", "[3]", "[2, 3]"]);
     bad("gaussian-nll p.npy p.npy --var v.npy", &["v.npy", "-2 at [1, 0]", "0 or more"]);
-    bad("gaussian-nll p.npy p.npy --var -1", &["--var -1", "0 or more"]);
+    for var in ["-1", "-1e-30", "-.5E-3", "-inf"] {
+        let said = format!("{}", var.parse::<f32>().unwrap());
+        bad(&format!("gaussian-nll p.npy p.npy --var {var}"), &["--var", &said, "0 or more"]);
+    }
     bad("kl-div p.npy x.npy", &["x.npy", "target", "[4, 4]", "[2, 3]"]);
     bad("softmax x.npy --upstream p.npy --save-grad g.npy", &["p.npy", "upstream", "[4, 4]"]);
     assert!(!folder.names().contains(&"g.npy".to_string()));
@@ -110,6 +128,66 @@ fn a_report_of_everything() {
     for key in ["z_loss", "correct", "top_k", "classes"] {
         assert!(plain[key].is_null(), "{key}");
     }
+}
+
+/// More elements than are computed at a time on the CPU, with all there is to be seen in the last rows.
+#[test]
+fn totals_of_many_elements() {
+    let folder = Folder::new();
+    let (rows, classes) = (9000, 500);
+    let mut x = vec![0.0f32; rows * classes];
+    let mut labels: Vec<i16> = (0..rows).map(|row| (row % 7) as i16).collect();
+    for row in rows - 70..rows {
+        x[row * classes + row % 7] = 1.0;
+    }
+    // Two labels that are second, a row that does not count, and one of NaN.
+    for row in [rows - 1, rows - 2] {
+        x[row * classes + 400] = 2.0;
+    }
+    labels[rows - 3] = -100;
+    x[(rows - 4) * classes + 9] = f32::NAN;
+    folder.save("x.npy", &[rows, classes], &x);
+    folder.save("t.npy", &[rows], &labels);
+    folder.save("w.npy", &[classes], &vec![2.0f32; classes]);
+    let words = "cross-entropy x.npy t.npy --weight w.npy --accuracy --top-k 2 --per-class";
+    let json = folder.json(words);
+    // All labels of class 0, and of any of equal logits but the first, are right by their rank alone.
+    let ranks = |k: usize| {
+        let counted = (0..rows).filter(|&row| {
+            let (last, rank) = (row >= rows - 70, row % 7);
+            let rank = match row {
+                _ if row == rows - 3 || row == rows - 4 => usize::MAX,
+                _ if row >= rows - 2 => 1,
+                _ => {
+                    if last {
+                        0
+                    } else {
+                        rank
+                    }
+                }
+            };
+            rank < k
+        });
+        counted.count() as u64
+    };
+    assert_eq!((&json["correct"], &json["top_k"]), (&ranks(1).into(), &ranks(2).into()));
+    assert_eq!((&json["ignored"], &json["nonfinite"]), (&1.into(), &1.into()));
+    assert_eq!(json["weight"], 2.0 * (rows as f64 - 1.0));
+    let run = folder.cpu(words).good();
+    assert_eq!(run.line("NaN"), format!("1 rows, the first at [{}]", rows - 4));
+    let sum = |key: &str| -> u64 {
+        json["classes"].as_array().unwrap().iter().map(|class| class[key].as_u64().unwrap()).sum()
+    };
+    assert_eq!((sum("rows"), sum("correct")), (rows as u64 - 1, ranks(1)));
+    // All but the last of what is computed at a time have rows of loss log(500) twice.
+    let flat =
+        json["classes"].as_array().unwrap().iter().find(|class| class["class"] == 5).unwrap();
+    let last = (rows - 70..rows).filter(|row| row % 7 == 5).count() as f64;
+    let all = (0..rows).filter(|row| row % 7 == 5).count() as f64;
+    let peak = (499.0 + std::f64::consts::E).ln() - 1.0;
+    let wanted = 2.0 * ((all - last) * 500f64.ln() + last * peak) / all;
+    let given = flat["mean_loss"].as_f64().unwrap();
+    assert!((given / wanted - 1.0).abs() < 1e-12, "{given} for {wanted}");
 }
 
 #[test]
@@ -232,6 +310,30 @@ fn masks_and_counts() {
         let [a, b] = [words, &of_floats].map(|words| folder.json(words)["loss"].clone());
         assert!(a.is_number() && a == b, "{words}: {a} {b}");
     }
+    // Two bytes may be the bits of floats, but are numbers unless somebody says so.
+    let words: Vec<u16> = counts.iter().map(|&n| n as u16).collect();
+    folder.save("words.npy", &[4, 4], &words);
+    folder.save("row_words.npy", &[4], &[1u16, 0, 1, 1]);
+    for words in [
+        "poisson-nll x.npy counts.npy",
+        "gaussian-nll x.npy counts.npy --var counts.npy",
+        "bce-with-logits x.npy mask.npy --weight counts.npy --pos-weight counts.npy",
+        "cross-entropy x.npy t.npy --row-weights rows.npy",
+    ] {
+        let of_words = words.replace("counts", "words").replace("rows.npy", "row_words.npy");
+        let [a, b] = [words, &of_words].map(|words| folder.json(words)["loss"].clone());
+        assert!(a.is_number() && a == b, "{words}: {a} {b}");
+    }
+    folder.save("large.npy", &[4, 4], &[60_000u16; 16]);
+    folder.save("large_f.npy", &[4, 4], &[60_000f32; 16]);
+    let loss = |words: &str| folder.json(words)["loss"].clone();
+    assert_eq!(loss("poisson-nll x.npy large.npy"), loss("poisson-nll x.npy large_f.npy"));
+    folder.save("bits.npy", &[4, 4], &[half::bf16::from_f32(0.75).to_bits(); 16]);
+    folder.save("three_quarters.npy", &[4, 4], &[0.75f32; 16]);
+    assert_eq!(
+        loss("bce-with-logits bits.npy bits.npy --dtype bf16"),
+        loss("bce-with-logits three_quarters.npy three_quarters.npy")
+    );
     let run = folder.cpu("bce-with-logits x.npy mask.npy").good();
     assert!(run.line("computed").contains("against bool targets"), "{}", run.stdout);
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use half::{bf16, f16};
-use support::{Folder, LABELS, LOGITS, LOSSES, bytes, close, npy, softmax};
+use support::{Folder, LABELS, LOGITS, LOSSES, bools, bytes, close, npy, softmax};
 
 const MEAN: f64 = (LOSSES[0] + LOSSES[1] + LOSSES[2] + LOSSES[3]) / 4.0;
 
@@ -123,6 +123,66 @@ fn elements_at_any_byte() {
         folder.write("x.npy", file);
         assert_near(loss(&folder, "cross-entropy x.npy t.npy"), MEAN);
     }
+}
+
+/// Endings in capitals, with and without the name of an array.
+#[test]
+fn endings_in_capitals() {
+    let folder = Folder::with_logits();
+    folder.save_npz("A.NPZ", &arrays(), false);
+    let [x, t] = [("x", bytes(&LOGITS)), ("t", bytes(&LABELS))];
+    let tensors = [(x.0, "F32", &[4, 4][..], x.1), (t.0, "I64", &[4], t.1)];
+    folder.save_tensors("M.SafeTensors", &tensors);
+    for file in ["A.NPZ", "M.SafeTensors"] {
+        assert_near(loss(&folder, &format!("cross-entropy {file}:x {file}:t")), MEAN);
+        folder.cpu(&format!("softmax {file}:z")).bad(1, &[file, "\"z\""]);
+    }
+    folder.save_npz("One.Npz", &arrays()[..1], false);
+    std::fs::copy(folder.path("t.npy"), folder.path("T.NPY")).unwrap();
+    assert_near(loss(&folder, "cross-entropy One.Npz T.NPY"), MEAN);
+}
+
+/// Names of files and of arrays in them that are no UTF-8.
+#[test]
+#[cfg(target_os = "linux")]
+fn names_that_are_no_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::with_logits();
+    let odd = |name: &[u8]| folder.path("").join(std::ffi::OsStr::from_bytes(name));
+    folder.save_npz("a.npz", &arrays(), false);
+    let mut archive = std::fs::read(folder.path("a.npz")).unwrap();
+    std::fs::write(odd(b"caf\xe9.npz"), &archive).unwrap();
+    let good = |words: &[&[u8]]| {
+        let json = folder.cpu_bytes(&[words, &[b"--json"]].concat()).good().json();
+        assert_near(json["loss"].as_f64().unwrap(), MEAN);
+    };
+    good(&[b"cross-entropy", b"caf\xe9.npz:x", b"caf\xe9.npz:t"]);
+    let tensors = [("x", "F32", &[4, 4][..], bytes(&LOGITS))];
+    folder.save_tensors("m.safetensors", &tensors);
+    std::fs::rename(folder.path("m.safetensors"), odd(b"\xff.safetensors")).unwrap();
+    good(&[b"cross-entropy", b"\xff.safetensors:x", b"t.npy"]);
+    // The name of the array is one byte that is no text, as in a zip of another alphabet.
+    let length = archive.len();
+    for at in 0..length - 5 {
+        if archive[at..].starts_with(b"x.npy") {
+            archive[at] = 0xe9;
+        }
+    }
+    std::fs::write(odd(b"\xfe.npz"), &archive).unwrap();
+    good(&[b"cross-entropy", b"\xfe.npz:\xe9", b"\xfe.npz:t"]);
+    // As errors list it.
+    good(&[b"cross-entropy", "a.npz:x".as_bytes(), b"a.npz:t"]);
+    let run = folder.cpu_bytes(&[b"softmax", b"\xfe.npz:\xe8"]);
+    run.bad(1, &["no array", "there are \u{fffd}, t"]);
+    good(&[b"cross-entropy", "a.npz:x".as_bytes(), b"t.npy"]);
+    let run = folder.cpu_bytes(&[b"softmax", b"\xff.safetensors:\xe9"]);
+    run.bad(1, &["no tensor", "there are x"]);
+}
+
+#[test]
+fn bools_of_any_bytes() {
+    bools::are_true("cpu");
+    bools::are_true_in_pieces("cpu");
 }
 
 #[test]

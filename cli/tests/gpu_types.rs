@@ -3,7 +3,7 @@
 mod support;
 
 use half::{bf16, f16};
-use support::{Folder, bytes, npy};
+use support::{Folder, bools, bytes, npy};
 
 /// Numbers that differ, up to 8.
 fn logits(count: usize) -> impl Iterator<Item = f32> {
@@ -62,4 +62,10 @@ fn every_type_and_every_result() {
             .map(|file| checked(&folder, &format!("cross-entropy {file} t.npy"))["loss"].clone());
         assert_eq!(plain, packed);
     }
+}
+
+#[test]
+fn bools_of_any_bytes() {
+    bools::are_true("gpu");
+    bools::are_true_in_pieces("gpu");
 }

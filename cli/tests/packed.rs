@@ -11,6 +11,8 @@ mod gpu;
 mod gpu_any_size;
 #[path = "gpu_bench.rs"]
 mod gpu_bench;
+#[path = "gpu_damaged.rs"]
+mod gpu_damaged;
 #[path = "gpu_extras.rs"]
 mod gpu_extras;
 #[path = "gpu_family.rs"]

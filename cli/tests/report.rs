@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::Folder;
+use support::{Folder, LOGITS, bytes, npy};
 
 #[test]
 fn lines_for_a_person() {
@@ -137,5 +137,50 @@ fn tokens_have_a_perplexity() {
     ] {
         let json = folder.json(&format!("cross-entropy {words}"));
         assert!(json["tokens"].is_null(), "{words}: {json}");
+    }
+}
+
+/// What a terminal would obey is written out, wherever it comes from: names of files, of tensors in them,
+/// words of the command line.
+#[test]
+#[cfg(unix)]
+fn names_do_not_command_terminals() {
+    let folder = Folder::with_logits();
+    let obeyed = |text: &str| {
+        text.chars().any(|c| c != '\n' && (c.is_control() || matches!(c, '\u{202a}'..='\u{202e}')))
+    };
+    let odd = "\u{1b}[2J\u{1b}]0;t\u{7} \u{8}\u{7f}\u{9b}31m\u{202e}\t\r\n.npy";
+    folder.write(odd, npy("'<f4'", false, "4, 4", &bytes(&LOGITS)));
+    folder.save_tensors("m.safetensors", &[(odd, "F32", &[4, 4], bytes(&LOGITS))]);
+    let grad = format!("g{odd}");
+    let word = |text: &'static str| text.as_bytes();
+    let entropy = word("cross-entropy");
+    let save = [entropy, odd.as_bytes(), word("t.npy"), word("--save-grad"), grad.as_bytes()];
+    let report = folder.cpu_bytes(&save).good();
+    assert!(report.line("saved").starts_with(r"g\u{1b}[2J"), "{}", report.stdout);
+    let lines = report.stdout.lines().count();
+    assert_eq!(
+        lines,
+        folder.cpu("cross-entropy x.npy t.npy --save-grad p.npy").good().stdout.lines().count()
+    );
+    let told = folder.cpu_bytes(&[&save[..], &[b"--json"]].concat()).good();
+    assert_eq!(told.json()["saved"], serde_json::json!([grad]));
+    let missing = format!("no{odd}");
+    let reduction = [word("--reduction"), odd.as_bytes()];
+    let tensor = format!("m.safetensors:no{odd}");
+    for (run, code) in [
+        (folder.cpu_bytes(&[entropy, missing.as_bytes(), word("t.npy")]), 1),
+        (folder.cpu_bytes(&[&save[..3], &[word("--weight"), odd.as_bytes()]].concat()), 1),
+        (folder.cpu_bytes(&[entropy, word("m.safetensors:x"), word("t.npy")]), 1),
+        (folder.cpu_bytes(&[entropy, tensor.as_bytes(), word("t.npy")]), 1),
+        (folder.cpu_bytes(&[&[entropy, word("x.npy"), word("t.npy")][..], &reduction].concat()), 2),
+        (folder.cpu_bytes(&[odd.as_bytes()]), 2),
+    ] {
+        // clap takes what begins with an escape out of its own messages.
+        let run = run.bad(code, &[r"\u{9b}31m\u{202e}"]);
+        assert!(!obeyed(&run.stderr), "{:?}", run.stderr);
+    }
+    for text in [report.stdout, told.stdout] {
+        assert!(!obeyed(&text), "{text:?}");
     }
 }

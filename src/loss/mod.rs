@@ -2,7 +2,7 @@
 //! knows a GPU.
 //!
 //! Each loss turns the shapes it is given into a [`Problem`]: the checked, normalised statement that
-//! both the f64 [`reference`](crate::reference) and the GPU [`plan`](crate::plan) work from.
+//! both the f64 `reference` and the GPU [`plan`](crate::plan) work from.
 
 mod bce;
 mod bce_with_logits;

@@ -17,26 +17,23 @@ pub struct CrossEntropyArgs {
     pub target: PathBuf,
     /// Spread this much of the target evenly over all classes, from 0 to 1.
     #[arg(long, value_name = "E", default_value = "0", value_parser = values::fraction)]
-    #[arg(allow_negative_numbers = true)]
     pub label_smoothing: f32,
     /// Multiply the logits by this before the softmax, behind any soft cap: 1 over the temperature.
     #[arg(long, value_name = "S", default_value = "1", value_parser = values::positive)]
-    #[arg(allow_negative_numbers = true)]
     pub logit_scale: f32,
     /// Bound the logits smoothly: CAP * tanh(x / CAP) takes their place.
-    #[arg(long, value_name = "CAP", value_parser = values::positive, allow_negative_numbers = true)]
+    #[arg(long, value_name = "CAP", value_parser = values::positive)]
     pub softcap: Option<f32>,
     /// Add COEF times the square of each row's log-sum-exp to what the gradient is of. It is told apart
     /// from the loss.
     #[arg(long, value_name = "COEF", default_value = "0", value_parser = values::finite)]
-    #[arg(allow_negative_numbers = true)]
     pub z_loss: f32,
     /// Count the rows whose label has the largest logit.
     #[arg(long)]
     pub accuracy: bool,
     /// Count the rows whose label is among the K largest logits.
-    #[arg(long, value_name = "K", value_parser = values::count)]
-    pub top_k: Option<usize>,
+    #[arg(long, value_name = "K", value_parser = values::small_count)]
+    pub top_k: Option<u32>,
     /// Show the rows and the mean loss of each class, worst first.
     #[arg(long)]
     pub per_class: bool,
@@ -132,7 +129,7 @@ pub struct EntropyArgs {
 pub struct ClassArgs {
     /// Axis of the classes, negative from the end [default: 1, or 0 for one axis; the last one for the
     /// softmaxes and the entropy].
-    #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "AXIS")]
     pub class_axis: Option<isize>,
 }
 
@@ -146,7 +143,7 @@ pub struct LabelArgs {
     #[arg(long, value_name = "FILE")]
     pub row_weights: Option<PathBuf>,
     /// Leave out the rows with this label [default: -100].
-    #[arg(long, value_name = "LABEL", allow_negative_numbers = true)]
+    #[arg(long, value_name = "LABEL")]
     pub ignore_index: Option<i64>,
 }
 

@@ -14,6 +14,7 @@ mod points;
 mod run;
 mod values;
 
+use std::ffi::OsString;
 use std::io::Write;
 
 use clap::error::ErrorKind;
@@ -101,7 +102,8 @@ impl Command {
 
 /// Reads the command line. `None` where help or the version was asked for and is shown.
 pub fn parse() -> Result<Option<Command>, Failure> {
-    let parsed = Cli::command().try_get_matches().and_then(|m| Cli::from_arg_matches(&m));
+    let words = joined(std::env::args_os());
+    let parsed = Cli::command().try_get_matches_from(words).and_then(|m| Cli::from_arg_matches(&m));
     let command = match parsed {
         Ok(cli) => cli.command,
         Err(error)
@@ -118,6 +120,28 @@ pub fn parse() -> Result<Option<Command>, Failure> {
         return Err(Failure::Usage("--adapter chooses a GPU, but --device is cpu".into()));
     }
     Ok(Some(command))
+}
+
+/// The words of a command line, `--option -1e-30` as `--option=-1e-30`: clap would take the second for an
+/// option of that name. No option is called like a number.
+fn joined(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let is_option = |word: &OsString| {
+        let text = word.to_str().and_then(|text| text.strip_prefix("--"));
+        text.is_some_and(|name| !name.is_empty() && !name.contains('='))
+    };
+    let is_negative = |word: &OsString| {
+        word.to_str().is_some_and(|text| text.starts_with('-') && text.parse::<f64>().is_ok())
+    };
+    let mut words = words.peekable();
+    let mut all = Vec::new();
+    while let Some(mut word) = words.next() {
+        if let Some(number) = words.next_if(|next| is_option(&word) && is_negative(next)) {
+            word.push("=");
+            word.push(number);
+        }
+        all.push(word);
+    }
+    all
 }
 
 /// Clap's message without its `error:` and without the usage below it, tips included.
@@ -138,6 +162,27 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn negative_numbers_are_values() {
+        let line = "wgpu-loss gaussian-nll -1 --var -1e-30 --eps=-5 --full";
+        let words = joined(line.split(' ').map(OsString::from));
+        let wanted = "wgpu-loss gaussian-nll -1 --var=-1e-30 --eps=-5 --full";
+        assert_eq!(words, wanted.split(' ').collect::<Vec<_>>());
+        // Every option that takes a value takes a negative number for it.
+        for command in Cli::command().get_subcommands() {
+            let options = command.get_arguments().filter(|arg| arg.get_action().takes_values());
+            for option in options.filter_map(|arg| arg.get_long()) {
+                for number in ["-1", "-1e-30", "-.5E+3", "-inf", "-NaN", "-0"] {
+                    let words = ["wgpu-loss", command.get_name(), &format!("--{option}"), number];
+                    let words = joined(words.iter().map(OsString::from));
+                    // Its value may be refused, and other words be missing.
+                    let kind = Cli::try_parse_from(words).map_or_else(|e| Some(e.kind()), |_| None);
+                    assert_ne!(kind, Some(ErrorKind::UnknownArgument), "--{option} {number}");
+                }
+            }
+        }
     }
 
     #[test]

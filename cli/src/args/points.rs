@@ -45,7 +45,6 @@ pub struct BceWithLogitsArgs {
     /// A weight for what is positive of each element, in a shape that broadcasts to the input's: one for
     /// each class on the last axis, say. Or one number.
     #[arg(long, value_name = "FILE or NUMBER", value_parser = values::tensor)]
-    #[arg(allow_negative_numbers = true)]
     pub pos_weight: Option<Tensor>,
     #[command(flatten)]
     pub shared: PointArgs,
@@ -78,14 +77,12 @@ pub struct GaussianNllArgs {
     /// The variance: in the input's shape, in that without the last axis, in that with 1 for one of its
     /// axes, or one number.
     #[arg(long, value_name = "FILE or NUMBER", value_parser = values::tensor)]
-    #[arg(allow_negative_numbers = true)]
     pub var: Tensor,
     /// Add the constant term, log(2 pi) / 2.
     #[arg(long)]
     pub full: bool,
     /// Take no variance to be less than this.
     #[arg(long, value_name = "E", default_value = "1e-6", value_parser = values::finite)]
-    #[arg(allow_negative_numbers = true)]
     pub eps: f32,
     /// Compute the gradient with respect to the target too and save it, in the target's shape.
     #[arg(long, value_name = "FILE", group = "grads")]
@@ -112,7 +109,6 @@ pub struct PoissonNllArgs {
     pub full: bool,
     /// Add this to a count before its logarithm is taken.
     #[arg(long, value_name = "E", default_value = "1e-8", value_parser = values::finite)]
-    #[arg(allow_negative_numbers = true)]
     pub eps: f32,
     #[command(flatten)]
     pub shared: PointArgs,

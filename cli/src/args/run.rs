@@ -9,14 +9,16 @@ pub const FILES: &str = "\
 Arrays are `FILE.npy`, `FILE.npz:ARRAY` (`FILE.npz` alone where it holds one) or
 `FILE.safetensors:TENSOR`, of any size, in C or Fortran order and in either byte order. Floats are f16,
 bf16, f32 or f64; f64 is rounded to f32, the others are used as they are, and the arithmetic is f32.
-NumPy has no bf16: it is saved as the bits of each number in a uint16, which `--dtype bf16` reads.
+NumPy has no bf16: it is saved as the bits of each number in a uint16, which `--dtype bf16` reads;
+without it, a uint16 is an integer. Archives are checked against their checksums.
 Labels are integers of any size or bools; so may be targets of single elements and weights of rows and
 elements, which are read as f32.
 
 Files are mapped, not read into memory; one that another program cuts short meanwhile ends this one.
 What has to be inflated or put in order goes to a temporary file first, where it is larger than 16 MiB
 (in the folder that TMPDIR names). Results are `.npy` files, gradients and probabilities in the input's
-type, losses in f32. They appear under their names when they are complete; Ctrl-C leaves nothing.
+type, losses in f32. They appear under their names when all are complete, with the mode and owner of a
+file that they replace, or not at all; Ctrl-C leaves nothing.
 
 Exit status: 0 success; 1 wrong data, failed device or failed check; 2 wrong usage.";
 

@@ -1,5 +1,8 @@
 //! What single values have to be, and how they are refused.
 
+use std::num::ParseFloatError;
+use std::ops::RangeInclusive;
+
 use wgpu_loss::ElementType;
 use wgpu_loss::gpu::Field;
 
@@ -9,31 +12,49 @@ use crate::sources::Tensor;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape(pub Vec<usize>);
 
+/// An f32 as it is written, rounded; `None` where nothing of it is left: an f32 is 0 or infinite then.
+fn held(text: &str) -> Result<Option<f32>, ParseFloatError> {
+    let number: f32 = text.parse()?;
+    let digits = text.split(['e', 'E']).next().unwrap_or_default();
+    let written = |digits: RangeInclusive<char>| move |c: char| digits.contains(&c);
+    let lost = match number {
+        0.0 => digits.contains(written('1'..='9')),
+        _ => number.is_infinite() && digits.contains(written('0'..='9')),
+    };
+    Ok((!lost).then_some(number))
+}
+
+/// An f32 that is allowed, or what is wanted instead.
+fn number(text: &str, wanted: &str, allowed: impl Fn(f32) -> bool) -> Result<f32, String> {
+    match held(text) {
+        Ok(Some(number)) if allowed(number) => Ok(number),
+        Ok(None) => Err(format!("it must be {wanted}, and an f32 does not reach so far")),
+        _ => Err(format!("it must be {wanted}")),
+    }
+}
+
 /// A number from 0 to 1. NaN is none.
 pub fn fraction(text: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
-        _ => Err("it must be a number from 0 to 1".into()),
-    }
+    number(text, "a number from 0 to 1", |number| (0.0..=1.0).contains(&number))
 }
 
 /// A finite number.
 pub fn finite(text: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(number) if number.is_finite() => Ok(number),
-        _ => Err("it must be a finite number".into()),
-    }
+    number(text, "a finite number", f32::is_finite)
 }
 
 /// A finite number above 0.
 pub fn positive(text: &str) -> Result<f32, String> {
-    let number = finite(text).ok().filter(|&number| number > 0.0);
-    number.ok_or_else(|| "it must be a finite number above 0".into())
+    number(text, "a finite number above 0", |number| number.is_finite() && number > 0.0)
 }
 
 /// A number, or else the name of a file.
 pub fn tensor(text: &str) -> Result<Tensor, String> {
-    Ok(text.parse().map_or_else(|_| Tensor::File(text.into()), Tensor::Number))
+    match held(text) {
+        Ok(Some(number)) => Ok(Tensor::Number(number)),
+        Ok(None) => Err("an f32 does not reach so far".into()),
+        Err(_) => Ok(Tensor::File(text.into())),
+    }
 }
 
 /// A shape such as 4096x1000.
@@ -77,6 +98,12 @@ pub fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "it must be a number from 1".into())
 }
 
+/// The same for what the library counts in 32 bits.
+pub fn small_count(text: &str) -> Result<u32, String> {
+    let given = count(text)?;
+    u32::try_from(given).map_err(|_| format!("it must be a number from 1 to {}", u32::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +124,16 @@ mod tests {
         assert_eq!(tensor("1e-3"), Ok(Tensor::Number(1e-3)));
         for file in ["v.npy", "a.npz:v", "1.npy"] {
             assert_eq!(tensor(file), Ok(Tensor::File(file.into())));
+        }
+        assert_eq!(tensor("-inf"), Ok(Tensor::Number(f32::NEG_INFINITY)));
+        assert_eq!(tensor("-0e-99"), Ok(Tensor::Number(0.0)));
+        assert_eq!(finite("-1e-45"), Ok(-1e-45));
+        for wrong in ["1e-46", "-1e-46", "0.0001e-300", "1e-999", "1e39", "-9.9e99"] {
+            assert!(tensor(wrong).is_err() && finite(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(small_count("4294967295"), Ok(u32::MAX));
+        for wrong in ["0", "-1", "1.5", "4294967296", "18446744073709551616"] {
+            assert!(small_count(wrong).is_err(), "{wrong}");
         }
         assert_eq!(positive("0.5"), Ok(0.5));
         for wrong in ["0", "-1", "nan", "inf", "1e99", "x", ""] {

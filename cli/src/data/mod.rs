@@ -30,6 +30,13 @@ pub enum Stop {
     Failure(Failure),
 }
 
+impl Stop {
+    /// Whether elements were refused.
+    pub fn is_of_data(&self) -> bool {
+        matches!(self, Stop::Library(Error::BadTargets { .. } | Error::BadValues { .. }))
+    }
+}
+
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         Stop::Library(error)

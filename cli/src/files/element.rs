@@ -13,7 +13,7 @@ pub enum Element {
     F32,
     /// IEEE double precision.
     F64,
-    /// One byte, 0 or 1.
+    /// One byte: 0 is false, all others are true.
     Bool,
     /// Two bytes that NumPy has no type for: it saves other libraries' bf16 so.
     Raw16,

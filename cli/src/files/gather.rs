@@ -112,6 +112,11 @@ pub fn gather(stored: &[u8], layout: &Layout, range: Range<usize>, to: &mut [u8]
         Element::Bool if as_f32 => {
             converted(stored, layout, range, to, |word: u8| f32::from(u8::from(word != 0)));
         }
+        // Any byte but 0 is true, as in NumPy.
+        Element::Bool => {
+            words::<u8>(stored, layout, range, to);
+            to.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
+        }
         element => match element.bytes() {
             1 => words::<u8>(stored, layout, range, to),
             2 => words::<u16>(stored, layout, range, bytemuck::cast_slice_mut(to)),

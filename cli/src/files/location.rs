@@ -1,43 +1,37 @@
 //! Where an array lies, by what the user wrote.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::reason;
 
-/// A file, and the array in it.
+/// A file, and the array in it. Names need not be UTF-8.
 #[derive(Debug, PartialEq)]
 pub enum Location {
     /// `FILE.npy`.
     Npy(PathBuf),
     /// `FILE.npz:ARRAY`, or `FILE.npz` where it holds one.
-    Npz(PathBuf, Option<String>),
+    Npz(PathBuf, Option<OsString>),
     /// `FILE.safetensors:TENSOR`; no name where the user gave none.
-    Safetensors(PathBuf, Option<String>),
+    Safetensors(PathBuf, Option<OsString>),
 }
 
 impl Location {
-    /// What kind of file a name means; `None` for an unknown ending.
+    /// What kind of file a name means; `None` for an unknown ending. Endings may be in capitals.
     pub fn of(name: &Path) -> Option<Self> {
         // An array's name may hold anything, so the file ends at the first of these.
-        let text = name.to_str().unwrap_or_default();
-        let cut = |ending: &str| {
-            let at = text.find(&format!("{ending}:"))? + ending.len();
-            Some((at, PathBuf::from(&text[..at]), Some(text[at + 1..].to_string())))
-        };
-        match (cut(".safetensors"), cut(".npz")) {
-            (Some((at, ..)), Some((first, file, array))) if first < at => {
-                return Some(Location::Npz(file, array));
-            }
-            (Some((_, file, tensor)), _) => return Some(Location::Safetensors(file, tensor)),
-            (None, Some((_, file, array))) => return Some(Location::Npz(file, array)),
-            (None, None) => {}
+        let cuts = [".npz", ".safetensors"].map(|ending| cut(name.as_os_str(), ending));
+        let (file, array) = match &cuts {
+            [Some(a), Some(b)] => Some(if a.0.len() < b.0.len() { a } else { b }),
+            [a, b] => a.as_ref().or(b.as_ref()),
         }
-        let file = name.to_path_buf();
-        match name.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "npy" => Some(Location::Npy(file)),
-            "npz" => Some(Location::Npz(file, None)),
-            "safetensors" => Some(Location::Safetensors(file, None)),
+        .map_or((name, None), |(file, array)| (Path::new(file), Some(array.to_os_string())));
+        let path = file.to_path_buf();
+        match file.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "npy" => Some(Location::Npy(path)),
+            "npz" => Some(Location::Npz(path, array)),
+            "safetensors" => Some(Location::Safetensors(path, array)),
             _ => None,
         }
     }
@@ -48,6 +42,19 @@ impl Location {
             Location::Npy(file) | Location::Npz(file, _) | Location::Safetensors(file, _) => file,
         }
     }
+}
+
+/// The file and the array of `FILE<ending>:ARRAY`, at the first such place.
+fn cut<'a>(name: &'a OsStr, ending: &str) -> Option<(&'a OsStr, &'a OsStr)> {
+    let bytes = name.as_encoded_bytes();
+    let mut windows = bytes.windows(ending.len() + 1);
+    let start = windows.position(|window| {
+        window.strip_suffix(b":").is_some_and(|end| end.eq_ignore_ascii_case(ending.as_bytes()))
+    })?;
+    let colon = start + ending.len();
+    // SAFETY: the bytes are those of a name, cut right before and right behind an ASCII character.
+    let part = |bytes| unsafe { OsStr::from_encoded_bytes_unchecked(bytes) };
+    Some((part(&bytes[..colon]), part(&bytes[colon + 1..])))
 }
 
 /// Opens a file whose length means something.
@@ -83,8 +90,26 @@ mod tests {
             located("m.safetensors"),
             Some(Location::Safetensors("m.safetensors".into(), None))
         );
+        assert_eq!(located("B.NPZ:x"), Some(Location::Npz("B.NPZ".into(), Some("x".into()))));
+        assert_eq!(located("M.SafeTensors:X"), Some(tensor("M.SafeTensors", "X")));
+        assert_eq!(
+            located("a.npz:b.npz:c"),
+            Some(Location::Npz("a.npz".into(), Some("b.npz:c".into())))
+        );
         for name in ["x", "x.np", "x.safetensors.gz", "", "..", ".npy", "x."] {
             assert_eq!(located(name), None, "{name}");
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn names_need_not_be_utf_8() {
+        use std::os::unix::ffi::OsStrExt;
+        let os = |bytes| OsStr::from_bytes(bytes);
+        let located = Location::of(Path::new(os(b"caf\xe9/\xff.npz:\xe9t\xe9")));
+        let (file, array) = (PathBuf::from(os(b"caf\xe9/\xff.npz")), os(b"\xe9t\xe9").into());
+        assert_eq!(located, Some(Location::Npz(file, Some(array))));
+        let file = PathBuf::from(os(b"\xff.npy"));
+        assert_eq!(Location::of(&file), Some(Location::Npy(file.clone())));
     }
 }

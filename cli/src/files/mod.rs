@@ -4,13 +4,15 @@
 //! location   what the user wrote               layout    what a header says (npy, npz, safetensors)
 //! bytes      a mapped file, or memory          gather    any range in the type and order wanted
 //! source     an array in a file                scratch   room for what has to be converted
-//! output     files that results are saved to
+//! output     files that results are saved to   replace   their names, all at once
+//! checksum   of an archive's member, as it is read
 //! ```
 //!
 //! Files are mapped, never read as a whole, and a header is checked against the file's length before
 //! anything is made of it: no header makes us allocate more than the file holds.
 
 mod bytes;
+mod checksum;
 mod element;
 mod gather;
 mod layout;
@@ -18,13 +20,15 @@ mod location;
 mod npy;
 mod npz;
 mod output;
+mod replace;
 mod safetensors;
 mod scratch;
 mod source;
 
 pub use self::bytes::Bytes;
 pub use self::element::{Element, Kind};
-pub use self::output::{Destination, Picture, Unfinished, finish};
+pub use self::output::{Destination, Picture, Unfinished};
+pub use self::replace::finish;
 pub use self::scratch::Scratch;
 pub use self::source::{Part, Source, floats};
 

@@ -5,6 +5,7 @@
 //! archive says of sizes is believed: the `.npy` header says how many elements there are, and they
 //! must be there, no more and no fewer.
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::ops::Range;
 
@@ -13,6 +14,7 @@ use flate2::read::DeflateDecoder;
 use rawzip::{CompressionMethod, Error, ErrorKind, ZipArchive};
 
 use super::bytes::Bytes;
+use super::checksum::{self, Checksum};
 use super::layout::{Layout, listed};
 use super::npy;
 use super::scratch::Scratch;
@@ -24,17 +26,19 @@ const STEP: usize = 1 << 20;
 const MOST_INFLATION: u64 = 1032;
 
 /// A `.npy` file in the archive.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Member {
     /// Stored as it is, in this range of the archive.
-    Stored(Range<usize>),
+    Stored(Range<usize>, Checksum),
     /// Deflated.
     Deflated(Deflated),
 }
 
 /// A deflated `.npy` file.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Deflated {
+    /// What errors call it.
+    name: String,
     /// Where it is in the archive.
     range: Range<usize>,
     /// The length it says it has when it is inflated.
@@ -43,7 +47,7 @@ pub struct Deflated {
 }
 
 /// Finds an array in an archive; without a name, the only one.
-pub fn find(archive: &[u8], name: Option<&str>) -> Result<Member, String> {
+pub fn find(archive: &[u8], name: Option<&OsStr>) -> Result<Member, String> {
     let zip = ZipArchive::from_slice(archive).map_err(|e| damaged(&e))?;
     let behind = (archive.len() as u64).saturating_sub(zip.end_offset());
     if behind > 0 {
@@ -54,12 +58,15 @@ pub fn find(archive: &[u8], name: Option<&str>) -> Result<Member, String> {
     while let Some(entry) = entries.next_entry().map_err(|e| damaged(&e))? {
         number += 1;
         // What is no .npy is no array; NumPy does not load it as one either.
-        let path = String::from_utf8_lossy(entry.file_path().as_bytes()).into_owned();
-        let Some(array) = path.strip_suffix(".npy") else { continue };
-        if name.is_none_or(|name| name == array || name == path) {
-            found.push(entry);
+        let path = entry.file_path().as_bytes();
+        let Some(array) = path.strip_suffix(b".npy") else { continue };
+        let shown = String::from_utf8_lossy(array).into_owned();
+        let called =
+            |name: &OsStr| [array, path, shown.as_bytes()].contains(&name.as_encoded_bytes());
+        if name.is_none_or(called) {
+            found.push((entry, String::from_utf8_lossy(path).into_owned()));
         }
-        names.push(array.to_string());
+        names.push(shown);
     }
     if number != zip.entries_hint() {
         return Err(format!(
@@ -67,8 +74,8 @@ pub fn find(archive: &[u8], name: Option<&str>) -> Result<Member, String> {
             zip.entries_hint()
         ));
     }
-    let entry = match (&found[..], name) {
-        ([entry], _) => entry,
+    let (entry, path) = match (&found[..], name) {
+        ([(entry, path)], _) => (entry, path),
         ([], Some(name)) => return Err(format!("has no array {name:?}; {}", listed(names))),
         (_, Some(name)) => {
             return Err(format!("has {} arrays called {name:?}", found.len()));
@@ -83,8 +90,12 @@ pub fn find(archive: &[u8], name: Option<&str>) -> Result<Member, String> {
     let data = zip.get_entry(entry.wayfinder()).map_err(|e| damaged(&e))?;
     let (start, end) = data.compressed_data_range();
     let (range, size) = (start as usize..end as usize, entry.uncompressed_size_hint());
+    let crc = entry.crc32();
     match entry.compression_method() {
-        CompressionMethod::STORE if range.len() as u64 == size => Ok(Member::Stored(range)),
+        CompressionMethod::STORE if range.len() as u64 == size => {
+            let checksum = Checksum::new(path, &range, crc);
+            Ok(Member::Stored(range, checksum))
+        }
         CompressionMethod::STORE => {
             Err(format!("says that {} stored bytes are {size}", range.len()))
         }
@@ -92,7 +103,7 @@ pub fn find(archive: &[u8], name: Option<&str>) -> Result<Member, String> {
             Err(format!("says that {} deflated bytes are {size}, which cannot be", range.len()))
         }
         CompressionMethod::DEFLATE => {
-            Ok(Member::Deflated(Deflated { range, size, crc: entry.crc32() }))
+            Ok(Member::Deflated(Deflated { name: path.clone(), range, size, crc }))
         }
         other => Err(format!(
             "is compressed by method {}; np.savez and np.savez_compressed are read",
@@ -138,7 +149,7 @@ impl Deflated {
             false if at < self.size => {
                 Err(format!("inflates to {at} bytes where it says {}", self.size))
             }
-            false => Err("is damaged: its checksum is another".into()),
+            false => Err(checksum::damaged(&self.name)),
         }
     }
 }
@@ -202,17 +213,22 @@ pub mod tests {
 
     #[test]
     fn arrays_are_found_by_name() {
+        let find = |archive: &[u8], name: Option<&str>| find(archive, name.map(OsStr::new));
+        let stored = |found| match found {
+            Ok(Member::Stored(range, _)) => range,
+            other => panic!("{other:?}"),
+        };
         let good =
             archive(&[("a.npy", b"1", false), ("b.npy", b"22", true), ("c.txt", b"3", false)]);
-        assert_eq!(find(&good, Some("a")), Ok(Member::Stored(35..36)));
-        assert_eq!(find(&good, Some("a.npy")), Ok(Member::Stored(35..36)));
+        assert_eq!(stored(find(&good, Some("a"))), 35..36);
+        assert_eq!(stored(find(&good, Some("a.npy"))), 35..36);
         assert!(matches!(find(&good, Some("b")), Ok(Member::Deflated(_))));
         for (name, said) in [(Some("c"), "a, b"), (Some("c.txt"), "a, b"), (None, "which array")] {
             let error = find(&good, name).unwrap_err();
             assert!(error.contains(said), "{name:?}: {error}");
         }
         let one = archive(&[("only.npy", b"1", false), ("c.txt", b"3", false)]);
-        assert!(matches!(find(&one, None), Ok(Member::Stored(_))));
+        assert_eq!(stored(find(&one, None)), 38..39);
         let two = archive(&[("a.npy", b"1", false), ("a.npy", b"2", false)]);
         assert!(find(&two, Some("a")).unwrap_err().contains("2 arrays called"));
         let none = archive(&[]);

@@ -1,6 +1,6 @@
 //! Files that results are saved to. They appear complete or not at all.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,10 +17,13 @@ pub struct Destination {
     /// What the user called it.
     pub name: PathBuf,
     /// The file itself, links followed, so that a link stays one.
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// The folder it is in.
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
 }
+
+/// The most links that are followed to a file, as in Linux.
+const MOST_LINKS: usize = 40;
 
 /// The formats of pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +93,7 @@ impl Destination {
         Ok(Unfinished { destination: self.clone(), file, offset: 0, length: 0 })
     }
 
-    fn failed(&self, e: &io::Error) -> Failure {
+    pub(super) fn failed(&self, e: &io::Error) -> Failure {
         Failure::of(self.name.display(), format!("cannot be written: {}", reason(e)))
     }
 
@@ -114,15 +117,7 @@ impl Destination {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(cannot(&e)),
         }
-        let path = match fs::canonicalize(name) {
-            Ok(path) => path,
-            Err(_) => {
-                let parent = name.parent().filter(|p| !p.as_os_str().is_empty());
-                let folder = fs::canonicalize(parent.unwrap_or(Path::new(".")));
-                // The ending was looked at, so there is a file name.
-                folder.map_err(|e| cannot(&e))?.join(name.file_name().unwrap_or_default())
-            }
-        };
+        let path = followed(name).map_err(|e| cannot(&e))?;
         let folder = path.parent().unwrap_or(Path::new("/")).to_path_buf();
         let destination = Self { name: name.to_path_buf(), path, folder };
         // Gone again at once: nothing lies about while the inputs are looked at.
@@ -135,35 +130,82 @@ impl Destination {
         self.path == other.path
     }
 
-    /// An empty file beside the destination, on the same file system.
+    /// An empty file beside the destination, on the same file system, with the mode and the owner of the
+    /// file that it will replace.
     fn temporary(&self) -> io::Result<NamedTempFile> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".wgpu-loss-").suffix(".tmp");
-        if let Some(permissions) = self.permissions() {
-            builder.permissions(permissions);
-        }
-        Temporaries::lock().create(|| builder.tempfile_in(&self.folder))
-    }
-
-    /// Those of the file that is replaced, or those of any new file; a temporary file's own would
-    /// hide the result from everybody else.
-    fn permissions(&self) -> Option<Permissions> {
+        let old = match fs::metadata(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            old => Some(old?),
+        };
+        let mut builder = temporaries();
         #[cfg(unix)]
-        {
+        if old.is_none() {
             use std::os::unix::fs::PermissionsExt;
-            let old = fs::metadata(&self.path).map(|metadata| metadata.permissions());
-            Some(old.unwrap_or_else(|_| Permissions::from_mode(0o666)))
+            // Those of any new file; a temporary file's own would hide the result from everybody else.
+            builder.permissions(fs::Permissions::from_mode(0o666));
         }
-        #[cfg(not(unix))]
-        None
+        let file = Temporaries::lock().create(|| builder.tempfile_in(&self.folder))?;
+        old.map_or(Ok(()), |old| make_like(file.as_file(), &old))?;
+        Ok(file)
     }
+}
+
+/// What temporary files are called.
+pub(super) fn temporaries() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".wgpu-loss-").suffix(".tmp");
+    builder
+}
+
+/// The file that a name means: links are followed, also to where nothing is yet.
+fn followed(name: &Path) -> io::Result<PathBuf> {
+    let mut path = name.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        match fs::canonicalize(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            found => return found,
+        }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let folder = parent.unwrap_or(Path::new(".")).to_path_buf();
+        let Ok(target) = fs::read_link(&path) else {
+            let file = path.file_name().ok_or(io::ErrorKind::NotFound)?;
+            return Ok(fs::canonicalize(folder)?.join(file));
+        };
+        path = folder.join(target);
+    }
+    Err(io::Error::other("too many links"))
+}
+
+/// Gives a new file the owner, group and mode of an old one. Elsewhere than on Unix it has its folder's.
+#[cfg(unix)]
+fn make_like(file: &File, old: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, fchown};
+    let new = file.metadata()?;
+    if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+        let kept = fchown(file, Some(old.uid()), Some(old.gid()));
+        kept.map_err(|e| {
+            let (uid, gid) = (old.uid(), old.gid());
+            let problem = format!(
+                "it is there and belongs to user {uid} and group {gid}, which cannot be kept ({})",
+                reason(&e)
+            );
+            io::Error::other(problem)
+        })?;
+    }
+    // Behind the owner, whose change takes some bits of the mode away.
+    file.set_permissions(old.permissions())
+}
+
+#[cfg(not(unix))]
+fn make_like(_: &File, _: &fs::Metadata) -> io::Result<()> {
+    Ok(())
 }
 
 /// A file on its way: it lies beside its place, under another name.
 #[derive(Debug)]
 pub struct Unfinished {
-    destination: Destination,
-    file: NamedTempFile,
+    pub(super) destination: Destination,
+    pub(super) file: NamedTempFile,
     /// First byte of the elements.
     offset: u64,
     /// How many bytes of elements there will be.
@@ -186,13 +228,4 @@ impl Unfinished {
         }
         Ok((bytes, self.offset))
     }
-}
-
-/// Gives files their names. Ctrl-C waits for all of them.
-pub fn finish(files: Vec<Unfinished>) -> Result<(), Failure> {
-    let _uninterrupted = Temporaries::lock();
-    for Unfinished { destination, file, .. } in files {
-        file.persist(&destination.path).map_err(|e| destination.failed(&e.error))?;
-    }
-    Ok(())
 }

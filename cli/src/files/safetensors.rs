@@ -3,6 +3,7 @@
 //! The crate checks the JSON: that the tensors follow each other without gaps and have the bytes that
 //! their shapes want.
 
+use std::ffi::OsStr;
 use std::fmt;
 
 use safetensors::Dtype;
@@ -17,7 +18,7 @@ use super::layout::{Layout, checked_count};
 const MAX_HEADER: u64 = 100_000_000;
 
 /// Reads the header of a file and finds a tensor in it.
-pub fn read_layout(file: &[u8], name: Option<&str>) -> Result<Layout, String> {
+pub fn read_layout(file: &[u8], name: Option<&OsStr>) -> Result<Layout, String> {
     let length = file.len() as u64;
     let Some((size, rest)) = file.split_first_chunk::<8>() else {
         return Err("is not a .safetensors file".into());
@@ -44,7 +45,8 @@ pub fn read_layout(file: &[u8], name: Option<&str>) -> Result<Layout, String> {
     let Some(name) = name else {
         return Err(format!("which tensor? write FILE.safetensors:TENSOR; {}", known(&metadata)));
     };
-    let Some(info) = metadata.info(name) else {
+    // A name that is no text is no tensor's.
+    let Some(info) = name.to_str().and_then(|name| metadata.info(name)) else {
         return Err(format!("has no tensor {name:?}; {}", known(&metadata)));
     };
     let element = element(info.dtype)?;

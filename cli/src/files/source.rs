@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use wgpu_loss::{ElementType, Floats, LabelType, Labels};
 
 use super::bytes::{Bytes, Memory};
+use super::checksum::Checksum;
 use super::gather::gather;
 use super::layout::Layout;
 use super::location::{Location, open_regular};
@@ -31,6 +32,8 @@ pub struct Source {
     bytes: Bytes,
     /// `bytes` are those of an archive, and the array has to be inflated first.
     deflated: Option<Deflated>,
+    /// `bytes` are those of an archive, and the array is read where it is stored in it.
+    checksum: Option<Checksum>,
     /// Elements of every type are handed on as f32.
     as_f32: bool,
 }
@@ -56,16 +59,17 @@ impl Source {
 
     /// Finds the array in a file's bytes.
     fn find(name: &Path, location: &Location, bytes: Bytes) -> Result<Self, String> {
-        let mut deflated = None;
+        let (mut deflated, mut checksum) = (None, None);
         let layout = match location {
             Location::Npy(_) => npy::read_layout(&bytes, bytes.len() as u64)?,
             Location::Safetensors(_, tensor) => {
                 safetensors::read_layout(&bytes, tensor.as_deref())?
             }
             Location::Npz(_, array) => match npz::find(&bytes, array.as_deref())? {
-                Member::Stored(range) => {
+                Member::Stored(range, sum) => {
                     let member = &bytes[range.clone()];
                     let layout = npy::read_layout(member, member.len() as u64)?;
+                    checksum = Some(sum);
                     Layout { offset: layout.offset + range.start as u64, ..layout }
                 }
                 Member::Deflated(member) => {
@@ -76,7 +80,8 @@ impl Source {
             },
         };
         let (element, shape, as_f32) = (layout.element, layout.shape.clone(), false);
-        Ok(Self { name: name.to_path_buf(), element, shape, layout, bytes, deflated, as_f32 })
+        let name = name.to_path_buf();
+        Ok(Self { name, element, shape, layout, bytes, deflated, checksum, as_f32 })
     }
 
     fn failed(&self, problem: impl std::fmt::Display) -> Failure {
@@ -87,10 +92,7 @@ impl Source {
     pub fn kind(&self) -> Option<Kind> {
         match (self.element.float_type(), self.element.label_type()) {
             (Some(_), _) if self.as_f32 => Some(Kind::Floats(ElementType::F32)),
-            // They may be the bits of floats: whoever means numbers has to say so.
-            (None, Some(_)) if self.as_f32 && !self.element.is_raw_16() => {
-                Some(Kind::Floats(ElementType::F32))
-            }
+            (None, Some(_)) if self.as_f32 => Some(Kind::Floats(ElementType::F32)),
             (Some(own), _) => Some(Kind::Floats(own)),
             (None, labels) => labels.map(Kind::Labels),
         }
@@ -161,9 +163,11 @@ impl Source {
         &self.bytes[start..start + self.layout.count * self.layout.element.bytes()]
     }
 
-    /// Whether elements can be used where they lie.
+    /// Whether elements can be used where they lie. Bools cannot: every byte but 0 is true, and is handed
+    /// on as 1.
     pub fn in_place(&self) -> bool {
         self.deflated.is_none()
+            && self.layout.element != Element::Bool
             && self.layout.in_c_order()
             && !self.layout.big_endian
             && self.width() == self.layout.element.bytes()
@@ -185,12 +189,23 @@ impl Source {
         Ok(())
     }
 
-    /// Says that a range of elements, in C order, will hardly be read again.
+    /// Says that a range of elements, in C order, has been read and will hardly be read again.
     pub fn release(&self, range: Range<usize>) {
         if self.layout.in_c_order() && self.deflated.is_none() {
             let (start, width) = (self.layout.offset as usize, self.layout.element.bytes());
-            self.bytes.release(start + range.start * width..start + range.end * width);
+            let (start, end) = (start + range.start * width, start + range.end * width);
+            if let Some(checksum) = &self.checksum {
+                checksum.take(&self.bytes, end);
+            }
+            self.bytes.release(start..end);
         }
+    }
+
+    /// Refuses an array whose bytes are not those that its archive has a checksum of. To be called when
+    /// its elements have been read, and before anything made of them is given away.
+    pub fn verify(&self) -> Result<(), Failure> {
+        let checked = self.checksum.as_ref().map_or(Ok(()), |sum| sum.check(&self.bytes));
+        checked.map_err(|problem| self.failed(problem))
     }
 
     /// A range of elements, in C order.
@@ -219,7 +234,8 @@ impl Source {
         let scratch = Scratch::new((count * width) as u64);
         let mut scratch = scratch.map_err(|problem| self.failed(problem))?;
         for start in (0..count).step_by(STEP / width) {
-            let part = self.part(start..count.min(start + STEP / width))?;
+            let range = start..count.min(start + STEP / width);
+            let part = self.part(range.clone())?;
             let bytes = match &part {
                 Part::Copied(_, memory) => memory.bytes(),
                 Part::Floats(floats) => floats.bytes(),
@@ -227,11 +243,16 @@ impl Source {
             };
             let written = scratch.write((start * width) as u64, bytes);
             written.map_err(|problem| self.failed(problem))?;
+            self.release(range);
         }
+        self.verify()?;
+        self.checksum = None;
         self.bytes = scratch.done().map_err(|problem| self.failed(problem))?;
-        if let Some(Kind::Floats(element_type)) = self.kind() {
-            self.layout.element = element_type.into();
-        }
+        self.layout.element = match self.kind() {
+            Some(Kind::Floats(element_type)) => element_type.into(),
+            Some(Kind::Labels(label_type)) => Element::Integer(label_type),
+            None => self.layout.element,
+        };
         (self.layout.offset, self.layout.big_endian) = (0, false);
         self.layout.fortran_order = false;
         Ok(())
@@ -323,6 +344,7 @@ mod tests {
         assert!(source.in_place());
         let all = source.part(0..count)?;
         let all: Vec<f32> = all.floats().iter().collect();
+        source.verify()?;
         let bits = |floats: &[f32]| floats.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert!(bits(&all).ends_with(&bits(&some)));
         Ok(all)
@@ -363,6 +385,21 @@ mod tests {
             }
             let longer = [&good[..], b"more"].concat();
             assert!(read(name, &longer).is_err(), "{name} with more behind");
+        }
+    }
+
+    /// An archive has checksums: with one bit of it flipped, it is refused, or what is read is right.
+    #[test]
+    fn archives_with_a_flipped_bit_do_not_give_other_numbers() {
+        let wanted: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        for (name, good) in files().into_iter().filter(|(name, _)| name.contains(".npz")) {
+            for bit in 0..8 * good.len() {
+                let mut bad = good.clone();
+                bad[bit / 8] ^= 1 << (bit % 8);
+                if let Ok(given) = read(name, &bad) {
+                    assert_eq!(given, wanted, "bit {bit}");
+                }
+            }
         }
     }
 

@@ -48,8 +48,7 @@ impl From<CrossEntropyArgs> for Job {
             job.outputs = job.outputs.with_accuracy();
         }
         if let Some(k) = args.top_k {
-            // More than there are classes is as good as all of them.
-            job.outputs = job.outputs.with_top_k(u32::try_from(k).unwrap_or(u32::MAX));
+            job.outputs = job.outputs.with_top_k(k);
         }
         if args.per_class {
             job.outputs = job.outputs.with_class_losses();

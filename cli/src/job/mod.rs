@@ -52,6 +52,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
     }
     let names = sources.names(job.class_axis_given);
     let problem = problem(&job, &sources).map_err(|error| names.explain(error))?;
+    check_top_k(&job, &problem)?;
     let input = sources.input().name.display().to_string();
     job.looks.check(&problem, &input)?;
 
@@ -63,8 +64,12 @@ pub fn run(job: Job) -> Result<(), Failure> {
     let (formula, outputs) = (&job.formula, job.outputs);
     let question = Question { formula, outputs, data: &data, problem: &problem };
     let work = Work { job: &job, question: &question, sources: &sources };
-    let (computed, complete, files) =
-        work.compute(&mut device, results).map_err(|stop| names.stopped(stop))?;
+    let computed = work.compute(&mut device, results);
+    if computed.as_ref().map_or_else(Stop::is_of_data, |_| true) {
+        // That a file is damaged explains what is refused in it.
+        sources.verify()?;
+    }
+    let (computed, complete, files) = computed.map_err(|stop| names.stopped(stop))?;
     let mut seconds = vec![("read", read)];
     if device.adapter().is_some() {
         seconds.push(("start", start));
@@ -145,6 +150,15 @@ fn problem(job: &Job, sources: &Sources) -> Result<Problem, Error> {
             let (given, wanted) = (weight.shape.clone(), wanted.to_vec());
             Err(Error::Shape { what: "weight", given, wanted })
         }
+    }
+}
+
+/// Refuses to count labels among more classes than there are.
+fn check_top_k(job: &Job, problem: &Problem) -> Result<(), Failure> {
+    let (k, classes) = (job.outputs.top_k, problem.view.classes);
+    match usize::try_from(k).is_ok_and(|k| k <= classes) {
+        true => Ok(()),
+        false => Err(Failure::Usage(format!("--top-k is {k}, but there are {classes} classes"))),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::adapters::Adapter;
 use crate::check::Compared;
 use crate::error::{Failure, position};
 use crate::look::Seen;
+use crate::visible::visible;
 
 /// Everything there is to tell.
 pub struct Report<'a> {
@@ -121,7 +122,8 @@ impl Report<'_> {
             };
             lines.push(("saved", self.saved.join(", ") + raw));
         }
-        lines.iter().map(|(label, text)| format!("{label:<10}{text}\n")).collect()
+        // A name may hold a newline.
+        lines.iter().map(|(label, text)| format!("{label:<10}{}\n", visible(text))).collect()
     }
 
     fn what(&self) -> String {
@@ -186,8 +188,16 @@ impl Report<'_> {
     }
 }
 
-/// Prints on stdout. Whoever closed the pipe has seen enough.
+/// Prints lines on stdout; what a terminal would obey is written out. Whoever closed the pipe has seen
+/// enough.
 pub fn print(text: &str) -> Result<(), Failure> {
+    let text: String = text
+        .split_inclusive('\n')
+        .map(|line| match line.strip_suffix('\n') {
+            Some(line) => visible(line) + "\n",
+            None => visible(line),
+        })
+        .collect();
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

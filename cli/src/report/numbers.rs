@@ -5,10 +5,12 @@ use std::time::Duration;
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
+use crate::visible::visible_json;
+
 /// One line of JSON.
 pub fn to_json(value: &impl Serialize) -> String {
     match serde_json::to_string(value) {
-        Ok(text) => text + "\n",
+        Ok(text) => visible_json(&text) + "\n",
         // Only maps with odd keys and failing serializers fail, and there are none here.
         Err(error) => format!("{{\"error\":{:?}}}\n", error.to_string()),
     }

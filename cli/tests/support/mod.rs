@@ -3,11 +3,13 @@
 // Every test file is a crate of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub mod bools;
+pub mod damaged;
 pub mod fixtures;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -254,6 +256,15 @@ impl Folder {
         Run::new(words, self.command(words).output().unwrap())
     }
 
+    /// Runs the program on the CPU with words that need not be text.
+    #[cfg(unix)]
+    pub fn cpu_bytes(&self, words: &[&[u8]]) -> Run {
+        use std::os::unix::ffi::OsStrExt;
+        let all = words.iter().map(|word| std::ffi::OsStr::from_bytes(word));
+        let output = self.command("").args(all).args(["--device", "cpu"]).output().unwrap();
+        Run::new(&String::from_utf8_lossy(&words.join(&b' ')), output)
+    }
+
     /// Runs the program on the CPU.
     pub fn cpu(&self, words: &str) -> Run {
         self.run(&format!("{words} --device cpu"))
@@ -290,9 +301,7 @@ impl Interrupted {
             assert!(start.elapsed() < Duration::from_secs(60), "nothing is written");
             std::thread::sleep(Duration::from_millis(5));
         }
-        // The shell's own: not every machine has a program for it.
-        let kill = format!("kill {signal} {}", child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        kill(signal, &child);
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.stdout, b"");
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
@@ -312,6 +321,13 @@ impl Interrupted {
         assert_eq!(status, None);
         assert_eq!(std::fs::read(self.0.path("p.npy")).unwrap(), b"old");
     }
+}
+
+/// Sends a signal to a program that runs.
+pub fn kill(signal: &str, child: &Child) {
+    // The shell's own: not every machine has a program for it.
+    let kill = format!("kill {signal} {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
 }
 
 /// What a run left.
