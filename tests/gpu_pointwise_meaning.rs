@@ -257,6 +257,36 @@ fn large_counts_keep_their_digits() {
     }
 }
 
+/// Where a student has all but become its teacher, log q - x is what rounding x has left: it is off by two units of 1 and
+/// as much of itself, however large log q is.
+#[test]
+fn targets_that_are_reached() {
+    let q: Vec<f32> = (0..3000).map(|n| (n as f32 / -30.0).exp2()).collect();
+    let x: Vec<f32> = q.iter().map(|&q| f64::from(q).ln() as f32).collect();
+    let shape = [q.len()];
+    let inputs = Inputs::new(Tensor::new(&x, &shape)).target(Tensor::new(&q, &shape));
+    let (loss, outputs) =
+        (KlDiv::new().reduction(Reduction::None), Outputs::loss().with_target_grad());
+    let truth = reference::run(&loss, &inputs, outputs).unwrap();
+    let slopes = truth.target_grad.as_ref().unwrap();
+    for gpu in gpus() {
+        let got = gpu.run(&loss, &inputs, outputs).unwrap();
+        for (n, &q) in q.iter().enumerate() {
+            let (x, unit) = (x[n], 2f64.powi(-23));
+            let allowed = f64::from(q) * unit;
+            let off = (f64::from(got.loss[n]) - truth.loss[n]).abs();
+            assert!(
+                off <= allowed,
+                "the loss at {x} is off by {off:e} of {allowed:e} on {}",
+                gpu.name
+            );
+            // The slope is log q - x + 1.
+            let off = (f64::from(got.target_grad.as_ref().unwrap()[n]) - slopes[n]).abs();
+            assert!(off <= 2.0 * unit, "the slope at {x} is off by {off:e} on {}", gpu.name);
+        }
+    }
+}
+
 /// What is refused, how often, where first and of what tensor.
 #[test]
 fn values_out_of_range_are_named() {

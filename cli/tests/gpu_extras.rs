@@ -3,13 +3,13 @@
 mod support;
 
 use half::{bf16, f16};
-use support::{Folder, bytes, npy, tuple};
+use support::{Folder, assert_judged, bytes, npy, tuple};
 
 /// Runs on the best GPU, with the check, and gives the JSON.
 #[track_caller]
 fn checked(folder: &Folder, words: &str) -> serde_json::Value {
     let json = folder.run(&format!("{words} --device gpu --check --json")).good().json();
-    assert_eq!(json["check"]["passed"], true, "{json}");
+    assert_judged(&json);
     json
 }
 
