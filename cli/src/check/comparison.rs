@@ -141,7 +141,8 @@ impl<'a> Comparison<'a> {
             let difference = rounding.difference(given, wanted, wanted.abs() + off / *tolerance);
             let allowed = *tolerance * wanted.abs() + off;
             let sized = wanted.is_finite() && wanted.abs() >= rounding.least;
-            *unjudged += u64::from(sized && allowed > JUDGED * wanted.abs());
+            let judged = allowed <= JUDGED * wanted.abs() || off.is_infinite();
+            *unjudged += u64::from(sized && !judged);
             *nan += u64::from(given.is_nan() && wanted.is_nan());
             if difference > *largest || worst.is_none() {
                 let at = position((first + i) as u64, self.shape);
@@ -219,9 +220,10 @@ impl Rounding {
         if a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() < self.smallest {
             return 0.0;
         }
-        // Terms that an f32 does not hold may leave anything.
+        // What an f32 did not hold before it was scaled is infinite.
         if size.is_infinite() && b.is_finite() {
-            return 0.0;
+            let infinite = a.is_infinite() && a.signum() == b.signum();
+            return if infinite { 0.0 } else { self.difference(given, wanted, b.abs()) };
         }
         if !a.is_finite() || !b.is_finite() {
             return f64::INFINITY;
@@ -243,6 +245,9 @@ mod tests {
         assert_eq!(difference(1.5, 1.0, 1.0), 0.5);
         assert_eq!(difference(0.5, 0.0, 2.0), 0.25);
         assert_eq!(difference(0.5, 0.0, 0.0), inf);
+        assert_eq!(difference(f32::INFINITY, 1e30, inf), 0.0);
+        assert_eq!(difference(f32::NEG_INFINITY, 1e30, inf), inf);
+        assert_eq!(difference(1.5, 1.0, inf), 0.5);
         assert_eq!(difference(f32::NAN, nan, nan), 0.0);
         assert_eq!(difference(f32::INFINITY, inf, inf), 0.0);
         assert_eq!(difference(f32::INFINITY, 1e39, 1e39), 0.0);
