@@ -202,6 +202,92 @@ fn logarithms_keep_their_digits() {
     }
 }
 
+/// At the rate that fits a count the loss with Stirling's terms is next to nothing of its terms, and its gradient nothing.
+/// What the logarithm of the rate is off by against the count's, 2^-23 and as much of itself, is all that they may lose.
+#[test]
+fn large_counts_keep_their_digits() {
+    let apart = [0.0, 1e-6, 1e-4, 1e-3, 0.03, 0.3, 0.41, 0.9, 1.1, 3.0, 10.0];
+    let counts = [1.0001f32, 1.5, 2.0, 7.25, 100.0, 1e3, 99_999.0, 1e6, 1e7, 16_777_213.0, 1e12];
+    let pairs = || counts.into_iter().flat_map(|t| apart.into_iter().map(move |d| (t, d)));
+    let pairs = pairs().chain(pairs().map(|(t, d)| (t, -d)));
+    for log_input in [true, false] {
+        let of = |(t, d): (f32, f64)| {
+            let d = f64::from(t).ln() + d;
+            if log_input { d as f32 } else { d.exp() as f32 }
+        };
+        let (x, t): (Vec<f32>, Vec<f32>) = pairs.clone().map(|pair| (of(pair), pair.0)).unzip();
+        let (shape, count) = ([x.len()], x.len());
+        let inputs = Inputs::new(Tensor::new(&x, &shape)).target(Tensor::new(&t, &shape));
+        let loss = PoissonNll::new().log_input(log_input).full(true).reduction(Reduction::None);
+        let outputs = Outputs::loss().with_grad();
+        let truth = reference::run(&loss, &inputs, outputs).unwrap();
+        for gpu in gpus() {
+            let got = gpu.run(&loss, &inputs, outputs).unwrap();
+            for n in 0..count {
+                let (x, t) = (f64::from(x[n]), f64::from(t[n]));
+                let d = if log_input { x - t.ln() } else { (x / t).ln() };
+                // Of a rate, the gradient is by itself, not by its logarithm.
+                let size = if log_input { t * d.exp() } else { 1.0 };
+                let unit = 2f64.powi(-23);
+                let slope = t * d.exp_m1().abs();
+                for (what, got, truth, moved) in [
+                    ("loss", got.loss[n], truth.loss[n], slope),
+                    (
+                        "gradient",
+                        got.grad.as_ref().unwrap()[n],
+                        truth.grad.as_ref().unwrap()[n],
+                        size,
+                    ),
+                ] {
+                    let moved = match (log_input, what) {
+                        (false, "gradient") => 1e-8 * (1.0 / x),
+                        _ => unit * moved,
+                    };
+                    let allowed =
+                        (12.0 + 3.0 * d.abs()) * unit * truth.abs() + moved * (1.0 + d.abs());
+                    let off = (f64::from(got) - truth).abs();
+                    assert!(
+                        off <= allowed,
+                        "{what} at {x:e} for {t:e} is {got:e}, not {truth:e} within {allowed:.1e}: off by {off:.1e} \
+                         on {}, log_input {log_input}",
+                        gpu.name
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Where a student has all but become its teacher, log q - x is what rounding x has left: it is off by two units of 1 and
+/// as much of itself, however large log q is.
+#[test]
+fn targets_that_are_reached() {
+    let q: Vec<f32> = (0..3000).map(|n| (n as f32 / -30.0).exp2()).collect();
+    let x: Vec<f32> = q.iter().map(|&q| f64::from(q).ln() as f32).collect();
+    let shape = [q.len()];
+    let inputs = Inputs::new(Tensor::new(&x, &shape)).target(Tensor::new(&q, &shape));
+    let (loss, outputs) =
+        (KlDiv::new().reduction(Reduction::None), Outputs::loss().with_target_grad());
+    let truth = reference::run(&loss, &inputs, outputs).unwrap();
+    let slopes = truth.target_grad.as_ref().unwrap();
+    for gpu in gpus() {
+        let got = gpu.run(&loss, &inputs, outputs).unwrap();
+        for (n, &q) in q.iter().enumerate() {
+            let (x, unit) = (x[n], 2f64.powi(-23));
+            let allowed = f64::from(q) * unit;
+            let off = (f64::from(got.loss[n]) - truth.loss[n]).abs();
+            assert!(
+                off <= allowed,
+                "the loss at {x} is off by {off:e} of {allowed:e} on {}",
+                gpu.name
+            );
+            // The slope is log q - x + 1.
+            let off = (f64::from(got.target_grad.as_ref().unwrap()[n]) - slopes[n]).abs();
+            assert!(off <= 2.0 * unit, "the slope at {x} is off by {off:e} on {}", gpu.name);
+        }
+    }
+}
+
 /// What is refused, how often, where first and of what tensor.
 #[test]
 fn values_out_of_range_are_named() {

@@ -3,13 +3,13 @@
 mod support;
 
 use half::{bf16, f16};
-use support::{Folder, bytes, npy, tuple};
+use support::{Folder, assert_judged, bytes, judged, npy, tuple};
 
 /// Runs on the best GPU, with the check, and gives the JSON.
 #[track_caller]
 fn checked(folder: &Folder, words: &str) -> serde_json::Value {
     let json = folder.run(&format!("{words} --device gpu --check --json")).good().json();
-    assert_eq!(json["check"]["passed"], true, "{json}");
+    assert_judged(&json);
     json
 }
 
@@ -129,5 +129,8 @@ fn numbers_at_the_ends() {
     checked(&folder, &format!("cross-entropy x.npy t.npy --softcap 5 --logit-scale 3 {words}"));
     checked(&folder, &format!("cross-entropy x.npy t.npy --logit-scale 10 {words}"));
     checked(&folder, "poisson-nll x.npy c.npy --full --save-grad g.npy");
-    checked(&folder, "entropy x.npy --reduction none --save-grad g.npy");
+    // Of logits 200 apart, 3 % of the powers are so small that a device may take them for 0.
+    let words = "entropy x.npy --reduction none --save-grad g.npy --device gpu --check --json";
+    let (numbers, unjudged) = judged(&folder.run(words).good().json());
+    assert!(unjudged * 25 <= numbers, "{unjudged} of {numbers}");
 }

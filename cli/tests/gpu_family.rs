@@ -3,19 +3,22 @@
 mod support;
 
 use serde_json::Value;
-use support::Folder;
 use support::fixtures::{Case, read};
+use support::{Folder, judged};
 
 /// Runs one case in so many. Numbers are right to 1e-5, or to that of the largest of their tensor: what the
 /// check measures more closely.
 fn some(file: &str, every: usize, case_of: fn(&Folder, &Value) -> Case) {
+    let (mut numbers, mut unjudged) = (0, 0);
     for value in read(file).iter().step_by(every) {
         let folder = Folder::new();
         let case = case_of(&folder, value);
         let json = folder.run(&format!("{} --device gpu --check --json", case.words)).good().json();
-        assert_eq!(json["check"]["passed"], true, "{}: {json}", case.name);
+        let (all, without) = judged(&json);
+        (numbers, unjudged) = (numbers + all, unjudged + without);
         case.check(&folder, &json, 1e-5, 1e-5);
     }
+    assert!(unjudged * 50 <= numbers, "{unjudged} of {numbers} numbers were not judged");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod support;
 
 use half::{bf16, f16};
-use support::{Folder, bools, bytes, npy};
+use support::{Folder, assert_judged, bools, bytes, npy};
 
 /// Numbers that differ, up to 8.
 fn logits(count: usize) -> impl Iterator<Item = f32> {
@@ -14,7 +14,7 @@ fn logits(count: usize) -> impl Iterator<Item = f32> {
 #[track_caller]
 fn checked(folder: &Folder, words: &str) -> serde_json::Value {
     let json = folder.run(&format!("{words} --device gpu --check --json")).good().json();
-    assert_eq!(json["check"]["passed"], true, "{json}");
+    assert_judged(&json);
     json
 }
 

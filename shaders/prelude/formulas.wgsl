@@ -93,26 +93,40 @@ fn log1p_above(u: Reals) -> Reals {
 #endif
 
 #if LOGARITHM
-// The logarithm of 2^exponent times the number of these bits, positive and no denormal one: with
-// x = 2^e m, sqrt(1/2) <= m < sqrt(2), it is e log 2 + log m. e log 2 comes in two parts, the first of which
-// is exact.
-fn log_scaled(words: Words, exponent: Reals) -> Reals {
+// log 2 in two parts: few enough bits in the first one that its product with an exponent is exact.
+const LOG_2_HIGH: f32 = 0.693359375;
+const LOG_2_LOW: f32 = -2.12194440e-4;
+
+// A positive number as 2^twos (1 + u), sqrt(1/2) <= 1 + u < sqrt(2).
+struct Scaled {
+    twos: Reals,
+    u: Reals,
+}
+
+// 2^exponent times the number of these bits, positive and no denormal one.
+fn scaled(words: Words, exponent: Reals) -> Scaled {
     let e = bitcast<Ints>(words - Words(0x3f3504f3u)) >> Words(23u);
     let m = bitcast<Reals>(words - (bitcast<Words>(e) << Words(23u)));
-    let twos = Reals(e) + exponent;
-    return fma(twos, Reals(0.693359375), fma(twos, Reals(-2.12194440e-4), log1p_middle(m - 1.0)));
+    return Scaled(Reals(e) + exponent, m - 1.0);
+}
+
+// A positive number, however small: drivers may take a denormal one for 0. Its bits count steps of 2^-149, and
+// behind the leading one of 2^23 they are a number. The logarithm of 0 is below -103.
+fn scaled_any(words: Words) -> Scaled {
+    let small = bitcast<Ints>(words) < Ints(0x00800000);
+    let counted = bitcast<Words>(bitcast<Reals>(words | Words(0x4b000000u)) - 8388608.0);
+    return scaled(select(words, counted, small), select(Reals(0.0), Reals(-149.0), small));
+}
+
+fn log_scaled(s: Scaled) -> Reals {
+    return fma(s.twos, Reals(LOG_2_HIGH), fma(s.twos, Reals(LOG_2_LOW), log1p_middle(s.u)));
 }
 
 // The logarithm of a positive number that is no denormal one.
-fn log_of(x: Reals) -> Reals { return log_scaled(bitcast<Words>(x), Reals(0.0)); }
+fn log_of(x: Reals) -> Reals { return log_scaled(scaled(bitcast<Words>(x), Reals(0.0))); }
 
-// The logarithm of a positive number, however small: drivers may take a denormal one for 0. Its bits count
-// steps of 2^-149, and behind the leading one of 2^23 they are a number. That of 0 is below -103.
-fn log_of_any(words: Words) -> Reals {
-    let small = bitcast<Ints>(words) < Ints(0x00800000);
-    let counted = bitcast<Words>(bitcast<Reals>(words | Words(0x4b000000u)) - 8388608.0);
-    return log_scaled(select(words, counted, small), select(Reals(0.0), Reals(-149.0), small));
-}
+// The logarithm of a positive number, however small.
+fn log_of_any(words: Words) -> Reals { return log_scaled(scaled_any(words)); }
 #endif
 
 #if BCE
@@ -187,17 +201,20 @@ fn evaluate(x_word: Words, o: Operands) -> Point {
 #if LOG_TARGET
     let nothing = o.target_word == Words(NEG_INF);
     let q = exp(t);
-    let log_q = t;
+    let apart = t - x;
     let no_log = Bools(false);
     let lost = is_nan(x_word) | (is_endless(o.target_word) & !nothing);
 #else
     let nothing = magnitude(o.target_word) == Ints(0);
     let q = t;
-    let log_q = log_of_any(magnitude_word(t));
+    let s = scaled_any(magnitude_word(t));
     let no_log = is_below_zero(o.target_word);
     let lost = is_nan(x_word) | is_endless(o.target_word);
+    // log q - x. Near 0 its first part is exact, and the second one is below 1/2: the whole is off by 2^-24 or so,
+    // where log q itself may be off by log q times as much.
+    let apart = fma(s.twos, Reals(LOG_2_HIGH), -x)
+        + fma(s.twos, Reals(LOG_2_LOW), log1p_middle(s.u));
 #endif
-    let apart = log_q - x;
 
     var p: Point;
     p.loss = select(q * apart, Reals(0.0), nothing);
@@ -242,12 +259,59 @@ fn evaluate(x_word: Words, o: Operands) -> Point {
 #endif
 
 #if POISSON_NLL
+// (log(1 + u) - u) / u^2 for sqrt(1/2) - 1 <= u <= sqrt(2) - 1, to 2^-23 of itself.
+fn log1p_rest(u: Reals) -> Reals {
+    var sum = Reals(-0.077780545);
+    sum = fma(sum, u, Reals(0.1277731));
+    sum = fma(sum, u, Reals(-0.13114022));
+    sum = fma(sum, u, Reals(0.14196149));
+    sum = fma(sum, u, Reals(-0.16627096));
+    sum = fma(sum, u, Reals(0.20001636));
+    sum = fma(sum, u, Reals(-0.25000778));
+    sum = fma(sum, u, Reals(0.33333325));
+    return fma(sum, u, Reals(-0.49999997));
+}
+
+#if LOG_INPUT
+// (e^d - 1 - d) / d^2 for -1 <= d <= 1, to 2^-23 of itself.
+fn expm1_rest(d: Reals) -> Reals {
+    var sum = Reals(2.7722751e-6);
+    sum = fma(sum, d, Reals(2.5354824e-5));
+    sum = fma(sum, d, Reals(1.9844025e-4));
+    sum = fma(sum, d, Reals(0.0013885451));
+    sum = fma(sum, d, Reals(0.0083333105));
+    sum = fma(sum, d, Reals(0.041666735));
+    sum = fma(sum, d, Reals(0.16666667));
+    return fma(sum, d, Reals(0.5));
+}
+
+// x - log t. Near 0 the part in brackets is exact, and what is taken from it is below 0.1.
+fn less_log(x: Reals, t: Scaled) -> Reals {
+    return (fma(-t.twos, Reals(LOG_2_HIGH), x) - t.u)
+        - fma(t.u * t.u, log1p_rest(t.u), t.twos * LOG_2_LOW);
+}
+#else
+// log(a / b), to 2^-23 and as much of itself.
+fn log_ratio(a: Scaled, b: Scaled) -> Reals {
+    let twos = a.twos - b.twos;
+    let rest = log1p_middle(a.u) - log1p_middle(b.u);
+    return fma(twos, Reals(LOG_2_HIGH), fma(twos, Reals(LOG_2_LOW), rest));
+}
+#endif
+
+// Near its minimum the loss with Stirling's terms is a small difference of terms as large as t log t, and its
+// gradient one of numbers as large as t. With d = log(rate / t) and r = rate / t - 1 = expm1(d):
+//
+//   loss = t (expm1(d) - d) + log(2 pi t) / 2 = t (r - log1p(r)) + log(2 pi t) / 2,    gradient = t expm1(d)
+//
+// (less eps, and rate - t over the rate, where the input is the rate), which have no terms of either sign.
 fn evaluate(x_word: Words, o: Operands) -> Point {
     let x = bitcast<Reals>(x_word);
     let t = bitcast<Reals>(o.target_word);
     let first = x_word == Words(NEG_INF);
     let last = x_word == Words(POS_INF);
     let none = t == Reals(0.0);
+    let s = scaled_any(magnitude_word(t));
 
     var p: Point;
     p.lost = is_nan(x_word) | is_endless(o.target_word);
@@ -256,27 +320,43 @@ fn evaluate(x_word: Words, o: Operands) -> Point {
     // Past this the exponential is no f32.
     let large = last | (!first & (x > Reals(88.722839)));
     let rate = select(exp(x), Reals(0.0), first);
+    let d = less_log(x, s);
+    let near = (abs(d) <= Reals(1.0)) & !first;
     p.loss = rate - select(t * x, Reals(0.0), first);
+#if FULL
+    // Of an x that is a number, d is smaller here, and its exponential more exact.
+    let rest = select((exp(d) - 1.0) - d, d * d * expm1_rest(d), near);
+#endif
     p.up = large | (first & (t > Reals(0.0)));
     p.down = first & (t < Reals(0.0));
-    p.grad.value = rate - t;
+    p.grad.value = select(rate - t, t * (d * fma(d, expm1_rest(d), Reals(1.0))), near & (t > Reals(0.0)));
     p.grad.up = large;
 #else
     let rate = select(x + params.eps, Reals(1.0), last);
+    let beyond = (x - t) + params.eps;
     let zero = (rate == Reals(0.0)) & !first & !none;
     let positive = max(rate, Reals(0x1p-126f));
     p.loss = x - select(t * log_of(positive), Reals(0.0), none);
+#if FULL
+    let r = beyond / max(t, Reals(1.0));
+    let near = (r >= Reals(-0.29)) & (r <= Reals(0.41));
+    let apart = r - log_ratio(scaled(bitcast<Words>(positive), Reals(0.0)), s);
+    let rest = select(apart, -(r * r * log1p_rest(r)), near);
+#endif
     p.up = last | (zero & (t > Reals(0.0)));
     p.down = zero & (t < Reals(0.0));
     p.lost |= first | (rate < Reals(0.0));
-    p.grad.value = 1.0 - select(t / rate, Reals(0.0), none | last | first);
+    p.grad.value = select(beyond / rate, Reals(1.0), none | last | first);
     p.grad.up = zero & (t < Reals(0.0));
     p.grad.down = zero & (t > Reals(0.0));
 #endif
 #if FULL
-    let count = max(t, Reals(1.0));
-    let stirling = (count * log_of(count) - count) + 0.5 * log(6.2831853 * count);
-    p.loss += select(Reals(0.0), stirling, t > Reals(1.0));
+    // log(2 pi t) / 2 is above 0.9 where it counts.
+    var whole = fma(t, rest, fma(Reals(0.5), log_scaled(s), Reals(0.9189385332)));
+#if !LOG_INPUT
+    whole = whole - params.eps;
+#endif
+    p.loss = select(p.loss, whole, t > Reals(1.0));
 #endif
     return p;
 }

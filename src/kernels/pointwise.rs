@@ -199,12 +199,8 @@ impl Spec {
             Formula::PoissonNll { .. } => "POISSON_NLL",
         };
         let counts = self.kernel == Kernel::Pointwise;
-        let needs_log = !matches!(
-            formula,
-            Formula::BceWithLogits
-                | Formula::KlDiv { log_target: true }
-                | Formula::PoissonNll { log_input: true, full: false }
-        );
+        let needs_log =
+            !matches!(formula, Formula::BceWithLogits | Formula::KlDiv { log_target: true });
         [
             (true, formula_name),
             (full, "FULL"),

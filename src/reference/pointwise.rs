@@ -202,17 +202,42 @@ fn gaussian_nll(x: f64, t: f64, v: f64, eps: f64, full: bool) -> Point {
     }
 }
 
+/// With `r = rate / t - 1`, the loss with Stirling's terms is `t (r - log(1 + r)) + log(2 pi t) / 2` (less `eps`,
+/// where the input is the rate), and the gradient is a multiple of `rate - t`. Near the minimum that keeps the digits
+/// that `t log t` would take from the terms it is subtracted from.
 fn poisson_nll(x: f64, t: f64, eps: f64, log_input: bool, full: bool) -> Point {
-    let (loss, grad) = if log_input {
-        // Of two infinities the exponential is the larger one.
-        let linear = if x == f64::INFINITY { 0.0 } else { weighed(t, x) };
-        (x.exp() - linear, x.exp() - t)
-    } else {
-        let rate = x + eps;
-        let log = if x == f64::INFINITY { 0.0 } else { weighed(t, rate.ln()) };
-        let slope = if t == 0.0 { 0.0 } else { t / rate };
-        (x - log, 1.0 - slope)
+    // The rate less the count, and what is subtracted from the former's share of the loss. Of two infinities the
+    // exponential is the larger one, and so is an infinite rate.
+    let (input, eps, beyond, log) = match log_input {
+        true => (x.exp(), 0.0, x.exp() - t, x),
+        false => (x, eps, (x - t) + eps, (x + eps).ln()),
     };
-    let stirling = t * t.ln() - t + 0.5 * (std::f64::consts::TAU * t).ln();
-    Point::new(if full && t > 1.0 { loss + stirling } else { loss }, grad)
+    let linear = if x == f64::INFINITY { 0.0 } else { weighed(t, log) };
+    let r = beyond / t;
+    let loss = if !full || t <= 1.0 {
+        input - linear
+    } else if r.abs() < 0.5 {
+        t * less_log1p(r) - eps + half_log(t)
+    } else {
+        input - linear + (t * t.ln() - t) + half_log(t)
+    };
+    let grad = match log_input {
+        true => beyond,
+        false if t == 0.0 || x.is_infinite() => 1.0,
+        false => beyond / (x + eps),
+    };
+    Point::new(loss, grad)
+}
+
+/// `log(2 pi t) / 2`.
+fn half_log(t: f64) -> f64 {
+    0.5 * (std::f64::consts::TAU * t).ln()
+}
+
+/// `r - log(1 + r)` for `|r| < 1/2`, to about 2^-50 of itself: with `z = r / (2 + r)`, at most 1/3 in size, it is
+/// `r z - 2 (z^3 / 3 + z^5 / 5 + ...)`, and the sum in brackets is small beside the first term.
+fn less_log1p(r: f64) -> f64 {
+    let z = r / (2.0 + r);
+    let tail = (1..=16).rev().fold(0.0, |sum, k| z * z * (sum + 1.0 / f64::from(2 * k + 1)));
+    z * (r - 2.0 * tail)
 }

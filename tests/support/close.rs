@@ -1,5 +1,7 @@
 //! Comparing numbers with a stated tolerance.
 
+use wgpu_loss::ElementType;
+
 /// How far a result may be from the truth: `absolute + relative * |truth|`.
 #[derive(Clone, Copy, Debug)]
 pub struct Tolerance {
@@ -25,6 +27,36 @@ impl Tolerance {
         } else {
             got == wanted || (got.is_nan() && wanted.is_nan())
         }
+    }
+}
+
+/// Counts the numbers that a comparison judges, and those that it cannot: where more than a hundredth of a number is
+/// allowed, whatever is there passes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Judged {
+    pub numbers: usize,
+    pub unjudged: usize,
+}
+
+impl Judged {
+    /// Takes a number in, and what it may be off by. What an element type has no normal number for is not counted.
+    pub fn add(&mut self, element_type: ElementType, wanted: f64, allowed: f64) {
+        let least = if element_type == ElementType::F16 { 6.2e-5 } else { 1.2e-36 };
+        if wanted.is_finite() && wanted.abs() >= least {
+            self.numbers += 1;
+            self.unjudged += usize::from(allowed > wanted.abs() / 100.0);
+        }
+    }
+
+    /// Asserts that a comparison says something: of 20 numbers, one may be a difference of which nothing is left, as
+    /// where an input is its target.
+    #[track_caller]
+    pub fn assert_says_something(&self, what: &str) {
+        let Self { numbers, unjudged } = self;
+        assert!(
+            unjudged * 20 <= *numbers,
+            "{what}: {unjudged} of {numbers} numbers may be off by more than a hundredth"
+        );
     }
 }
 

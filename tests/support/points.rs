@@ -1,11 +1,13 @@
 //! Owned inputs of losses of single elements, random ones, and how far rounding may take the answers.
 
+use std::cell::RefCell;
+
 use wgpu_loss::{
     Bce, BceWithLogits, ElementType, GaussianNll, Gpu, Inputs, KlDiv, Loss, Output, Outputs,
     PoissonNll, Reduction, Tensor, reference,
 };
 
-use super::close::Tolerance;
+use super::close::{Judged, Tolerance};
 use super::fixtures_pointwise::{Case, Function, Shaped};
 use super::floats::OwnedFloats;
 use super::random::Random;
@@ -312,7 +314,7 @@ impl Points {
                 let (yes, no) = (x.ln().abs().min(100.0), (-x).ln_1p().abs().min(100.0));
                 Terms::new(
                     12.0 * w * (t * yes + (1.0 - t) * no),
-                    8.0 * w * (x + t) / (x * (1.0 - x)).max(1e-12),
+                    8.0 * w * (x - t).abs() / (x * (1.0 - x)).max(1e-12),
                 )
             }
             Kind::Logits => {
@@ -325,17 +327,15 @@ impl Points {
                 )
             }
             Kind::Kl { log_target: false } => {
-                let log = if t == 0.0 { 0.0 } else { t.ln().abs() };
-                let target = 12.0 * (log + x.abs() + 1.0);
-                Terms { target, ..Terms::new(12.0 * t * (log + x.abs()), 2.0 * t) }
+                // log q - x, both of whose parts are exact near 0.
+                let apart = if t == 0.0 { 0.0 } else { t.ln() - x };
+                let target = 4.0 + 12.0 * (apart.abs() + (apart + 1.0).abs());
+                Terms { target, ..Terms::new(t * (4.0 + 12.0 * apart.abs()), 2.0 * t) }
             }
             Kind::Kl { log_target: true } => {
-                let error = 14.0 + 4.0 * t.abs();
-                let target = error * t.exp() * (t.abs() + x.abs() + 1.0);
-                Terms {
-                    target,
-                    ..Terms::new(error * t.exp() * (t.abs() + x.abs()), error * t.exp())
-                }
+                let (error, apart) = (14.0 + 4.0 * t.abs(), t - x);
+                let target = t.exp() * (error * (apart + 1.0).abs() + 4.0 * (apart.abs() + 1.0));
+                Terms { target, ..Terms::new(error * t.exp() * apart.abs(), error * t.exp()) }
             }
             Kind::Gaussian { .. } => {
                 let square = (x - t).powi(2) / v;
@@ -346,20 +346,9 @@ impl Points {
                     ..Terms::new(12.0 * (v.ln().abs() + square + 1.0), slope)
                 }
             }
-            Kind::Poisson { log_input, .. } => {
-                let stirling = if t > 1.0 { 12.0 * (t * t.ln() + t + (7.0 * t).ln()) } else { 0.0 };
-                match log_input {
-                    true => {
-                        let error = 14.0 + 4.0 * x.abs();
-                        let loss = error * x.exp() + 4.0 * (t * x).abs();
-                        Terms::new(loss + stirling, error * x.exp() + 4.0 * t)
-                    }
-                    false => {
-                        let rate = x + f64::from(self.eps.unwrap_or(1e-8));
-                        let log = 12.0 * t * rate.ln().abs();
-                        Terms::new(4.0 * x + log + stirling + t, 8.0 * (1.0 + t / rate))
-                    }
-                }
+            Kind::Poisson { log_input, full } => {
+                let eps = if log_input { 0.0 } else { self.eps.unwrap_or(1e-8).into() };
+                poisson(x, t, eps, log_input, full && t > 1.0)
             }
         }
     }
@@ -380,7 +369,6 @@ impl Points {
             Reduction::BatchMean => self.input.shape.first().copied().unwrap_or(1) as f64,
             _ => 1.0,
         };
-        const ULP: f64 = 1.0 / (1 << 24) as f64;
         // What sums may add: a term goes through three levels of 16, and a tree.
         const SUM: f64 = 64.0;
         let terms: Vec<Terms> = (0..count).map(|element| self.terms(element)).collect();
@@ -388,18 +376,25 @@ impl Points {
             None => 1.0,
             Some((gradients, _)) => f64::from(gradients[element % gradients.len()]).abs(),
         };
+        let judged = RefCell::new(Judged::default());
+        let check_one = |name, index, got: f32, truth, element_type, tolerance: Tolerance| {
+            check_one(what, name, index, got, truth, tolerance);
+            let allowed = tolerance.absolute + tolerance.relative * f64::abs(truth);
+            judged.borrow_mut().add(element_type, truth, allowed);
+        };
+        let f32s = ElementType::F32;
         match reduction {
             Reduction::None => {
                 for (element, terms) in terms.iter().enumerate() {
-                    let tolerance = Tolerance::absolute(ULP * terms.loss + 1e-37);
+                    let tolerance = Tolerance::absolute(UNIT * terms.loss + 1e-37);
                     let (got, truth) = (got.loss[element], truth.loss[element]);
-                    check_one(what, "loss", element, got, truth, tolerance);
+                    check_one("loss", element, got, truth, f32s, tolerance);
                 }
             }
             _ => {
                 let of_terms: f64 = terms.iter().map(|terms| terms.loss * (1.0 + SUM / 8.0)).sum();
-                let tolerance = Tolerance::absolute(ULP * of_terms / divisor + 1e-37);
-                check_one(what, "loss", 0, got.loss[0], truth.loss[0], tolerance);
+                let tolerance = Tolerance::absolute(UNIT * of_terms / divisor + 1e-37);
+                check_one("loss", 0, got.loss[0], truth.loss[0], f32s, tolerance);
             }
         }
         let element_type =
@@ -421,8 +416,8 @@ impl Points {
             // WGSL grants a quotient, that of upstream gradient and divisor, 2.5 of twice these units.
             let relative = relative + 6.0 * ULP;
             for (index, (&got, &truth)) in got.iter().zip(truth).enumerate() {
-                let absolute = absolute + ULP * of(index);
-                check_one(what, name, index, got, truth, Tolerance { relative, absolute });
+                let absolute = absolute + UNIT * of(index);
+                check_one(name, index, got, truth, t, Tolerance { relative, absolute });
             }
         };
         let scaled = |of: fn(&Terms) -> f64| {
@@ -444,13 +439,15 @@ impl Points {
             &scaled(|t| t.target),
             target_type,
         );
-        let Some(var) = &self.var else { return };
+        let says_something = || judged.borrow().assert_says_something(what);
+        let Some(var) = &self.var else { return says_something() };
         let mut sums = vec![0.0; var.shape.iter().product()];
         for element in 0..count {
             sums[self.index(&var.shape, element)] += (1.0 + SUM / 8.0) * scaled(|t| t.var)(element);
         }
         let var_type = element_type(var.data.borrow().element_type());
         near("variance's gradient", &got.var_grad, &truth.var_grad, &|index| sums[index], var_type);
+        says_something();
     }
 }
 
@@ -462,6 +459,35 @@ fn check_one(what: &str, name: &str, index: usize, got: f32, truth: f64, toleran
         (f64::from(got) - truth).abs()
     );
 }
+
+/// Of Poisson's loss: with Stirling's terms `t (r - log(1 + r)) + log(2 pi t) / 2` for `r = rate / t - 1 = expm1(d)`,
+/// where `d` and the logarithm of the ratio are off by two units and as much of themselves.
+fn poisson(x: f64, t: f64, eps: f64, log_input: bool, stirling: bool) -> Terms {
+    let rate = if log_input { x.exp() } else { x + eps };
+    // Units that the exponential may be off by.
+    let power = |d: f64| if log_input { 14.0 + 4.0 * d.abs() } else { 0.0 };
+    let loss = match (stirling, log_input) {
+        (true, _) => {
+            let (r, d) = ((rate - t) / t, (rate / t).ln());
+            let d = if log_input { x - t.ln() } else { d };
+            let off = if d.abs() > 1.0 { t * d.exp() * power(d) } else { 0.0 };
+            let whole = 12.0 * (t * (r - d).abs() + (7.0 * t).ln() + eps);
+            whole + 2.0 * t * r.abs() * (1.0 + d.abs()) + off
+        }
+        (false, true) => power(x) * rate + 4.0 * (t * x).abs(),
+        (false, false) => 4.0 * x + 12.0 * (t * rate.ln()).abs() + t,
+    };
+    let grad = match log_input {
+        true if t > 0.0 && (x - t.ln()).abs() <= 1.0 => 12.0 * (rate - t).abs() + 2.0 * rate,
+        true => power(x) * rate + 4.0 * t.abs(),
+        // What eps may lose against x - t.
+        false => 12.0 * ((rate - t) / rate).abs() + (eps / UNIT).min(x.abs().max(t.abs())) / rate,
+    };
+    Terms::new(loss, grad)
+}
+
+/// Half a unit in the last place.
+const UNIT: f64 = 1.0 / (1 << 24) as f64;
 
 /// See [`Points::terms`].
 #[derive(Clone, Copy)]

@@ -16,6 +16,7 @@ use wgpu_loss::loss::{Divisor, Function};
 use wgpu_loss::{ClassLosses, ElementType, Loss, Outputs, Problem, Reduction};
 
 use super::answer::Answer;
+use super::close::Judged;
 use super::data::{Data, Target};
 use super::extras::Extras;
 use super::floats::rounded;
@@ -69,7 +70,7 @@ impl<'a> Rounding<'a> {
     /// With the first number that is too far off, and where there is nothing to compare.
     #[track_caller]
     pub fn check(&self, what: &str, got: &Answer, wanted: &Answer) -> f64 {
-        let mut check = Check { what, used: 0.0, compared: 0, results: self.results };
+        let mut check = Check::new(what, self.results);
         let loss = |row: usize, truth| self.loss(row, truth);
         check.all("loss", ElementType::F32, Some(&got.loss), Some(&wanted.loss), loss);
         let grad = |element: usize, truth| self.grad(element, truth);
@@ -83,13 +84,14 @@ impl<'a> Rounding<'a> {
             element,
         );
         assert!(check.compared > 0 || self.rows.is_empty(), "{what}: nothing was compared");
+        check.judged.assert_says_something(what);
         check.used
     }
 
     /// Compares what is said of rows and classes; as [`Rounding::check`].
     #[track_caller]
     pub fn check_extras(&self, what: &str, got: &Extras, wanted: &Extras) -> f64 {
-        let mut check = Check { what, used: 0.0, compared: 0, results: self.results };
+        let mut check = Check::new(what, self.results);
         let f32s = ElementType::F32;
         let z_loss = |row: usize, truth| self.z_loss(row, truth);
         check.all("z-loss", f32s, Some(&got.z_loss), Some(&wanted.z_loss), z_loss);
@@ -99,6 +101,7 @@ impl<'a> Rounding<'a> {
         check.all("entropy", f32s, got.entropy.as_ref(), wanted.entropy.as_ref(), entropy);
         let weight = |_: usize, truth: f64| truth.abs() * UNIT;
         check.all("weights", f32s, got.weights.as_ref(), wanted.weights.as_ref(), weight);
+        check.judged.assert_says_something(what);
         self.check_argmax(what, got.argmax.as_deref(), wanted.argmax.as_deref());
         self.check_rank(what, got, wanted);
         assert_eq!(got.classes.is_some(), wanted.classes.is_some(), "{what}: class losses");
@@ -438,10 +441,15 @@ struct Check<'a> {
     what: &'a str,
     used: f64,
     compared: usize,
+    judged: Judged,
     results: f64,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
+    fn new(what: &'a str, results: f64) -> Self {
+        Self { what, used: 0.0, compared: 0, judged: Judged::default(), results }
+    }
+
     #[track_caller]
     fn all(
         &mut self,
@@ -459,6 +467,7 @@ impl Check<'_> {
             let allowed =
                 if wanted.is_finite() { self.results * tolerance(i, wanted) } else { 0.0 };
             let off = (got - wanted).abs();
+            self.judged.add(element_type, wanted, allowed);
             // What is within the tolerance in f32 is rounded to the nearest of the output's type.
             let (low, high) = match element_type {
                 ElementType::F32 => (wanted - allowed, wanted + allowed),

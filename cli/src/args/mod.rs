@@ -36,9 +36,10 @@ use crate::error::Failure;
 /// Losses of arrays in files, and their gradients, on any GPU that wgpu reaches.
 #[derive(Debug, Parser)]
 #[command(name = "wgpu-loss", version, after_help = FILES, arg_required_else_help = false)]
-struct Cli {
+pub struct Cli {
+    /// What is to be done.
     #[command(subcommand)]
-    command: Command,
+    pub command: Command,
 }
 
 /// The subcommands.

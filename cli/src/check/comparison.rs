@@ -7,10 +7,19 @@ use crate::error::position;
 /// What any single element may differ by.
 pub const ELEMENT: f64 = 1e-5;
 
+/// What the reduced loss may differ by. Every row is right to a few roundings and sums keep it so.
+pub const REDUCED: f64 = 2e-6;
+
+/// A unit in the last place of an f32, relative to the number, at most.
+pub const UNIT: f64 = f32::EPSILON as f64;
+
+/// A number is judged where it may be off by no more than this part of itself.
+const JUDGED: f64 = 0.01;
+
 /// What `e^x` may be off by on a GPU, and what is made of it: WGSL grants `exp` 3 + 2 |x| units in the last place,
 /// and its argument is rounded.
 pub fn of_power(x: f64) -> f64 {
-    x.exp() * (8.0 + 2.5 * x.abs()) * f64::from(f32::EPSILON)
+    x.exp() * (8.0 + 2.5 * x.abs()) * UNIT
 }
 
 /// One output compared.
@@ -26,6 +35,12 @@ pub struct Compared {
     pub coarse: bool,
     /// Where it is, the value there and what the reference has there; `None` for an empty output.
     pub worst: Option<(String, String, String)>,
+    /// How many numbers were compared.
+    pub numbers: u64,
+    /// How many of them may be off by more than a hundredth of themselves, which says little.
+    pub unjudged: u64,
+    /// How many are NaN in both.
+    pub nan: u64,
 }
 
 impl Compared {
@@ -34,18 +49,45 @@ impl Compared {
         self.largest <= self.tolerance
     }
 
+    /// Numbers that are the same or not, whole or counted.
+    pub fn exact(what: &'static str, numbers: u64) -> Self {
+        Self {
+            what,
+            largest: 0.0,
+            tolerance: 0.0,
+            coarse: false,
+            worst: None,
+            numbers,
+            unjudged: 0,
+            nan: 0,
+        }
+    }
+
     /// What was found, for a person.
     pub fn verdict(&self) -> String {
-        let Self { what, largest, tolerance, .. } = self;
-        match *largest {
+        let Self { what, largest, tolerance, numbers, unjudged, nan, .. } = self;
+        let mut notes = Vec::new();
+        let found = match *largest {
+            _ if *nan > 0 && nan == numbers => format!("{what} NaN in both"),
             // Half a unit of the smallest f16 is no difference, and that may be all of a number.
             0.0 if self.coarse => format!("{what} as its type rounds"),
             0.0 => format!("{what} exact"),
             _ if self.passed() => {
-                format!("{what} off by {largest:.1e} (at most {})", short(*tolerance))
+                notes.push(format!("at most {}", short(*tolerance)));
+                format!("{what} off by {largest:.1e}")
             }
-            _ => format!("{what} off by {largest:.1e} (ABOVE {})", short(*tolerance)),
+            _ => {
+                notes.push(format!("ABOVE {}", short(*tolerance)));
+                format!("{what} off by {largest:.1e}")
+            }
+        };
+        if *nan > 0 && nan < numbers {
+            notes.push(format!("{nan} of {numbers} NaN in both"));
         }
+        if *unjudged > 0 {
+            notes.push(format!("{unjudged} of {numbers} not judged"));
+        }
+        if notes.is_empty() { found } else { format!("{found} ({})", notes.join("; ")) }
     }
 
     /// What to say where it is not.
@@ -69,41 +111,39 @@ impl Compared {
 pub struct Comparison<'a> {
     pub given: Floats<'a>,
     shape: &'a [usize],
-    /// What differences are measured against at least.
-    floor: f64,
     seen: usize,
     pub compared: Compared,
 }
 
 impl<'a> Comparison<'a> {
-    /// Of numbers that are measured against themselves, or against `small` times the largest of them.
-    /// That is the given's largest: where it is not the reference's too, the check fails anyway.
-    pub fn new(
-        what: &'static str,
-        given: Option<Floats<'a>>,
-        shape: &'a [usize],
-        small: f64,
-    ) -> Self {
+    /// Of numbers that may be off by [`ELEMENT`] of themselves, and what their type rounds.
+    pub fn new(what: &'static str, given: Option<Floats<'a>>, shape: &'a [usize]) -> Self {
         let given = given.unwrap_or(Floats::F32(&[]));
-        let floor = if small == 0.0 { 0.0 } else { small * largest(given.iter()) };
         let tolerance = ELEMENT + Rounding::of(given.element_type()).relative;
         let coarse = given.element_type() != ElementType::F32;
-        let compared = Compared { what, largest: 0.0, tolerance, coarse, worst: None };
-        Self { given, shape, floor, seen: 0, compared }
+        let compared = Compared { tolerance, coarse, ..Compared::exact(what, 0) };
+        Self { given, shape, seen: 0, compared }
     }
 
-    /// The next numbers, with what each is measured against at least.
-    pub fn add(&mut self, first: usize, wanted: &[f64], floor: impl Fn(usize) -> f64) {
-        let Compared { largest, worst, .. } = &mut self.compared;
+    /// The next numbers, with what each may be off by beyond the tolerance. Differences are told as a share of the size
+    /// that the tolerance would allow as much of: the number itself, where there is nothing beyond.
+    pub fn add(&mut self, first: usize, wanted: &[f64], off: impl Fn(usize) -> f64) {
+        let Compared { largest, worst, tolerance, numbers, unjudged, nan, .. } = &mut self.compared;
         let rounding = Rounding::of(self.given.element_type());
         self.seen += wanted.len();
         if first + wanted.len() > self.given.len() {
             *largest = f64::INFINITY;
             return;
         }
+        *numbers += wanted.len() as u64;
         for (i, &wanted) in wanted.iter().enumerate() {
-            let given = self.given.get(first + i);
-            let difference = rounding.difference(given, wanted, floor(i).max(self.floor));
+            let (given, off) = (self.given.get(first + i), off(i));
+            let difference = rounding.difference(given, wanted, wanted.abs() + off / *tolerance);
+            let allowed = *tolerance * wanted.abs() + off;
+            let sized = wanted.is_finite() && wanted.abs() >= rounding.least;
+            let judged = allowed <= JUDGED * wanted.abs() || off.is_infinite();
+            *unjudged += u64::from(sized && !judged);
+            *nan += u64::from(given.is_nan() && wanted.is_nan());
             if difference > *largest || worst.is_none() {
                 let at = position((first + i) as u64, self.shape);
                 let (given, wanted) = (format!("{given:e}"), format!("{wanted:e}"));
@@ -117,9 +157,9 @@ impl<'a> Comparison<'a> {
         &mut self,
         first: usize,
         wanted: Option<&Vec<f64>>,
-        floor: impl Fn(usize) -> f64,
+        off: impl Fn(usize) -> f64,
     ) {
-        self.add(first, wanted.map_or(&[], Vec::as_slice), floor);
+        self.add(first, wanted.map_or(&[], Vec::as_slice), off);
     }
 
     /// What was found, where all elements should have been seen.
@@ -137,12 +177,6 @@ fn short(tolerance: f64) -> String {
     format!("{tolerance:.1e}").replace(".0e", "e")
 }
 
-/// The size of the largest number that is finite.
-pub fn largest(numbers: impl IntoIterator<Item = f32>) -> f64 {
-    let sizes = numbers.into_iter().map(|x| f64::from(x.abs()));
-    sizes.filter(|x| x.is_finite()).fold(0.0, f64::max)
-}
-
 /// What storing a number in a type costs.
 struct Rounding {
     element_type: ElementType,
@@ -150,18 +184,21 @@ struct Rounding {
     relative: f64,
     /// Numbers may be off by this much.
     smallest: f64,
+    /// The smallest number that has all digits of the type.
+    least: f64,
 }
 
 impl Rounding {
     fn of(element_type: ElementType) -> Self {
-        let (relative, smallest) = match element_type {
+        let normal = f64::from(f32::MIN_POSITIVE);
+        let (relative, smallest, least) = match element_type {
             // Half of the smallest number there is, and a little for what is rounded before.
-            ElementType::F16 => (2f64.powi(-11), 0.51 * 2f64.powi(-24)),
-            ElementType::BF16 => (2f64.powi(-8), f64::from(f32::MIN_POSITIVE)),
+            ElementType::F16 => (2f64.powi(-11), 0.51 * 2f64.powi(-24), 2f64.powi(-14)),
+            ElementType::BF16 => (2f64.powi(-8), normal, normal),
             // Below its smallest normal number a GPU may flush to zero, as WGSL allows.
-            _ => (0.0, f64::from(f32::MIN_POSITIVE)),
+            _ => (0.0, normal, normal),
         };
-        Self { element_type, relative, smallest }
+        Self { element_type, relative, smallest, least }
     }
 
     /// A number as the type has it.
@@ -173,8 +210,8 @@ impl Rounding {
         }
     }
 
-    /// The relative difference of two numbers; never NaN.
-    fn difference(&self, given: f32, wanted: f64, floor: f64) -> f64 {
+    /// The difference of two numbers as a share of a size; never NaN.
+    fn difference(&self, given: f32, wanted: f64, size: f64) -> f64 {
         let a = f64::from(given);
         // Every type ends earlier than f64, and beyond its range infinity is right.
         let overflowed =
@@ -183,15 +220,15 @@ impl Rounding {
         if a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() < self.smallest {
             return 0.0;
         }
-        // Terms that an f32 does not hold may leave anything.
-        if floor.is_infinite() && b.is_finite() {
-            return 0.0;
+        // What an f32 did not hold before it was scaled is infinite.
+        if size.is_infinite() && b.is_finite() {
+            let infinite = a.is_infinite() && a.signum() == b.signum();
+            return if infinite { 0.0 } else { self.difference(given, wanted, b.abs()) };
         }
         if !a.is_finite() || !b.is_finite() {
             return f64::INFINITY;
         }
-        let size = b.abs().max(floor);
-        if size == 0.0 { a.abs() } else { (a - b).abs() / size }
+        if size == 0.0 { f64::INFINITY } else { (a - b).abs() / size }
     }
 }
 
@@ -202,41 +239,60 @@ mod tests {
     #[test]
     fn differences_are_relative_and_never_nan() {
         let difference =
-            |given, wanted, floor| Rounding::of(ElementType::F32).difference(given, wanted, floor);
+            |given, wanted, size| Rounding::of(ElementType::F32).difference(given, wanted, size);
         let (nan, inf) = (f64::NAN, f64::INFINITY);
-        assert_eq!(difference(1.0, 1.0, 0.0), 0.0);
-        assert_eq!(difference(1.5, 1.0, 0.0), 0.5);
-        assert_eq!(difference(0.5, 0.0, 0.0), 0.5);
+        assert_eq!(difference(1.0, 1.0, 1.0), 0.0);
+        assert_eq!(difference(1.5, 1.0, 1.0), 0.5);
         assert_eq!(difference(0.5, 0.0, 2.0), 0.25);
-        assert_eq!(difference(f32::NAN, nan, 0.0), 0.0);
-        assert_eq!(difference(f32::INFINITY, inf, 0.0), 0.0);
-        assert_eq!(difference(f32::INFINITY, 1e39, 0.0), 0.0);
-        assert_eq!(difference(0.0, 1e-39, 0.0), 0.0);
-        assert_eq!(difference(f32::INFINITY, -inf, 0.0), inf);
-        assert_eq!(difference(f32::NAN, 1.0, 0.0), inf);
-        assert_eq!(difference(1.0, nan, 0.0), inf);
-        assert_eq!(difference(f32::MAX, inf, 0.0), inf);
+        assert_eq!(difference(0.5, 0.0, 0.0), inf);
+        assert_eq!(difference(f32::INFINITY, 1e30, inf), 0.0);
+        assert_eq!(difference(f32::NEG_INFINITY, 1e30, inf), inf);
+        assert_eq!(difference(1.5, 1.0, inf), 0.5);
+        assert_eq!(difference(f32::NAN, nan, nan), 0.0);
+        assert_eq!(difference(f32::INFINITY, inf, inf), 0.0);
+        assert_eq!(difference(f32::INFINITY, 1e39, 1e39), 0.0);
+        assert_eq!(difference(0.0, 1e-39, 1e-39), 0.0);
+        assert_eq!(difference(f32::INFINITY, -inf, inf), inf);
+        assert_eq!(difference(f32::NAN, 1.0, 1.0), inf);
+        assert_eq!(difference(1.0, nan, nan), inf);
+        assert_eq!(difference(f32::MAX, inf, inf), inf);
+    }
+
+    /// What is allowed beyond a share of a number is told, and what is NaN in both is not called exact.
+    #[test]
+    fn what_cannot_be_judged_is_counted() {
+        let (given, wanted) = ([1.0, 1.0, f32::NAN], [1.0, 1.5, f64::NAN]);
+        let mut comparison = Comparison::new("loss", Some((&given).into()), &[3]);
+        comparison.add(0, &wanted, |i| if i == 1 { 1.0 } else { 0.0 });
+        let compared = comparison.done();
+        assert!(compared.passed());
+        assert_eq!((compared.numbers, compared.unjudged, compared.nan), (3, 1, 1));
+        let verdict = compared.verdict();
+        assert!(verdict.contains("1 of 3 NaN in both; 1 of 3 not judged"), "{verdict}");
+        let mut all = Comparison::new("loss", Some((&given[2..]).into()), &[1]);
+        all.add(0, &[f64::NAN], |_| 0.0);
+        assert_eq!(all.done().verdict(), "loss NaN in both");
     }
 
     #[test]
     fn halves_end_and_round_earlier() {
         let half = Rounding::of(ElementType::F16);
-        assert_eq!(half.difference(f32::INFINITY, 1e5, 0.0), 0.0);
-        assert_eq!(half.difference(f32::INFINITY, 60_000.0, 0.0), f64::INFINITY);
+        assert_eq!(half.difference(f32::INFINITY, 1e5, 1e5), 0.0);
+        assert_eq!(half.difference(f32::INFINITY, 60_000.0, 6e4), f64::INFINITY);
         // Half of the smallest f16 rounds to 0, and more of it does not.
-        assert_eq!(half.difference(0.0, 2f64.powi(-25), 0.0), 0.0);
-        assert_eq!(half.difference(0.0, 2f64.powi(-24), 0.0), 1.0);
-        assert!(half.difference(1.0, 1.0 + 2f64.powi(-11), 0.0) <= half.relative);
+        assert_eq!(half.difference(0.0, 2f64.powi(-25), 2f64.powi(-25)), 0.0);
+        assert_eq!(half.difference(0.0, 2f64.powi(-24), 2f64.powi(-24)), 1.0);
+        assert!(half.difference(1.0, 1.0 + 2f64.powi(-11), 1.0) <= half.relative);
         let upper = Rounding::of(ElementType::BF16);
-        assert_eq!(upper.difference(f32::INFINITY, 3.4e38, 0.0), 0.0);
-        assert!(upper.difference(1.0, 1.0 + 2f64.powi(-8), 0.0) <= upper.relative);
+        assert_eq!(upper.difference(f32::INFINITY, 3.4e38, 3.4e38), 0.0);
+        assert!(upper.difference(1.0, 1.0 + 2f64.powi(-8), 1.0) <= upper.relative);
     }
 
     #[test]
     fn the_worst_element_is_named() {
         let given = [1.0, 2.0, 3.3, 4.0];
         let compare = |given: &[f32], wanted: &[&[f64]], shape: &[usize]| {
-            let mut comparison = Comparison::new("gradient", Some(given.into()), shape, 0.0);
+            let mut comparison = Comparison::new("gradient", Some(given.into()), shape);
             let mut first = 0;
             for wanted in wanted {
                 comparison.add(first, wanted, |_| 0.0);

@@ -1,135 +1,160 @@
-//! The terms that losses of single elements and their gradients are differences of.
+//! What losses of single elements and their gradients may be off by, beyond a share of themselves.
 //!
-//! With input `x`, target `t`, weights `w` and `p`, and variance `u`, not below its least:
+//! With input `x`, target `t`, weights `w` and `p`, variance `u` not below its least, and half a unit `h` in the last
+//! place of an f32, a loss or a gradient loses a few `h` of each term that it is a sum of, and what its powers do
+//! (`8 + 2.5 d` units of `e^-d`):
 //!
 //! ```text
 //!                   loss                                   gradients
 //! bce-with-logits   w (p |t| log(1 + e^-x)                 w (|1 - t| s(x) + p |t| s(-x)),  s the sigmoid
 //!                      + |1 - t| log(1 + e^x))
-//! kl-div            |t| (|log t| + |x|)                    of t: |log t| + |x| + 1
+//! kl-div            |t| of (log t - x)                     of t: log t - x, + 1
 //! gaussian-nll      (|log u| + (x - t)^2 / u) / 2          of v: (1 + (x - t)^2 / u) / (2 u)
-//! poisson-nll       e^x + |t x|, or |x| + |t log x|        e^x + |t|, or 1 + |t / x|
+//! poisson-nll       e^x + |t x|, or |x| + |t log x|        t |e^d - 1| and h t, or |x - t| / x
+//!   full, t > 1     t (e^d - 1 - d) + log(2 pi t) / 2, and h t |e^d - 1|,  d = x - log t or log(x / t)
 //! ```
 //!
-//! What is not here is a product, or a sum of positive terms, and measured against itself. Where a power is among the
-//! terms, `e^x`, or `e^-|x|` of logits, so far from 1 that it may be off by more than the tolerance, they count for as
-//! much more.
+//! Where `log t - x` is near 0 both of its parts are exact, and it is off by a few `h` and no more. What is not here is a
+//! product, or a sum of positive terms, and judged by itself.
 
 use wgpu_loss::Floats;
 
-use super::comparison::{ELEMENT, of_power};
+use super::comparison::{REDUCED, UNIT, of_power};
+use super::terms::{Lost, scales};
 use crate::data::{Cut, Role, Steps};
 use crate::error::Failure;
 use crate::formula::Formula;
 use crate::twin::{Piece, Question};
 
-/// The sizes of the terms of each element of a piece.
-#[derive(Debug, Default)]
-pub struct Floors {
-    /// Of the losses.
-    pub loss: Vec<f64>,
-    /// What the powers of all losses may be off by together.
-    pub powers: f64,
-    /// Of the gradient.
-    pub grad: Vec<f64>,
-    /// Of the target's gradient.
-    pub target_grad: Vec<f64>,
-    /// Of the variance's gradient, summed over the elements that share a variance.
-    pub var_grad: Vec<f64>,
+/// Half a unit in the last place of an f32.
+const HALF: f64 = UNIT / 2.0;
+/// A few roundings, and a logarithm.
+const FEW: f64 = 12.0 * HALF;
+
+/// What an element's number may be off by, and how large its terms are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Term {
+    size: f64,
+    off: f64,
+}
+
+impl Term {
+    /// Of terms each of which loses a few roundings.
+    fn of(size: f64) -> Self {
+        Self { size, off: FEW * size }
+    }
+
+    fn and(self, off: f64) -> Self {
+        Self { off: self.off + off, ..self }
+    }
 }
 
 /// Those of one element: loss, gradient, target's gradient, variance's gradient.
-type Sizes = [f64; 4];
+type Terms = [Term; 4];
 
-impl Floors {
-    /// Of a piece. `scales` are what the elements' gradients are multiplied by.
-    pub fn of(question: &Question<'_>, piece: &Piece<'_>, scales: &[f64]) -> Result<Self, Failure> {
-        let problem = question.problem;
-        let cut = Cut::of(problem);
-        let count = piece.output.summary.rows as usize;
-        let first = piece.row / cut.rows.max(1);
-        let steps = question.data.steps(problem, first..first + count / cut.rows.max(1))?;
-        let operand = |role| Operand::of(&steps, role);
-        let Some(input) = operand(Role::Input) else { return Ok(Floors::default()) };
-        let (target, var) = (operand(Role::Values), operand(Role::Var));
-        let (weight, pos_weight) = (operand(Role::ElementWeight), operand(Role::PosWeight));
-        let mut floors = Floors::default();
-        floors.var_grad.resize(var.as_ref().map_or(0, |var| var.floats.len()), 0.0);
-        let shape = input.shape;
-        for (i, &scale) in scales.iter().enumerate().take(count) {
-            let at = |operand: &Option<Operand<'_>>, other: f64| {
-                operand.as_ref().map_or(other, |operand| operand.at(i, shape))
-            };
-            let (x, t, v) = (at(&Some(input), 0.0), at(&target, 0.0), at(&var, 0.0));
-            let (w, p) = (at(&weight, 1.0), at(&pos_weight, 1.0));
-            let number = |size: f64| if size.is_nan() { 0.0 } else { size };
-            let sizes = sizes(question.formula, x, t, [w, p, v]).map(number);
-            let power = number(power(question.formula, x, t, [w, p]));
-            floors.powers += power;
-            let [loss, grad, target_grad] = [0, 1, 2].map(|i| sizes[i].max(power / ELEMENT));
-            let var_grad = sizes[3];
-            floors.loss.push(loss);
-            // They are scaled when they are f32 already.
-            let grad = if grad > f64::from(f32::MAX) { f64::INFINITY } else { scale * grad };
-            floors.grad.push(grad);
-            floors.target_grad.push(scale * target_grad);
-            if let Some(var) = &var {
-                floors.var_grad[var.index(i, shape)] += scale * var_grad;
-            }
+/// Of a piece. What belongs to the variance's gradient is added to `variance`.
+pub fn lost(
+    question: &Question<'_>,
+    piece: &Piece<'_>,
+    variance: &mut Vec<f64>,
+) -> Result<Lost, Failure> {
+    let problem = question.problem;
+    let cut = Cut::of(problem);
+    let count = piece.output.summary.rows as usize;
+    let first = piece.row / cut.rows.max(1);
+    let steps = question.data.steps(problem, first..first + count / cut.rows.max(1))?;
+    let operand = |role| Operand::of(&steps, role);
+    let Some(input) = operand(Role::Input) else { return Ok(Lost::default()) };
+    let (target, var) = (operand(Role::Values), operand(Role::Var));
+    let (weight, pos_weight) = (operand(Role::ElementWeight), operand(Role::PosWeight));
+    variance.resize(var.as_ref().map_or(0, |var| var.floats.len()), 0.0);
+    let (mut lost, shape) = (Lost::default(), input.shape);
+    for (i, &scale) in scales(question, piece)?.iter().enumerate().take(count) {
+        let at = |operand: &Option<Operand<'_>>, other: f64| {
+            operand.as_ref().map_or(other, |operand| operand.at(i, shape))
+        };
+        let (x, t, v) = (at(&Some(input), 0.0), at(&target, 0.0), at(&var, 0.0));
+        let (w, p) = (at(&weight, 1.0), at(&pos_weight, 1.0));
+        let terms = terms(question.formula, x, t, [w, p, v]);
+        let number = |x: f64| if x.is_nan() { 0.0 } else { x };
+        let [loss, grad, target_grad, var_grad] =
+            terms.map(|Term { size, off }| Term { size: number(size), off: number(off) });
+        lost.loss.push(loss.off);
+        lost.sizes += loss.size;
+        // They are scaled when they are f32 already.
+        let over = grad.size > f64::from(f32::MAX);
+        lost.grad.push(if over { f64::INFINITY } else { scale * grad.off });
+        lost.target_grad.push(scale * target_grad.off);
+        if let Some(var) = &var {
+            // A sum over all that share the variance.
+            variance[var.index(i, shape)] += scale * (var_grad.off + REDUCED * var_grad.size);
         }
-        Ok(floors)
     }
+    Ok(lost)
 }
 
-/// What the power among an element's terms may be off by.
-fn power(formula: &Formula, x: f64, t: f64, [w, p]: [f64; 2]) -> f64 {
-    match *formula {
-        Formula::BceWithLogits(_) => {
-            w.abs() * ((p * t).abs() + (1.0 - t).abs()) * of_power(-x.abs())
-        }
-        // Its slope is multiplied by log-probabilities.
-        Formula::KlDiv { log_target: true, .. } => (t.abs() + x.abs() + 1.0) * of_power(t),
-        Formula::PoissonNll { log_input: true, .. } => of_power(x),
-        _ => 0.0,
-    }
-}
-
-fn sizes(formula: &Formula, x: f64, t: f64, [w, p, v]: [f64; 3]) -> Sizes {
+fn terms(formula: &Formula, x: f64, t: f64, [w, p, v]: [f64; 3]) -> Terms {
+    let none = Term::default();
     match *formula {
         Formula::BceWithLogits(_) => {
             let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
             let sigmoid = |x: f64| (-softplus(-x)).exp();
             let (positive, negative) = ((w * p * t).abs(), (w * (1.0 - t)).abs());
-            let loss = positive * softplus(-x) + negative * softplus(x);
-            [loss, negative * sigmoid(x) + positive * sigmoid(-x), 0.0, 0.0]
+            let power = (positive + negative) * of_power(-x.abs());
+            let loss = Term::of(positive * softplus(-x) + negative * softplus(x));
+            let grad = Term::of(negative * sigmoid(x) + positive * sigmoid(-x));
+            [loss.and(power), grad.and(power), none, none]
         }
-        Formula::KlDiv { log_target: false, .. } => {
-            let size = t.ln().abs() + x.abs();
-            [t.abs() * size, 0.0, size + 1.0, 0.0]
-        }
-        Formula::KlDiv { log_target: true, .. } => {
-            let (size, t) = (t.abs() + x.abs(), t.exp());
-            [t * size, 0.0, t * (size + 1.0), 0.0]
+        Formula::KlDiv { log_target, .. } => {
+            let (q, log_q) = if log_target { (t.exp(), t) } else { (t.abs(), t.ln()) };
+            if q == 0.0 {
+                return [none; 4];
+            }
+            let apart = (log_q - x).abs();
+            let power = if log_target { of_power(t) } else { 0.0 };
+            let few = if log_target { 0.0 } else { 4.0 * HALF };
+            let factor = if log_target { q } else { 1.0 };
+            let loss = Term::of(q * apart).and(q * few + apart * power);
+            let grad = Term::default().and(power);
+            let target = Term::of(factor * (apart + 1.0)).and(factor * few + power * (apart + 1.0));
+            [loss, grad, target, none]
         }
         Formula::GaussianNll { eps, .. } => {
             let u = v.max(eps.into());
             let square = (x - t).powi(2) / u;
-            [(u.ln().abs() + square) / 2.0, 0.0, 0.0, (1.0 + square) / (2.0 * u)]
+            let var = Term::of((1.0 + square) / (2.0 * u));
+            [Term::of((u.ln().abs() + square) / 2.0 + 1.0), none, none, var]
         }
         Formula::PoissonNll { log_input, full, eps, .. } => {
-            let stirling = t * t.ln() + t + (2.0 * std::f64::consts::PI * t).ln().abs() / 2.0;
-            let stirling = if full && t > 1.0 { stirling } else { 0.0 };
-            let [loss, grad] = match log_input {
-                true => [x.exp() + (t * x).abs(), x.exp() + t.abs()],
-                false => {
-                    let rate = x + f64::from(eps);
-                    [x.abs() + (t * rate.ln()).abs(), 1.0 + (t / rate).abs()]
-                }
-            };
-            [loss + stirling, grad, 0.0, 0.0]
+            let eps = if log_input { 0.0 } else { f64::from(eps) };
+            poisson(x, t, eps, log_input, full && t > 1.0)
         }
-        _ => [0.0; 4],
+        _ => [none; 4],
     }
+}
+
+/// Of Poisson's loss, with Stirling's terms or without.
+fn poisson(x: f64, t: f64, eps: f64, log_input: bool, stirling: bool) -> Terms {
+    let none = Term::default();
+    let rate = if log_input { x.exp() } else { x + eps };
+    let d = if log_input { x - t.ln() } else { (rate / t).ln() };
+    let loss = match (stirling, log_input) {
+        (true, _) => {
+            let beyond = (rate - t).abs();
+            let size = t * (d.exp_m1() - d) + (7.0 * t).ln() + eps;
+            let power = if log_input && d.abs() > 1.0 { t * of_power(d) } else { 0.0 };
+            Term::of(size).and(UNIT * beyond * (1.0 + d.abs()) + power)
+        }
+        (false, true) => Term::of(rate + (t * x).abs()).and(of_power(x)),
+        (false, false) => Term::of(x.abs() + (t * rate.ln()).abs()),
+    };
+    let grad = match log_input {
+        true if t > 0.0 && d.abs() <= 1.0 => Term::default().and(UNIT * rate),
+        true => Term::of(rate + t.abs()).and(of_power(x)),
+        // What eps loses against x - t.
+        false => Term::default().and(eps.min(UNIT * x.abs().max(t.abs())) / rate.abs()),
+    };
+    [loss, grad, none, none]
 }
 
 /// A tensor that is broadcast.

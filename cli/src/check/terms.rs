@@ -1,141 +1,332 @@
-//! What numbers are measured against that are differences of larger ones.
+//! What the numbers of rows may be off by, beyond a share of themselves.
+//!
+//! It follows from the row's own numbers. With probabilities `p`, distances `d = z(top) - z`, `l = log(1 + excess)`,
+//! shares `v` and their sum `V`, and a unit `e` in the last place of an f32:
 //!
 //! ```text
-//! cross-entropy   V p - w q' + 2 coefficient lse p    against V p + |2 coefficient lse| p
-//! entropy         p (-log p - H)                      against p (-log p + H)
-//! softmax         p (u - sum p u)                     against p (|u| + max |u|)
-//! log-softmax     u - p sum u                         against |u| + p sum |u|
+//! exp(-d)       (8 + 2.5 d) e of itself: WGSL grants exp 3 + 2 d units, and d is rounded
+//! l             e (8 l + 2.5 sum p d), of the powers that it is a sum of
+//! z             e |z| where logits are scaled, a few e where they are capped. That moves lse by sum p as much,
+//!               log p by 1 - p times its own and p times the others', a loss by v times its own and V times lse's
+//! gradient      V p - v: V times what p is off by, and 8 e V p where shares are subtracted
+//! of entropy    p (d - sum p d)
+//! of softmax    p (u - sum p u), and of log-softmax u - p sum u
 //! ```
 //!
-//! Where two rounded numbers are nearly equal, their difference has few digits in any arithmetic. A plain
-//! label's gradient is a product, and is measured against itself.
-//!
-//! Logits that are scaled or capped are rounded once more, to a share of their size, and what is made of
-//! their differences is as far off as that.
+//! A class so far below the top that nothing is left of its power adds nothing, however large its logit.
 
 use wgpu_loss::loss::{Function, Upstream};
-use wgpu_loss::{Outputs, Problem, TargetType};
+use wgpu_loss::{Outputs, Problem, Reduction};
 
-use super::comparison::largest;
-use super::words::mapped;
-use crate::data::{BATCH, Cut, Given, Role};
+use super::comparison::{UNIT, of_power};
+use super::shares::Shares;
+use super::words::{logit, mapped};
+use crate::data::Role;
 use crate::error::Failure;
+use crate::files::Part;
 use crate::twin::{Piece, Question};
 
-/// What a logit that is computed may be off by, relative to its size.
-const LOGIT: f64 = 1.0 / (1 << 22) as f64;
+/// Units of a handful of roundings.
+const FEW: f64 = 8.0;
+/// What is below the smallest normal f32 may be taken for 0.
+const FLUSHED: f64 = f32::MIN_POSITIVE as f64;
 
-/// How the numbers of a loss come about.
-pub struct Terms {
-    /// The gradient is a difference.
-    cancels: bool,
-    /// The largest class weight.
-    heaviest: f64,
-    /// What any number made of logits may be off by, beyond what all numbers may be.
-    pub rounding: f64,
+/// What the numbers of a piece may be off by. A vector is empty where nothing is to be added.
+#[derive(Debug, Default)]
+pub struct Lost {
+    /// The losses of rows.
+    pub loss: Vec<f64>,
+    /// Their z-losses.
+    pub z_loss: Vec<f64>,
+    /// The log-sum-exps.
+    pub lse: Vec<f64>,
+    /// The entropies.
+    pub entropy: Vec<f64>,
+    /// The gradient.
+    pub grad: Vec<f64>,
+    /// The target's gradient.
+    pub target_grad: Vec<f64>,
+    /// Probabilities, or their logarithms.
+    pub distribution: Vec<f64>,
+    /// The labels of rows, where class losses are sums over them.
+    pub labels: Vec<Option<usize>>,
+    /// The sizes of all losses together, where these have either sign.
+    pub sizes: f64,
 }
 
-impl Terms {
-    /// Those of a loss.
-    pub fn of(question: &Question<'_>) -> Result<Self, Failure> {
-        let weights = question.data.get(Role::Weight).map(Given::all).transpose()?;
-        let heaviest = weights.map_or(1.0, |weights| largest(weights.floats().iter()));
-        let cancels = question.outputs.grad && cancels(question.problem);
-        Ok(Self { cancels, heaviest, rounding: LOGIT * largest_logit(question)? })
-    }
-
-    /// What the reference is asked for: what is compared, and what that is measured against.
-    pub fn outputs(&self, problem: &Problem, outputs: Outputs) -> Outputs {
-        match problem.function {
-            Function::CrossEntropy if self.cancels => outputs.with_log_probs().with_lse(),
-            Function::Entropy if self.cancels => outputs.with_log_probs().with_entropy(),
-            _ => outputs,
-        }
-    }
-
-    /// What the elements of a piece's gradient are measured against at least; nothing where they are
-    /// measured against themselves.
-    pub fn of_gradient(
-        &self,
-        question: &Question<'_>,
-        piece: &Piece<'_>,
-    ) -> Result<Option<Vec<f64>>, Failure> {
-        let Some(grad) = piece.output.grad.as_ref().filter(|_| self.cancels) else {
-            return Ok(None);
-        };
-        let problem = question.problem;
-        let per_row = |first: usize, i: usize| problem.view.row_and_class(first + i).0 - piece.row;
-        let (first, output) = (piece.element, piece.output);
-        let logs = output.log_probs.as_deref();
-        let prob = |i: usize| match (&output.probs, logs) {
-            (Some(probs), _) => probs[i],
-            (None, Some(logs)) => logs[i].exp(),
-            (None, None) => 0.0,
-        };
-        let all = 0..grad.len();
-        if problem.function == Function::Softmax {
-            return self.of_jacobian(question, piece, prob).map(Some);
-        }
-        let scales = scales(question, piece)?;
-        let rows = &output.rows;
-        let floors = all.map(|i| {
-            let row = per_row(first, i);
-            let terms = match problem.function {
-                Function::Entropy => {
-                    let entropy = rows.entropy.as_ref().map_or(0.0, |all| all[row]);
-                    logs.map_or(0.0, |logs| entropy - logs[i])
-                }
-                _ => {
-                    let lse = rows.lse.as_ref().map_or(0.0, |all| all[row]);
-                    let z_loss = 2.0 * f64::from(problem.z_loss) * lse.abs().max(1.0);
-                    f64::from(problem.logits.scale) * (self.heaviest + z_loss.abs())
-                }
-            };
-            let floor = scales[row] * terms * prob(i);
-            if floor.is_nan() { 0.0 } else { floor }
-        });
-        Ok(Some(floors.collect()))
-    }
-
-    /// Those of the softmaxes.
-    fn of_jacobian(
-        &self,
-        question: &Question<'_>,
-        piece: &Piece<'_>,
-        prob: impl Fn(usize) -> f64,
-    ) -> Result<Vec<f64>, Failure> {
-        let (problem, cut) = (question.problem, Cut::of(question.problem));
-        let Some(upstream) = question.data.get(Role::Upstream) else { return Ok(Vec::new()) };
-        let count = piece.output.grad.as_ref().map_or(0, Vec::len);
-        let part = upstream.operand.part(piece.element..piece.element + count)?;
-        let pull = |i: usize| f64::from(part.floats().get(i).abs());
-        let row = |i: usize| problem.view.row_and_class(piece.element + i).0 - piece.row;
-        let (mut sums, mut most) =
-            (vec![0.0; count.div_ceil(problem.view.classes.max(1))], Vec::new());
-        most.clone_from(&sums);
-        debug_assert!(sums.len() >= cut.rows.min(count));
-        for i in 0..count {
-            sums[row(i)] += pull(i);
-            most[row(i)] = pull(i).max(most[row(i)]);
-        }
-        let floors = (0..count).map(|i| match problem.outputs.log_probs {
-            true => pull(i) + prob(i) * sums[row(i)],
-            false => prob(i) * (pull(i) + most[row(i)]),
-        });
-        Ok(floors.map(|floor| if floor.is_nan() { 0.0 } else { floor }).collect())
-    }
-}
-
-fn cancels(problem: &Problem) -> bool {
+/// Whether anything is compared that the numbers of single rows are needed for.
+pub fn has_terms(problem: &Problem) -> bool {
+    let outputs = problem.outputs;
+    let large = outputs.grad || outputs.log_probs || outputs.lse || outputs.entropy;
     match problem.function {
-        Function::CrossEntropy => {
-            matches!(problem.target, Some(TargetType::Probabilities(_)))
-                || problem.label_smoothing > 0.0
+        Function::Softmax => true,
+        Function::CrossEntropy | Function::Entropy => {
+            large
+                || outputs.class_losses
+                || mapped(problem)
                 || problem.z_loss != 0.0
+                || problem.reduction == Reduction::None
         }
-        Function::Entropy | Function::Softmax => true,
         _ => false,
     }
+}
+
+/// What the reference is asked for: what is compared, and the probabilities that allowances are made of.
+pub fn outputs(problem: &Problem, outputs: Outputs) -> Outputs {
+    match problem.function {
+        Function::CrossEntropy if has_terms(problem) => outputs.with_log_probs().with_lse(),
+        Function::Entropy if has_terms(problem) => outputs.with_log_probs(),
+        _ => outputs,
+    }
+}
+
+/// A class of a row.
+#[derive(Clone, Copy, Debug)]
+struct Class {
+    element: usize,
+    p: f64,
+    /// How far below the top it is.
+    d: f64,
+    /// What `p` may be off by for the power's sake.
+    power: f64,
+    /// What its logit may be off by.
+    logit: f64,
+    share: f64,
+}
+
+/// What is known of a row.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    /// `sum p d`, and what it may be off by.
+    depth: f64,
+    depth_off: f64,
+    /// What `l` may be off by.
+    l_off: f64,
+    /// The probability of what is below the top.
+    below: f64,
+    /// What the log-sum-exp is off by for the logits' sake, and what of it is of classes below the top.
+    drift: f64,
+    drift_below: f64,
+    /// The sum of the shares, and what their logits are off by together.
+    whole: f64,
+    share_drift: f64,
+}
+
+impl Row {
+    fn of(classes: &[Class]) -> Self {
+        let sum = |of: &dyn Fn(&Class) -> f64| classes.iter().map(|c| finite(of(c))).sum::<f64>();
+        let if_below = |c: &Class, value: f64| if c.d > 0.0 { value } else { 0.0 };
+        let depth = sum(&|c| c.p * c.d);
+        let below = sum(&|c| if_below(c, c.p));
+        let l_off = UNIT * (FEW * below + 2.5 * depth);
+        Self {
+            depth,
+            depth_off: sum(&|c| (c.power + UNIT * c.p) * c.d) + depth * l_off,
+            l_off,
+            below,
+            drift: sum(&|c| c.p * c.logit),
+            drift_below: sum(&|c| if_below(c, c.p * c.logit)),
+            whole: sum(&|c| c.share),
+            share_drift: sum(&|c| c.share * c.logit),
+        }
+    }
+
+    /// What the logarithm of a class's probability is off by for the logits' sake.
+    fn log_drift(&self, class: &Class) -> f64 {
+        // Of a class that is all but certain, 1 - p is what the others have.
+        match class.p > 0.5 {
+            true => self.below * class.logit + self.drift_below,
+            false => (1.0 - class.p) * class.logit + self.drift - class.p * class.logit,
+        }
+    }
+
+    /// What a class's probability is off by, or where it is all but certain what is left of 1.
+    fn prob(&self, class: &Class) -> f64 {
+        let power = if class.p > 0.5 { 0.0 } else { class.power };
+        power + class.p * (self.l_off + self.log_drift(class)) + FLUSHED
+    }
+
+    /// What the entropy is off by.
+    fn entropy(&self, classes: &[Class]) -> f64 {
+        let moved = |c: &Class| finite(c.p * (c.d - self.depth).abs() * c.logit);
+        self.l_off + self.depth_off + classes.iter().map(moved).sum::<f64>() + 1e3 * FLUSHED
+    }
+}
+
+/// What the numbers of a piece may be off by.
+pub fn lost(question: &Question<'_>, piece: &Piece<'_>) -> Result<Lost, Failure> {
+    if !has_terms(question.problem) {
+        return Ok(Lost::default());
+    }
+    let rows = Rows::of(question, piece)?;
+    let (mut lost, mut classes) = (Lost::default(), Vec::new());
+    let elements = piece.output.summary.rows as usize * question.problem.view.classes;
+    lost.distribution.resize(elements, 0.0);
+    lost.grad.resize(if piece.output.grad.is_some() { elements } else { 0 }, 0.0);
+    for row in 0..piece.output.summary.rows as usize {
+        rows.gather(row, &mut classes);
+        rows.row(row, &classes, &mut lost);
+    }
+    Ok(lost)
+}
+
+/// The rows of a piece.
+struct Rows<'a> {
+    problem: &'a Problem,
+    piece: &'a Piece<'a>,
+    input: Option<Part<'a>>,
+    /// An upstream gradient for each element.
+    upstream: Option<Part<'a>>,
+    shares: Shares<'a>,
+    scales: Vec<f64>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(question: &Question<'a>, piece: &'a Piece<'a>) -> Result<Self, Failure> {
+        let (problem, data) = (question.problem, question.data);
+        let elements = piece.output.summary.rows as usize * problem.view.classes;
+        let range = piece.element..piece.element + elements;
+        let softmax = problem.function == Function::Softmax;
+        Ok(Self {
+            problem,
+            piece,
+            input: data.part(Role::Input, range.clone())?,
+            upstream: if softmax { data.part(Role::Upstream, range)? } else { None },
+            shares: Shares::of(question, piece)?,
+            scales: if softmax { Vec::new() } else { scales(question, piece)? },
+        })
+    }
+
+    fn x(&self, element: usize) -> f64 {
+        self.input.as_ref().map_or(0.0, |part| part.floats().get(element).into())
+    }
+
+    /// The classes of a row.
+    fn gather(&self, row: usize, classes: &mut Vec<Class>) {
+        let (view, output) = (&self.problem.view, self.piece.output);
+        let first = row / view.inner * view.classes * view.inner + row % view.inner;
+        let log = |element: usize| match (&output.log_probs, &output.probs) {
+            (Some(logs), _) => logs[element],
+            (None, Some(probs)) => probs[element].ln(),
+            (None, None) => f64::NAN,
+        };
+        let elements = (0..view.classes).map(|class| first + class * view.inner);
+        let top = elements.clone().map(log).fold(f64::NEG_INFINITY, f64::max);
+        classes.clear();
+        classes.extend(elements.enumerate().map(|(class, element)| {
+            let log = log(element);
+            let units = match self.problem.logits.softcap {
+                Some(_) => FEW,
+                None => f64::from(u8::from(mapped(self.problem))),
+            };
+            let z = if units > 0.0 { logit(self.problem, self.x(element)) } else { 0.0 };
+            Class {
+                element,
+                p: log.exp(),
+                d: top - log,
+                power: finite(of_power(log)),
+                logit: finite(units * UNIT * z.abs()),
+                share: self.shares.share(row, class, element),
+            }
+        }));
+    }
+
+    fn row(&self, row: usize, classes: &[Class], lost: &mut Lost) {
+        let (r, rows) = (Row::of(classes), &self.piece.output.rows);
+        let (factor, own) = (self.shares.factor(row), self.shares.own(row));
+        let lse = rows.lse.as_ref().map_or(0.0, |all| finite(all[row]).abs());
+        let lse_off = UNIT * lse + r.l_off + r.drift;
+        let entropy = r.entropy(classes);
+        let coefficient = f64::from(self.problem.z_loss).abs() * own;
+        let label = self.shares.label(row);
+        let loss = match (self.problem.function, label) {
+            (Function::Entropy, _) => entropy,
+            (_, Some(label)) if !self.shares.spread() => {
+                r.whole * (r.l_off + r.log_drift(&classes[label]))
+            }
+            _ => r.whole * (r.l_off + r.drift) + r.share_drift,
+        };
+        lost.loss.push(number(factor * loss));
+        lost.z_loss.push(number(factor * coefficient * (2.0 * lse + lse_off) * lse_off));
+        lost.lse.push(number(lse_off));
+        lost.entropy.push(number(entropy));
+        lost.labels.push(label);
+        for class in classes {
+            let log = r.l_off + r.log_drift(class);
+            let off = if self.problem.outputs.log_probs { log } else { r.prob(class) };
+            lost.distribution[class.element] = number(off);
+        }
+        let Some(grad) = &self.piece.output.grad else { return };
+        let pulls = Pulls { value: 2.0 * coefficient * lse, off: 2.0 * coefficient * lse_off };
+        for class in classes {
+            let off = match &self.upstream {
+                Some(_) => break,
+                None if self.problem.function == Function::Entropy => {
+                    let apart = (class.d - r.depth).abs();
+                    self.scales[row]
+                        * (class.power * finite(apart)
+                            + class.p * (UNIT * finite(class.d) + r.depth_off))
+                        + 1e3 * FLUSHED * self.scales[row]
+                }
+                None => self.gradient(row, &r, class, &pulls, grad[class.element].abs()),
+            };
+            lost.grad[class.element] = number(off);
+        }
+        if let Some(upstream) = &self.upstream {
+            self.jacobian(&r, classes, upstream, &mut lost.grad);
+        }
+    }
+
+    /// `V p - v + Z p`, times the slope of the soft cap.
+    fn gradient(&self, row: usize, r: &Row, class: &Class, pull: &Pulls, grad: f64) -> f64 {
+        let apart = if self.shares.spread() { FEW * UNIT * class.p } else { 0.0 };
+        let off = r.whole * (r.prob(class) + apart)
+            + pull.value * (r.prob(class) + FEW * UNIT * class.p)
+            + pull.off * class.p;
+        let scale = self.scales[row] * f64::from(self.problem.logits.scale);
+        // 4 e / (1 + e)^2 with e = exp(-2 |u|), a power again, of a u that is a rounded quotient.
+        let slope = self.problem.logits.softcap.map_or(0.0, |cap| {
+            UNIT * (FEW + 9.0 * (self.x(class.element) / f64::from(cap)).abs().min(60.0))
+        });
+        scale * off + slope * grad
+    }
+
+    /// The product of an upstream gradient and the Jacobian.
+    fn jacobian(&self, r: &Row, classes: &[Class], upstream: &Part<'_>, grad: &mut [f64]) {
+        let u = |class: &Class| f64::from(upstream.floats().get(class.element));
+        let sum = |of: &dyn Fn(&Class) -> f64| classes.iter().map(of).sum::<f64>();
+        let sizes = sum(&|c| u(c).abs());
+        let (mean, mean_off) =
+            (sum(&|c| c.p * u(c)), sum(&|c| (c.power + c.p * r.l_off) * u(c).abs()));
+        for class in classes {
+            let own = u(class);
+            let off = match self.problem.outputs.log_probs {
+                true => r.prob(class) * sizes + FEW * UNIT * class.p * sizes + UNIT * own.abs(),
+                false => {
+                    (class.power + class.p * r.l_off) * (own - mean).abs()
+                        + class.p * (UNIT * own.abs() + mean_off)
+                        + FLUSHED * (own.abs() + sizes)
+                }
+            };
+            grad[class.element] = number(off);
+        }
+    }
+}
+
+/// What a z-loss adds to `V`, and what that is off by.
+struct Pulls {
+    value: f64,
+    off: f64,
+}
+
+/// A row without a distribution is compared as such.
+fn number(off: f64) -> f64 {
+    if off.is_nan() { 0.0 } else { off }
+}
+
+/// Nothing is left of a class at an infinite distance.
+fn finite(x: f64) -> f64 {
+    if x.is_finite() { x } else { 0.0 }
 }
 
 /// What the gradients of a piece's rows are multiplied by: upstream gradient, row weight, divisor.
@@ -162,19 +353,4 @@ pub fn scales(question: &Question<'_>, piece: &Piece<'_>) -> Result<Vec<f64>, Fa
         (factor * upstream * weight).abs()
     };
     Ok((0..rows).map(of).collect())
-}
-
-/// The size of the largest logit that is computed; 0 where they are taken as they are.
-fn largest_logit(question: &Question<'_>) -> Result<f64, Failure> {
-    let problem = question.problem;
-    let Some(input) = question.data.get(Role::Input).filter(|_| mapped(problem)) else {
-        return Ok(0.0);
-    };
-    let (elements, mut most) = (problem.view.elements(), 0f64);
-    for start in (0..elements).step_by(BATCH) {
-        let part = input.operand.part(start..elements.min(start + BATCH))?;
-        most = most.max(largest(part.floats().iter()));
-    }
-    let cap = problem.logits.softcap.map_or(f64::INFINITY, f64::from);
-    Ok(f64::from(problem.logits.scale) * most.min(cap))
 }

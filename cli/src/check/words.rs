@@ -25,7 +25,7 @@ pub struct Words<'a> {
 impl<'a> Words<'a> {
     /// Of each row.
     pub fn new(what: &'static str, given: &'a [u32], problem: &'a Problem) -> Self {
-        let compared = Compared { what, largest: 0.0, tolerance: 0.0, coarse: false, worst: None };
+        let compared = Compared::exact(what, given.len() as u64);
         Self { given, seen: 0, problem, compared }
     }
 
@@ -111,12 +111,17 @@ fn logits(question: &Question<'_>, row: usize) -> Result<Vec<f64>, Failure> {
     let Some(input) = question.data.get(Role::Input) else { return Ok(Vec::new()) };
     let of = |class: usize| {
         let element = first + class * view.inner;
-        let x = f64::from(input.operand.part(element..element + 1)?.floats().get(0));
-        let scale = f64::from(problem.logits.scale);
-        Ok(match problem.logits.softcap.map(f64::from) {
-            Some(cap) => scale * cap * (x / cap).tanh(),
-            None => scale * x,
-        })
+        let x = input.operand.part(element..element + 1)?.floats().get(0);
+        Ok(logit(problem, x.into()))
     };
     (0..view.classes).map(of).collect()
+}
+
+/// A logit as it goes into the softmax.
+pub fn logit(problem: &Problem, x: f64) -> f64 {
+    let scale = f64::from(problem.logits.scale);
+    match problem.logits.softcap.map(f64::from) {
+        Some(cap) => scale * cap * (x / cap).tanh(),
+        None => scale * x,
+    }
 }

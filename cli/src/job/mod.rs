@@ -4,6 +4,8 @@
 //! read, and the device is opened before that too. Nothing is saved unless all went well.
 
 mod losses;
+#[cfg(test)]
+mod mutants;
 mod points;
 
 use std::path::PathBuf;

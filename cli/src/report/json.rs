@@ -96,6 +96,9 @@ impl Serialize for Check<'_> {
         struct Entry {
             largest_relative_difference: Wide,
             tolerance: f64,
+            numbers: u64,
+            unjudged: u64,
+            nan: u64,
             passed: bool,
         }
         let mut map = serializer.serialize_map(None)?;
@@ -104,6 +107,9 @@ impl Serialize for Check<'_> {
             let entry = Entry {
                 largest_relative_difference: Wide(compared.largest),
                 tolerance: compared.tolerance,
+                numbers: compared.numbers,
+                unjudged: compared.unjudged,
+                nan: compared.nan,
                 passed: compared.passed(),
             };
             map.serialize_entry(&compared.what.replace(['-', ' '], "_"), &entry)?;

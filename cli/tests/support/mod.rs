@@ -388,6 +388,22 @@ impl Run {
     }
 }
 
+/// How many numbers a check has compared, and how many of them it could not judge. It must have passed.
+#[track_caller]
+pub fn judged(json: &Value) -> (u64, u64) {
+    assert_eq!(json["check"]["passed"], true, "{json}");
+    let outputs = json["check"].as_object().unwrap().values().filter(|value| value.is_object());
+    let counts = outputs.map(|o| [&o["numbers"], &o["unjudged"]].map(|n| n.as_u64().unwrap()));
+    counts.fold((0, 0), |(numbers, unjudged), [n, u]| (numbers + n, unjudged + u))
+}
+
+/// Insists on a check that passed and says something: of 50 numbers, one may be a difference of which little is left.
+#[track_caller]
+pub fn assert_judged(json: &Value) {
+    let (numbers, unjudged) = judged(json);
+    assert!(numbers > 0 && unjudged * 50 <= numbers, "{unjudged} of {numbers}: {}", json["check"]);
+}
+
 /// Insists on numbers being close.
 #[track_caller]
 pub fn close(given: &[f32], wanted: &[f64]) {
