@@ -25,6 +25,8 @@ mod gpu_examples;
 mod gpu_extras;
 #[path = "gpu_fixtures.rs"]
 mod gpu_fixtures;
+#[path = "gpu_invariance.rs"]
+mod gpu_invariance;
 #[path = "gpu_large.rs"]
 mod gpu_large;
 #[path = "gpu_life.rs"]

@@ -110,9 +110,7 @@ fn is_counted_here(r: Row) -> bool {
 }
 
 // Behind the states in the workspace: where the weight of a row's label is, and its logit.
-fn place_of_weight(row: u32) -> u32 {
-    return params.states + STATE_WORDS * params.parts * params.rows + row;
-}
+fn place_of_weight(row: u32) -> u32 { return params.label_weights + row; }
 
 fn place_of_mark(row: u32) -> u32 { return place_of_weight(row) + params.rows; }
 

@@ -200,7 +200,7 @@ fn write_pack(w: Writers, places: Places, at: u32, pack: Pack, classes: Pack, v:
 #endif
 }
 
-#if RAGGED
+#if PARTIAL
 // The same of a load that may hold other rows' elements, which are others' to write.
 fn write_part(w: Writers, places: Places, at: u32, pack: Pack, classes: Pack, v: PackReals) {
     let here = here_of(classes);

@@ -76,9 +76,14 @@ impl Kernels {
     /// }
     /// ```
     pub fn with_tuning(device: &wgpu::Device, tuning: Tuning) -> Self {
+        Self::with_profile(device, Profile { tuning, ..Profile::of(device) })
+    }
+
+    /// No pipelines yet, for a device of this profile.
+    pub(crate) fn with_profile(device: &wgpu::Device, profile: Profile) -> Self {
         let shared = Shared {
             device: device.clone(),
-            profile: Profile { tuning, ..Profile::of(device) },
+            profile,
             pipelines: Mutex::new(HashMap::new()),
             left_out: LeftOut::default(),
         };

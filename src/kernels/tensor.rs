@@ -125,13 +125,15 @@ impl ClassTensor {
 
     /// Whether lanes may write both halves of a word at the same time.
     fn is_atomic(&self, spec: &Spec) -> bool {
-        is_half(self.element_type) && spec.load == Load::One && spec.is_written(self.slot)
+        let single = spec.load == Load::One || spec.loose;
+        is_half(self.element_type) && single && spec.is_written(self.slot)
     }
 
     /// The WGSL type of one load.
     pub fn element(&self, spec: &Spec) -> &'static str {
         match (is_half(self.element_type), spec.load) {
-            (_, Load::One) if self.is_atomic(spec) => "atomic<u32>",
+            _ if self.is_atomic(spec) => "atomic<u32>",
+            _ if spec.loose => "u32",
             (_, Load::One) => "u32",
             (false, Load::Four) => "vec4<u32>",
             (true, Load::Four) => "vec2<u32>",
@@ -139,6 +141,17 @@ impl ClassTensor {
             (false, Load::Eight) => "Eight",
             (true, Load::Eight) if self.longs(spec) => "vec2<u64>",
             (true, Load::Eight) => "vec4<u32>",
+        }
+    }
+
+    /// Word `at` of the binding, whatever its loads are.
+    fn word(&self, spec: &Spec) -> &'static str {
+        match self.element(spec) {
+            "u32" => "{buffer}[at]",
+            "atomic<u32>" => "atomicLoad(&{buffer}[at])",
+            "vec2<u32>" => "{buffer}[at / 2u][at % 2u]",
+            "vec4<u32>" => "{buffer}[at / 4u][at % 4u]",
+            _ => "u32({buffer}[at / 4u][at / 2u % 2u] >> (32u * (at % 2u)))",
         }
     }
 
@@ -153,11 +166,19 @@ impl ClassTensor {
             (spec.ragged, "RAGGED"),
             (self.longs(spec), "LONGS"),
             (self.is_atomic(spec), "ATOMIC"),
+            (spec.loose, "LOOSE"),
         ]
         .into_iter()
         .filter_map(|(on, symbol)| on.then_some(symbol))
         .collect();
-        let text = select_lines(include_str!("../../shaders/prelude/tensor.wgsl"), &symbols);
+        let mut text = String::new();
+        if !spec.loose {
+            text += &select_lines(include_str!("../../shaders/prelude/tensor.wgsl"), &symbols);
+        }
+        if spec.loose || spec.by_class {
+            text += &select_lines(include_str!("../../shaders/prelude/anywhere.wgsl"), &symbols);
+            text = text.replace("{word}", self.word(spec));
+        }
         let text = text.replace("{name}", self.name).replace("{buffer}", self.buffer);
         format!("\n{}", text.replace("{type}", self.element_type.name()))
     }

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::extent::Axes;
-use super::layout::short_classes;
+use super::layout::{Alignment, Layout, short_classes};
 use super::{Extent, Profile, STATE_WORDS, bound_slots, offset_alignment};
 use crate::loss::Function;
 use crate::tensor::ClassView;
@@ -219,8 +219,19 @@ fn boxes(problem: &Problem, profile: &Profile, room: &Room) -> Result<Vec<Piece>
         });
     }
     let positions = stretch(inner, positions);
-    let depth = (room.elements - positions) / inner + 1;
-    let depth = stretch(classes.max(1), depth.min(room.classes));
+    let depth = ((room.elements - positions) / inner + 1).min(room.classes);
+    let depth = match fixed_unit(problem, profile)? {
+        None => stretch(classes.max(1), depth),
+        Some(unit) if depth < unit => {
+            return Err(Error::Limit {
+                what: "a part of a row, which batch invariance keeps whole (with what lies between its classes)",
+                limit: "max_storage_buffer_binding_size",
+                needed: least_binding(problem, profile, unit),
+                allowed: profile.limits.max_storage_buffer_binding_size,
+            });
+        }
+        Some(unit) => depth.min(classes).next_multiple_of(unit).min(depth / unit * unit),
+    };
     let per_step = inner.div_ceil(positions).saturating_mul(classes.div_ceil(depth).max(1));
     check_count(per_step.saturating_mul(view.outer as u64))?;
 
@@ -238,6 +249,37 @@ fn boxes(problem: &Problem, profile: &Profile, room: &Room) -> Result<Vec<Piece>
         }
     }
     Ok(pieces)
+}
+
+/// What the classes of a box are a multiple of, where rows are folded in fixed parts: those of a part, or all of
+/// them; `None` where they are cut anywhere.
+fn fixed_unit(problem: &Problem, profile: &Profile) -> Result<Option<u64>, Error> {
+    // nll reads one element of each row.
+    if !profile.batch_invariant || problem.function == Function::Nll {
+        return Ok(None);
+    }
+    let classes = problem.view.classes;
+    let layout = Layout::fixed(problem, problem.view.rows(), profile, Alignment::BEST, false)?;
+    Ok(Some(layout.fixed_part(classes, profile).unwrap_or(classes.max(1)) as u64))
+}
+
+/// Bytes of a binding that holds so many classes of a row.
+fn least_binding(problem: &Problem, profile: &Profile, classes: u64) -> u64 {
+    let bytes = |slot| {
+        let extent = Extent::of(slot, problem);
+        let apart = if extent.axes == Axes::Elements { problem.view.inner as u64 } else { 1 };
+        let elements = (classes - 1).saturating_mul(apart).saturating_add(1);
+        if extent.has_classes() { elements.saturating_mul(extent.element_bytes) } else { 0 }
+    };
+    let most = bound_slots(problem).into_iter().map(bytes).max().unwrap_or(0);
+    most.saturating_add(offset_alignment(&profile.limits) + 64)
+}
+
+/// Bytes of a binding at least for a box of one row, which holds as much as is never cut; 0 where rows are cut
+/// anywhere.
+pub(crate) fn least_box(problem: &Problem, profile: &Profile) -> Result<u64, Error> {
+    let unit = fixed_unit(problem, profile)?;
+    Ok(unit.map_or(0, |unit| least_binding(problem, profile, unit.min(problem.view.classes as u64).max(1))))
 }
 
 /// Rows whose states have memory: 8 bytes for each 1,000 logits, or a thirty-second of what a binding
