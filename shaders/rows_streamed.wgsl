@@ -86,7 +86,7 @@ fn write_load(w: Writers, places: Places, p: u32, pack: Pack) {
 fn write_any(w: Writers, places: Places, p: u32) {
 #if PARTIAL
     write_part(
-        w, places, p, read_pack(places, p), classes_of(places, p), weights_of(places, p));
+        w, places, place_of(p), read_pack(places, p), classes_of(places, p), weights_of(places, p));
 #else
     write_load(w, places, p, read_whole(places, p));
 #endif

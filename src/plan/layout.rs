@@ -190,7 +190,8 @@ impl Layout {
         } else {
             Form::streamed(of_lane)
         };
-        let loose = fixed && load > Load::One && if ragged { !here.alike } else { here.load < load };
+        let loose =
+            fixed && load > Load::One && if ragged { !here.alike } else { here.load < load };
         let ragged = ragged && !loose;
         let plain = Self::plain(Kernel::Rows, load, form, geometry);
         Ok(Self { ragged, by_class, loose, ..plain })
@@ -229,7 +230,9 @@ impl Layout {
                 let narrowest = match input {
                     _ if profile.tuning.load == Load::Eight => profile.widest_load(input),
                     ElementType::F32 => Load::One,
-                    ElementType::F16 | ElementType::BF16 => Load::Four.min(profile.widest_load(input)),
+                    ElementType::F16 | ElementType::BF16 => {
+                        Load::Four.min(profile.widest_load(input))
+                    }
                 };
                 widest_that(|load| fits(load) && keeps(load)).filter(|_| keeps(narrowest))
             }
@@ -299,6 +302,11 @@ impl Layout {
             geometry: self.geometry,
             ..spec
         }
+    }
+
+    /// Whether lanes share rows.
+    pub fn shares_rows(&self) -> bool {
+        self.kernel == Kernel::Rows
     }
 
     /// Classes in each part of a batch-invariant row of `classes`; `None` where it is not cut into parts.

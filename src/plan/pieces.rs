@@ -222,15 +222,24 @@ fn boxes(problem: &Problem, profile: &Profile, room: &Room) -> Result<Vec<Piece>
     let depth = ((room.elements - positions) / inner + 1).min(room.classes);
     let depth = match fixed_unit(problem, profile)? {
         None => stretch(classes.max(1), depth),
-        Some(unit) if depth < unit => {
+        Some(Unit { classes: unit, all_positions })
+            if depth < unit || all_positions && positions < inner =>
+        {
             return Err(Error::Limit {
                 what: "a part of a row, which batch invariance keeps whole (with what lies between its classes)",
                 limit: "max_storage_buffer_binding_size",
-                needed: least_binding(problem, profile, unit),
+                needed: least_binding(
+                    problem,
+                    profile,
+                    unit,
+                    if all_positions { inner } else { 1 },
+                ),
                 allowed: profile.limits.max_storage_buffer_binding_size,
             });
         }
-        Some(unit) => depth.min(classes).next_multiple_of(unit).min(depth / unit * unit),
+        Some(Unit { classes: unit, .. }) => {
+            depth.min(classes).next_multiple_of(unit).min(depth / unit * unit)
+        }
     };
     let per_step = inner.div_ceil(positions).saturating_mul(classes.div_ceil(depth).max(1));
     check_count(per_step.saturating_mul(view.outer as u64))?;
@@ -251,25 +260,41 @@ fn boxes(problem: &Problem, profile: &Profile, room: &Room) -> Result<Vec<Piece>
     Ok(pieces)
 }
 
-/// What the classes of a box are a multiple of, where rows are folded in fixed parts: those of a part, or all of
-/// them; `None` where they are cut anywhere.
-fn fixed_unit(problem: &Problem, profile: &Profile) -> Result<Option<u64>, Error> {
+/// What boxes are multiples of where rows are folded in the same way wherever they are cut.
+struct Unit {
+    /// The classes of a part of a row, or all of them.
+    classes: u64,
+    /// A step of the outer axis is not cut: lanes that have neighbouring rows to themselves share none.
+    all_positions: bool,
+}
+
+/// The unit of batch-invariant rows; `None` where rows are cut anywhere.
+fn fixed_unit(problem: &Problem, profile: &Profile) -> Result<Option<Unit>, Error> {
     // nll reads one element of each row.
     if !profile.batch_invariant || problem.function == Function::Nll {
         return Ok(None);
     }
     let classes = problem.view.classes;
     let layout = Layout::fixed(problem, problem.view.rows(), profile, Alignment::BEST, false)?;
-    Ok(Some(layout.fixed_part(classes, profile).unwrap_or(classes.max(1)) as u64))
+    Ok(Some(Unit {
+        classes: layout.fixed_part(classes, profile).unwrap_or(classes.max(1)) as u64,
+        all_positions: !layout.shares_rows(),
+    }))
 }
 
-/// Bytes of a binding that holds so many classes of a row.
-fn least_binding(problem: &Problem, profile: &Profile, classes: u64) -> u64 {
+/// Bytes of a binding that holds so many classes of so many neighbouring rows.
+fn least_binding(problem: &Problem, profile: &Profile, classes: u64, positions: u64) -> u64 {
     let bytes = |slot| {
         let extent = Extent::of(slot, problem);
-        let apart = if extent.axes == Axes::Elements { problem.view.inner as u64 } else { 1 };
-        let elements = (classes - 1).saturating_mul(apart).saturating_add(1);
-        if extent.has_classes() { elements.saturating_mul(extent.element_bytes) } else { 0 }
+        let elements = match extent.axes {
+            Axes::Elements => {
+                (classes - 1).saturating_mul(problem.view.inner as u64).saturating_add(positions)
+            }
+            Axes::Classes => classes,
+            Axes::Rows => positions,
+            _ => 0,
+        };
+        elements.saturating_mul(extent.element_bytes)
     };
     let most = bound_slots(problem).into_iter().map(bytes).max().unwrap_or(0);
     most.saturating_add(offset_alignment(&profile.limits) + 64)
@@ -279,7 +304,7 @@ fn least_binding(problem: &Problem, profile: &Profile, classes: u64) -> u64 {
 /// anywhere.
 pub(crate) fn least_box(problem: &Problem, profile: &Profile) -> Result<u64, Error> {
     let unit = fixed_unit(problem, profile)?;
-    Ok(unit.map_or(0, |unit| least_binding(problem, profile, unit.min(problem.view.classes as u64).max(1))))
+    Ok(unit.map_or(0, |unit| least_binding(problem, profile, unit.classes, 1)))
 }
 
 /// Rows whose states have memory: 8 bytes for each 1,000 logits, or a thirty-second of what a binding

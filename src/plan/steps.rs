@@ -131,9 +131,8 @@ impl Plan {
         let rows = self.rows_of(first);
         let parts = self.parts_of(first, first)?;
         let spec = whole(self, first)?;
-        let step = |spec, piece, groups, parts| {
-            Step { spec, piece: Some(piece), groups, partials, parts }
-        };
+        let step =
+            |spec, piece, groups, parts| Step { spec, piece: Some(piece), groups, partials, parts };
         if parts == 1 && !self.cuts_rows() && !self.splits {
             return self.add_step(step(spec, first, groups, parts));
         }
