@@ -249,7 +249,7 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     let l = log1p(max(s.excess, RowReals(0.0)));
     r.log_whole = l;
 #if SPREAD
-    r.loss = s.gap + s.mass * l;
+    r.loss = fma(s.mass, l, s.gap);
     r.mass = s.mass;
 #endif
 #if LABELS

@@ -80,7 +80,7 @@ fn writer(r: Row) -> Writer {
     let at_top = -r.own * (r.excess / whole);
     var own = select(r.own * (p - 1.0), at_top, r.hit == r.top);
 #if Z_LOSS
-    own += r.z_share * p;
+    own = fma(r.z_share, p, own);
 #endif
     w.own_gradient = Reals(own * r.scale);
 #endif
@@ -129,11 +129,11 @@ fn gradient(w: Writer, given: Words, classes: Words, spread: Reals) -> Words {
 #else
     let at_top = x == w.top;
 #endif
-    var of_top = (w.mass - v) - v * w.excess;
+    var of_top = fma(-v, w.excess, w.mass - v);
 #if Z_LOSS
     of_top += w.z_share;
 #endif
-    value = select(value - v * w.scale, of_top / w.whole * w.scale, at_top);
+    value = select(fma(-v, w.scale, value), of_top / w.whole * w.scale, at_top);
 #else
 #if LABELS
     value = select(value, w.own_gradient, classes == w.class_index);
