@@ -129,7 +129,7 @@ fn gradient(w: Writer, given: Words, classes: Words, spread: Reals) -> Words {
 #else
     let at_top = x == w.top;
 #endif
-    var of_top = fma(-v, w.excess, w.mass - v);
+    var of_top = (w.mass - v) - v * w.excess;
 #if Z_LOSS
     of_top += w.z_share;
 #endif

@@ -196,8 +196,11 @@ impl Plan {
     /// Loads in each of `parts` parts of a piece's rows.
     pub(super) fn part_loads(&self, spec: &Spec, piece: usize, parts: u32) -> usize {
         let load = spec.load.elements();
-        // One more for rows that start inside a load.
-        let loads = self.pieces[piece].classes.len().div_ceil(load) + usize::from(spec.ragged);
+        // One more for rows that start inside a load, but where they are folded by class: fixed parts begin at the
+        // same class of every row.
+        let by_class = spec.by_class && spec.part == Part::Fold;
+        let more = usize::from(spec.ragged && !by_class);
+        let loads = self.pieces[piece].classes.len().div_ceil(load) + more;
         let even = loads.div_ceil(parts as usize);
         self.fixed_part.map_or(even, |part| even.max(part / load))
     }
