@@ -8,6 +8,8 @@
 
 #[path = "extras.rs"]
 mod extras;
+#[path = "invariance.rs"]
+mod invariance;
 #[path = "pointwise.rs"]
 mod pointwise;
 #[path = "record.rs"]
@@ -22,8 +24,9 @@ mod stream;
 mod upload;
 
 /// The benches, by name.
-const ALL: [(&str, fn()); 7] = [
+const ALL: [(&str, fn()); 8] = [
     ("extras", extras::main),
+    ("invariance", invariance::main),
     ("pointwise", pointwise::main),
     ("record", record::main),
     ("stages", stages::main),

@@ -45,7 +45,11 @@ fn whole_end(places: Places) -> u32 { return max(places.loads, 2u) - 2u; }
 fn load_of(places: Places, turn: u32) -> u32 { return turn; }
 fn whole_load_of(turn: u32) -> u32 { return turn; }
 fn turn_of(places: Places, p: u32) -> u32 { return p; }
+#if PARTIAL
+fn whole_end(places: Places) -> u32 { return params.classes / PACK; }
+#else
 fn whole_end(places: Places) -> u32 { return 0xffffffffu; }
+#endif
 #endif
 
 // The classes of load `p` of the row.
@@ -70,7 +74,11 @@ fn place_of(p: u32) -> u32 {
 #if STRIDED
     return p * params.inner;
 #else
+#if LOOSE
+    return p * PACK;   // in elements
+#else
     return p;
+#endif
 #endif
 }
 
@@ -81,7 +89,7 @@ fn read_whole(places: Places, p: u32) -> Pack { return read_logits(places.logits
 // Any load of the row.
 fn read_pack(places: Places, p: u32) -> Pack {
     var pack = read_whole(places, p);
-#if RAGGED
+#if PARTIAL
     // What belongs to the rows before and behind counts as -inf: it changes nothing.
     let c = classes_of(places, p);
     pack.a = select(Words(NEG_INF), pack.a, c.a < Words(params.classes));
@@ -102,7 +110,7 @@ fn weights_of(places: Places, p: u32) -> PackReals {
     w.b = class_weights(c.b);
 #endif
     v = spread_weights(places, place_of(p), w);
-#if RAGGED
+#if PARTIAL
     v.a = select(Reals(0.0), v.a, c.a < Words(params.classes));
 #if EIGHT
     v.b = select(Reals(0.0), v.b, c.b < Words(params.classes));
@@ -128,8 +136,22 @@ fn range_of(places: Places, part: u32) -> Range {
 #if RAGGED
     let loads = places.loads;
 #else
-    let loads = params.classes / PACK;
+    let loads = (params.classes + PACK - 1u) / PACK;
 #endif
+    return part_of(loads, part);
+}
+
+// What is folded of a row, whole or in part number `part`: by turns, or (BY_CLASS) by the numbers of its packs.
+fn folded_range_of(places: Places, part: u32) -> Range {
+#if BY_CLASS
+    return part_of((params.classes + PACK - 1u) / PACK, part);
+#else
+    return range_of(places, part);
+#endif
+}
+
+// Part number `part` of so many loads.
+fn part_of(loads: u32, part: u32) -> Range {
     var range: Range;
 #if PARTS
     let start = part * params.part_loads;
@@ -183,10 +205,14 @@ fn marks_of_row(r: Row, row: u32, places: Places) -> Marks {
 // The label's logit, read by the one lane that owns its load: no other lane ever touches an element
 // that this lane may overwrite.
 fn label_word(r: Row, places: Places, range: Range, lane: u32) -> u32 {
+#if BY_CLASS
+    let p = r.class_index / PACK;
+#else
 #if RAGGED
     let p = turn_of(places, (r.class_index + places.lead) / PACK);
 #else
     let p = r.class_index / PACK;
+#endif
 #endif
 #if CUT
     if (r.class_index == NO_CLASS) { return 0u; }
@@ -258,11 +284,13 @@ fn write_state(s: State, number: u32) {
 }
 
 #if CUT
+#if !APART
 // A part's state together with that of the pieces before, which have other classes of the same rows.
 fn with_pieces_before(s: State, number: u32) -> State {
     if ((params.class_base_low | params.class_base_high) == 0u) { return s; }
     return merge(read_state(number), s);
 }
+#endif
 #endif
 #endif
 
@@ -277,12 +305,12 @@ fn merge_parts(row: u32, lane: u32) -> State {
 }
 #endif
 
-// The row's first element, in loads (RAGGED: in elements).
+// The row's first element, in loads (ANYWHERE: in elements).
 fn first_of(row: u32) -> u32 {
 #if STRIDED
     return row / params.inner * params.classes * params.inner + row % params.inner;
 #else
-#if RAGGED
+#if ANYWHERE
     return row * params.classes;
 #else
     return row * (params.classes / PACK);
@@ -316,6 +344,10 @@ fn state_of_row(
 #endif
 #endif
     }
+#if READ_BY_OTHERS
+    // What a lane overwrites has been folded by another one.
+    storageBarrier();
+#endif
     return merge_lanes(mine, thread);
 #endif
 }
@@ -355,7 +387,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
 #endif
     let s = state_of_kept(&a, &b, &v_a, &v_b, hit, mark_of_row(r, row, places), thread);
 #else
-    var s = state_of_row(r, row, places, range, lane, read, thread);
+    var s = state_of_row(r, row, places, folded_range_of(places, part), lane, read, thread);
 #endif
 
     var t = totals;
@@ -366,7 +398,11 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     // The number among the classes of the piece becomes that among all.
     s.best += select(0u, params.class_base_low, s.best != NO_CLASS);
 #endif
+#if APART
+    if (speaks) { write_state(s, item); }
+#else
     if (speaks) { write_state(with_pieces_before(s, item), item); }
+#endif
 #if LABELS
 #if WEIGHT
     if (speaks && part == 0u && r.kind == LIVE && r.class_index != NO_CLASS) {

@@ -23,8 +23,8 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     let places_y = places_of(first_of(y));
     var range_x = range_of(places_x, part);
     var range_y = range_of(places_y, part);
-    let r_x = closed_row(x, present, places_x, range_x, lane, thread);
-    let r_y = closed_row(y, both, places_y, range_y, lane, thread);
+    let r_x = closed_row(x, present, places_x, folded_range_of(places_x, part), lane, thread);
+    let r_y = closed_row(y, both, places_y, folded_range_of(places_y, part), lane, thread);
 
     var t = totals;
 #if COUNTS

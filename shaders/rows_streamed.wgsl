@@ -1,6 +1,7 @@
 // Rows too long to keep: a lane takes every LANES-th load of the range, in one pass for the state
 // and in a second one for what is written.
 
+#if !BY_CLASS
 fn fold_row(places: Places, range: Range, lane: u32, marks: Marks) -> Folds {
     let start = range.start + lane;
 #if CHUNKS
@@ -38,6 +39,7 @@ fn fold_chunk(places: Places, start: u32, end: u32, marks: Marks) -> Folds {
     }
     return f;
 }
+#endif
 
 #if WRITES
 fn write_row(w: Writers, places: Places, range: Range, lane: u32) {
@@ -82,9 +84,9 @@ fn write_load(w: Writers, places: Places, p: u32, pack: Pack) {
 
 // The same of a load that may hold other rows' elements.
 fn write_any(w: Writers, places: Places, p: u32) {
-#if RAGGED
+#if PARTIAL
     write_part(
-        w, places, p, read_pack(places, p), classes_of(places, p), weights_of(places, p));
+        w, places, place_of(p), read_pack(places, p), classes_of(places, p), weights_of(places, p));
 #else
     write_load(w, places, p, read_whole(places, p));
 #endif

@@ -129,6 +129,11 @@ pub use wanted::{wanted_features, wanted_limits};
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// The examples of docs/invariance.md, compiled with them.
+#[cfg(all(doctest, feature = "gpu"))]
+#[doc = include_str!("../docs/invariance.md")]
+struct Invariance;
+
 /// The recipes of docs/embedding.md, compiled with them.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/embedding.md")]

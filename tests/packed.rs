@@ -27,6 +27,8 @@ mod gpu_extras;
 mod gpu_fixtures;
 #[path = "gpu_hostile.rs"]
 mod gpu_hostile;
+#[path = "gpu_invariance.rs"]
+mod gpu_invariance;
 #[path = "gpu_large.rs"]
 mod gpu_large;
 #[path = "gpu_life.rs"]

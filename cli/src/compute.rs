@@ -46,6 +46,9 @@ impl Device {
         if let Some(bytes) = memory_budget {
             options = options.memory_budget(bytes);
         }
+        if args.batch_invariant {
+            options = options.batch_invariant();
+        }
         if let Some(name) = &args.adapter {
             return Gpu::with_options(&options.adapter(name)).map(Self::gpu).map_err(failed);
         }

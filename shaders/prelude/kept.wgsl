@@ -79,10 +79,10 @@ fn sum_kept(
         s.before += select(Words(0u), Words(1u), before);
 #endif
 #if ENTROPY
-        s.moment += e * min(top - bitcast<Reals>(words), Reals(FAR));
+        s.moment = fma(e, min(top - bitcast<Reals>(words), Reals(FAR)), s.moment);
 #endif
 #if PRODUCT
-        s.product += e * (*v)[$];
+        s.product = fma(e, (*v)[$], s.product);
 #endif
 #if SPREAD
         f = weigh(f, words, (*v)[$]);

@@ -25,6 +25,17 @@ fn read_logits(at: u32) -> Pack {
     return pack;
 }
 
+#if BY_CLASS
+fn read_logits_from(element: u32) -> Pack {
+    var pack = read_raw_logits_from(element);
+    pack.a = taken(pack.a);
+#if EIGHT
+    pack.b = taken(pack.b);
+#endif
+    return pack;
+}
+#endif
+
 fn word_of_logits(at: u32, k: u32) -> u32 {
 #if WIDE
     return taken(Words(word_of_raw_logits(at, k))).x;

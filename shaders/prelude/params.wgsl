@@ -29,6 +29,7 @@ struct Params {
     parts: u32,                 // parts of a row, where groups share it
     part_loads: u32,            // loads of one part
     states: u32,                // where the parts' states begin in the workspace, in words
+    label_weights: u32,         // where the weights of cut rows' labels do, behind all states
     class_base_low: u32,        // the piece's first class, as a 64-bit number
     class_base_high: u32,
     all_classes_low: u32,       // classes of the tensor, as a 64-bit number

@@ -53,7 +53,7 @@ fn places_of(first: u32) -> Places {
 // weights w.
 fn share(q: Reals, w: Reals) -> Reals {
 #if PROBABILITIES
-    return w * ((1.0 - params.smoothing) * q + Reals(params.smoothing_share));
+    return w * fma(Reals(1.0 - params.smoothing), q, Reals(params.smoothing_share));
 #else
     return w * params.smoothing_share;
 #endif

@@ -111,9 +111,7 @@ fn is_counted_here(r: Row) -> bool {
 }
 
 // Behind the states in the workspace: where the weight of a row's label is, and its logit.
-fn place_of_weight(row: u32) -> u32 {
-    return params.states + STATE_WORDS * params.parts * params.rows + row;
-}
+fn place_of_weight(row: u32) -> u32 { return params.label_weights + row; }
 
 fn place_of_mark(row: u32) -> u32 { return place_of_weight(row) + params.rows; }
 
@@ -258,7 +256,7 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     let l = log1p(max(s.excess, RowReals(0.0)));
     r.log_whole = l;
 #if SPREAD
-    r.loss = s.gap + s.mass * l;
+    r.loss = fma(s.mass, l, s.gap);
     r.mass = s.mass;
 #endif
 #if LABELS

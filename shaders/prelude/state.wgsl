@@ -16,6 +16,9 @@
 //   moment  = sum_c exp(x_c - top) (top - x_c)    the entropy is log1p(excess) + moment / (1 + excess)
 //   product = sum_c exp(x_c - top) v_c            for the Jacobian of the probabilities
 
+// Sums that have a product in them are written as `fma`: of two products a compiler may fuse either with the sum,
+// and kernels that do the same would differ in a row's last bits.
+
 // The state of a lane's row or rows.
 struct State {
     top: RowReals,
@@ -76,11 +79,11 @@ fn merge(a: State, b: State) -> State {
 #if ENTROPY
     // What is gathered of the side below is that much further down. The identity has gathered nothing.
     let fall = e * min(abs(a.top - b.top), RowReals(FAR));
-    s.moment = select(b.moment + (e * a.moment + fall * (1.0 + a.excess)),
-        a.moment + (e * b.moment + fall * (1.0 + b.excess)), a.top >= b.top);
+    s.moment = select(b.moment + fma(e, a.moment, fall * (1.0 + a.excess)),
+        a.moment + fma(e, b.moment, fall * (1.0 + b.excess)), a.top >= b.top);
 #endif
 #if PRODUCT
-    s.product = select(b.product + e * a.product, a.product + e * b.product, a.top >= b.top);
+    s.product = select(fma(e, a.product, b.product), fma(e, b.product, a.product), a.top >= b.top);
 #endif
     return s;
 }
@@ -220,11 +223,12 @@ fn push(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
     f.before += select(Words(0u), Words(1u), come_before(x, classes, f.mark));
 #endif
 #if ENTROPY
-    let fall = e * min(abs(x - f.top), Reals(FAR));
-    f.moment = select(f.moment + fall, e * f.moment + fall * (1.0 + f.excess), x > f.top);
+    let distance = min(abs(x - f.top), Reals(FAR));
+    f.moment = select(fma(e, distance, f.moment),
+        fma(e, f.moment, (e * distance) * (1.0 + f.excess)), x > f.top);
 #endif
 #if PRODUCT
-    f.product = select(f.product + e * v, e * f.product + v, x > f.top);
+    f.product = select(fma(e, v, f.product), fma(e, f.product, v), x > f.top);
 #endif
     f.excess = select(f.excess + e, fma(f.excess, e, e), x > f.top);
 #if SPREAD
@@ -271,11 +275,11 @@ fn join(a: Fold, b: Fold) -> Fold {
 #endif
 #if ENTROPY
     let fall = e * min(abs(a.top - b.top), Reals(FAR));
-    f.moment = select(b.moment + (e * a.moment + fall * (1.0 + a.excess)),
-        a.moment + (e * b.moment + fall * (1.0 + b.excess)), a.top >= b.top);
+    f.moment = select(b.moment + fma(e, a.moment, fall * (1.0 + a.excess)),
+        a.moment + fma(e, b.moment, fall * (1.0 + b.excess)), a.top >= b.top);
 #endif
 #if PRODUCT
-    f.product = select(b.product + e * a.product, a.product + e * b.product, a.top >= b.top);
+    f.product = select(fma(e, a.product, b.product), fma(e, b.product, a.product), a.top >= b.top);
 #endif
     return f;
 }

@@ -81,7 +81,7 @@ fn writer(r: Row) -> Writer {
     let at_top = -r.own * (r.excess / whole);
     var own = select(r.own * (p - 1.0), at_top, r.hit == r.top);
 #if Z_LOSS
-    own += r.z_share * p;
+    own = fma(r.z_share, p, own);
 #endif
     w.own_gradient = Reals(own * r.scale);
 #endif
@@ -134,7 +134,7 @@ fn gradient(w: Writer, given: Words, classes: Words, spread: Reals) -> Words {
 #if Z_LOSS
     of_top += w.z_share;
 #endif
-    value = select(value - v * w.scale, of_top / w.whole * w.scale, at_top);
+    value = select(fma(-v, w.scale, value), of_top / w.whole * w.scale, at_top);
 #else
 #if LABELS
     value = select(value, w.own_gradient, classes == w.class_index);
@@ -202,7 +202,7 @@ fn write_pack(w: Writers, places: Places, at: u32, pack: Pack, classes: Pack, v:
 #endif
 }
 
-#if RAGGED
+#if PARTIAL
 // The same of a load that may hold other rows' elements, which are others' to write.
 fn write_part(w: Writers, places: Places, at: u32, pack: Pack, classes: Pack, v: PackReals) {
     let here = here_of(classes);

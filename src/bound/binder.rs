@@ -297,7 +297,11 @@ impl Binder<'_> {
             return;
         }
         // Rows that do not start on a load are counted in elements.
-        let packs = if spec.ragged { elements } else { elements / spec.load.elements() as u32 };
+        let packs = if spec.ragged || spec.loose {
+            elements
+        } else {
+            elements / spec.load.elements() as u32
+        };
         match slot {
             Slot::Logits if spec.in_place => {
                 (params.logits_origin, params.grad_origin) = (packs, packs);

@@ -19,6 +19,7 @@ pub struct GpuOptions {
     without_subgroups: bool,
     default_limits: bool,
     own_memory: bool,
+    pub(super) batch_invariant: bool,
     tuning: TuningChoice,
     pub(super) memory_budget: Option<u64>,
 }
@@ -77,6 +78,14 @@ impl GpuOptions {
     #[doc(hidden)]
     pub fn own_memory(mut self) -> Self {
         self.own_memory = true;
+        self
+    }
+
+    /// What is computed of a row has the same bits whatever the number of rows, the row's place among them, the
+    /// batches of a stream and the memory budget are: [`Profile::batch_invariant`](crate::Profile). Off without
+    /// it, which is faster for some shapes.
+    pub fn batch_invariant(mut self) -> Self {
+        self.batch_invariant = true;
         self
     }
 

@@ -114,7 +114,9 @@ impl Gpu {
     /// As [`Gpu::with_options`].
     pub async fn open(options: &GpuOptions) -> Result<Self, Error> {
         let (info, device, queue, opening) = adapters::open(options).await?;
-        let kernels = Kernels::with_tuning(&device, options.tuning_for(&info)?);
+        let profile = Profile { tuning: options.tuning_for(&info)?, ..Profile::of(&device) };
+        let profile = profile.with_batch_invariance(options.batch_invariant);
+        let kernels = Kernels::with_profile(&device, profile);
         let memory_budget = options.memory_budget.unwrap_or(MEMORY_BUDGET);
         let piece_bytes = piece_bytes(kernels.profile());
         Ok(Self { info, device, queue, kernels, memory_budget, piece_bytes, opening })
@@ -123,8 +125,7 @@ impl Gpu {
     /// The same device without its pipelines: what is run on it is compiled again (though the driver
     /// may remember), which tells how long a first call takes.
     pub fn fresh(&self) -> Self {
-        let tuning = self.kernels.profile().tuning;
-        let kernels = Kernels::with_tuning(&self.device, tuning);
+        let kernels = Kernels::with_profile(&self.device, self.kernels.profile().clone());
         Self { kernels, ..self.with_memory_budget(self.memory_budget) }
     }
 

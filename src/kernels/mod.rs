@@ -80,7 +80,11 @@ impl Kernels {
     /// }
     /// ```
     pub fn with_tuning(device: &wgpu::Device, tuning: Tuning) -> Self {
-        let profile = Profile { tuning, ..Profile::of(device) };
+        Self::with_profile(device, Profile { tuning, ..Profile::of(device) })
+    }
+
+    /// No pipelines yet, for a device of this profile.
+    pub(crate) fn with_profile(device: &wgpu::Device, profile: Profile) -> Self {
         Self::of(device, profile, None, LeftOut::default())
     }
 

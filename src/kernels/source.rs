@@ -249,6 +249,10 @@ impl Spec {
                 self.kernel == Kernel::Rows && !kept && self.part != Part::Merge,
                 kernel!("rows_streamed"),
             ),
+            (
+                self.by_class && !kept && self.part != Part::Merge && self.part != Part::Write,
+                kernel!("rows_by_class"),
+            ),
             (self.pairs, kernel!("rows_pairs")),
             (self.kernel == Kernel::Columns, kernel!("columns")),
             (self.kernel == Kernel::Columns && kept, kernel!("columns_kept")),

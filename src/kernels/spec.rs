@@ -181,6 +181,10 @@ pub struct Spec {
     pub strided: bool,
     /// For [`Kernel::Rows`]: rows do not start where loads do.
     pub ragged: bool,
+    /// For [`Kernel::Rows`]: rows that do not start where loads do are folded by class, wherever they lie.
+    pub by_class: bool,
+    /// For [`Kernel::Rows`]: tensors start anywhere, and what a load brings is made of single words.
+    pub loose: bool,
     /// For [`Kernel::Rows`]: rows are taken two at a time, because words that are written hold elements
     /// of both.
     pub pairs: bool,
@@ -192,6 +196,9 @@ pub struct Spec {
     pub part: Part,
     /// A piece has a part of its rows' classes.
     pub cut: bool,
+    /// The parts of each such piece have states of their own, to be merged in an order that does not depend on
+    /// where rows are cut.
+    pub apart: bool,
     /// For [`Kernel::Columns`]: a lane's rows follow each other.
     pub short: bool,
     /// For [`Kernel::Columns`]: the labels of four rows come together.
@@ -232,11 +239,14 @@ impl Spec {
             form: Form::Few,
             strided: false,
             ragged: false,
+            by_class: false,
+            loose: false,
             pairs: false,
             longs: false,
             native_f16: false,
             part: Part::Whole,
             cut: false,
+            apart: false,
             short: false,
             label_packs: false,
             weight_packs: false,
@@ -404,12 +414,18 @@ impl Spec {
             (self.short, "SHORT"),
             (self.strided, "STRIDED"),
             (self.ragged, "RAGGED"),
+            (self.by_class, "BY_CLASS"),
+            (self.loose, "LOOSE"),
+            (self.ragged || self.loose, "ANYWHERE"),
+            (self.ragged || self.by_class, "PARTIAL"),
+            (self.by_class && self.in_place, "READ_BY_OTHERS"),
             (self.pairs, "PAIRS"),
             (self.form.is_kept(), "KEPT"),
             (self.keeps_powers(), "POWERS"),
             (matches!(self.form, Form::Fours | Form::Chunks), "FOURS"),
             (self.form == Form::Chunks, "CHUNKS"),
             (self.cut, "CUT"),
+            (self.apart, "APART"),
             (self.part == Part::Fold, "FOLD"),
             (self.part == Part::Merge, "MERGE"),
             (self.part == Part::Write, "WRITE"),
@@ -482,6 +498,8 @@ impl fmt::Display for Spec {
         let marks = [
             (self.strided, "strided"),
             (self.ragged, "ragged"),
+            (self.by_class, "by class"),
+            (self.loose, "anywhere"),
             (self.pairs, "in pairs"),
             (self.short, "short rows"),
             (self.cut, "cut rows"),

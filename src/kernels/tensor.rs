@@ -119,7 +119,7 @@ impl ClassTensor {
 
     /// Whether lanes write parts of one load, which is an array of words then.
     fn is_in_scalars(&self, spec: &Spec) -> bool {
-        spec.ragged && spec.is_wide() && spec.is_written(self.slot)
+        spec.ragged && !spec.loose && spec.is_wide() && spec.is_written(self.slot)
     }
 
     /// Whether its loads are made of 64-bit numbers.
@@ -129,13 +129,15 @@ impl ClassTensor {
 
     /// Whether lanes may write both halves of a word at the same time.
     fn is_atomic(&self, spec: &Spec) -> bool {
-        is_half(self.element_type) && spec.load == Load::One && spec.is_written(self.slot)
+        let single = spec.load == Load::One || spec.loose;
+        is_half(self.element_type) && single && spec.is_written(self.slot)
     }
 
     /// The WGSL type of one load.
     pub fn element(&self, spec: &Spec) -> &'static str {
         match (is_half(self.element_type), spec.load) {
-            (_, Load::One) if self.is_atomic(spec) => "atomic<u32>",
+            _ if self.is_atomic(spec) => "atomic<u32>",
+            _ if spec.loose => "u32",
             (_, Load::One) => "u32",
             (false, Load::Eight) if self.is_in_scalars(spec) => "array<u32, 8>",
             (false, Load::Four) | (true, Load::Eight) if self.is_in_scalars(spec) => {
@@ -151,6 +153,18 @@ impl ClassTensor {
         }
     }
 
+    /// Word `at` of the binding, whatever its loads are.
+    fn word(&self, spec: &Spec) -> &'static str {
+        match self.element(spec) {
+            "u32" => "{buffer}[at]",
+            "atomic<u32>" => "atomicLoad(&{buffer}[at])",
+            "vec2<u32>" | "array<u32, 2>" => "{buffer}[at / 2u][at % 2u]",
+            "vec4<u32>" | "array<u32, 4>" => "{buffer}[at / 4u][at % 4u]",
+            "array<u32, 8>" => "{buffer}[at / 8u][at % 8u]",
+            _ => "u32({buffer}[at / 4u][at / 2u % 2u] >> (32u * (at % 2u)))",
+        }
+    }
+
     /// The functions that read and write it.
     pub fn wgsl(&self, spec: &Spec) -> String {
         let symbols: Vec<&str> = [
@@ -163,11 +177,19 @@ impl ClassTensor {
             (self.is_in_scalars(spec), "SCALARS"),
             (self.longs(spec), "LONGS"),
             (self.is_atomic(spec), "ATOMIC"),
+            (spec.loose, "LOOSE"),
         ]
         .into_iter()
         .filter_map(|(on, symbol)| on.then_some(symbol))
         .collect();
-        let text = select_lines(include_str!("../../shaders/prelude/tensor.wgsl"), &symbols);
+        let mut text = String::new();
+        if !spec.loose {
+            text += &select_lines(include_str!("../../shaders/prelude/tensor.wgsl"), &symbols);
+        }
+        if spec.loose || spec.by_class {
+            text += &select_lines(include_str!("../../shaders/prelude/anywhere.wgsl"), &symbols);
+            text = text.replace("{word}", self.word(spec));
+        }
         let text = text.replace("{name}", self.name).replace("{buffer}", self.buffer);
         format!("\n{}", text.replace("{type}", self.element_type.name()))
     }

@@ -349,6 +349,11 @@ impl Problem {
         if self.reduction == Reduction::None { &self.row_shape } else { &[] }
     }
 
+    /// Whether no axis follows that of the classes.
+    pub(crate) fn classes_are_last(&self) -> bool {
+        self.class_axis + 1 == self.input_shape.len()
+    }
+
     /// Whether there are class weights.
     pub fn is_weighted(&self) -> bool {
         self.weight_type.is_some()

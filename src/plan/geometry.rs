@@ -46,11 +46,13 @@ impl Geometry {
     /// For lanes that share rows which are neighbours in memory.
     pub(crate) fn strided(profile: &Profile, classes: usize, rows: usize) -> Result<Self, Error> {
         let flat = Self::lane_per_row(profile)?;
-        let few = rows < (profile.tuning.fill * NEIGHBOURS / 2) as usize;
+        // Batch-invariant lanes are the same for any number of rows.
+        let fixed = profile.batch_invariant;
+        let few = !fixed && rows < (profile.tuning.fill * NEIGHBOURS / 2) as usize;
         let neighbours = if few { NEIGHBOURS / 2 } else { NEIGHBOURS };
         // No more than there are classes, or than it takes to keep the device busy twice over.
         let busy = 2 * profile.tuning.fill as usize * flat.workgroup as usize;
-        let needed = busy.div_ceil(rows.max(1)).next_power_of_two();
+        let needed = busy.div_ceil(if fixed { 1 } else { rows.max(1) }).next_power_of_two();
         let most = needed.min(floor_power_of_two(classes)) as u32;
         let lanes = (flat.workgroup / neighbours).max(1).min(most);
         Ok(Self { lanes, ..flat })

@@ -4,6 +4,7 @@
 use super::{Geometry, Profile};
 use crate::Error;
 use crate::kernels::{Form, Kernel, Load, Spec, is_half};
+use crate::loss::Problem;
 use crate::tensor::{ClassView, ElementType};
 
 /// Classes at most that a lane folds alone where neighbouring rows are neighbours in memory.
@@ -21,6 +22,10 @@ const UNROLLED: usize = 32;
 const STATES_BYTES: u64 = 12 << 10;
 /// Loads of a lane at most in one part of a row.
 const LANE_LOADS: usize = 1 << 13;
+/// Classes up to which a lane has batch-invariant rows that are neighbours to itself, however few they are.
+const FIXED_LANE_CLASSES: usize = 1 << 10;
+/// Classes at least in a part of a batch-invariant row: a state for each takes 12 bytes for 1,000 logits.
+const FIXED_PART_CLASSES: usize = 1 << 11;
 
 /// How the tensors that are read and written in loads lie in their bindings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +74,8 @@ pub(crate) struct Layout {
     form: Form,
     strided: bool,
     ragged: bool,
+    by_class: bool,
+    loose: bool,
     /// Every second row starts in the middle of a pair of elements.
     odd: bool,
     short: bool,
@@ -118,7 +125,33 @@ impl Layout {
     /// The same with what every layout has to know of the rows and the device, whatever the kernel.
     fn of_rows(self, view: ClassView, rows: usize, profile: &Profile) -> Self {
         let odd = rows > 1 && view.classes % 2 == 1;
-        Self { odd, longs: self.load == Load::Eight && profile.has_longs(), ..self }
+        let longs = self.load == Load::Eight && profile.has_longs() && !self.loose;
+        Self { odd, longs, ..self }
+    }
+
+    /// For `rows` rows of a problem, where what a row's bits depend on is the same for all rows
+    /// ([`Profile::batch_invariant`]): the classes, the types and the device. Neither `rows` nor the alignment
+    /// changes which lane folds a class, nor in which order. `parts`: a kernel folds parts of rows.
+    pub fn fixed(
+        problem: &Problem,
+        rows: usize,
+        profile: &Profile,
+        alignment: Alignment,
+        parts: bool,
+    ) -> Result<Self, Error> {
+        let (view, input) = (problem.view, problem.input_type);
+        let widest = alignment.load.min(profile.widest_load(input));
+        let layout = match problem.classes_are_last() {
+            true if view.classes <= short_classes(profile) && !parts => {
+                Self::short(view, rows, profile, widest)
+            }
+            true => Self::rows(view.classes, input, profile, alignment, widest),
+            false if view.classes <= FIXED_LANE_CLASSES && !parts => {
+                Self::columns(view, input, profile, widest)
+            }
+            false => Self::strided(profile, view.classes, rows),
+        }?;
+        Ok(layout.of_rows(view, rows, profile).unkept(parts))
     }
 
     /// Lanes share rows whose classes are neighbours.
@@ -129,6 +162,11 @@ impl Layout {
         alignment: Alignment,
         widest: Load,
     ) -> Result<Self, Error> {
+        // Batch-invariant rows are folded as those of aligned tensors, wherever they are.
+        let fixed = profile.batch_invariant;
+        let best = Alignment { load: profile.widest_load(input), ..Alignment::BEST };
+        let (here, widest) = (alignment, if fixed { best.load } else { widest });
+        let alignment = if fixed { best } else { alignment };
         let fits = |load: Load| load <= widest && classes.is_multiple_of(load.elements());
         let aligned = widest_that(fits).unwrap_or(Load::One);
         let least = if input == ElementType::F32 { RAGGED_CLASSES } else { RAGGED_HALVES };
@@ -139,7 +177,8 @@ impl Layout {
         let load = if ragged { ragged_load(input) } else { aligned };
         // A row may begin with the last element of a load. Such rows are not kept: each of their loads
         // would be a special case in the text.
-        let lead = if ragged { load.elements() - 1 } else { 0 };
+        let by_class = ragged && fixed;
+        let lead = if ragged && !by_class { load.elements() - 1 } else { 0 };
         let loads = (lead + classes).div_ceil(load.elements());
         let keeps = (profile.tuning.kept_row as usize / load.elements()).min(UNROLLED);
         let geometry = Geometry::rows(profile, loads, keeps)?;
@@ -150,8 +189,11 @@ impl Layout {
         } else {
             Form::streamed(of_lane)
         };
-        let kernel = Kernel::Rows;
-        Ok(Self { ragged, ..Self::plain(kernel, load, form, geometry) })
+        let loose =
+            fixed && load > Load::One && if ragged { !here.alike } else { here.load < load };
+        let ragged = ragged && !loose;
+        let plain = Self::plain(Kernel::Rows, load, form, geometry);
+        Ok(Self { ragged, by_class, loose, ..plain })
     }
 
     /// Lanes share rows that are neighbours.
@@ -180,7 +222,20 @@ impl Layout {
             ElementType::F32 => None,
             ElementType::F16 | ElementType::BF16 => widest_that(|l| l <= Load::Four && fits(l)),
         };
-        let kept = widest_that(|load| fits(load) && keeps(load) && Some(load) >= narrowest);
+        let kept = match profile.batch_invariant {
+            false => widest_that(|load| fits(load) && keeps(load) && Some(load) >= narrowest),
+            // The same whatever the number of positions and the alignment allow.
+            true => {
+                let narrowest = match input {
+                    _ if profile.tuning.load == Load::Eight => profile.widest_load(input),
+                    ElementType::F32 => Load::One,
+                    ElementType::F16 | ElementType::BF16 => {
+                        Load::Four.min(profile.widest_load(input))
+                    }
+                };
+                widest_that(|load| fits(load) && keeps(load)).filter(|_| keeps(narrowest))
+            }
+        };
         let load = kept.or(widest_that(fits)).unwrap_or(Load::One);
         Self::lane_per_row(view, profile, load, kept.is_some(), false)
     }
@@ -218,7 +273,8 @@ impl Layout {
     /// A layout with nothing special about it.
     fn plain(kernel: Kernel, load: Load, form: Form, geometry: Geometry) -> Self {
         let (strided, ragged, odd, short, longs) = (false, false, false, false, false);
-        Self { kernel, load, form, strided, ragged, odd, short, longs, geometry }
+        let (by_class, loose) = (false, false);
+        Self { kernel, load, form, strided, ragged, by_class, loose, odd, short, longs, geometry }
     }
 
     /// The same without keeping, where `parts` are all that a group has of a row.
@@ -239,12 +295,30 @@ impl Layout {
             form: self.form,
             strided: self.strided,
             ragged: self.ragged,
+            by_class: self.by_class,
+            loose: self.loose,
             pairs: self.ragged && self.odd && spec.writes() && is_half(spec.output),
             short: self.short,
             longs: self.longs,
             geometry: self.geometry,
             ..spec
         }
+    }
+
+    /// Whether lanes share rows.
+    pub fn shares_rows(&self) -> bool {
+        self.kernel == Kernel::Rows
+    }
+
+    /// Classes in each part of a batch-invariant row of `classes`; `None` where it is not cut into parts.
+    pub fn fixed_part(&self, classes: usize, profile: &Profile) -> Option<usize> {
+        if self.kernel != Kernel::Rows || self.form.is_kept() {
+            return None;
+        }
+        let of_lanes = self.load.elements() * self.geometry.lanes as usize;
+        let loads = FIXED_PART_CLASSES.div_ceil(of_lanes).max(profile.tuning.part_loads as usize);
+        let part = of_lanes * loads.min(LANE_LOADS);
+        (classes >= 2 * part).then_some(part)
     }
 
     /// How many parts a row is cut into, so that `rows` rows keep the device busy and no lane folds

@@ -7,7 +7,6 @@
 use super::Plan;
 use crate::Error;
 use crate::kernels::{CHUNK, Form, Kernel, Part, Spec};
-use crate::tensor::ClassView;
 
 /// Loop turns of an invocation at most; the rest is for the loops of the final tree.
 const MOST: usize = 60_000;
@@ -23,7 +22,7 @@ pub(super) fn fewest_groups(
     if !plan.profile.is_software() {
         return Ok(1);
     }
-    let turns = turns_of_block(narrowest, plan.view_of(piece), parts);
+    let turns = turns_of_block(plan, narrowest, piece, parts);
     if turns > MOST {
         return Err(Error::Limit {
             what: "one row",
@@ -65,17 +64,17 @@ pub(super) fn turns_over_partials(spec: &Spec, partials: u32) -> usize {
 }
 
 /// Turns of the loops for one block of work: an upper bound.
-pub(super) fn turns_of_block(spec: &Spec, view: ClassView, parts: u32) -> usize {
+pub(super) fn turns_of_block(plan: &Plan, spec: &Spec, piece: usize, parts: u32) -> usize {
+    let view = plan.view_of(piece);
     let lanes = spec.geometry.lanes as usize;
     let merges = 2 * (lanes.ilog2() as usize + 1);
-    let loads = view.classes.div_ceil(spec.load.elements()) + 1;
     let of_lane = match (spec.kernel, spec.part) {
         (Kernel::Rows, Part::Merge) => return 2 + (parts as usize).div_ceil(lanes) + merges,
         (Kernel::SumVariance, Part::Merge) => {
             return 2 + (parts as usize).div_ceil(lanes) + merges;
         }
         (Kernel::SumVariance, _) => return 2 + view.classes.div_ceil(parts as usize),
-        (Kernel::Rows, _) => loads.div_ceil(parts as usize).div_ceil(lanes),
+        (Kernel::Rows, _) => (plan.part_loads(spec, piece, parts) + 1).div_ceil(lanes),
         (Kernel::Columns, _) => view.classes,
         _ => return 2,
     };

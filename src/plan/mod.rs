@@ -24,6 +24,8 @@ pub use {geometry::Geometry, params::Params};
 
 pub(crate) use extent::Extent;
 pub(crate) use layout::{Alignment, ragged_load};
+#[cfg(feature = "gpu")]
+pub(crate) use pieces::least_box;
 
 pub(crate) use steps::Step;
 
@@ -66,6 +68,9 @@ pub struct Plan {
     partials: u32,
     /// Words of the workspace behind the partials: states, and where rows are cut their labels' weights.
     state_words: u64,
+    /// Classes in each part of a row, where rows are cut into parts whatever their number
+    /// ([`Profile::batch_invariant`]).
+    fixed_part: Option<usize>,
     /// What one kernel would do is shared by several, since it would need too many bindings.
     splits: bool,
     profile: Profile,
@@ -95,9 +100,9 @@ impl Plan {
         let pieces = cut(&problem, profile)?;
         let profile = profile.clone();
         let steps = Vec::new();
-        let splits = false;
+        let (partials, state_words, fixed_part, splits) = (0, 0, None, false);
         let mut plan =
-            Self { problem, pieces, steps, partials: 0, state_words: 0, splits, profile };
+            Self { problem, pieces, steps, partials, state_words, fixed_part, splits, profile };
         plan.fit_workgroups()?;
         plan.lay_out()?;
         plan.check_workspace()?;
@@ -140,8 +145,7 @@ impl Plan {
             };
             let spec = self.narrowest(step);
             let of_group = self.blocks(&spec, piece, step.parts).div_ceil(step.groups);
-            u64::from(of_group)
-                * loops::turns_of_block(&spec, self.view_of(piece), step.parts) as u64
+            u64::from(of_group) * loops::turns_of_block(self, &spec, piece, step.parts) as u64
         };
         self.steps.iter().map(turns).max().unwrap_or(0)
     }
@@ -240,10 +244,14 @@ impl Plan {
                 params.row_base = (outer.start * view.inner + inner.start) as u32;
                 params.partial_base = step.partials;
                 params.parts = step.parts;
-                // One more for rows that start inside a load.
-                let loads = classes.len().div_ceil(spec.load.elements()) + usize::from(spec.ragged);
-                params.part_loads = loads.div_ceil(step.parts as usize) as u32;
-                params.states = self.states_start() as u32;
+                params.part_loads = self.part_loads(spec, piece, step.parts) as u32;
+                let states = |parts| {
+                    let words = u64::from(spec.extras.state_words()) * u64::from(parts);
+                    (self.states_start() + words * params.rows as u64) as u32
+                };
+                let before = if spec.apart { self.parts_before(piece) } else { 0 };
+                params.states = states(before);
+                params.label_weights = states(self.parts_in_all(step.parts));
             }
             None => {
                 params.partials = step.partials;

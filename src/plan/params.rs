@@ -31,6 +31,7 @@ pub struct Params {
     pub parts: u32,
     pub part_loads: u32,
     pub states: u32,
+    pub label_weights: u32,
     pub class_base_low: u32,
     pub class_base_high: u32,
     pub all_classes_low: u32,
@@ -55,5 +56,5 @@ pub struct Params {
     pub variance_grad_origin: u32,
     pub result_origin: u32,
     /// Uniform blocks are bound in multiples of 16 bytes.
-    pub unused: [u32; 3],
+    pub unused: [u32; 2],
 }

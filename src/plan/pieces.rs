@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::extent::Axes;
-use super::layout::short_classes;
+use super::layout::{Alignment, Layout, short_classes};
 use super::steps::words_of_row;
 use super::{Extent, Profile, bound_slots, offset_alignment};
 use crate::loss::Function;
@@ -220,8 +220,28 @@ fn boxes(problem: &Problem, profile: &Profile, room: &Room) -> Result<Vec<Piece>
         });
     }
     let positions = stretch(inner, positions);
-    let depth = (room.elements - positions) / inner + 1;
-    let depth = stretch(classes.max(1), depth.min(room.classes));
+    let depth = ((room.elements - positions) / inner + 1).min(room.classes);
+    let depth = match fixed_unit(problem, profile)? {
+        None => stretch(classes.max(1), depth),
+        Some(Unit { classes: unit, all_positions })
+            if depth < unit || all_positions && positions < inner =>
+        {
+            return Err(Error::Limit {
+                what: "a part of a row, which batch invariance keeps whole (with what lies between its classes)",
+                limit: "max_storage_buffer_binding_size",
+                needed: least_binding(
+                    problem,
+                    profile,
+                    unit,
+                    if all_positions { inner } else { 1 },
+                ),
+                allowed: profile.limits.max_storage_buffer_binding_size,
+            });
+        }
+        Some(Unit { classes: unit, .. }) => {
+            depth.min(classes).next_multiple_of(unit).min(depth / unit * unit)
+        }
+    };
     let per_step = inner.div_ceil(positions).saturating_mul(classes.div_ceil(depth).max(1));
     check_count(per_step.saturating_mul(view.outer as u64))?;
 
@@ -239,6 +259,53 @@ fn boxes(problem: &Problem, profile: &Profile, room: &Room) -> Result<Vec<Piece>
         }
     }
     Ok(pieces)
+}
+
+/// What boxes are multiples of where rows are folded in the same way wherever they are cut.
+struct Unit {
+    /// The classes of a part of a row, or all of them.
+    classes: u64,
+    /// A step of the outer axis is not cut: lanes that have neighbouring rows to themselves share none.
+    all_positions: bool,
+}
+
+/// The unit of batch-invariant rows; `None` where rows are cut anywhere.
+fn fixed_unit(problem: &Problem, profile: &Profile) -> Result<Option<Unit>, Error> {
+    // nll reads one element of each row.
+    if !profile.batch_invariant || problem.function == Function::Nll {
+        return Ok(None);
+    }
+    let classes = problem.view.classes;
+    let layout = Layout::fixed(problem, problem.view.rows(), profile, Alignment::BEST, false)?;
+    Ok(Some(Unit {
+        classes: layout.fixed_part(classes, profile).unwrap_or(classes.max(1)) as u64,
+        all_positions: !layout.shares_rows(),
+    }))
+}
+
+/// Bytes of a binding that holds so many classes of so many neighbouring rows.
+fn least_binding(problem: &Problem, profile: &Profile, classes: u64, positions: u64) -> u64 {
+    let bytes = |slot| {
+        let extent = Extent::of(slot, problem);
+        let elements = match extent.axes {
+            Axes::Elements => {
+                (classes - 1).saturating_mul(problem.view.inner as u64).saturating_add(positions)
+            }
+            Axes::Classes => classes,
+            Axes::Rows => positions,
+            _ => 0,
+        };
+        elements.saturating_mul(extent.element_bytes)
+    };
+    let most = bound_slots(problem).into_iter().map(bytes).max().unwrap_or(0);
+    most.saturating_add(offset_alignment(&profile.limits) + 64)
+}
+
+/// Bytes of a binding at least for a box of one row, which holds as much as is never cut; 0 where rows are cut
+/// anywhere.
+pub(crate) fn least_box(problem: &Problem, profile: &Profile) -> Result<u64, Error> {
+    let unit = fixed_unit(problem, profile)?;
+    Ok(unit.map_or(0, |unit| least_binding(problem, profile, unit.classes, 1)))
 }
 
 /// Rows whose states have memory: 8 bytes for each 1,000 logits, or a thirty-second of what a binding

@@ -32,6 +32,10 @@ pub struct Profile {
     pub device_type: wgpu::DeviceType,
     /// How work is laid out on it.
     pub tuning: Tuning,
+    /// Whether what is computed of a row has the same bits whatever the number of rows, the row's place among
+    /// them, the pieces, the memory budget and the tensors' places in their buffers are. Off by default: it is
+    /// slower for some shapes. `docs/invariance.md` says what holds with it and without it, and what it costs.
+    pub batch_invariant: bool,
 }
 
 impl Profile {
@@ -47,6 +51,7 @@ impl Profile {
             f16: device.features().contains(wgpu::Features::SHADER_F16),
             device_type: info.device_type,
             tuning: Tuning::of(info.device_type),
+            batch_invariant: false,
         }
     }
 
@@ -101,6 +106,7 @@ impl Profile {
             f16: false,
             device_type: wgpu::DeviceType::Other,
             tuning: Tuning::of(wgpu::DeviceType::Other),
+            batch_invariant: false,
         }
     }
 
@@ -112,6 +118,11 @@ impl Profile {
     /// The same device, laid out by other numbers.
     pub fn with_tuning(self, tuning: Tuning) -> Self {
         Self { tuning, ..self }
+    }
+
+    /// The same device, with [`Profile::batch_invariant`] on or off.
+    pub fn with_batch_invariance(self, on: bool) -> Self {
+        Self { batch_invariant: on, ..self }
     }
 
     /// Whether the "GPU" is a driver that runs on the CPU.

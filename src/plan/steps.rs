@@ -130,6 +130,10 @@ impl Plan {
     /// Adds the steps that fold logits; returns how many partials they write.
     fn softmax(&mut self, flat: Geometry) -> Result<u32, Error> {
         self.splits = !self.has_bindings(self.softmax_spec(flat));
+        if let (true, false) = (self.profile.batch_invariant, self.pieces.is_empty()) {
+            let layout = self.layout(0, Alignment::BEST)?;
+            self.fixed_part = layout.fixed_part(self.problem.view.classes, &self.profile);
+        }
         // Pieces with the same rows are boxes of those rows' classes.
         let of_rows: Vec<usize> =
             self.pieces.chunk_by(Piece::shares_rows).map(<[Piece]>::len).collect();
@@ -163,41 +167,81 @@ impl Plan {
             let layout = plan.layout(piece, Alignment::BEST)?;
             Ok(plan.packed(layout.apply(plan.softmax_spec(flat)), Alignment::BEST))
         };
-        // No piece is larger than the first: parts enough for that one are enough for all.
         let first = pieces.start;
-        let (view, rows) = (self.view_of(first), self.rows_of(first));
-        let state_words = words_of_row(&self.problem, 1, false);
-        let layout = self.layout(first, Alignment::BEST)?;
-        let parts = layout.parts(view, rows, &self.profile, state_words) as u32;
+        let rows = self.rows_of(first);
+        let parts = self.parts_of(first, first)?;
         let spec = whole(self, first)?;
-        let step = |spec, piece, groups| Step { spec, piece: Some(piece), groups, partials, parts };
+        let step =
+            |spec, piece, groups, parts| Step { spec, piece: Some(piece), groups, partials, parts };
         if parts == 1 && !self.cuts_rows() && !self.splits {
-            return self.add_step(step(spec, first, groups));
+            return self.add_step(step(spec, first, groups, parts));
         }
         // Fold, merge, write. Other rows' steps follow, so their states share a place.
         let marks = self.cuts_rows() && self.extras().counts_before();
-        let words = words_of_row(&self.problem, parts.into(), self.cuts_rows());
+        let in_all = self.parts_in_all(parts);
+        let words = words_of_row(&self.problem, in_all.into(), self.cuts_rows());
         self.state_words = self.state_words.max(words * rows as u64);
         for piece in pieces.clone().filter(|_| marks) {
             let mark = self.labelled(Kernel::Mark, flat);
             // The states have the same places as for the kernels behind it.
             let extras = self.extras().without_records();
             let mark = Spec { input: self.problem.input_type, extras, ..mark };
-            self.add_step(step(mark, piece, u32::MAX))?;
+            self.add_step(step(mark, piece, u32::MAX, parts))?;
         }
         for piece in pieces.clone() {
+            let parts = self.parts_of(piece, first)?;
             let fold = self.part_of(whole(self, piece)?, Part::Fold, parts)?;
-            self.add_step(step(fold, piece, u32::MAX))?;
+            self.add_step(step(fold, piece, u32::MAX, parts))?;
         }
-        let merge = self.part_of(spec, Part::Merge, parts)?;
-        let written = self.add_step(step(merge, first, groups))?;
+        let merge = self.part_of(spec, Part::Merge, in_all)?;
+        let written = self.add_step(step(merge, first, groups, in_all))?;
         if spec.grad || spec.elements.is_some() {
             for piece in pieces {
+                let parts = self.parts_of(piece, first)?;
                 let write = self.part_of(whole(self, piece)?, Part::Write, parts)?;
-                self.add_step(step(write, piece, u32::MAX))?;
+                self.add_step(step(write, piece, u32::MAX, parts))?;
             }
         }
         Ok(written)
+    }
+
+    /// In how many parts a piece's rows are folded. Those of the first of the pieces with the same rows are
+    /// enough for all: none is larger.
+    fn parts_of(&self, piece: usize, first: usize) -> Result<u32, Error> {
+        if self.profile.batch_invariant {
+            let classes = self.pieces[piece].classes.len();
+            return Ok(self.fixed_part.map_or(1, |part| classes.div_ceil(part)).max(1) as u32);
+        }
+        let (view, rows) = (self.view_of(first), self.rows_of(first));
+        let state_words = words_of_row(&self.problem, 1, false);
+        let layout = self.layout(first, Alignment::BEST)?;
+        Ok(layout.parts(view, rows, &self.profile, state_words) as u32)
+    }
+
+    /// How many parts have states: `parts`, which the pieces of a row take in turns; or, where parts are fixed,
+    /// those of the whole row.
+    pub(super) fn parts_in_all(&self, parts: u32) -> u32 {
+        match self.fixed_part {
+            Some(part) => self.problem.view.classes.div_ceil(part) as u32,
+            None => parts,
+        }
+    }
+
+    /// Fixed parts of a piece's rows in front of the piece.
+    pub(super) fn parts_before(&self, piece: usize) -> u32 {
+        self.fixed_part.map_or(0, |part| self.pieces[piece].classes.start / part) as u32
+    }
+
+    /// Loads in each of `parts` parts of a piece's rows.
+    pub(super) fn part_loads(&self, spec: &Spec, piece: usize, parts: u32) -> usize {
+        let load = spec.load.elements();
+        // One more for rows that start inside a load, but where they are folded by class: fixed parts begin at the
+        // same class of every row.
+        let by_class = spec.by_class && spec.part == Part::Fold;
+        let more = usize::from(spec.ragged && !by_class);
+        let loads = self.pieces[piece].classes.len().div_ceil(load) + more;
+        let even = loads.div_ceil(parts as usize);
+        self.fixed_part.map_or(even, |part| even.max(part / load))
     }
 
     /// Groups at most of each of so many steps that leave partials behind: 64 bytes for each group.
@@ -222,6 +266,7 @@ impl Plan {
                 sums_weights: false,
                 output: ElementType::F32,
                 pairs: false,
+                apart: self.profile.batch_invariant && self.cuts_rows(),
                 extras: spec.extras.without_records(),
                 ..spec
             },
@@ -233,6 +278,8 @@ impl Plan {
                 load: Load::One,
                 strided: false,
                 ragged: false,
+                by_class: false,
+                loose: false,
                 pairs: false,
                 longs: false,
                 weight_packs: false,
@@ -328,10 +375,14 @@ impl Plan {
     /// How the kernel that folds a piece's logits is laid out.
     fn layout(&self, piece: usize, alignment: Alignment) -> Result<Layout, Error> {
         let (view, rows) = (self.view_of(piece), self.rows_of(piece));
-        let input = self.problem.input_type;
+        let (problem, profile) = (&self.problem, &self.profile);
+        let input = problem.input_type;
         match self.cuts_rows() || self.splits {
-            true => Layout::of_box(view, rows, input, &self.profile, alignment),
-            false => Layout::of(view, rows, input, &self.profile, alignment),
+            parts if profile.batch_invariant => {
+                Layout::fixed(problem, rows, profile, alignment, parts)
+            }
+            true => Layout::of_box(view, rows, input, profile, alignment),
+            false => Layout::of(view, rows, input, profile, alignment),
         }
     }
 

@@ -46,6 +46,10 @@ pub struct RunArgs {
     /// device has].
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub memory_budget: Option<u64>,
+    /// Results of a row have the same bits whatever the other rows, their number and the memory budget
+    /// are; slower for some shapes. On the CPU they always have.
+    #[arg(long)]
+    pub batch_invariant: bool,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

@@ -198,9 +198,14 @@ pub(super) fn problem_of(whole: &Problem, outer: usize, inner: usize) -> Problem
         Some(_) => vec![outer, classes, inner],
         None => vec![outer, inner],
     };
+    // Where the classes are the last axis of the whole they are here.
+    let input_shape = match whole.classes_are_last() {
+        true => vec![outer, classes],
+        false => vec![outer, classes, inner],
+    };
     Problem {
         view: ClassView { outer, classes, inner },
-        input_shape: vec![outer, classes, inner],
+        input_shape,
         class_axis: 1,
         pointwise,
         row_shape,

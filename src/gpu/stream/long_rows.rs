@@ -16,7 +16,7 @@ use crate::gpu::buffers::{self, storage, viewed, write};
 use crate::gpu::{Gpu, Stopwatch, UPLOADING};
 use crate::kernels::{Access, Slot};
 use crate::loss::Upstream;
-use crate::plan::{Extent, Profile, bound_slots, offset_alignment};
+use crate::plan::{Extent, Profile, bound_slots, least_box, offset_alignment};
 use crate::tensor::ClassView;
 use crate::wait::map;
 use crate::{Bound, Error, Inputs, LargeOutput, Plan, Problem, RESULT_BYTES};
@@ -235,13 +235,15 @@ impl Boxes {
             false => 0,
         };
         let of_box = (gpu.memory_budget.saturating_sub(sums) / copies).min(MOST);
+        let profile = gpu.kernels.profile();
         let slack = offset_alignment(&gpu.device.limits()) + 64;
-        if of_box < LEAST + slack {
-            let needed = (LEAST + slack) * copies + sums;
+        let least = (LEAST + slack).max(least_box(problem, profile)?);
+        if of_box < least {
+            let needed = least * copies + sums;
             let given = gpu.memory_budget;
             return Err(Error::Budget { what: "a part of one row", needed, given });
         }
-        let mut profile: Profile = gpu.kernels.profile().clone();
+        let mut profile: Profile = profile.clone();
         let limit = &mut profile.limits.max_storage_buffer_binding_size;
         *limit = of_box.min(*limit);
         let plan = Plan::of(problem.clone(), &profile)?;
