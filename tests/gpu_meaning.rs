@@ -226,38 +226,38 @@ fn a_weight_that_is_no_number_names_its_rows() {
     // An infinity, and a signalling NaN.
     for word in [0x7f80_0000, 0xff80_0001] {
         let lost = f32::from_bits(word);
-        for (name, data) in layouts(&rows, &labels) {
+        for (number, (name, data)) in layouts(&rows, &labels).into_iter().enumerate() {
             let mut of_classes = vec![1.0; data.view.classes];
             (of_classes[1], of_classes[2]) = (lost, 2.0);
             let mut of_rows = vec![1.0; data.view.rows()];
             (of_rows[1], of_rows[2], of_rows[3]) = (lost, 2.0, lost);
             let weighted = data.clone().weight(&of_classes);
             let masked = data.row_weights(of_rows);
-            for gpu in gpus() {
-                for data in [&weighted, &masked] {
-                    let what = format!("{name}, weight {word:#x} on {}", gpu.name);
-                    for loss in [&unreduced() as &dyn Loss, &unreduced_nll()] {
-                        let seen = weighed(&what, gpu, loss, data);
-                        for (row, nan) in [false, true, false, true].into_iter().enumerate() {
-                            assert_eq!(seen.output.loss[row].is_nan(), nan, "{what}: {row}");
-                            assert_eq!(seen.grad(row)[1].is_nan(), nan, "{what}: {row}");
-                        }
-                    }
-                    for loss in [&CrossEntropy::new() as &dyn Loss, &Nll::new()] {
-                        let seen = weighed(&what, gpu, loss, data);
-                        assert!(seen.output.loss[0].is_nan(), "{what}");
-                        let grads = [seen.grad(0), seen.grad(2)].concat();
-                        assert!(grads.iter().all(|g| g.is_finite()), "{what}");
+            // Compilers take their time: each layout on one of the devices.
+            let gpu = &gpus()[number % 3];
+            for data in [&weighted, &masked] {
+                let what = format!("{name}, weight {word:#x} on {}", gpu.name);
+                for loss in [&unreduced() as &dyn Loss, &unreduced_nll()] {
+                    let seen = weighed(&what, gpu, loss, data);
+                    for (row, nan) in [false, true, false, true].into_iter().enumerate() {
+                        assert_eq!(seen.output.loss[row].is_nan(), nan, "{what}: {row}");
+                        assert_eq!(seen.grad(row)[1].is_nan(), nan, "{what}: {row}");
                     }
                 }
-                // Where every class carries weight, each row has the lost one.
-                let smooth = unreduced().label_smoothing(0.1);
-                let output = weighted.on(gpu, &smooth, with_grad());
-                assert!(output.loss[..4].iter().all(|loss| loss.is_nan()), "smooth {name}");
-                assert_eq!(output.summary.nonfinite, 4, "smooth {name} on {}", gpu.name);
-                let truth = weighted.truth(&smooth, with_grad()).summary;
-                assert_eq!((truth.nonfinite, truth.first_nonfinite), (4, Some(0)), "{name}");
+                for loss in [&CrossEntropy::new() as &dyn Loss, &Nll::new()] {
+                    let seen = weighed(&what, gpu, loss, data);
+                    assert!(seen.output.loss[0].is_nan(), "{what}");
+                    let grads = [seen.grad(0), seen.grad(2)].concat();
+                    assert!(grads.iter().all(|g| g.is_finite()), "{what}");
+                }
             }
+            // Where every class carries weight, each row has the lost one.
+            let smooth = unreduced().label_smoothing(0.1);
+            let output = weighted.on(gpu, &smooth, with_grad());
+            assert!(output.loss[..4].iter().all(|loss| loss.is_nan()), "smooth {name}");
+            assert_eq!(output.summary.nonfinite, 4, "smooth {name} on {}", gpu.name);
+            let truth = weighted.truth(&smooth, with_grad()).summary;
+            assert_eq!((truth.nonfinite, truth.first_nonfinite), (4, Some(0)), "{name}");
         }
     }
     // Rows that are cut into parts, whose labels' weights pass through the workspace.
@@ -292,7 +292,7 @@ fn rows_of_no_classes_have_losses_of_nothing() {
     ];
     for (number, rows) in [2, 8, 9, 64].into_iter().enumerate() {
         for shape in [&[rows, 0][..], &[3, 0, rows]] {
-            for (name, loss, labelled) in &losses {
+            for (turn, (name, loss, labelled)) in losses.iter().enumerate() {
                 let alone = Data::new(shape, 1, vec![]);
                 let count = alone.view.rows();
                 let data = match *name {
@@ -313,23 +313,22 @@ fn rows_of_no_classes_have_losses_of_nothing() {
                 assert_eq!(truth.rows.lse, Some(vec![f64::NEG_INFINITY; count]), "{name}");
                 assert_eq!(truth.rows.argmax, Some(vec![u32::MAX; count]), "{name}");
                 assert_eq!(truth.rows.entropy, Some(vec![0.0; count]), "{name}");
-                for gpu in gpus() {
-                    let what = format!("{name} {shape:?} {element_type:?} on {}", gpu.name);
-                    let output = data.on(gpu, &**loss, outputs);
-                    let plan = data.plan(&**loss, outputs, gpu.kernels().profile());
-                    let problem = plan.problem().clone();
-                    let results = Embedded::new(gpu, &data, plan, Place::default()).run();
-                    let told = |extras: &Extras| format!("{extras:?}");
-                    assert_eq!(told(&Extras::from(&output)), told(&Extras::from(&truth)), "{what}");
-                    let bound = results.extras(&problem);
-                    assert_eq!(told(&bound), told(&Extras::from(&truth)), "{what}");
-                    let losses = |answer: &Answer| format!("{:?}", answer.loss);
-                    let wanted = losses(&Answer::from(&truth));
-                    assert_eq!(losses(&Answer::from(&output)), wanted, "{what}");
-                    assert_eq!(losses(&results.answer()), wanted, "{what}");
-                    assert_eq!(results.summary.live, truth.summary.live, "{what}");
-                    assert_eq!(output.summary.live, truth.summary.live, "{what}");
-                }
+                let gpu = &gpus()[(number + turn) % 3];
+                let what = format!("{name} {shape:?} {element_type:?} on {}", gpu.name);
+                let output = data.on(gpu, &**loss, outputs);
+                let plan = data.plan(&**loss, outputs, gpu.kernels().profile());
+                let problem = plan.problem().clone();
+                let results = Embedded::new(gpu, &data, plan, Place::default()).run();
+                let told = |extras: &Extras| format!("{extras:?}");
+                assert_eq!(told(&Extras::from(&output)), told(&Extras::from(&truth)), "{what}");
+                let bound = results.extras(&problem);
+                assert_eq!(told(&bound), told(&Extras::from(&truth)), "{what}");
+                let losses = |answer: &Answer| format!("{:?}", answer.loss);
+                let wanted = losses(&Answer::from(&truth));
+                assert_eq!(losses(&Answer::from(&output)), wanted, "{what}");
+                assert_eq!(losses(&results.answer()), wanted, "{what}");
+                assert_eq!(results.summary.live, truth.summary.live, "{what}");
+                assert_eq!(output.summary.live, truth.summary.live, "{what}");
             }
         }
     }

@@ -131,14 +131,13 @@ impl Wait<'_> {
     pub async fn for_answers<const N: usize>(
         self,
         device: &wgpu::Device,
-        submission: Option<wgpu::SubmissionIndex>,
+        mut submission: Option<wgpu::SubmissionIndex>,
         answers: [&Answer; N],
         during: &'static str,
     ) -> Result<(), Error> {
         match self {
             Wait::Here => {
-                let timeout = submission.is_none().then_some(A_WHILE);
-                let mut polled = poll(device, submission, timeout, during)?;
+                let mut polled = Polled::Busy;
                 for answer in answers {
                     let mut receiving = pin!(answer.receive(device, during));
                     let answer = loop {
@@ -146,7 +145,10 @@ impl Wait<'_> {
                             Some(answer) => break answer,
                             // Another thread that polls has the answer in hand.
                             None if polled == Polled::Idle => break receiving.await,
-                            None => polled = poll(device, None, Some(A_WHILE), during)?,
+                            None => {
+                                let timeout = submission.is_none().then_some(A_WHILE);
+                                polled = poll(device, submission.take(), timeout, during)?;
+                            }
                         }
                     };
                     answer?;
@@ -185,17 +187,14 @@ enum Polled {
 /// is answered.
 ///
 /// wgpu panics where the wait itself finds the device lost (`handle_error_fatal` in wgpu 30's `Device::poll`). Who
-/// waits for a number wants an error. So a device that is known to be lost is not waited for; and where the wait is the
-/// first to know, the panic is caught, unless panics abort.
+/// waits for a number wants an error. A mapping that is asked for on a device that is known to be lost is answered at
+/// once, so nobody waits; where the wait is the first to know, the panic is caught, unless panics abort.
 fn poll(
     device: &wgpu::Device,
     submission_index: Option<wgpu::SubmissionIndex>,
     timeout: Option<Duration>,
     during: &'static str,
 ) -> Result<Polled, Error> {
-    if is_lost(device) {
-        return Err(Error::Lost { during });
-    }
     let wait = wgpu::PollType::Wait { submission_index, timeout };
     // Nothing of ours is touched in there, so nothing can be left halfway.
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| device.poll(wait))) {

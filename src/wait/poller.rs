@@ -33,6 +33,10 @@ impl Poller {
         answers: &[&Answer],
         during: &'static str,
     ) -> Result<(), Error> {
+        // On a device that is known to be lost, all are.
+        if answers.iter().all(|answer| answer.question.is_answered()) {
+            return Ok(());
+        }
         let questions = answers.iter().map(|answer| Arc::downgrade(&answer.question)).collect();
         let request = Request { device: device.clone(), submission, questions, during };
         // A panic while the lock was held leaves a sender or none.
@@ -68,6 +72,7 @@ fn serve(requests: &Receiver<Request>) {
             }
         }
         open.extend(requests.try_iter());
+        open.retain(Request::is_open);
         let polled: Vec<bool> = open.iter().map(Request::poll).collect();
         open.retain(Request::is_open);
         // Another thread that polls has the answers in hand.
