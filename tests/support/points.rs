@@ -414,7 +414,7 @@ impl Points {
             assert_eq!(got.len(), truth.len(), "{what}: {name}");
             let (relative, absolute) = rounding(t);
             // WGSL grants a quotient, that of upstream gradient and divisor, 2.5 of twice these units.
-            let relative = relative + 6.0 * ULP;
+            let relative = relative + 6.0 * UNIT;
             for (index, (&got, &truth)) in got.iter().zip(truth).enumerate() {
                 let absolute = absolute + UNIT * of(index);
                 check_one(name, index, got, truth, t, Tolerance { relative, absolute });

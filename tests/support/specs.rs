@@ -32,6 +32,17 @@ pub fn every_spec() -> HashSet<Spec> {
         }
     }
     assert!(specs.iter().any(|spec| spec.cut), "no plan cuts rows");
+    // Rows whose bits do not depend on where they are.
+    for profile in profiles().into_iter().step_by(2) {
+        let profile = profile.with_batch_invariance(true);
+        for shape in [vec![8, 1001], vec![8, 131_072], vec![8, 1000, 5]] {
+            let rows = [&shape[..1], &shape[2..]].concat();
+            for types in Types::all().into_iter().step_by(2) {
+                for_shape(&shape, &rows, types, &profile, &mut specs);
+            }
+        }
+    }
+    assert!(specs.iter().any(|spec| spec.by_class), "no plan reads rows class by class");
     // Subgroups and the number of lanes make no difference to these.
     for profile in profiles().into_iter().step_by(4) {
         losses_of_elements(&profile, &mut specs);
@@ -154,7 +165,7 @@ fn in_arenas(specs: &mut HashSet<Spec>) {
 
 /// What is done beside: each thing by itself and all of them together, on rows that are short, kept,
 /// streamed, shared and cut, and on columns.
-fn with_extras(specs: &mut HashSet<Spec>) {
+pub fn with_extras(specs: &mut HashSet<Spec>) {
     let labels = TargetType::Labels(LabelType::I32);
     let alone: Vec<(CrossEntropy, Outputs, bool)> = {
         let (loss, plain) = (CrossEntropy::new, Outputs::loss());
@@ -224,7 +235,7 @@ fn with_extras(specs: &mut HashSet<Spec>) {
 }
 
 /// Losses of single elements: formulas, broadcasts along all axes, types, outputs.
-fn losses_of_elements(profile: &Profile, specs: &mut HashSet<Spec>) {
+pub fn losses_of_elements(profile: &Profile, specs: &mut HashSet<Spec>) {
     use ElementType::{BF16, F16, F32};
     let losses: [(Box<dyn Loss>, Outputs); 8] = {
         let grad = Outputs::loss().with_grad();
