@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::answer::{Answer, bits};
 use support::data::Data;
@@ -199,6 +199,8 @@ struct Shared {
     batches: Batches,
     wanted: Vec<Bits>,
     streamed: (Bits, Recorder),
+    /// How long a call takes alone.
+    call: Duration,
 }
 
 impl Shared {
@@ -209,7 +211,10 @@ impl Shared {
         let (calls, batches) = (calls(), Batches::new());
         let wanted = calls.iter().map(|call| call.alone(&gpu)).collect();
         let streamed = batches.alone(&gpu);
-        Self { gpu, calls, batches, wanted, streamed }
+        let start = Instant::now();
+        calls.iter().for_each(|call| drop(call.on(&gpu)));
+        let call = start.elapsed() / calls.len() as u32;
+        Self { gpu, calls, batches, wanted, streamed, call }
     }
 
     /// Makes calls until the device is lost; what comes before is whole and right. Returns how many came.
@@ -275,7 +280,8 @@ fn a_device_lost_at_any_moment_ends_both_threads() {
         let (done, ended) = mpsc::channel();
         ends(&format!("loss {number}"), move || {
             let shared = Shared::open(number % 3);
-            let moment = Duration::from_micros(200 * (number * number) as u64);
+            // From at once to a dozen calls of two threads.
+            let moment = shared.call * (number * number) as u32 / 5;
             let turns = thread::scope(|scope| {
                 let calls = scope.spawn(|| shared.call_until_lost(number, number % 2 == 1));
                 scope.spawn(|| shared.stream_until_lost(usize::MAX));
@@ -288,5 +294,6 @@ fn a_device_lost_at_any_moment_ends_both_threads() {
         });
         came += ended.recv().unwrap();
     }
+    assert!(came > 0, "no call came before its device was lost");
     println!("{came} calls came before their devices were lost");
 }

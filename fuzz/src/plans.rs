@@ -14,13 +14,23 @@ mod promises;
 
 const TYPES: [ElementType; 3] = [ElementType::F32, ElementType::F16, ElementType::BF16];
 
+/// Pieces of f32 that most plans have at most.
+const PIECES: u64 = 300;
+
 /// Runs the fuzzer's bytes as a loss, its shapes and a device.
 pub fn run(data: &[u8]) {
     let draw = Draw::new(data);
-    let profile = devices::profile(&draw);
+    let mut profile = devices::profile(&draw);
     let (loss, kind) = loss(&draw);
     let tensors = Tensors::draw(&draw, kind);
     let outputs = outputs(&draw, kind);
+    // Plans of many pieces take seconds: only some have more than some hundred.
+    if !draw.comes(1) {
+        let elements =
+            tensors.input.iter().fold(1u64, |n, &extent| n.saturating_mul(extent as u64));
+        let limit = &mut profile.limits.max_storage_buffer_binding_size;
+        *limit = (*limit).max(elements.saturating_mul(4) / PIECES);
+    }
     // An error is an answer too. It can be shown whatever it says.
     match Plan::new(&*loss, &tensors.shapes(), outputs, &profile) {
         Ok(plan) => promises::check(&plan, &profile, &tensors, &draw),
@@ -184,7 +194,9 @@ impl Tensors {
     fn shapes(&self) -> Shapes<'_> {
         let mut shapes = Shapes::new(&self.input).input_type(self.input_type);
         shapes.target = self.target.as_ref().map(|(t, shape)| (*t, &shape[..]));
-        shapes.weight = self.weight;
+        if let Some((classes, weight_type)) = self.weight {
+            shapes = shapes.weight(classes).weight_type(weight_type);
+        }
         shapes.row_weights = self.row_weights.as_deref();
         let typed = |given: &'_ Option<(ElementType, Vec<usize>)>| given.as_ref().map(|(t, _)| *t);
         shapes.element_weight = typed(&self.element_weight).zip(shape_of(&self.element_weight));

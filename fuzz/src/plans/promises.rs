@@ -33,11 +33,13 @@ pub fn check(plan: &Plan, profile: &Profile, tensors: &Tensors, draw: &Draw<'_>)
         _ => plan.specs().collect(),
     };
     specs.iter().for_each(|spec| geometry(spec, profile, &what));
-    // Texts are parsed slowly: one of them.
-    let spec = specs[draw.below(specs.len())];
-    let (needed, allowed) =
-        (workgroup_bytes(&spec), profile.limits.max_compute_workgroup_storage_size);
-    assert!(needed <= allowed, "{needed} bytes of workgroup memory: {spec:?}\n{}", what());
+    // Texts are parsed slowly: one of some plans.
+    if draw.comes(1) {
+        let spec = specs[draw.below(specs.len())];
+        let (needed, allowed) =
+            (workgroup_bytes(&spec), profile.limits.max_compute_workgroup_storage_size);
+        assert!(needed <= allowed, "{needed} bytes of workgroup memory: {spec:?}\n{}", what());
+    }
     if profile.device_type == wgpu::DeviceType::Cpu {
         let turns = plan.longest_loops();
         assert!(turns < TURNS, "{turns} turns: {}", what());
