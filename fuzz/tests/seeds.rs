@@ -1,13 +1,16 @@
 //! The fuzzers' seeds, and every input that has once found a fault, run as tests: without a fuzzer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Runs all inputs of a target: `seeds/TARGET`, and `found/TARGET` where there is one.
+/// Runs all inputs of a target: `seeds/TARGET`, `found/TARGET` where there is one, and the same of another folder that
+/// the environment names.
 fn replay(target: &str, run: fn(&[u8])) {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let other = std::env::var_os("WGPU_LOSS_FUZZ_INPUTS").map(PathBuf::from);
+    let folders = [own.join("seeds"), own.join("found")].into_iter().chain(other);
     let mut count = 0;
-    for folder in ["seeds", "found"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(target);
-        let Ok(entries) = folder.read_dir() else { continue };
+    for folder in folders {
+        let Ok(entries) = folder.join(target).read_dir() else { continue };
         let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
         files.sort();
         for file in files {

@@ -206,7 +206,8 @@ fn data(draw: &Draw<'_>) -> (Data, isize) {
 }
 
 fn without_target(data: Data, axis: isize) -> Data {
-    Data::new(&data.shape().to_vec(), axis, data.input)
+    let shape = data.shape().to_vec();
+    Data::new(&shape, axis, data.input)
 }
 
 /// With labels of some type, some of which are ignored or no class.

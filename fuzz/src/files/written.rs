@@ -124,7 +124,7 @@ impl Written {
             (Element::Bool, How::Own) => {
                 Some(self.words().map(|word| u8::from(word as u8 != 0)).collect())
             }
-            (Element::Integer(label_type), How::AsF32) if label_type != LabelType::U16 => {
+            (Element::Integer(label_type), How::AsF32) => {
                 Some(floats(&|word| integer(label_type, word)))
             }
             _ => Some(own()),
