@@ -53,6 +53,8 @@ mod gpu_steady;
 mod gpu_stored;
 #[path = "gpu_stream.rs"]
 mod gpu_stream;
+#[path = "gpu_threads.rs"]
+mod gpu_threads;
 #[path = "gpu_tuning.rs"]
 mod gpu_tuning;
 #[path = "gpu_types.rs"]

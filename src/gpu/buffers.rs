@@ -5,7 +5,7 @@ use bytemuck::Pod;
 use super::Gpu;
 use crate::Error;
 use crate::scope::{allocating, scoped};
-use crate::wait::{Wait, block_on, map};
+use crate::wait::{Wait, block_on, explained, map};
 
 /// A buffer, or an error that says what it was for.
 pub(super) fn create(
@@ -73,18 +73,29 @@ pub(super) fn read<T: Pod>(
 ) -> Result<Vec<T>, Error> {
     let mapped = scoped(&gpu.device, during, || map(buffer, wgpu::MapMode::Read, during))?;
     block_on(Wait::Here.for_answers(&gpu.device, None, [&mapped], during))?;
-    let view = viewed(buffer, during)?;
+    let view = viewed(gpu, buffer, during)?;
     let values = bytemuck::pod_collect_to_vec(&view);
     drop(view);
-    buffer.unmap();
+    unmap(gpu, buffer, during)?;
     Ok(values)
 }
 
 /// The bytes of a buffer that is mapped for reading.
 pub(super) fn viewed(
+    gpu: &Gpu,
     buffer: &wgpu::Buffer,
     during: &'static str,
 ) -> Result<wgpu::BufferView, Error> {
-    let refused = |error: wgpu::MapRangeError| Error::Device { during, reason: error.to_string() };
-    buffer.slice(..).get_mapped_range().map_err(refused)
+    buffer.slice(..).get_mapped_range().map_err(|error| refused(gpu, error, during))
+}
+
+/// Why the bytes of a mapped buffer are not to be had.
+pub(super) fn refused(gpu: &Gpu, error: wgpu::MapRangeError, during: &'static str) -> Error {
+    explained(&gpu.device, Error::Device { during, reason: error.to_string() })
+}
+
+/// Gives a mapped buffer back to the device. Another thread may have destroyed the device meanwhile: wgpu reports that
+/// to the device's handler, which panics by default, unless a scope takes it.
+pub(super) fn unmap(gpu: &Gpu, buffer: &wgpu::Buffer, during: &'static str) -> Result<(), Error> {
+    scoped(&gpu.device, during, || buffer.unmap())
 }

@@ -2,7 +2,7 @@
 //! copies out of another.
 
 use super::Gpu;
-use super::buffers::{create, write};
+use super::buffers::{create, refused, unmap, write};
 use super::copies::fill;
 use crate::Error;
 use crate::scope::scoped;
@@ -113,13 +113,12 @@ impl<'g> Uploader<'g> {
         let Turn { buffer: staging, under_way } = &mut self.turns[turn];
         // wgpu copies whole words, so a last part of one is filled up.
         let whole = bytes.len().next_multiple_of(4);
-        let refused =
-            |error: wgpu::MapRangeError| Error::Device { during, reason: error.to_string() };
-        let mut view = staging.get_mapped_range_mut(..whole as u64).map_err(refused)?;
+        let view = staging.get_mapped_range_mut(..whole as u64);
+        let mut view = view.map_err(|error| refused(self.gpu, error, during))?;
         fill(view.slice(..bytes.len()), bytes);
         view.slice(bytes.len()..).copy_from_slice(&[0; 3][..whole - bytes.len()]);
         drop(view);
-        staging.unmap();
+        unmap(self.gpu, staging, during)?;
         *under_way = Some(scoped(&self.gpu.device, during, || {
             let mut encoder = self.gpu.encoder();
             encoder.copy_buffer_to_buffer(staging, 0, buffer, offset, whole as u64);

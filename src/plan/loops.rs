@@ -4,7 +4,7 @@
 //! all. Results would be wrong and look right, so plans for software drivers stay below that: more
 //! groups with less work each, more lanes for a long row.
 
-use super::Plan;
+use super::{Plan, Step};
 use crate::Error;
 use crate::kernels::{CHUNK, Form, Kernel, Part, Spec};
 
@@ -46,16 +46,26 @@ pub(super) fn fewest_groups(
 
 /// Refuses more partials than one group can sum.
 pub(super) fn check_partials(plan: &Plan, spec: &Spec, partials: u32) -> Result<(), Error> {
-    let turns = turns_over_partials(spec, partials);
+    check(plan, "the sum of all groups' partials", turns_over_partials(spec, partials))
+}
+
+/// Refuses a loop that a software driver would end early.
+pub(super) fn check(plan: &Plan, what: &'static str, turns: usize) -> Result<(), Error> {
     if plan.profile.is_software() && turns > MOST {
         return Err(Error::Limit {
-            what: "the sum of all groups' partials",
+            what,
             limit: "number of loop turns (this is a software driver)",
             needed: turns as u64,
             allowed: MOST as u64,
         });
     }
     Ok(())
+}
+
+/// Turns of the loop that writes zeros.
+pub(super) fn turns_of_clear(step: &Step) -> usize {
+    let lanes = u64::from(step.groups) * u64::from(step.spec.geometry.workgroup);
+    u64::from(step.partials).div_ceil(lanes) as usize + 1
 }
 
 /// Turns of the loops over partials: once for the sums and once for the first bad label.

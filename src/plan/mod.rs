@@ -141,7 +141,10 @@ impl Plan {
     pub fn longest_loops(&self) -> u64 {
         let turns = |step: &Step| {
             let Some(piece) = step.piece else {
-                return loops::turns_over_partials(&step.spec, step.partials) as u64;
+                return match step.spec.kernel {
+                    Kernel::Clear => loops::turns_of_clear(step) as u64,
+                    _ => loops::turns_over_partials(&step.spec, step.partials) as u64,
+                };
             };
             let spec = self.narrowest(step);
             let of_group = self.blocks(&spec, piece, step.parts).div_ceil(step.groups);

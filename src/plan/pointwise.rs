@@ -29,7 +29,7 @@ impl Plan {
         let outputs = self.problem.outputs;
         let sums_var = outputs.var_grad && pointwise.sums_var();
         if self.clears_variance_grad() {
-            self.clear_variance_grad(flat);
+            self.clear_variance_grad(flat)?;
         } else if sums_var {
             self.sum_variance(flat)?;
         }
@@ -71,15 +71,15 @@ impl Plan {
         self.problem.outputs.var_grad && self.problem.view.elements() == 0
     }
 
-    fn clear_variance_grad(&mut self, flat: Geometry) {
+    fn clear_variance_grad(&mut self, flat: Geometry) -> Result<(), Error> {
         let elements = Extent::of(Slot::VarianceGrad, &self.problem).elements();
         if elements == 0 {
-            return;
+            return Ok(());
         }
         let variance_grad = self.problem.pointwise.map(|pointwise| pointwise.var_grad);
         let pointwise = PointwiseSpec { variance_grad, ..self.pointwise_spec() };
         let spec = Spec { pointwise: Some(pointwise), ..Spec::new(Kernel::Clear, flat) };
-        self.clear(spec, elements);
+        self.clear(spec, elements)
     }
 
     /// Adds steps over every piece: elements in loads, and those that fill none. Returns how many partials

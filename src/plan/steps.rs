@@ -37,7 +37,7 @@ impl Plan {
             return self.lay_out_elements(flat);
         }
         if self.problem.outputs.class_losses {
-            self.clear_classes(flat);
+            self.clear_classes(flat)?;
         }
         if grad && self.problem.divisor == Divisor::RowWeights {
             let weighed = self.over_pieces(self.weigh(flat))?;
@@ -99,20 +99,23 @@ impl Plan {
     }
 
     /// Adds the step that sets the sums of classes to zero.
-    fn clear_classes(&mut self, geometry: Geometry) {
+    fn clear_classes(&mut self, geometry: Geometry) -> Result<(), Error> {
         // Plans of more classes than that are refused: no binding holds their sums.
         let words = CLASS_WORDS.saturating_mul(self.problem.view.classes as u64);
         let extras = Extras { class_losses: true, ..Extras::default() };
-        self.clear(Spec { extras, ..Spec::new(Kernel::Clear, geometry) }, words);
+        self.clear(Spec { extras, ..Spec::new(Kernel::Clear, geometry) }, words)
     }
 
     /// Adds a step that sets a tensor's elements to zero.
-    pub(super) fn clear(&mut self, spec: Spec, elements: u64) {
+    pub(super) fn clear(&mut self, spec: Spec, elements: u64) -> Result<(), Error> {
         let elements = u32::try_from(elements).unwrap_or(u32::MAX);
         let groups = elements.div_ceil(spec.geometry.workgroup * CLEARED_BY_LANE);
         let most = self.profile.limits.max_compute_workgroups_per_dimension;
-        let groups = groups.clamp(1, most);
-        self.steps.push(Step { spec, piece: None, groups, partials: elements, parts: 1 });
+        let step =
+            Step { spec, piece: None, groups: groups.clamp(1, most), partials: elements, parts: 1 };
+        loops::check(self, "zeros", loops::turns_of_clear(&step))?;
+        self.steps.push(step);
+        Ok(())
     }
 
     /// Adds a step per piece; returns how many partials they write.

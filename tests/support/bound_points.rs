@@ -152,7 +152,18 @@ fn run_once(
     outputs: Outputs,
     place: Place,
 ) -> (Output<f32>, usize, Option<BadValue>) {
-    let plan = plan_of(gpu, points, reduction, outputs, place);
+    run_plan(gpu, points, plan_of(gpu, points, reduction, outputs, place), place)
+}
+
+/// Runs a call by a plan of any profile, and gives the answer as a host call would.
+#[track_caller]
+pub fn run_plan(
+    gpu: &Gpu,
+    points: &Points,
+    plan: Plan,
+    place: Place,
+) -> (Output<f32>, usize, Option<BadValue>) {
+    let (reduction, outputs) = (plan.problem().reduction, plan.problem().outputs);
     let pieces = plan.pieces().len();
     // Nine tensors at most, none of them larger than the input in f32.
     let most = points.input.data.borrow().len() + place.lead + 64;

@@ -18,6 +18,9 @@ use crate::error::Failure;
 /// What has to be converted as a whole is converted in steps of this many bytes.
 const STEP: usize = 16 << 20;
 
+const UNKNOWN_ENDING: &str =
+    "unknown file ending; wanted FILE.npy, FILE.npz:ARRAY or FILE.safetensors:TENSOR";
+
 /// An array in a file, whose header is read and checked against the file's length.
 #[derive(Debug)]
 pub struct Source {
@@ -47,14 +50,21 @@ impl Source {
 
     fn try_open(name: &Path) -> Result<Self, String> {
         let Some(location) = Location::of(name) else {
-            return Err(
-                "unknown file ending; wanted FILE.npy, FILE.npz:ARRAY or FILE.safetensors:TENSOR"
-                    .into(),
-            );
+            return Err(UNKNOWN_ENDING.into());
         };
         let file = open_regular(location.file())?;
         let bytes = Bytes::map(&file).map_err(|e| reason(&e))?;
         Self::find(name, &location, bytes)
+    }
+
+    /// Finds the array called `name` in the bytes of its file, which need not be there.
+    pub fn in_bytes(name: &Path, bytes: &[u8]) -> Result<Self, Failure> {
+        let found = Location::of(name).ok_or(UNKNOWN_ENDING.into()).and_then(|location| {
+            let mut memory = Memory::zeros(bytes.len())?;
+            memory.bytes_mut().copy_from_slice(bytes);
+            Self::find(name, &location, memory.into())
+        });
+        found.map_err(|problem| Failure::of(name.display(), problem))
     }
 
     /// Finds the array in a file's bytes.
@@ -328,11 +338,7 @@ mod tests {
 
     /// Finds an array in bytes and reads all of it, part by part and as a whole.
     fn read(name: &str, bytes: &[u8]) -> Result<Vec<f32>, Failure> {
-        let mut memory = Memory::zeros(bytes.len()).unwrap();
-        memory.bytes_mut().copy_from_slice(bytes);
-        let location = Location::of(Path::new(name)).unwrap();
-        let source = Source::find(Path::new(name), &location, memory.into());
-        let mut source = source.map_err(Failure::Failed)?;
+        let mut source = Source::in_bytes(Path::new(name), bytes)?;
         if source.kind().is_none() {
             return Err(Failure::Failed("raw".into()));
         }

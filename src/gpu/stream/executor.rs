@@ -270,7 +270,7 @@ impl<'g> Executor<'g> {
 
         let start = Stopwatch::start();
         let mut bytes = 0;
-        ring.fill(|slot, to| bytes += gather(slot, problem, inputs, &piece, to))?;
+        ring.fill(self.gpu, |slot, to| bytes += gather(slot, problem, inputs, &piece, to))?;
         self.timing.upload += start.elapsed();
 
         let start = Stopwatch::start();
@@ -297,7 +297,7 @@ impl<'g> Executor<'g> {
         self.timing.kernel += start.elapsed();
 
         let start = Stopwatch::start();
-        let outputs = ring.outputs(&done)?;
+        let outputs = ring.outputs(self.gpu, &done)?;
         let decoded = done.bound.decode(outputs.result())?;
         let summary = decoded.summary;
         let sums = match problem.pointwise {
@@ -325,7 +325,7 @@ impl<'g> Executor<'g> {
             }
         }
         drop(outputs);
-        ring.release(done);
+        ring.release(self.gpu, done)?;
         self.timing.read_back += start.elapsed();
 
         self.progress.rows += summary.rows;

@@ -12,11 +12,12 @@ use super::executor::Executor;
 use super::host::{host_bytes, row_bytes, scatter};
 use super::merge::of_piece;
 use crate::bound::Buffers;
-use crate::gpu::buffers::{self, storage, viewed, write};
+use crate::gpu::buffers::{self, storage, unmap, viewed, write};
 use crate::gpu::{Gpu, Stopwatch, UPLOADING};
 use crate::kernels::{Access, Slot};
 use crate::loss::Upstream;
 use crate::plan::{Extent, Profile, bound_slots, least_box, offset_alignment};
+use crate::scope::scoped;
 use crate::tensor::ClassView;
 use crate::wait::map;
 use crate::{Bound, Error, Inputs, LargeOutput, Plan, Problem, RESULT_BYTES};
@@ -210,12 +211,14 @@ impl Executor<'_> {
         let words = bytes.next_multiple_of(4);
         encoder.copy_buffer_to_buffer(buffer, 0, &boxes.readable, 0, words);
         gpu.submitted([encoder.finish()], *wait, COMPUTING).await?;
-        let mapped = map(&boxes.readable, wgpu::MapMode::Read, COMPUTING);
+        let mapped = scoped(&gpu.device, COMPUTING, || {
+            map(&boxes.readable, wgpu::MapMode::Read, COMPUTING)
+        })?;
         wait.for_answers(&gpu.device, None, [&mapped], COMPUTING).await?;
-        let view = viewed(&boxes.readable, COMPUTING)?;
+        let view = viewed(gpu, &boxes.readable, COMPUTING)?;
         let bytes = view[..bytes as usize].to_vec();
         drop(view);
-        boxes.readable.unmap();
+        unmap(gpu, &boxes.readable, COMPUTING)?;
         Ok(bytes)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::cut::cut_slots;
 use crate::bound::Buffers;
-use crate::gpu::buffers::{create, storage, viewed, write};
+use crate::gpu::buffers::{create, refused, storage, unmap, viewed, write};
 use crate::gpu::{Gpu, UPLOADING};
 use crate::kernels::Slot;
 use crate::plan::{Extent, offset_alignment};
@@ -187,21 +187,18 @@ impl Ring {
     /// Fills the inputs of the next turn, which must be free: `fill` is called for each of them.
     pub fn fill(
         &mut self,
+        gpu: &Gpu,
         mut fill: impl FnMut(Slot, wgpu::WriteOnly<'_, [u8]>),
     ) -> Result<(), Error> {
         let buffer = &self.turns[self.next].input;
-        let failed = |error: wgpu::MapRangeError| Error::Device {
-            during: UPLOADING,
-            reason: error.to_string(),
-        };
-        let mut view = buffer.get_mapped_range_mut(..).map_err(failed)?;
+        let view = buffer.get_mapped_range_mut(..);
+        let mut view = view.map_err(|error| refused(gpu, error, UPLOADING))?;
         for place in &self.layout.inputs {
             let (start, end) = (place.offset as usize, (place.offset + place.bytes) as usize);
             fill(place.slot, view.slice(start..end));
         }
         drop(view);
-        buffer.unmap();
-        Ok(())
+        unmap(gpu, buffer, UPLOADING)
     }
 
     /// Binds the next turn's buffers to the plan of a piece that poses `problem`, unless they are.
@@ -267,14 +264,14 @@ impl Ring {
     }
 
     /// What a piece left.
-    pub fn outputs(&self, done: &Done) -> Result<Outputs<'_>, Error> {
-        let view = viewed(&self.turns[done.turn].output, "reading back")?;
+    pub fn outputs(&self, gpu: &Gpu, done: &Done) -> Result<Outputs<'_>, Error> {
+        let view = viewed(gpu, &self.turns[done.turn].output, "reading back")?;
         Ok(Outputs { layout: &self.layout, view })
     }
 
     /// Gives the buffers of a piece to the next one.
-    pub fn release(&self, done: Done) {
-        self.turns[done.turn].output.unmap();
+    pub fn release(&self, gpu: &Gpu, done: Done) -> Result<(), Error> {
+        unmap(gpu, &self.turns[done.turn].output, "reading back")
     }
 }
 

@@ -28,7 +28,8 @@ mod check;
 mod compute;
 mod data;
 mod error;
-mod files;
+#[doc(hidden)]
+pub mod files;
 mod formula;
 mod interrupt;
 mod job;
@@ -48,7 +49,8 @@ use std::process::ExitCode;
 use crate::args::Command;
 use crate::error::Failure;
 
-fn main() -> ExitCode {
+/// Runs the program: reads the command line and returns the exit status.
+pub fn main() -> ExitCode {
     quiet_device_selection();
     interrupt::watch();
     let done = match args::parse() {

@@ -1,0 +1,4 @@
+#![no_main]
+#![doc = "See `wgpu_loss_fuzz::calls`."]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wgpu_loss_fuzz::calls::run(data));
