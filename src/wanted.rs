@@ -5,8 +5,8 @@ use wgpu::{Adapter, Features, Limits};
 /// The features of an adapter that make this library's kernels faster, to be added to those that a host asks for
 /// anyway. None of them is needed.
 ///
-/// `SUBGROUP` lets lanes merge without workgroup memory; `SHADER_F16` converts f16 by hardware; and drivers that
-/// run on the processor load 64-bit integers (`SHADER_INT64`) faster.
+/// `SUBGROUP` lets lanes merge without workgroup memory. Drivers that run on the processor load 64-bit integers
+/// (`SHADER_INT64`) and convert f16 (`SHADER_F16`) faster.
 ///
 /// ```no_run
 /// # async fn open(adapter: wgpu_loss::wgpu::Adapter) -> Result<(), Box<dyn std::error::Error>> {
@@ -24,9 +24,9 @@ use wgpu::{Adapter, Features, Limits};
 /// # }
 /// ```
 pub fn wanted_features(adapter: &Adapter) -> Features {
-    let mut wanted = Features::SUBGROUP | Features::SHADER_F16;
+    let mut wanted = Features::SUBGROUP;
     if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
-        wanted |= Features::SHADER_INT64;
+        wanted |= Features::SHADER_INT64 | Features::SHADER_F16;
     }
     adapter.features() & wanted
 }

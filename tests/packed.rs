@@ -25,8 +25,6 @@ mod gpu_examples;
 mod gpu_extras;
 #[path = "gpu_fixtures.rs"]
 mod gpu_fixtures;
-#[path = "gpu_hostile.rs"]
-mod gpu_hostile;
 #[path = "gpu_invariance.rs"]
 mod gpu_invariance;
 #[path = "gpu_large.rs"]
@@ -59,3 +57,5 @@ mod gpu_threads;
 mod gpu_tuning;
 #[path = "gpu_types.rs"]
 mod gpu_types;
+#[path = "hostile.rs"]
+mod hostile;

@@ -586,6 +586,37 @@ fn software_drivers_get_no_endless_loops() {
     }
 }
 
+/// Variants for tensors that start anywhere take rows one by one where the others take pairs.
+#[test]
+fn no_variant_turns_too_often() {
+    let mut profile = software();
+    profile.limits.max_storage_buffer_binding_size = 1 << 30;
+    for (rows, classes) in [(9, 9_502_759), (10, 6_702_311), (9, 6_702_311)] {
+        for subgroup_size in [1, 2, 8] {
+            profile.subgroup_size = Some(subgroup_size);
+            let shape = [rows, classes];
+            let labels = [rows];
+            let shapes = Shapes::new(&shape).input_type(ElementType::F16).target(I64, &labels);
+            let outputs = Outputs::loss().with_grad();
+            let plan = Plan::new(&CrossEntropy::new(), &shapes, outputs, &profile).expect("a plan");
+            assert!(plan.longest_loops() < 65_535, "{shape:?}: {}", plan.longest_loops());
+        }
+    }
+}
+
+/// Zeros are written by loops too.
+#[test]
+fn sums_of_many_classes_are_cleared_whole() {
+    let mut profile = software();
+    let shapes = Shapes::new(&[2, 2_097_152]).target(I64, &[2]);
+    let outputs = Outputs::loss().with_class_losses();
+    let plan = |profile: &Profile| Plan::new(&Nll::new(), &shapes, outputs, profile);
+    assert!(plan(&profile).expect("a plan").longest_loops() < 65_535);
+    profile.limits.max_compute_workgroups_per_dimension = 3;
+    let refused = plan(&profile).map(|plan| plan.longest_loops());
+    assert!(matches!(refused, Err(Error::Limit { .. })), "{refused:?}");
+}
+
 #[test]
 fn nothing_at_all_is_a_plan_too() {
     for shape in [[0, 10], [0, 1 << 40]] {

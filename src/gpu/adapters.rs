@@ -164,13 +164,10 @@ pub(super) async fn open(
     if !options.without_subgroups {
         features |= adapter.features() & wgpu::Features::SUBGROUP;
     }
-    if !options.default_limits {
-        // Native conversions of f16; without them integers do it.
-        features |= adapter.features() & wgpu::Features::SHADER_F16;
-    }
     if info.device_type == wgpu::DeviceType::Cpu && !options.default_limits {
-        // Software drivers load wide integers faster; see `kernels::Load`.
-        features |= adapter.features() & wgpu::Features::SHADER_INT64;
+        // Software drivers load wide integers faster, see `kernels::Load`, and convert f16 by themselves.
+        features |=
+            adapter.features() & (wgpu::Features::SHADER_INT64 | wgpu::Features::SHADER_F16);
     }
     if shares_memory(&info) && !options.default_limits && !options.own_memory {
         // The host fills the very buffers that kernels read.

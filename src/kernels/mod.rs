@@ -227,7 +227,7 @@ impl Kernels {
         log::debug!("compiling {spec:?}");
         let formula = spec.pointwise.map(|pointwise| format!(" {:?}", pointwise.formula));
         let label = format!("wgpu-loss {:?}{}", spec.kernel, formula.unwrap_or_default());
-        let module = self.shared.left_out.module(self.device(), &label, shader_text(spec));
+        let module = self.shared.left_out.module(self.device(), &label, spec.wgsl());
         let entries: Vec<_> = spec.slots().into_iter().map(layout_entry).collect();
         let layout = self.device().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(&label),
@@ -260,12 +260,6 @@ impl fmt::Debug for Kernels {
         let name = self.device().adapter_info().name;
         write!(f, "Kernels on {name}, {} compiled", self.compiled())
     }
-}
-
-/// The text as the device's compiler wants it: browsers require the directive that naga refuses.
-fn shader_text(spec: &Spec) -> String {
-    let enable = cfg!(target_arch = "wasm32") && spec.geometry.cluster > 1;
-    if enable { format!("enable subgroups;\n{}", spec.wgsl()) } else { spec.wgsl() }
 }
 
 fn layout_entry((slot, access): (Slot, Access)) -> wgpu::BindGroupLayoutEntry {

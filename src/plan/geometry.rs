@@ -63,13 +63,13 @@ impl Geometry {
         self.workgroup / self.lanes
     }
 
-    /// How many groups to start for `blocks` blocks of work: `most` at most, but `fewest` at least, which the device
-    /// allows. Some of these have no work where the kernel's other variants have more blocks.
+    /// How many groups to start for `blocks` blocks of work: `most` at most, but `fewest` (and one) at least, which
+    /// the device allows. Some of these have no work where the kernel's other variants have more blocks.
     pub(crate) fn groups(profile: &Profile, blocks: u32, fewest: u32, most: u32) -> u32 {
         let most = profile.tuning.groups.min(most).max(fewest);
         let most = blocks.min(most.min(profile.limits.max_compute_workgroups_per_dimension)).max(1);
         // As many as have work: idle ones at the end would leave a core idle that was to run them.
-        blocks.div_ceil(blocks.div_ceil(most).max(1)).max(fewest)
+        blocks.div_ceil(blocks.div_ceil(most).max(1)).max(fewest).max(1)
     }
 }
 

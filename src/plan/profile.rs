@@ -26,7 +26,8 @@ pub struct Profile {
     pub subgroups_alike: bool,
     /// Whether shaders may use 64-bit integers. Only plans for software drivers look at it.
     pub int64: bool,
-    /// Whether the device has f16 numbers. f16 tensors are read without them too, by integers.
+    /// Whether the device has f16 numbers and its conversion from them is exact, those below 2^-14 included.
+    /// [`Profile::of`] believes it of drivers that run on the processor. f16 tensors are read by integers elsewhere.
     pub f16: bool,
     /// What kind of machine it is.
     pub device_type: wgpu::DeviceType,
@@ -42,13 +43,19 @@ impl Profile {
     /// The facts about a device.
     pub fn of(device: &wgpu::Device) -> Self {
         let info = device.adapter_info();
-        let subgroups = device.features().contains(wgpu::Features::SUBGROUP);
+        // In a browser the kernels would also need `subgroup_id`, which is a language feature of its own and which
+        // nothing of wgpu tells about.
+        let subgroups = cfg!(not(target_arch = "wasm32"))
+            && device.features().contains(wgpu::Features::SUBGROUP);
         Self {
             limits: device.limits(),
             subgroup_size: subgroups.then_some(info.subgroup_min_size.max(1)),
             subgroups_alike: info.subgroup_min_size == info.subgroup_max_size,
             int64: device.features().contains(wgpu::Features::SHADER_INT64),
-            f16: device.features().contains(wgpu::Features::SHADER_F16),
+            // WGSL lets `unpack2x16float` flush f16 below 2^-14, as class probabilities among many are. Drivers that
+            // run on the processor use its conversion, which keeps them.
+            f16: device.features().contains(wgpu::Features::SHADER_F16)
+                && info.device_type == wgpu::DeviceType::Cpu,
             device_type: info.device_type,
             tuning: Tuning::of(info.device_type),
             batch_invariant: false,

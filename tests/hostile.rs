@@ -155,6 +155,17 @@ fn rows_that_share_a_load_do_not_undo_each_other() {
     }
 }
 
+/// Probabilities of many classes are below the least normal f16.
+#[test]
+fn small_halves_are_not_lost() {
+    let data = Data::random(&[4, 30_000], 1).random_probabilities();
+    let data = data.in_types(Types::all(ElementType::F16));
+    let portable = compiled(0, 2);
+    assert!(COMPILERS[0].flushes && !portable.gpu.kernels().profile().f16);
+    let outputs = Outputs::loss().with_grad().in_f32();
+    check("small halves", &portable, &CrossEntropy::new(), &data, outputs);
+}
+
 /// Each thing that a loss over classes can do, in each layout.
 #[test]
 fn every_layout_and_option() {
