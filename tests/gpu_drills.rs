@@ -274,7 +274,8 @@ fn limited(change: fn(&mut wgpu::Limits)) -> Host {
 
 #[test]
 fn a_plan_for_a_device_with_higher_limits_is_refused_by_name() {
-    let devices: [(&str, fn(&mut wgpu::Limits), [usize; 2]); 2] = [
+    type Change = fn(&mut wgpu::Limits);
+    let devices: [(&str, Change, [usize; 2]); 2] = [
         (
             "max_compute_workgroups_per_dimension",
             |limits| limits.max_compute_workgroups_per_dimension = 16,

@@ -355,8 +355,11 @@ fn difference(
         }
         Change::Position => {
             let turned: Vec<usize> = all.iter().map(|row| (row * 5 + 7) % rows.len()).collect();
-            let turned =
-                if turned.len() % 5 == 0 { all.into_iter().rev().collect() } else { turned };
+            let turned = if turned.len().is_multiple_of(5) {
+                all.into_iter().rev().collect()
+            } else {
+                turned
+            };
             let seeds: Vec<Seed> = turned.iter().map(|&row| rows[row]).collect();
             same(&run(&seeds), &turned)
         }

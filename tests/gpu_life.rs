@@ -291,7 +291,8 @@ fn later_submissions_are_not_waited_for() {
         }
         times *= 2;
     }
-    let ways: [(&str, &dyn Fn() -> Result<Decoded, Error>); 2] =
+    type Way<'a> = &'a dyn Fn() -> Result<Decoded, Error>;
+    let ways: [(&str, Way<'_>); 2] =
         [("wait", &|| reader.wait()), ("read", &|| pollster::block_on(reader.read()))];
     for (way, read) in ways {
         submit_frame(gpu.device(), gpu.queue(), &small_bound, Some(&reader));

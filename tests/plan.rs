@@ -311,7 +311,8 @@ fn devices_that_there_are_not_are_refused_by_name() {
         let named = matches!(error, Err(Error::Option { option: "subgroup_size", .. }));
         assert!(named, "{size}: {error:?}");
     }
-    let none: [(&str, fn(&mut wgpu::Limits)); 9] = [
+    type Change = fn(&mut wgpu::Limits);
+    let none: [(&str, Change); 9] = [
         ("max_compute_workgroups_per_dimension", |l| l.max_compute_workgroups_per_dimension = 0),
         ("max_compute_invocations_per_workgroup", |l| l.max_compute_invocations_per_workgroup = 0),
         ("max_compute_invocations_per_workgroup", |l| l.max_compute_workgroup_size_x = 0),
