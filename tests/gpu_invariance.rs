@@ -81,7 +81,7 @@ impl Kind {
         let (mut input, mut probabilities) = (vec![0.0; count], vec![0.0; count]);
         let (mut labels, mut upstream) = (Vec::new(), Vec::new());
         for (row, &seed) in rows.iter().enumerate() {
-            let mut random = Random(seed.wrapping_mul(77) + classes as u64);
+            let mut random = Random(seed.wrapping_mul(77).wrapping_add(classes as u64));
             for class in 0..classes {
                 let logit = random.uniform(-6.0, 6.0);
                 input[place(row, class)] = match seed {

@@ -315,8 +315,8 @@ impl Gpu {
         wait: Wait<'_>,
         during: &'static str,
     ) -> Result<(), Error> {
-        scoped(&self.device, during, || self.queue.submit(commands))?;
-        wait.for_queue(&self.device, &self.queue, during).await
+        let submission = scoped(&self.device, during, || self.queue.submit(commands))?;
+        wait.for_queue(&self.device, &self.queue, submission, during).await
     }
 }
 

@@ -17,9 +17,26 @@ pub(crate) use self::poller::Poller;
 use crate::Error;
 use crate::scope::{is_lost, scoped};
 
-/// How long the device is waited for at a time: an answer that has come meanwhile is seen after that. Waiting for one
-/// submission, or for all there is, ends as soon as they are done.
-const A_WHILE: Duration = Duration::from_millis(1);
+/// The pauses between looks for an answer: an eighth of what has passed already, within bounds.
+///
+/// wgpu 30 can wait for a time, too, but panics where another thread polls meanwhile: it finds the queue empty behind
+/// a wait that timed out, which it takes for impossible (`Device::maintain`).
+pub(crate) struct Pauses(Duration);
+
+impl Pauses {
+    const SHORTEST: Duration = Duration::from_micros(20);
+    const LONGEST: Duration = Duration::from_millis(1);
+
+    pub fn new() -> Self {
+        Self(Self::SHORTEST)
+    }
+
+    /// Sleeps; longer the next time.
+    pub fn pause(&mut self) {
+        std::thread::sleep(self.0);
+        self.0 = (self.0 * 9 / 8).min(Self::LONGEST);
+    }
+}
 
 /// Nobody: a browser polls its devices by itself.
 #[cfg(target_arch = "wasm32")]
@@ -66,7 +83,6 @@ impl Question {
         drop(self.sender.send(answer));
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
     fn is_answered(&self) -> bool {
         self.answered.load(Ordering::Acquire)
     }
@@ -113,17 +129,18 @@ pub(crate) fn explained(device: &wgpu::Device, error: Error) -> Error {
 }
 
 impl Wait<'_> {
-    /// Waits until all that was submitted is done.
+    /// Waits until all that was submitted is done, the last of it this submission.
     pub async fn for_queue(
         self,
         device: &wgpu::Device,
         queue: &wgpu::Queue,
+        submission: wgpu::SubmissionIndex,
         during: &'static str,
     ) -> Result<(), Error> {
         let answer = Answer::new();
         let answering = answer.answering();
         queue.on_submitted_work_done(move || answering(Ok(())));
-        self.for_answers(device, None, [&answer], during).await
+        self.for_answers(device, Some(submission), [&answer], during).await
     }
 
     /// Waits for answers: mappings of buffers, which come when the submissions that use them are done. Where the last of
@@ -137,7 +154,7 @@ impl Wait<'_> {
     ) -> Result<(), Error> {
         match self {
             Wait::Here => {
-                let mut polled = Polled::Busy;
+                let (mut polled, mut pauses) = (Polled::Busy, Pauses::new());
                 for answer in answers {
                     let mut receiving = pin!(answer.receive(device, during));
                     let answer = loop {
@@ -146,8 +163,10 @@ impl Wait<'_> {
                             // Another thread that polls has the answer in hand.
                             None if polled == Polled::Idle => break receiving.await,
                             None => {
-                                let timeout = submission.is_none().then_some(A_WHILE);
-                                polled = poll(device, submission.take(), timeout, during)?;
+                                polled = poll(device, submission.take(), during)?;
+                                if !answer.question.is_answered() {
+                                    pauses.pause();
+                                }
                             }
                         }
                     };
@@ -156,7 +175,7 @@ impl Wait<'_> {
             }
             Wait::Elsewhere(_poller) => {
                 #[cfg(not(target_arch = "wasm32"))]
-                _poller.wait_for(device, submission, &answers, during)?;
+                _poller.wait_for(device, &answers, during)?;
                 for answer in answers {
                     answer.receive(device, during).await?;
                 }
@@ -183,8 +202,7 @@ enum Polled {
     Busy,
 }
 
-/// Waits on this thread: for a submission, or else for all of them, but no longer than `timeout`. What has come by then
-/// is answered.
+/// Waits for a submission on this thread; without one, only looks. What has come by then is answered.
 ///
 /// wgpu panics where the wait itself finds the device lost (`handle_error_fatal` in wgpu 30's `Device::poll`). Who
 /// waits for a number wants an error. A mapping that is asked for on a device that is known to be lost is answered at
@@ -192,14 +210,16 @@ enum Polled {
 fn poll(
     device: &wgpu::Device,
     submission_index: Option<wgpu::SubmissionIndex>,
-    timeout: Option<Duration>,
     during: &'static str,
 ) -> Result<Polled, Error> {
-    let wait = wgpu::PollType::Wait { submission_index, timeout };
+    let wait = match submission_index {
+        Some(_) => wgpu::PollType::Wait { submission_index, timeout: None },
+        None => wgpu::PollType::Poll,
+    };
     // Nothing of ours is touched in there, so nothing can be left halfway.
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| device.poll(wait))) {
         Ok(Ok(status)) if status.is_queue_empty() => Ok(Polled::Idle),
-        Ok(Ok(_) | Err(wgpu::PollError::Timeout)) => Ok(Polled::Busy),
+        Ok(Ok(_)) => Ok(Polled::Busy),
         Ok(Err(error)) => Err(Error::Device { during, reason: error.to_string() }),
         Err(_) => Err(Error::Lost { during }),
     }

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 
-use super::{A_WHILE, Answer, Polled, Question, poll};
+use super::{Answer, Pauses, Question, poll};
 use crate::Error;
 
 /// Starts a thread when it is first asked to wait, and keeps it for those who ask later. The thread ends when the last
@@ -18,7 +18,6 @@ pub(crate) struct Poller {
 /// Answers that somebody waits for.
 struct Request {
     device: wgpu::Device,
-    submission: Option<wgpu::SubmissionIndex>,
     /// Gone where nobody waits for the answer any more.
     questions: Vec<Weak<Question>>,
     during: &'static str,
@@ -29,7 +28,6 @@ impl Poller {
     pub fn wait_for(
         &self,
         device: &wgpu::Device,
-        submission: Option<wgpu::SubmissionIndex>,
         answers: &[&Answer],
         during: &'static str,
     ) -> Result<(), Error> {
@@ -38,7 +36,7 @@ impl Poller {
             return Ok(());
         }
         let questions = answers.iter().map(|answer| Arc::downgrade(&answer.question)).collect();
-        let request = Request { device: device.clone(), submission, questions, during };
+        let request = Request { device: device.clone(), questions, during };
         // A panic while the lock was held leaves a sender or none.
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         let request = match &*requests {
@@ -64,34 +62,34 @@ impl Poller {
 /// The thread: polls for all requests in turn, and sleeps where there are none.
 fn serve(requests: &Receiver<Request>) {
     let mut open: Vec<Request> = Vec::new();
+    let mut pauses = Pauses::new();
     loop {
         if open.is_empty() {
             match requests.recv() {
                 Ok(request) => open.push(request),
                 Err(_) => return,
             }
+            pauses = Pauses::new();
         }
+        let before = open.len();
         open.extend(requests.try_iter());
+        if open.len() > before {
+            pauses = Pauses::new();
+        }
+        open.iter().for_each(Request::poll);
         open.retain(Request::is_open);
-        let polled: Vec<bool> = open.iter().map(Request::poll).collect();
-        open.retain(Request::is_open);
-        // Another thread that polls has the answers in hand.
-        if !open.is_empty() && polled.iter().all(|&idle| idle) {
-            thread::sleep(A_WHILE);
+        if !open.is_empty() {
+            pauses.pause();
         }
     }
 }
 
 impl Request {
-    /// Waits for a while; tells whether nothing that was submitted is left to be done.
-    fn poll(&self) -> bool {
-        match poll(&self.device, self.submission.clone(), Some(A_WHILE), self.during) {
-            Ok(polled) => polled == Polled::Idle,
-            Err(error) => {
-                let questions = self.questions.iter().filter_map(Weak::upgrade);
-                questions.for_each(|question| question.answer(Err(error.clone())));
-                true
-            }
+    /// Looks whether the answers have come.
+    fn poll(&self) {
+        if let Err(error) = poll(&self.device, None, self.during) {
+            let questions = self.questions.iter().filter_map(Weak::upgrade);
+            questions.for_each(|question| question.answer(Err(error.clone())));
         }
     }
 

@@ -197,9 +197,13 @@ impl Case {
             case.saves(flag, file, &value[key]);
         }
         if !value["correct"].is_null() {
-            case.words += &format!(" --accuracy --top-k {}", value["k"]);
+            case.words += " --accuracy";
             case.told.push(("correct", value["correct"].clone()));
-            case.told.push(("top_k", value["top_k"].clone()));
+            // More than there are classes are refused.
+            if value["k"].as_u64().is_some_and(|k| k <= classes as u64) {
+                case.words += &format!(" --top-k {}", value["k"]);
+                case.told.push(("top_k", value["top_k"].clone()));
+            }
         }
         if !value["z_loss_out"].is_null() {
             case.told.push(("z_loss", value["z_loss_out"].clone()));
