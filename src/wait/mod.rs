@@ -220,7 +220,10 @@ fn poll(
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| device.poll(wait))) {
         Ok(Ok(status)) if status.is_queue_empty() => Ok(Polled::Idle),
         Ok(Ok(_)) => Ok(Polled::Busy),
-        Ok(Err(error)) => Err(Error::Device { during, reason: error.to_string() }),
+        // What was submitted to a lost device is none that wgpu knows.
+        Ok(Err(error)) => {
+            Err(explained(device, Error::Device { during, reason: error.to_string() }))
+        }
         Err(_) => Err(Error::Lost { during }),
     }
 }

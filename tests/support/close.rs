@@ -39,9 +39,10 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// Takes a number in, and what it may be off by. What an element type has no normal number for is not counted.
+    /// Takes a number in, and what it may be off by. What an element type has no normal number for is not counted, and
+    /// neither is what a few powers add up to that may be flushed to zero.
     pub fn add(&mut self, element_type: ElementType, wanted: f64, allowed: f64) {
-        let least = if element_type == ElementType::F16 { 6.2e-5 } else { 1.2e-36 };
+        let least = if element_type == ElementType::F16 { 6.2e-5 } else { 1.2e-34 };
         if wanted.is_finite() && wanted.abs() >= least {
             self.numbers += 1;
             self.unjudged += usize::from(allowed > wanted.abs() / 100.0);

@@ -34,10 +34,12 @@ impl Logit {
         Self { z, off: CAPPED_UNITS * z.abs(), slope, slope_units }
     }
 
-    /// The distance from the top, and the units that it may be off by for the logits' sake.
+    /// The distance from the top, and the units that it may be off by for the logits' sake. Of a logit from itself there
+    /// is none: the same number is made of it each time.
     pub fn below(self, top: Logit) -> (f64, f64) {
         let d = top.z - self.z;
-        if d == 0.0 && self.off == 0.0 { (0.0, 0.0) } else { (d, self.off + top.off) }
+        let same = self.off == 0.0 || self.slope == top.slope;
+        if d == 0.0 && same { (0.0, 0.0) } else { (d, self.off + top.off) }
     }
 }
 
