@@ -74,8 +74,11 @@ fn every_specialisation_translates_without_harm() {
     let texts = every_text();
     let done = texts.par_iter().map(|(text, spec)| {
         let (module, info) = parsed(text);
-        let sums = constants_in_sums(&module, &info);
-        assert!(sums.is_empty(), "{sums:?} of {spec:?}");
+        // Formulas of single elements add terms of one size, in any order.
+        if spec.pointwise.is_none() {
+            let sums = constants_in_sums(&module, &info);
+            assert!(sums.is_empty(), "{sums:?} of {spec:?}");
+        }
         assert_harmless(spec, &translated(spec.longs, &module, &info));
     });
     println!("{} texts", done.count());
