@@ -412,10 +412,12 @@ impl<'a> Rounding<'a> {
         let of_z_loss =
             pull.abs() * p * (row.lse().abs() * row.units((d, off)) * UNIT + row.lse_off());
         let of_z_loss = if pull == 0.0 { 0.0 } else { of_z_loss };
+        let flushed = if pull == 0.0 { 0.0 } else { pull.abs() * row.lse().abs().max(1.0) };
         let scale = (row.scale * logit.slope).abs();
         scale * (parts * UNIT + of_z_loss)
             + (4.0 + logit.slope_units) * UNIT * truth.abs()
-            + SMALLEST * (1.0 + scale * (row.whole.abs() + pull.abs()))
+            // A power that is flushed takes its part of V and of the z-loss with it.
+            + SMALLEST * (1.0 + scale * (row.whole.abs() + flushed))
     }
 
     /// How far an element of the product of an upstream gradient and the Jacobian may be off.
