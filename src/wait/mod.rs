@@ -41,7 +41,7 @@ impl Pauses {
 /// Nobody: a browser polls its devices by itself.
 #[cfg(target_arch = "wasm32")]
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Poller;
+pub(crate) struct Poller {}
 
 /// Who polls the device while a call waits.
 #[derive(Clone, Copy, Debug)]
