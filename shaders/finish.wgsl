@@ -7,9 +7,12 @@ fn read_partial(totals: Totals, slot: u32) -> Totals {
 #if Z_LOSS
     z_loss = bitcast<f32>(workspace[at + 10u]);
 #endif
-    var t = add(totals, bitcast<f32>(workspace[at]), bitcast<f32>(workspace[at + 1u]), z_loss);
+    let loss = bitcast<f32>(workspace[at]);
+    let weight = bitcast<f32>(workspace[at + 1u]);
+    let flags = workspace[at + 3u];
+    var t = add(totals, Terms(loss, weight, z_loss, 1.0, is_raised(flags)));
     t.live += workspace[at + 2u];
-    t.flags |= workspace[at + 3u];
+    t.flags |= flags;
     t.bad += workspace[at + 4u];
     t.first_bad = min(t.first_bad, workspace[at + 5u]);
     t.nonfinite += workspace[at + 8u];
@@ -47,26 +50,31 @@ fn main(@builtin(local_invocation_index) index: u32) {
     }
 #endif
     if (index != 0u) { return; }
+    // What the totals are told in. A compiler must not divide what they are in ones, which may be too large.
+    let unit = rounded(Reals(select(1.0, RAISE, is_raised(t.flags))));
     // Rows are counted as integers: an f32 counter stops at 2^24.
 #if WEIGHS_ROWS
     let weight_sum = t.weight.x;
 #else
-    let weight_sum = f32(t.live);
+    let weight_sum = f32(t.live) * unit;
 #endif
+    let raised_weights = weight_sum * (RAISE / unit);
+    let weights = or_infinite(bitcast<u32>(weight_sum / unit), raised_weights);
 #if DIVISOR_ONLY
-    workspace[0] = bitcast<u32>(weight_sum);
+    workspace[0] = weights;
 #else
 #if SUMS_WEIGHTS
     let divisor = weight_sum;
 #else
-    let divisor = params.divisor;
+    let divisor = rounded(Reals(params.divisor * unit));
 #endif
-    var loss = word_of(t.loss.x / divisor, t.flags);
-    if (divisor == 0.0 && (t.flags & HAS_NAN) == 0u) { loss = params.empty_mean; }
-    put(0u, loss);
-    put(1u, bitcast<u32>(weight_sum));
+    // No mean is beyond an f32 where it is divided by 2^63 and more.
+    let raised_divisor = rounded(Reals(clamp(divisor, -0x1p+63f, 0x1p+63f) / RAISE));
+    let raised_loss = t.loss.x / raised_divisor;
+    put(0u, mean_word(or_infinite(bitcast<u32>(t.loss.x / divisor), raised_loss), divisor, t.flags));
+    put(1u, weights);
     put(2u, t.live);
-    put(3u, t.flags);
+    put(3u, t.flags & ~RAISED);
     put(4u, t.bad);
     put(5u, t.first_bad);
     if (t.bad == 0u) {
@@ -77,9 +85,14 @@ fn main(@builtin(local_invocation_index) index: u32) {
     put(8u, t.nonfinite);
     put(9u, t.first_nonfinite);
     for (var at = 10u; at < 16u; at += 1u) { put(at, 0u); }
+    // Words 0, 1 and 10 once more, times RAISE, for hosts that have numbers beyond those of an f32.
+    put(13u, bitcast<u32>(raised_loss));
+    put(14u, bitcast<u32>(raised_weights));
 #if Z_LOSS
-    put(10u, word_of(t.z_loss.x / divisor, t.flags & HAS_NAN));
-    if (divisor == 0.0 && (t.flags & HAS_NAN) == 0u) { put(10u, params.empty_mean); }
+    let raised_z_loss = t.z_loss.x / raised_divisor;
+    let z_loss = or_infinite(bitcast<u32>(t.z_loss.x / divisor), raised_z_loss);
+    put(10u, mean_word(z_loss, divisor, t.flags & HAS_NAN));
+    put(15u, bitcast<u32>(raised_z_loss));
 #endif
 #if ACCURACY
     put(11u, t.correct);
@@ -89,3 +102,17 @@ fn main(@builtin(local_invocation_index) index: u32) {
 #endif
 #endif
 }
+
+// A number, unless it is beyond those of an f32: `raised` is the same times RAISE.
+fn or_infinite(number: u32, raised: f32) -> u32 {
+    let infinite = select(POS_INF, NEG_INF, raised < 0.0);
+    return select(number, infinite, abs(raised) >= 0x1p+64f);
+}
+
+#if !DIVISOR_ONLY
+// A mean, or what is written instead: of nothing, what the host says; but a NaN shows.
+fn mean_word(mean: u32, divisor: f32, flags: u32) -> u32 {
+    let empty = divisor == 0.0 && (flags & HAS_NAN) == 0u;
+    return select(word_of(bitcast<f32>(mean), flags), params.empty_mean, empty);
+}
+#endif

@@ -59,11 +59,13 @@ fn take(totals: Totals, at: u32) -> Totals {
 #endif
     var t = totals;
 #if COUNTS
-    var sums = finite_loss(a);
 #if EIGHT
-    sums += finite_loss(b);
+    let share = 0.5 * ROW_SHARE;
+    let sums = fma(finite_loss(b), Reals(share), rounded(finite_loss(a) * share));
+    t = add(t, Terms(total(sums), 0.0, 0.0, share, false));
+#else
+    t = add(t, Terms(share_of_total(finite_loss(a)), 0.0, 0.0, ROW_SHARE, false));
 #endif
-    t = add(t, total(sums), 0.0, 0.0);
     t = count(t, a, x.a, o.a, at * PACK);
 #if EIGHT
     t = count(t, b, x.b, o.b, at * PACK + HALF);

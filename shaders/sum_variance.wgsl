@@ -91,7 +91,8 @@ fn put(row: u32, word: u32) {
 
 fn add_word(sum: Totals, word: u32) -> Totals {
     let endless = (word & POS_INF) == POS_INF;
-    var t = add(sum, select(bitcast<f32>(word), 0.0, endless), 0.0, 0.0);
+    let term = select(bitcast<f32>(word), 0.0, endless);
+    var t = add(sum, Terms(term, 0.0, 0.0, 1.0, false));
     var flags = select(HAS_POS_INF, HAS_NEG_INF, word == NEG_INF);
     flags = select(flags, HAS_NAN, (word & 0x007fffffu) != 0u);
     t.flags |= select(0u, flags, endless);
@@ -99,5 +100,6 @@ fn add_word(sum: Totals, word: u32) -> Totals {
 }
 
 fn sum_word(t: Totals) -> u32 {
-    return word_of(t.loss.x + (t.loss.y + t.loss.z), t.flags);
+    let unit = select(1.0, RAISE, is_raised(t.flags));
+    return word_of((t.loss.x + (t.loss.y + t.loss.z)) / unit, t.flags);
 }

@@ -18,7 +18,7 @@ fn main(
             let counts = r.kind == LIVE;
 #endif
             if (counts) {
-                totals = add(totals, 0.0, r.weight, 0.0);
+                totals = add(totals, Terms(0.0, r.weight, 0.0, 1.0, false));
                 totals.live += 1u;
             }
         }

@@ -133,14 +133,21 @@ fn one_hot(data: &Data) -> Data {
 }
 
 /// Rows that share a load are different lanes' and different groups' to write, in the logits' place too. A driver
-/// that takes lanes through a kernel side by side shows it where these rows have few lanes each.
+/// that takes eight lanes through a kernel side by side shows it where each row has four, as here.
 #[test]
 fn rows_that_share_a_load_do_not_undo_each_other() {
+    let mut tuning = Tuning::DISCRETE;
+    (tuning.workgroup, tuning.lanes) = (32, Lanes::Keeping { fewest: 4, most: 4 });
+    let options = GpuOptions::new().tuning(TuningChoice::Given(tuning));
+    let few = TestGpu::open("four lanes", options);
     let types = [ElementType::F32, ElementType::F16, ElementType::BF16];
-    for (turn, shape) in [[64, 23], [77, 39], [300, 1001], [9, 2503]].into_iter().enumerate() {
-        for element_type in types {
+    for (turn, shape) in [[64, 71], [77, 101], [300, 1001], [9, 2503]].into_iter().enumerate() {
+        for (number, element_type) in types.into_iter().enumerate() {
             let data = Data::random(&shape, 1).in_types(Types::all(element_type));
-            for hostile in in_turns(turn) {
+            // All compilers store components in one way.
+            let gpu = few.edited(EDITS[number]);
+            let name = format!("{} by {}", few.name, COMPILERS[number].name);
+            for hostile in [Hostile { name, gpu }, compiled(number, turn)] {
                 for in_place in [false, true] {
                     let loss = CrossEntropy::new().reduction(Reduction::Sum);
                     let outputs = Outputs::loss().with_grad();
@@ -152,6 +159,29 @@ fn rows_that_share_a_load_do_not_undo_each_other() {
                     rounding.check(&what, &got, &Answer::from(&data.truth(&loss, outputs)));
                 }
             }
+        }
+    }
+}
+
+/// Sums of these losses are beyond an f32, their mean is not: nothing may be divided later than it is.
+#[test]
+fn sums_beyond_an_f32() {
+    let shapes: [&[usize]; 4] = [&[803, 3], &[400, 64], &[57, 1001], &[3, 5, 331]];
+    for (turn, shape) in shapes.into_iter().enumerate() {
+        let mut data = Data::random(shape, 1);
+        let labels = vec![1; data.view.rows()];
+        for row in 0..data.view.rows() {
+            let label = data.view.row_start(row) + data.view.inner;
+            data.input[label] = -3e38;
+        }
+        let data = data.labels(LabelType::I64, &labels);
+        for hostile in in_turns(turn) {
+            for outputs in [Outputs::loss(), Outputs::loss().with_grad()] {
+                check("losses of 3e38", &hostile, &CrossEntropy::new(), &data, outputs);
+                check("losses of 3e38", &hostile, &Nll::new(), &data, outputs);
+            }
+            let sum = CrossEntropy::new().reduction(Reduction::Sum);
+            assert_eq!(data.on(&hostile.gpu, &sum, Outputs::loss()).loss, [f32::INFINITY]);
         }
     }
 }

@@ -244,7 +244,7 @@ fn evaluate(x_word: Words, o: Operands) -> Point {
     let left = endless & !right;
 
     var p: Point;
-    p.loss = 0.5 * (log_of(u) + square);
+    p.loss = fma(0.5 * slope, distance, 0.5 * log_of(u));
 #if FULL
     p.loss += 0.9189385332;
 #endif

@@ -6,6 +6,13 @@ const HEADER_WORDS: u32 = 4u;
 const PARTIAL_WORDS: u32 = 16u;
 const NO_ROW: u32 = 0xffffffffu;
 
+// A sum may pass what an f32 reaches where the mean does not. Totals that have met a term beyond LARGE are told in
+// units of 1 / RAISE: 2^32 terms stay within an f32 either way.
+const LARGE: f32 = 0x1p+90f;
+const RAISE: f32 = 0x1p-64f;
+// A flag of totals, beside what rows have met.
+const RAISED: u32 = 8u;
+
 struct Totals {
     // A running f32 sum would drown small terms in a large total. Three levels of 16 keep every
     // sum short.
@@ -36,10 +43,46 @@ fn empty_totals() -> Totals {
     return t;
 }
 
-fn add(totals: Totals, loss: f32, weight: f32, z_loss: f32) -> Totals {
+fn is_raised(flags: u32) -> bool { return (flags & RAISED) != 0u; }
+
+// The same totals in units of 1 / RAISE, if `raised` asks for it.
+fn raise(totals: Totals, raised: bool) -> Totals {
     var t = totals;
-    t.loss.x += loss;
-    t.weight.x += weight;
+    let unit = select(1.0, RAISE, raised && !is_raised(t.flags));
+    t.loss *= unit;
+    t.weight *= unit;
+#if Z_LOSS
+    t.z_loss *= unit;
+#endif
+    t.flags |= select(0u, RAISED, raised);
+    return t;
+}
+
+// The part of the sum over a lane's rows that does not pass an f32. A compiler must not sum them up before it takes it.
+#if ROW_VECTORS
+const ROW_SHARE: f32 = 0.25;
+fn share_of_total(v: Reals) -> f32 { return total(rounded(v * ROW_SHARE)); }
+#else
+const ROW_SHARE: f32 = 1.0;
+fn share_of_total(v: RowReals) -> f32 { return v; }
+#endif
+
+// What is added to totals: sums over a few rows, times `share`.
+struct Terms {
+    loss: f32,
+    weight: f32,
+    z_loss: f32,
+    share: f32,     // a power of two
+    raised: bool,   // in units of 1 / RAISE already
+}
+
+fn add(totals: Totals, terms: Terms) -> Totals {
+    let most = max(max(abs(terms.loss), abs(terms.weight)), abs(terms.z_loss));
+    var t = raise(totals, terms.raised || most > LARGE * terms.share);
+    let whole = 1.0 / terms.share;
+    let unit = select(whole, RAISE * whole, is_raised(t.flags) && !terms.raised);
+    t.loss.x = fma(terms.loss, unit, t.loss.x);
+    t.weight.x = fma(terms.weight, unit, t.weight.x);
     t.added += 1u;
     // Selects, not branches: a software driver runs both sides of a branch anyway.
     let carry = (t.added & 15u) == 0u;
@@ -49,7 +92,7 @@ fn add(totals: Totals, loss: f32, weight: f32, z_loss: f32) -> Totals {
     t.loss = select(t.loss, vec3<f32>(0.0, 0.0, t.loss.z + t.loss.y), carry_on);
     t.weight = select(t.weight, vec3<f32>(0.0, 0.0, t.weight.z + t.weight.y), carry_on);
 #if Z_LOSS
-    t.z_loss.x += z_loss;
+    t.z_loss.x = fma(terms.z_loss, unit, t.z_loss.x);
     t.z_loss = select(t.z_loss, vec3<f32>(0.0, t.z_loss.y + t.z_loss.x, t.z_loss.z), carry);
     t.z_loss = select(t.z_loss, vec3<f32>(0.0, 0.0, t.z_loss.z + t.z_loss.y), carry_on);
 #endif
@@ -76,7 +119,8 @@ var<workgroup> group_top_k: atomic<u32>;
 #endif
 
 // The group's totals, whole in the lane of index 0. Every lane of the group must call it.
-fn group_totals(t: Totals, index: u32) -> Totals {
+fn group_totals(totals: Totals, index: u32) -> Totals {
+    var t = totals;
     if (index == 0u) {
         atomicStore(&group_flags, 0u);
         atomicStore(&group_bad, 0u);
@@ -90,12 +134,6 @@ fn group_totals(t: Totals, index: u32) -> Totals {
         atomicStore(&group_top_k, 0u);
 #endif
     }
-    tree_loss[index] = t.loss.x + (t.loss.y + t.loss.z);
-    tree_weight[index] = t.weight.x + (t.weight.y + t.weight.z);
-    tree_live[index] = t.live;
-#if Z_LOSS
-    tree_z_loss[index] = t.z_loss.x + (t.z_loss.y + t.z_loss.z);
-#endif
     workgroupBarrier();
 #if ACCURACY
     atomicAdd(&group_correct, t.correct);
@@ -112,6 +150,16 @@ fn group_totals(t: Totals, index: u32) -> Totals {
         atomicAdd(&group_nonfinite, t.nonfinite);
         atomicMin(&group_first_nonfinite, t.first_nonfinite);
     }
+    workgroupBarrier();
+    // All lanes in one unit.
+    t = raise(t, is_raised(atomicLoad(&group_flags)));
+    tree_loss[index] = t.loss.x + (t.loss.y + t.loss.z);
+    tree_weight[index] = t.weight.x + (t.weight.y + t.weight.z);
+    tree_live[index] = t.live;
+#if Z_LOSS
+    tree_z_loss[index] = t.z_loss.x + (t.z_loss.y + t.z_loss.z);
+#endif
+    workgroupBarrier();
     for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
         if (index < half) {
             tree_loss[index] += tree_loss[index + half];

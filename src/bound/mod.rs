@@ -24,14 +24,17 @@ const WRITING: &str = "writing the parameters";
 /// Bytes of the range behind [`Bound::result`]. [`Buffers`] has an example of one among a host's tensors.
 pub const RESULT_BYTES: u64 = 64;
 
+/// What the last words of a result count in.
+const RAISED: f64 = (1u128 << 64) as f64;
+
 /// What is in [`Bound::result`]. A [`Reader`] brings it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Decoded {
-    /// The reduced loss.
-    pub loss: f32,
+    /// The reduced loss: f32 arithmetic, but sums may go beyond what an f32 reaches.
+    pub loss: f64,
     /// The reduced z-loss; 0 where there is none.
-    pub z_loss: f32,
+    pub z_loss: f64,
     /// What was seen in the rows.
     pub summary: Summary,
 }
@@ -231,7 +234,7 @@ impl Bound {
     /// | 8, 9 | u32 | rows whose loss is not finite, and the first of them, `u32::MAX` where there is none |
     /// | 10 | f32 | the reduced z-loss |
     /// | 11, 12 | u32 | rows whose label is the largest class, and among the first k |
-    /// | 13 to 15 | | 0 |
+    /// | 13, 14, 15 | f32 | words 0, 1 and 10 once more, times 2^-64: where sums are beyond an f32, those are infinite |
     pub fn result(&self) -> wgpu::BufferBinding<'_> {
         let (buffer, offset) = &self.scratch.result;
         wgpu::BufferBinding { buffer, offset: *offset, size: wgpu::BufferSize::new(RESULT_BYTES) }
@@ -278,10 +281,17 @@ fn decoded(problem: &Problem, bytes: &[u8]) -> Result<Decoded, Error> {
     let signed = problem.label_type().is_some_and(|label| label.signed());
     let value = if signed { i128::from(bits as i64) } else { i128::from(bits) };
     let labels = problem.pointwise.is_none();
+    // Of rows that are NaN or infinite there is no sum beyond an f32.
+    let real = |at: usize, raised: usize| match f32::from_bits(words[at]) {
+        infinite if infinite.is_infinite() && words[3] == 0 => {
+            f64::from(f32::from_bits(words[raised])) * RAISED
+        }
+        value => value.into(),
+    };
     let summary = Summary {
         rows: problem.losses() as u64,
         live: words[2].into(),
-        weight: f32::from_bits(words[1]).into(),
+        weight: real(1, 14),
         bad: words[4].into(),
         first_bad: (words[4] > 0 && labels).then_some((words[5].into(), value)),
         first_bad_value: (words[4] > 0 && !labels).then_some(BadValue {
@@ -294,8 +304,7 @@ fn decoded(problem: &Problem, bytes: &[u8]) -> Result<Decoded, Error> {
         correct: words[11].into(),
         top_k: words[12].into(),
     };
-    let [loss, z_loss] = [words[0], words[10]].map(f32::from_bits);
-    Ok(Decoded { loss, z_loss, summary })
+    Ok(Decoded { loss: real(0, 13), z_loss: real(10, 15), summary })
 }
 
 /// The operand of that number in `formulas.wgsl`.

@@ -6,8 +6,8 @@ use std::cell::Cell;
 
 use wgpu_loss::loss::Function;
 use wgpu_loss::{
-    Bound, Buffers, CLASS_BYTES, ElementType, Gpu, LargeOutput, Plan, Problem, Reduction, Summary,
-    class_losses,
+    Bound, Buffers, CLASS_BYTES, Decoded, ElementType, Gpu, LargeOutput, Plan, Problem, Reduction,
+    Summary, class_losses,
 };
 
 use super::answer::Answer;
@@ -182,6 +182,12 @@ impl<'a> Embedded<'a> {
         self.results()
     }
 
+    /// What a host reads of a result.
+    pub fn decoded(&self) -> Decoded {
+        let result = read_words(self.gpu, self.bound.result().buffer);
+        self.bound.decode(bytemuck::cast_slice(&result)).unwrap()
+    }
+
     /// Reads what was computed.
     ///
     /// # Panics
@@ -190,15 +196,14 @@ impl<'a> Embedded<'a> {
     pub fn results(&self) -> Results {
         let problem = self.bound.plan().problem();
         let result = read_words(self.gpu, self.bound.result().buffer);
-        let decoded = self.bound.decode(bytemuck::cast_slice(&result)).unwrap();
-        let summary = decoded.summary;
+        let summary = self.bound.decode(bytemuck::cast_slice(&result)).unwrap().summary;
         let reduced = problem.reduction != Reduction::None && problem.function != Function::Softmax;
         let z_loss = reduced && problem.z_loss != 0.0;
         let mut results = Results {
             reduced: reduced.then_some(result[0]),
             records: None,
             classes: None,
-            z_loss: z_loss.then_some(decoded.z_loss.to_bits()),
+            z_loss: z_loss.then_some(result[10]),
             rows: None,
             grad: None,
             elements: None,

@@ -16,7 +16,7 @@ pub(super) fn of_piece(problem: &Problem, decoded: &Decoded, first_row: u64) -> 
         first_nonfinite: summary.first_nonfinite.map(|row| first_row + row),
         ..summary
     };
-    Sums { loss: decoded.loss.into(), z_loss: decoded.z_loss.into(), summary }
+    Sums { loss: decoded.loss, z_loss: decoded.z_loss, summary }
 }
 
 #[cfg(test)]
@@ -30,15 +30,15 @@ mod tests {
         loss.problem(&shapes, Outputs::loss()).unwrap()
     }
 
-    fn of(problem: &Problem, loss: f32, summary: Summary, first_row: u64) -> Sums {
+    fn of(problem: &Problem, loss: f64, summary: Summary, first_row: u64) -> Sums {
         of_piece(problem, &Decoded { loss, z_loss: 0.0, summary }, first_row)
     }
 
     /// A piece of 2^31 rows, all of them live and of loss 2^-10.
-    fn piece() -> (f32, Summary) {
+    fn piece() -> (f64, Summary) {
         let rows = 1u64 << 31;
         let summary = Summary { rows, live: rows, weight: 1.0, ..Summary::default() };
-        ((1u64 << 21) as f32, summary)
+        ((1u64 << 21) as f64, summary)
     }
 
     #[test]
@@ -82,17 +82,17 @@ mod tests {
     #[test]
     fn what_is_no_number_shows_in_the_whole() {
         let summary = Summary { rows: 1, live: 1, ..Summary::default() };
-        let reduced = |losses: &[f32], problem: &Problem| {
+        let reduced = |losses: &[f64], problem: &Problem| {
             let pieces = losses.iter().map(|&loss| of(problem, loss, summary, 0));
             pieces.fold(Sums::default(), Sums::merge).reduce(problem, vec![])[0]
         };
-        let inf = f32::INFINITY;
+        let inf = f64::INFINITY;
         for reduction in [Reduction::Mean, Reduction::Sum, Reduction::BatchMean] {
             let problem = problem(CrossEntropy::new().reduction(reduction));
             assert_eq!(reduced(&[1.0, inf, 2.0], &problem), f64::INFINITY);
             assert_eq!(reduced(&[1.0, -inf], &problem), f64::NEG_INFINITY);
             assert!(reduced(&[inf, -inf], &problem).is_nan());
-            assert!(reduced(&[1.0, f32::NAN, inf], &problem).is_nan());
+            assert!(reduced(&[1.0, f64::NAN, inf], &problem).is_nan());
         }
     }
 

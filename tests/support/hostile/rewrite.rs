@@ -1,9 +1,11 @@
 //! A function's expressions and statements, each made anew from the old one.
 
+use std::collections::HashMap;
+
 use naga::valid::FunctionInfo;
 use naga::{
-    AddressSpace, Arena, BinaryOperator, Block, Expression, Function, Handle, LocalVariable,
-    MathFunction, Module, Range, Span, Statement, SwitchCase, TypeInner, VectorSize,
+    AddressSpace, Arena, BinaryOperator, Block, Expression, Function, GlobalVariable, Handle,
+    LocalVariable, MathFunction, Module, Range, Span, Statement, SwitchCase, TypeInner, VectorSize,
 };
 
 use super::Compiler;
@@ -29,6 +31,7 @@ pub fn function(
         made: vec![None; old.expressions.len()],
         block: Block::new(),
         operand: None,
+        held: HashMap::new(),
     };
     for (handle, expression) in old.expressions.iter() {
         if expression.needs_pre_emit() {
@@ -38,7 +41,9 @@ pub fn function(
     for (handle, local) in old.local_variables.iter() {
         to.locals[handle].init = local.init.map(|init| to.constant(init));
     }
-    let body = to.block(&old.body);
+    to.hold_vectors();
+    let mut body = std::mem::replace(&mut to.block, Block::new());
+    body.append(&mut to.block(&old.body));
     Function {
         name: old.name.clone(),
         arguments: old.arguments.clone(),
@@ -65,6 +70,8 @@ pub struct Rewriter<'a> {
     block: Block,
     /// Components of the operation that is being made.
     operand: Option<Option<VectorSize>>,
+    /// Vectors of buffers that are kept in variables, by buffer and the argument that is their index.
+    held: HashMap<(Handle<GlobalVariable>, u32), Handle<LocalVariable>>,
 }
 
 impl Rewriter<'_> {
@@ -278,20 +285,49 @@ impl Rewriter<'_> {
         self.block.push(made, Span::UNDEFINED);
     }
 
+    /// Loads vectors whose components are stored once, before any of these stores: nothing else in the function may
+    /// write them meanwhile, and of what other invocations write the language lets a compiler know nothing.
+    fn hold_vectors(&mut self) {
+        for (pointer, _) in self.old.expressions.iter() {
+            let Some((vector, ty)) = self.vector_of(pointer) else { continue };
+            let Some((buffer, argument)) = self.place_of(vector) else { continue };
+            if self.held.contains_key(&(buffer, argument)) {
+                continue;
+            }
+            let base = self.add(Expression::GlobalVariable(buffer));
+            let index = self.add(Expression::FunctionArgument(argument));
+            let vector = self.add(Expression::Access { base, index });
+            let local = self.held_from(vector, ty);
+            self.held.insert((buffer, argument), local);
+        }
+    }
+
+    /// A new variable with what a vector is.
+    fn held_from(
+        &mut self,
+        vector: Handle<Expression>,
+        ty: Handle<naga::Type>,
+    ) -> Handle<LocalVariable> {
+        let variable = LocalVariable { name: None, ty, init: None };
+        let variable = self.locals.append(variable, Span::UNDEFINED);
+        let value = self.add(Expression::Load { pointer: vector });
+        let pointer = self.add(Expression::LocalVariable(variable));
+        self.block.push(Statement::Store { pointer, value }, Span::UNDEFINED);
+        variable
+    }
+
     /// A store; of a component of a vector in a buffer, as a store of the vector.
     fn store(&mut self, pointer: Handle<Expression>, value: Handle<Expression>) {
         let value = self.new_of(value);
-        let Some((vector, ty)) = self.vector_of(pointer) else {
+        let Some((old_vector, ty)) = self.vector_of(pointer) else {
             let pointer = self.new_of(pointer);
             self.block.push(Statement::Store { pointer, value }, Span::UNDEFINED);
             return;
         };
-        let init = None;
-        let local = self.locals.append(LocalVariable { name: None, ty, init }, Span::UNDEFINED);
+        let vector = self.new_of(old_vector);
+        let held = self.place_of(old_vector).map(|place| self.held[&place]);
+        let local = held.unwrap_or_else(|| self.held_from(vector, ty));
         let local = self.add(Expression::LocalVariable(local));
-        let vector = self.new_of(vector);
-        let loaded = self.add(Expression::Load { pointer: vector });
-        self.block.push(Statement::Store { pointer: local, value: loaded }, Span::UNDEFINED);
         let component = match *self.old(pointer) {
             Expression::Access { index, .. } => {
                 Expression::Access { base: local, index: self.new_of(index) }
@@ -303,6 +339,17 @@ impl Rewriter<'_> {
         self.block.push(Statement::Store { pointer: component, value }, Span::UNDEFINED);
         let whole = self.add(Expression::Load { pointer: local });
         self.block.push(Statement::Store { pointer: vector, value: whole }, Span::UNDEFINED);
+    }
+
+    /// The buffer that a vector is in and the argument that is its index, where that says where it is.
+    fn place_of(&self, vector: Handle<Expression>) -> Option<(Handle<GlobalVariable>, u32)> {
+        let Expression::Access { base, index } = *self.old(vector) else { return None };
+        match (self.old(base), self.old(index)) {
+            (&Expression::GlobalVariable(buffer), &Expression::FunctionArgument(argument)) => {
+                Some((buffer, argument))
+            }
+            _ => None,
+        }
     }
 
     /// The vector that a pointer is a component of, and its type, where it is in a buffer.
