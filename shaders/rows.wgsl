@@ -251,6 +251,7 @@ fn read_state(number: u32) -> State {
 #endif
 #if PRODUCT
     s.product = bitcast<f32>(workspace[more]);
+    s.u_top = bitcast<f32>(workspace[more + 1u]);
 #endif
     return s;
 }
@@ -280,6 +281,7 @@ fn write_state(s: State, number: u32) {
 #endif
 #if PRODUCT
     workspace[more] = bitcast<u32>(s.product);
+    workspace[more + 1u] = bitcast<u32>(s.u_top);
 #endif
 }
 

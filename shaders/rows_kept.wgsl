@@ -72,6 +72,7 @@ fn sums_of(kept: KeptSums) -> Sums {
 #endif
 #if PRODUCT
     s.product = across(kept.product);
+    s.u_top = highest(kept.u_top);
 #endif
     return s;
 }
@@ -94,9 +95,20 @@ fn state_of_kept(
     let top = max_lanes(highest(f.top), thread);
     // Load $ of the lane is number lane + $ LANES of the row.
     let first = first_classes(lane_of(thread));
-    var s = sums_of(sum_kept(Reals(top), a, v_a, first.a, mark));
+    var u_top: Reals;
+#if PRODUCT
+#if SHARED_STATES
+    workgroupBarrier();   // all lanes have the first maximum
+#endif
+    u_top = u_top_of(Reals(top), a, v_a);
 #if EIGHT
-    s = combine(s, sums_of(sum_kept(Reals(top), b, v_b, first.b, mark)));
+    u_top = max(u_top, u_top_of(Reals(top), b, v_b));
+#endif
+    u_top = Reals(max_lanes(highest(u_top), thread));
+#endif
+    var s = sums_of(sum_kept(Reals(top), u_top, a, v_a, first.a, mark));
+#if EIGHT
+    s = combine(s, sums_of(sum_kept(Reals(top), u_top, b, v_b, first.b, mark)));
 #endif
     s.flags |= bits_of(flags_of(f));
     s.hit = hit;

@@ -57,8 +57,7 @@ fn in_turns(turn: usize) -> impl Iterator<Item = Hostile> {
 /// The bounds where every `exp` is off by all that it may be, in one direction. Some twenty of them carry a sum from
 /// one maximum to the next (components, loads, lanes, groups), by 3 units each, where 8 units are granted elsewhere.
 fn rounding<'a>(loss: &dyn Loss, data: &'a Data, outputs: Outputs) -> Rounding<'a> {
-    // With such bounds some numbers more of a confident row's softmax are not judged: see `gpu_extras.rs`.
-    Rounding::new(loss, data, outputs).of_results(8.0).but_for(6)
+    Rounding::new(loss, data, outputs).of_results(8.0)
 }
 
 /// A call on host data, compared with the reference.

@@ -33,6 +33,7 @@ struct KeptSums {
 #endif
 #if PRODUCT
     product: Reals,
+    u_top: Reals,
 #endif
 }
 
@@ -46,16 +47,31 @@ fn scan_kept(fold: Fold, kept: ptr<function, Kept>) -> Fold {
     return f;
 }
 
+#if PRODUCT
+// The largest upstream gradient of a class at the top; LOWEST where there is no such class.
+fn u_top_of(top: Reals, kept: ptr<function, Kept>, v: ptr<function, KeptReals>) -> Reals {
+    var u = Reals(LOWEST);
+#each
+    u = select(u, max(u, (*v)[$]), bitcast<Reals>(z_of((*kept)[$])) == top);
+#end
+    return u;
+}
+#endif
+
 // Where a gradient is all that is written (POWERS), exp(x - top) takes the place of x. `first` has what
 // the numbers of the classes are told from.
 fn sum_kept(
     top: Reals,
+    u_top: Reals,
     kept: ptr<function, Kept>,
     v: ptr<function, KeptReals>,
     first: Words,
     mark: Mark,
 ) -> KeptSums {
     var s: KeptSums;
+#if PRODUCT
+    s.u_top = u_top;
+#endif
 #if ARGMAX
     s.best = Words(NO_CLASS);
 #endif
@@ -82,7 +98,7 @@ fn sum_kept(
         s.moment = fma(e, min(top - bitcast<Reals>(words), Reals(FAR)), s.moment);
 #endif
 #if PRODUCT
-        s.product = fma(e, (*v)[$], s.product);
+        s.product = fma(e, (*v)[$] - u_top, s.product);
 #endif
 #if SPREAD
         f = weigh(f, words, (*v)[$]);
@@ -111,7 +127,11 @@ fn number_of_kept(first: Words, k: Words) -> Words { return first + k; }
 // The state of rows that a lane has to itself: what is kept at $ is class $ of each.
 fn state_of_kept(kept: ptr<function, Kept>, v: ptr<function, KeptReals>, mark: Mark) -> State {
     let f = scan_kept(empty_fold(), kept);
-    let sums = sum_kept(f.top, kept, v, Words(0u), mark);
+    var u_top: Reals;
+#if PRODUCT
+    u_top = u_top_of(f.top, kept, v);
+#endif
+    let sums = sum_kept(f.top, u_top, kept, v, Words(0u), mark);
     var s = empty_state();
     s.top = f.top;
     s.excess = sums.sum + RowReals(RowInts(sums.ties) - RowInts(1));   // in integers, as in `rows_kept.wgsl`

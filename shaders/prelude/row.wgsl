@@ -42,7 +42,8 @@ struct Row {
     depth: RowReals,     // sum_c p_c (top - x_c)
 #endif
 #if PRODUCT
-    product: RowReals,   // sum_c p_c u_c
+    product: RowReals,   // sum_c p_c (u_c - u_top)
+    u_top: RowReals,     // u_c of a class at the top
 #endif
     scale: RowReals,     // gradient scale: upstream / divisor, by the row's weight and the logits' scale
     hit: RowReals,       // the label's logit
@@ -295,6 +296,7 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
 #endif
 #if PRODUCT
     r.product = s.product / (1.0 + s.excess);
+    r.u_top = s.u_top;
 #endif
 #if ROW_WEIGHTS
     r.loss *= r.factor;

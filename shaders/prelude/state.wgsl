@@ -14,7 +14,8 @@
 //   best    = the first class at the top          where it is wanted (ARGMAX)
 //   before  = classes in front of the label's: z_c larger, or equal and c smaller (RANK)
 //   moment  = sum_c exp(x_c - top) (top - x_c)    the entropy is log1p(excess) + moment / (1 + excess)
-//   product = sum_c exp(x_c - top) v_c            for the Jacobian of the probabilities
+//   product = sum_c exp(x_c - top) (v_c - u_top)  for the Jacobian of the probabilities, with u_top = v_c of a
+//                                                 class at the top: of several the largest, where they meet
 
 // Sums that have a product in them are written as `fma`: of two products a compiler may fuse either with the sum,
 // and kernels that do the same would differ in a row's last bits.
@@ -40,6 +41,7 @@ struct State {
 #endif
 #if PRODUCT
     product: RowReals,
+    u_top: RowReals,
 #endif
 }
 
@@ -83,7 +85,10 @@ fn merge(a: State, b: State) -> State {
         a.moment + fma(e, b.moment, fall * (1.0 + b.excess)), a.top >= b.top);
 #endif
 #if PRODUCT
-    s.product = select(fma(e, a.product, b.product), fma(e, b.product, a.product), a.top >= b.top);
+    s.u_top = select(select(b.u_top, a.u_top, a.top > b.top), max(a.u_top, b.u_top), a.top == b.top);
+    let product_a = fma(1.0 + a.excess, a.u_top - s.u_top, a.product);
+    let product_b = fma(1.0 + b.excess, b.u_top - s.u_top, b.product);
+    s.product = select(fma(e, product_a, product_b), fma(e, product_b, product_a), a.top >= b.top);
 #endif
     return s;
 }
@@ -144,6 +149,7 @@ struct Fold {
 #endif
 #if PRODUCT
     product: Reals,
+    u_top: Reals,
 #endif
 }
 
@@ -228,7 +234,9 @@ fn push(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
         fma(e, f.moment, (e * distance) * (1.0 + f.excess)), x > f.top);
 #endif
 #if PRODUCT
-    f.product = select(fma(e, v, f.product), fma(e, f.product, v), x > f.top);
+    let moved = fma(1.0 + f.excess, f.u_top - v, f.product);
+    f.product = select(fma(e, v - f.u_top, f.product), e * moved, x > f.top);
+    f.u_top = select(f.u_top, v, x > f.top);
 #endif
     f.excess = select(f.excess + e, fma(f.excess, e, e), x > f.top);
 #if SPREAD
@@ -279,7 +287,10 @@ fn join(a: Fold, b: Fold) -> Fold {
         a.moment + fma(e, b.moment, fall * (1.0 + b.excess)), a.top >= b.top);
 #endif
 #if PRODUCT
-    f.product = select(fma(e, a.product, b.product), fma(e, b.product, a.product), a.top >= b.top);
+    f.u_top = select(select(b.u_top, a.u_top, a.top > b.top), max(a.u_top, b.u_top), a.top == b.top);
+    let product_a = fma(1.0 + a.excess, a.u_top - f.u_top, a.product);
+    let product_b = fma(1.0 + b.excess, b.u_top - f.u_top, b.product);
+    f.product = select(fma(e, product_a, product_b), fma(e, product_b, product_a), a.top >= b.top);
 #endif
     return f;
 }

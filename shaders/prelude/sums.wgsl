@@ -20,6 +20,7 @@ struct Sums {
 #endif
 #if PRODUCT
     product: f32,
+    u_top: f32,   // the same in all lanes
 #endif
 }
 
@@ -46,6 +47,7 @@ fn combine(a: Sums, b: Sums) -> Sums {
 #endif
 #if PRODUCT
     s.product = a.product + b.product;
+    s.u_top = a.u_top;
 #endif
     return s;
 }
@@ -73,6 +75,7 @@ fn reduced(s: Sums) -> Sums {
 #endif
 #if PRODUCT
     whole.product = subgroupAdd(s.product);
+    whole.u_top = s.u_top;
 #endif
     return whole;
 }
@@ -118,7 +121,7 @@ fn max_lanes(of_lane: f32, thread: u32) -> f32 {
         }
         workgroupBarrier();
     }
-    // No barrier behind it: before the next row's maximum there are those of `merge_lanes`.
+    // No barrier behind it: before the next maximum there are those of `merge_lanes`, or one.
     top = shared_tops[slot_of(thread)];
 #endif
     return top;

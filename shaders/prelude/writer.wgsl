@@ -20,7 +20,8 @@ struct Writer {
     depth: Reals,        // sum_c p_c (top - x_c)
 #endif
 #if PRODUCT
-    product: Reals,
+    product: Reals,      // sum_c p_c (u_c - u_top)
+    u_top: Reals,
 #endif
     whole: Reals,        // 1 + excess
     log_whole: Reals,
@@ -40,8 +41,9 @@ struct Writers {
 //
 // Of the entropy it is p_c (-log p_c - H) = p_c ((top - x_c) - sum_k p_k (top - x_k)), which keeps its digits where
 // all logits are nearly the same. The product of an upstream gradient u and the Jacobian is
-// u_c - p_c sum u for log-probabilities, the negative of the above with v = u; p_c (u_c - sum p u) for
-// probabilities. A soft cap multiplies by its slope.
+// u_c - p_c sum u for log-probabilities, the negative of the above with v = u. For probabilities it is
+// p_c (u_c - sum p u) = p_c ((u_c - u_top) - sum_k p_k (u_k - u_top)), in which nothing large cancels where the class at
+// the top is nearly certain, or all u are nearly the same. A soft cap multiplies by its slope.
 fn writer(r: Row) -> Writer {
     var w: Writer;
     let no_row = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);
@@ -68,6 +70,7 @@ fn writer(r: Row) -> Writer {
 #if PRODUCT
     mass = RowReals(1.0);
     w.product = Reals(r.product);
+    w.u_top = Reals(r.u_top);
 #endif
     w.rate = Reals(mass / whole * r.scale);
 #if SPREAD
@@ -118,7 +121,7 @@ fn gradient(w: Writer, given: Words, classes: Words, spread: Reals) -> Words {
     value *= min(w.top - x, Reals(FAR)) - w.depth;
 #else
 #if PRODUCT
-    value *= spread - w.product;
+    value *= rounded(spread - w.u_top) - w.product;
 #else
 #if SPREAD
     var v = spread;

@@ -117,12 +117,13 @@ impl Extras {
     }
 
     /// The fields of a state that it asks for, where they are on.
-    pub(super) fn state_fields(self) -> [(bool, &'static str); 4] {
+    pub(super) fn state_fields(self) -> [(bool, &'static str); 5] {
         [
             (self.finds_maximum(), "best"),
             (self.counts_before(), "before"),
             (self.wants_entropy(), "moment"),
             (self.product, "product"),
+            (self.product, "u_top"),
         ]
     }
 

@@ -439,7 +439,7 @@ impl Points {
             &scaled(|t| t.target),
             target_type,
         );
-        let says_something = || judged.borrow().assert_says_something(what, 0);
+        let says_something = || judged.borrow().assert_says_something(what);
         let Some(var) = &self.var else { return says_something() };
         let mut sums = vec![0.0; var.shape.iter().product()];
         for element in 0..count {

@@ -41,15 +41,13 @@ pub struct Rounding<'a> {
     rows: Vec<Row>,
     divisor: f64,
     results: f64,
-    known: usize,
 }
 
 impl<'a> Rounding<'a> {
     /// The tolerances of a result against the truth.
     pub fn new(loss: &dyn Loss, data: &'a Data, outputs: Outputs) -> Self {
         let problem = loss.problem(&data.shapes(), outputs).unwrap();
-        let mut rounding =
-            Self { data, problem, rows: Vec::new(), divisor: 1.0, results: 1.0, known: 0 };
+        let mut rounding = Self { data, problem, rows: Vec::new(), divisor: 1.0, results: 1.0 };
         rounding.divisor = rounding.divisor();
         rounding.rows = (0..data.view.rows()).map(|row| rounding.row(row)).collect();
         rounding
@@ -58,12 +56,6 @@ impl<'a> Rounding<'a> {
     /// The tolerances between two results, either of which may be that far from the truth.
     pub fn between_two(self) -> Self {
         self.of_results(2.0)
-    }
-
-    /// Where so many numbers are known not to be judged.
-    pub fn but_for(mut self, known: usize) -> Self {
-        self.known = known;
-        self
     }
 
     /// The tolerances of what is off by as much as so many results.
@@ -92,7 +84,7 @@ impl<'a> Rounding<'a> {
             element,
         );
         assert!(check.compared > 0 || self.rows.is_empty(), "{what}: nothing was compared");
-        check.judged.assert_says_something(what, self.known);
+        check.judged.assert_says_something(what);
         check.used
     }
 
@@ -109,7 +101,7 @@ impl<'a> Rounding<'a> {
         check.all("entropy", f32s, got.entropy.as_ref(), wanted.entropy.as_ref(), entropy);
         let weight = |_: usize, truth: f64| truth.abs() * UNIT;
         check.all("weights", f32s, got.weights.as_ref(), wanted.weights.as_ref(), weight);
-        check.judged.assert_says_something(what, self.known);
+        check.judged.assert_says_something(what);
         self.check_argmax(what, got.argmax.as_deref(), wanted.argmax.as_deref());
         self.check_rank(what, got, wanted);
         assert_eq!(got.classes.is_some(), wanted.classes.is_some(), "{what}: class losses");
@@ -245,24 +237,48 @@ impl<'a> Rounding<'a> {
         let elements = (0..view.classes).map(|class| view.row_start(row) + class * view.inner);
         let mut out = Row::new(elements.clone().map(|element| self.logit(element)));
         out.weight = self.row_weight(row);
-        for (class, element) in elements.enumerate() {
+        for (class, element) in elements.clone().enumerate() {
             let share = self.share(row, class, element);
             let (d, off) = self.logit(element).below(out.top);
             out.whole += share;
             if share != 0.0 && d.is_finite() {
                 out.gap_drift += share.abs() * off;
             }
-            if self.problem.function == Function::Softmax {
-                let u = self.data.upstream_data().map_or(0.0, |u| f64::from(u[element]).abs());
-                out.upstream += u;
-                out.product +=
-                    if d.is_finite() { out.prob(d) * u * out.units((d, off)) } else { 0.0 };
-            }
+        }
+        if let (Function::Softmax, Some(upstream)) =
+            (self.problem.function, self.data.upstream_data())
+        {
+            let upstream: Vec<f64> = elements.map(|element| upstream[element].into()).collect();
+            self.spread(&mut out, row, &upstream);
         }
         let divides = self.problem.function != Function::Softmax;
         let upstream = if divides { self.data.upstream_of(row) } else { 1.0 };
         out.scale = if self.divisor == 0.0 { 0.0 } else { upstream / self.divisor };
         out
+    }
+
+    /// What a row's upstream gradients are from each other. Kernels measure them from that of the highest class so far.
+    fn spread(&self, out: &mut Row, row: usize, upstream: &[f64]) {
+        let view = self.data.view;
+        let below: Vec<(f64, f64)> = (0..view.classes)
+            .map(|class| self.logit(view.row_start(row) + class * view.inner).below(out.top))
+            .collect();
+        out.upstream = upstream.iter().map(|u| u.abs()).sum();
+        out.apart = vec![0.0; view.classes];
+        let mut order: Vec<usize> = (0..view.classes).collect();
+        order.sort_by(|&a, &b| below[a].0.total_cmp(&below[b].0));
+        let mut most: f64 = 0.0;
+        for level in order.chunk_by(|&a, &b| below[a].0 == below[b].0) {
+            let distance = |&class: &usize| (upstream[class] - upstream[order[0]]).abs();
+            most = level.iter().map(distance).fold(most, f64::max);
+            for &class in level {
+                let (d, off) = below[class];
+                out.apart[class] = most;
+                if d.is_finite() {
+                    out.product += out.prob(d) * most * out.units((d, off));
+                }
+            }
+        }
     }
 
     /// The class of a row that counts.
@@ -422,13 +438,17 @@ impl<'a> Rounding<'a> {
 
     /// How far an element of the product of an upstream gradient and the Jacobian may be off.
     fn product(&self, element: usize, truth: f64) -> f64 {
-        let row = &self.rows[self.data.view.row_and_class(element).0];
+        let (row, class) = self.data.view.row_and_class(element);
+        let row = &self.rows[row];
         let below = self.logit(element).below(row.top);
         let p = if below.0.is_finite() { row.prob(below.0) } else { 0.0 };
         let own = self.data.upstream_data().map_or(0.0, |u| f64::from(u[element]).abs());
         let parts = match self.problem.outputs.log_probs {
             true => own * UNITS + p * row.upstream * (row.units(below) + UNITS),
-            false => p * (row.product + own * UNITS) + truth.abs() * row.units(below),
+            false => {
+                let apart = row.apart.get(class).copied().unwrap_or_default();
+                p * (row.product + apart * UNITS) + truth.abs() * row.units(below)
+            }
         };
         parts * UNIT + SMALLEST * (1.0 + row.upstream)
     }

@@ -44,7 +44,7 @@ impl Logit {
 }
 
 /// What the tolerances of a row are made of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Row {
     pub top: Logit,
     pub excess: f64,
@@ -63,8 +63,11 @@ pub struct Row {
     pub weight: f64,
     /// Upstream gradient over divisor.
     pub scale: f64,
-    /// The sum of the sizes of a distribution's upstream gradients, and their mean by its probabilities.
+    /// The sum of the sizes of a distribution's upstream gradients.
     pub upstream: f64,
+    /// How far those of the classes that are no lower than a class may be from the one at the top, by class.
+    pub apart: Vec<f64>,
+    /// The mean of these distances by the distribution, times the units that the probabilities are off by.
     pub product: f64,
 }
 
@@ -103,6 +106,7 @@ impl Row {
             weight: 0.0,
             scale: 0.0,
             upstream: 0.0,
+            apart: Vec::new(),
             product: 0.0,
         };
         // Each e_c is off by some units of itself, each d_c by half a unit and what the logits are.
