@@ -131,13 +131,14 @@ fn hostile_compilers_take_texts_of_every_kind() {
     });
 }
 
-/// Bytes of the variables in workgroup memory that the kernel uses.
+/// Bytes of the variables in workgroup memory that the kernel uses, each rounded up as WebGPU has it.
 fn workgroup_bytes(module: &naga::Module, info: &ModuleInfo) -> u64 {
     let of_kernel = info.get_entry_point(0);
     let in_groups = module.global_variables.iter().filter(|(handle, variable)| {
         variable.space == naga::AddressSpace::WorkGroup && !of_kernel[*handle].is_empty()
     });
-    in_groups.map(|(_, v)| u64::from(module.types[v.ty].inner.size(module.to_ctx()))).sum()
+    let bytes = |ty| u64::from(module.types[ty].inner.size(module.to_ctx()));
+    in_groups.map(|(_, variable)| bytes(variable.ty).next_multiple_of(16)).sum()
 }
 
 /// Plans lay out workgroups by what [`Spec`] says of their memory.

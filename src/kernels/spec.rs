@@ -318,28 +318,33 @@ impl Spec {
         }
     }
 
-    /// Bytes of workgroup memory: of the variables in `totals.wgsl`, `merge.wgsl`, `sums.wgsl` and
-    /// `sum_variance.wgsl`. wgpu does not hold them to the device's limit where their number is a constant.
+    /// Bytes of workgroup memory, as WebGPU counts them: each variable of `totals.wgsl`, `merge.wgsl`, `sums.wgsl` and
+    /// `sum_variance.wgsl` rounded up to 16. wgpu does not hold them to the device's limit where their number is a
+    /// constant; browsers do.
     pub fn workgroup_bytes(&self) -> u64 {
         let Geometry { workgroup, lanes, cluster, .. } = self.geometry;
         let Extras { z_loss, accuracy, top_k, .. } = self.extras;
-        let words = |of_lane: u32, of_group: u32| {
-            u64::from(workgroup) * u64::from(of_lane) + u64::from(of_group)
+        let variables = |number: u32, words: u32| {
+            u64::from(number) * (4 * u64::from(words)).next_multiple_of(16)
         };
         let totals = match self.sums_groups() {
-            true => words(3 + u32::from(z_loss), 5 + u32::from(accuracy) + u32::from(top_k)),
+            true => {
+                variables(3 + u32::from(z_loss), workgroup)
+                    + variables(5 + u32::from(accuracy) + u32::from(top_k), 1)
+            }
             false => 0,
         };
         // What the clusters of a row have to merge: a word for each field, and the maximum of what is kept.
-        let fields = 4 + self.state_fields().len() as u32 + u32::from(self.form.is_kept());
+        let fields = 4 + self.state_fields().len() as u32;
+        let clusters = workgroup / cluster;
         let merged = match self.kernel {
             Kernel::Rows if lanes > cluster && self.part != Part::Write => {
-                words(fields, 0) / u64::from(cluster)
+                variables(1, fields * clusters) + variables(self.form.is_kept().into(), clusters)
             }
-            Kernel::SumVariance if lanes > cluster => words(1, 0),
+            Kernel::SumVariance if lanes > cluster => variables(1, workgroup),
             _ => 0,
         };
-        4 * (totals + merged)
+        totals + merged
     }
 
     /// Whether it takes in the logits.

@@ -247,7 +247,7 @@ fn geometry(spec: &Spec, profile: &Profile, what: &dyn Fn() -> String) {
     assert!(profile.f16 || !spec.native_f16, "{spec:?} has f16: {}", what());
 }
 
-/// Workgroup memory of a kernel: the variables of its text, as naga lays them out.
+/// Workgroup memory of a kernel: the variables of its text, as naga lays them out and WebGPU counts them.
 fn workgroup_bytes(spec: &Spec) -> u32 {
     thread_local! {
         static KNOWN: RefCell<HashMap<Spec, u32>> = RefCell::default();
@@ -263,5 +263,5 @@ fn parsed_bytes(spec: &Spec) -> u32 {
     layouter.update(module.to_ctx()).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
     let shared = module.global_variables.iter().map(|(_, variable)| variable);
     let shared = shared.filter(|variable| variable.space == AddressSpace::WorkGroup);
-    shared.map(|variable| layouter[variable.ty].size).sum()
+    shared.map(|variable| layouter[variable.ty].size.next_multiple_of(16)).sum()
 }
