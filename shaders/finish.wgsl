@@ -8,7 +8,10 @@ fn read_partial(totals: Totals, slot: u32) -> Totals {
     z_loss = bitcast<f32>(workspace[at + 10u]);
 #endif
     let loss = bitcast<f32>(workspace[at]);
-    let weight = bitcast<f32>(workspace[at + 1u]);
+    var weight = 0.0;
+#if WEIGHS_ROWS
+    weight = bitcast<f32>(workspace[at + 1u]);
+#endif
     let flags = workspace[at + 3u];
     var t = add(totals, Terms(loss, weight, z_loss, 1.0, is_raised(flags)));
     t.live += workspace[at + 2u];

@@ -176,7 +176,7 @@ fn everything_may_be_dropped_while_the_device_works() {
     drop(frame);
     let decoded = pollster::block_on(future).unwrap();
     let truth = data.truth(&CrossEntropy::new(), Outputs::loss());
-    assert!((decoded.loss / truth.loss[0] - 1.0).abs() < 1e-6);
+    assert!((f64::from(decoded.loss) / truth.loss[0] - 1.0).abs() < 1e-6);
     assert_eq!((uncaptured.load(Ordering::SeqCst), lost.load(Ordering::SeqCst)), (0, 0));
 }
 

@@ -134,3 +134,31 @@ fn numbers_at_the_ends() {
     let (numbers, unjudged) = judged(&folder.run(words).good().json());
     assert!(unjudged * 25 <= numbers, "{unjudged} of {numbers}");
 }
+
+/// Rows that do not start where loads do, among others and alone.
+#[test]
+fn a_row_has_the_same_bits_in_any_company() {
+    let folder = Folder::new();
+    let (rows, classes, few) = (300, 1001, 5..12);
+    let logits: Vec<f32> =
+        (0..rows * classes).map(|i| (i * 7919 % 10_007) as f32 / 999.0).collect();
+    let labels: Vec<i64> = (0..rows as i64).map(|row| row * 31 % 1001).collect();
+    folder.save("all.npy", &[rows, classes], &logits);
+    folder.save("few.npy", &[few.len(), classes], &logits[few.start * classes..few.end * classes]);
+    folder.save("all-t.npy", &[rows], &labels);
+    folder.save("few-t.npy", &[few.len()], &labels[few.clone()]);
+    let bits = |name: &str| {
+        folder.run(&format!(
+            "cross-entropy {name}.npy {name}-t.npy --reduction none --save-loss {name}-l.npy \
+             --save-grad {name}-g.npy --batch-invariant --device gpu"
+        ));
+        let bits = |what: &str| -> Vec<u32> {
+            let (_, numbers) = folder.load(&format!("{name}-{what}.npy"));
+            numbers.into_iter().map(f32::to_bits).collect()
+        };
+        (bits("l"), bits("g"))
+    };
+    let (all, alone) = (bits("all"), bits("few"));
+    assert_eq!(all.0[few.clone()], alone.0);
+    assert!(all.1[few.start * classes..few.end * classes] == alone.1, "gradients");
+}

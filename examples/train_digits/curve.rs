@@ -29,7 +29,7 @@ fn paint<DB: DrawingBackend>(backend: DB, steps: &[Decoded]) -> Drawn<DB> {
     let area = backend.into_drawing_area();
     area.fill(&WHITE)?;
     let (left, right) = area.split_horizontally(SIZE.0 * FINER / 2);
-    let losses: Vec<f64> = steps.iter().map(|step| step.loss.log10()).collect();
+    let losses: Vec<f64> = steps.iter().map(|step| f64::from(step.loss).log10()).collect();
     let least = losses.iter().copied().fold(0.0, f64::min);
     let most = losses.iter().copied().fold(least, f64::max);
     let loss = Panel {

@@ -22,7 +22,7 @@ impl Progress {
         Self { bar, steps, shown: 0, start: Instant::now() }
     }
 
-    pub fn show(&mut self, step: u64, loss: f64, percent: f64) {
+    pub fn show(&mut self, step: u64, loss: f32, percent: f64) {
         let seen = format!("loss {loss:.4}, {percent:.2} % right");
         // It hides itself where stderr is no terminal.
         if !self.bar.is_hidden() {

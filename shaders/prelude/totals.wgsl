@@ -17,7 +17,9 @@ struct Totals {
     // A running f32 sum would drown small terms in a large total. Three levels of 16 keep every
     // sum short.
     loss: vec3<f32>,
+#if WEIGHS_ROWS
     weight: vec3<f32>,
+#endif
 #if Z_LOSS
     z_loss: vec3<f32>,
 #endif
@@ -50,7 +52,9 @@ fn raise(totals: Totals, raised: bool) -> Totals {
     var t = totals;
     let unit = select(1.0, RAISE, raised && !is_raised(t.flags));
     t.loss *= unit;
+#if WEIGHS_ROWS
     t.weight *= unit;
+#endif
 #if Z_LOSS
     t.z_loss *= unit;
 #endif
@@ -77,20 +81,25 @@ struct Terms {
 }
 
 fn add(totals: Totals, terms: Terms) -> Totals {
-    let most = max(max(abs(terms.loss), abs(terms.weight)), abs(terms.z_loss));
+    var most = max(abs(terms.loss), abs(terms.z_loss));
+#if WEIGHS_ROWS
+    most = max(most, abs(terms.weight));
+#endif
     var t = raise(totals, terms.raised || most > LARGE * terms.share);
     let whole = 1.0 / terms.share;
     let unit = select(whole, RAISE * whole, is_raised(t.flags) && !terms.raised);
     t.loss.x = fma(terms.loss, unit, t.loss.x);
-    t.weight.x = fma(terms.weight, unit, t.weight.x);
     t.added += 1u;
     // Selects, not branches: a software driver runs both sides of a branch anyway.
     let carry = (t.added & 15u) == 0u;
     t.loss = select(t.loss, vec3<f32>(0.0, t.loss.y + t.loss.x, t.loss.z), carry);
-    t.weight = select(t.weight, vec3<f32>(0.0, t.weight.y + t.weight.x, t.weight.z), carry);
     let carry_on = (t.added & 255u) == 0u;
     t.loss = select(t.loss, vec3<f32>(0.0, 0.0, t.loss.z + t.loss.y), carry_on);
+#if WEIGHS_ROWS
+    t.weight.x = fma(terms.weight, unit, t.weight.x);
+    t.weight = select(t.weight, vec3<f32>(0.0, t.weight.y + t.weight.x, t.weight.z), carry);
     t.weight = select(t.weight, vec3<f32>(0.0, 0.0, t.weight.z + t.weight.y), carry_on);
+#endif
 #if Z_LOSS
     t.z_loss.x = fma(terms.z_loss, unit, t.z_loss.x);
     t.z_loss = select(t.z_loss, vec3<f32>(0.0, t.z_loss.y + t.z_loss.x, t.z_loss.z), carry);
@@ -100,7 +109,9 @@ fn add(totals: Totals, terms: Terms) -> Totals {
 }
 
 var<workgroup> tree_loss: array<f32, WORKGROUP>;
+#if WEIGHS_ROWS
 var<workgroup> tree_weight: array<f32, WORKGROUP>;
+#endif
 var<workgroup> tree_live: array<u32, WORKGROUP>;
 #if Z_LOSS
 var<workgroup> tree_z_loss: array<f32, WORKGROUP>;
@@ -154,7 +165,9 @@ fn group_totals(totals: Totals, index: u32) -> Totals {
     // All lanes in one unit.
     t = raise(t, is_raised(atomicLoad(&group_flags)));
     tree_loss[index] = t.loss.x + (t.loss.y + t.loss.z);
+#if WEIGHS_ROWS
     tree_weight[index] = t.weight.x + (t.weight.y + t.weight.z);
+#endif
     tree_live[index] = t.live;
 #if Z_LOSS
     tree_z_loss[index] = t.z_loss.x + (t.z_loss.y + t.z_loss.z);
@@ -163,7 +176,9 @@ fn group_totals(totals: Totals, index: u32) -> Totals {
     for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
         if (index < half) {
             tree_loss[index] += tree_loss[index + half];
+#if WEIGHS_ROWS
             tree_weight[index] += tree_weight[index + half];
+#endif
             tree_live[index] += tree_live[index + half];
 #if Z_LOSS
             tree_z_loss[index] += tree_z_loss[index + half];
@@ -173,7 +188,9 @@ fn group_totals(totals: Totals, index: u32) -> Totals {
     }
     var whole = empty_totals();
     whole.loss.x = tree_loss[0];
+#if WEIGHS_ROWS
     whole.weight.x = tree_weight[0];
+#endif
     whole.live = tree_live[0];
     whole.flags = atomicLoad(&group_flags);
     whole.bad = atomicLoad(&group_bad);
@@ -199,7 +216,9 @@ fn write_partial(t: Totals, index: u32, slot: u32) {
     if (index != 0u) { return; }
     let at = HEADER_WORDS + PARTIAL_WORDS * slot;
     workspace[at] = bitcast<u32>(whole.loss.x);
+#if WEIGHS_ROWS
     workspace[at + 1u] = bitcast<u32>(whole.weight.x);
+#endif
     workspace[at + 2u] = whole.live;
     workspace[at + 3u] = whole.flags;
     workspace[at + 4u] = whole.bad;

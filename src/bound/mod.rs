@@ -31,12 +31,14 @@ const RAISED: f64 = (1u128 << 64) as f64;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Decoded {
-    /// The reduced loss: f32 arithmetic, but sums may go beyond what an f32 reaches.
-    pub loss: f64,
+    /// The reduced loss.
+    pub loss: f32,
     /// The reduced z-loss; 0 where there is none.
-    pub z_loss: f64,
+    pub z_loss: f32,
     /// What was seen in the rows.
     pub summary: Summary,
+    /// The loss and the z-loss, beyond what an f32 reaches too: a mean over pieces divides their sums.
+    pub(crate) wide: [f64; 2],
 }
 
 /// A plan bound to buffers, ready to be recorded any number of times.
@@ -304,7 +306,8 @@ fn decoded(problem: &Problem, bytes: &[u8]) -> Result<Decoded, Error> {
         correct: words[11].into(),
         top_k: words[12].into(),
     };
-    Ok(Decoded { loss: real(0, 13), z_loss: real(10, 15), summary })
+    let [loss, z_loss] = [words[0], words[10]].map(f32::from_bits);
+    Ok(Decoded { loss, z_loss, summary, wide: [real(0, 13), real(10, 15)] })
 }
 
 /// The operand of that number in `formulas.wgsl`.

@@ -318,6 +318,14 @@ impl Spec {
         }
     }
 
+    /// Whether rows may weigh other than 1, so that their weights have a sum of their own.
+    fn sums_row_weights(&self) -> bool {
+        match self.kernel {
+            Kernel::Finish => self.weighs_rows,
+            _ => self.weight.is_some() || self.extras.row_weights,
+        }
+    }
+
     /// Bytes of workgroup memory, as WebGPU counts them: each variable of `totals.wgsl`, `merge.wgsl`, `sums.wgsl` and
     /// `sum_variance.wgsl` rounded up to 16. wgpu does not hold them to the device's limit where their number is a
     /// constant; browsers do.
@@ -329,7 +337,7 @@ impl Spec {
         };
         let totals = match self.sums_groups() {
             true => {
-                variables(3 + u32::from(z_loss), workgroup)
+                variables(2 + u32::from(self.sums_row_weights()) + u32::from(z_loss), workgroup)
                     + variables(5 + u32::from(accuracy) + u32::from(top_k), 1)
             }
             false => 0,
@@ -398,7 +406,7 @@ impl Spec {
             (self.upstream == Upstream::Scalar, "UPSTREAM_SCALAR"),
             (self.upstream == Upstream::PerRow, "UPSTREAM_ROWS"),
             (self.sums_weights, "SUMS_WEIGHTS"),
-            (self.weighs_rows, "WEIGHS_ROWS"),
+            (self.sums_row_weights(), "WEIGHS_ROWS"),
             (self.divisor_only, "DIVISOR_ONLY"),
             (self.row_loss, "ROW_LOSS"),
             (self.grad, "GRAD"),

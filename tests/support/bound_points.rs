@@ -225,7 +225,7 @@ pub fn run_plan(
     let read = |held: &Option<Held>, what| held.as_ref().map(|held| held.read(gpu, what));
     // An output with all its fields can only be made by a call.
     let mut output = gpu_output(gpu);
-    output.loss = read(&row_loss, "loss").unwrap_or(vec![decoded.loss as f32]);
+    output.loss = read(&row_loss, "loss").unwrap_or(vec![decoded.loss]);
     output.grad = match place.in_place {
         true => Some(input.read(gpu, "gradient in place")),
         false => read(&grad, "gradient"),

@@ -16,7 +16,8 @@ pub(super) fn of_piece(problem: &Problem, decoded: &Decoded, first_row: u64) -> 
         first_nonfinite: summary.first_nonfinite.map(|row| first_row + row),
         ..summary
     };
-    Sums { loss: decoded.loss, z_loss: decoded.z_loss, summary }
+    let [loss, z_loss] = decoded.wide;
+    Sums { loss, z_loss, summary }
 }
 
 #[cfg(test)]
@@ -31,7 +32,8 @@ mod tests {
     }
 
     fn of(problem: &Problem, loss: f64, summary: Summary, first_row: u64) -> Sums {
-        of_piece(problem, &Decoded { loss, z_loss: 0.0, summary }, first_row)
+        let decoded = Decoded { loss: loss as f32, z_loss: 0.0, summary, wide: [loss, 0.0] };
+        of_piece(problem, &decoded, first_row)
     }
 
     /// A piece of 2^31 rows, all of them live and of loss 2^-10.
