@@ -53,29 +53,44 @@ fn main(@builtin(local_invocation_index) index: u32) {
     }
 #endif
     if (index != 0u) { return; }
-    // What the totals are told in. A compiler must not divide what they are in ones, which may be too large.
-    let unit = rounded(Reals(select(1.0, RAISE, is_raised(t.flags))));
-    // Rows are counted as integers: an f32 counter stops at 2^24.
-#if WEIGHS_ROWS
-    let weight_sum = t.weight.x;
-#else
-    let weight_sum = f32(t.live) * unit;
-#endif
-    let raised_weights = weight_sum * (RAISE / unit);
-    let weights = or_infinite(bitcast<u32>(weight_sum / unit), raised_weights);
 #if DIVISOR_ONLY
-    workspace[0] = weights;
+    workspace[0] = weights_word(raised_weights(t), t);
 #else
+    write_result(t);
+#endif
+}
+
+// The weights' sum in the unit that the totals have. Rows are counted as integers: an f32 counter stops at 2^24.
+fn weight_sum(t: Totals) -> f32 {
+#if WEIGHS_ROWS
+    return t.weight.x;
+#else
+    return f32(t.live) * unit_of(t);
+#endif
+}
+
+// What the totals are told in. A compiler must not divide what they are in ones, which may be too large.
+fn unit_of(t: Totals) -> f32 { return rounded(Reals(select(1.0, RAISE, is_raised(t.flags)))); }
+
+fn raised_weights(t: Totals) -> f32 { return weight_sum(t) * (RAISE / unit_of(t)); }
+
+fn weights_word(raised: f32, t: Totals) -> u32 {
+    return or_infinite(bitcast<u32>(weight_sum(t) / unit_of(t)), raised);
+}
+
+#if !DIVISOR_ONLY
+fn write_result(t: Totals) {
 #if SUMS_WEIGHTS
-    let divisor = weight_sum;
+    let divisor = weight_sum(t);
 #else
-    let divisor = rounded(Reals(params.divisor * unit));
+    let divisor = rounded(Reals(params.divisor * unit_of(t)));
 #endif
     // No mean is beyond an f32 where it is divided by 2^63 and more.
     let raised_divisor = rounded(Reals(clamp(divisor, -0x1p+63f, 0x1p+63f) / RAISE));
     let raised_loss = t.loss.x / raised_divisor;
+    let raised_weights = raised_weights(t);
     put(0u, mean_word(or_infinite(bitcast<u32>(t.loss.x / divisor), raised_loss), divisor, t.flags));
-    put(1u, weights);
+    put(1u, weights_word(raised_weights, t));
     put(2u, t.live);
     put(3u, t.flags & ~RAISED);
     put(4u, t.bad);
@@ -103,8 +118,8 @@ fn main(@builtin(local_invocation_index) index: u32) {
 #if TOP_K
     put(12u, t.top_k);
 #endif
-#endif
 }
+#endif
 
 // A number, unless it is beyond those of an f32: `raised` is the same times RAISE.
 fn or_infinite(number: u32, raised: f32) -> u32 {

@@ -36,14 +36,15 @@ struct Writers {
 #endif
 }
 
-// dloss/dx_c = (V + Z) p_c - v_c, where the z-loss adds Z = 2 coefficient lse w_t. At the maximum p is 1 / (1 + excess), and V p - v would cancel where v
-// is nearly all of V; over the common denominator it is (V - v - v excess) / (1 + excess).
+// dloss/dx_c = (V + Z) p_c - v_c, where the z-loss adds Z = 2 coefficient lse w_t. At the maximum p is
+// 1 / (1 + excess), and V p - v would cancel where v is nearly all of V; over the common denominator it is
+// (V - v - v excess) / (1 + excess).
 //
 // Of the entropy it is p_c (-log p_c - H) = p_c ((top - x_c) - sum_k p_k (top - x_k)), which keeps its digits where
 // all logits are nearly the same. The product of an upstream gradient u and the Jacobian is
 // u_c - p_c sum u for log-probabilities, the negative of the above with v = u. For probabilities it is
-// p_c (u_c - sum p u) = p_c ((u_c - u_top) - sum_k p_k (u_k - u_top)), in which nothing large cancels where the class at
-// the top is nearly certain, or all u are nearly the same. A soft cap multiplies by its slope.
+// p_c (u_c - sum p u) = p_c ((u_c - u_top) - sum_k p_k (u_k - u_top)), in which nothing large cancels where the
+// class at the top is nearly certain, or all u are nearly the same. A soft cap multiplies by its slope.
 fn writer(r: Row) -> Writer {
     var w: Writer;
     let no_row = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);
