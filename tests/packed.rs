@@ -33,6 +33,8 @@ mod gpu_large;
 mod gpu_life;
 #[path = "gpu_meaning.rs"]
 mod gpu_meaning;
+#[path = "gpu_overflow.rs"]
+mod gpu_overflow;
 #[path = "gpu_pieces.rs"]
 mod gpu_pieces;
 #[path = "gpu_pointwise.rs"]
