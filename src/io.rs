@@ -359,8 +359,8 @@ impl Summary {
     /// use wgpu_loss::{CrossEntropy, Inputs, Outputs, Summary, Tensor, reference};
     ///
     /// let mut all = Summary::default();
-    /// for (logits, label) in [([0.5, 1.5], 1u8), ([f32::NAN, 1.0], 0)] {
-    ///     let inputs = Inputs::new(Tensor::new(&logits, &[1, 2])).labels(&[label], &[1]);
+    /// for (logits, labels) in [([0.5, 1.5], [1u8]), ([f32::NAN, 1.0], [0])] {
+    ///     let inputs = Inputs::new(Tensor::new(&logits, &[1, 2])).labels(&labels, &[1]);
     ///     let output = reference::run(&CrossEntropy::new(), &inputs, Outputs::loss())?;
     ///     all.append(&output.summary);
     /// }
