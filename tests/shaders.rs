@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use support::hostile::COMPILERS;
 use support::hurts::{component_stores, component_stores_in_msl, constants_in_sums};
 use support::specs::{every_spec, losses_of_elements, with_extras};
-use support::texts::parsed;
+use support::texts::{parsed, workgroup_bytes};
 use wgpu_loss::Profile;
 use wgpu_loss::kernels::Spec;
 
@@ -133,16 +133,6 @@ fn hostile_compilers_take_texts_of_every_kind() {
     texts.par_iter().enumerate().for_each(|(number, text)| {
         parsed(&COMPILERS[number % COMPILERS.len()].compile(text));
     });
-}
-
-/// Bytes of the variables in workgroup memory that the kernel uses, each rounded up as WebGPU has it.
-fn workgroup_bytes(module: &naga::Module, info: &ModuleInfo) -> u64 {
-    let of_kernel = info.get_entry_point(0);
-    let in_groups = module.global_variables.iter().filter(|(handle, variable)| {
-        variable.space == naga::AddressSpace::WorkGroup && !of_kernel[*handle].is_empty()
-    });
-    let bytes = |ty| u64::from(module.types[ty].inner.size(module.to_ctx()));
-    in_groups.map(|(_, variable)| bytes(variable.ty).next_multiple_of(16)).sum()
 }
 
 /// Plans lay out workgroups by what [`Spec`] says of their memory.

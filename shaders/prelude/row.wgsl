@@ -336,13 +336,15 @@ fn count_rows(totals: Totals, r: Row, row: u32) -> Totals {
     let one = RowWords(1u);
     let none = RowWords(0u);
     let loss = select(RowReals(0.0), r.loss, live & (r.flags == none));
-    let weight = select(RowReals(0.0), r.weight, live);
+    var weight = 0.0;
+#if WEIGHS_ROWS
+    weight = share_of_total(select(RowReals(0.0), r.weight, live));
+#endif
     var z_loss = 0.0;
 #if Z_LOSS
     z_loss = share_of_total(select(RowReals(0.0), r.z_loss, live & !lost));
 #endif
-    let terms = Terms(share_of_total(loss), share_of_total(weight), z_loss, ROW_SHARE, false);
-    var t = add(totals, terms);
+    var t = add(totals, Terms(share_of_total(loss), weight, z_loss, ROW_SHARE, false));
     t.live += total_words(select(none, one, live));
     t.flags |= all_bits(select(none, r.flags, live) | select(none, RowWords(HAS_NAN), bad));
     t.bad += total_words(select(none, one, bad));

@@ -10,6 +10,16 @@ pub fn capabilities() -> Capabilities {
         | Capabilities::default()
 }
 
+/// Bytes of the variables in workgroup memory that a kernel uses, each rounded up as WebGPU counts them.
+pub fn workgroup_bytes(module: &naga::Module, info: &ModuleInfo) -> u64 {
+    let of_kernel = info.get_entry_point(0);
+    let shared = module.global_variables.iter().filter(|(handle, variable)| {
+        variable.space == naga::AddressSpace::WorkGroup && !of_kernel[*handle].is_empty()
+    });
+    let bytes = |ty| u64::from(module.types[ty].inner.size(module.to_ctx()));
+    shared.map(|(_, variable)| bytes(variable.ty).next_multiple_of(16)).sum()
+}
+
 /// Parses and validates.
 ///
 /// # Panics

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use naga::AddressSpace;
 use wgpu_loss::kernels::{Access, Spec};
 use wgpu_loss::loss::Upstream;
 use wgpu_loss::plan::{Piece, Plan, Profile};
@@ -12,6 +11,7 @@ use wgpu_loss::{CLASS_BYTES, ClassView, Reduction, TargetType};
 
 use super::Tensors;
 use crate::draw::Draw;
+use crate::support::texts::{parsed, workgroup_bytes};
 
 /// Dispatches of a plan at most of which all variants are looked at.
 const MOST_VARIED: usize = 40;
@@ -36,8 +36,8 @@ pub fn check(plan: &Plan, profile: &Profile, tensors: &Tensors, draw: &Draw<'_>)
     // Texts are parsed slowly: one of some plans.
     if draw.comes(1) {
         let spec = specs[draw.below(specs.len())];
-        let (needed, allowed) =
-            (workgroup_bytes(&spec), profile.limits.max_compute_workgroup_storage_size);
+        let allowed = u64::from(profile.limits.max_compute_workgroup_storage_size);
+        let needed = bytes_of_text(&spec);
         assert!(needed <= allowed, "{needed} bytes of workgroup memory: {spec:?}\n{}", what());
     }
     if profile.device_type == wgpu::DeviceType::Cpu {
@@ -247,21 +247,14 @@ fn geometry(spec: &Spec, profile: &Profile, what: &dyn Fn() -> String) {
     assert!(profile.f16 || !spec.native_f16, "{spec:?} has f16: {}", what());
 }
 
-/// Workgroup memory of a kernel: the variables of its text, as naga lays them out and WebGPU counts them.
-fn workgroup_bytes(spec: &Spec) -> u32 {
+/// Workgroup memory that a kernel's text asks for.
+fn bytes_of_text(spec: &Spec) -> u64 {
     thread_local! {
-        static KNOWN: RefCell<HashMap<Spec, u32>> = RefCell::default();
+        static KNOWN: RefCell<HashMap<Spec, u64>> = RefCell::default();
     }
-    KNOWN.with_borrow_mut(|known| *known.entry(*spec).or_insert_with(|| parsed_bytes(spec)))
-}
-
-fn parsed_bytes(spec: &Spec) -> u32 {
-    let text = spec.wgsl();
-    let module = naga::front::wgsl::parse_str(&text)
-        .unwrap_or_else(|error| panic!("{}\n{text}", error.emit_to_string(&text)));
-    let mut layouter = naga::proc::Layouter::default();
-    layouter.update(module.to_ctx()).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
-    let shared = module.global_variables.iter().map(|(_, variable)| variable);
-    let shared = shared.filter(|variable| variable.space == AddressSpace::WorkGroup);
-    shared.map(|variable| layouter[variable.ty].size.next_multiple_of(16)).sum()
+    let bytes = || {
+        let (module, info) = parsed(&spec.wgsl());
+        workgroup_bytes(&module, &info)
+    };
+    KNOWN.with_borrow_mut(|known| *known.entry(*spec).or_insert_with(bytes))
 }
