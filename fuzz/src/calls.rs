@@ -4,6 +4,7 @@
 use wgpu_loss::Error;
 
 use crate::draw::Draw;
+use crate::support::close::Judged;
 
 mod classes;
 mod devices;
@@ -11,6 +12,19 @@ mod elements;
 
 /// Runs the fuzzer's bytes as a call, on the adapter that the tests run on.
 pub fn run(data: &[u8]) {
+    judged(data);
+}
+
+/// Runs all of these, and asserts that the tolerances were such that the comparisons say something. Of a single call
+/// that is too much to ask: of its three numbers one may be a difference of which nothing is left.
+pub fn run_all(calls: impl Iterator<Item = Vec<u8>>) {
+    calls
+        .map(|call| judged(&call))
+        .fold(Judged::default(), Judged::and)
+        .assert_says_something("all calls");
+}
+
+fn judged(data: &[u8]) -> Judged {
     let draw = Draw::new(data);
     match draw.comes(3) {
         true => elements::run(&draw),

@@ -2,38 +2,37 @@
 
 use std::path::{Path, PathBuf};
 
-/// Runs all inputs of a target: `seeds/TARGET`, `found/TARGET` where there is one, and the same of another folder that
-/// the environment names.
-fn replay(target: &str, run: fn(&[u8])) {
+/// All inputs of a target: `seeds/TARGET`, `found/TARGET` where there is one, and the same of another folder that the
+/// environment names. Each is named before it is given out, for where a run of it panics.
+fn inputs(target: &str) -> impl Iterator<Item = Vec<u8>> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     let other = std::env::var_os("WGPU_LOSS_FUZZ_INPUTS").map(PathBuf::from);
     let folders = [own.join("seeds"), own.join("found")].into_iter().chain(other);
-    let mut count = 0;
+    let mut files = Vec::new();
     for folder in folders {
         let Ok(entries) = folder.join(target).read_dir() else { continue };
-        let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-        files.sort();
-        for file in files {
-            // Names the input where a run of it panics.
-            println!("{}", file.display());
-            run(&std::fs::read(&file).unwrap());
-            count += 1;
-        }
+        let first = files.len();
+        files.extend(entries.map(|entry| entry.unwrap().path()));
+        files[first..].sort();
     }
-    assert!(count >= 40, "{count} inputs");
+    assert!(files.len() >= 40, "{} inputs", files.len());
+    files.into_iter().map(|file| {
+        println!("{}", file.display());
+        std::fs::read(&file).unwrap()
+    })
 }
 
 #[test]
 fn files() {
-    replay("files", wgpu_loss_fuzz::files::run);
+    inputs("files").for_each(|input| wgpu_loss_fuzz::files::run(&input));
 }
 
 #[test]
 fn plans() {
-    replay("plans", wgpu_loss_fuzz::plans::run);
+    inputs("plans").for_each(|input| wgpu_loss_fuzz::plans::run(&input));
 }
 
 #[test]
 fn gpu_calls() {
-    replay("calls", wgpu_loss_fuzz::calls::run);
+    wgpu_loss_fuzz::calls::run_all(inputs("calls"));
 }

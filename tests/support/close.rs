@@ -49,6 +49,11 @@ impl Judged {
         }
     }
 
+    /// What two comparisons judged.
+    pub fn and(self, other: Self) -> Self {
+        Self { numbers: self.numbers + other.numbers, unjudged: self.unjudged + other.unjudged }
+    }
+
     /// Asserts that a comparison says something: of 20 numbers, one may be a difference of which nothing is left, as
     /// where an input is its target.
     #[track_caller]

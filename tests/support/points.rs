@@ -363,6 +363,19 @@ impl Points {
         got: &Output<f32>,
         truth: &Output<f64>,
     ) {
+        self.compare(what, reduction, outputs, got, truth).assert_says_something(what);
+    }
+
+    /// As [`Points::check`], and tells how many numbers it could judge instead of asserting it.
+    #[track_caller]
+    pub fn compare(
+        &self,
+        what: &str,
+        reduction: Reduction,
+        outputs: Outputs,
+        got: &Output<f32>,
+        truth: &Output<f64>,
+    ) -> Judged {
         let count: usize = self.input.shape.iter().product();
         let divisor = match reduction {
             Reduction::Mean => count as f64,
@@ -439,15 +452,14 @@ impl Points {
             &scaled(|t| t.target),
             target_type,
         );
-        let says_something = || judged.borrow().assert_says_something(what);
-        let Some(var) = &self.var else { return says_something() };
+        let Some(var) = &self.var else { return judged.into_inner() };
         let mut sums = vec![0.0; var.shape.iter().product()];
         for element in 0..count {
             sums[self.index(&var.shape, element)] += (1.0 + SUM / 8.0) * scaled(|t| t.var)(element);
         }
         let var_type = element_type(var.data.borrow().element_type());
         near("variance's gradient", &got.var_grad, &truth.var_grad, &|index| sums[index], var_type);
-        says_something();
+        judged.into_inner()
     }
 }
 

@@ -70,6 +70,14 @@ impl<'a> Rounding<'a> {
     /// With the first number that is too far off, and where there is nothing to compare.
     #[track_caller]
     pub fn check(&self, what: &str, got: &Answer, wanted: &Answer) -> f64 {
+        let (used, judged) = self.compare(what, got, wanted);
+        judged.assert_says_something(what);
+        used
+    }
+
+    /// As [`Rounding::check`], and tells how many numbers it could judge instead of asserting it.
+    #[track_caller]
+    pub fn compare(&self, what: &str, got: &Answer, wanted: &Answer) -> (f64, Judged) {
         let mut check = Check::new(what, self.results);
         let loss = |row: usize, truth| self.loss(row, truth);
         check.all("loss", ElementType::F32, Some(&got.loss), Some(&wanted.loss), loss);
@@ -84,13 +92,20 @@ impl<'a> Rounding<'a> {
             element,
         );
         assert!(check.compared > 0 || self.rows.is_empty(), "{what}: nothing was compared");
-        check.judged.assert_says_something(what);
-        check.used
+        (check.used, check.judged)
     }
 
     /// Compares what is said of rows and classes; as [`Rounding::check`].
     #[track_caller]
     pub fn check_extras(&self, what: &str, got: &Extras, wanted: &Extras) -> f64 {
+        let (used, judged) = self.compare_extras(what, got, wanted);
+        judged.assert_says_something(what);
+        used
+    }
+
+    /// As [`Rounding::check_extras`], and tells how many numbers it could judge instead of asserting it.
+    #[track_caller]
+    pub fn compare_extras(&self, what: &str, got: &Extras, wanted: &Extras) -> (f64, Judged) {
         let mut check = Check::new(what, self.results);
         let f32s = ElementType::F32;
         let z_loss = |row: usize, truth| self.z_loss(row, truth);
@@ -101,14 +116,13 @@ impl<'a> Rounding<'a> {
         check.all("entropy", f32s, got.entropy.as_ref(), wanted.entropy.as_ref(), entropy);
         let weight = |_: usize, truth: f64| truth.abs() * UNIT;
         check.all("weights", f32s, got.weights.as_ref(), wanted.weights.as_ref(), weight);
-        check.judged.assert_says_something(what);
         self.check_argmax(what, got.argmax.as_deref(), wanted.argmax.as_deref());
         self.check_rank(what, got, wanted);
         assert_eq!(got.classes.is_some(), wanted.classes.is_some(), "{what}: class losses");
         if let (Some(got), Some(wanted)) = (&got.classes, &wanted.classes) {
             self.check_classes(what, got, wanted);
         }
-        check.used
+        (check.used, check.judged)
     }
 
     /// Classes at the top, or so near to it that they may be.

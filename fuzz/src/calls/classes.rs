@@ -9,6 +9,7 @@ use super::devices::{Way, with_device};
 use super::may_refuse;
 use crate::draw::Draw;
 use crate::support::answer::Answer;
+use crate::support::close::Judged;
 use crate::support::data::{Data, Target, Types};
 use crate::support::embedded::{Embedded, Place};
 use crate::support::extras::Extras;
@@ -37,7 +38,7 @@ struct Call {
 }
 
 /// Draws a call and makes it.
-pub fn run(draw: &Draw<'_>) {
+pub fn run(draw: &Draw<'_>) -> Judged {
     let call = Call::draw(draw);
     with_device(draw, |gpu, way, draw| match way {
         Way::Host(budget) => call.on_host_data(gpu, budget),
@@ -46,10 +47,11 @@ pub fn run(draw: &Draw<'_>) {
             let plan = Plan::new(&*call.loss, &call.data.shapes(), call.outputs, &profile);
             match plan {
                 Ok(plan) => call.recorded(&what, gpu, plan, draw),
-                Err(error) => assert!(may_refuse(&error), "{what}: {error}"),
+                Err(error) if may_refuse(&error) => Judged::default(),
+                Err(error) => panic!("{what}: {error}"),
             }
         }
-    });
+    })
 }
 
 impl Call {
@@ -129,26 +131,30 @@ impl Call {
         format!("{:?} {problem:?} {how}", self.data.shape())
     }
 
-    fn on_host_data(&self, gpu: &TestGpu, budget: u64) {
+    fn on_host_data(&self, gpu: &TestGpu, budget: u64) -> Judged {
         let what = self.what(&format!("with {budget} bytes on {}", gpu.name));
         let inputs = self.data.inputs();
         let gpu = gpu.with_memory_budget(budget);
         let truth = reference::run(&*self.loss, &inputs, self.outputs);
         match (gpu.run(&*self.loss, &inputs, self.outputs), truth) {
             (Ok(got), Ok(truth)) => {
-                self.check(&what, &Answer::from(&got), &Extras::from(&got), &truth);
+                let judged = self.compare(&what, &Answer::from(&got), &Extras::from(&got), &truth);
                 let (got, wanted) = (got.summary, truth.summary);
                 assert_eq!((got.rows, got.live), (wanted.rows, wanted.live), "{what}");
                 assert_eq!(got.first_nonfinite, wanted.first_nonfinite, "{what}");
+                judged
             }
-            (Err(error), _) if may_refuse(&error) => {}
-            (Err(got), Err(wanted)) => assert_eq!(got, wanted, "{what}"),
+            (Err(error), _) if may_refuse(&error) => Judged::default(),
+            (Err(got), Err(wanted)) => {
+                assert_eq!(got, wanted, "{what}");
+                Judged::default()
+            }
             (Err(error), Ok(_)) => panic!("{what}: {error}"),
             (Ok(_), Err(error)) => panic!("{what}: the reference says {error}"),
         }
     }
 
-    fn recorded(&self, what: &str, gpu: &TestGpu, plan: Plan, draw: &Draw<'_>) {
+    fn recorded(&self, what: &str, gpu: &TestGpu, plan: Plan, draw: &Draw<'_>) -> Judged {
         let problem = plan.problem().clone();
         let may_be_in_place = self.outputs.grad && problem.output_type == problem.input_type;
         let place = Place {
@@ -161,8 +167,8 @@ impl Call {
         let summary = results.summary;
         match reference::run(&*self.loss, &self.data.inputs(), self.outputs) {
             Ok(truth) => {
-                self.check(&what, &results.answer(), &results.extras(&problem), &truth);
                 assert_eq!((summary.bad, summary.live), (0, truth.summary.live), "{what}");
+                self.compare(&what, &results.answer(), &results.extras(&problem), &truth)
             }
             Err(Error::BadTargets { count, first, value, .. }) => {
                 assert_eq!(
@@ -170,15 +176,17 @@ impl Call {
                     (count, Some((first, value))),
                     "{what}"
                 );
+                Judged::default()
             }
             Err(error) => panic!("{what}: the reference says {error}"),
         }
     }
 
-    fn check(&self, what: &str, got: &Answer, extras: &Extras, truth: &Output<f64>) {
+    fn compare(&self, what: &str, got: &Answer, extras: &Extras, truth: &Output<f64>) -> Judged {
         let rounding = Rounding::new(&*self.loss, &self.data, self.outputs);
-        rounding.check(what, got, &Answer::from(truth));
-        rounding.check_extras(what, extras, &Extras::from(truth));
+        let (_, judged) = rounding.compare(what, got, &Answer::from(truth));
+        let (_, of_extras) = rounding.compare_extras(what, extras, &Extras::from(truth));
+        judged.and(of_extras)
     }
 }
 

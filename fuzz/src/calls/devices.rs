@@ -23,7 +23,7 @@ pub enum Way {
 }
 
 /// Calls `work` with a device and a way of calling.
-pub fn with_device(draw: &Draw<'_>, work: impl FnOnce(&TestGpu, Way, &Draw<'_>)) {
+pub fn with_device<T>(draw: &Draw<'_>, work: impl FnOnce(&TestGpu, Way, &Draw<'_>) -> T) -> T {
     thread_local! {
         static OPENED: RefCell<(usize, Vec<TestGpu>)> = const { RefCell::new((0, Vec::new())) };
     }
@@ -37,8 +37,8 @@ pub fn with_device(draw: &Draw<'_>, work: impl FnOnce(&TestGpu, Way, &Draw<'_>))
             true => Way::Host(draw.one_of(&[512 << 20, 4 << 10, 12 << 10, 64 << 10, 512 << 10])),
             false => Way::Recorded(Box::new(lesser(gpu.kernels().profile(), draw))),
         };
-        work(gpu, way, draw);
-    });
+        work(gpu, way, draw)
+    })
 }
 
 /// The devices that the tests have, and one that hides its memory from the host.
