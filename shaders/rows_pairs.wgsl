@@ -87,8 +87,6 @@ fn write_seam(w_x: Writers, places_x: Places, p: u32, w_y: Writers, places_y: Pl
 fn joint(classes_x: Pack, of_x: Pack, of_y: Pack) -> Pack {
     var out: Pack;
     out.a = select(of_y.a, of_x.a, classes_x.a < Words(params.classes));
-#if EIGHT
     out.b = select(of_y.b, of_x.b, classes_x.b < Words(params.classes));
-#endif
     return out;
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use indexmap::IndexSet;
 use naga::back::{hlsl, msl, spv};
 use naga::valid::ModuleInfo;
 use rayon::prelude::*;
@@ -138,7 +139,7 @@ fn hostile_compilers_take_texts_of_every_kind() {
 /// Plans lay out workgroups by what [`Spec`] says of their memory.
 #[test]
 fn workgroup_memory_is_what_the_texts_declare() {
-    let mut specs = HashSet::new();
+    let mut specs = IndexSet::new();
     with_extras(&mut specs);
     losses_of_elements(&Profile::portable(), &mut specs);
     let mut seen = HashSet::new();

@@ -19,16 +19,12 @@ fn read_{name}(at: u32) -> Pack {
 #endif
 #else
     let v = {buffer}[at];
-#if SCALARS
-    return Pack(Words(v[0], v[1], v[2], v[3]), Words(v[4], v[5], v[6], v[7]));
-#else
 #if LONGS
     let low = vec4<u32>(v);
     let high = vec4<u32>(v >> vec4<u32>(32u));
     return Pack(Words(low.x, high.x, low.y, high.y), Words(low.z, high.z, low.w, high.w));
 #else
     return Pack(v.a, v.b);
-#endif
 #endif
 #endif
 #else
@@ -143,11 +139,7 @@ fn joined_{name}(out: Pack) -> vec2<u32> {
 fn write_{name}(at: u32, out: Pack) {
     let w = joined_{name}(out);
 #if SCALARS
-#if EIGHT
     {buffer}[at] = array<u32, 4>(w.x, w.y, w.z, w.w);
-#else
-    {buffer}[at] = array<u32, 2>(w.x, w.y);
-#endif
 #else
 #if LONGS
     {buffer}[at] = vec2<u64>(w.xz) | (vec2<u64>(w.yw) << vec2<u32>(32u));

@@ -140,9 +140,7 @@ fn gradient(w: Writer, given: Words, classes: Words, spread: Reals) -> Words {
 #endif
     value = select(fma(-v, w.scale, value), of_top / w.whole * w.scale, at_top);
 #else
-#if LABELS
     value = select(value, w.own_gradient, classes == w.class_index);
-#endif
 #endif
 #endif
 #endif

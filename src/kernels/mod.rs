@@ -7,6 +7,7 @@ mod pointwise;
 mod record;
 mod source;
 mod spec;
+mod template;
 mod tensor;
 
 use std::collections::{HashMap, HashSet};
@@ -22,6 +23,7 @@ pub use {
     pointwise::{OperandSpec, PointwiseSpec, Reading},
     source::{Access, Slot},
     spec::{CHUNK, Elements, Form, Kernel, Part, Spec, Target},
+    template::Condition,
 };
 
 use self::left_out::LeftOut;

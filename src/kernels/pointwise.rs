@@ -1,7 +1,8 @@
 //! Specialisations of the kernels of single elements: the formula, and how its operands are read.
 
-use super::source::{Slot, select_lines};
+use super::source::Slot;
 use super::spec::{Kernel, Load, Part, Spec};
+use super::template::{Condition, template};
 use super::tensor::ClassTensor;
 use crate::ElementType;
 use crate::loss::{Formula, Upstream};
@@ -66,7 +67,7 @@ impl NamedOperand {
     }
 
     /// The functions that read it.
-    pub fn wgsl(&self, load: Load) -> String {
+    pub fn wgsl(&self, load: Load, conditions: &mut Vec<Condition>) -> String {
         let (how, axes) = match self.spec.reading {
             Reading::Whole => ("WHOLE", None),
             Reading::Once => ("ONCE", None),
@@ -94,7 +95,7 @@ impl NamedOperand {
         .into_iter()
         .filter_map(|(on, symbol)| on.then_some(symbol))
         .collect();
-        let text = select_lines(include_str!("../../shaders/prelude/operand.wgsl"), &symbols);
+        let text = template!("prelude/operand").select(&symbols, conditions);
         let text = text.replace("{name}", self.name).replace("{buffer}", self.name);
         let text = text.replace("{origin}", self.origin);
         format!("\n{}", text.replace("{type}", self.spec.element_type.name()))

@@ -2,6 +2,7 @@
 
 use super::record::stores;
 use super::spec::{Form, Kernel, Part, Spec, Target, is_half};
+use super::template::{Condition, Template, repeat_fields, repeat_lines, template};
 use super::tensor::halves;
 use crate::loss::Upstream;
 
@@ -100,6 +101,17 @@ impl Spec {
 
     /// The kernel's WGSL.
     pub fn wgsl(&self) -> String {
+        self.assembled(&mut Vec::new())
+    }
+
+    /// The conditions that its text was chosen by, in order.
+    pub fn conditions(&self) -> Vec<Condition> {
+        let mut conditions = Vec::new();
+        self.assembled(&mut conditions);
+        conditions
+    }
+
+    fn assembled(&self, conditions: &mut Vec<Condition>) -> String {
         let mut text = String::new();
         for (name, value) in self.constants() {
             text += &format!("const {name}: u32 = {value}u;\n");
@@ -110,7 +122,7 @@ impl Spec {
         let symbols = self.symbols();
         for part in self.parts() {
             text += "\n";
-            let chosen = repeat_fields(&select_lines(part, &symbols), &self.state_fields());
+            let chosen = repeat_fields(&part.select(&symbols, conditions), &self.state_fields());
             text += &repeat_lines(&chosen, self.kept());
         }
         text = text.replace("{record}", &stores(self));
@@ -118,13 +130,13 @@ impl Spec {
             text = text.replace(part, name);
         }
         for element_type in self.half_types() {
-            text += &halves(element_type, self);
+            text += &halves(element_type, self, conditions);
         }
         for tensor in self.tensors() {
-            text += &tensor.wgsl(self);
+            text += &tensor.wgsl(self, conditions);
         }
         for operand in self.operands() {
-            text += &operand.wgsl(self.load);
+            text += &operand.wgsl(self.load, conditions);
         }
         text
     }
@@ -207,153 +219,62 @@ impl Spec {
     }
 
     /// The files this kernel is made of.
-    fn parts(&self) -> Vec<&'static str> {
-        macro_rules! prelude {
-            ($name:literal) => {
-                include_str!(concat!("../../shaders/prelude/", $name, ".wgsl"))
-            };
-        }
-        macro_rules! kernel {
-            ($name:literal) => {
-                include_str!(concat!("../../shaders/", $name, ".wgsl"))
-            };
-        }
+    fn parts(&self) -> Vec<Template> {
         let kept = self.form.is_kept();
         let softmax = self.is_softmax();
         let clear = self.kernel == Kernel::Clear;
         let of_rows = !clear && self.kernel != Kernel::Finish && !self.is_pointwise();
         [
-            (true, prelude!("params")),
-            (true, prelude!("words")),
-            (true, prelude!("numbers")),
-            (!clear, prelude!("totals")),
-            (matches!(self.target, Target::Labels(_)), prelude!("labels")),
-            (self.evaluates(), prelude!("formulas")),
-            (self.evaluates(), prelude!("elements")),
-            (of_rows, prelude!("softcap")),
-            (of_rows, prelude!("state")),
-            (of_rows, prelude!("row")),
-            (self.maps_logits(), prelude!("logits")),
-            (self.writes_records(), prelude!("record")),
-            (self.extras.class_losses && self.kernel != Kernel::Clear, prelude!("classes")),
-            (softmax, prelude!("places")),
-            (softmax && kept, prelude!("kept")),
-            (self.writes(), prelude!("writer")),
-            (self.kernel == Kernel::Rows, prelude!("lanes")),
-            (self.kernel == Kernel::Rows && !kept, prelude!("states")),
-            (self.kernel == Kernel::Rows && kept, prelude!("sums")),
-            (self.kernel == Kernel::Rows, prelude!("merge")),
-            (self.kernel == Kernel::Rows, kernel!("rows")),
-            (self.kernel == Kernel::Rows && kept, kernel!("rows_kept")),
+            (true, template!("prelude/params")),
+            (true, template!("prelude/words")),
+            (true, template!("prelude/numbers")),
+            (!clear, template!("prelude/totals")),
+            (matches!(self.target, Target::Labels(_)), template!("prelude/labels")),
+            (self.evaluates(), template!("prelude/formulas")),
+            (self.evaluates(), template!("prelude/elements")),
+            (of_rows, template!("prelude/softcap")),
+            (of_rows, template!("prelude/state")),
+            (of_rows, template!("prelude/row")),
+            (self.maps_logits(), template!("prelude/logits")),
+            (self.writes_records(), template!("prelude/record")),
+            (
+                self.extras.class_losses && self.kernel != Kernel::Clear,
+                template!("prelude/classes"),
+            ),
+            (softmax, template!("prelude/places")),
+            (softmax && kept, template!("prelude/kept")),
+            (self.writes(), template!("prelude/writer")),
+            (self.kernel == Kernel::Rows, template!("prelude/lanes")),
+            (self.kernel == Kernel::Rows && !kept, template!("prelude/states")),
+            (self.kernel == Kernel::Rows && kept, template!("prelude/sums")),
+            (self.kernel == Kernel::Rows, template!("prelude/merge")),
+            (self.kernel == Kernel::Rows, template!("rows")),
+            (self.kernel == Kernel::Rows && kept, template!("rows_kept")),
             (
                 self.kernel == Kernel::Rows && !kept && self.part != Part::Merge,
-                kernel!("rows_streamed"),
+                template!("rows_streamed"),
             ),
             (
                 self.by_class && !kept && self.part != Part::Merge && self.part != Part::Write,
-                kernel!("rows_by_class"),
+                template!("rows_by_class"),
             ),
-            (self.pairs, kernel!("rows_pairs")),
-            (self.kernel == Kernel::Columns, kernel!("columns")),
-            (self.kernel == Kernel::Columns && kept, kernel!("columns_kept")),
-            (self.kernel == Kernel::Columns && kept && !self.short, kernel!("kept_across")),
-            (self.kernel == Kernel::Columns && kept && self.short, kernel!("kept_short")),
-            (self.kernel == Kernel::Columns && !kept, kernel!("columns_streamed")),
-            (self.kernel == Kernel::Gather, kernel!("gather")),
-            (self.kernel == Kernel::GatherGrad, kernel!("gather_grad")),
-            (self.kernel == Kernel::Weigh, kernel!("weigh")),
-            (self.kernel == Kernel::Pointwise, kernel!("pointwise")),
-            (self.kernel == Kernel::SumVariance, kernel!("sum_variance")),
-            (self.kernel == Kernel::Mark, kernel!("mark")),
-            (self.kernel == Kernel::Finish, kernel!("finish")),
-            (self.kernel == Kernel::Clear, kernel!("clear")),
+            (self.pairs, template!("rows_pairs")),
+            (self.kernel == Kernel::Columns, template!("columns")),
+            (self.kernel == Kernel::Columns && kept, template!("columns_kept")),
+            (self.kernel == Kernel::Columns && kept && !self.short, template!("kept_across")),
+            (self.kernel == Kernel::Columns && kept && self.short, template!("kept_short")),
+            (self.kernel == Kernel::Columns && !kept, template!("columns_streamed")),
+            (self.kernel == Kernel::Gather, template!("gather")),
+            (self.kernel == Kernel::GatherGrad, template!("gather_grad")),
+            (self.kernel == Kernel::Weigh, template!("weigh")),
+            (self.kernel == Kernel::Pointwise, template!("pointwise")),
+            (self.kernel == Kernel::SumVariance, template!("sum_variance")),
+            (self.kernel == Kernel::Mark, template!("mark")),
+            (self.kernel == Kernel::Finish, template!("finish")),
+            (self.kernel == Kernel::Clear, template!("clear")),
         ]
         .into_iter()
-        .filter_map(|(on, text)| on.then_some(text))
+        .filter_map(|(on, part)| on.then_some(part))
         .collect()
-    }
-}
-
-/// Repeats the lines between `#fields` and `#end` for each field of the state beyond those that every state
-/// has, with its name for `@`: WGSL has nothing that goes over the members of a structure.
-fn repeat_fields(text: &str, fields: &[&str]) -> String {
-    repeat(text, "#fields\n", |body| fields.iter().map(|field| body.replace('@', field)).collect())
-}
-
-/// Repeats the lines between `#each` and `#end` (lines of their own) `times` times, with the number
-/// of the repetition for `$`. Loops over registers are written out like this: whether a driver would
-/// unroll them is its secret, and an array with a variable index is memory.
-fn repeat_lines(text: &str, times: u32) -> String {
-    repeat(text, "#each\n", |body| {
-        (0..times).map(|number| body.replace('$', &format!("{number}u"))).collect()
-    })
-}
-
-/// What `written` makes of the lines between each `opening` and the next `#end`, in their place.
-fn repeat(text: &str, opening: &str, written: impl Fn(&str) -> String) -> String {
-    let mut whole = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once(opening) {
-        let (body, behind) = after.split_once("#end\n").expect("a repetition without #end");
-        whole += before;
-        whole += &written(body);
-        rest = behind;
-    }
-    whole + rest
-}
-
-/// Keeps the lines whose conditions hold. Conditions stand on lines of their own, nest, and are
-/// `#if NAME`, `#if !NAME`, `#else` and `#endif`.
-///
-/// # Panics
-/// On unbalanced conditions: the texts are this crate's own, and a test assembles them all.
-pub(super) fn select_lines(text: &str, symbols: &[&str]) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut open: Vec<bool> = Vec::new();
-    for line in text.lines() {
-        if let Some(condition) = line.strip_prefix("#if ") {
-            let (wanted, name) = match condition.strip_prefix('!') {
-                Some(name) => (false, name),
-                None => (true, condition),
-            };
-            open.push(symbols.contains(&name) == wanted);
-        } else if line == "#else" {
-            let last = open.last_mut().expect("#else without #if");
-            *last = !*last;
-        } else if line == "#endif" {
-            open.pop().expect("#endif without #if");
-        } else if open.iter().all(|&holds| holds) {
-            kept += line;
-            kept += "\n";
-        }
-    }
-    assert!(open.is_empty(), "#if without #endif");
-    kept
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{repeat_fields, repeat_lines, select_lines};
-
-    #[test]
-    fn conditions_nest_and_negate() {
-        let text = "a\n#if X\nb\n#if !Y\nc\n#else\nd\n#endif\n#else\ne\n#endif\nf\n";
-        assert_eq!(select_lines(text, &["X"]), "a\nb\nc\nf\n");
-        assert_eq!(select_lines(text, &["X", "Y"]), "a\nb\nd\nf\n");
-        assert_eq!(select_lines(text, &["Y"]), "a\ne\nf\n");
-    }
-
-    #[test]
-    fn repetitions_are_numbered() {
-        let text = "a\n#each\nx[$] = $;\n#end\nb\n";
-        assert_eq!(repeat_lines(text, 2), "a\nx[0u] = 0u;\nx[1u] = 1u;\nb\n");
-        assert_eq!(repeat_lines(text, 0), "a\nb\n");
-    }
-
-    #[test]
-    fn fields_are_named() {
-        let text = "a\n#fields\ns.@ = f.@;\n#end\nb\n";
-        assert_eq!(repeat_fields(text, &["x", "y"]), "a\ns.x = f.x;\ns.y = f.y;\nb\n");
-        assert_eq!(repeat_fields(text, &[]), "a\nb\n");
     }
 }

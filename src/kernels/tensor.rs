@@ -1,8 +1,9 @@
 //! The tensors with an element for each class: what a load of each is, and the WGSL that reads and
 //! writes it, whatever its element type.
 
-use super::source::{Slot, select_lines};
+use super::source::Slot;
 use super::spec::{Kernel, Load, Spec, Target, is_half};
+use super::template::{Condition, template};
 use crate::{ElementType, LabelType};
 
 /// One of logits, class probabilities, gradient and distribution, as a kernel uses it.
@@ -94,7 +95,11 @@ impl Spec {
 }
 
 /// The conversions of an element type of two bytes.
-pub(super) fn halves(element_type: ElementType, spec: &Spec) -> String {
+pub(super) fn halves(
+    element_type: ElementType,
+    spec: &Spec,
+    conditions: &mut Vec<Condition>,
+) -> String {
     let symbols = match element_type {
         ElementType::BF16 => &["BF16"][..],
         // Nothing but software drivers has loads of 64-bit numbers.
@@ -102,7 +107,7 @@ pub(super) fn halves(element_type: ElementType, spec: &Spec) -> String {
         _ if spec.native_f16 => &["NATIVE_F16"],
         _ => &[],
     };
-    let text = select_lines(include_str!("../../shaders/prelude/halves.wgsl"), symbols);
+    let text = template!("prelude/halves").select(symbols, conditions);
     format!("\n{}", text.replace("{type}", element_type.name()))
 }
 
@@ -143,7 +148,6 @@ impl ClassTensor {
             (false, Load::Four) | (true, Load::Eight) if self.is_in_scalars(spec) => {
                 "array<u32, 4>"
             }
-            (true, Load::Four) if self.is_in_scalars(spec) => "array<u32, 2>",
             (false, Load::Four) => "vec4<u32>",
             (true, Load::Four) => "vec2<u32>",
             (false, Load::Eight) if self.longs(spec) => "vec4<u64>",
@@ -158,7 +162,7 @@ impl ClassTensor {
         match self.element(spec) {
             "u32" => "{buffer}[at]",
             "atomic<u32>" => "atomicLoad(&{buffer}[at])",
-            "vec2<u32>" | "array<u32, 2>" => "{buffer}[at / 2u][at % 2u]",
+            "vec2<u32>" => "{buffer}[at / 2u][at % 2u]",
             "vec4<u32>" | "array<u32, 4>" => "{buffer}[at / 4u][at % 4u]",
             "array<u32, 8>" => "{buffer}[at / 8u][at % 8u]",
             _ => "u32({buffer}[at / 4u][at / 2u % 2u] >> (32u * (at % 2u)))",
@@ -166,7 +170,7 @@ impl ClassTensor {
     }
 
     /// The functions that read and write it.
-    pub fn wgsl(&self, spec: &Spec) -> String {
+    pub fn wgsl(&self, spec: &Spec, conditions: &mut Vec<Condition>) -> String {
         let symbols: Vec<&str> = [
             (self.read, "READ"),
             (self.written, "WRITTEN"),
@@ -184,10 +188,10 @@ impl ClassTensor {
         .collect();
         let mut text = String::new();
         if !spec.loose {
-            text += &select_lines(include_str!("../../shaders/prelude/tensor.wgsl"), &symbols);
+            text += &template!("prelude/tensor").select(&symbols, conditions);
         }
         if spec.loose || spec.by_class {
-            text += &select_lines(include_str!("../../shaders/prelude/anywhere.wgsl"), &symbols);
+            text += &template!("prelude/anywhere").select(&symbols, conditions);
             text = text.replace("{word}", self.word(spec));
         }
         let text = text.replace("{name}", self.name).replace("{buffer}", self.buffer);

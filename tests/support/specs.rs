@@ -1,6 +1,6 @@
 //! Every specialisation that a grid of plans asks for.
 
-use std::collections::HashSet;
+use indexmap::IndexSet;
 
 use wgpu_loss::kernels::{Kernel, Spec};
 use wgpu_loss::loss::Shapes;
@@ -9,9 +9,9 @@ use wgpu_loss::{
     Nll, Outputs, Plan, PoissonNll, Profile, Reduction, Softmax, TargetType,
 };
 
-/// Every specialisation of a grid of plans: losses, shapes, targets, options, outputs, devices.
-pub fn every_spec() -> HashSet<Spec> {
-    let mut specs = HashSet::new();
+/// Every specialisation of a grid of plans: losses, shapes, targets, options, outputs, devices; in one order.
+pub fn every_spec() -> IndexSet<Spec> {
+    let mut specs = IndexSet::new();
     for profile in profiles() {
         for classes in [3, 64, 1000, 1001, 131_072] {
             for shape in [vec![8, classes], vec![8, classes, 5]] {
@@ -19,6 +19,17 @@ pub fn every_spec() -> HashSet<Spec> {
                 for types in Types::all() {
                     for_shape(&shape, &rows, types, &profile, &mut specs);
                 }
+            }
+        }
+        // So many positions that lanes have them to themselves, and more classes than a lane keeps.
+        let mut large = profile.clone();
+        large.limits.max_storage_buffer_binding_size = 4 << 30;
+        let mut frugal = large.clone();
+        frugal.tuning.kept_columns = 1;
+        for_shape(&[1 << 15, 3, 8], &[1 << 15, 8], Types::all()[0], &frugal, &mut specs);
+        for classes in [260, 600] {
+            for types in Types::all().into_iter().step_by(2) {
+                for_shape(&[1 << 15, classes, 8], &[1 << 15, 8], types, &large, &mut specs);
             }
         }
         // Rows and images that no binding holds: whole loads of a row, and parts of loads.
@@ -35,10 +46,19 @@ pub fn every_spec() -> HashSet<Spec> {
     // Rows whose bits do not depend on where they are.
     for profile in profiles().into_iter().step_by(2) {
         let profile = profile.with_batch_invariance(true);
-        for shape in [vec![8, 1001], vec![8, 131_072], vec![8, 1000, 5]] {
+        let mut small = profile.clone();
+        small.limits.max_storage_buffer_binding_size = 256 << 10;
+        for (shape, profile) in [
+            (vec![8, 1001], &profile),
+            (vec![8, 1004], &profile),
+            (vec![8, 131_072], &profile),
+            (vec![8, 131_073], &profile),
+            (vec![8, 1000, 5], &profile),
+            (vec![2, 262_144], &small),
+        ] {
             let rows = [&shape[..1], &shape[2..]].concat();
             for types in Types::all().into_iter().step_by(2) {
-                for_shape(&shape, &rows, types, &profile, &mut specs);
+                for_shape(&shape, &rows, types, profile, &mut specs);
             }
         }
     }
@@ -47,6 +67,11 @@ pub fn every_spec() -> HashSet<Spec> {
     for profile in profiles().into_iter().step_by(4) {
         losses_of_elements(&profile, &mut specs);
     }
+    // What one kernel has no bindings for is shared by two.
+    let mut few = Profile::portable();
+    few.limits.max_storage_buffers_per_shader_stage = 7;
+    losses_of_elements(&few, &mut specs);
+    variances_of_nothing(&mut specs);
 
     with_extras(&mut specs);
     in_arenas(&mut specs);
@@ -100,7 +125,7 @@ fn for_shape(
     rows: &[usize],
     types: Types,
     profile: &Profile,
-    specs: &mut HashSet<Spec>,
+    specs: &mut IndexSet<Spec>,
 ) {
     let plain = if types.in_f32 { Outputs::loss().in_f32() } else { Outputs::loss() };
     let wanted =
@@ -156,8 +181,8 @@ fn for_shape(
 }
 
 /// Inputs that are bound to be written, which changes nothing but declarations: one of each kind of kernel.
-fn in_arenas(specs: &mut HashSet<Spec>) {
-    let mut seen = HashSet::new();
+fn in_arenas(specs: &mut IndexSet<Spec>) {
+    let mut seen = IndexSet::new();
     let kind = |spec: &Spec| (spec.kernel, spec.part, spec.load, spec.input, spec.in_place);
     let arenas: Vec<_> = specs.iter().filter(|spec| seen.insert(kind(spec))).copied().collect();
     specs.extend(arenas.into_iter().map(|spec| Spec { arena: true, ..spec }));
@@ -165,7 +190,7 @@ fn in_arenas(specs: &mut HashSet<Spec>) {
 
 /// What is done beside: each thing by itself and all of them together, on rows that are short, kept,
 /// streamed, shared and cut, and on columns.
-pub fn with_extras(specs: &mut HashSet<Spec>) {
+pub fn with_extras(specs: &mut IndexSet<Spec>) {
     let labels = TargetType::Labels(LabelType::I32);
     let alone: Vec<(CrossEntropy, Outputs, bool)> = {
         let (loss, plain) = (CrossEntropy::new, Outputs::loss());
@@ -192,13 +217,18 @@ pub fn with_extras(specs: &mut HashSet<Spec>) {
         (&[8, 20, 8], 0),
         (&[8, 600, 5], 0),
         (&[2, 12_288], 4096 + 288),
+        (&[2, 262_144], 256 << 10),
+        (&[1 << 15, 300, 8], 4 << 30),
     ];
-    for mut profile in profiles() {
+    let invariant = profiles().into_iter().map(|profile| profile.with_batch_invariance(true));
+    for mut profile in profiles().into_iter().chain(invariant.step_by(2)) {
         profile.limits.max_storage_buffers_per_shader_stage = 16;
         for &(shape, binding) in sources {
             let mut profile = profile.clone();
             if binding > 0 {
-                profile.limits.max_storage_buffer_binding_size = binding;
+                // Parts of rows whose bits do not depend on where they are cut stay whole.
+                let least = if profile.batch_invariant { 256 << 10 } else { 0 };
+                profile.limits.max_storage_buffer_binding_size = binding.max(least);
             }
             let rows = [&shape[..1], &shape[2..]].concat();
             let mut plan = |loss: &dyn Loss, shapes: Shapes<'_>, outputs: Outputs| {
@@ -207,6 +237,10 @@ pub fn with_extras(specs: &mut HashSet<Spec>) {
             };
             let labelled = Shapes::new(shape).target(labels, &rows);
             for (loss, outputs, weighted) in &alone {
+                // Halves have other loads, of rows that are read class by class above all.
+                let halves = profile.batch_invariant;
+                let input = if halves { ElementType::F16 } else { ElementType::F32 };
+                let labelled = labelled.input_type(input);
                 let shapes = if *weighted { labelled.row_weights(&rows) } else { labelled };
                 plan(loss, shapes, *outputs);
             }
@@ -234,10 +268,19 @@ pub fn with_extras(specs: &mut HashSet<Spec>) {
     }
 }
 
+/// The gradient of variances that no element has.
+fn variances_of_nothing(specs: &mut IndexSet<Spec>) {
+    let values = TargetType::Values(ElementType::F32);
+    let shapes = Shapes::new(&[0, 24]).target(values, &[0, 24]).var(ElementType::F32, &[1, 24]);
+    let outputs = Outputs::loss().with_var_grad();
+    let plan = Plan::new(&GaussianNll::new(), &shapes, outputs, &Profile::portable());
+    specs.extend(plan.expect("a plan").variants());
+}
+
 /// Losses of single elements: formulas, broadcasts along all axes, types, outputs.
-pub fn losses_of_elements(profile: &Profile, specs: &mut HashSet<Spec>) {
+pub fn losses_of_elements(profile: &Profile, specs: &mut IndexSet<Spec>) {
     use ElementType::{BF16, F16, F32};
-    let losses: [(Box<dyn Loss>, Outputs); 8] = {
+    let losses: [(Box<dyn Loss>, Outputs); 13] = {
         let grad = Outputs::loss().with_grad();
         let (kl, poisson) = (KlDiv::new(), PoissonNll::new());
         let none = |loss: Bce| Box::new(loss.reduction(Reduction::None));
@@ -251,7 +294,12 @@ pub fn losses_of_elements(profile: &Profile, specs: &mut HashSet<Spec>) {
                 grad.with_target_grad().with_var_grad()
             }),
             (Box::new(poisson.clone().full(true)), grad),
-            (Box::new(poisson.log_input(false)), grad),
+            (Box::new(poisson.clone().log_input(false)), grad),
+            (Box::new(poisson.log_input(false).full(true)), grad),
+            (Box::new(KlDiv::new()), Outputs::loss().with_target_grad()),
+            (Box::new(GaussianNll::new()), grad.with_var_grad()),
+            (Box::new(BceWithLogits::new()), grad),
+            (Box::new(PoissonNll::new()), grad),
         ]
     };
     let input: &[usize] = &[16, 24, 40];
@@ -289,8 +337,9 @@ pub fn losses_of_elements(profile: &Profile, specs: &mut HashSet<Spec>) {
                             .target(target, input)
                             .element_weight(o, shape)
                             .pos_weight(t, other),
-                        5 if missing > 1 && shape.iter().any(|&n| n > 1) => continue,
-                        5 => shapes.target(target, input).var(o, shape),
+                        5 | 10 if missing > 1 && shape.iter().any(|&n| n > 1) => continue,
+                        5 | 10 => shapes.target(target, input).var(o, shape),
+                        11 => shapes.target(target, input),
                         _ if outputs.target_grad => shapes.target(target, input),
                         _ => shapes.target(target, shape),
                     };
@@ -299,10 +348,11 @@ pub fn losses_of_elements(profile: &Profile, specs: &mut HashSet<Spec>) {
                         0 => shapes,
                         _ => shapes.upstream(if none { input } else { &[] }),
                     };
-                    let Ok(plan) = Plan::new(&**loss, &shapes, *outputs, profile) else {
-                        // Two operands may divide no more than three axes, which these do.
-                        panic!("{number}: {shape:?} and {other:?} in {input:?}");
-                    };
+                    // Two operands may divide no more than three axes.
+                    let plan = Plan::new(&**loss, &shapes, *outputs, profile);
+                    let plan = plan.unwrap_or_else(|error| {
+                        panic!("{number}: {shape:?}, {other:?} in {input:?}: {error}")
+                    });
                     for spec in plan.variants() {
                         specs.insert(spec);
                         if spec.grad && spec.input == spec.output {
