@@ -7,6 +7,7 @@ mod support;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use naga::back::spv;
 use rayon::prelude::*;
@@ -166,4 +167,23 @@ fn conditions_in_files() -> Vec<(String, usize)> {
         }
     }
     all
+}
+
+/// The example prints what is handed to wgpu, behind a line for each dispatch.
+#[test]
+fn the_example_prints_kernels() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["run", "--release", "--quiet", "--example", "wgsl", "--"]);
+    command.args(["cross-entropy", "4096x1000", "--grad", "--subgroups", "32"]);
+    let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8(output.stdout).expect("text");
+    let kernels: Vec<&str> = printed.split("\n// --- ").collect();
+    let [dispatches, kernels @ ..] = &kernels[..] else { panic!("nothing is printed") };
+    let rows = dispatches.lines().filter(|line| line.contains(" groups  Rows, ")).count();
+    assert_eq!((rows, kernels.len()), (1, 4), "{printed}");
+    for kernel in kernels {
+        parsed(kernel.split_once('\n').expect("a text behind the kernel's name").1);
+    }
 }
