@@ -2,6 +2,9 @@
 //! `tests/data/texts.tsv` says. A change of Rust that moves nothing leaves the first alone, one of WGSL that moves
 //! nothing the second.
 
+// By this program alone: what shares `support` would need the crates that it needs.
+#[path = "support/spirv.rs"]
+mod spirv;
 mod support;
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,8 +14,8 @@ use std::process::Command;
 
 use naga::back::spv;
 use rayon::prelude::*;
+use spirv::canonical;
 use support::specs::every_spec;
-use support::spirv::canonical;
 use support::texts::parsed;
 use wgpu_loss::kernels::Spec;
 use xxhash_rust::xxh3::xxh3_64;
@@ -57,7 +60,7 @@ fn of_all(mut hashes: Vec<u64>) -> u64 {
     xxh3_64(bytemuck::cast_slice(&hashes))
 }
 
-fn spirv(texts: &[String]) -> u64 {
+fn spirv_of(texts: &[String]) -> u64 {
     let hash = |text: &String| {
         let (module, info) = parsed(text);
         let options = spv::Options { lang_version: (1, 3), ..Default::default() };
@@ -98,7 +101,7 @@ fn texts_and_spirv_are_those_that_are_stored() {
         if old.is_some_and(same) && !renew {
             continue;
         }
-        let spirv = spirv(texts);
+        let spirv = spirv_of(texts);
         writeln!(written, "{kind}\t{}\t{text:016x}\t{spirv:016x}", texts.len()).unwrap();
         match old {
             None => changed.push(format!("{kind}: not stored")),

@@ -27,6 +27,5 @@ pub mod records;
 pub mod rounding;
 pub mod rounding_row;
 pub mod specs;
-pub mod spirv;
 pub mod texts;
 pub mod tunings;

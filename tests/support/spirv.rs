@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use rspirv::binary::Assemble;
 use rspirv::dr::{Function, Instruction, Module, Operand, load_words};
-use spirv::Word;
+use rspirv::spirv::Word;
 
 /// The words of a module with one entry point, written anew: functions in the order in which they are first called,
 /// ids numbered as they are first met, and each type, constant and variable defined there. The same for two modules
