@@ -1,7 +1,9 @@
 //! The sums of classes, as the device leaves them and as callers get them.
 
 use crate::Error;
-use crate::plan::CLASS_WORDS;
+
+/// Words of the sums of one class; `CLASS_WORDS` in `classes.wgsl`.
+pub(crate) const CLASS_WORDS: u64 = 7;
 
 /// Bytes of the sums of one class on the device, which [`class_losses`] reads.
 pub const CLASS_BYTES: u64 = 4 * CLASS_WORDS;

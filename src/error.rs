@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::TargetType;
-
 /// Everything this library refuses or fails at.
 ///
 /// What the host can see is checked before any GPU work is recorded; what only the device can see
@@ -309,16 +307,4 @@ pub enum Error {
         /// What wgpu reported.
         reason: String,
     },
-}
-
-impl TargetType {
-    /// How errors call it.
-    pub(crate) fn described(target: Option<TargetType>) -> &'static str {
-        match target {
-            None => "no target",
-            Some(TargetType::Labels(_)) => "labels",
-            Some(TargetType::Probabilities(_)) => "class probabilities",
-            Some(TargetType::Values(_)) => "values for the elements",
-        }
-    }
 }

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use crate::classes::ClassLosses;
-use crate::kernels::Slot;
-use crate::loss::Shapes;
-use crate::tensor::{ElementType, Floats, Labels, TargetType, Tensor};
+use crate::loss::{Shapes, check_f32};
+use crate::tensor::{ElementType, Floats, Labels, TargetType, Tensor, check_length};
 use crate::{Error, Problem};
 
 /// The host data of one call, borrowed.
@@ -119,6 +118,33 @@ impl<'a> Inputs<'a> {
         self
     }
 
+    /// Refuses data whose lengths do not fit its shapes.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.input.check("input")?;
+        if let Some((labels, shape)) = &self.labels {
+            check_length("labels", labels.len(), shape)?;
+        }
+        if let Some(probabilities) = &self.probabilities {
+            probabilities.check("class probabilities")?;
+        }
+        for (what, operand) in [
+            ("target", &self.target),
+            ("element weight", &self.element_weight),
+            ("pos_weight", &self.pos_weight),
+            ("var", &self.var),
+        ] {
+            operand.map_or(Ok(()), |tensor| tensor.check(what))?;
+        }
+        if let Some(weights) = &self.row_weights {
+            weights.check("row weights")?;
+            check_f32("row weights", weights.data.element_type())?;
+        }
+        if let Some(upstream) = &self.upstream {
+            upstream.check("upstream gradient")?;
+        }
+        Ok(())
+    }
+
     /// The shapes alone.
     pub fn shapes(&self) -> Shapes<'a> {
         let labels = self.labels.map(|(l, shape)| (TargetType::Labels(l.label_type()), shape));
@@ -229,76 +255,6 @@ pub struct RowOutputs<T> {
 impl<T> Default for RowOutputs<T> {
     fn default() -> Self {
         Self { lse: None, argmax: None, rank: None, entropy: None, weights: None }
-    }
-}
-
-/// An output that has as many elements as rows, or as the input.
-///
-/// ```
-/// use wgpu_loss::loss::{Loss, Shapes};
-/// use wgpu_loss::{CrossEntropy, LabelType, LargeOutput, Outputs, TargetType};
-///
-/// // What a row's record has, and in which order.
-/// let shapes = Shapes::new(&[8, 3]).target(TargetType::Labels(LabelType::U8), &[8]);
-/// let problem = CrossEntropy::new().problem(&shapes, Outputs::loss().with_rank().with_lse())?;
-/// assert_eq!(problem.record(), [LargeOutput::Lse, LargeOutput::Rank]);
-/// # Ok::<(), wgpu_loss::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum LargeOutput {
-    /// The loss of each row, for reduction `none`: f32.
-    RowLoss,
-    /// The gradient, of [`Problem::output_type`].
-    Grad,
-    /// The log-probabilities or probabilities, of [`Problem::output_type`].
-    Distribution,
-    /// The log-sum-exp of each row: f32.
-    Lse,
-    /// The predicted class of each row: u32.
-    Argmax,
-    /// The rank of each row's label: u32.
-    Rank,
-    /// The entropy of each row: f32.
-    Entropy,
-    /// What each row adds to the mean's divisor: f32.
-    RowWeights,
-    /// The z-loss of each row, for reduction `none`: f32.
-    ZLoss,
-    /// The gradient with respect to the target, of the target's type or f32.
-    TargetGrad,
-    /// The gradient with respect to the variance, of the variance's type or f32. In a stream each batch's
-    /// variance is a tensor of its own, and their gradients follow each other.
-    VarGrad,
-}
-
-impl LargeOutput {
-    pub(crate) fn of(slot: Slot) -> Option<Self> {
-        match slot {
-            Slot::RowLoss => Some(Self::RowLoss),
-            Slot::Grad => Some(Self::Grad),
-            Slot::Elements => Some(Self::Distribution),
-            Slot::TargetGrad => Some(Self::TargetGrad),
-            Slot::VarianceGrad => Some(Self::VarGrad),
-            _ => None,
-        }
-    }
-
-    /// What errors call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::RowLoss => Slot::RowLoss.name(),
-            Self::Grad => Slot::Grad.name(),
-            Self::Distribution => Slot::Elements.name(),
-            Self::Lse => "log-sum-exp",
-            Self::Argmax => "predicted classes",
-            Self::Rank => "ranks",
-            Self::Entropy => "entropy",
-            Self::RowWeights => "row weights",
-            Self::ZLoss => "z-loss",
-            Self::TargetGrad => Slot::TargetGrad.name(),
-            Self::VarGrad => Slot::VarianceGrad.name(),
-        }
     }
 }
 

@@ -92,6 +92,7 @@ pub use half;
 pub use wgpu;
 mod bound;
 mod classes;
+mod device;
 mod error;
 #[cfg(feature = "reference")]
 mod expand;
@@ -109,16 +110,16 @@ mod wait;
 mod wanted;
 pub use bound::{Bound, Buffers, Decoded, RESULT_BYTES, Reader};
 pub use classes::{CLASS_BYTES, ClassLosses, class_losses};
+pub use device::Kernels;
 pub use error::Error;
 #[cfg(feature = "gpu")]
 pub use gpu::stream::{Sink, Stream};
 #[cfg(feature = "gpu")]
 pub use gpu::{Gpu, GpuOptions};
-pub use io::{BadValue, Inputs, LargeOutput, Output, RowOutputs, Summary, Timing};
-pub use kernels::Kernels;
+pub use io::{BadValue, Inputs, Output, RowOutputs, Summary, Timing};
 pub use loss::{
-    Bce, BceWithLogits, CrossEntropy, EmptyMean, Entropy, GaussianNll, KlDiv, Loss, Nll, Outputs,
-    PoissonNll, Problem, Reduction, Softmax,
+    Bce, BceWithLogits, CrossEntropy, EmptyMean, Entropy, GaussianNll, KlDiv, LargeOutput, Loss,
+    Nll, Outputs, PoissonNll, Problem, Reduction, Softmax,
 };
 pub use plan::{Plan, Profile};
 pub use tensor::{ClassView, ElementType, Floats, LabelType, Labels, TargetType, Tensor};

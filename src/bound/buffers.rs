@@ -2,8 +2,8 @@
 
 use super::RESULT_BYTES;
 use crate::Error;
-use crate::kernels::Slot;
 use crate::plan::{Extent, Plan, bound_slots};
+use crate::tensor::Slot;
 
 /// The ranges of a host's buffers that a plan works on.
 ///

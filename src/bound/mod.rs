@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use self::binder::Binder;
 use self::scratch::{Scratch, Shared};
-use crate::kernels::{Kernels, Pipeline};
+use crate::device::{Kernels, Pipeline};
 use crate::plan::Plan;
 use crate::scope::{allocating, scoped};
 use crate::{BadValue, Error, Problem, Reduction, Summary};

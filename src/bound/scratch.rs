@@ -2,8 +2,8 @@
 
 use super::{Buffers, RESULT_BYTES, WRITING};
 use crate::Error;
-use crate::kernels::Slot;
 use crate::plan::{Params, Plan};
+use crate::tensor::Slot;
 
 /// Bytes between stand-ins: a multiple of every device's offset alignment.
 pub(super) const NOTHING_STRIDE: u64 = 256;

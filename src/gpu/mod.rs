@@ -30,8 +30,8 @@ use std::time::Duration;
 
 use self::resident::Tensors;
 use self::stream::Collected;
+use crate::device::Kernels;
 use crate::expand::stated;
-use crate::kernels::Kernels;
 use crate::plan::{Plan, Profile};
 use crate::scope::scoped;
 use crate::wait::{Wait, block_on};
@@ -240,7 +240,7 @@ impl Gpu {
         inputs: &Inputs<'_>,
         wait: Wait<'_>,
     ) -> Result<Output<f32>, Error> {
-        problem.check_data(inputs)?;
+        inputs.check()?;
         let mut large = Collected::new(&problem)?;
         let probs = problem.outputs.probs;
         let output = stream::run(self, problem, inputs, wait, &mut large).await?;
@@ -290,7 +290,7 @@ impl Gpu {
         let mut room = None;
         let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
         let plan = Plan::of(problem, self.kernels.profile())?;
-        plan.problem().check_data(&inputs)?;
+        inputs.check()?;
         let tensors = Tensors::upload(self, plan.problem(), &inputs)?;
         Bound::new(&self.kernels, plan, &tensors.buffers())
     }

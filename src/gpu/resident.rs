@@ -6,8 +6,8 @@ use super::buffers::storage;
 use super::stream::host_bytes;
 use super::uploader::Uploader;
 use crate::bound::Buffers;
-use crate::kernels::Slot;
 use crate::plan::{Extent, bound_slots};
+use crate::tensor::Slot;
 use crate::{Error, Inputs, Problem};
 
 /// The buffers of one call: inputs filled, outputs empty.

@@ -5,42 +5,7 @@ use super::spec::{Form, Kernel, Part, Spec, Target, is_half};
 use super::template::{Condition, Template, repeat_fields, repeat_lines, template};
 use super::tensor::halves;
 use crate::loss::Upstream;
-
-/// A buffer a kernel binds. The order is the binding number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum Slot {
-    Params,
-    Logits,
-    Target,
-    Weight,
-    Upstream,
-    RowLoss,
-    Grad,
-    Elements,
-    ElementWeight,
-    PosWeight,
-    Variance,
-    TargetGrad,
-    VarianceGrad,
-    Workspace,
-    Result,
-    RowWeights,
-    Record,
-    Classes,
-}
-
-impl Slot {
-    /// How many there are.
-    pub(crate) const COUNT: u64 = Slot::Classes as u64 + 1;
-
-    /// Whether it is a tensor that callers get.
-    pub(crate) fn is_output(self) -> bool {
-        use Slot::{Classes, Elements, Grad, Record, Result, RowLoss, TargetGrad, VarianceGrad};
-        let of_rows = matches!(self, RowLoss | Record | Classes | Result);
-        of_rows || matches!(self, Grad | Elements | TargetGrad | VarianceGrad)
-    }
-}
+use crate::tensor::Slot;
 
 /// How a slot is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

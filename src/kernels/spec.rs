@@ -6,9 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Extras;
+use super::Geometry;
 use super::pointwise::PointwiseSpec;
 use crate::loss::Upstream;
-use crate::plan::Geometry;
 use crate::{ElementType, LabelType};
 
 /// The kernels, one WGSL file each.
@@ -263,7 +263,7 @@ impl Spec {
     }
 
     /// The features of a device that it needs, with their names in `wgpu::Features`.
-    pub(super) fn features(&self) -> Vec<(wgpu::Features, &'static str)> {
+    pub(crate) fn features(&self) -> Vec<(wgpu::Features, &'static str)> {
         [
             (self.geometry.cluster > 1, wgpu::Features::SUBGROUP, "SUBGROUP"),
             (self.native_f16, wgpu::Features::SHADER_F16, "SHADER_F16"),

@@ -1,9 +1,9 @@
 //! The tensors with an element for each class: what a load of each is, and the WGSL that reads and
 //! writes it, whatever its element type.
 
-use super::source::Slot;
 use super::spec::{Kernel, Load, Spec, Target, is_half};
 use super::template::{Condition, template};
+use crate::tensor::Slot;
 use crate::{ElementType, LabelType};
 
 /// One of logits, class probabilities, gradient and distribution, as a kernel uses it.

@@ -24,7 +24,7 @@ pub use gaussian_nll::GaussianNll;
 pub use kl_div::KlDiv;
 pub use nll::Nll;
 pub(crate) use options::Given;
-pub use options::{EmptyMean, Outputs, Reduction};
+pub use options::{EmptyMean, LargeOutput, Outputs, Reduction};
 #[doc(hidden)]
 pub use pointwise::Formula;
 pub use pointwise::Pointwise;
@@ -32,8 +32,8 @@ pub(crate) use pointwise::{Operand, sum_view};
 pub use poisson_nll::PoissonNll;
 pub use softmax::Softmax;
 
+use crate::Error;
 use crate::tensor::{ClassView, ElementType, TargetType};
-use crate::{Error, Inputs, LargeOutput};
 
 /// A loss: something that can check shapes and state the problem they pose. [`Problem`] has an example.
 pub trait Loss {
@@ -388,33 +388,6 @@ impl Problem {
             _ => None,
         }
     }
-
-    /// Refuses host data whose lengths do not fit the problem's shapes.
-    pub(crate) fn check_data(&self, inputs: &Inputs<'_>) -> Result<(), Error> {
-        inputs.input.check("input")?;
-        if let Some((labels, shape)) = &inputs.labels {
-            crate::tensor::check_length("labels", labels.len(), shape)?;
-        }
-        if let Some(probabilities) = &inputs.probabilities {
-            probabilities.check("class probabilities")?;
-        }
-        for (what, operand) in [
-            ("target", &inputs.target),
-            ("element weight", &inputs.element_weight),
-            ("pos_weight", &inputs.pos_weight),
-            ("var", &inputs.var),
-        ] {
-            operand.map_or(Ok(()), |tensor| tensor.check(what))?;
-        }
-        if let Some(weights) = &inputs.row_weights {
-            weights.check("row weights")?;
-            check_f32("row weights", weights.data.element_type())?;
-        }
-        if let Some(upstream) = &inputs.upstream {
-            upstream.check("upstream gradient")?;
-        }
-        Ok(())
-    }
 }
 
 /// Which weights a loss over a class axis takes.
@@ -518,7 +491,7 @@ fn check_shape(what: &'static str, given: &[usize], wanted: &[usize]) -> Result<
 }
 
 /// Refuses anything but f32 of tensors that go with the loss, not with the logits.
-fn check_f32(option: &'static str, given: ElementType) -> Result<(), Error> {
+pub(crate) fn check_f32(option: &'static str, given: ElementType) -> Result<(), Error> {
     match given {
         ElementType::F32 => Ok(()),
         _ => Err(Error::Option {

@@ -1,7 +1,7 @@
 //! Options that several losses share.
 
 use crate::Error;
-use crate::tensor::ElementType;
+use crate::tensor::{ElementType, Slot};
 
 /// How the losses of the rows become one number, or stay as they are.
 ///
@@ -279,3 +279,73 @@ macro_rules! shared_options {
     };
 }
 pub(super) use shared_options;
+
+/// An output that has as many elements as rows, or as the input.
+///
+/// ```
+/// use wgpu_loss::loss::{Loss, Shapes};
+/// use wgpu_loss::{CrossEntropy, LabelType, LargeOutput, Outputs, TargetType};
+///
+/// // What a row's record has, and in which order.
+/// let shapes = Shapes::new(&[8, 3]).target(TargetType::Labels(LabelType::U8), &[8]);
+/// let problem = CrossEntropy::new().problem(&shapes, Outputs::loss().with_rank().with_lse())?;
+/// assert_eq!(problem.record(), [LargeOutput::Lse, LargeOutput::Rank]);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LargeOutput {
+    /// The loss of each row, for reduction `none`: f32.
+    RowLoss,
+    /// The gradient, of [`Problem::output_type`].
+    Grad,
+    /// The log-probabilities or probabilities, of [`Problem::output_type`].
+    Distribution,
+    /// The log-sum-exp of each row: f32.
+    Lse,
+    /// The predicted class of each row: u32.
+    Argmax,
+    /// The rank of each row's label: u32.
+    Rank,
+    /// The entropy of each row: f32.
+    Entropy,
+    /// What each row adds to the mean's divisor: f32.
+    RowWeights,
+    /// The z-loss of each row, for reduction `none`: f32.
+    ZLoss,
+    /// The gradient with respect to the target, of the target's type or f32.
+    TargetGrad,
+    /// The gradient with respect to the variance, of the variance's type or f32. In a stream each batch's
+    /// variance is a tensor of its own, and their gradients follow each other.
+    VarGrad,
+}
+
+impl LargeOutput {
+    pub(crate) fn of(slot: Slot) -> Option<Self> {
+        match slot {
+            Slot::RowLoss => Some(Self::RowLoss),
+            Slot::Grad => Some(Self::Grad),
+            Slot::Elements => Some(Self::Distribution),
+            Slot::TargetGrad => Some(Self::TargetGrad),
+            Slot::VarianceGrad => Some(Self::VarGrad),
+            _ => None,
+        }
+    }
+
+    /// What errors call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RowLoss => Slot::RowLoss.name(),
+            Self::Grad => Slot::Grad.name(),
+            Self::Distribution => Slot::Elements.name(),
+            Self::Lse => "log-sum-exp",
+            Self::Argmax => "predicted classes",
+            Self::Rank => "ranks",
+            Self::Entropy => "entropy",
+            Self::RowWeights => "row weights",
+            Self::ZLoss => "z-loss",
+            Self::TargetGrad => Slot::TargetGrad.name(),
+            Self::VarGrad => Slot::VarianceGrad.name(),
+        }
+    }
+}

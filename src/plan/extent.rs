@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::{CLASS_WORDS, Piece};
+use super::piece::Piece;
 use crate::Problem;
-use crate::kernels::Slot;
+use crate::classes::CLASS_WORDS;
 use crate::loss::{Operand, Upstream};
 pub(crate) use crate::tensor::Axes;
-use crate::tensor::{ClassView, ElementType, TargetType};
+use crate::tensor::{ClassView, ElementType, Slot, TargetType};
 
 /// The bytes of one tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -148,30 +148,4 @@ fn element_bytes(slot: Slot, problem: &Problem) -> u64 {
         _ => 4,
     };
     bytes.into()
-}
-
-impl Slot {
-    /// What errors call it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Slot::Params => "params",
-            Slot::Logits => "input",
-            Slot::Target => "target",
-            Slot::Weight => "weight",
-            Slot::Upstream => "upstream gradient",
-            Slot::RowLoss => "unreduced loss",
-            Slot::Grad => "gradient",
-            Slot::Elements => "log-probabilities or probabilities",
-            Slot::ElementWeight => "element weight",
-            Slot::PosWeight => "pos_weight",
-            Slot::Variance => "var",
-            Slot::TargetGrad => "gradient of the target",
-            Slot::VarianceGrad => "gradient of the variance",
-            Slot::Workspace => "workspace",
-            Slot::Result => "result",
-            Slot::RowWeights => "row weights",
-            Slot::Record => "rows' records",
-            Slot::Classes => "sums of classes",
-        }
-    }
 }

@@ -2,19 +2,7 @@
 
 use super::{Lanes, Profile};
 use crate::Error;
-
-/// The layout of one dispatch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Geometry {
-    /// Lanes of a workgroup, a power of two.
-    pub workgroup: u32,
-    /// Lanes that share a row, a power of two up to `workgroup`.
-    pub lanes: u32,
-    /// Lanes that merge by subgroup shuffles; 1 where there are none.
-    pub cluster: u32,
-    /// A cluster is a whole subgroup, whatever the device does.
-    pub whole_subgroups: bool,
-}
+use crate::kernels::Geometry;
 
 /// Neighbouring rows under way in a group whose lanes share rows that are neighbours in memory: 128
 /// bytes of each class, a line, or half of that where there would be few groups.
@@ -56,11 +44,6 @@ impl Geometry {
         let most = needed.min(floor_power_of_two(classes)) as u32;
         let lanes = (flat.workgroup / neighbours).max(1).min(most);
         Ok(Self { lanes, ..flat })
-    }
-
-    /// Rows under way in one group.
-    pub fn rows_per_group(&self) -> u32 {
-        self.workgroup / self.lanes
     }
 
     /// How many groups to start for `blocks` blocks of work: `most` at most, but `fewest` (and one) at least, which

@@ -1,46 +1,46 @@
 //! The plan of a call: which kernels run over which pieces, and how much memory they need. Pure:
 //! made from the problem and the device's [`Profile`], without a device.
 
+mod binding;
 mod bounds;
+mod build;
 mod extent;
 mod geometry;
 mod layout;
 mod loops;
 mod params;
+mod piece;
 mod pieces;
 mod pointwise;
 mod profile;
+mod step;
 mod steps;
 mod tuning;
+mod workspace;
 
 use std::fmt;
 
-pub use pieces::Piece;
+pub use piece::Piece;
 pub use profile::Profile;
 pub use tuning::{Lanes, Tuning};
 // For the tests of this crate, and no part of what a version promises.
 #[doc(hidden)]
-pub use {geometry::Geometry, params::Params};
+pub use {crate::kernels::Geometry, params::Params};
 
+pub(crate) use binding::{bound_slots, offset_alignment};
 pub(crate) use extent::Extent;
 pub(crate) use layout::{Alignment, ragged_load};
 #[cfg(feature = "gpu")]
 pub(crate) use pieces::least_box;
 
-pub(crate) use steps::Step;
+pub(crate) use step::Step;
 
-use self::pieces::cut;
-use crate::kernels::{Kernel, Slot, Spec};
-use crate::loss::{Divisor, Operand, Pointwise, Upstream};
+use self::workspace::{HEADER_WORDS, PARTIAL_WORDS};
+use crate::kernels::{Kernel, Spec};
+use crate::loss::Divisor;
 use crate::tensor::Axes;
-use crate::{EmptyMean, Error, Loss, Outputs, Problem, Reduction, loss::Shapes};
-
-/// Words in front of the partials in the workspace; `HEADER_WORDS` in `totals.wgsl`.
-const HEADER_WORDS: u64 = 4;
-/// Words of one partial; `PARTIAL_WORDS` in `totals.wgsl`.
-const PARTIAL_WORDS: u64 = 16;
-/// Words of the sums of one class; `CLASS_WORDS` in `classes.wgsl`.
-pub(crate) const CLASS_WORDS: u64 = 7;
+use crate::tensor::Slot;
+use crate::{EmptyMean, Error, Problem};
 
 /// How a call runs on a device: dispatches over pieces of the tensors.
 ///
@@ -77,40 +77,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans `loss` over tensors of `shapes` on a device of `profile`.
-    ///
-    /// # Errors
-    /// What [`Loss::problem`] refuses, and what [`Plan::of`] does.
-    pub fn new(
-        loss: &(impl Loss + ?Sized),
-        shapes: &Shapes<'_>,
-        outputs: Outputs,
-        profile: &Profile,
-    ) -> Result<Self, Error> {
-        Self::of(loss.problem(shapes, outputs)?, profile)
-    }
-
-    /// Plans a problem.
-    ///
-    /// # Errors
-    /// [`Error::Limit`] where a device's limits allow no plan, and what [`Profile::check`] and [`Tuning::check`] refuse.
-    pub fn of(problem: Problem, profile: &Profile) -> Result<Self, Error> {
-        profile.check()?;
-        profile.tuning.check()?;
-        let pieces = cut(&problem, profile)?;
-        let profile = profile.clone();
-        let steps = Vec::new();
-        let (partials, state_words, fixed_part, splits) = (0, 0, None, false);
-        let mut plan =
-            Self { problem, pieces, steps, partials, state_words, fixed_part, splits, profile };
-        plan.fit_workgroups()?;
-        plan.lay_out()?;
-        plan.check_workspace()?;
-        plan.check_bindings()?;
-        log::debug!("{:?} over {:?}:\n{plan}", plan.problem.function, plan.problem.view);
-        Ok(plan)
-    }
-
     /// What is computed.
     pub fn problem(&self) -> &Problem {
         &self.problem
@@ -368,36 +334,4 @@ impl fmt::Display for Plan {
         let bytes = self.workspace_bytes();
         write!(f, "{} pieces, {bytes} bytes of workspace", self.pieces.len())
     }
-}
-
-/// What the offsets of bindings are multiples of: what the device asks for, and the widest load.
-pub(crate) fn offset_alignment(limits: &wgpu::Limits) -> u64 {
-    u64::from(limits.min_storage_buffer_offset_alignment).max(32)
-}
-
-/// The slots that a problem's tensors fill.
-pub(crate) fn bound_slots(problem: &Problem) -> Vec<Slot> {
-    let operand = |of: fn(&Pointwise) -> Option<Operand>| {
-        problem.pointwise.as_ref().is_some_and(|pointwise| of(pointwise).is_some())
-    };
-    [
-        (true, Slot::Logits),
-        (problem.target.is_some(), Slot::Target),
-        (problem.is_weighted(), Slot::Weight),
-        (operand(|p| p.weight), Slot::ElementWeight),
-        (operand(|p| p.pos_weight), Slot::PosWeight),
-        (operand(|p| p.var), Slot::Variance),
-        (problem.outputs.any_grad() && problem.upstream != Upstream::Ones, Slot::Upstream),
-        (problem.row_weights, Slot::RowWeights),
-        (problem.reduction == Reduction::None, Slot::RowLoss),
-        (problem.outputs.grad, Slot::Grad),
-        (problem.outputs.target_grad, Slot::TargetGrad),
-        (problem.outputs.var_grad, Slot::VarianceGrad),
-        (problem.outputs.log_probs || problem.outputs.probs, Slot::Elements),
-        (!problem.record().is_empty(), Slot::Record),
-        (problem.outputs.class_losses, Slot::Classes),
-    ]
-    .into_iter()
-    .filter_map(|(on, slot)| on.then_some(slot))
-    .collect()
 }

@@ -3,12 +3,12 @@
 //! The outer axis is cut first: rows and images stay whole. Where not even one step of it fits, a
 //! piece is a box within the step: some of the classes, at some of the positions of the inner axis.
 
-use std::ops::Range;
-
-use super::extent::Axes;
+use super::binding::{bound_slots, offset_alignment};
+use super::extent::{Axes, Extent};
 use super::layout::{Alignment, Layout, short_classes};
-use super::steps::words_of_row;
-use super::{Extent, Profile, bound_slots, offset_alignment};
+use super::piece::Piece;
+use super::profile::Profile;
+use super::workspace::words_of_row;
 use crate::loss::Function;
 use crate::tensor::ClassView;
 use crate::{Error, Problem};
@@ -24,39 +24,6 @@ const LEAST_STATES: u64 = 4 << 10;
 /// Pieces at most, 32 TiB where a binding holds 128 MiB: each takes some hundred bytes of the host's
 /// memory, and a call of more would take days.
 const PIECES: u64 = 1 << 18;
-
-/// A part of the tensors that a dispatch binds: a box of the input, seen as (outer, classes, inner). The example of a
-/// [`Plan`](super::Plan) has two.
-///
-/// It has every class and every position of the inner axis, or lies in one step of the outer axis. Of a
-/// tensor with one element for each row it takes those of its rows, of class weights those of its
-/// classes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Piece {
-    /// Its part of the outer axis.
-    pub outer: Range<usize>,
-    /// Its classes.
-    pub classes: Range<usize>,
-    /// Its part of the inner axis.
-    pub inner: Range<usize>,
-}
-
-impl Piece {
-    /// How many rows it has, or has a part of.
-    pub fn rows(&self) -> usize {
-        self.outer.len() * self.inner.len()
-    }
-
-    /// Whether both have the same rows.
-    pub(super) fn shares_rows(&self, other: &Self) -> bool {
-        self.outer == other.outer && self.inner == other.inner
-    }
-
-    /// Whether it is a box within one step of the outer axis of `view`.
-    pub(super) fn is_inside(&self, view: ClassView) -> bool {
-        self.classes.len() < view.classes || self.inner.len() < view.inner
-    }
-}
 
 /// Cuts a problem's tensors into pieces that each fit a binding. Pieces with the same rows follow each
 /// other.
@@ -348,9 +315,11 @@ fn check_count(pieces: u64) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
-    use crate::kernels::Slot;
     use crate::loss::{Loss, Shapes};
+    use crate::tensor::Slot;
     use crate::{CrossEntropy, LabelType, Outputs, Plan, TargetType};
 
     fn problem(shape: &[usize], label: LabelType) -> Problem {

@@ -4,11 +4,9 @@
 use super::layout::Alignment;
 use super::steps::more_partials;
 use super::{Extent, Geometry, Plan, Step};
-use crate::kernels::{
-    Kernel, Load, OperandSpec, Part, PointwiseSpec, Reading, Slot, Spec, is_half,
-};
+use crate::kernels::{Kernel, Load, OperandSpec, Part, PointwiseSpec, Reading, Spec, is_half};
 use crate::loss::{Operand, Upstream, sum_view};
-use crate::tensor::{Axes, ClassView, ElementType};
+use crate::tensor::{Axes, ClassView, ElementType, Slot};
 use crate::{Error, Problem, Reduction};
 
 /// Elements below which they are all taken one by one: one kernel instead of two.

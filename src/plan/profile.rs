@@ -2,7 +2,8 @@
 
 use super::{Params, Tuning};
 use crate::Error;
-use crate::kernels::Slot;
+use crate::kernels::{Load, is_half};
+use crate::tensor::{ElementType, Slot};
 
 /// The facts about a device that decide how work is laid out on it.
 ///
@@ -135,5 +136,21 @@ impl Profile {
     /// Whether the "GPU" is a driver that runs on the CPU.
     pub(crate) fn is_software(&self) -> bool {
         self.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// The widest load of elements of a type that the tuning asks for and the device has.
+    pub(crate) fn widest_load(&self, element_type: ElementType) -> Load {
+        match self.tuning.load {
+            Load::One => Load::One,
+            // 16 bytes, whatever the device.
+            _ if is_half(element_type) => Load::Eight,
+            Load::Eight if !self.int64 => Load::Four,
+            load => load,
+        }
+    }
+
+    /// Whether loads of eight are 64-bit numbers.
+    pub(crate) fn has_longs(&self) -> bool {
+        self.tuning.load == Load::Eight && self.int64
     }
 }

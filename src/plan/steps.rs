@@ -3,29 +3,20 @@
 use std::ops::Range;
 
 use super::layout::{Alignment, Layout};
-use super::{CLASS_WORDS, Geometry, Piece, Plan, loops};
+use super::piece::Piece;
+use super::step::Step;
+use super::workspace::words_of_row;
+use super::{Geometry, Plan, loops};
+use crate::classes::CLASS_WORDS;
 use crate::kernels::{Elements, Extras, Form, Kernel, Load, Part, Spec, Target, is_half};
 use crate::loss::{Divisor, Function, Upstream};
 use crate::tensor::{ClassView, TargetType};
-use crate::{ElementType, Error, Problem, Reduction};
+use crate::{ElementType, Error, Reduction};
 
 /// Words that a lane sets to zero.
 const CLEARED_BY_LANE: u32 = 64;
 /// Lanes that merge the parts of a row.
 const LANES_OF_MERGE: usize = 8;
-
-/// One dispatch.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Step {
-    pub(crate) spec: Spec,
-    /// The piece it works on; `None` for steps over the partials.
-    pub(crate) piece: Option<usize>,
-    pub(crate) groups: u32,
-    /// The piece's first partial; for a step over partials, their number.
-    pub(crate) partials: u32,
-    /// Parts of each row.
-    pub(crate) parts: u32,
-}
 
 impl Plan {
     /// The dispatches: the divisor where the gradient waits for it, the losses, the sum.
@@ -513,14 +504,6 @@ pub(super) fn more_partials(partials: u32, written: u32) -> Result<u32, Error> {
         needed: u64::from(partials) + u64::from(written),
         allowed: u32::MAX.into(),
     })
-}
-
-/// Words of the workspace that a row has where it is folded in so many parts: a state for each, and where rows are
-/// cut the weight of its label and, where classes before the label's are counted, the label's logit.
-pub(super) fn words_of_row(problem: &Problem, parts: u64, cut: bool) -> u64 {
-    let extras = Extras::of(problem);
-    let beside = if cut { 1 + u64::from(extras.counts_before()) } else { 0 };
-    u64::from(extras.state_words()) * parts + beside
 }
 
 /// Lanes that `gather_grad.wgsl` has for elements of which two share a word, in a piece of this view: one

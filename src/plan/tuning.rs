@@ -4,9 +4,7 @@
 #[cfg(feature = "gpu")]
 use serde::{Deserialize, Serialize};
 
-use super::Profile;
-use crate::ElementType;
-use crate::kernels::{Load, is_half};
+use crate::kernels::Load;
 
 /// How work is laid out on a kind of adapter. Each number is a bound, which plans apply.
 ///
@@ -129,23 +127,5 @@ impl Tuning {
             | wgpu::DeviceType::VirtualGpu
             | wgpu::DeviceType::Other => Self::DISCRETE,
         }
-    }
-}
-
-impl Profile {
-    /// The widest load of elements of a type that the tuning asks for and the device has.
-    pub(crate) fn widest_load(&self, element_type: ElementType) -> Load {
-        match self.tuning.load {
-            Load::One => Load::One,
-            // 16 bytes, whatever the device.
-            _ if is_half(element_type) => Load::Eight,
-            Load::Eight if !self.int64 => Load::Four,
-            load => load,
-        }
-    }
-
-    /// Whether loads of eight are 64-bit numbers.
-    pub(crate) fn has_longs(&self) -> bool {
-        self.tuning.load == Load::Eight && self.int64
     }
 }

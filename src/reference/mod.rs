@@ -60,7 +60,7 @@ pub fn run(
     let mut room = None;
     let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
     let inputs = &inputs;
-    problem.check_data(inputs)?;
+    inputs.check()?;
     match problem.function {
         Function::CrossEntropy => cross_entropy::run(&problem, inputs),
         Function::Nll => nll::run(&problem, inputs),

@@ -3,6 +3,8 @@
 mod axes;
 mod floats;
 mod labels;
+mod slot;
+mod target;
 mod view;
 
 pub use axes::Axes;
@@ -11,6 +13,8 @@ pub(crate) use axes::broadcast;
 pub(crate) use floats::with_floats;
 pub use floats::{ElementType, Floats};
 pub use labels::{LabelType, Labels};
+pub use slot::Slot;
+pub use target::TargetType;
 pub use view::ClassView;
 
 use crate::Error;
@@ -67,16 +71,4 @@ pub(crate) fn element_count(what: &'static str, shape: &[usize]) -> Result<usize
         needed: u64::MAX,
         allowed: usize::MAX as u64,
     })
-}
-
-/// What a loss compares its input with. [`Shapes`](crate::loss::Shapes) has an example.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TargetType {
-    /// One class per row.
-    Labels(LabelType),
-    /// One probability per class, in the input's shape.
-    Probabilities(ElementType),
-    /// One value per element, or fewer that are broadcast.
-    Values(ElementType),
 }

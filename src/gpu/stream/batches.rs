@@ -76,7 +76,7 @@ impl Stream<'_> {
         let mut room = None;
         let (problem, inputs) = stated(self.loss, inputs, self.outputs, &mut room)?;
         let inputs = &inputs;
-        problem.check_data(inputs)?;
+        inputs.check()?;
         let whole = self.grown_by(&problem)?;
         let scale = self.scale(&problem, inputs)?;
         let pushed = block_on(self.executor.push(&problem, inputs, scale, sink));

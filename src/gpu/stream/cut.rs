@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use crate::kernels::Slot;
 use crate::loss::{Divisor, Pointwise, Upstream};
 use crate::plan::{Extent, bound_slots};
-use crate::tensor::{Axes, ClassView, ElementType};
+use crate::tensor::{Axes, ClassView, ElementType, Slot};
 use crate::{BadValue, Problem, Reduction, Summary};
 
 /// Rows are cut in multiples of this, so that pieces of them start on the widest loads.
@@ -25,6 +24,12 @@ impl Piece {
     /// The number of its first row.
     pub fn first_row(&self, view: &ClassView) -> u64 {
         self.outer.start as u64 * view.inner as u64 + self.inner.start as u64
+    }
+
+    /// The number of a class's element of its only row.
+    pub fn element_of(&self, view: &ClassView, class: usize) -> u64 {
+        let (outer, inner) = (self.outer.start as u64, self.inner.start as u64);
+        (outer * view.classes as u64 + class as u64) * view.inner as u64 + inner
     }
 
     /// The problem that it poses.

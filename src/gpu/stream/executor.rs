@@ -11,11 +11,11 @@ use super::{Progress, Sink};
 use crate::classes::ClassSums;
 use crate::gpu::{Gpu, Stopwatch};
 use crate::io::Timing;
-use crate::kernels::Slot;
 use crate::loss::Upstream;
 use crate::plan::{Extent, bound_slots};
 use crate::reference::Sums;
 use crate::tensor::Axes;
+use crate::tensor::Slot;
 use crate::wait::{Wait, explained};
 use crate::{Decoded, Error, Inputs, Problem};
 

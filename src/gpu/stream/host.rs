@@ -5,10 +5,9 @@ use std::ops::Range;
 
 use super::Sink;
 use super::cut::Piece;
-use super::long_rows::element_of;
 use crate::gpu::copies::fill;
-use crate::kernels::Slot;
 use crate::plan::Extent;
+use crate::tensor::Slot;
 use crate::{Error, Inputs, LargeOutput, Problem};
 
 /// The host bytes of an input.
@@ -63,13 +62,13 @@ pub(super) fn row_bytes<'a>(
     let first = match slot {
         Slot::Weight => classes.start as u64,
         _ if !extent.has_classes() => row.first_row(&problem.view),
-        _ => element_of(&problem.view, row, classes.start),
+        _ => row.element_of(&problem.view, classes.start),
     };
     if slot == Slot::Weight || problem.view.inner == 1 || !extent.has_classes() {
         let count = if extent.has_classes() { classes.len() } else { 1 };
         return Cow::Borrowed(&bytes[at(first)..at(first) + count * size]);
     }
-    let element = |class| &bytes[at(element_of(&problem.view, row, class))..][..size];
+    let element = |class| &bytes[at(row.element_of(&problem.view, class))..][..size];
     Cow::Owned(classes.flat_map(element).copied().collect())
 }
 

@@ -14,11 +14,12 @@ use super::merge::of_piece;
 use crate::bound::Buffers;
 use crate::gpu::buffers::{self, storage, unmap, viewed, write};
 use crate::gpu::{Gpu, Stopwatch, UPLOADING};
-use crate::kernels::{Access, Slot};
+use crate::kernels::Access;
 use crate::loss::Upstream;
 use crate::plan::{Extent, Profile, bound_slots, least_box, offset_alignment};
 use crate::scope::scoped;
-use crate::tensor::ClassView;
+
+use crate::tensor::Slot;
 use crate::wait::map;
 use crate::{Bound, Error, Inputs, LargeOutput, Plan, Problem, RESULT_BYTES};
 
@@ -163,7 +164,7 @@ impl Executor<'_> {
                 continue;
             }
             for (class, at) in classes.clone().zip((0..whole).step_by(element as usize)) {
-                let place = element_of(view, row, class) * element;
+                let place = row.element_of(view, class) * element;
                 sink.write(what, base + place, &bytes[at..at + element as usize])?;
             }
         }
@@ -281,10 +282,4 @@ impl Boxes {
         let found = self.tensors.iter().find(|(other, _)| *other == slot);
         found.map_or(self.bound.result().buffer, |(_, buffer)| buffer)
     }
-}
-
-/// The number of a class's element of the only row of a piece.
-pub(super) fn element_of(view: &ClassView, row: &Piece, class: usize) -> u64 {
-    let (outer, inner) = (row.outer.start as u64, row.inner.start as u64);
-    (outer * view.classes as u64 + class as u64) * view.inner as u64 + inner
 }

@@ -132,7 +132,7 @@ impl Gpu {
     ) -> Result<Output<f32>, Error> {
         let mut room = None;
         let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
-        problem.check_data(&inputs)?;
+        inputs.check()?;
         block_on(run(self, problem, &inputs, Wait::Here, sink))
     }
 }

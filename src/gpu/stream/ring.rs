@@ -6,9 +6,9 @@ use super::cut::cut_slots;
 use crate::bound::Buffers;
 use crate::gpu::buffers::{create, refused, storage, unmap, viewed, write};
 use crate::gpu::{Gpu, UPLOADING};
-use crate::kernels::Slot;
 use crate::plan::{Extent, offset_alignment};
 use crate::scope::scoped;
+use crate::tensor::Slot;
 use crate::wait::{Answer, Wait, map};
 use crate::{Bound, Error, Plan, Problem, RESULT_BYTES};
 

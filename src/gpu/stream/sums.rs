@@ -5,9 +5,9 @@ use half::{bf16, f16};
 
 use super::Sink;
 use super::cut::Piece;
-use crate::kernels::Slot;
 use crate::loss::Operand;
 use crate::tensor::ElementType;
+use crate::tensor::Slot;
 use crate::{Error, LargeOutput, Problem};
 
 /// The variances whose gradients are sums over elements of several pieces, if a problem has such.

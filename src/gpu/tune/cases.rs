@@ -1,6 +1,5 @@
 //! The shapes that candidates are measured on, their tensors, and the right answers.
 
-use super::DURING;
 use crate::gpu::Gpu;
 use crate::gpu::buffers::{read, readable, storage};
 use crate::gpu::uploader::upload;
@@ -12,6 +11,9 @@ use crate::{
     Bound, Buffers, CrossEntropy, Error, Inputs, LabelType, Outputs, Plan, TargetType, Tensor,
     reference,
 };
+
+/// What the search is called in errors.
+pub(super) const DURING: &str = "tuning";
 
 /// Classes of the few long rows: a large vocabulary.
 const VOCABULARY: usize = 151_936;

@@ -18,7 +18,6 @@ use super::{Clock, Gpu, Stopwatch, Timer};
 use crate::plan::Tuning;
 use crate::{Bound, Error};
 
-const DURING: &str = "tuning";
 /// How much faster a candidate has to be to win: less is noise, or not worth the change.
 const WORTH: f64 = 1.03;
 /// How often the fields are gone through at most; again only where something has changed.

@@ -1,0 +1,265 @@
+//! A device's pipelines, made once for each specialisation. [`Kernels`] is all of it that a host needs.
+
+mod left_out;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use self::left_out::LeftOut;
+use crate::Error;
+use crate::kernels::{Access, Spec};
+use crate::plan::{Params, Plan, Profile, Tuning};
+use crate::scope::{is_lost, scoped};
+use crate::tensor::Slot;
+use crate::wait::Poller;
+
+/// What compiling is called in errors.
+const COMPILING: &str = "compiling a kernel";
+
+/// A device's pipelines, compiled when first wanted and kept.
+///
+/// A handle, like those of wgpu: clones share the pipelines, and may be used by any thread. [`Bound`](crate::Bound) has
+/// an example of what they are for.
+#[derive(Clone)]
+pub struct Kernels {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    device: wgpu::Device,
+    profile: Profile,
+    pipelines: Mutex<HashMap<Spec, Arc<Pipeline>>>,
+    /// The host's, where there is one.
+    cache: Option<wgpu::PipelineCache>,
+    left_out: LeftOut,
+    poller: Poller,
+}
+
+/// A compiled specialisation.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) pipeline: wgpu::ComputePipeline,
+    pub(crate) layout: wgpu::BindGroupLayout,
+}
+
+impl Kernels {
+    /// No pipelines yet, for `device`, laid out as the table of its kind of adapter says.
+    pub fn new(device: &wgpu::Device) -> Self {
+        Self::with_tuning(device, Tuning::of(device.adapter_info().device_type))
+    }
+
+    /// No pipelines yet, for `device`, laid out by these numbers. Plans refuse numbers that
+    /// [`Tuning::check`] refuses.
+    ///
+    /// ```no_run
+    /// use wgpu_loss::{Kernels, plan::Tuning};
+    ///
+    /// fn kernels(device: &wgpu::Device) -> Kernels {
+    ///     // What `wgpu-loss tune` has found for this adapter, if it was asked.
+    ///     match Tuning::stored(&device.adapter_info()) {
+    ///         Some(tuning) => Kernels::with_tuning(device, tuning),
+    ///         None => Kernels::new(device),
+    ///     }
+    /// }
+    /// ```
+    pub fn with_tuning(device: &wgpu::Device, tuning: Tuning) -> Self {
+        Self::with_profile(device, Profile { tuning, ..Profile::of(device) })
+    }
+
+    /// No pipelines yet, for a device of this profile.
+    pub(crate) fn with_profile(device: &wgpu::Device, profile: Profile) -> Self {
+        Self::of(device, profile, None, LeftOut::default())
+    }
+
+    fn of(
+        device: &wgpu::Device,
+        profile: Profile,
+        cache: Option<wgpu::PipelineCache>,
+        left_out: LeftOut,
+    ) -> Self {
+        let shared = Shared {
+            device: device.clone(),
+            profile,
+            pipelines: Mutex::new(HashMap::new()),
+            cache,
+            left_out,
+            poller: Poller::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The same for a host that keeps what drivers compile: no pipelines yet, and each is made with the host's cache, in
+    /// which the driver may find it or leave it. What the cache holds is the host's to store
+    /// ([`wgpu::PipelineCache::get_data`]).
+    ///
+    /// ```no_run
+    /// use wgpu_loss::{Kernels, wgpu};
+    ///
+    /// /// A device with `Features::PIPELINE_CACHE`, and the bytes that its cache held when the program ended.
+    /// fn kernels(device: &wgpu::Device, stored: Option<&[u8]>) -> (Kernels, wgpu::PipelineCache) {
+    ///     let cache = wgpu::PipelineCacheDescriptor { label: None, data: stored, fallback: true };
+    ///     // SAFETY: the bytes are what `get_data` gave for this adapter.
+    ///     let cache = unsafe { device.create_pipeline_cache(&cache) };
+    ///     (Kernels::new(device).with_pipeline_cache(&cache), cache)
+    /// }
+    /// ```
+    pub fn with_pipeline_cache(&self, cache: &wgpu::PipelineCache) -> Self {
+        let Shared { device, profile, left_out, .. } = &*self.shared;
+        Self::of(device, profile.clone(), Some(cache.clone()), *left_out)
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.shared.device
+    }
+
+    /// What plans for this device have to know.
+    pub fn profile(&self) -> &Profile {
+        &self.shared.profile
+    }
+
+    /// Compiles what a plan needs and is not compiled yet, before there is any buffer. A later
+    /// [`Bound::new`](crate::Bound::new) then finds all of it, if the tensors start at the beginnings
+    /// of their buffers (or at multiples of 256 bytes), the buffers hold whole multiples of 32 bytes,
+    /// none of which has both inputs and outputs, no tensor is cut into pieces, and the gradient does not overwrite
+    /// the input. Others may need
+    /// other variants, which are compiled as they are bound; [`Kernels::compile_all`] compiles these too.
+    ///
+    /// `Kernels` may be shared by threads: several of them may compile a plan each. Some drivers, those
+    /// that run on the processor among them, put a part of the work off until a kernel is first run.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the driver does not take a kernel.
+    pub fn compile(&self, plan: &Plan) -> Result<(), Error> {
+        plan.specs().try_for_each(|spec| self.get(&spec).map(drop))
+    }
+
+    /// Compiles all that any [`Bound`](crate::Bound) of a plan may need, wherever its tensors lie: for hosts that rebind
+    /// while frames are drawn, which must not wait for a compiler. These are a few variants of each kernel, for tensors
+    /// that start on 16 or 32 bytes or do not, in buffers of their own or shared by inputs and outputs, with the gradient
+    /// in the input's place or not.
+    ///
+    /// # Errors
+    /// As [`Kernels::compile`].
+    pub fn compile_all(&self, plan: &Plan) -> Result<(), Error> {
+        let specs: HashSet<Spec> = plan.bound_variants().collect();
+        specs.iter().try_for_each(|spec| self.get(spec).map(drop))
+    }
+
+    /// How many pipelines are compiled.
+    pub fn compiled(&self) -> usize {
+        self.cached().len()
+    }
+
+    /// The pipeline of a specialisation.
+    pub(crate) fn get(&self, spec: &Spec) -> Result<Arc<Pipeline>, Error> {
+        if let Some(found) = self.cached().get(spec) {
+            return Ok(found.clone());
+        }
+        self.check(spec)?;
+        // Not under the lock: a compilation may take seconds, and other threads want other kernels.
+        let made = Arc::new(scoped(self.device(), COMPILING, || self.build(spec))?);
+        if is_lost(self.device()) {
+            return Err(Error::Lost { during: COMPILING });
+        }
+        Ok(self.cached().entry(*spec).or_insert(made).clone())
+    }
+
+    /// What polls the device for futures.
+    pub(crate) fn poller(&self) -> &Poller {
+        &self.shared.poller
+    }
+
+    fn cached(&self) -> MutexGuard<'_, HashMap<Spec, Arc<Pipeline>>> {
+        // A panic while the lock was held leaves the map whole: an entry is there or it is not.
+        self.shared.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses a kernel that the device does not run. wgpu would say so as well, but not in a word.
+    fn check(&self, spec: &Spec) -> Result<(), Error> {
+        let features = self.device().features();
+        let missing = spec.features().into_iter().find(|feature| !features.contains(feature.0));
+        if let Some((_, feature)) = missing {
+            return Err(Error::Feature { what: "a kernel of this plan", feature });
+        }
+        let limits = &self.profile().limits;
+        let lanes =
+            limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+        let needs = [
+            ("max_compute_invocations_per_workgroup", spec.geometry.workgroup.into(), lanes.into()),
+            (
+                "max_compute_workgroup_storage_size",
+                spec.workgroup_bytes(),
+                limits.max_compute_workgroup_storage_size.into(),
+            ),
+            (
+                "max_storage_buffers_per_shader_stage",
+                spec.storage_bindings(),
+                limits.max_storage_buffers_per_shader_stage.into(),
+            ),
+        ];
+        match needs.into_iter().find(|(_, needed, allowed): &(_, u64, u64)| needed > allowed) {
+            Some((limit, needed, allowed)) => {
+                Err(Error::Limit { what: "a kernel of this plan", limit, needed, allowed })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn build(&self, spec: &Spec) -> Pipeline {
+        log::debug!("compiling {spec:?}");
+        let formula = spec.pointwise.map(|pointwise| format!(" {:?}", pointwise.formula));
+        let label = format!("wgpu-loss {:?}{}", spec.kernel, formula.unwrap_or_default());
+        let module = self.shared.left_out.module(self.device(), &label, spec.wgsl());
+        let entries: Vec<_> = spec.slots().into_iter().map(layout_entry).collect();
+        let layout = self.device().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(&label),
+            entries: &entries,
+        });
+        let pipeline_layout =
+            self.device().create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some(&label),
+                bind_group_layouts: &[Some(&layout)],
+                immediate_size: 0,
+            });
+        let pipeline = self.device().create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // The kernels write what they read of workgroup memory.
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: self.shared.cache.as_ref(),
+        });
+        Pipeline { pipeline, layout }
+    }
+}
+
+impl fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.device().adapter_info().name;
+        write!(f, "Kernels on {name}, {} compiled", self.compiled())
+    }
+}
+
+fn layout_entry((slot, access): (Slot, Access)) -> wgpu::BindGroupLayoutEntry {
+    let ty = match access {
+        Access::Uniform => wgpu::BufferBindingType::Uniform,
+        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+        Access::Write => wgpu::BufferBindingType::Storage { read_only: false },
+    };
+    let min_binding_size = match access {
+        Access::Uniform => wgpu::BufferSize::new(size_of::<Params>() as u64),
+        _ => None,
+    };
+    wgpu::BindGroupLayoutEntry {
+        binding: slot as u32,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size },
+        count: None,
+    }
+}

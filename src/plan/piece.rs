@@ -1,0 +1,38 @@
+//! A part of a call's tensors.
+
+use std::ops::Range;
+
+use crate::tensor::ClassView;
+
+/// A part of the tensors that a dispatch binds: a box of the input, seen as (outer, classes, inner). The example of a
+/// [`Plan`](super::Plan) has two.
+///
+/// It has every class and every position of the inner axis, or lies in one step of the outer axis. Of a
+/// tensor with one element for each row it takes those of its rows, of class weights those of its
+/// classes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Piece {
+    /// Its part of the outer axis.
+    pub outer: Range<usize>,
+    /// Its classes.
+    pub classes: Range<usize>,
+    /// Its part of the inner axis.
+    pub inner: Range<usize>,
+}
+
+impl Piece {
+    /// How many rows it has, or has a part of.
+    pub fn rows(&self) -> usize {
+        self.outer.len() * self.inner.len()
+    }
+
+    /// Whether both have the same rows.
+    pub(super) fn shares_rows(&self, other: &Self) -> bool {
+        self.outer == other.outer && self.inner == other.inner
+    }
+
+    /// Whether it is a box within one step of the outer axis of `view`.
+    pub(super) fn is_inside(&self, view: ClassView) -> bool {
+        self.classes.len() < view.classes || self.inner.len() < view.inner
+    }
+}
