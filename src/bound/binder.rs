@@ -1,7 +1,9 @@
 //! Bind groups and parameters of a plan's steps, and the variants of its kernels that buffers allow.
 
+use super::buffers::Buffers;
+use super::dispatch::Dispatch;
+use super::result::RESULT_BYTES;
 use super::scratch::{NOTHING_STRIDE, Scratch};
-use super::{Buffers, Dispatch, RESULT_BYTES};
 use crate::Error;
 use crate::device::Kernels;
 use crate::kernels::{Access, Kernel, Load, Spec};

@@ -1,6 +1,6 @@
 //! The ranges of a host's buffers, and what they have to be like.
 
-use super::RESULT_BYTES;
+use super::result::RESULT_BYTES;
 use crate::Error;
 use crate::plan::{Extent, Plan, bound_slots};
 use crate::tensor::Slot;

@@ -6,7 +6,8 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Bound, Decoded, RESULT_BYTES, decoded};
+use super::Bound;
+use super::result::{Decoded, RESULT_BYTES, decoded};
 use crate::plan::Plan;
 use crate::scope::{allocating, is_lost};
 use crate::wait::{Answer, Mapping, Poller, Wait, block_on, now};

@@ -1,9 +1,13 @@
 //! The buffers that binding makes.
 
-use super::{Buffers, RESULT_BYTES, WRITING};
+use super::buffers::Buffers;
+use super::result::RESULT_BYTES;
 use crate::Error;
 use crate::plan::{Params, Plan};
 use crate::tensor::Slot;
+
+/// What writing the parameters is called in errors.
+pub(super) const WRITING: &str = "writing the parameters";
 
 /// Bytes between stand-ins: a multiple of every device's offset alignment.
 pub(super) const NOTHING_STRIDE: u64 = 256;

@@ -1,5 +1,6 @@
 //! A device's pipelines, made once for each specialisation. [`Kernels`] is all of it that a host needs.
 
+mod edited;
 mod left_out;
 
 use std::collections::{HashMap, HashSet};

@@ -1,6 +1,6 @@
 //! Choosing an adapter and opening a device on it.
 
-use super::{Opening, Stopwatch};
+use super::stopwatch::{Opening, Stopwatch};
 use crate::Error;
 use crate::plan::Tuning;
 

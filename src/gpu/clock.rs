@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::Gpu;
 use super::buffers::{create, read, readable};
-use super::{Gpu, Stopwatch};
+use super::stopwatch::Stopwatch;
 use crate::scope::{is_lost, scoped};
 use crate::wait::{Wait, block_on};
 use crate::{Bound, Error};
@@ -304,10 +305,20 @@ impl Queries {
 pub(super) fn warm_up<T>(work: impl Fn() -> Result<T, Error>) -> Result<(), Error> {
     let start = Stopwatch::start();
     work()?;
-    while start.0.is_some() && start.elapsed() < WARM_UP {
+    while start.runs() && start.elapsed() < WARM_UP {
         work()?;
     }
     Ok(())
+}
+
+impl Gpu {
+    /// What measures how long recorded work takes on the device.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn timer(&self) -> Result<Timer<'_>, Error> {
+        Timer::new(self)
+    }
 }
 
 #[cfg(test)]

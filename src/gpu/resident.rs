@@ -1,10 +1,9 @@
 //! Host data that stays on the device.
 
 use super::Gpu;
-use super::UPLOADING;
 use super::buffers::storage;
 use super::stream::host_bytes;
-use super::uploader::Uploader;
+use super::uploader::{UPLOADING, Uploader};
 use crate::bound::Buffers;
 use crate::plan::{Extent, bound_slots};
 use crate::tensor::Slot;

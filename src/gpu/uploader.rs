@@ -8,6 +8,8 @@ use crate::Error;
 use crate::scope::scoped;
 use crate::wait::{Answer, Wait, block_on, map};
 
+/// What an upload is called in errors.
+pub(super) const UPLOADING: &str = "uploading";
 /// Staging buffers at most: one that the host fills, and one or two that the device copies out of.
 const TURNS: usize = 3;
 /// Bytes of each: enough for a submission to cost little beside the copy, and few enough for a tensor of some MB to

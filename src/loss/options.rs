@@ -297,9 +297,9 @@ pub(super) use shared_options;
 pub enum LargeOutput {
     /// The loss of each row, for reduction `none`: f32.
     RowLoss,
-    /// The gradient, of [`Problem::output_type`].
+    /// The gradient, of [`Problem::output_type`](super::Problem::output_type).
     Grad,
-    /// The log-probabilities or probabilities, of [`Problem::output_type`].
+    /// The log-probabilities or probabilities, of [`Problem::output_type`](super::Problem::output_type).
     Distribution,
     /// The log-sum-exp of each row: f32.
     Lse,

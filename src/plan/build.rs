@@ -22,7 +22,8 @@ impl Plan {
     /// Plans a problem.
     ///
     /// # Errors
-    /// [`Error::Limit`] where a device's limits allow no plan, and what [`Profile::check`] and [`Tuning::check`] refuse.
+    /// [`Error::Limit`] where a device's limits allow no plan, and what [`Profile::check`] and
+    /// [`Tuning::check`](super::Tuning::check) refuse.
     pub fn of(problem: Problem, profile: &Profile) -> Result<Self, Error> {
         profile.check()?;
         profile.tuning.check()?;

@@ -1,7 +1,8 @@
 //! Batches that come one by one.
 
+use super::call::{output_of, upstream_of};
 use super::executor::Executor;
-use super::{Sink, output_of, upstream_of};
+use super::sink::Sink;
 use crate::expand::stated;
 use crate::gpu::Gpu;
 use crate::loss::{Divisor, Operand, Pointwise};

@@ -2,8 +2,8 @@
 
 use half::{bf16, f16};
 
-use super::Sink;
 use super::cut::cut_slots;
+use super::sink::Sink;
 use crate::gpu::copies::extend;
 use crate::plan::Extent;
 use crate::tensor::ElementType;

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::Sink;
 use super::cut::Piece;
+use super::sink::Sink;
 use crate::gpu::copies::fill;
 use crate::plan::Extent;
 use crate::tensor::Slot;

@@ -6,14 +6,16 @@
 
 use std::ops::Range;
 
-use super::Sink;
 use super::cut::{Piece, problem_of};
 use super::executor::Executor;
 use super::host::{host_bytes, row_bytes, scatter};
 use super::merge::of_piece;
+use super::sink::Sink;
 use crate::bound::Buffers;
+use crate::gpu::Gpu;
 use crate::gpu::buffers::{self, storage, unmap, viewed, write};
-use crate::gpu::{Gpu, Stopwatch, UPLOADING};
+use crate::gpu::stopwatch::Stopwatch;
+use crate::gpu::uploader::UPLOADING;
 use crate::kernels::Access;
 use crate::loss::Upstream;
 use crate::plan::{Extent, Profile, bound_slots, least_box, offset_alignment};

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::cut::cut_slots;
 use crate::bound::Buffers;
+use crate::gpu::Gpu;
 use crate::gpu::buffers::{create, refused, storage, unmap, viewed, write};
-use crate::gpu::{Gpu, UPLOADING};
+use crate::gpu::uploader::UPLOADING;
 use crate::plan::{Extent, offset_alignment};
 use crate::scope::scoped;
 use crate::tensor::Slot;

@@ -3,8 +3,8 @@
 
 use half::{bf16, f16};
 
-use super::Sink;
 use super::cut::Piece;
+use super::sink::Sink;
 use crate::loss::Operand;
 use crate::tensor::ElementType;
 use crate::tensor::Slot;

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use self::cases::{Case, Cases};
 pub use self::fields::Field;
-use super::{Clock, Gpu, Stopwatch, Timer};
+use super::stopwatch::Stopwatch;
+use super::{Clock, Gpu, Timer};
 use crate::plan::Tuning;
 use crate::{Bound, Error};
 

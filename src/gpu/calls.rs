@@ -1,0 +1,105 @@
+//! Calls on host data.
+
+use super::Gpu;
+use super::resident::Tensors;
+use super::stream::{self, Collected};
+use crate::expand::stated;
+use crate::plan::Plan;
+use crate::wait::{Wait, block_on};
+use crate::{Bound, Error, Inputs, LargeOutput, Loss, Output, Outputs, Problem, RowOutputs};
+
+impl Gpu {
+    /// Computes `loss` over host data and waits for the results. Data of any size goes through in
+    /// pieces: see [`stream`](crate::gpu::stream).
+    ///
+    /// # Errors
+    /// What [`Loss::problem`] and [`Plan::of`] refuse; [`Error::Length`] for data that does not fill
+    /// its shape; [`Error::BadTargets`] for labels out of range; [`Error::Budget`] where the memory budget
+    /// does not hold one row; [`Error::OutOfMemory`] and [`Error::Device`] where the device fails.
+    pub fn run(
+        &self,
+        loss: &(impl Loss + ?Sized),
+        inputs: &Inputs<'_>,
+        outputs: Outputs,
+    ) -> Result<Output<f32>, Error> {
+        let mut room = None;
+        let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
+        block_on(self.collected(problem, &inputs, Wait::Here))
+    }
+
+    /// As [`Gpu::run`], under any executor: a thread polls the device, one for all calls on it.
+    ///
+    /// # Errors
+    /// As [`Gpu::run`].
+    pub async fn run_async(
+        &self,
+        loss: &(impl Loss + ?Sized),
+        inputs: &Inputs<'_>,
+        outputs: Outputs,
+    ) -> Result<Output<f32>, Error> {
+        let mut room = None;
+        let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
+        self.collected(problem, &inputs, Wait::Elsewhere(self.kernels.poller())).await
+    }
+
+    async fn collected(
+        &self,
+        problem: Problem,
+        inputs: &Inputs<'_>,
+        wait: Wait<'_>,
+    ) -> Result<Output<f32>, Error> {
+        inputs.check()?;
+        let mut large = Collected::new(&problem)?;
+        let probs = problem.outputs.probs;
+        let output = stream::run(self, problem, inputs, wait, &mut large).await?;
+        let distribution = large.take(LargeOutput::Distribution);
+        let (log_probs, probs) = if probs { (None, distribution) } else { (distribution, None) };
+        Ok(Output {
+            loss: large.take(LargeOutput::RowLoss).unwrap_or(output.loss),
+            z_loss: large.take(LargeOutput::ZLoss).unwrap_or(output.z_loss),
+            grad: large.take(LargeOutput::Grad),
+            target_grad: large.take(LargeOutput::TargetGrad),
+            var_grad: large.take(LargeOutput::VarGrad),
+            log_probs,
+            probs,
+            rows: RowOutputs {
+                lse: large.take(LargeOutput::Lse),
+                argmax: large.take_words(LargeOutput::Argmax),
+                rank: large.take_words(LargeOutput::Rank),
+                entropy: large.take(LargeOutput::Entropy),
+                weights: large.take(LargeOutput::RowWeights),
+            },
+            ..output
+        })
+    }
+
+    /// Uploads host data and binds `loss` to it, to be recorded any number of times. The buffers,
+    /// those of the outputs among them, live as long as what is returned.
+    ///
+    /// ```no_run
+    /// use wgpu_loss::{CrossEntropy, Gpu, Inputs, Outputs, Tensor};
+    ///
+    /// let gpu = Gpu::new()?;
+    /// let inputs = Inputs::new(Tensor::new(&[3.5, -3.45], &[1, 2])).labels(&[0u8], &[1]);
+    /// let bound = gpu.bind(&CrossEntropy::new(), &inputs, Outputs::loss())?;
+    /// println!("{:?}", gpu.timer()?.resident(9, &bound)?.median());
+    /// # Ok::<(), wgpu_loss::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for tensors past the device's buffers, and as [`Gpu::run`], bad labels excepted:
+    /// nothing is computed yet.
+    pub fn bind(
+        &self,
+        loss: &(impl Loss + ?Sized),
+        inputs: &Inputs<'_>,
+        outputs: Outputs,
+    ) -> Result<Bound, Error> {
+        let mut room = None;
+        let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
+        let plan = Plan::of(problem, self.kernels.profile())?;
+        inputs.check()?;
+        let tensors = Tensors::upload(self, plan.problem(), &inputs)?;
+        Bound::new(&self.kernels, plan, &tensors.buffers())
+    }
+}

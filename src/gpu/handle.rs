@@ -1,0 +1,189 @@
+//! An adapter and a device of one's own.
+
+use super::adapters::{self, GpuOptions};
+use super::stopwatch::Opening;
+use crate::device::Kernels;
+use crate::plan::Profile;
+use crate::scope::scoped;
+use crate::wait::{Wait, block_on};
+use crate::{Bound, Error};
+
+/// The memory budget where none is given.
+const MEMORY_BUDGET: u64 = 512 << 20;
+/// Bytes of a piece that passes through a GPU: long enough for the bus, short enough for several to be
+/// under way.
+const PIECE_GPU: u64 = 32 << 20;
+/// Bytes of a piece for a software driver: what the host has copied is read from the cache.
+const PIECE_CPU: u64 = 4 << 20;
+
+/// A device of one's own, with its pipelines.
+///
+/// ```no_run
+/// use wgpu_loss::{CrossEntropy, Gpu, Inputs, Outputs, Tensor};
+///
+/// let gpu = Gpu::new()?;
+/// let logits = [3.5, -3.45, 0.23, -2.14, 0.54, 2.67];
+/// let inputs = Inputs::new(Tensor::new(&logits, &[2, 3])).labels(&[0i64, 2], &[2]);
+/// let output = gpu.run(&CrossEntropy::new(), &inputs, Outputs::loss().with_grad())?;
+/// println!("{} on {}", output.loss[0], gpu.info().name);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Gpu {
+    pub(super) info: wgpu::AdapterInfo,
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) kernels: Kernels,
+    pub(super) memory_budget: u64,
+    /// Bytes of a piece that passes through the device fast: a binding holds it, and no submission is
+    /// long.
+    pub(super) piece_bytes: u64,
+    pub(super) opening: Opening,
+}
+
+impl Gpu {
+    /// The best adapter: discrete before integrated before virtual before software.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] where there is no driver, [`Error::NoDevice`] where it fails.
+    pub fn new() -> Result<Self, Error> {
+        Self::with_options(&GpuOptions::new())
+    }
+
+    /// The adapter that [`GpuOptions::adapter`] names.
+    ///
+    /// # Errors
+    /// As [`Gpu::new`]; [`Error::NoAdapter`] lists the adapters there are.
+    pub fn with_adapter(text: &str) -> Result<Self, Error> {
+        Self::with_options(&GpuOptions::new().adapter(text))
+    }
+
+    /// An adapter and device as the options say.
+    ///
+    /// # Errors
+    /// As [`Gpu::new`], and what [`Tuning::check`](crate::plan::Tuning::check) refuses of numbers that
+    /// are given.
+    pub fn with_options(options: &GpuOptions) -> Result<Self, Error> {
+        block_on(Self::open(options))
+    }
+
+    /// As [`Gpu::with_options`], for those who may not block.
+    ///
+    /// # Errors
+    /// As [`Gpu::with_options`].
+    pub async fn open(options: &GpuOptions) -> Result<Self, Error> {
+        let (info, device, queue, opening) = adapters::open(options).await?;
+        let profile = Profile { tuning: options.tuning_for(&info)?, ..Profile::of(&device) };
+        let profile = profile.with_batch_invariance(options.batch_invariant);
+        let kernels = Kernels::with_profile(&device, profile);
+        let memory_budget = options.memory_budget.unwrap_or(MEMORY_BUDGET);
+        let piece_bytes = piece_bytes(kernels.profile());
+        Ok(Self { info, device, queue, kernels, memory_budget, piece_bytes, opening })
+    }
+
+    /// The same device without its pipelines: what is run on it is compiled again (though the driver
+    /// may remember), which tells how long a first call takes.
+    pub fn fresh(&self) -> Self {
+        let kernels = Kernels::with_profile(&self.device, self.kernels.profile().clone());
+        Self { kernels, ..self.with_memory_budget(self.memory_budget) }
+    }
+
+    /// Every adapter, best first. Empty in a browser, where nobody may wait for them.
+    pub fn adapters() -> Vec<wgpu::AdapterInfo> {
+        let found = block_on(async { Ok(adapters::enumerate().await) });
+        found.iter().flatten().map(wgpu::Adapter::get_info).collect()
+    }
+
+    /// The adapter.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.info
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.device
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.queue
+    }
+
+    /// The device's pipelines.
+    pub fn kernels(&self) -> &Kernels {
+        &self.kernels
+    }
+
+    /// Bytes of tensors that a call on host data holds at most:
+    /// [`GpuOptions::memory_budget`].
+    pub fn memory_budget(&self) -> u64 {
+        self.memory_budget
+    }
+
+    /// The same device and pipelines, with another [`memory_budget`](GpuOptions::memory_budget).
+    pub fn with_memory_budget(&self, bytes: u64) -> Self {
+        Self {
+            info: self.info.clone(),
+            device: self.device.clone(),
+            queue: self.queue.clone(),
+            kernels: self.kernels.clone(),
+            memory_budget: bytes,
+            piece_bytes: self.piece_bytes,
+            opening: self.opening,
+        }
+    }
+
+    /// The same device and pipelines, with pieces of so many bytes, where the budget and the device allow them.
+    #[doc(hidden)]
+    pub fn with_piece_bytes(&self, bytes: u64) -> Self {
+        let piece_bytes = bytes.min(largest_piece(self.kernels.profile()));
+        Self { piece_bytes, ..self.with_memory_budget(self.memory_budget) }
+    }
+
+    /// The same device, with kernels whose texts are edited before they are compiled: see [`Kernels`].
+    #[doc(hidden)]
+    pub fn edited(&self, edit: fn(String) -> String) -> Self {
+        Self { kernels: self.kernels.edited(edit), ..self.with_memory_budget(self.memory_budget) }
+    }
+
+    /// How long it took to open the device.
+    #[doc(hidden)]
+    pub fn opening(&self) -> Opening {
+        self.opening
+    }
+
+    pub(super) fn encoder(&self) -> wgpu::CommandEncoder {
+        let label = wgpu::CommandEncoderDescriptor { label: Some("wgpu-loss") };
+        self.device.create_command_encoder(&label)
+    }
+
+    /// Records bound work in a pass of its own.
+    pub(super) fn record(&self, encoder: &mut wgpu::CommandEncoder, bound: &Bound) {
+        bound.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("wgpu-loss"),
+            timestamp_writes: None,
+        }));
+    }
+
+    /// Submits and waits until the queue is done.
+    pub(super) async fn submitted(
+        &self,
+        commands: impl IntoIterator<Item = wgpu::CommandBuffer>,
+        wait: Wait<'_>,
+        during: &'static str,
+    ) -> Result<(), Error> {
+        let submission = scoped(&self.device, during, || self.queue.submit(commands))?;
+        wait.for_queue(&self.device, &self.queue, submission, during).await
+    }
+}
+
+/// What a piece should have on such a device.
+fn piece_bytes(profile: &Profile) -> u64 {
+    let fast = if profile.is_software() { PIECE_CPU } else { PIECE_GPU };
+    fast.min(largest_piece(profile))
+}
+
+fn largest_piece(profile: &Profile) -> u64 {
+    // A binding has to hold a few bytes more than the tensor.
+    profile.limits.max_storage_buffer_binding_size.saturating_sub(1 << 10)
+}
