@@ -1,4 +1,5 @@
 //! The rooms of the library: no two files import each other, however far around, and no room imports one above it.
+//! What counts is what `use` says; a path that is written out where it is needed is not looked at.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -107,30 +108,21 @@ fn flattened(tree: &UseTree, before: Module, paths: &mut Vec<Module>) {
     }
 }
 
-/// A path from the root on; `None` for what is of another crate.
+/// The path from the crate's root on; `None` for what is of another crate.
 fn from_root(module: &Module, path: Module, modules: &BTreeMap<Module, PathBuf>) -> Option<Module> {
-    let mut base = module.clone();
-    let mut names = path.iter();
-    match path.first().map(String::as_str) {
-        Some("crate") => base.clear(),
-        Some("self") => {}
-        Some("super") => {
-            let ups = path.iter().take_while(|name| *name == "super").count();
-            base.truncate(base.len().checked_sub(ups).expect("a module above"));
-            return Some([&base[..], &path[ups..]].concat());
-        }
-        Some(name) => {
-            let child = [&base[..], &[name.to_owned()]].concat();
-            return modules.contains_key(&child).then(|| [&base[..], &path[..]].concat());
-        }
-        None => return None,
-    }
-    names.next();
-    base.extend(names.cloned());
-    Some(base)
+    let supers = path.iter().take_while(|name| *name == "super").count();
+    let child = || modules.contains_key(&[&module[..], &path[..1]].concat());
+    let (base, rest) = match path[0].as_str() {
+        "crate" => (&[][..], &path[1..]),
+        "self" => (&module[..], &path[1..]),
+        "super" => (&module[..module.len() - supers], &path[supers..]),
+        _ if child() => (&module[..], &path[..]),
+        _ => return None,
+    };
+    Some([base, rest].concat())
 }
 
-/// What a module can reach that can reach it too.
+/// The imports that lead back to the module that has them, directly or through others.
 fn circles<'a>(graph: &BTreeMap<&'a Module, BTreeSet<Module>>) -> Vec<(&'a Module, Module)> {
     let reached: HashMap<&Module, BTreeSet<&Module>> = graph
         .keys()

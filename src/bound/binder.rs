@@ -9,8 +9,7 @@ use crate::device::Kernels;
 use crate::kernels::{Access, Kernel, Load, Spec};
 use crate::loss::Upstream;
 use crate::plan::{Alignment, Extent, Params, Plan, Step, offset_alignment, ragged_load};
-use crate::tensor::Axes;
-use crate::tensor::Slot;
+use crate::tensor::{Axes, Slot};
 
 /// Bytes of the largest load, which what stands in for nothing has room for: eight elements of f32.
 const LARGEST_LOAD: u64 = 32;

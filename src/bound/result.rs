@@ -1,8 +1,9 @@
-//! What a call leaves behind on the device, read.
+//! Decodes the result that the last kernel writes.
 
 use crate::{BadValue, Error, Problem, Summary};
 
-/// Bytes of the range behind [`Bound::result`](crate::Bound::result). [`Buffers`](crate::Buffers) has an example of one among a host's tensors.
+/// Bytes of the range behind [`Bound::result`](crate::Bound::result). [`Buffers`](crate::Buffers) has an example of one
+/// among a host's tensors.
 pub const RESULT_BYTES: u64 = 64;
 
 /// What the last words of a result count in.

@@ -1,4 +1,4 @@
-//! What a problem's tensors are bound as.
+//! Which tensors a problem binds, and the alignment of their offsets.
 
 use crate::loss::{Operand, Pointwise, Upstream};
 use crate::tensor::Slot;

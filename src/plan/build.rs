@@ -1,4 +1,4 @@
-//! Plans are made here.
+//! Makes plans: checks the profile, cuts the tensors into pieces, lays out the dispatches.
 
 use super::pieces::cut;
 use super::{Plan, Profile};

@@ -38,8 +38,7 @@ pub(crate) use step::Step;
 use self::workspace::{HEADER_WORDS, PARTIAL_WORDS};
 use crate::kernels::{Kernel, Spec};
 use crate::loss::Divisor;
-use crate::tensor::Axes;
-use crate::tensor::Slot;
+use crate::tensor::{Axes, Slot};
 use crate::{EmptyMean, Error, Problem};
 
 /// How a call runs on a device: dispatches over pieces of the tensors.

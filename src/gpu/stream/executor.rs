@@ -15,8 +15,7 @@ use crate::io::Timing;
 use crate::loss::Upstream;
 use crate::plan::{Extent, bound_slots};
 use crate::reference::Sums;
-use crate::tensor::Axes;
-use crate::tensor::Slot;
+use crate::tensor::{Axes, Slot};
 use crate::wait::{Wait, explained};
 use crate::{Decoded, Error, Inputs, Problem};
 

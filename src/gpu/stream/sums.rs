@@ -6,8 +6,7 @@ use half::{bf16, f16};
 use super::cut::Piece;
 use super::sink::Sink;
 use crate::loss::Operand;
-use crate::tensor::ElementType;
-use crate::tensor::Slot;
+use crate::tensor::{ElementType, Slot};
 use crate::{Error, LargeOutput, Problem};
 
 /// The variances whose gradients are sums over elements of several pieces, if a problem has such.
