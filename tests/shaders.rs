@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use support::hostile::COMPILERS;
 use support::hurts::{component_stores, component_stores_in_msl, constants_in_sums};
 use support::specs::{every_spec, losses_of_elements, with_extras};
-use support::texts::{parsed, workgroup_bytes};
+use support::texts::{parsed, parsed_kernel, workgroup_bytes};
 use wgpu_loss::Profile;
 use wgpu_loss::kernels::Spec;
 
@@ -77,8 +77,8 @@ fn every_specialisation_translates_without_harm() {
     // All of them take ten minutes: with `SOAK=1`, one in twelve otherwise.
     let step = if std::env::var_os("SOAK").is_some() { 1 } else { 12 };
     let texts: Vec<_> = every_text().iter().step_by(step).collect();
-    let done = texts.par_iter().map(|(text, spec)| {
-        let (module, info) = parsed(text);
+    let done = texts.par_iter().map(|(_, spec)| {
+        let (module, info) = parsed_kernel(spec);
         // Formulas of single elements add terms of one size, in any order.
         if spec.pointwise.is_none() {
             let sums = constants_in_sums(&module, &info);
@@ -150,7 +150,7 @@ fn workgroup_memory_is_what_the_texts_declare() {
     };
     let specs: Vec<Spec> = specs.into_iter().filter(|spec| seen.insert(kind(spec))).collect();
     specs.par_iter().for_each(|spec| {
-        let (module, info) = parsed(&spec.wgsl());
+        let (module, info) = parsed_kernel(spec);
         assert_eq!(workgroup_bytes(&module, &info), spec.workgroup_bytes(), "{spec:?}");
     });
     println!("{} kernels", specs.len());

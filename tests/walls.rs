@@ -180,3 +180,196 @@ fn no_room_imports_one_above() {
     }
     assert!(up.is_empty(), "{}", said(up));
 }
+
+/// A file of `shaders/`: what it imports, what it declares, and the names that it uses of others.
+struct Shader {
+    imports: BTreeSet<Module>,
+    declared: BTreeSet<String>,
+    used: BTreeSet<String>,
+}
+
+impl Shader {
+    fn read(text: &str) -> Self {
+        let mut shader =
+            Self { imports: BTreeSet::new(), declared: BTreeSet::new(), used: BTreeSet::new() };
+        let mut local = BTreeSet::new();
+        for line in text.lines() {
+            let code = item(line.split("//").next().unwrap_or_default().trim());
+            if let Some(imported) = code.strip_prefix("import ") {
+                let (folder, files) = imported.split_once("::").expect("folder::file");
+                let files = files.trim_matches(['{', '}', ';']).split(',');
+                let module =
+                    |file: &str| [folder, file.trim_matches([' ', '}'])].map(str::to_owned);
+                shader.imports.extend(files.map(|file| module(file).to_vec()));
+                continue;
+            }
+            let is_declared = ["fn ", "struct ", "const ", "alias ", "var<"];
+            let names = names(code);
+            if is_declared.iter().any(|kind| code.starts_with(kind)) {
+                let of_variable = usize::from(code.starts_with("var<"));
+                shader.declared.insert(names[1 + of_variable].0.clone());
+            }
+            for window in names.windows(2) {
+                let is_local = ["let", "var"].contains(&window[0].0.as_str());
+                local.extend(is_local.then(|| window[1].0.clone()));
+            }
+            for (name, before, after) in names {
+                match (before, after) {
+                    (Some('.'), _) => {}
+                    (_, Some(':')) => drop(local.insert(name)),
+                    _ => drop(shader.used.insert(name)),
+                }
+            }
+        }
+        shader.used.retain(|name| !local.contains(name) && !shader.declared.contains(name));
+        shader
+    }
+}
+
+/// What is left of a line without the directives in front of it.
+fn item(code: &str) -> &str {
+    let mut rest = code.strip_prefix("@else ").unwrap_or(code);
+    while ["@if(", "@elif(", "@for("].iter().any(|directive| rest.starts_with(directive)) {
+        let mut open = 0;
+        let end = rest.char_indices().find(|&(_, c)| {
+            open += i32::from(c == '(') - i32::from(c == ')');
+            c == ')' && open == 0
+        });
+        rest = rest[end.expect("a )").0 + 1..].trim_start();
+    }
+    rest
+}
+
+/// The names in a line, with the characters in front of each and behind it. A part in braces that stands for any name
+/// is a `*`.
+fn names(code: &str) -> Vec<(String, Option<char>, Option<char>)> {
+    let mut names = Vec::new();
+    let mut rest = code;
+    let mut before = None;
+    while !rest.is_empty() {
+        let mut name = String::new();
+        let mut length = 0;
+        while let Some(c) = rest[length..].chars().next() {
+            let variable = rest[length..].strip_prefix('{').and_then(|after| after.split_once('}'));
+            let is_name =
+                |text: &str| text.chars().all(|c| c.is_alphanumeric() || "._".contains(c));
+            match variable.filter(|(text, _)| !text.is_empty() && is_name(text)) {
+                Some((text, _)) => {
+                    name.push('*');
+                    length += text.len() + 2;
+                }
+                None if c.is_alphanumeric() || c == '_' => {
+                    name.push(c);
+                    length += 1;
+                }
+                None => break,
+            }
+        }
+        let after = rest[length..].chars().next();
+        if name.starts_with(|c: char| c.is_alphabetic()) {
+            names.push((name, before, after));
+        }
+        before = after;
+        rest = &rest[(length + after.map_or(0, char::len_utf8)).min(rest.len())..];
+    }
+    names
+}
+
+/// Whether two names may be the same; in one of them a `*` may stand for any part.
+fn is_named(a: &str, b: &str) -> bool {
+    let matches = |pattern: &str, name: &str| {
+        pattern.split_once('*').is_some_and(|(start, end)| {
+            name.len() > start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
+        })
+    };
+    a == b || matches(a, b) || matches(b, a)
+}
+
+fn shaders() -> BTreeMap<Module, Shader> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let mut all = BTreeMap::new();
+    for room in folder.read_dir().expect("the shaders") {
+        for file in room.expect("a folder").path().read_dir().expect("shaders") {
+            let path = file.expect("a file").path();
+            let text = std::fs::read_to_string(&path).expect("a text");
+            let module = module_of(path.strip_prefix(&folder).expect("a shader"));
+            all.insert(module, Shader::read(&text));
+        }
+    }
+    // No loss has it.
+    all.remove(&["kernels", "roof"].map(str::to_owned).to_vec()).expect("the roof");
+    assert!(all.len() > 30, "{} shaders", all.len());
+    all
+}
+
+#[test]
+fn shaders_import_no_kernels_and_not_in_circles() {
+    let shaders = shaders();
+    let graph: BTreeMap<_, _> =
+        shaders.iter().map(|(module, shader)| (module, shader.imports.clone())).collect();
+    let found = circles(&graph);
+    assert!(found.is_empty(), "{}", said(found.into_iter().map(|(a, b)| (a.clone(), b))));
+    for (module, shader) in &shaders {
+        // The parts of a kernel are its own.
+        let is_own = |import: &Module| {
+            import[0] == "shared"
+                || import[0] == module[0]
+                || module == &["kernels".to_owned(), import[0].clone()]
+        };
+        let others: Vec<_> =
+            shader.imports.iter().filter(|i| i[0] == "kernels" || !is_own(i)).collect();
+        assert!(others.is_empty(), "{module:?} imports {others:?}");
+    }
+}
+
+/// What a file of `shaders/` is made of stands at its top: it imports the files of all names that it uses, and no others.
+#[test]
+fn shaders_import_what_they_name() {
+    let shaders = shaders();
+    let mut wrong = Vec::new();
+    for (module, shader) in &shaders {
+        let mut needed = BTreeSet::new();
+        for name in &shader.used {
+            let declaring: BTreeSet<&Module> = shaders
+                .iter()
+                .filter(|(_, other)| other.declared.iter().any(|declared| is_named(declared, name)))
+                .map(|(module, _)| module)
+                .collect();
+            // Its variable is declared in front of all files.
+            let params = ["shared", "params"].map(str::to_owned).to_vec();
+            let declaring = if name == "params" { BTreeSet::from([&params]) } else { declaring };
+            let found: Vec<&Module> = shader
+                .imports
+                .iter()
+                .filter(|import| {
+                    declaring.contains(import) || passes_on(&shaders[*import], &declaring)
+                })
+                .collect();
+            if found.is_empty() && !declaring.is_empty() && is_for(module, &declaring) {
+                wrong.push(format!("{} uses {name} of {declaring:?}", module.join("::")));
+            }
+            needed.extend(found);
+        }
+        // A file of nothing but imports is a name for them.
+        let idle = shader
+            .imports
+            .iter()
+            .filter(|import| !needed.contains(import) && !shader.used.is_empty());
+        wrong.extend(idle.map(|import| format!("{} does not need {import:?}", module.join("::"))));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whether a file has nothing but imports, and one of these among them.
+fn passes_on(shader: &Shader, declaring: &BTreeSet<&Module>) -> bool {
+    shader.declared.is_empty() && shader.imports.iter().any(|import| declaring.contains(import))
+}
+
+/// Whether one of the files that declare a name may be imported at all: other kernels have names of their own.
+fn is_for(module: &Module, declaring: &BTreeSet<&Module>) -> bool {
+    declaring.iter().any(|other| {
+        other[0] == "shared"
+            || other[0] == module[0] && module[0] != "kernels"
+            || other[0] == module[1]
+    })
+}

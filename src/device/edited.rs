@@ -51,6 +51,26 @@ mod tests {
         text
     }
 
+    fn broken(text: String) -> String {
+        assert!(text.contains("fn main("));
+        text.replace("var totals = empty_totals();", "var totals = full_totals();")
+    }
+
+    /// Whoever breaks a shader is told where.
+    #[test]
+    fn an_error_in_a_kernel_names_file_and_line() {
+        let gpu = Gpu::new().expect("a GPU adapter");
+        let shapes = Shapes::new(&[4, 3]).target(TargetType::Labels(LabelType::U8), &[4]);
+        let kernels = gpu.kernels().edited(broken);
+        let plan = Plan::new(&CrossEntropy::new(), &shapes, Outputs::loss(), kernels.profile());
+        let error =
+            kernels.compile(&plan.expect("a plan")).expect_err("a broken kernel").to_string();
+        let file = include_str!("../../shaders/kernels/columns.wgsl");
+        let line = 1 + file.lines().position(|line| line.contains("var totals =")).expect("a line");
+        assert!(error.contains(&format!("shaders/kernels/columns.wgsl:{line}, wgsl:")), "{error}");
+        assert!(error.contains("full_totals"), "{error}");
+    }
+
     /// Edited kernels are compiled beside the others, and only they are edited.
     #[test]
     fn what_is_left_out_stays_apart() {

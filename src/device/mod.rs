@@ -160,7 +160,14 @@ impl Kernels {
         }
         self.check(spec)?;
         // Not under the lock: a compilation may take seconds, and other threads want other kernels.
-        let made = Arc::new(scoped(self.device(), COMPILING, || self.build(spec))?);
+        let assembly = spec.assembled();
+        let made = scoped(self.device(), COMPILING, || self.build(spec, &assembly.text));
+        let made = Arc::new(made.map_err(|error| match error {
+            Error::Device { during, reason } => {
+                Error::Device { during, reason: assembly.with_origins(&reason) }
+            }
+            other => other,
+        })?);
         if is_lost(self.device()) {
             return Err(Error::Lost { during: COMPILING });
         }
@@ -208,11 +215,11 @@ impl Kernels {
         }
     }
 
-    fn build(&self, spec: &Spec) -> Pipeline {
+    fn build(&self, spec: &Spec, text: &str) -> Pipeline {
         log::debug!("compiling {spec:?}");
         let formula = spec.pointwise.map(|pointwise| format!(" {:?}", pointwise.formula));
         let label = format!("wgpu-loss {:?}{}", spec.kernel, formula.unwrap_or_default());
-        let module = self.shared.left_out.module(self.device(), &label, spec.wgsl());
+        let module = self.shared.left_out.module(self.device(), &label, text.to_owned());
         let entries: Vec<_> = spec.slots().into_iter().map(layout_entry).collect();
         let layout = self.device().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(&label),

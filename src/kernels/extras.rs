@@ -133,9 +133,8 @@ impl Extras {
         6 + self.state_fields().into_iter().filter(|(on, _)| *on).count() as u32
     }
 
-    /// The symbols that `#if` in the shaders asks for. A gradient through a soft cap or of an entropy needs
-    /// the logits themselves.
-    pub(super) fn symbols(self) -> impl Iterator<Item = (bool, &'static str)> {
+    /// The flags that a condition in the shaders may ask for.
+    pub(super) fn flags(self) -> impl Iterator<Item = (bool, &'static str)> {
         let finds = self.finds_maximum();
         let counts = self.counts_before();
         [

@@ -3,6 +3,7 @@
 
 mod extras;
 mod geometry;
+mod names;
 mod operand;
 mod pointwise;
 mod record;
@@ -22,5 +23,5 @@ pub use {
     pointwise::{OperandSpec, PointwiseSpec, Reading},
     source::Access,
     spec::{CHUNK, Elements, Form, Kernel, Part, Spec, Target},
-    template::Condition,
+    template::{Asked, Assembly},
 };

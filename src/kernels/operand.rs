@@ -1,8 +1,8 @@
 //! The operands of the kernels of single elements, and the WGSL that reads them.
 
-use super::pointwise::{OperandSpec, Reading};
-use super::spec::{Kernel, Load, Part, Spec};
-use super::template::{Condition, template};
+use super::pointwise::{OperandSpec, PointwiseSpec, Reading};
+use super::spec::{Kernel, Part, Spec};
+use super::template::Value;
 use super::tensor::ClassTensor;
 use crate::ElementType;
 use crate::loss::{Formula, Upstream};
@@ -22,39 +22,36 @@ impl NamedOperand {
         matches!(self.spec.reading, Reading::Whole | Reading::Along(_))
     }
 
-    /// The functions that read it.
-    pub fn wgsl(&self, load: Load, conditions: &mut Vec<Condition>) -> String {
-        let (how, axes) = match self.spec.reading {
-            Reading::Whole => ("WHOLE", None),
-            Reading::Once => ("ONCE", None),
-            Reading::Shared(axes) => ("SHARED", Some(axes)),
-            Reading::Along(axes) => ("ALONG", Some(axes)),
-            Reading::Each(axes) => ("EACH", Some(axes)),
+    /// What the files of `shaders/` are told of it.
+    pub fn record(&self) -> Value {
+        let axes = match self.spec.reading {
+            Reading::Whole | Reading::Once => None,
+            Reading::Shared(axes) | Reading::Along(axes) | Reading::Each(axes) => Some(axes),
         };
-        let along = match axes {
-            Some(Axes::Outer) => "OUTER",
-            Some(Axes::OuterClasses) => "OUTER_CLASSES",
-            Some(Axes::Classes) => "CLASSES",
-            Some(Axes::ClassesInner) => "CLASSES_INNER",
-            Some(Axes::Inner) => "INNER",
-            Some(Axes::Rows) => "ROWS",
-            Some(Axes::Elements | Axes::One) | None => "",
-        };
-        let symbols: Vec<&str> = [
-            (true, how),
-            (axes.is_some(), "INDEXED"),
-            (axes.is_some(), along),
-            (self.in_loads(), "LOADS"),
-            (load > Load::One, "WIDE"),
-            (self.spec.element_type == ElementType::F32, "F32"),
-        ]
-        .into_iter()
-        .filter_map(|(on, symbol)| on.then_some(symbol))
-        .collect();
-        let text = template!("prelude/operand").select(&symbols, conditions);
-        let text = text.replace("{name}", self.name).replace("{buffer}", self.name);
-        let text = text.replace("{origin}", self.origin);
-        format!("\n{}", text.replace("{type}", self.spec.element_type.name()))
+        let reading = self.spec.reading;
+        let flags = [
+            (reading == Reading::Whole, "whole"),
+            (reading == Reading::Once, "once"),
+            (matches!(reading, Reading::Shared(_)), "shared"),
+            (matches!(reading, Reading::Along(_)), "along"),
+            (matches!(reading, Reading::Each(_)), "each"),
+            (axes.is_some(), "indexed"),
+            (axes == Some(Axes::Outer), "outer"),
+            (axes == Some(Axes::OuterClasses), "outer_classes"),
+            (axes == Some(Axes::Classes), "classes"),
+            (axes == Some(Axes::ClassesInner), "classes_inner"),
+            (axes == Some(Axes::Inner), "inner"),
+            (axes == Some(Axes::Rows), "rows"),
+            (self.in_loads(), "loads"),
+            (self.spec.element_type == ElementType::F32, "f32"),
+        ];
+        let texts = [
+            ("name", Value::text(self.name)),
+            ("origin", Value::text(self.origin)),
+            ("type", Value::text(self.spec.element_type.name())),
+        ];
+        let flags = flags.map(|(on, name)| (name, Value::Flag(on)));
+        Value::Record(texts.into_iter().chain(flags).collect())
     }
 }
 
@@ -140,41 +137,45 @@ impl Spec {
             || self.pointwise.is_some_and(|p| p.target_grad.is_some() || p.variance_grad.is_some())
     }
 
-    /// The symbols that only the kernels of single elements have.
-    pub(super) fn pointwise_symbols(&self) -> Vec<&'static str> {
-        let Some(pointwise) = self.pointwise else { return Vec::new() };
-        let formula = pointwise.formula;
-        let full = matches!(
-            formula,
-            Formula::GaussianNll { full: true } | Formula::PoissonNll { full: true, .. }
-        );
-        let formula_name = match formula {
-            Formula::Bce => "BCE",
-            Formula::BceWithLogits => "BCE_WITH_LOGITS",
-            Formula::KlDiv { .. } => "KL_DIV",
-            Formula::GaussianNll { .. } => "GAUSSIAN_NLL",
-            Formula::PoissonNll { .. } => "POISSON_NLL",
-        };
+    /// The flags that only the files of these kernels ask for.
+    pub(super) fn pointwise_flags(&self) -> Vec<(bool, &'static str)> {
+        let pointwise = self.pointwise;
+        let formula = pointwise.map(|pointwise| pointwise.formula);
+        let is_one_of = |test: fn(Formula) -> bool| formula.is_some_and(test);
+        let has = |test: fn(PointwiseSpec) -> bool| pointwise.is_some_and(test);
         let counts = self.kernel == Kernel::Pointwise;
-        let needs_log =
-            !matches!(formula, Formula::BceWithLogits | Formula::KlDiv { log_target: true });
-        [
-            (true, formula_name),
-            (full, "FULL"),
-            (needs_log, "LOGARITHM"),
-            (formula == Formula::KlDiv { log_target: true }, "LOG_TARGET"),
-            (matches!(formula, Formula::PoissonNll { log_input: true, .. }), "LOG_INPUT"),
-            (matches!(formula, Formula::Bce | Formula::GaussianNll { .. }), "REFUSES"),
-            (pointwise.weight.is_some(), "ELEMENT_WEIGHT"),
-            (pointwise.weight.is_some() || pointwise.pos_weight.is_some(), "WEIGHTS"),
-            (pointwise.pos_weight.is_some(), "POS_WEIGHT"),
-            (pointwise.variance.is_some(), "VARIANCE"),
-            (self.has_slopes(), "ANY_GRAD"),
-            (counts && pointwise.target_grad.is_some(), "TARGET_GRAD"),
-            (counts && pointwise.variance_grad.is_some(), "VARIANCE_GRAD"),
+        vec![
+            (is_one_of(|f| matches!(f, Formula::Bce)), "BCE"),
+            (is_one_of(|f| matches!(f, Formula::BceWithLogits)), "BCE_WITH_LOGITS"),
+            (is_one_of(|f| matches!(f, Formula::KlDiv { .. })), "KL_DIV"),
+            (is_one_of(|f| matches!(f, Formula::GaussianNll { .. })), "GAUSSIAN_NLL"),
+            (is_one_of(|f| matches!(f, Formula::PoissonNll { .. })), "POISSON_NLL"),
+            (
+                is_one_of(|f| {
+                    matches!(
+                        f,
+                        Formula::GaussianNll { full: true }
+                            | Formula::PoissonNll { full: true, .. }
+                    )
+                }),
+                "FULL",
+            ),
+            (
+                is_one_of(|f| {
+                    !matches!(f, Formula::BceWithLogits | Formula::KlDiv { log_target: true })
+                }),
+                "LOGARITHM",
+            ),
+            (is_one_of(|f| f == Formula::KlDiv { log_target: true }), "LOG_TARGET"),
+            (is_one_of(|f| matches!(f, Formula::PoissonNll { log_input: true, .. })), "LOG_INPUT"),
+            (is_one_of(|f| matches!(f, Formula::Bce | Formula::GaussianNll { .. })), "REFUSES"),
+            (has(|p| p.weight.is_some()), "ELEMENT_WEIGHT"),
+            (has(|p| p.weight.is_some() || p.pos_weight.is_some()), "WEIGHTS"),
+            (has(|p| p.pos_weight.is_some()), "POS_WEIGHT"),
+            (has(|p| p.variance.is_some()), "VARIANCE"),
+            (pointwise.is_some() && self.has_slopes(), "ANY_GRAD"),
+            (counts && has(|p| p.target_grad.is_some()), "TARGET_GRAD"),
+            (counts && has(|p| p.variance_grad.is_some()), "VARIANCE_GRAD"),
         ]
-        .into_iter()
-        .filter_map(|(on, symbol)| on.then_some(symbol))
-        .collect()
     }
 }

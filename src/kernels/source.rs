@@ -1,9 +1,7 @@
-//! WGSL assembled from the files in `shaders/`: constants, bindings, fragments, kernel.
+//! A kernel's WGSL: its constants and bindings, then its file with all that this imports.
 
-use super::record::stores;
-use super::spec::{Form, Kernel, Part, Spec, Target, is_half};
-use super::template::{Condition, Template, repeat_fields, repeat_lines, template};
-use super::tensor::halves;
+use super::spec::{Kernel, Spec, Target, is_half};
+use super::template::{Assembly, assembled};
 use crate::loss::Upstream;
 use crate::tensor::Slot;
 
@@ -66,44 +64,19 @@ impl Spec {
 
     /// The kernel's WGSL.
     pub fn wgsl(&self) -> String {
-        self.assembled(&mut Vec::new())
+        self.assembled().text
     }
 
-    /// The conditions that its text was chosen by, in order.
-    pub fn conditions(&self) -> Vec<Condition> {
-        let mut conditions = Vec::new();
-        self.assembled(&mut conditions);
-        conditions
-    }
-
-    fn assembled(&self, conditions: &mut Vec<Condition>) -> String {
-        let mut text = String::new();
+    /// The kernel's WGSL, with where its lines come from.
+    pub fn assembled(&self) -> Assembly {
+        let mut head = String::new();
         for (name, value) in self.constants() {
-            text += &format!("const {name}: u32 = {value}u;\n");
+            head += &format!("const {name}: u32 = {value}u;\n");
         }
         for (slot, access) in self.slots() {
-            text += &self.declaration(slot, access);
+            head += &self.declaration(slot, access);
         }
-        let symbols = self.symbols();
-        for part in self.parts() {
-            text += "\n";
-            let chosen = repeat_fields(&part.select(&symbols, conditions), &self.state_fields());
-            text += &repeat_lines(&chosen, self.kept());
-        }
-        text = text.replace("{record}", &stores(self));
-        for (part, name) in self.type_names() {
-            text = text.replace(part, name);
-        }
-        for element_type in self.half_types() {
-            text += &halves(element_type, self, conditions);
-        }
-        for tensor in self.tensors() {
-            text += &tensor.wgsl(self, conditions);
-        }
-        for operand in self.operands() {
-            text += &operand.wgsl(self.load, conditions);
-        }
-        text
+        assembled(self.kernel.file(), &head, &self.names())
     }
 
     /// The line that declares a binding.
@@ -173,73 +146,5 @@ impl Spec {
             (true, false) => "u32",
             (true, true) => "vec2<u32>",
         }
-    }
-
-    /// How often lines between `#each` and `#end` stand in the text.
-    fn kept(&self) -> u32 {
-        match self.form {
-            Form::Kept { loads, .. } => loads,
-            _ => 0,
-        }
-    }
-
-    /// The files this kernel is made of.
-    fn parts(&self) -> Vec<Template> {
-        let kept = self.form.is_kept();
-        let softmax = self.is_softmax();
-        let clear = self.kernel == Kernel::Clear;
-        let of_rows = !clear && self.kernel != Kernel::Finish && !self.is_pointwise();
-        [
-            (true, template!("prelude/params")),
-            (true, template!("prelude/words")),
-            (true, template!("prelude/numbers")),
-            (!clear, template!("prelude/totals")),
-            (matches!(self.target, Target::Labels(_)), template!("prelude/labels")),
-            (self.evaluates(), template!("prelude/formulas")),
-            (self.evaluates(), template!("prelude/elements")),
-            (of_rows, template!("prelude/softcap")),
-            (of_rows, template!("prelude/state")),
-            (of_rows, template!("prelude/row")),
-            (self.maps_logits(), template!("prelude/logits")),
-            (self.writes_records(), template!("prelude/record")),
-            (
-                self.extras.class_losses && self.kernel != Kernel::Clear,
-                template!("prelude/classes"),
-            ),
-            (softmax, template!("prelude/places")),
-            (softmax && kept, template!("prelude/kept")),
-            (self.writes(), template!("prelude/writer")),
-            (self.kernel == Kernel::Rows, template!("prelude/lanes")),
-            (self.kernel == Kernel::Rows && !kept, template!("prelude/states")),
-            (self.kernel == Kernel::Rows && kept, template!("prelude/sums")),
-            (self.kernel == Kernel::Rows, template!("prelude/merge")),
-            (self.kernel == Kernel::Rows, template!("rows")),
-            (self.kernel == Kernel::Rows && kept, template!("rows_kept")),
-            (
-                self.kernel == Kernel::Rows && !kept && self.part != Part::Merge,
-                template!("rows_streamed"),
-            ),
-            (
-                self.by_class && !kept && self.part != Part::Merge && self.part != Part::Write,
-                template!("rows_by_class"),
-            ),
-            (self.pairs, template!("rows_pairs")),
-            (self.kernel == Kernel::Columns, template!("columns")),
-            (self.kernel == Kernel::Columns && kept, template!("columns_kept")),
-            (self.kernel == Kernel::Columns && kept && !self.short, template!("kept_across")),
-            (self.kernel == Kernel::Columns && kept && self.short, template!("kept_short")),
-            (self.kernel == Kernel::Columns && !kept, template!("columns_streamed")),
-            (self.kernel == Kernel::Gather, template!("gather")),
-            (self.kernel == Kernel::GatherGrad, template!("gather_grad")),
-            (self.kernel == Kernel::Weigh, template!("weigh")),
-            (self.kernel == Kernel::Pointwise, template!("pointwise")),
-            (self.kernel == Kernel::SumVariance, template!("sum_variance")),
-            (self.kernel == Kernel::Mark, template!("mark")),
-            (self.kernel == Kernel::Finish, template!("finish")),
-            (self.kernel == Kernel::Clear, template!("clear")),
-        ]
-        .into_iter()
-        .filter_map(|(on, part)| on.then_some(part))
-        .collect()
     }
 }

@@ -36,6 +36,24 @@ pub enum Kernel {
     Clear,
 }
 
+impl Kernel {
+    /// Its file in `shaders/`.
+    pub(super) fn file(self) -> &'static str {
+        match self {
+            Kernel::Rows => "kernels::rows",
+            Kernel::Columns => "kernels::columns",
+            Kernel::Gather => "kernels::gather",
+            Kernel::GatherGrad => "kernels::gather_grad",
+            Kernel::Weigh => "kernels::weigh",
+            Kernel::Pointwise => "kernels::pointwise",
+            Kernel::SumVariance => "kernels::sum_variance",
+            Kernel::Finish => "kernels::finish",
+            Kernel::Mark => "kernels::mark",
+            Kernel::Clear => "kernels::clear",
+        }
+    }
+}
+
 /// What a second read of the logits writes beside the gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Elements {
@@ -297,7 +315,7 @@ impl Spec {
 
     /// Whether powers take the place of the logits that are kept: where a gradient is all that is
     /// written, and it needs nothing else.
-    fn keeps_powers(&self) -> bool {
+    pub(super) fn keeps_powers(&self) -> bool {
         let needs_logits = self.extras.softcap || self.extras.entropy_loss;
         self.form.is_kept() && self.grad && self.elements.is_none() && !needs_logits
     }
@@ -319,7 +337,7 @@ impl Spec {
     }
 
     /// Whether rows may weigh other than 1, so that their weights have a sum of their own.
-    fn sums_row_weights(&self) -> bool {
+    pub(super) fn sums_row_weights(&self) -> bool {
         match self.kernel {
             Kernel::Finish => self.weighs_rows,
             _ => self.weight.is_some() || self.extras.row_weights,
@@ -362,14 +380,8 @@ impl Spec {
             || self.is_softmax() && self.part != Part::Merge
     }
 
-    /// The names of element types in the texts, by what stands for them there.
-    pub(super) fn type_names(&self) -> [(&'static str, &'static str); 2] {
-        let weight = self.weight.unwrap_or_default();
-        [("{weight}", weight.name()), ("{grad}", self.output.name())]
-    }
-
     /// Whether it adds losses to the totals.
-    fn counts(&self) -> bool {
+    pub(super) fn counts(&self) -> bool {
         matches!(self.part, Part::Whole | Part::Merge)
     }
 
@@ -382,103 +394,6 @@ impl Spec {
     /// Elements of the arithmetic's vectors; `HALF` in the shaders.
     pub(crate) fn is_wide(&self) -> bool {
         self.load > Load::One
-    }
-
-    /// The symbols that `#if` in the shaders asks for.
-    pub(super) fn symbols(&self) -> Vec<&'static str> {
-        let label = match self.target {
-            Target::Labels(label_type) => Some(label_type),
-            _ => None,
-        };
-        let g = self.geometry;
-        // Elements are rows of their own.
-        let columns = self.kernel == Kernel::Columns || self.is_pointwise();
-        [
-            (self.kernel == Kernel::Finish, "FINISH"),
-            (label.is_some(), "LABELS"),
-            (label.is_some_and(LabelType::signed), "LABEL_SIGNED"),
-            (label.is_some_and(|l| l.bytes() == 8), "LABEL_8_BYTES"),
-            (self.has_probabilities(), "PROBABILITIES"),
-            (self.spread, "SPREAD"),
-            (self.weight.is_some(), "WEIGHT"),
-            (self.weight.is_some_and(is_half), "WEIGHT_HALVES"),
-            (self.grad && is_half(self.output), "GRAD_HALVES"),
-            (self.upstream == Upstream::Scalar, "UPSTREAM_SCALAR"),
-            (self.upstream == Upstream::PerRow, "UPSTREAM_ROWS"),
-            (self.sums_weights, "SUMS_WEIGHTS"),
-            (self.sums_row_weights(), "WEIGHS_ROWS"),
-            (self.divisor_only, "DIVISOR_ONLY"),
-            (self.row_loss, "ROW_LOSS"),
-            (self.grad, "GRAD"),
-            (self.elements.is_some(), "ELEMENTS"),
-            (self.every_row, "EVERY_ROW"),
-            (self.elements == Some(Elements::Probs), "PROBS"),
-            (self.writes(), "WRITES"),
-            (label.is_some_and(|l| l.bytes() == 4), "LABEL_4_BYTES"),
-            (label.is_some_and(|l| l.bytes() == 2), "LABEL_2_BYTES"),
-            (self.writes_records(), "RECORD"),
-            (self.label_packs, "LABEL_PACKS"),
-            (self.record_packs, "RECORD_PACKS"),
-            (self.weight_packs, "WEIGHT_PACKS"),
-            (self.is_wide(), "WIDE"),
-            (self.load == Load::Eight, "EIGHT"),
-            (columns, "PACKED_ROWS"),
-            (columns && self.is_wide(), "ROW_VECTORS"),
-            (self.short, "SHORT"),
-            (self.strided, "STRIDED"),
-            (self.ragged, "RAGGED"),
-            (self.by_class, "BY_CLASS"),
-            (self.loose, "LOOSE"),
-            (self.ragged || self.loose, "ANYWHERE"),
-            (self.ragged || self.by_class, "PARTIAL"),
-            (self.by_class && self.in_place, "READ_BY_OTHERS"),
-            (self.pairs, "PAIRS"),
-            (self.form.is_kept(), "KEPT"),
-            (self.keeps_powers(), "POWERS"),
-            (matches!(self.form, Form::Fours | Form::Chunks), "FOURS"),
-            (self.form == Form::Chunks, "CHUNKS"),
-            (self.cut, "CUT"),
-            (self.apart, "APART"),
-            (self.part == Part::Fold, "FOLD"),
-            (self.part == Part::Merge, "MERGE"),
-            (self.part == Part::Write, "WRITE"),
-            (matches!(self.part, Part::Merge | Part::Write), "MERGED"),
-            (self.part != Part::Whole, "PARTS"),
-            (matches!(self.part, Part::Fold | Part::Write), "SPLIT"),
-            (self.counts(), "COUNTS"),
-            (g.cluster > 1, "SUBGROUPS"),
-            (g.whole_subgroups && self.form.is_kept(), "REDUCTIONS"),
-            (g.lanes > g.cluster, "SHARED_STATES"),
-        ]
-        .into_iter()
-        .chain(self.extras.symbols())
-        .filter_map(|(on, symbol)| on.then_some(symbol))
-        .chain(self.pointwise_symbols())
-        .collect()
-    }
-
-    /// The numbers that the shaders name.
-    pub(super) fn constants(&self) -> Vec<(&'static str, u32)> {
-        let mut constants = vec![("WORKGROUP", self.geometry.workgroup)];
-        if self.kernel == Kernel::Rows {
-            constants.push(("LANES", self.geometry.lanes));
-            constants.push(("CLUSTER", self.geometry.cluster));
-        }
-        match self.form {
-            Form::Kept { loads, full } => constants.extend([("KEPT", loads), ("FULL", full)]),
-            Form::Chunks => constants.push(("CHUNK", CHUNK)),
-            Form::Few | Form::Fours => {}
-        }
-        if self.part != Part::Whole || self.cut {
-            constants.push(("STATE_WORDS", self.extras.state_words()));
-        }
-        if self.writes_records() {
-            constants.push(("RECORD_WORDS", self.extras.record_words()));
-        }
-        if let Target::Labels(label_type) = self.target {
-            constants.push(("LABEL_BYTES", label_type.bytes()));
-        }
-        constants
     }
 }
 

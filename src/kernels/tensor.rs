@@ -2,7 +2,7 @@
 //! writes it, whatever its element type.
 
 use super::spec::{Kernel, Load, Spec, Target, is_half};
-use super::template::{Condition, template};
+use super::template::Value;
 use crate::tensor::Slot;
 use crate::{ElementType, LabelType};
 
@@ -15,8 +15,8 @@ pub(super) struct ClassTensor {
     /// The variable that is bound.
     pub buffer: &'static str,
     element_type: ElementType,
-    read: bool,
-    written: bool,
+    pub read: bool,
+    pub written: bool,
 }
 
 impl Spec {
@@ -94,23 +94,6 @@ impl Spec {
     }
 }
 
-/// The conversions of an element type of two bytes.
-pub(super) fn halves(
-    element_type: ElementType,
-    spec: &Spec,
-    conditions: &mut Vec<Condition>,
-) -> String {
-    let symbols = match element_type {
-        ElementType::BF16 => &["BF16"][..],
-        // Nothing but software drivers has loads of 64-bit numbers.
-        _ if spec.native_f16 && spec.longs => &["NATIVE_F16", "SOFTWARE"],
-        _ if spec.native_f16 => &["NATIVE_F16"],
-        _ => &[],
-    };
-    let text = template!("prelude/halves").select(symbols, conditions);
-    format!("\n{}", text.replace("{type}", element_type.name()))
-}
-
 impl ClassTensor {
     /// A tensor that is bound under its own name, to be read or written.
     pub fn new(slot: Slot, name: &'static str, element_type: ElementType, written: bool) -> Self {
@@ -169,32 +152,17 @@ impl ClassTensor {
         }
     }
 
-    /// The functions that read and write it.
-    pub fn wgsl(&self, spec: &Spec, conditions: &mut Vec<Condition>) -> String {
-        let symbols: Vec<&str> = [
-            (self.read, "READ"),
-            (self.written, "WRITTEN"),
-            (self.element_type == ElementType::F32, "F32"),
-            (spec.is_wide(), "WIDE"),
-            (spec.load == Load::Eight, "EIGHT"),
-            (spec.ragged, "RAGGED"),
-            (self.is_in_scalars(spec), "SCALARS"),
-            (self.longs(spec), "LONGS"),
-            (self.is_atomic(spec), "ATOMIC"),
-            (spec.loose, "LOOSE"),
-        ]
-        .into_iter()
-        .filter_map(|(on, symbol)| on.then_some(symbol))
-        .collect();
-        let mut text = String::new();
-        if !spec.loose {
-            text += &template!("prelude/tensor").select(&symbols, conditions);
-        }
-        if spec.loose || spec.by_class {
-            text += &template!("prelude/anywhere").select(&symbols, conditions);
-            text = text.replace("{word}", self.word(spec));
-        }
-        let text = text.replace("{name}", self.name).replace("{buffer}", self.buffer);
-        format!("\n{}", text.replace("{type}", self.element_type.name()))
+    /// What the files of `shaders/` are told of it.
+    pub fn record(&self, spec: &Spec) -> Value {
+        Value::Record(vec![
+            ("name", Value::text(self.name)),
+            ("buffer", Value::text(self.buffer)),
+            ("type", Value::text(self.element_type.name())),
+            ("word", Value::text(self.word(spec).replace("{buffer}", self.buffer))),
+            ("f32", Value::Flag(self.element_type == ElementType::F32)),
+            ("scalars", Value::Flag(self.is_in_scalars(spec))),
+            ("longs", Value::Flag(self.longs(spec))),
+            ("atomic", Value::Flag(self.is_atomic(spec))),
+        ])
     }
 }

@@ -1,6 +1,7 @@
 //! Kernels' texts through naga.
 
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use wgpu_loss::kernels::Spec;
 
 /// What kernels may use where a device has it.
 pub fn capabilities() -> Capabilities {
@@ -20,16 +21,27 @@ pub fn workgroup_bytes(module: &naga::Module, info: &ModuleInfo) -> u64 {
     shared.map(|(_, variable)| bytes(variable.ty).next_multiple_of(16)).sum()
 }
 
+/// Parses and validates a kernel.
+///
+/// # Panics
+/// Where naga does not take its text, with the files and lines that it comes from.
+pub fn parsed_kernel(spec: &Spec) -> (naga::Module, ModuleInfo) {
+    let assembly = spec.assembled();
+    let refuse = |report: String| panic!("{spec}: {}", assembly.with_origins(&report));
+    validated(&assembly.text).unwrap_or_else(refuse)
+}
+
 /// Parses and validates.
 ///
 /// # Panics
-/// Where naga does not take the text; the message is the text's own error report.
+/// Where naga does not take the text.
 pub fn parsed(text: &str) -> (naga::Module, ModuleInfo) {
-    let module = naga::front::wgsl::parse_str(text)
-        .unwrap_or_else(|error| panic!("{}\n{text}", error.emit_to_string(text)));
+    validated(text).unwrap_or_else(|report| panic!("{report}\n{text}"))
+}
+
+fn validated(text: &str) -> Result<(naga::Module, ModuleInfo), String> {
+    let module = naga::front::wgsl::parse_str(text).map_err(|error| error.emit_to_string(text))?;
     let mut validator = Validator::new(ValidationFlags::all(), capabilities());
-    let info = validator
-        .validate(&module)
-        .unwrap_or_else(|error| panic!("{}\n{text}", error.emit_to_string(text)));
-    (module, info)
+    let info = validator.validate(&module).map_err(|error| error.emit_to_string(text))?;
+    Ok((module, info))
 }

@@ -11,7 +11,7 @@ use wgpu_loss::{CLASS_BYTES, ClassView, Reduction, TargetType};
 
 use super::Tensors;
 use crate::draw::Draw;
-use crate::support::texts::{parsed, workgroup_bytes};
+use crate::support::texts::{parsed_kernel, workgroup_bytes};
 
 /// Dispatches of a plan at most of which all variants are looked at.
 const MOST_VARIED: usize = 40;
@@ -253,7 +253,7 @@ fn bytes_of_text(spec: &Spec) -> u64 {
         static KNOWN: RefCell<HashMap<Spec, u64>> = RefCell::default();
     }
     let bytes = || {
-        let (module, info) = parsed(&spec.wgsl());
+        let (module, info) = parsed_kernel(spec);
         workgroup_bytes(&module, &info)
     };
     KNOWN.with_borrow_mut(|known| *known.entry(*spec).or_insert_with(bytes))

@@ -1,0 +1,59 @@
+// Few enough classes for a lane to keep: KEPT is their number. What is kept has a vector for each
+// class, with a component for each row; `b` is the second half of a load of eight rows.
+
+import columns::loads;
+import shared::{count, kept, row, state, totals, words};
+@if(!SHORT) import columns::across;
+@if(SHORT) import columns::short;
+@if(WRITES) import shared::writer;
+
+fn columns(totals: Totals, row: u32) -> Totals {
+    let places = places_of_rows(row);
+    var a: Kept;
+    var b: Kept;
+    var v_a: KeptReals;
+    var v_b: KeptReals;
+    keep(places, &a, &b, &v_a, &v_b);
+
+    var r_a = open_rows(row, true);
+    let hit_a = hits(r_a, &a);   // before the fold, which may put powers in the place of logits
+    var mark_a: Mark;
+    @if(RANK) mark_a = mark_of(r_a.class_index, hit_a);
+    var s_a = state_of_kept(&a, &v_a, mark_a);
+    s_a.hit = hit_a;
+    r_a = close_rows(r_a, s_a, row);
+    var t = count_rows(totals, r_a, row);
+    @if(EIGHT) {
+        var r_b = open_rows(row + HALF, true);
+        let hit_b = hits(r_b, &b);
+        var mark_b: Mark;
+        @if(RANK) mark_b = mark_of(r_b.class_index, hit_b);
+        var s_b = state_of_kept(&b, &v_b, mark_b);
+        s_b.hit = hit_b;
+        r_b = close_rows(r_b, s_b, row + HALF);
+        t = count_rows(t, r_b, row + HALF);
+    }
+    @if(WRITES) {
+        @for(h in HALVES) let w_{h} = writer(r_{h});
+        var out_a: Kept;
+        var out_b: Kept;
+        @if(ELEMENTS) @for(k in REGISTERS) {
+            out_a[{k}] = element(w_a, a[{k}]);
+            @if(EIGHT) out_b[{k}] = element(w_b, b[{k}]);
+        }
+        @if(ELEMENTS) put_elements_kept(places, &out_a, &out_b);
+        @if(GRAD) @for(k in REGISTERS) {
+            out_a[{k}] = gradient(w_a, a[{k}], Words({k}), v_a[{k}]);
+            @if(EIGHT) out_b[{k}] = gradient(w_b, b[{k}], Words({k}), v_b[{k}]);
+        }
+        @if(GRAD) put_grad_kept(places, &out_a, &out_b);
+    }
+    return t;
+}
+
+// The labels' logits.
+fn hits(r: Row, kept: ptr<function, Kept>) -> RowWords {
+    var words = RowWords(0u);
+    @if(LABELS) @for(k in REGISTERS) words = select(words, (*kept)[{k}], r.class_index == RowWords({k}));
+    return words;
+}

@@ -1,0 +1,87 @@
+// What a lane of short rows keeps: its PACK rows follow each other in memory, PACK * KEPT elements in
+// KEPT loads. Loads become vectors over rows, one for each class, and back, by way of single elements in
+// the order of memory. All of it is in registers and every index a constant, so nothing moves.
+
+import shared::{kept, places, row, tensor, words};
+@if(SCALED) import shared::logits;
+
+alias Packs = array<Pack, KEPT>;
+alias Flat = array<u32, PACK * KEPT>;
+
+fn keep(
+    places: Places,
+    a: ptr<function, Kept>,
+    b: ptr<function, Kept>,
+    v_a: ptr<function, KeptReals>,
+    v_b: ptr<function, KeptReals>,
+) {
+    var packs: Packs;
+    @for(k in REGISTERS) packs[{k}] = read_logits(places.logits + {k});
+    by_class(&packs, a, b);
+    @if(SPREAD) {
+        var q_a: Kept;
+        var q_b: Kept;
+        @if(PROBABILITIES) @for(k in REGISTERS) packs[{k}] = read_probabilities(places.probabilities + {k});
+        @if(PROBABILITIES) by_class(&packs, &q_a, &q_b);
+        @for(k in REGISTERS) {
+            @for(h in HALVES) (*v_{h})[{k}] = share(bitcast<Reals>(q_{h}[{k}]), Reals(class_weight({k})));
+        }
+    }
+}
+
+// The elements of the rows as vectors over rows, one for each class.
+fn by_class(packs: ptr<function, Packs>, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+    var flat: Flat;
+    @for(k in REGISTERS) {
+        flat[PACK * {k}] = (*packs)[{k}].a.x;
+        flat[PACK * {k} + 1u] = (*packs)[{k}].a.y;
+        flat[PACK * {k} + 2u] = (*packs)[{k}].a.z;
+        flat[PACK * {k} + 3u] = (*packs)[{k}].a.w;
+        @if(EIGHT) {
+            flat[PACK * {k} + 4u] = (*packs)[{k}].b.x;
+            flat[PACK * {k} + 5u] = (*packs)[{k}].b.y;
+            flat[PACK * {k} + 6u] = (*packs)[{k}].b.z;
+            flat[PACK * {k} + 7u] = (*packs)[{k}].b.w;
+        }
+    }
+    @for(k in REGISTERS) {
+        (*a)[{k}] = Words(flat[{k}], flat[KEPT + {k}], flat[2u * KEPT + {k}], flat[3u * KEPT + {k}]);
+        @if(EIGHT) (*b)[{k}] = Words(
+            flat[4u * KEPT + {k}], flat[5u * KEPT + {k}], flat[6u * KEPT + {k}], flat[7u * KEPT + {k}]);
+    }
+}
+
+// And back.
+@if(WRITES) fn by_row(packs: ptr<function, Packs>, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+    var flat: Flat;
+    @for(k in REGISTERS) {
+        flat[{k}] = (*a)[{k}].x;
+        flat[KEPT + {k}] = (*a)[{k}].y;
+        flat[2u * KEPT + {k}] = (*a)[{k}].z;
+        flat[3u * KEPT + {k}] = (*a)[{k}].w;
+        @if(EIGHT) {
+            flat[4u * KEPT + {k}] = (*b)[{k}].x;
+            flat[5u * KEPT + {k}] = (*b)[{k}].y;
+            flat[6u * KEPT + {k}] = (*b)[{k}].z;
+            flat[7u * KEPT + {k}] = (*b)[{k}].w;
+        }
+    }
+    @for(k in REGISTERS) {
+        (*packs)[{k}].a = Words(
+            flat[PACK * {k}], flat[PACK * {k} + 1u], flat[PACK * {k} + 2u], flat[PACK * {k} + 3u]);
+        @if(EIGHT) (*packs)[{k}].b = Words(
+            flat[PACK * {k} + 4u], flat[PACK * {k} + 5u], flat[PACK * {k} + 6u], flat[PACK * {k} + 7u]);
+    }
+}
+
+@if(ELEMENTS) fn put_elements_kept(places: Places, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+    var packs: Packs;
+    by_row(&packs, a, b);
+    @for(k in REGISTERS) write_elements(places.elements + {k}, packs[{k}]);
+}
+
+@if(GRAD) fn put_grad_kept(places: Places, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+    var packs: Packs;
+    by_row(&packs, a, b);
+    @for(k in REGISTERS) write_grad(places.grad + {k}, packs[{k}]);
+}

@@ -1,0 +1,118 @@
+// More classes than a lane can keep.
+
+import columns::loads;
+import shared::{count, numbers, params, places, row, state, tensor, totals, words};
+@if(SCALED) import shared::logits;
+@if(WRITES) import shared::writer;
+
+fn columns(totals: Totals, row: u32) -> Totals {
+    let places = places_of_rows(row);
+    let stride = params.inner / PACK;
+    var ra = open_rows(row, true);
+    var marks: Marks;
+    @if(LABELS) let hit_a = hits(ra, places, stride, 0u);
+    @if(RANK) marks.a = mark_of(ra.class_index, hit_a);
+    @if(EIGHT) {
+        var rb = open_rows(row + HALF, true);
+        @if(LABELS) let hit_b = hits(rb, places, stride, HALF);
+        @if(RANK) marks.b = mark_of(rb.class_index, hit_b);
+    }
+    let f = fold_column(places, stride, marks);
+    var sa = state_of(f.a);
+    @if(LABELS) sa.hit = hit_a;
+    ra = close_rows(ra, sa, row);
+    var t = count_rows(totals, ra, row);
+    @if(EIGHT) {
+        var sb = state_of(f.b);
+        @if(LABELS) sb.hit = hit_b;
+        rb = close_rows(rb, sb, row + HALF);
+        t = count_rows(t, rb, row + HALF);
+    }
+    @if(WRITES) {
+        var w: Writers;
+        w.a = writer(ra);
+        @if(EIGHT) w.b = writer(rb);
+        write_column(w, places, stride);
+    }
+    return t;
+}
+
+// The labels' logits of the rows at components `first` and on of a load.
+@if(LABELS) fn hits(r: Row, places: Places, stride: u32, first: u32) -> RowWords {
+    let c = select(RowWords(0u), r.class_index, r.kind == RowWords(LIVE));
+    let at = places.logits + c * stride;
+    @if(ROW_VECTORS) return RowWords(word_of_logits(at.x, first), word_of_logits(at.y, first + 1u),
+        word_of_logits(at.z, first + 2u), word_of_logits(at.w, first + 3u));
+    @else return word_of_logits(at, 0u);
+}
+
+fn fold_column(places: Places, stride: u32, marks: Marks) -> Folds {
+    @if(CHUNKS) {
+        var whole = empty_folds(marks);
+        for (var c = 0u; c < params.classes; c += CHUNK) {
+            whole = absorb(whole, fold_chunk(places, stride, c, min(params.classes, c + CHUNK), marks));
+        }
+        return whole;
+    }
+    @else return fold_chunk(places, stride, 0u, params.classes, marks);
+}
+
+// Class `c`, of every row of the lane.
+fn classes_of(c: u32) -> Pack {
+    var classes: Pack;
+    @for(h in HALVES) classes.{h} = Words(c);
+    return classes;
+}
+
+fn read_class(places: Places, at: u32) -> Pack { return read_logits(places.logits + at); }
+
+// Classes `start` to `end`.
+fn fold_chunk(places: Places, stride: u32, start: u32, end: u32, marks: Marks) -> Folds {
+    var f = empty_folds(marks);
+    var c = start;
+    var at = start * stride;
+    // Four independent loads under way before the first exp.
+    @if(FOURS) for (; c + 3u < end; c += 4u) {
+        let w = read_class(places, at);
+        let x = read_class(places, at + stride);
+        let y = read_class(places, at + 2u * stride);
+        let z = read_class(places, at + 3u * stride);
+        f = take(f, w, weights_of(places, c, at), classes_of(c));
+        f = take(f, x, weights_of(places, c + 1u, at + stride), classes_of(c + 1u));
+        f = take(f, y, weights_of(places, c + 2u, at + 2u * stride), classes_of(c + 2u));
+        f = take(f, z, weights_of(places, c + 3u, at + 3u * stride), classes_of(c + 3u));
+        at += 4u * stride;
+    }
+    for (; c < end; c += 1u) {
+        f = take(f, read_class(places, at), weights_of(places, c, at), classes_of(c));
+        at += stride;
+    }
+    return f;
+}
+
+@if(WRITES) fn write_column(w: Writers, places: Places, stride: u32) {
+    @if(CHUNKS) for (var c = 0u; c < params.classes; c += CHUNK) {
+        write_chunk(w, places, stride, c, min(params.classes, c + CHUNK));
+    }
+    @else write_chunk(w, places, stride, 0u, params.classes);
+}
+
+@if(WRITES) fn write_chunk(w: Writers, places: Places, stride: u32, start: u32, end: u32) {
+    var c = start;
+    var at = start * stride;
+    @if(FOURS) for (; c + 3u < end; c += 4u) {
+        write_class(w, places, c, at);
+        write_class(w, places, c + 1u, at + stride);
+        write_class(w, places, c + 2u, at + 2u * stride);
+        write_class(w, places, c + 3u, at + 3u * stride);
+        at += 4u * stride;
+    }
+    for (; c < end; c += 1u) {
+        write_class(w, places, c, at);
+        at += stride;
+    }
+}
+
+@if(WRITES) fn write_class(w: Writers, places: Places, c: u32, at: u32) {
+    write_pack(w, places, at, read_class(places, at), classes_of(c), weights_of(places, c, at));
+}

@@ -1,0 +1,109 @@
+// One group sums the partials of all groups and pieces, and writes the divisor for the gradient
+// kernels (DIVISOR_ONLY) or the loss and what was seen in the rows.
+
+import shared::{numbers, params, totals, words};
+
+fn read_partial(totals: Totals, slot: u32) -> Totals {
+    let at = HEADER_WORDS + PARTIAL_WORDS * slot;
+    var z_loss = 0.0;
+    @if(Z_LOSS) z_loss = bitcast<f32>(workspace[at + 10u]);
+    let loss = bitcast<f32>(workspace[at]);
+    var weight = 0.0;
+    @if(WEIGHS_ROWS) weight = bitcast<f32>(workspace[at + 1u]);
+    let flags = workspace[at + 3u];
+    var t = add(totals, Terms(loss, weight, z_loss, 1.0, is_raised(flags)));
+    t.live += workspace[at + 2u];
+    t.flags |= flags;
+    t.bad += workspace[at + 4u];
+    t.first_bad = min(t.first_bad, workspace[at + 5u]);
+    t.nonfinite += workspace[at + 8u];
+    t.first_nonfinite = min(t.first_nonfinite, workspace[at + 9u]);
+    @if(ACCURACY) t.correct += workspace[at + 11u];
+    @if(TOP_K) t.top_k += workspace[at + 12u];
+    return t;
+}
+
+// Writes a word of the result.
+@if(!DIVISOR_ONLY) fn put(at: u32, word: u32) { result[params.result_origin + at] = word; }
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(local_invocation_index) index: u32) {
+    var mine = empty_totals();
+    for (var slot = index; slot < params.partials; slot += WORKGROUP) {
+        mine = read_partial(mine, slot);
+    }
+    let t = group_totals(mine, index);
+    // The first bad row is in one partial: its label is the result's.
+    @if(!DIVISOR_ONLY) let last = select(params.partials, 0u, t.bad == 0u);
+    @if(!DIVISOR_ONLY) for (var slot = index; slot < last; slot += WORKGROUP) {
+        let at = HEADER_WORDS + PARTIAL_WORDS * slot;
+        if (workspace[at + 4u] != 0u && workspace[at + 5u] == t.first_bad) {
+            put(6u, workspace[at + 6u]);
+            put(7u, workspace[at + 7u]);
+        }
+    }
+    if (index != 0u) { return; }
+    @if(DIVISOR_ONLY) workspace[0] = weights_word(raised_weights(t), t);
+    @else write_result(t);
+}
+
+// The weights' sum in the unit that the totals have. Rows are counted as integers: an f32 counter stops at 2^24.
+fn weight_sum(t: Totals) -> f32 {
+    @if(WEIGHS_ROWS) return t.weight.x;
+    @else return f32(t.live) * unit_of(t);
+}
+
+// What the totals are told in. A compiler must not divide what they are in ones, which may be too large.
+fn unit_of(t: Totals) -> f32 { return rounded(Reals(select(1.0, RAISE, is_raised(t.flags)))); }
+
+fn raised_weights(t: Totals) -> f32 { return weight_sum(t) * (RAISE / unit_of(t)); }
+
+fn weights_word(raised: f32, t: Totals) -> u32 {
+    return or_infinite(bitcast<u32>(weight_sum(t) / unit_of(t)), raised);
+}
+
+@if(!DIVISOR_ONLY) fn write_result(t: Totals) {
+    @if(SUMS_WEIGHTS) let divisor = weight_sum(t);
+    @else let divisor = rounded(Reals(params.divisor * unit_of(t)));
+    // No mean is beyond an f32 where it is divided by 2^63 and more.
+    let raised_divisor = rounded(Reals(clamp(divisor, -0x1p+63f, 0x1p+63f) / RAISE));
+    let raised_loss = t.loss.x / raised_divisor;
+    let raised_weights = raised_weights(t);
+    put(0u, mean_word(or_infinite(bitcast<u32>(t.loss.x / divisor), raised_loss), divisor, t.flags));
+    put(1u, weights_word(raised_weights, t));
+    put(2u, t.live);
+    put(3u, t.flags & ~RAISED);
+    put(4u, t.bad);
+    put(5u, t.first_bad);
+    if (t.bad == 0u) {
+        // Otherwise the lane that found the first bad row's label has written it.
+        put(6u, 0u);
+        put(7u, 0u);
+    }
+    put(8u, t.nonfinite);
+    put(9u, t.first_nonfinite);
+    for (var at = 10u; at < 16u; at += 1u) { put(at, 0u); }
+    // Words 0, 1 and 10 once more, times RAISE, for hosts that have numbers beyond those of an f32.
+    put(13u, bitcast<u32>(raised_loss));
+    put(14u, bitcast<u32>(raised_weights));
+    @if(Z_LOSS) {
+        let raised_z_loss = t.z_loss.x / raised_divisor;
+        let z_loss = or_infinite(bitcast<u32>(t.z_loss.x / divisor), raised_z_loss);
+        put(10u, mean_word(z_loss, divisor, t.flags & HAS_NAN));
+        put(15u, bitcast<u32>(raised_z_loss));
+    }
+    @if(ACCURACY) put(11u, t.correct);
+    @if(TOP_K) put(12u, t.top_k);
+}
+
+// A number, unless it is beyond those of an f32: `raised` is the same times RAISE.
+fn or_infinite(number: u32, raised: f32) -> u32 {
+    let infinite = select(POS_INF, NEG_INF, raised < 0.0);
+    return select(number, infinite, abs(raised) >= 0x1p+64f);
+}
+
+// A mean, or what is written instead: of nothing, what the host says; but a NaN shows.
+@if(!DIVISOR_ONLY) fn mean_word(mean: u32, divisor: f32, flags: u32) -> u32 {
+    let empty = divisor == 0.0 && (flags & HAS_NAN) == 0u;
+    return select(word_of(bitcast<f32>(mean), flags), params.empty_mean, empty);
+}

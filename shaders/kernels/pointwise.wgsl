@@ -1,0 +1,140 @@
+// Losses of single elements: a lane takes a load of the input and of all that goes with it, evaluates the
+// formula, writes losses and gradients where they are wanted, and adds up. Elements that fill no load are
+// another dispatch's, which takes them one by one.
+
+import shared::{elements, formulas, numbers, params, tensor, totals, words};
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+) {
+    var totals = empty_totals();
+    for (var turn = 0u; turn < params.turns; turn += 1u) {
+        let block = group.x * params.group_step + turn * params.turn_step;
+        let at = block * WORKGROUP + index;
+        if (at < params.rows) { totals = take(totals, params.first + at); }
+    }
+    @if(COUNTS) {
+        let slot = params.partial_base + group.x;
+        write_partial(totals, index, slot);
+        // One lane has the first value that is refused. It has kept it: the gradient may be in its place.
+        @if(REFUSES) if (totals.bad != 0u && totals.first_bad == atomicLoad(&group_first_bad)) {
+            let k = (totals.first_bad - params.row_base) % HALF;
+            let partial = HEADER_WORDS + PARTIAL_WORDS * slot;
+            workspace[partial + 6u] = component(refused_words, k);
+            workspace[partial + 7u] = component(refused_operands, k);
+        }
+    }
+}
+
+@if(REFUSES) {
+// Which operand has a value that the loss is not defined for.
+const REFUSED_INPUT: u32 = 1u;
+const REFUSED_TARGET: u32 = 2u;
+const REFUSED_VARIANCE: u32 = 3u;
+
+// Where the first such value of a lane is: it, its neighbours, and their operands.
+var<private> refused_words: Words;
+var<private> refused_operands: Words;
+
+// Component k. An index would have the variables in memory.
+fn component(words: Words, k: u32) -> u32 {
+    @if(WIDE) {
+        let low = select(words.x, words.y, k == 1u);
+        return select(low, select(words.z, words.w, k == 3u), k >= 2u);
+    }
+    @else return words;
+}
+}
+
+fn take(totals: Totals, at: u32) -> Totals {
+    let x = read_logits(params.logits_origin + at);
+    let o = operands_of(at);
+    let a = evaluate(x.a, o.a);
+    var b: Point;
+    @if(EIGHT) b = evaluate(x.b, o.b);
+    var t = totals;
+    @if(COUNTS) {
+        @if(EIGHT) {
+            let share = 0.5 * ROW_SHARE;
+            let sums = fma(finite_loss(b), Reals(share), rounded(finite_loss(a) * share));
+            t = add(t, Terms(total(sums), 0.0, 0.0, share, false));
+        }
+        @else t = add(t, Terms(share_of_total(finite_loss(a)), 0.0, 0.0, ROW_SHARE, false));
+        t = count(t, a, x.a, o.a, at * PACK);
+        @if(EIGHT) t = count(t, b, x.b, o.b, at * PACK + HALF);
+    }
+    @if(ROW_LOSS) write_row_loss(params.row_loss_origin + at, pack_of(loss_word(a), loss_word(b)));
+    @if(ANY_GRAD) let scale = scales_of(at);
+    @if(GRAD) write_grad(params.grad_origin + at, slopes(a, b, a.grad, b.grad, scale));
+    @if(TARGET_GRAD) write_target_grad(params.target_grad_origin + at,
+        slopes(a, b, a.target_grad, b.target_grad, scale));
+    @if(VARIANCE_GRAD) write_variance_grad(params.variance_grad_origin + at,
+        slopes(a, b, a.variance_grad, b.variance_grad, scale));
+    return t;
+}
+
+// A gradient at both halves of a load.
+@if(ANY_GRAD) fn slopes(a: Point, b: Point, of_a: Slope, of_b: Slope, scale: PackReals) -> Pack {
+    var out: Pack;
+    out.a = slope_word(of_a, a.refused, scale.a);
+    @if(EIGHT) out.b = slope_word(of_b, b.refused, scale.b);
+    return out;
+}
+
+@if(COUNTS) fn loss_word(p: Point) -> Words {
+    var word = select(bitcast<Words>(p.loss), Words(POS_INF), p.up);
+    word = select(word, Words(NEG_INF), p.down);
+    return select(word, Words(NAN), p.lost | p.refused);
+}
+
+@if(COUNTS) fn finite_loss(p: Point) -> Reals {
+    return select(p.loss, Reals(0.0), p.up | p.down | p.lost | p.refused);
+}
+
+// A bit for each component: how many and which first are one number.
+@if(WIDE) {
+fn marks(which: Bools) -> u32 {
+    let bits = select(Words(0u), Words(1u, 2u, 4u, 8u), which);
+    return (bits.x | bits.y) | (bits.z | bits.w);
+}
+fn some(which: Bools) -> bool { return any(which); }
+}
+@else {
+fn marks(which: Bools) -> u32 { return select(0u, 1u, which); }
+fn some(which: Bools) -> bool { return which; }
+}
+
+// Adds what was seen in the elements from `first` on to the totals.
+@if(COUNTS) fn count(totals: Totals, p: Point, x: Words, o: Operands, first: u32) -> Totals {
+    var t = totals;
+    let number = params.row_base + first;
+    let lost = marks(p.lost & !p.refused);
+    t.flags |= select(0u, HAS_POS_INF, some(p.up));
+    t.flags |= select(0u, HAS_NEG_INF, some(p.down));
+    t.flags |= select(0u, HAS_NAN, lost != 0u);
+    t.nonfinite += countOneBits(lost);
+    let first_lost = number + firstTrailingBit(lost);
+    t.first_nonfinite = min(t.first_nonfinite, select(NO_ROW, first_lost, lost != 0u));
+    t.live += HALF;
+    @if(REFUSES) {
+        // A lane meets its elements in their order.
+        let bad = marks(p.refused);
+        let fresh = t.bad == 0u && bad != 0u;
+        t.flags |= select(0u, HAS_NAN, bad != 0u);
+        t.live -= countOneBits(bad);
+        t.bad += countOneBits(bad);
+        t.first_bad = select(t.first_bad, number + firstTrailingBit(bad), fresh);
+        @if(VARIANCE) {
+            refused_words = select(refused_words, o.variance, fresh);
+            refused_operands = Words(REFUSED_VARIANCE);
+        }
+        @else {
+            refused_words = select(refused_words, select(o.target_word, x, p.by_input), fresh);
+            let operands = select(Words(REFUSED_TARGET), Words(REFUSED_INPUT), p.by_input);
+            refused_operands = select(refused_operands, operands, fresh);
+        }
+    }
+    return t;
+}

@@ -1,0 +1,100 @@
+// The gradient with respect to variances that several elements share: sums over these elements. Seen from
+// the variance, the piece is (outer, summed, inner), and each pair of outer and inner is a row. FOLD sums
+// each row in `parts` parts: where rows are neighbours (inner > 1), lanes that are neighbours have
+// neighbouring rows; else they have parts of one row, which lie interleaved. Either way their loads
+// coalesce. MERGE sums the parts.
+
+import shared::{numbers, params, tensor, totals, words};
+@if(!MERGE) import shared::{elements, formulas};
+
+@if(!MERGE) @compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+) {
+    for (var turn = 0u; turn < params.turns; turn += 1u) {
+        let block = group.x * params.group_step + turn * params.turn_step;
+        let item = block * WORKGROUP + index;
+        if (item < params.rows * params.parts) { fold(item); }
+    }
+}
+
+@if(!MERGE) fn fold(item: u32) {
+    let apart = params.sum_inner > 1u;
+    let row = select(item / params.parts, item % params.rows, apart);
+    let part = select(item % params.parts, item / params.rows, apart);
+    let inner = params.sum_inner;
+    let start = row / inner * params.summed * inner + row % inner;
+    var sum = empty_totals();
+    for (var s = part; s < params.summed; s += params.parts) {
+        let at = start + s * inner;
+        let p = evaluate(read_logits(params.logits_origin + at).a, operands_of(at).a);
+        sum = add_word(sum, slope_word(p.variance_grad, p.refused, scales_of(at).a));
+    }
+    let place = params.states + part * params.rows + row;
+    // Of rows that other pieces have parts of, too.
+    if (params.first != 0u) { sum = add_word(sum, workspace[place]); }
+    workspace[place] = sum_word(sum);
+}
+@if(MERGE) {
+@if(SHARED_STATES) var<workgroup> sums: array<u32, WORKGROUP>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+) {
+    for (var turn = 0u; turn < params.turns; turn += 1u) {
+        let block = group.x * params.group_step + turn * params.turn_step;
+        @if(SHARED_STATES) let word = merged(block, index);
+        @if(SHARED_STATES) if (index == 0u && block < params.rows) { put(block, word); }
+        @if(!SHARED_STATES) let row = block * WORKGROUP + index;
+        @if(!SHARED_STATES) if (row < params.rows) { put(row, sum_word(parts_of(row, 0u, 1u))); }
+    }
+}
+
+// The sum of parts `first`, `first + step`, ... of a row.
+fn parts_of(row: u32, first: u32, step: u32) -> Totals {
+    var sum = empty_totals();
+    for (var part = first; part < params.parts; part += step) {
+        sum = add_word(sum, workspace[params.states + part * params.rows + row]);
+    }
+    return sum;
+}
+
+// The same by all lanes of the group.
+@if(SHARED_STATES) fn merged(row: u32, index: u32) -> u32 {
+    sums[index] = sum_word(parts_of(row, index, WORKGROUP));
+    workgroupBarrier();
+    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
+        if (index < half) {
+            var sum = add_word(empty_totals(), sums[index]);
+            sum = add_word(sum, sums[index + half]);
+            sums[index] = sum_word(sum);
+        }
+        workgroupBarrier();
+    }
+    let word = sums[0];
+    workgroupBarrier();
+    return word;
+}
+
+fn put(row: u32, word: u32) {
+    write_variance_grad(params.variance_grad_origin + row, pack_of(word, word));
+}
+}
+
+fn add_word(sum: Totals, word: u32) -> Totals {
+    let endless = (word & POS_INF) == POS_INF;
+    let term = select(bitcast<f32>(word), 0.0, endless);
+    var t = add(sum, Terms(term, 0.0, 0.0, 1.0, false));
+    var flags = select(HAS_POS_INF, HAS_NEG_INF, word == NEG_INF);
+    flags = select(flags, HAS_NAN, (word & 0x007fffffu) != 0u);
+    t.flags |= select(0u, flags, endless);
+    return t;
+}
+
+fn sum_word(t: Totals) -> u32 {
+    let unit = select(1.0, RAISE, is_raised(t.flags));
+    return word_of((t.loss.x + (t.loss.y + t.loss.z)) / unit, t.flags);
+}

@@ -1,0 +1,66 @@
+// The work of a group between two steps of its walk.
+
+import rows::{lanes, loads};
+import shared::{count, numbers, params, places, row, totals};
+@if(!KEPT && !MERGE) import rows::streamed;
+@if(!KEPT) import rows::folded;
+@if(!MERGE) import rows::label;
+@if(KEPT) import rows::kept;
+@if(KEPT) import shared::kept;
+@if(PARTS) import rows::parts;
+@if(WRITES) import shared::writer;
+
+// One block: a row, or a part of one, for each slot of the group.
+fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
+    let item = block * ROWS + slot_of(thread);
+    @if(SPLIT) {
+        let row = item % params.rows;
+        let part = item / params.rows;
+        let present = part < params.parts;
+    }
+    @else {
+        let row = item;
+        let part = 0u;
+        let present = row < params.rows;
+    }
+    let lane = lane_of(thread);
+    let places = places_of(first_of(row));
+    let range = range_of(places, part);
+    var r = open_rows(row, present);
+    @if(EVERY_ROW) let read = present;
+    @else let read = present && r.kind == LIVE;   // a row that does not count is not read
+    @if(KEPT) {
+        var a: Kept;
+        var b: Kept;
+        var v_a: KeptReals;
+        var v_b: KeptReals;
+        if (read) { keep(places, range, lane, &a, &b, &v_a, &v_b); }
+        var hit = 0u;
+        @if(LABELS) hit = label_word(r, places, range, lane);
+        let s = state_of_kept(&a, &b, &v_a, &v_b, hit, mark_of_row(r, row, places), thread);
+    }
+    @else var s = state_of_row(r, row, places, folded_range_of(places, part), lane, read, thread);
+
+    var t = totals;
+    let speaks = present && lane == 0u;
+    @if(FOLD && CUT) {
+        // The number among the classes of the piece becomes that among all.
+        @if(ARGMAX) s.best += select(0u, params.class_base_low, s.best != NO_CLASS);
+        @if(APART) if (speaks) { write_state(s, item); }
+        @else if (speaks) { write_state(with_pieces_before(s, item), item); }
+        @if(LABELS && WEIGHT) if (speaks && part == 0u && r.kind == LIVE && r.class_index != NO_CLASS) {
+            workspace[place_of_weight(row)] = bitcast<u32>(class_weight(r.class_index));
+        }
+    }
+    @elif(FOLD) if (speaks) { write_state(s, item); }
+    @else r = close_rows(r, s, row);
+    // In the place of its first part, which this lane has read.
+    @if(MERGE) if (speaks) { write_state(s, row); }
+    @if(COUNTS) if (speaks) { t = count_rows(t, r, row); }
+    @if(WRITES) if (present) {
+        let w = writers(r);
+        @if(KEPT) write_kept(w, places, range, lane, &a, &b, &v_a, &v_b);
+        @else write_row(w, places, range, lane);
+    }
+    return t;
+}

@@ -1,0 +1,80 @@
+// Rows that do not start where loads do, folded by class (BY_CLASS): pack k has classes PACK k, PACK k + 1, ... in its
+// components, wherever these lie in memory. So which lane and which component folds a class, and when, depends
+// on nothing but the class. A pack is made of single words: at most two of the tensor's loads hold them.
+
+import rows::loads;
+import shared::{numbers, params, places, state, tensor, words};
+@if(SCALED) import shared::logits;
+
+fn classes_of_pack(k: u32) -> Pack {
+    var c: Pack;
+    c.a = PACK * k + Words(0u, 1u, 2u, 3u);
+    @if(EIGHT) c.b = c.a + Words(4u);
+    return c;
+}
+
+// The row's first element in a tensor whose rows begin at `place`.
+fn first_element(place: u32, places: Places) -> u32 {
+    @if(RAGGED) return place * PACK + places.lead;
+    @else return place;
+}
+
+fn read_whole_pack(places: Places, k: u32) -> Pack {
+    return read_logits_from(first_element(places.logits, places) + PACK * k);
+}
+
+// Any pack of the row: what is behind the row counts as -inf.
+fn read_any_pack(places: Places, k: u32) -> Pack {
+    let c = classes_of_pack(k);
+    var pack = read_whole_pack(places, k);
+    @for(h in HALVES) pack.{h} = select(Words(NEG_INF), pack.{h}, c.{h} < Words(params.classes));
+    return pack;
+}
+
+fn weights_of_pack(places: Places, k: u32) -> PackReals {
+    var v: PackReals;
+    @if(SPREAD) {
+        let c = classes_of_pack(k);
+        var q: Pack;
+        @if(PROBABILITIES) q = read_probabilities_from(first_element(places.probabilities, places) + PACK * k);
+        v.a = share(bitcast<Reals>(q.a), class_weights(c.a));
+        v.a = select(Reals(0.0), v.a, c.a < Words(params.classes));
+        @if(EIGHT) {
+            v.b = share(bitcast<Reals>(q.b), class_weights(c.b));
+            v.b = select(Reals(0.0), v.b, c.b < Words(params.classes));
+        }
+    }
+    return v;
+}
+
+fn fold_row(places: Places, range: Range, lane: u32, marks: Marks) -> Folds {
+    let start = range.start + lane;
+    @if(CHUNKS) {
+        var whole = empty_folds(marks);
+        for (var chunk = start; chunk < range.end; chunk += CHUNK * LANES) {
+            whole = absorb(whole, fold_packs(places, chunk, min(range.end, chunk + CHUNK * LANES), marks));
+        }
+        return whole;
+    }
+    @else return fold_packs(places, start, range.end, marks);
+}
+
+fn fold_packs(places: Places, start: u32, end: u32, marks: Marks) -> Folds {
+    var f = empty_folds(marks);
+    var k = start;
+    @if(FOURS) let whole = min(end, params.classes / PACK);
+    @if(FOURS) for (; k + 3u * LANES < whole; k += 4u * LANES) {
+        let a = read_whole_pack(places, k);
+        let b = read_whole_pack(places, k + LANES);
+        let c = read_whole_pack(places, k + 2u * LANES);
+        let d = read_whole_pack(places, k + 3u * LANES);
+        f = take(f, a, weights_of_pack(places, k), classes_of_pack(k));
+        f = take(f, b, weights_of_pack(places, k + LANES), classes_of_pack(k + LANES));
+        f = take(f, c, weights_of_pack(places, k + 2u * LANES), classes_of_pack(k + 2u * LANES));
+        f = take(f, d, weights_of_pack(places, k + 3u * LANES), classes_of_pack(k + 3u * LANES));
+    }
+    for (; k < end; k += LANES) {
+        f = take(f, read_any_pack(places, k), weights_of_pack(places, k), classes_of_pack(k));
+    }
+    return f;
+}

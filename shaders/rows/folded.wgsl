@@ -1,0 +1,34 @@
+// The state of a row that is not kept.
+
+import rows::{loads, merge};
+import shared::{places, row, state};
+@if(!MERGE) import rows::{label, streamed};
+@if(BY_CLASS && !WRITE) import rows::by_class;
+@if(PARTS) import rows::parts;
+
+// The state of the row, in each of its lanes. Every lane of the group must call it, in uniform control
+// flow; `read` tells whether there is anything to read.
+fn state_of_row(
+    r: Row,
+    row: u32,
+    places: Places,
+    range: Range,
+    lane: u32,
+    read: bool,
+    thread: u32,
+) -> State {
+    @if(WRITE) return read_state(row);
+    @else {
+        var mine = empty_state();
+        if (read) {
+            @if(MERGE) mine = merge_parts(row, lane);
+            @else {
+                mine = collapse(fold_row(places, range, lane, marks_of_row(r, row, places)));
+                @if(LABELS) mine.hit = label_word(r, places, range, lane);
+            }
+        }
+        // What a lane overwrites has been folded by another one.
+        @if(READ_BY_OTHERS) storageBarrier();
+        return merge_lanes(mine, thread);
+    }
+}

@@ -1,0 +1,134 @@
+// Rows that are kept: a lane has the loads lane, lane + LANES, ... of the row, KEPT of them at most.
+//
+// Every lane loads KEPT times: where there is no load left for it, its first one again. A branch would hold
+// the last loads back until the ones in front of it have arrived: compilers widen these before it.
+
+import rows::{lanes, loads, merge, sums};
+import shared::{kept, numbers, places, state, words};
+@if(WRITES) import shared::writer;
+
+fn keep(
+    places: Places,
+    range: Range,
+    lane: u32,
+    a: ptr<function, Kept>,
+    b: ptr<function, Kept>,
+    v_a: ptr<function, KeptReals>,
+    v_b: ptr<function, KeptReals>,
+) {
+    @for(k in REGISTERS) {
+        {
+            let turn = lane + {k} * LANES;
+            let here = {k} < FULL || turn < range.end;
+            let p = select(min(lane, range.end - 1u), turn, here);
+            let pack = read_pack(places, p);
+            let v = weights_of(places, p);
+            (*a)[{k}] = select(Words(NEG_INF), pack.a, here);
+            (*v_a)[{k}] = select(Reals(0.0), v.a, here);
+            @if(EIGHT) (*b)[{k}] = select(Words(NEG_INF), pack.b, here);
+            @if(EIGHT) (*v_b)[{k}] = select(Reals(0.0), v.b, here);
+        }
+    }
+}
+
+@if(WIDE) {
+fn across(v: Reals) -> f32 { return (v.x + v.y) + (v.z + v.w); }
+fn highest(v: Reals) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
+fn bits_of(v: Words) -> u32 { return (v.x | v.y) | (v.z | v.w); }
+fn least(v: Words) -> u32 { return min(min(v.x, v.y), min(v.z, v.w)); }
+fn in_all(v: Words) -> u32 { return (v.x + v.y) + (v.z + v.w); }
+}
+@if(!WIDE) {
+fn across(v: Reals) -> f32 { return v; }
+fn highest(v: Reals) -> f32 { return v; }
+fn bits_of(v: Words) -> u32 { return v; }
+fn least(v: Words) -> u32 { return v; }
+fn in_all(v: Words) -> u32 { return v; }
+}
+
+// The classes of a lane's first load, and those of its load number k from there.
+fn first_classes(lane: u32) -> Pack {
+    var places: Places;
+    return classes_of(places, lane);
+}
+
+fn number_of_kept(first: Words, k: Words) -> Words { return first + PACK * LANES * k; }
+
+// The sums over the components of a lane's loads.
+fn sums_of(kept: KeptSums) -> Sums {
+    var s: Sums;
+    s.sum = across(kept.sum);
+    s.ties = across(kept.ties);
+    @if(SPREAD) {
+        s.gap = across(kept.gap);
+        s.mass = across(kept.mass);
+        s.flags = bits_of(kept.flags);
+    }
+    @if(ARGMAX) s.best = least(kept.best);
+    @if(RANK) s.before = in_all(kept.before);
+    @if(ENTROPY) s.moment = across(kept.moment);
+    @if(PRODUCT) s.product = across(kept.product);
+    @if(PRODUCT) s.u_top = highest(kept.u_top);
+    return s;
+}
+
+// The state of the row: first its maximum, then the sums below it. Every lane of the group must call
+// it, in uniform control flow.
+fn state_of_kept(
+    a: ptr<function, Kept>,
+    b: ptr<function, Kept>,
+    v_a: ptr<function, KeptReals>,
+    v_b: ptr<function, KeptReals>,
+    hit: u32,
+    mark: Mark,
+    thread: u32,
+) -> State {
+    var f = scan_kept(empty_fold(), a);
+    @if(EIGHT) f = scan_kept(f, b);
+    let top = max_lanes(highest(f.top), thread);
+    // Load k of the lane is number lane + k LANES of the row.
+    let first = first_classes(lane_of(thread));
+    var u_top: Reals;
+    @if(PRODUCT) {
+        @if(SHARED_STATES) workgroupBarrier();   // all lanes have the first maximum
+        u_top = u_top_of(Reals(top), a, v_a);
+        @if(EIGHT) u_top = max(u_top, u_top_of(Reals(top), b, v_b));
+        u_top = Reals(max_lanes(highest(u_top), thread));
+    }
+    var s = sums_of(sum_kept(Reals(top), u_top, a, v_a, first.a, mark));
+    @if(EIGHT) s = combine(s, sums_of(sum_kept(Reals(top), u_top, b, v_b, first.b, mark)));
+    s.flags |= bits_of(flags_of(f));
+    s.hit = hit;
+    s = merge_lanes(s, thread);
+    var state: State;
+    state.top = top;
+    // The 1 is taken away as an integer: as a float, a compiler may take it from the sum, which drowns in it.
+    state.excess = s.sum + f32(i32(s.ties) - 1);
+    state.flags = s.flags;
+    state.hit = s.hit;
+    @for(f in FIELDS) state.{f} = s.{f};
+    return state;
+}
+
+@if(WRITES) fn write_kept(
+    w: Writers,
+    places: Places,
+    range: Range,
+    lane: u32,
+    a: ptr<function, Kept>,
+    b: ptr<function, Kept>,
+    v_a: ptr<function, KeptReals>,
+    v_b: ptr<function, KeptReals>,
+) {
+    @for(k in REGISTERS) {
+        {
+            let p = lane + {k} * LANES;
+            if ({k} < FULL || p < range.end) {
+                var v: PackReals;
+                @for(h in HALVES) v.{h} = (*v_{h})[{k}];
+                let pack = pack_of((*a)[{k}], (*b)[{k}]);
+                write_pack(w, places, place_of(p), pack, classes_of(places, p), v);
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+// The label's logit of a row.
+
+import rows::loads;
+import shared::{numbers, params, places, row, state, words};
+
+// What the numbers of the piece's classes are below of, where the label's class is not one of them.
+@if(CUT && RANK) fn order_of_label(r: Row) -> u32 {
+    let elsewhere = select(NO_CLASS, 0u, r.label < params.class_base_low);
+    return select(r.class_index, elsewhere, r.class_index == NO_CLASS);
+}
+
+// The mark of a row's label. All lanes read its logit, before any of them writes.
+fn mark_of_row(r: Row, row: u32, places: Places) -> Mark {
+    var m: Mark;
+    @if(RANK && CUT) if (r.kind == LIVE) { m = mark_of(order_of_label(r), workspace[place_of_mark(row)]); }
+    @elif(RANK) if (r.kind == LIVE) { m = mark_of(r.class_index, logit_word(places, r.class_index)); }
+    return m;
+}
+
+fn marks_of_row(r: Row, row: u32, places: Places) -> Marks {
+    var marks: Marks;
+    marks.a = mark_of_row(r, row, places);
+    @if(EIGHT) marks.b = marks.a;
+    return marks;
+}
+
+// The label's logit, read by the one lane that owns its load: no other lane ever touches an element
+// that this lane may overwrite.
+@if(LABELS) fn label_word(r: Row, places: Places, range: Range, lane: u32) -> u32 {
+    @if(BY_CLASS) let p = r.class_index / PACK;
+    @elif(RAGGED) let p = turn_of(places, (r.class_index + places.lead) / PACK);
+    @else let p = r.class_index / PACK;
+    @if(CUT) if (r.class_index == NO_CLASS) { return 0u; }
+    if (r.kind != LIVE || p < range.start || p >= range.end) { return 0u; }
+    if ((p - range.start) % LANES != lane) { return 0u; }
+    return logit_word(places, r.class_index);
+}

@@ -1,0 +1,89 @@
+// Rows of an odd number of elements, two to a word: every second row starts in the middle of a word
+// that the row before ends in. So the lanes of a slot take two rows that follow each other, and the
+// load that the two have in common is written whole, by one lane.
+
+import rows::{folded, lanes, loads, streamed};
+import shared::{count, numbers, params, places, row, tensor, totals, words, writer};
+
+// One block: a pair of rows, or a part of one, for each slot of the group.
+fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
+    let item = block * ROWS + slot_of(thread);
+    let pairs = (params.rows + 1u) / 2u;
+    @if(SPLIT) {
+        let pair = item % pairs;
+        let part = item / pairs;
+        let present = part < params.parts;
+    }
+    @else {
+        let pair = item;
+        let part = 0u;
+        let present = pair < pairs;
+    }
+    let lane = lane_of(thread);
+    let x = 2u * pair;
+    let y = x + 1u;
+    let both = present && y < params.rows;
+    let places_x = places_of(first_of(x));
+    let places_y = places_of(first_of(y));
+    var range_x = range_of(places_x, part);
+    var range_y = range_of(places_y, part);
+    let r_x = closed_row(x, present, places_x, folded_range_of(places_x, part), lane, thread);
+    let r_y = closed_row(y, both, places_y, folded_range_of(places_y, part), lane, thread);
+
+    var t = totals;
+    @if(COUNTS) if (lane == 0u) {
+        if (present) { t = count_rows(t, r_x, x); }
+        if (both) { t = count_rows(t, r_y, y); }
+    }
+    let w_x = writers(r_x);
+    let w_y = writers(r_y);
+    if (both) {
+        // The last load of x is the first of y.
+        range_x.left_out = places_x.loads - 1u;
+        range_y.left_out = 0u;
+        let turn = turn_of(places_x, range_x.left_out);
+        if (lane == 0u && turn >= range_x.start && turn < range_x.end) {
+            write_seam(w_x, places_x, range_x.left_out, w_y, places_y);
+        }
+        write_row(w_y, places_y, range_y, lane);
+    }
+    if (present) { write_row(w_x, places_x, range_x, lane); }
+    return t;
+}
+
+// Row `row` with its state and its loss.
+fn closed_row(
+    row: u32,
+    present: bool,
+    places: Places,
+    range: Range,
+    lane: u32,
+    thread: u32,
+) -> Row {
+    let r = open_rows(row, present);
+    @if(EVERY_ROW) let read = present;
+    @else let read = present && r.kind == LIVE;
+    return close_rows(r, state_of_row(r, row, places, range, lane, read, thread), row);
+}
+
+// Writes load `p` of row x, the first one of row y.
+fn write_seam(w_x: Writers, places_x: Places, p: u32, w_y: Writers, places_y: Places) {
+    let pack_x = read_pack(places_x, p);
+    let pack_y = read_pack(places_y, 0u);
+    let classes_x = classes_of(places_x, p);
+    @if(ELEMENTS) write_elements(places_x.elements + p,
+        joint(classes_x, distribution(w_x, pack_x), distribution(w_y, pack_y)));
+    @if(GRAD) {
+        let of_x = gradients(w_x, pack_x, classes_x, weights_of(places_x, p));
+        let of_y = gradients(w_y, pack_y, classes_of(places_y, 0u), weights_of(places_y, 0u));
+        write_grad(places_x.grad + p, joint(classes_x, of_x, of_y));
+    }
+}
+
+// What belongs to row x of one, and the rest of the other.
+fn joint(classes_x: Pack, of_x: Pack, of_y: Pack) -> Pack {
+    var out: Pack;
+    out.a = select(of_y.a, of_x.a, classes_x.a < Words(params.classes));
+    out.b = select(of_y.b, of_x.b, classes_x.b < Words(params.classes));
+    return out;
+}

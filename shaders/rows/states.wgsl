@@ -1,0 +1,17 @@
+// Lanes that have states.
+
+import shared::state;
+
+alias Merged = State;
+
+fn combine(a: State, b: State) -> State { return merge(a, b); }
+
+@if(SUBGROUPS) fn shuffled(s: State, mask: u32) -> State {
+    var other: State;
+    other.top = subgroupShuffleXor(s.top, mask);
+    other.excess = subgroupShuffleXor(s.excess, mask);
+    other.flags = subgroupShuffleXor(s.flags, mask);
+    other.hit = subgroupShuffleXor(s.hit, mask);
+    @for(f in FIELDS) other.{f} = subgroupShuffleXor(s.{f}, mask);
+    return other;
+}

@@ -1,0 +1,81 @@
+// Rows too long to keep: a lane takes every LANES-th load of the range, in one pass for the state
+// and in a second one for what is written.
+
+import rows::loads;
+import shared::{places, state, words};
+@if(WRITES) import shared::writer;
+
+@if(!BY_CLASS) fn fold_row(places: Places, range: Range, lane: u32, marks: Marks) -> Folds {
+    let start = range.start + lane;
+    @if(CHUNKS) {
+        var whole = empty_folds(marks);
+        for (var chunk = start; chunk < range.end; chunk += CHUNK * LANES) {
+            whole = absorb(whole, fold_chunk(places, chunk, min(range.end, chunk + CHUNK * LANES), marks));
+        }
+        return whole;
+    }
+    @else return fold_chunk(places, start, range.end, marks);
+}
+
+@if(!BY_CLASS) fn fold_chunk(places: Places, start: u32, end: u32, marks: Marks) -> Folds {
+    var f = empty_folds(marks);
+    var turn = start;
+    // Four independent loads under way before the first exp.
+    @if(FOURS) let whole = min(end, whole_end(places));
+    @if(FOURS) for (; turn + 3u * LANES < whole; turn += 4u * LANES) {
+        let p = whole_load_of(turn);
+        let a = read_whole(places, p);
+        let b = read_whole(places, p + LANES);
+        let c = read_whole(places, p + 2u * LANES);
+        let d = read_whole(places, p + 3u * LANES);
+        f = take(f, a, weights_of(places, p), classes_of(places, p));
+        f = take(f, b, weights_of(places, p + LANES), classes_of(places, p + LANES));
+        f = take(f, c, weights_of(places, p + 2u * LANES), classes_of(places, p + 2u * LANES));
+        f = take(f, d, weights_of(places, p + 3u * LANES), classes_of(places, p + 3u * LANES));
+    }
+    for (; turn < end; turn += LANES) {
+        let p = load_of(places, turn);
+        f = take(f, read_pack(places, p), weights_of(places, p), classes_of(places, p));
+    }
+    return f;
+}
+
+@if(WRITES) fn write_row(w: Writers, places: Places, range: Range, lane: u32) {
+    let start = range.start + lane;
+    @if(CHUNKS) for (var chunk = start; chunk < range.end; chunk += CHUNK * LANES) {
+        write_chunk(w, places, range, chunk, min(range.end, chunk + CHUNK * LANES));
+    }
+    @else write_chunk(w, places, range, start, range.end);
+}
+
+@if(WRITES) fn write_chunk(w: Writers, places: Places, range: Range, start: u32, end: u32) {
+    var turn = start;
+    @if(FOURS) let whole = min(end, whole_end(places));
+    @if(FOURS) for (; turn + 3u * LANES < whole; turn += 4u * LANES) {
+        let p = whole_load_of(turn);
+        let a = read_whole(places, p);
+        let b = read_whole(places, p + LANES);
+        let c = read_whole(places, p + 2u * LANES);
+        let d = read_whole(places, p + 3u * LANES);
+        write_load(w, places, p, a);
+        write_load(w, places, p + LANES, b);
+        write_load(w, places, p + 2u * LANES, c);
+        write_load(w, places, p + 3u * LANES, d);
+    }
+    for (; turn < end; turn += LANES) {
+        let p = load_of(places, turn);
+        @if(PAIRS) if (p == range.left_out) { continue; }
+        write_any(w, places, p);
+    }
+}
+
+@if(WRITES) fn write_load(w: Writers, places: Places, p: u32, pack: Pack) {
+    write_pack(w, places, place_of(p), pack, classes_of(places, p), weights_of(places, p));
+}
+
+// The same of a load that may hold other rows' elements.
+@if(WRITES) fn write_any(w: Writers, places: Places, p: u32) {
+    @if(PARTIAL) write_part(
+        w, places, place_of(p), read_pack(places, p), classes_of(places, p), weights_of(places, p));
+    @else write_load(w, places, p, read_whole(places, p));
+}

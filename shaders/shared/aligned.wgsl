@@ -1,0 +1,125 @@
+// Tensors with an element for each class, in loads of PACK elements: functions for each one that a kernel binds.
+//
+// Where rows end inside a load and the tensor is written, two lanes write parts of one load. Such a load is an
+// array of words (SCALARS), each of which is a memory location of its own. A component of a vector is not: WGSL
+// allows a store to it to load the vector, insert the component and store the vector, as Metal's compiler
+// does, and what the other lane writes in between is lost.
+
+import shared::{halves, words};
+
+// Load `at`, as f32.
+@for(t in READ) fn read_{t.name}(at: u32) -> Pack {
+    @if(t.f32 && EIGHT && t.longs) {
+        let v = {t.buffer}[at];
+        let low = vec4<u32>(v);
+        let high = vec4<u32>(v >> vec4<u32>(32u));
+        return Pack(Words(low.x, high.x, low.y, high.y), Words(low.z, high.z, low.w, high.w));
+    }
+    @elif(t.f32 && EIGHT) {
+        let v = {t.buffer}[at];
+        return Pack(v.a, v.b);
+    }
+    @elif(t.f32 && t.scalars) {
+        let v = {t.buffer}[at];
+        return Pack(Words(v[0], v[1], v[2], v[3]));
+    }
+    @elif(t.f32) return Pack({t.buffer}[at]);
+    @elif(EIGHT) {
+        let w = words_of_{t.name}({t.buffer}[at]);
+        return Pack(Words(widened_{t.type}(w.x), widened_{t.type}(w.y)),
+            Words(widened_{t.type}(w.z), widened_{t.type}(w.w)));
+    }
+    @elif(WIDE) {
+        let w = {t.buffer}[at];
+        return Pack(Words(widened_{t.type}(w[0]), widened_{t.type}(w[1])));
+    }
+    @else {
+        @if(t.atomic) let word = atomicLoad(&{t.buffer}[at / 2u]);
+        @else let word = {t.buffer}[at / 2u];
+        return Pack(widened_{t.type}(word >> (16u * (at % 2u))).x);
+    }
+}
+
+// The words of a load of eight elements of two bytes.
+@for(t in READ) @if(!t.f32 && EIGHT) {
+@if(t.scalars) fn words_of_{t.name}(v: array<u32, 4>) -> vec4<u32> {
+    return vec4<u32>(v[0], v[1], v[2], v[3]);
+}
+@elif(t.longs) fn words_of_{t.name}(v: vec2<u64>) -> vec4<u32> {
+    let low = vec2<u32>(v);
+    let high = vec2<u32>(v >> vec2<u32>(32u));
+    return vec4<u32>(low.x, high.x, low.y, high.y);
+}
+@else fn words_of_{t.name}(v: vec4<u32>) -> vec4<u32> { return v; }
+}
+
+// Element `k` of load `at`, as f32.
+@for(t in READ) fn word_of_{t.name}(at: u32, k: u32) -> u32 {
+    @if(WIDE) let pack = read_{t.name}(at);
+    @if(EIGHT) return select(pack.a, pack.b, k >= HALF)[k % HALF];
+    @elif(WIDE) return pack.a[k];
+    @else return read_{t.name}(at).a;
+}
+
+// Writes load `at`.
+@for(t in WRITTEN) @if(t.f32) fn write_{t.name}(at: u32, out: Pack) {
+    @if(t.scalars && EIGHT) {t.buffer}[at] = array<u32, 8>(
+        out.a.x, out.a.y, out.a.z, out.a.w, out.b.x, out.b.y, out.b.z, out.b.w);
+    @elif(t.scalars) {t.buffer}[at] = array<u32, 4>(out.a.x, out.a.y, out.a.z, out.a.w);
+    @elif(t.longs) {
+        let low = vec4<u64>(Words(out.a.x, out.a.z, out.b.x, out.b.z));
+        let high = vec4<u64>(Words(out.a.y, out.a.w, out.b.y, out.b.w));
+        {t.buffer}[at] = low | (high << vec4<u32>(32u));
+    }
+    @elif(EIGHT) {t.buffer}[at] = Eight(out.a, out.b);
+    @else {t.buffer}[at] = out.a;
+}
+
+// Writes elements `start` to `end` of load `at`: the rest of it is another row's, and another lane's.
+@for(t in WRITTEN) @if(t.f32 && RAGGED) fn put_{t.name}(at: u32, out: Pack, start: u32, end: u32) {
+    for (var k = start; k < end; k += 1u) {
+        @if(EIGHT) {t.buffer}[at][k] = select(out.a, out.b, k >= HALF)[k % HALF];
+        @else {t.buffer}[at][k] = out.a[k];
+    }
+}
+
+// The words of a load.
+@for(t in WRITTEN) @if(!t.f32 && WIDE && EIGHT) fn joined_{t.name}(out: Pack) -> vec4<u32> {
+    let a = narrowed_{t.type}(out.a);
+    let b = narrowed_{t.type}(out.b);
+    return vec4<u32>(a.xz, b.xz) | (vec4<u32>(a.yw, b.yw) << vec4<u32>(16u));
+}
+@for(t in WRITTEN) @if(!t.f32 && WIDE && !EIGHT) fn joined_{t.name}(out: Pack) -> vec2<u32> {
+    let a = narrowed_{t.type}(out.a);
+    return a.xz | (a.yw << vec2<u32>(16u));
+}
+
+// Writes load `at`.
+@for(t in WRITTEN) @if(!t.f32 && WIDE) fn write_{t.name}(at: u32, out: Pack) {
+    let w = joined_{t.name}(out);
+    @if(t.scalars) {t.buffer}[at] = array<u32, 4>(w.x, w.y, w.z, w.w);
+    @elif(t.longs) {t.buffer}[at] = vec2<u64>(w.xz) | (vec2<u64>(w.yw) << vec2<u32>(32u));
+    @else {t.buffer}[at] = w;
+}
+
+// Writes elements `start` to `end` of load `at`: the rest of it is another row's, and another lane's.
+// Of a word that two pieces share, each keeps the other's half: their dispatches follow each other.
+@for(t in WRITTEN) @if(!t.f32 && WIDE && RAGGED) fn put_{t.name}(at: u32, out: Pack, start: u32, end: u32) {
+    let words = joined_{t.name}(out);
+    for (var k = start / 2u; k < (end + 1u) / 2u; k += 1u) {
+        let low = select(0u, 0xffffu, 2u * k >= start);
+        let high = select(0u, 0xffff0000u, 2u * k + 1u < end);
+        var word = words[k];
+        if ((low & (high >> 16u)) == 0u) {
+            word = (word & (low | high)) | ({t.buffer}[at][k] & ~(low | high));
+        }
+        {t.buffer}[at][k] = word;
+    }
+}
+
+// Writes element `at`: half of a word whose other half another lane may be writing.
+@for(t in WRITTEN) @if(!t.f32 && !WIDE) fn write_{t.name}(at: u32, out: Pack) {
+    let shift = 16u * (at % 2u);
+    atomicAnd(&{t.buffer}[at / 2u], ~(0xffffu << shift));
+    atomicOr(&{t.buffer}[at / 2u], narrowed_{t.type}(out.a) << shift);
+}

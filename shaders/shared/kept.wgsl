@@ -1,0 +1,102 @@
+// Rows short enough to be kept: a lane loads all of its share first (KEPT words or vectors for each
+// half of a load), so that every load is under way before the first exp, and never reads it again.
+// KEPT is in the text and every index a constant, so the arrays live in registers.
+
+import shared::{numbers, softcap, state, words};
+
+alias Kept = array<Words, KEPT>;
+alias KeptReals = array<Reals, KEPT>;   // the classes' weights, where SPREAD
+
+// Ties are counted in integers where rows have lanes of their own: that takes half of the instructions and far
+// fewer registers. Lanes that share a row add them up as floats, which software drivers do faster.
+@if(PACKED_ROWS) alias Ties = Words;
+@else alias Ties = Reals;
+
+// Sums over what is kept, relative to a maximum that is known before the first exp: nothing is rescaled.
+struct KeptSums {
+    sum: Reals,     // sum of exp(x - top) over the classes below the top
+    ties: Ties,     // classes at the top, the maximum itself among them
+    @if(SPREAD) gap: Reals,
+    @if(SPREAD) mass: Reals,
+    @if(SPREAD) flags: Words,
+    @if(ARGMAX) best: Words,
+    @if(RANK) before: Words,
+    @if(ENTROPY) moment: Reals,
+    @if(PRODUCT) product: Reals,
+    @if(PRODUCT) u_top: Reals,
+}
+
+// The maximum of each component, and whether what is kept has NaN or infinities.
+fn scan_kept(fold: Fold, kept: ptr<function, Kept>) -> Fold {
+    var f = fold;
+    @for(k in REGISTERS) {
+        f = note_words(f, (*kept)[{k}]);
+        f.top = max(f.top, bitcast<Reals>(z_of((*kept)[{k}])));
+    }
+    return f;
+}
+
+// The largest upstream gradient of a class at the top; LOWEST where there is no such class.
+@if(PRODUCT) fn u_top_of(top: Reals, kept: ptr<function, Kept>, v: ptr<function, KeptReals>) -> Reals {
+    var u = Reals(LOWEST);
+    @for(k in REGISTERS) u = select(u, max(u, (*v)[{k}]), bitcast<Reals>(z_of((*kept)[{k}])) == top);
+    return u;
+}
+
+// Where a gradient is all that is written (POWERS), exp(x - top) takes the place of x. `first` has what
+// the numbers of the classes are told from.
+fn sum_kept(
+    top: Reals,
+    u_top: Reals,
+    kept: ptr<function, Kept>,
+    v: ptr<function, KeptReals>,
+    first: Words,
+    mark: Mark,
+) -> KeptSums {
+    var s: KeptSums;
+    @if(PRODUCT) s.u_top = u_top;
+    @if(ARGMAX) s.best = Words(NO_CLASS);
+    @if(SPREAD) var f = empty_fold();
+    @if(SPREAD) f.top = top;
+    @for(k in REGISTERS) {
+        {
+            let words = z_of((*kept)[{k}]);
+            let at_top = bitcast<Reals>(words) == top;
+            let e = select(exp(bitcast<Reals>(words) - top), Reals(0.0), words == Words(NEG_INF));
+            s.sum += select(e, Reals(0.0), at_top);
+            s.ties += select(Ties(0), Ties(1), at_top);
+            // The place among what is kept; the class is told from it at the end.
+            @if(ARGMAX) s.best = min(s.best, select(Words(NO_CLASS), Words({k}), at_top));
+            @if(RANK) let before = come_before(bitcast<Reals>(words), number_of_kept(first, Words({k})), mark);
+            @if(RANK) s.before += select(Words(0u), Words(1u), before);
+            @if(ENTROPY) s.moment = fma(e, min(top - bitcast<Reals>(words), Reals(FAR)), s.moment);
+            @if(PRODUCT) s.product = fma(e, (*v)[{k}] - u_top, s.product);
+            @if(SPREAD) f = weigh(f, words, (*v)[{k}]);
+            @if(POWERS) (*kept)[{k}] = bitcast<Words>(select(e, Reals(1.0), at_top));
+        }
+    }
+    @if(SPREAD) {
+        s.gap = f.gap;
+        s.mass = f.mass;
+        s.flags = f.flags;
+    }
+    @if(ARGMAX) s.best = select(number_of_kept(first, s.best), s.best, s.best == Words(NO_CLASS));
+    return s;
+}
+
+@if(PACKED_ROWS) fn number_of_kept(first: Words, k: Words) -> Words { return first + k; }
+
+// The state of rows that a lane has to itself: what is kept at k is class k of each.
+@if(PACKED_ROWS) fn state_of_kept(kept: ptr<function, Kept>, v: ptr<function, KeptReals>, mark: Mark) -> State {
+    let f = scan_kept(empty_fold(), kept);
+    var u_top: Reals;
+    @if(PRODUCT) u_top = u_top_of(f.top, kept, v);
+    let sums = sum_kept(f.top, u_top, kept, v, Words(0u), mark);
+    var s = empty_state();
+    s.top = f.top;
+    s.excess = sums.sum + RowReals(RowInts(sums.ties) - RowInts(1));   // in integers, as in `rows/kept.wgsl`
+    s.flags = flags_of(f);
+    @if(SPREAD) s.flags |= sums.flags;
+    @for(f in FIELDS) s.{f} = sums.{f};
+    return s;
+}

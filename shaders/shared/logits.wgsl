@@ -1,0 +1,37 @@
+// What logits become before anything else: z = scale cap tanh(x / cap), or scale x without a cap.
+//
+// This stands where either is asked for. Logits are read multiplied, or as they are where there is a cap. Then
+// they stay x wherever they are kept, and every use asks for z: the gradient needs the slope at x, which
+// cannot be told from z where the cap is reached.
+
+import shared::{numbers, params, tensor, words};
+
+// What a read gives.
+fn taken(words: Words) -> Words {
+    @if(SOFTCAP) {
+        // Infinities are finite behind the cap; -inf is what stands for no class.
+        let low = select(words, Words(0xff7fffffu), words == Words(NEG_INF));
+        return select(low, Words(0x7f7fffffu), words == Words(POS_INF));
+    }
+    @else {
+        let odd = (words & Words(POS_INF)) == Words(POS_INF);
+        return select(bitcast<Words>(bitcast<Reals>(words) * params.logit_scale), words, odd);
+    }
+}
+
+fn read_logits(at: u32) -> Pack {
+    var pack = read_raw_logits(at);
+    @for(h in HALVES) pack.{h} = taken(pack.{h});
+    return pack;
+}
+
+@if(BY_CLASS) fn read_logits_from(element: u32) -> Pack {
+    var pack = read_raw_logits_from(element);
+    @for(h in HALVES) pack.{h} = taken(pack.{h});
+    return pack;
+}
+
+fn word_of_logits(at: u32, k: u32) -> u32 {
+    @if(WIDE) return taken(Words(word_of_raw_logits(at, k))).x;
+    @else return taken(word_of_raw_logits(at, k));
+}

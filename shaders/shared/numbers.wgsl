@@ -1,0 +1,56 @@
+// Numbers. WGSL may assume NaN and infinity away and has no literal for them, so both are decided
+// and written as words: the bits of an f32.
+
+import shared::{params, words};
+
+const LOWEST: f32 = -0x1.fffffep+127f;   // lowest finite f32: the maximum of no classes
+const POS_INF: u32 = 0x7f800000u;
+const NEG_INF: u32 = 0xff800000u;
+const NAN: u32 = 0x7fc00000u;
+
+// No class: of a row without a distribution, or one that the piece does not have.
+const NO_CLASS: u32 = 0xffffffffu;
+
+// Powers this far below the maximum are 0, and distances need be told no further.
+const FAR: f32 = 200.0;
+
+// What a row or a sum of rows has met; or-ed together.
+const HAS_NAN: u32 = 1u;
+const HAS_POS_INF: u32 = 2u;
+const HAS_NEG_INF: u32 = 4u;
+
+// What a row is, by its label.
+const LIVE: u32 = 0u;      // a class
+const IGNORED: u32 = 1u;   // ignore_index, whether or not it is a class
+const BAD: u32 = 2u;       // neither
+const ABSENT: u32 = 3u;    // no row here: past the end of the piece
+
+// x, rounded. WGSL lets a compiler reassociate a sum, so a difference that has to be taken first is hidden from
+// it: no compiler knows that these bits are 0, since a group has fewer than 2^31 turns.
+fn rounded(x: Reals) -> Reals {
+    return bitcast<Reals>(bitcast<Words>(x) ^ Words(params.turns >> 31u));
+}
+
+// log(1 + u) for u >= 0, to a few ulp. WGSL has no log1p, and its log is only good to 2^-21
+// absolute around 1. There, log1p(u) = 2 atanh(z) with z = u / (2 + u) <= 1/3, by its odd series;
+// the first term left out is z^14 / 15 < 2^-26 of the sum.
+fn log1p(u: RowReals) -> RowReals {
+    let z = u / (2.0 + u);
+    let q = z * z;
+    var tail = fma(q, RowReals(1.0 / 13.0), RowReals(1.0 / 11.0));
+    tail = fma(q, tail, RowReals(1.0 / 9.0));
+    tail = fma(q, tail, RowReals(1.0 / 7.0));
+    tail = fma(q, tail, RowReals(0.2));
+    tail = fma(q, tail, RowReals(1.0 / 3.0));
+    return select(2.0 * fma(z * q, tail, z), log(1.0 + u), u > RowReals(1.0));
+}
+
+// A finite number, or what the flags say instead of it.
+fn word_of(value: RowReals, flags: RowWords) -> RowWords {
+    let up = (flags & RowWords(HAS_POS_INF)) != RowWords(0u);
+    let down = (flags & RowWords(HAS_NEG_INF)) != RowWords(0u);
+    let lost = ((flags & RowWords(HAS_NAN)) != RowWords(0u)) | (up & down);
+    var word = select(bitcast<RowWords>(value), RowWords(POS_INF), up);
+    word = select(word, RowWords(NEG_INF), down);
+    return select(word, RowWords(NAN), lost);
+}

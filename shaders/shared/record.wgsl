@@ -1,0 +1,26 @@
+import shared::{numbers, params, row, words};
+
+// What is written of rows beside their losses: a record of RECORD_WORDS words for each, one word for each
+// thing that is wanted, in this order. The stores are written out in `src/kernels/record.rs`: whole loads
+// for four rows where they may be (RECORD_PACKS), single words otherwise.
+fn write_records(r: Row, row: u32) {
+    let live = r.kind == RowWords(LIVE);
+    let lost = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);   // there is no distribution
+    let no_classes = RowBools(params.classes == 0u);            // a distribution over nothing
+    @if(RECORD_LSE) {
+        let log_sum = select(bitcast<RowWords>(r.lse), RowWords(NEG_INF), no_classes);
+        let lse = select(log_sum, RowWords(NAN), lost);
+    }
+    @if(RECORD_ARGMAX) let argmax = select(r.best, RowWords(NO_CLASS), lost | no_classes);
+    @if(RECORD_RANK) let rank = select(RowWords(NO_CLASS), r.before, live & !lost);
+    @if(RECORD_ENTROPY) let entropy = select(bitcast<RowWords>(r.entropy), RowWords(NAN), lost);
+    @if(RECORD_WEIGHTS) let weights = select(RowWords(0u), bitcast<RowWords>(r.weight), live);
+    @if(RECORD_Z_LOSS) {
+        let of_live = select(bitcast<RowWords>(r.z_loss), RowWords(NAN), lost);
+        let of_others = select(RowWords(0u), RowWords(NAN), r.kind == RowWords(BAD));
+        let z_loss = select(of_others, of_live, live);
+    }
+    @if(RECORD_PACKS) let at = params.record_origin + RECORD_WORDS * row / 4u;
+    @else let at = params.record_origin + RECORD_WORDS * row;
+    @for(store in RECORD_STORES) {store}
+}

@@ -1,0 +1,217 @@
+// What a row's state and its target make: its loss, and what the gradient of its classes needs. A
+// lane's rows, of which there may be four, go through this together.
+
+import shared::{halves, numbers, params, softcap, state, words};
+@if(LABELS) import shared::labels;
+
+struct Row {
+    kind: RowWords,
+    class_index: RowWords,
+    own: RowReals,       // weight on the label's class beyond what is spread: (1 - e) w_t
+    weight: RowReals,    // what the row adds to the mean's divisor
+    @if(ROW_WEIGHTS) factor: RowReals,    // the row's own weight
+    @if(LABEL_KEPT) label: RowWords,     // the label's class in the whole tensor
+    top: RowReals,
+    excess: RowReals,
+    log_whole: RowReals, // log1p(excess)
+    mass: RowReals,      // V = sum_c v_c
+    flags: RowWords,
+    loss: RowReals,
+    @if(LOG_SUM) lse: RowReals,
+    @if(Z_LOSS) z_share: RowReals,   // what the z-loss adds to V in the gradient: 2 coefficient lse w_t
+    @if(Z_LOSS) z_loss: RowReals,
+    @if(ARGMAX) best: RowWords,
+    @if(RANK) before: RowWords,
+    @if(ENTROPY) entropy: RowReals,
+    @if(ENTROPY) depth: RowReals,     // sum_c p_c (top - x_c)
+    @if(PRODUCT) product: RowReals,   // sum_c p_c (u_c - u_top)
+    @if(PRODUCT) u_top: RowReals,     // u_c of a class at the top
+    scale: RowReals,     // gradient scale: upstream / divisor, by the row's weight and the logits' scale
+    hit: RowReals,       // the label's logit
+    hit_away: RowBools,  // it is -inf
+}
+
+fn class_weight(c: u32) -> f32 {
+    @if(WEIGHT) {
+        let at = params.weight_origin + c;
+        @if(WEIGHT_PACKS) return weight_pack(at / 4u)[at % 4u];
+        @elif(WEIGHT_HALVES) return bitcast<f32>(widened_{WEIGHT_TYPE}(weight[at / 2u] >> (16u * (at % 2u))).x);
+        @else return weight[at];
+    }
+    @else return 1.0;
+}
+
+// The weights of four classes.
+@if(WEIGHT_PACKS) fn weight_pack(at: u32) -> vec4<f32> {
+    @if(WEIGHT_HALVES) {
+        let words = weight[at];
+        return bitcast<vec4<f32>>(
+            vec4<u32>(widened_{WEIGHT_TYPE}(words.x), widened_{WEIGHT_TYPE}(words.y)));
+    }
+    @else return weight[at];
+}
+
+@if(LABELS) fn label_weights(classes: RowWords, live: RowBools) -> RowReals {
+    @if(WEIGHT) let c = select(RowWords(0u), classes, live);
+    @if(!WEIGHT) let w = RowReals(1.0);
+    @elif(ROW_VECTORS) let w = RowReals(
+        class_weight(c.x), class_weight(c.y), class_weight(c.z), class_weight(c.w));
+    @else let w = class_weight(c);
+    return select(RowReals(0.0), w, live);
+}
+
+// Whether a row is counted with this piece: of those that share it, with the one that has its label's class, or else
+// with the first.
+@if(CUT) fn is_counted_here(r: Row) -> bool {
+    @if(LABELS) if (r.kind == LIVE) { return r.class_index != NO_CLASS; }
+    return (params.class_base_low | params.class_base_high) == 0u;
+}
+
+// Behind the states in the workspace: where the weight of a row's label is, and its logit.
+@if(LABELS && CUT) fn place_of_weight(row: u32) -> u32 { return params.label_weights + row; }
+
+@if(LABELS && CUT) fn place_of_mark(row: u32) -> u32 { return place_of_weight(row) + params.rows; }
+
+// The weight of the label's class, which one piece has. It leaves it in the workspace for the steps
+// that need it of every row.
+@if(LABELS && CUT) fn label_weight(r: Row, row: u32) -> f32 {
+    var w = 0.0;
+    @if(!WEIGHT) if (r.kind == LIVE) { w = 1.0; }
+    @elif(MERGED) if (r.kind == LIVE) { w = bitcast<f32>(workspace[place_of_weight(row)]); }
+    @else if (r.kind == LIVE && r.class_index != NO_CLASS) { w = class_weight(r.class_index); }
+    return w;
+}
+
+// The target of the rows from `row` on: nothing of the logits is read yet.
+fn open_rows(row: u32, present: bool) -> Row {
+    var r: Row;
+    r.kind = RowWords(ABSENT);
+    if (!present) { return r; }
+    @if(LABELS) {
+        let l = read_labels(row);
+        r.kind = kinds_of(l);
+        @if(CUT) {
+            r.class_index = class_in_piece(l);
+            r.weight = label_weight(r, row);
+        }
+        @else {
+            r.class_index = l.low;
+            r.weight = label_weights(l.low, r.kind == RowWords(LIVE));
+        }
+        @if(WEIGHT) {
+            // A class whose weight is no number leaves its rows none.
+            let lost = (bitcast<RowWords>(r.weight) & RowWords(POS_INF)) == RowWords(POS_INF);
+            r.flags = select(RowWords(0u), RowWords(HAS_NAN), lost);
+            r.weight = select(r.weight, RowReals(0.0), lost);
+        }
+        r.own = r.weight;
+        @if(SPREAD) r.own *= 1.0 - params.smoothing;
+    }
+    @else {
+        r.kind = RowWords(LIVE);
+        r.weight = RowReals(1.0);
+    }
+    @if(Z_LOSS) r.z_share = 2.0 * params.z_loss * r.weight;   // the log-sum-exp is not known yet
+    @if(LABEL_KEPT) r.label = l.low;
+    @if(ROW_WEIGHTS) r = weigh_rows(r, row);
+    return r;
+}
+
+// A row of weight 0 is left out, whatever its label; one whose weight is no number is none itself.
+@if(ROW_WEIGHTS) fn weigh_rows(opened: Row, row: u32) -> Row {
+    var r = opened;
+    let at = params.row_weights_origin + row;
+    @if(ROW_VECTORS) let words = RowWords(
+        row_weights[at], row_weights[at + 1u], row_weights[at + 2u], row_weights[at + 3u]);
+    @else let words = row_weights[at];
+    let left_out = (words & RowWords(0x7fffffffu)) == RowWords(0u);
+    let lost = (words & RowWords(POS_INF)) == RowWords(POS_INF);
+    r.kind = select(r.kind, RowWords(IGNORED), left_out);
+    r.factor = select(bitcast<RowReals>(words), RowReals(0.0), lost);
+    r.flags |= select(RowWords(0u), RowWords(HAS_NAN), lost);
+    r.weight *= r.factor;
+    return r;
+}
+
+// Flags of a row's loss behind its weight: what is below 0 turns infinities around.
+@if(ROW_WEIGHTS) fn weighed_flags(flags: RowWords, factor: RowReals) -> RowWords {
+    let turned = (flags & RowWords(HAS_NAN))
+        | ((flags & RowWords(HAS_POS_INF)) << RowWords(1u))
+        | ((flags & RowWords(HAS_NEG_INF)) >> RowWords(1u));
+    return select(flags, turned, factor < RowReals(0.0));
+}
+
+@if(GRAD) fn gradient_scale(row: u32) -> RowReals {
+    var divisor = params.divisor;
+    @if(SUMS_WEIGHTS) divisor = bitcast<f32>(workspace[0]);
+    var scale = RowReals(1.0);
+    @if(UPSTREAM_SCALAR) scale = RowReals(upstream[params.upstream_origin]);
+    @if(UPSTREAM_ROWS) {
+        let at = params.upstream_origin + row;
+        @if(ROW_VECTORS) scale = RowReals(upstream[at], upstream[at + 1u], upstream[at + 2u], upstream[at + 3u]);
+        @else scale = upstream[at];
+    }
+    // Where there is nothing to divide by, the gradient is zero.
+    return select(scale / divisor, RowReals(0.0), divisor == 0.0);
+}
+
+// The same with what else multiplies the gradient of all classes of a row.
+@if(GRAD) fn row_scale(r: Row, row: u32) -> RowReals {
+    var scale = gradient_scale(row);
+    @if(ROW_WEIGHTS) scale *= r.factor;
+    @if(SCALED) scale *= params.logit_scale;
+    @if(JACOBIAN && !PRODUCT) scale = -scale;   // see `writer.wgsl`
+    return scale;
+}
+
+// Takes in the merged state and computes the loss.
+//   loss = own (top - x_t + log1p(excess)) + gap + mass log1p(excess)
+// Every term is a distance from the maximum: none is negative, nothing cancels.
+fn close_rows(opened: Row, s: State, row: u32) -> Row {
+    var r = opened;
+    r.top = s.top;
+    r.excess = s.excess;
+    // Nothing but -inf: no distribution. A row without classes is a sum over nothing.
+    let nothing = (s.excess < RowReals(0.0)) & RowBools(params.classes > 0u);
+    r.flags |= s.flags | select(RowWords(0u), RowWords(HAS_NAN), nothing);
+    let l = log1p(max(s.excess, RowReals(0.0)));
+    r.log_whole = l;
+    @if(SPREAD) r.loss = fma(s.mass, l, s.gap);
+    @if(SPREAD) r.mass = s.mass;
+    @if(LABELS) {
+        r.mass += r.own;
+        let hit = z_of_rows(s.hit);
+        r.hit = bitcast<RowReals>(hit);
+        r.hit_away = hit == RowWords(NEG_INF);
+        let weightless = r.own == RowReals(0.0);
+        // `max` changes nothing, but keeps a compiler from adding l to one of two large numbers.
+        let distance = max(s.top - r.hit, RowReals(0.0));
+        r.loss += select(r.own * (distance + l), RowReals(0.0), weightless | r.hit_away);
+        let infinite = select(RowWords(HAS_NEG_INF), RowWords(HAS_POS_INF), r.own > RowReals(0.0));
+        r.flags |= select(RowWords(0u), infinite, r.hit_away & !weightless);
+    }
+    @if(LOG_SUM) r.lse = s.top + l;
+    @if(Z_LOSS) {
+        r.z_share *= r.lse;
+        // Of no classes the log-sum-exp is no number, and there is no z-loss.
+        let any = RowBools(params.classes > 0u);
+        r.z_loss = select(RowReals(0.0), params.z_loss * r.lse * r.lse * r.weight, any);
+    }
+    @if(ARGMAX) r.best = s.best;
+    @if(RANK) r.before = s.before;
+    @if(ENTROPY) {
+        r.depth = s.moment / (1.0 + max(s.excess, RowReals(0.0)));
+        r.entropy = l + r.depth;
+        @if(ENTROPY_LOSS) r.loss = r.entropy;
+    }
+    @if(PRODUCT) {
+        r.product = s.product / (1.0 + s.excess);
+        r.u_top = s.u_top;
+    }
+    @if(ROW_WEIGHTS) {
+        r.loss *= r.factor;
+        r.flags = weighed_flags(r.flags, r.factor);
+    }
+    @if(GRAD) r.scale = row_scale(r, row);
+    return r;
+}

@@ -1,0 +1,186 @@
+import shared::{numbers, params, places, row, softcap, tensor, words};
+
+// What is written of the classes: gradient, log-probabilities or probabilities. `Writer` is what this
+// needs of the rows, for each component of the arithmetic.
+struct Writer {
+    top: Reals,
+    rate: Reals,         // V scale / (1 + excess): what a power exp(x - top) is worth
+    own_gradient: Reals, // where only the label carries weight: the label's gradient
+    class_index: Words,
+    settled: Bools,      // the gradient is `settled_word` whatever the logits: ignored or bad rows
+    settled_word: Words,
+    @if(SPREAD) excess: Reals,
+    @if(SPREAD) mass: Reals,
+    @if(SPREAD) own: Reals,
+    @if(SPREAD) scale: Reals,
+    @if(Z_LOSS) z_share: Reals,      // what the z-loss adds to V
+    @if(ENTROPY_LOSS) depth: Reals,        // sum_c p_c (top - x_c)
+    @if(PRODUCT) product: Reals,      // sum_c p_c (u_c - u_top)
+    @if(PRODUCT) u_top: Reals,
+    whole: Reals,        // 1 + excess
+    log_whole: Reals,
+    no_row: Bools,       // the distribution is NaN
+}
+
+// One for each half of a load.
+struct Writers {
+    @for(h in HALVES) {h}: Writer,
+}
+
+// dloss/dx_c = (V + Z) p_c - v_c, where the z-loss adds Z = 2 coefficient lse w_t. At the maximum p is
+// 1 / (1 + excess), and V p - v would cancel where v is nearly all of V; over the common denominator it is
+// (V - v - v excess) / (1 + excess).
+//
+// Of the entropy it is p_c (-log p_c - H) = p_c ((top - x_c) - sum_k p_k (top - x_k)), which keeps its digits where
+// all logits are nearly the same. The product of an upstream gradient u and the Jacobian is
+// u_c - p_c sum u for log-probabilities, the negative of the above with v = u. For probabilities it is
+// p_c (u_c - sum p u) = p_c ((u_c - u_top) - sum_k p_k (u_k - u_top)), in which nothing large cancels where the
+// class at the top is nearly certain, or all u are nearly the same. A soft cap multiplies by its slope.
+fn writer(r: Row) -> Writer {
+    var w: Writer;
+    let no_row = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);
+    let lost = no_row | (r.kind == RowWords(BAD));
+    let ignored = r.kind == RowWords(IGNORED);
+    let whole = 1.0 + r.excess;
+    w.top = Reals(r.top);
+    w.class_index = Words(r.class_index);
+    w.settled = Bools(lost | ignored);
+    w.settled_word = Words(select(RowWords(NAN), RowWords(0u), ignored));
+    w.whole = Reals(whole);
+    w.log_whole = Reals(r.log_whole);
+    w.no_row = Bools(no_row);
+    @if(GRAD) {
+        var mass = r.mass;
+        @if(Z_LOSS) {
+            mass += r.z_share;
+            w.z_share = Reals(r.z_share);
+        }
+        @if(ENTROPY_LOSS) {
+            mass = RowReals(1.0);
+            w.depth = Reals(r.depth);
+        }
+        @if(PRODUCT) {
+            mass = RowReals(1.0);
+            w.product = Reals(r.product);
+            w.u_top = Reals(r.u_top);
+        }
+        w.rate = Reals(mass / whole * r.scale);
+    }
+    @if(GRAD && SPREAD) {
+        w.excess = Reals(r.excess);
+        w.mass = Reals(r.mass);
+        w.own = Reals(r.own);
+        w.scale = Reals(r.scale);
+    }
+    @elif(GRAD && LABELS) {
+        let p = select(exp(r.hit - r.top), RowReals(0.0), r.hit_away) / whole;
+        let at_top = -r.own * (r.excess / whole);
+        var own = select(r.own * (p - 1.0), at_top, r.hit == r.top);
+        @if(Z_LOSS) own = fma(r.z_share, p, own);
+        w.own_gradient = Reals(own * r.scale);
+    }
+    return w;
+}
+
+// All components are classes of one row.
+@if(!PACKED_ROWS) fn writers(r: Row) -> Writers {
+    var w: Writers;
+    w.a = writer(r);
+    @if(EIGHT) w.b = w.a;
+    return w;
+}
+
+// `words` are logits, or (POWERS) powers exp(x - top).
+@if(GRAD) fn gradient(w: Writer, given: Words, classes: Words, spread: Reals) -> Words {
+    @if(POWERS) {
+        let x = bitcast<Reals>(given);
+        let e = x;
+    }
+    @else {
+        let words = z_of(given);
+        let x = bitcast<Reals>(words);
+        let e = select(exp(x - w.top), Reals(0.0), words == Words(NEG_INF));
+    }
+    var value = e * w.rate;
+    @if(ENTROPY_LOSS) value *= min(w.top - x, Reals(FAR)) - w.depth;
+    @elif(PRODUCT) value *= rounded(spread - w.u_top) - w.product;
+    @elif(SPREAD) {
+        var v = spread;
+        @if(LABELS) v += select(Reals(0.0), w.own, classes == w.class_index);
+        @if(POWERS) let at_top = x == Reals(1.0);
+        @else let at_top = x == w.top;
+        var of_top = rounded(w.mass - v) - v * w.excess;
+        @if(Z_LOSS) of_top += w.z_share;
+        value = select(fma(-v, w.scale, value), of_top / w.whole * w.scale, at_top);
+    }
+    @else value = select(value, w.own_gradient, classes == w.class_index);
+    @if(SOFTCAP) value *= slope_of(given);
+    return select(bitcast<Words>(value), w.settled_word, w.settled);
+}
+
+// log p_c = (x_c - top) - log1p(excess), or p_c itself.
+@if(ELEMENTS) fn element(w: Writer, given: Words) -> Words {
+    let words = z_of(given);
+    // `min` changes nothing, but keeps a compiler from adding log1p(excess) to a large number.
+    let below = min(bitcast<Reals>(words) - w.top, Reals(0.0));
+    @if(PROBS) {
+        let value = exp(below) / w.whole;
+        let away = Words(0u);
+    }
+    @else {
+        let value = below - w.log_whole;
+        let away = Words(NEG_INF);
+    }
+    let word = select(bitcast<Words>(value), away, words == Words(NEG_INF));
+    return select(word, Words(NAN), w.no_row);
+}
+
+// The distribution over what was read.
+@if(ELEMENTS) fn distribution(w: Writers, pack: Pack) -> Pack {
+    var out: Pack;
+    @for(h in HALVES) out.{h} = element(w.{h}, pack.{h});
+    return out;
+}
+
+// The gradient at what was read, of these classes and weights.
+@if(GRAD) fn gradients(w: Writers, pack: Pack, classes: Pack, v: PackReals) -> Pack {
+    var out: Pack;
+    @for(h in HALVES) out.{h} = gradient(w.{h}, pack.{h}, classes.{h}, v.{h});
+    return out;
+}
+
+// Writes what is wanted of the load `at` behind the rows' first one: what was read there, its classes
+// and their weights.
+fn write_pack(w: Writers, places: Places, at: u32, pack: Pack, classes: Pack, v: PackReals) {
+    @if(ELEMENTS) write_elements(places.elements + at, distribution(w, pack));
+    @if(GRAD) write_grad(places.grad + at, gradients(w, pack, classes, v));
+}
+
+// The same of a load that may hold other rows' elements, which are others' to write.
+@if(PARTIAL) fn write_part(w: Writers, places: Places, at: u32, pack: Pack, classes: Pack, v: PackReals) {
+    let here = here_of(classes);
+    let whole = here.y - here.x == PACK;
+    @if(ELEMENTS) {
+        let elements = distribution(w, pack);
+        if (whole) {
+            write_elements(places.elements + at, elements);
+        } else {
+            put_elements(places.elements + at, elements, here.x, here.y);
+        }
+    }
+    @if(GRAD) {
+        let grad = gradients(w, pack, classes, v);
+        if (whole) {
+            write_grad(places.grad + at, grad);
+        } else {
+            put_grad(places.grad + at, grad, here.x, here.y);
+        }
+    }
+}
+
+// Which elements of a load are the row's: from the first up to the second.
+@if(PARTIAL) fn here_of(classes: Pack) -> vec2<u32> {
+    let first = classes.a.x;   // below class 0 it has wrapped around
+    let before = select(0u, 0u - first, first > params.classes);
+    return vec2<u32>(before, min(PACK, params.classes - first));
+}

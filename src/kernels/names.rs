@@ -1,0 +1,146 @@
+//! What the names in the files of `shaders/` stand for, of one specialisation.
+
+use super::record::stores;
+use super::spec::{CHUNK, Elements, Form, Kernel, Load, Part, Spec, Target, is_half};
+use super::template::{Names, Value};
+use super::tensor::ClassTensor;
+use crate::loss::Upstream;
+use crate::{ElementType, LabelType};
+
+impl Spec {
+    /// All names.
+    pub(super) fn names(&self) -> Names {
+        let mut names = Names::default();
+        names.insert_flags(self.flags());
+        let weight = self.weight.unwrap_or_default();
+        names.insert("WEIGHT_TYPE", Value::text(weight.name()));
+        names.insert("GRAD_TYPE", Value::text(self.output.name()));
+        names.insert("HALVES", Value::texts(self.halves().iter().copied()));
+        names.insert("REGISTERS", Value::texts((0..self.registers()).map(|k| format!("{k}u"))));
+        names.insert("FIELDS", Value::texts(self.state_fields()));
+        names.insert("RECORD_STORES", Value::texts(stores(self)));
+        let tensors = |which: fn(&ClassTensor) -> bool| {
+            Value::List(self.tensors().filter(which).map(|tensor| tensor.record(self)).collect())
+        };
+        names.insert("READ", tensors(|tensor| tensor.read));
+        names.insert("WRITTEN", tensors(|tensor| tensor.written));
+        names.insert("OPERANDS", Value::List(self.operands().map(|o| o.record()).collect()));
+        names
+    }
+
+    /// The halves of a load, as the arithmetic takes them.
+    fn halves(&self) -> &'static [&'static str] {
+        match self.load {
+            Load::Eight => &["a", "b"],
+            Load::One | Load::Four => &["a"],
+        }
+    }
+
+    /// How many loads a lane keeps. Loops over them are written out: drivers do not reliably unroll loops, and an
+    /// array with a variable index is placed in memory, not in registers.
+    fn registers(&self) -> u32 {
+        match self.form {
+            Form::Kept { loads, .. } => loads,
+            _ => 0,
+        }
+    }
+
+    /// The flags that a condition may ask for.
+    fn flags(&self) -> Vec<(bool, &'static str)> {
+        let label = self.label_type();
+        let g = self.geometry;
+        let halves = self.half_types();
+        // Elements are rows of their own.
+        let columns = self.kernel == Kernel::Columns || self.is_pointwise();
+        [
+            (self.kernel == Kernel::Finish, "FINISH"),
+            (halves.contains(&ElementType::BF16), "BF16"),
+            (halves.contains(&ElementType::F16), "F16"),
+            (self.native_f16, "NATIVE_F16"),
+            // Nothing but software drivers has loads of 64-bit numbers.
+            (self.longs, "SOFTWARE"),
+            (label.is_some(), "LABELS"),
+            (label.is_some_and(LabelType::signed), "LABEL_SIGNED"),
+            (label.is_some_and(|l| l.bytes() == 8), "LABEL_8_BYTES"),
+            (self.has_probabilities(), "PROBABILITIES"),
+            (self.spread, "SPREAD"),
+            (self.weight.is_some(), "WEIGHT"),
+            (self.weight.is_some_and(is_half), "WEIGHT_HALVES"),
+            (self.grad && is_half(self.output), "GRAD_HALVES"),
+            (self.upstream == Upstream::Scalar, "UPSTREAM_SCALAR"),
+            (self.upstream == Upstream::PerRow, "UPSTREAM_ROWS"),
+            (self.sums_weights, "SUMS_WEIGHTS"),
+            (self.sums_row_weights(), "WEIGHS_ROWS"),
+            (self.divisor_only, "DIVISOR_ONLY"),
+            (self.row_loss, "ROW_LOSS"),
+            (self.grad, "GRAD"),
+            (self.elements.is_some(), "ELEMENTS"),
+            (self.every_row, "EVERY_ROW"),
+            (self.elements == Some(Elements::Probs), "PROBS"),
+            (self.writes(), "WRITES"),
+            (label.is_some_and(|l| l.bytes() == 4), "LABEL_4_BYTES"),
+            (label.is_some_and(|l| l.bytes() == 2), "LABEL_2_BYTES"),
+            (self.writes_records(), "RECORD"),
+            (self.label_packs, "LABEL_PACKS"),
+            (self.record_packs, "RECORD_PACKS"),
+            (self.weight_packs, "WEIGHT_PACKS"),
+            (self.is_wide(), "WIDE"),
+            (self.load == Load::Eight, "EIGHT"),
+            (columns, "PACKED_ROWS"),
+            (columns && self.is_wide(), "ROW_VECTORS"),
+            (self.short, "SHORT"),
+            (self.strided, "STRIDED"),
+            (self.ragged, "RAGGED"),
+            (self.by_class, "BY_CLASS"),
+            (self.loose, "LOOSE"),
+            (self.ragged || self.loose, "ANYWHERE"),
+            (self.ragged || self.by_class, "PARTIAL"),
+            (self.by_class && self.in_place, "READ_BY_OTHERS"),
+            (self.pairs, "PAIRS"),
+            (self.form.is_kept(), "KEPT"),
+            (self.keeps_powers(), "POWERS"),
+            (matches!(self.form, Form::Fours | Form::Chunks), "FOURS"),
+            (self.form == Form::Chunks, "CHUNKS"),
+            (self.cut, "CUT"),
+            (self.apart, "APART"),
+            (self.part == Part::Fold, "FOLD"),
+            (self.part == Part::Merge, "MERGE"),
+            (self.part == Part::Write, "WRITE"),
+            (matches!(self.part, Part::Merge | Part::Write), "MERGED"),
+            (self.part != Part::Whole, "PARTS"),
+            (matches!(self.part, Part::Fold | Part::Write), "SPLIT"),
+            (self.counts(), "COUNTS"),
+            (g.cluster > 1, "SUBGROUPS"),
+            (g.whole_subgroups && self.form.is_kept(), "REDUCTIONS"),
+            (g.lanes > g.cluster, "SHARED_STATES"),
+        ]
+        .into_iter()
+        .chain(self.extras.flags())
+        .chain(self.pointwise_flags())
+        .collect()
+    }
+
+    /// The numbers that the shaders name.
+    pub(super) fn constants(&self) -> Vec<(&'static str, u32)> {
+        let mut constants = vec![("WORKGROUP", self.geometry.workgroup)];
+        if self.kernel == Kernel::Rows {
+            constants.push(("LANES", self.geometry.lanes));
+            constants.push(("CLUSTER", self.geometry.cluster));
+        }
+        match self.form {
+            Form::Kept { loads, full } => constants.extend([("KEPT", loads), ("FULL", full)]),
+            Form::Chunks => constants.push(("CHUNK", CHUNK)),
+            Form::Few | Form::Fours => {}
+        }
+        if self.part != Part::Whole || self.cut {
+            constants.push(("STATE_WORDS", self.extras.state_words()));
+        }
+        if self.writes_records() {
+            constants.push(("RECORD_WORDS", self.extras.record_words()));
+        }
+        if let Target::Labels(label_type) = self.target {
+            constants.push(("LABEL_BYTES", label_type.bytes()));
+        }
+        constants
+    }
+}
