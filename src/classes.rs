@@ -1,20 +1,16 @@
 //! The sums of classes, as the device leaves them and as callers get them.
 
 use crate::Error;
-
-/// Words of the sums of one class; `CLASS_WORDS` in `classes.wgsl`.
-pub(crate) const CLASS_WORDS: u64 = 7;
+use crate::words::{
+    CLASS_CORRECT_AT, CLASS_FLAGS_AT, CLASS_ROWS_AT, CLASS_UNIT, CLASS_WORDS, HAS_NEG_INF,
+    HAS_POS_INF,
+};
 
 /// Bytes of the sums of one class on the device, which [`class_losses`] reads.
-pub const CLASS_BYTES: u64 = 4 * CLASS_WORDS;
+pub const CLASS_BYTES: u64 = 4 * CLASS_WORDS as u64;
 
 /// One over the unit of the device's sums.
-const UNITS: f64 = (1u64 << 56) as f64;
-
-/// Flags of losses that could not be added: `HAS_NAN` (1), `HAS_POS_INF`, `HAS_NEG_INF` in
-/// `numbers.wgsl`. More than one of them are a NaN.
-const POSITIVE: u32 = 2;
-const NEGATIVE: u32 = 4;
+const UNITS: f64 = (1u64 << CLASS_UNIT) as f64;
 
 /// The losses of each class: what its rows have, live ones with this label. From a host's own buffer by
 /// [`class_losses`].
@@ -78,27 +74,31 @@ impl ClassSums {
         self.0.resize(classes.max(self.0.len()), ClassSum::default());
         for (sum, bytes) in self.0.iter_mut().zip(bytes.chunks_exact(CLASS_BYTES as usize)) {
             let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
-            let loss = words[..4].iter().rev().fold(0, |high, &word| high << 32 | u128::from(word));
+            let loss = words[..CLASS_ROWS_AT as usize]
+                .iter()
+                .rev()
+                .fold(0, |high, &word| high << 32 | u128::from(word));
             let (loss, fills) = sum.loss.overflowing_add(loss as i128);
             sum.flags |= match fills {
-                true if loss < 0 => POSITIVE,
-                true => NEGATIVE,
+                true if loss < 0 => HAS_POS_INF,
+                true => HAS_NEG_INF,
                 false => 0,
             };
             sum.loss = loss;
-            sum.rows += u64::from(words[4]);
-            sum.correct += u64::from(words[5]);
-            sum.flags |= words[6];
+            sum.rows += u64::from(words[CLASS_ROWS_AT as usize]);
+            sum.correct += u64::from(words[CLASS_CORRECT_AT as usize]);
+            sum.flags |= words[CLASS_FLAGS_AT as usize];
         }
     }
 
     /// As callers get them, of so many classes: no piece, no sum.
     pub fn losses(mut self, classes: usize) -> ClassLosses {
         self.0.resize(classes, ClassSum::default());
+        // More than one of the flags are a NaN.
         let loss = |sum: &ClassSum| match sum.flags {
             0 => sum.loss as f64 / UNITS,
-            POSITIVE => f64::INFINITY,
-            NEGATIVE => f64::NEG_INFINITY,
+            HAS_POS_INF => f64::INFINITY,
+            HAS_NEG_INF => f64::NEG_INFINITY,
             _ => f64::NAN,
         };
         ClassLosses {
@@ -163,8 +163,8 @@ mod tests {
         let words = [
             [0, 0x0180_0000, 0, 0, 3, 2, 0],
             [u32::MAX, u32::MAX, u32::MAX, u32::MAX, 1, 0, 0],
-            [0, 0x0100_0000, 0, 0, 2, 0, POSITIVE],
-            [0, 0, 0, 0, 1, 0, 1 | NEGATIVE],
+            [0, 0x0100_0000, 0, 0, 2, 0, HAS_POS_INF],
+            [0, 0, 0, 0, 1, 0, 1 | HAS_NEG_INF],
         ];
         let bytes: &[u8] = bytemuck::cast_slice(&words);
         let mut sums = ClassSums::default();

@@ -108,6 +108,7 @@ mod scope;
 mod tensor;
 mod wait;
 mod wanted;
+mod words;
 pub use bound::{Bound, Buffers, Decoded, RESULT_BYTES, Reader};
 pub use classes::{CLASS_BYTES, ClassLosses, class_losses};
 pub use device::Kernels;

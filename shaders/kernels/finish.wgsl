@@ -1,25 +1,25 @@
 // One group sums the partials of all groups and pieces, and writes the divisor for the gradient
 // kernels (DIVISOR_ONLY) or the loss and what was seen in the rows.
 
-import shared::{numbers, params, totals, words};
+import shared::{constants, numbers, params, totals, words};
 
 fn read_partial(totals: Totals, slot: u32) -> Totals {
-    let at = HEADER_WORDS + PARTIAL_WORDS * slot;
+    let at = HEADER_WORDS + TOTALS_WORDS * slot;
     var z_loss = 0.0;
-    @if(Z_LOSS) z_loss = bitcast<f32>(workspace[at + 10u]);
-    let loss = bitcast<f32>(workspace[at]);
+    @if(Z_LOSS) z_loss = bitcast<f32>(workspace[at + Z_LOSS_AT]);
+    let loss = bitcast<f32>(workspace[at + LOSS_AT]);
     var weight = 0.0;
-    @if(WEIGHS_ROWS) weight = bitcast<f32>(workspace[at + 1u]);
-    let flags = workspace[at + 3u];
+    @if(WEIGHS_ROWS) weight = bitcast<f32>(workspace[at + WEIGHT_AT]);
+    let flags = workspace[at + FLAGS_AT];
     var t = add(totals, Terms(loss, weight, z_loss, 1.0, is_raised(flags)));
-    t.live += workspace[at + 2u];
+    t.live += workspace[at + LIVE_AT];
     t.flags |= flags;
-    t.bad += workspace[at + 4u];
-    t.first_bad = min(t.first_bad, workspace[at + 5u]);
-    t.nonfinite += workspace[at + 8u];
-    t.first_nonfinite = min(t.first_nonfinite, workspace[at + 9u]);
-    @if(ACCURACY) t.correct += workspace[at + 11u];
-    @if(TOP_K) t.top_k += workspace[at + 12u];
+    t.bad += workspace[at + BAD_AT];
+    t.first_bad = min(t.first_bad, workspace[at + FIRST_BAD_AT]);
+    t.nonfinite += workspace[at + NONFINITE_AT];
+    t.first_nonfinite = min(t.first_nonfinite, workspace[at + FIRST_NONFINITE_AT]);
+    @if(ACCURACY) t.correct += workspace[at + CORRECT_AT];
+    @if(TOP_K) t.top_k += workspace[at + TOP_K_AT];
     return t;
 }
 
@@ -36,10 +36,10 @@ fn main(@builtin(local_invocation_index) index: u32) {
     // The first bad row is in one partial: its label is the result's.
     @if(!DIVISOR_ONLY) let last = select(params.partials, 0u, t.bad == 0u);
     @if(!DIVISOR_ONLY) for (var slot = index; slot < last; slot += WORKGROUP) {
-        let at = HEADER_WORDS + PARTIAL_WORDS * slot;
-        if (workspace[at + 4u] != 0u && workspace[at + 5u] == t.first_bad) {
-            put(6u, workspace[at + 6u]);
-            put(7u, workspace[at + 7u]);
+        let at = HEADER_WORDS + TOTALS_WORDS * slot;
+        if (workspace[at + BAD_AT] != 0u && workspace[at + FIRST_BAD_AT] == t.first_bad) {
+            put(BAD_VALUE_AT, workspace[at + BAD_VALUE_AT]);
+            put(BAD_OPERAND_AT, workspace[at + BAD_OPERAND_AT]);
         }
     }
     if (index != 0u) { return; }
@@ -69,31 +69,31 @@ fn weights_word(raised: f32, t: Totals) -> u32 {
     let raised_divisor = rounded(Reals(clamp(divisor, -0x1p+63f, 0x1p+63f) / RAISE));
     let raised_loss = t.loss.x / raised_divisor;
     let raised_weights = raised_weights(t);
-    put(0u, mean_word(or_infinite(bitcast<u32>(t.loss.x / divisor), raised_loss), divisor, t.flags));
-    put(1u, weights_word(raised_weights, t));
-    put(2u, t.live);
-    put(3u, t.flags & ~RAISED);
-    put(4u, t.bad);
-    put(5u, t.first_bad);
+    put(LOSS_AT, mean_word(or_infinite(bitcast<u32>(t.loss.x / divisor), raised_loss), divisor, t.flags));
+    put(WEIGHT_AT, weights_word(raised_weights, t));
+    put(LIVE_AT, t.live);
+    put(FLAGS_AT, t.flags & ~RAISED);
+    put(BAD_AT, t.bad);
+    put(FIRST_BAD_AT, t.first_bad);
     if (t.bad == 0u) {
         // Otherwise the lane that found the first bad row's label has written it.
-        put(6u, 0u);
-        put(7u, 0u);
+        put(BAD_VALUE_AT, 0u);
+        put(BAD_OPERAND_AT, 0u);
     }
-    put(8u, t.nonfinite);
-    put(9u, t.first_nonfinite);
-    for (var at = 10u; at < 16u; at += 1u) { put(at, 0u); }
-    // Words 0, 1 and 10 once more, times RAISE, for hosts that have numbers beyond those of an f32.
-    put(13u, bitcast<u32>(raised_loss));
-    put(14u, bitcast<u32>(raised_weights));
+    put(NONFINITE_AT, t.nonfinite);
+    put(FIRST_NONFINITE_AT, t.first_nonfinite);
+    for (var at = Z_LOSS_AT; at < TOTALS_WORDS; at += 1u) { put(at, 0u); }
+    // Loss, weight and z-loss once more, times RAISE, for hosts that have numbers beyond those of an f32.
+    put(RAISED_LOSS_AT, bitcast<u32>(raised_loss));
+    put(RAISED_WEIGHT_AT, bitcast<u32>(raised_weights));
     @if(Z_LOSS) {
         let raised_z_loss = t.z_loss.x / raised_divisor;
         let z_loss = or_infinite(bitcast<u32>(t.z_loss.x / divisor), raised_z_loss);
-        put(10u, mean_word(z_loss, divisor, t.flags & HAS_NAN));
-        put(15u, bitcast<u32>(raised_z_loss));
+        put(Z_LOSS_AT, mean_word(z_loss, divisor, t.flags & HAS_NAN));
+        put(RAISED_Z_LOSS_AT, bitcast<u32>(raised_z_loss));
     }
-    @if(ACCURACY) put(11u, t.correct);
-    @if(TOP_K) put(12u, t.top_k);
+    @if(ACCURACY) put(CORRECT_AT, t.correct);
+    @if(TOP_K) put(TOP_K_AT, t.top_k);
 }
 
 // A number, unless it is beyond those of an f32: `raised` is the same times RAISE.

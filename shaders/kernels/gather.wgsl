@@ -1,6 +1,6 @@
 // nll: loss = -w_t x_t. A lane per row; one element of the row is read.
 
-import shared::{count, numbers, params, row, tensor, totals};
+import shared::{constants, count, numbers, params, row, tensor, totals};
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -1,7 +1,7 @@
 // The labels' logits of rows that are cut, kept in the workspace: to count the classes in front of a label,
 // every piece has to know its logit, which one of them has. A lane per row.
 
-import shared::{numbers, params, row, tensor};
+import shared::{constants, numbers, params, row, tensor};
 @if(SCALED) import shared::logits;
 
 @compute @workgroup_size(WORKGROUP)

@@ -2,7 +2,7 @@
 // formula, writes losses and gradients where they are wanted, and adds up. Elements that fill no load are
 // another dispatch's, which takes them one by one.
 
-import shared::{elements, formulas, numbers, params, tensor, totals, words};
+import shared::{constants, elements, formulas, numbers, params, tensor, totals, words};
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -21,19 +21,14 @@ fn main(
         // One lane has the first value that is refused. It has kept it: the gradient may be in its place.
         @if(REFUSES) if (totals.bad != 0u && totals.first_bad == atomicLoad(&group_first_bad)) {
             let k = (totals.first_bad - params.row_base) % HALF;
-            let partial = HEADER_WORDS + PARTIAL_WORDS * slot;
-            workspace[partial + 6u] = component(refused_words, k);
-            workspace[partial + 7u] = component(refused_operands, k);
+            let partial = HEADER_WORDS + TOTALS_WORDS * slot;
+            workspace[partial + BAD_VALUE_AT] = component(refused_words, k);
+            workspace[partial + BAD_OPERAND_AT] = component(refused_operands, k);
         }
     }
 }
 
 @if(REFUSES) {
-// Which operand has a value that the loss is not defined for.
-const REFUSED_INPUT: u32 = 1u;
-const REFUSED_TARGET: u32 = 2u;
-const REFUSED_VARIANCE: u32 = 3u;
-
 // Where the first such value of a lane is: it, its neighbours, and their operands.
 var<private> refused_words: Words;
 var<private> refused_operands: Words;

@@ -4,7 +4,7 @@
 // neighbouring rows; else they have parts of one row, which lie interleaved. Either way their loads
 // coalesce. MERGE sums the parts.
 
-import shared::{numbers, params, tensor, totals, words};
+import shared::{constants, numbers, params, tensor, totals, words};
 @if(!MERGE) import shared::{elements, formulas};
 
 @if(!MERGE) @compute @workgroup_size(WORKGROUP)

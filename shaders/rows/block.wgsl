@@ -1,7 +1,7 @@
 // The work of a group between two steps of its walk.
 
 import rows::{lanes, loads};
-import shared::{count, numbers, params, places, row, totals};
+import shared::{constants, count, numbers, params, places, row, totals};
 @if(!KEPT && !MERGE) import rows::streamed;
 @if(!KEPT) import rows::folded;
 @if(!MERGE) import rows::label;

@@ -2,10 +2,7 @@
 // is a 128-bit number in units of 2^-56, exact for every loss of 2^-32 and above, and the same bits in every
 // run; 2^32 of the largest losses do not fill it. Losses from 2^39 on and infinities leave a flag instead.
 
-import shared::{numbers, params};
-
-const CLASS_WORDS: u32 = 7u;   // the sum from its low word up, rows, rows predicted right, flags
-const UNIT: i32 = 56;          // 2^-UNIT is one
+import shared::{constants, numbers, params};
 
 struct Wide {
     low: u32,
@@ -18,7 +15,7 @@ fn units(word: u32) -> Wide {
     let exponent = (word >> 23u) & 255u;
     let fraction = select(0x800000u, 0u, exponent == 0u) | (word & 0x7fffffu);
     // |x| is fraction * 2^(exponent - 150); numbers below 2^-126 are 0 here.
-    let shift = i32(exponent) - 150 + UNIT;
+    let shift = i32(exponent) - 150 + i32(CLASS_UNIT);
     if (shift <= -24) { return Wide(0u, 0u, 0u); }
     if (shift < 0) { return Wide(fraction >> u32(-shift), 0u, 0u); }
     let up = u32(shift);
@@ -42,11 +39,11 @@ fn add_word(at: u32, word: u32, carry: u32) -> u32 {
 // Adds the loss of a row that counts, as a word, to its class.
 fn count_class(class_index: u32, loss: u32, correct: bool) {
     let at = params.classes_origin + CLASS_WORDS * class_index;
-    atomicAdd(&classes[at + 4u], 1u);
-    if (correct) { atomicAdd(&classes[at + 5u], 1u); }
+    atomicAdd(&classes[at + CLASS_ROWS_AT], 1u);
+    if (correct) { atomicAdd(&classes[at + CLASS_CORRECT_AT], 1u); }
     if ((loss & 0x7fffffffu) >= (127u + 39u) << 23u) {
         let infinite = select(HAS_POS_INF, HAS_NEG_INF, loss > 0x7fffffffu);
-        atomicOr(&classes[at + 6u], select(infinite, HAS_NAN, (loss & 0x7fffffffu) > POS_INF));
+        atomicOr(&classes[at + CLASS_FLAGS_AT], select(infinite, HAS_NAN, (loss & 0x7fffffffu) > POS_INF));
         return;
     }
     let n = units(loss);

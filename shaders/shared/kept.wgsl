@@ -2,7 +2,7 @@
 // half of a load), so that every load is under way before the first exp, and never reads it again.
 // KEPT is in the text and every index a constant, so the arrays live in registers.
 
-import shared::{numbers, softcap, state, words};
+import shared::{constants, numbers, softcap, state, words};
 
 alias Kept = array<Words, KEPT>;
 alias KeptReals = array<Reals, KEPT>;   // the classes' weights, where SPREAD

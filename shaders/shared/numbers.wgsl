@@ -1,23 +1,15 @@
 // Numbers. WGSL may assume NaN and infinity away and has no literal for them, so both are decided
 // and written as words: the bits of an f32.
 
-import shared::{params, words};
+import shared::{constants, params, words};
 
 const LOWEST: f32 = -0x1.fffffep+127f;   // lowest finite f32: the maximum of no classes
 const POS_INF: u32 = 0x7f800000u;
 const NEG_INF: u32 = 0xff800000u;
 const NAN: u32 = 0x7fc00000u;
 
-// No class: of a row without a distribution, or one that the piece does not have.
-const NO_CLASS: u32 = 0xffffffffu;
-
 // Powers this far below the maximum are 0, and distances need be told no further.
 const FAR: f32 = 200.0;
-
-// What a row or a sum of rows has met; or-ed together.
-const HAS_NAN: u32 = 1u;
-const HAS_POS_INF: u32 = 2u;
-const HAS_NEG_INF: u32 = 4u;
 
 // What a row is, by its label.
 const LIVE: u32 = 0u;      // a class

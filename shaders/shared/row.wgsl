@@ -1,7 +1,7 @@
 // What a row's state and its target make: its loss, and what the gradient of its classes needs. A
 // lane's rows, of which there may be four, go through this together.
 
-import shared::{halves, numbers, params, softcap, state, words};
+import shared::{constants, halves, numbers, params, softcap, state, words};
 @if(LABELS) import shared::labels;
 
 struct Row {

@@ -17,7 +17,7 @@
 //   product = sum_c exp(x_c - top) (v_c - u_top)  for the Jacobian of the probabilities, with u_top = v_c of a
 //                                                 class at the top: of several the largest, where they meet
 
-import shared::{numbers, softcap, words};
+import shared::{constants, numbers, softcap, words};
 
 // Sums that have a product in them are written as `fma`: of two products a compiler may fuse either with the sum,
 // and kernels that do the same would differ in a row's last bits.

@@ -1,20 +1,12 @@
 // Sums over rows: a lane's running totals, a tree over the group's lanes, one partial per group.
 // The shape of the tree depends on nothing but the plan, so two runs give the same bits.
 
-import shared::{numbers, params, words};
+import shared::{constants, numbers, params, words};
 @if(LABELS) import shared::labels;
-
-// Words of a partial, in `workspace` behind the header.
-const HEADER_WORDS: u32 = 4u;
-const PARTIAL_WORDS: u32 = 16u;
-const NO_ROW: u32 = 0xffffffffu;
 
 // A sum may pass what an f32 reaches where the mean does not. Totals that have met a term beyond LARGE are told in
 // units of 1 / RAISE: 2^32 terms stay within an f32 either way.
 const LARGE: f32 = 0x1p+90f;
-const RAISE: f32 = 0x1p-64f;
-// A flag of totals, beside what rows have met.
-const RAISED: u32 = 8u;
 
 struct Totals {
     // A running f32 sum would drown small terms in a large total. Three levels of 16 keep every
@@ -167,22 +159,22 @@ fn group_totals(totals: Totals, index: u32) -> Totals {
 @if(!FINISH) fn write_partial(t: Totals, index: u32, slot: u32) {
     let whole = group_totals(t, index);
     if (index != 0u) { return; }
-    let at = HEADER_WORDS + PARTIAL_WORDS * slot;
-    workspace[at] = bitcast<u32>(whole.loss.x);
-    @if(WEIGHS_ROWS) workspace[at + 1u] = bitcast<u32>(whole.weight.x);
-    workspace[at + 2u] = whole.live;
-    workspace[at + 3u] = whole.flags;
-    workspace[at + 4u] = whole.bad;
-    workspace[at + 5u] = whole.first_bad;
+    let at = HEADER_WORDS + TOTALS_WORDS * slot;
+    workspace[at + LOSS_AT] = bitcast<u32>(whole.loss.x);
+    @if(WEIGHS_ROWS) workspace[at + WEIGHT_AT] = bitcast<u32>(whole.weight.x);
+    workspace[at + LIVE_AT] = whole.live;
+    workspace[at + FLAGS_AT] = whole.flags;
+    workspace[at + BAD_AT] = whole.bad;
+    workspace[at + FIRST_BAD_AT] = whole.first_bad;
     // The first bad label itself is read again: to carry it along would cost every row.
     @if(LABELS) if (whole.bad != 0u) {
         let words = label_words(whole.first_bad - params.row_base);
-        workspace[at + 6u] = words.x;
-        workspace[at + 7u] = words.y;
+        workspace[at + BAD_VALUE_AT] = words.x;
+        workspace[at + BAD_OPERAND_AT] = words.y;
     }
-    workspace[at + 8u] = whole.nonfinite;
-    workspace[at + 9u] = whole.first_nonfinite;
-    @if(Z_LOSS) workspace[at + 10u] = bitcast<u32>(whole.z_loss.x);
-    @if(ACCURACY) workspace[at + 11u] = whole.correct;
-    @if(TOP_K) workspace[at + 12u] = whole.top_k;
+    workspace[at + NONFINITE_AT] = whole.nonfinite;
+    workspace[at + FIRST_NONFINITE_AT] = whole.first_nonfinite;
+    @if(Z_LOSS) workspace[at + Z_LOSS_AT] = bitcast<u32>(whole.z_loss.x);
+    @if(ACCURACY) workspace[at + CORRECT_AT] = whole.correct;
+    @if(TOP_K) workspace[at + TOP_K_AT] = whole.top_k;
 }

@@ -1,4 +1,4 @@
-import shared::{numbers, params, places, row, softcap, tensor, words};
+import shared::{constants, numbers, params, places, row, softcap, tensor, words};
 
 // What is written of the classes: gradient, log-probabilities or probabilities. `Writer` is what this
 // needs of the rows, for each component of the arithmetic.

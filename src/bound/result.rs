@@ -1,13 +1,18 @@
 //! Decodes the result that the last kernel writes.
 
+use crate::words::{
+    BAD_AT, BAD_OPERAND_AT, BAD_VALUE_AT, CORRECT_AT, FIRST_BAD_AT, FIRST_NONFINITE_AT, FLAGS_AT,
+    LIVE_AT, LOSS_AT, NONFINITE_AT, RAISED_BY, RAISED_LOSS_AT, RAISED_WEIGHT_AT, RAISED_Z_LOSS_AT,
+    REFUSED_INPUT, REFUSED_TARGET, TOP_K_AT, TOTALS_WORDS, WEIGHT_AT, Z_LOSS_AT,
+};
 use crate::{BadValue, Error, Problem, Summary};
 
 /// Bytes of the range behind [`Bound::result`](crate::Bound::result). [`Buffers`](crate::Buffers) has an example of one
 /// among a host's tensors.
-pub const RESULT_BYTES: u64 = 64;
+pub const RESULT_BYTES: u64 = 4 * TOTALS_WORDS as u64;
 
 /// What the last words of a result count in.
-const RAISED: f64 = (1u128 << 64) as f64;
+const RAISED_UNIT: f64 = (1u128 << RAISED_BY) as f64;
 
 /// What is in [`Bound::result`](crate::Bound::result). A [`Reader`](crate::Reader) brings it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,42 +36,44 @@ pub(super) fn decoded(problem: &Problem, bytes: &[u8]) -> Result<Decoded, Error>
         return Err(Error::Length { what: "result", given: bytes.len(), wanted, shape });
     }
     let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
-    let bits = u64::from(words[7]) << 32 | u64::from(words[6]);
+    let word = |at: u32| words[at as usize];
+    let bits = u64::from(word(BAD_OPERAND_AT)) << 32 | u64::from(word(BAD_VALUE_AT));
     let signed = problem.label_type().is_some_and(|label| label.signed());
     let value = if signed { i128::from(bits as i64) } else { i128::from(bits) };
     let labels = problem.pointwise.is_none();
     // Of rows that are NaN or infinite there is no sum beyond an f32.
-    let real = |at: usize, raised: usize| match f32::from_bits(words[at]) {
-        infinite if infinite.is_infinite() && words[3] == 0 => {
-            f64::from(f32::from_bits(words[raised])) * RAISED
+    let real = |at: u32, raised: u32| match f32::from_bits(word(at)) {
+        infinite if infinite.is_infinite() && word(FLAGS_AT) == 0 => {
+            f64::from(f32::from_bits(word(raised))) * RAISED_UNIT
         }
         value => value.into(),
     };
+    let (bad, nonfinite) = (word(BAD_AT), word(NONFINITE_AT));
     let summary = Summary {
         rows: problem.losses() as u64,
-        live: words[2].into(),
-        weight: real(1, 14),
-        bad: words[4].into(),
-        first_bad: (words[4] > 0 && labels).then_some((words[5].into(), value)),
-        first_bad_value: (words[4] > 0 && !labels).then_some(BadValue {
-            position: words[5].into(),
-            what: refused_operand(words[7]),
-            value: f32::from_bits(words[6]),
+        live: word(LIVE_AT).into(),
+        weight: real(WEIGHT_AT, RAISED_WEIGHT_AT),
+        bad: bad.into(),
+        first_bad: (bad > 0 && labels).then_some((word(FIRST_BAD_AT).into(), value)),
+        first_bad_value: (bad > 0 && !labels).then_some(BadValue {
+            position: word(FIRST_BAD_AT).into(),
+            what: refused_operand(word(BAD_OPERAND_AT)),
+            value: f32::from_bits(word(BAD_VALUE_AT)),
         }),
-        nonfinite: words[8].into(),
-        first_nonfinite: (words[8] > 0).then_some(words[9].into()),
-        correct: words[11].into(),
-        top_k: words[12].into(),
+        nonfinite: nonfinite.into(),
+        first_nonfinite: (nonfinite > 0).then_some(word(FIRST_NONFINITE_AT).into()),
+        correct: word(CORRECT_AT).into(),
+        top_k: word(TOP_K_AT).into(),
     };
-    let [loss, z_loss] = [words[0], words[10]].map(f32::from_bits);
-    Ok(Decoded { loss, z_loss, summary, wide: [real(0, 13), real(10, 15)] })
+    let [loss, z_loss] = [LOSS_AT, Z_LOSS_AT].map(|at| f32::from_bits(word(at)));
+    let wide = [real(LOSS_AT, RAISED_LOSS_AT), real(Z_LOSS_AT, RAISED_Z_LOSS_AT)];
+    Ok(Decoded { loss, z_loss, summary, wide })
 }
 
-/// The operand of that number in `formulas.wgsl`.
 fn refused_operand(number: u32) -> &'static str {
     match number {
-        1 => "input",
-        2 => "target",
+        REFUSED_INPUT => "input",
+        REFUSED_TARGET => "target",
         _ => "var",
     }
 }

@@ -5,6 +5,7 @@ mod extras;
 mod geometry;
 mod names;
 mod operand;
+mod params;
 mod pointwise;
 mod record;
 mod source;
@@ -20,6 +21,7 @@ pub use {
     crate::tensor::Slot,
     extras::Extras,
     geometry::Geometry,
+    params::Params,
     pointwise::{OperandSpec, PointwiseSpec, Reading},
     source::Access,
     spec::{CHUNK, Elements, Form, Kernel, Part, Spec, Target},

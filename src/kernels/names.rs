@@ -1,11 +1,12 @@
 //! What the names in the files of `shaders/` stand for, of one specialisation.
 
+use super::params::Params;
 use super::record::stores;
 use super::spec::{CHUNK, Elements, Form, Kernel, Load, Part, Spec, Target, is_half};
 use super::template::{Names, Value};
 use super::tensor::ClassTensor;
 use crate::loss::Upstream;
-use crate::{ElementType, LabelType};
+use crate::{ElementType, LabelType, words};
 
 impl Spec {
     /// All names.
@@ -18,6 +19,18 @@ impl Spec {
         names.insert("HALVES", Value::texts(self.halves().iter().copied()));
         names.insert("REGISTERS", Value::texts((0..self.registers()).map(|k| format!("{k}u"))));
         names.insert("FIELDS", Value::texts(self.state_fields()));
+        let constant = |&(name, value): &(&'static str, u32)| {
+            Value::Record(vec![
+                ("name", Value::text(name)),
+                ("value", Value::text(value.to_string())),
+            ])
+        };
+        let param = |&(name, kind): &(&'static str, &'static str)| {
+            Value::Record(vec![("name", Value::text(name)), ("type", Value::text(kind))])
+        };
+        names.insert("PARAMS", Value::List(Params::FIELDS.iter().map(param).collect()));
+        names.insert("CONSTANTS", Value::List(words::ALL.iter().map(constant).collect()));
+        names.insert("RAISED_BY", Value::text(words::RAISED_BY.to_string()));
         names.insert("RECORD_STORES", Value::texts(stores(self)));
         let tensors = |which: fn(&ClassTensor) -> bool| {
             Value::List(self.tensors().filter(which).map(|tensor| tensor.record(self)).collect())

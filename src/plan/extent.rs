@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::piece::Piece;
 use crate::Problem;
-use crate::classes::CLASS_WORDS;
+use crate::classes::CLASS_BYTES;
 use crate::loss::{Operand, Upstream};
 pub(crate) use crate::tensor::Axes;
 use crate::tensor::{ClassView, ElementType, Slot, TargetType};
@@ -144,7 +144,7 @@ fn element_bytes(slot: Slot, problem: &Problem) -> u64 {
             _ => 4,
         },
         Slot::Record => 4 * problem.record().len() as u32,
-        Slot::Classes => return (4 * CLASS_WORDS).saturating_mul(problem.view.classes as u64),
+        Slot::Classes => return CLASS_BYTES.saturating_mul(problem.view.classes as u64),
         _ => 4,
     };
     bytes.into()

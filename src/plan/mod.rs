@@ -8,7 +8,6 @@ mod extent;
 mod geometry;
 mod layout;
 mod loops;
-mod params;
 mod piece;
 mod pieces;
 mod pointwise;
@@ -25,7 +24,7 @@ pub use profile::Profile;
 pub use tuning::{Lanes, Tuning};
 // For the tests of this crate, and no part of what a version promises.
 #[doc(hidden)]
-pub use {crate::kernels::Geometry, params::Params};
+pub use crate::kernels::{Geometry, Params};
 
 pub(crate) use binding::{bound_slots, offset_alignment};
 pub(crate) use extent::Extent;
@@ -35,10 +34,10 @@ pub(crate) use pieces::least_box;
 
 pub(crate) use step::Step;
 
-use self::workspace::{HEADER_WORDS, PARTIAL_WORDS};
 use crate::kernels::{Kernel, Spec};
 use crate::loss::Divisor;
 use crate::tensor::{Axes, Slot};
+use crate::words::{HEADER_WORDS, TOTALS_WORDS};
 use crate::{EmptyMean, Error, Problem};
 
 /// How a call runs on a device: dispatches over pieces of the tensors.
@@ -94,7 +93,7 @@ impl Plan {
 
     /// Where the states begin in the workspace, in words.
     fn states_start(&self) -> u64 {
-        HEADER_WORDS + PARTIAL_WORDS * u64::from(self.partials)
+        u64::from(HEADER_WORDS) + u64::from(TOTALS_WORDS) * u64::from(self.partials)
     }
 
     /// Number of dispatches.

@@ -7,10 +7,10 @@ use super::piece::Piece;
 use super::step::Step;
 use super::workspace::words_of_row;
 use super::{Geometry, Plan, loops};
-use crate::classes::CLASS_WORDS;
 use crate::kernels::{Elements, Extras, Form, Kernel, Load, Part, Spec, Target, is_half};
 use crate::loss::{Divisor, Function, Upstream};
 use crate::tensor::{ClassView, TargetType};
+use crate::words::CLASS_WORDS;
 use crate::{ElementType, Error, Reduction};
 
 /// Words that a lane sets to zero.
@@ -92,7 +92,7 @@ impl Plan {
     /// Adds the step that sets the sums of classes to zero.
     fn clear_classes(&mut self, geometry: Geometry) -> Result<(), Error> {
         // Plans of more classes than that are refused: no binding holds their sums.
-        let words = CLASS_WORDS.saturating_mul(self.problem.view.classes as u64);
+        let words = u64::from(CLASS_WORDS).saturating_mul(self.problem.view.classes as u64);
         let extras = Extras { class_losses: true, ..Extras::default() };
         self.clear(Spec { extras, ..Spec::new(Kernel::Clear, geometry) }, words)
     }

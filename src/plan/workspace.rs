@@ -3,11 +3,6 @@
 use crate::Problem;
 use crate::kernels::Extras;
 
-/// Words in front of the partials in the workspace; `HEADER_WORDS` in `totals.wgsl`.
-pub(super) const HEADER_WORDS: u64 = 4;
-/// Words of one partial; `PARTIAL_WORDS` in `totals.wgsl`.
-pub(super) const PARTIAL_WORDS: u64 = 16;
-
 /// Words of the workspace that a row has where it is folded in so many parts: a state for each, and where rows are
 /// cut the weight of its label and, where classes before the label's are counted, the label's logit.
 pub(super) fn words_of_row(problem: &Problem, parts: u64, cut: bool) -> u64 {

@@ -26,7 +26,7 @@ const FILES: &[(&str, &str)] = files! {
     columns { across kept loads short streamed }
     rows { block by_class folded kept label lanes loads merge pairs parts states streamed sums }
     shared {
-        aligned anywhere classes count elements formulas halves kept labels logits numbers operands params places record row
+        aligned anywhere classes constants count elements formulas halves kept labels logits numbers operands params places record row
         softcap state tensor totals words writer
     }
 };

@@ -1,0 +1,108 @@
+//! The uniform block of a dispatch.
+
+/// The block's fields, in Rust and, by [`Params::FIELDS`], in `shaders/shared/params.wgsl`.
+macro_rules! params {
+    ($($(#[$doc:meta])* $name:ident: $type:ident,)*) => {
+        /// What a dispatch is told about its piece. A binding starts at a multiple of the device's offset alignment and
+        /// the piece a little later: by its origin, in elements of the binding (packs where it holds packs; labels, or
+        /// words where a label has two). Indices count inside the piece, which has no more than 2^31 rows and
+        /// 2^32 - 2^8 bytes of any tensor.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+        #[allow(missing_docs)]
+        pub struct Params {
+            $($(#[$doc])* pub $name: $type,)*
+            /// Uniform blocks are bound in multiples of 16 bytes.
+            pub unused: [u32; 2],
+        }
+
+        impl Params {
+            /// Names and types.
+            pub(super) const FIELDS: &[(&str, &str)] =
+                &[$((stringify!($name), stringify!($type))),*];
+        }
+    };
+}
+
+params! {
+    /// Rows of the piece.
+    rows: u32,
+    /// Classes of the piece.
+    classes: u32,
+    /// Elements from one class to the next.
+    inner: u32,
+    /// Blocks of work of one group.
+    turns: u32,
+    /// Group g's turn t is block `g * group_step + t * turn_step`.
+    group_step: u32,
+    turn_step: u32,
+    /// The piece's first row in the whole tensor.
+    row_base: u32,
+    /// The piece's first partial.
+    partial_base: u32,
+    /// Partials of all pieces.
+    partials: u32,
+    logits_origin: u32,
+    label_origin: u32,
+    probabilities_origin: u32,
+    upstream_origin: u32,
+    row_loss_origin: u32,
+    grad_origin: u32,
+    elements_origin: u32,
+    /// `ignore_index` as a 64-bit number.
+    ignore_low: u32,
+    ignore_high: u32,
+    /// e.
+    smoothing: f32,
+    /// e / C.
+    smoothing_share: f32,
+    /// Where it is known from the shapes.
+    divisor: f32,
+    /// The mean of nothing, as a word.
+    empty_mean: u32,
+    weight_origin: u32,
+    /// Parts of a row, where groups share it.
+    parts: u32,
+    /// Loads of one part.
+    part_loads: u32,
+    /// Where the parts' states begin in the workspace, in words.
+    states: u32,
+    /// Where the weights of cut rows' labels do, behind all states.
+    label_weights: u32,
+    /// The piece's first class, as a 64-bit number.
+    class_base_low: u32,
+    class_base_high: u32,
+    /// Classes of the tensor, as a 64-bit number.
+    all_classes_low: u32,
+    all_classes_high: u32,
+    row_weights_origin: u32,
+    /// In words, or in loads of four.
+    record_origin: u32,
+    /// In words.
+    classes_origin: u32,
+    logit_scale: f32,
+    softcap: f32,
+    /// What the square of a row's log-sum-exp is multiplied by.
+    z_loss: f32,
+    /// For losses of single elements: `rows` is how many loads, `weight_origin`, `probabilities_origin` and.
+    top_k: u32,
+    // For losses of single elements: `rows` is how many loads, `weight_origin`, `probabilities_origin` and
+    // `elements_origin` are not theirs.
+    /// The first load; where variances' gradients are summed, whether this piece comes after others of the same
+    /// rows.
+    first: u32,
+    /// Elements from one step of the outer axis to the next.
+    span: u32,
+    /// Elements that share a variance.
+    summed: u32,
+    /// How far these are apart.
+    sum_inner: u32,
+    eps: f32,
+    target_origin: u32,
+    element_weight_origin: u32,
+    pos_weight_origin: u32,
+    variance_origin: u32,
+    target_grad_origin: u32,
+    variance_grad_origin: u32,
+    result_origin: u32,
+}
