@@ -207,7 +207,11 @@ impl Shader {
             let names = names(code);
             if is_declared.iter().any(|kind| code.starts_with(kind)) {
                 let of_variable = usize::from(code.starts_with("var<"));
-                shader.declared.insert(names[1 + of_variable].0.clone());
+                let name = names[1 + of_variable].0.clone();
+                match name.as_str() {
+                    "*" => shader.declared.extend(constants()),
+                    _ => drop(shader.declared.insert(name)),
+                }
             }
             for window in names.windows(2) {
                 let is_local = ["let", "var"].contains(&window[0].0.as_str());
@@ -221,9 +225,19 @@ impl Shader {
                 }
             }
         }
-        shader.used.retain(|name| !local.contains(name) && !shader.declared.contains(name));
+        let is_declared = |name: &String| shader.declared.iter().any(|other| is_named(other, name));
+        shader.used.retain(|name| !local.contains(name) && !is_declared(name));
         shader
     }
+}
+
+/// The constants that Rust has for both sides: `const {c.name}` in the shaders.
+fn constants() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/words.rs");
+    let text = std::fs::read_to_string(path).expect("the constants");
+    let list = text.split_once("constants! {").expect("a list").1;
+    let names = list.lines().filter_map(|line| line.trim().split_once(" = "));
+    names.map(|(name, _)| name.to_owned()).collect()
 }
 
 /// What is left of a line without the directives in front of it.
@@ -266,7 +280,7 @@ fn names(code: &str) -> Vec<(String, Option<char>, Option<char>)> {
             }
         }
         let after = rest[length..].chars().next();
-        if name.starts_with(|c: char| c.is_alphabetic()) {
+        if name == "*" || name.starts_with(|c: char| c.is_alphabetic()) {
             names.push((name, before, after));
         }
         before = after;
@@ -312,9 +326,7 @@ fn shaders_import_no_kernels_and_not_in_circles() {
     for (module, shader) in &shaders {
         // The parts of a kernel are its own.
         let is_own = |import: &Module| {
-            import[0] == "shared"
-                || import[0] == module[0]
-                || module == &["kernels".to_owned(), import[0].clone()]
+            ["shared", "fields", &module[0], &module[1]].contains(&import[0].as_str())
         };
         let others: Vec<_> =
             shader.imports.iter().filter(|i| i[0] == "kernels" || !is_own(i)).collect();
@@ -367,9 +379,6 @@ fn passes_on(shader: &Shader, declaring: &BTreeSet<&Module>) -> bool {
 
 /// Whether one of the files that declare a name may be imported at all: other kernels have names of their own.
 fn is_for(module: &Module, declaring: &BTreeSet<&Module>) -> bool {
-    declaring.iter().any(|other| {
-        other[0] == "shared"
-            || other[0] == module[0] && module[0] != "kernels"
-            || other[0] == module[1]
-    })
+    let rooms = ["shared", "fields", &module[0], &module[1]];
+    declaring.iter().any(|other| other[0] != "kernels" && rooms.contains(&other[0].as_str()))
 }

@@ -1,7 +1,7 @@
 // More classes than a lane can keep.
 
 import columns::loads;
-import shared::{count, numbers, params, places, row, state, tensor, totals, words};
+import shared::{count, fold, numbers, params, places, row, state, tensor, totals, words};
 @if(SCALED) import shared::logits;
 @if(WRITES) import shared::writer;
 

@@ -1,7 +1,7 @@
 // The state of a row that is not kept.
 
 import rows::{loads, merge};
-import shared::{places, row, state};
+import shared::{fold, places, row, state};
 @if(!MERGE) import rows::{label, streamed};
 @if(BY_CLASS && !WRITE) import rows::by_class;
 @if(PARTS) import rows::parts;

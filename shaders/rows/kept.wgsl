@@ -4,7 +4,7 @@
 // the last loads back until the ones in front of it have arrived: compilers widen these before it.
 
 import rows::{lanes, loads, merge, sums};
-import shared::{kept, numbers, places, state, words};
+import shared::{fold, kept, numbers, places, state, words};
 @if(WRITES) import shared::writer;
 
 fn keep(
@@ -38,7 +38,7 @@ fn bits_of(v: Words) -> u32 { return (v.x | v.y) | (v.z | v.w); }
 fn least(v: Words) -> u32 { return min(min(v.x, v.y), min(v.z, v.w)); }
 fn in_all(v: Words) -> u32 { return (v.x + v.y) + (v.z + v.w); }
 }
-@if(!WIDE) {
+@else {
 fn across(v: Reals) -> f32 { return v; }
 fn highest(v: Reals) -> f32 { return v; }
 fn bits_of(v: Words) -> u32 { return v; }
@@ -59,16 +59,13 @@ fn sums_of(kept: KeptSums) -> Sums {
     var s: Sums;
     s.sum = across(kept.sum);
     s.ties = across(kept.ties);
-    @if(SPREAD) {
-        s.gap = across(kept.gap);
-        s.mass = across(kept.mass);
-        s.flags = bits_of(kept.flags);
+    @if(SPREAD) s.flags = bits_of(kept.flags);
+    @for(f in FIELDS) {
+        @if(f.sums && f.is_real) s.{f.name} = across(kept.{f.name});
+        @elif(f.sums) s.{f.name} = in_all(kept.{f.name});
+        @elif(f.least) s.{f.name} = least(kept.{f.name});
+        @else s.{f.name} = highest(kept.{f.name});
     }
-    @if(ARGMAX) s.best = least(kept.best);
-    @if(RANK) s.before = in_all(kept.before);
-    @if(ENTROPY) s.moment = across(kept.moment);
-    @if(PRODUCT) s.product = across(kept.product);
-    @if(PRODUCT) s.u_top = highest(kept.u_top);
     return s;
 }
 
@@ -106,7 +103,7 @@ fn state_of_kept(
     state.excess = s.sum + f32(i32(s.ties) - 1);
     state.flags = s.flags;
     state.hit = s.hit;
-    @for(f in FIELDS) state.{f} = s.{f};
+    @for(f in FIELDS) state.{f.name} = s.{f.name};
     return state;
 }
 

@@ -1,10 +1,10 @@
 // Lanes that have states.
 
-import shared::state;
+import shared::{fold, state};
 
 alias Merged = State;
 
-fn combine(a: State, b: State) -> State { return merge(a, b); }
+fn combine(a: State, b: State) -> State { return merge_state(a, b); }
 
 @if(SUBGROUPS) fn shuffled(s: State, mask: u32) -> State {
     var other: State;
@@ -12,6 +12,6 @@ fn combine(a: State, b: State) -> State { return merge(a, b); }
     other.excess = subgroupShuffleXor(s.excess, mask);
     other.flags = subgroupShuffleXor(s.flags, mask);
     other.hit = subgroupShuffleXor(s.hit, mask);
-    @for(f in FIELDS) other.{f} = subgroupShuffleXor(s.{f}, mask);
+    @for(f in FIELDS) other.{f.name} = subgroupShuffleXor(s.{f.name}, mask);
     return other;
 }

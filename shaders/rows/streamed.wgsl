@@ -2,7 +2,7 @@
 // and in a second one for what is written.
 
 import rows::loads;
-import shared::{places, state, words};
+import shared::{fold, places, state, words};
 @if(WRITES) import shared::writer;
 
 @if(!BY_CLASS) fn fold_row(places: Places, range: Range, lane: u32, marks: Marks) -> Folds {

@@ -7,13 +7,7 @@ struct Sums {
     ties: f32,
     flags: u32,
     hit: u32,
-    @if(SPREAD) gap: f32,
-    @if(SPREAD) mass: f32,
-    @if(ARGMAX) best: u32,
-    @if(RANK) before: u32,
-    @if(ENTROPY) moment: f32,
-    @if(PRODUCT) product: f32,
-    @if(PRODUCT) u_top: f32,   // the same in all lanes
+    @for(f in FIELDS) {f.name}: {f.scalar},
 }
 
 alias Merged = Sums;
@@ -24,13 +18,11 @@ fn combine(a: Sums, b: Sums) -> Sums {
     s.ties = a.ties + b.ties;
     s.flags = a.flags | b.flags;
     s.hit = a.hit | b.hit;
-    @if(SPREAD) s.gap = a.gap + b.gap;
-    @if(SPREAD) s.mass = a.mass + b.mass;
-    @if(ARGMAX) s.best = min(a.best, b.best);
-    @if(RANK) s.before = a.before + b.before;
-    @if(ENTROPY) s.moment = a.moment + b.moment;
-    @if(PRODUCT) s.product = a.product + b.product;
-    @if(PRODUCT) s.u_top = a.u_top;
+    @for(f in FIELDS) {
+        @if(f.sums) s.{f.name} = a.{f.name} + b.{f.name};
+        @elif(f.least) s.{f.name} = min(a.{f.name}, b.{f.name});
+        @else s.{f.name} = a.{f.name};
+    }
     return s;
 }
 
@@ -40,22 +32,21 @@ fn combine(a: Sums, b: Sums) -> Sums {
     whole.ties = subgroupAdd(s.ties);
     whole.flags = subgroupOr(s.flags);
     whole.hit = subgroupOr(s.hit);
-    @if(SPREAD) whole.gap = subgroupAdd(s.gap);
-    @if(SPREAD) whole.mass = subgroupAdd(s.mass);
-    @if(ARGMAX) whole.best = subgroupMin(s.best);
-    @if(RANK) whole.before = subgroupAdd(s.before);
-    @if(ENTROPY) whole.moment = subgroupAdd(s.moment);
-    @if(PRODUCT) whole.product = subgroupAdd(s.product);
-    @if(PRODUCT) whole.u_top = s.u_top;
+    @for(f in FIELDS) {
+        @if(f.sums) whole.{f.name} = subgroupAdd(s.{f.name});
+        @elif(f.least) whole.{f.name} = subgroupMin(s.{f.name});
+        @else whole.{f.name} = s.{f.name};
+    }
     return whole;
 }
+
 @if(SUBGROUPS && !REDUCTIONS) fn shuffled(s: Sums, mask: u32) -> Sums {
     var other: Sums;
     other.sum = subgroupShuffleXor(s.sum, mask);
     other.ties = subgroupShuffleXor(s.ties, mask);
     other.flags = subgroupShuffleXor(s.flags, mask);
     other.hit = subgroupShuffleXor(s.hit, mask);
-    @for(f in FIELDS) other.{f} = subgroupShuffleXor(s.{f}, mask);
+    @for(f in FIELDS) other.{f.name} = subgroupShuffleXor(s.{f.name}, mask);
     return other;
 }
 

@@ -2,29 +2,15 @@
 // half of a load), so that every load is under way before the first exp, and never reads it again.
 // KEPT is in the text and every index a constant, so the arrays live in registers.
 
-import shared::{constants, numbers, softcap, state, words};
+import shared::{constants, fold, numbers, softcap, state, words};
+@if(SPREAD) import fields::weights;
+@if(ARGMAX) import fields::best;
+@if(RANK) import fields::before;
+@if(ENTROPY) import fields::moment;
+@if(PRODUCT) import fields::product;
 
 alias Kept = array<Words, KEPT>;
 alias KeptReals = array<Reals, KEPT>;   // the classes' weights, where SPREAD
-
-// Ties are counted in integers where rows have lanes of their own: that takes half of the instructions and far
-// fewer registers. Lanes that share a row add them up as floats, which software drivers do faster.
-@if(PACKED_ROWS) alias Ties = Words;
-@else alias Ties = Reals;
-
-// Sums over what is kept, relative to a maximum that is known before the first exp: nothing is rescaled.
-struct KeptSums {
-    sum: Reals,     // sum of exp(x - top) over the classes below the top
-    ties: Ties,     // classes at the top, the maximum itself among them
-    @if(SPREAD) gap: Reals,
-    @if(SPREAD) mass: Reals,
-    @if(SPREAD) flags: Words,
-    @if(ARGMAX) best: Words,
-    @if(RANK) before: Words,
-    @if(ENTROPY) moment: Reals,
-    @if(PRODUCT) product: Reals,
-    @if(PRODUCT) u_top: Reals,
-}
 
 // The maximum of each component, and whether what is kept has NaN or infinities.
 fn scan_kept(fold: Fold, kept: ptr<function, Kept>) -> Fold {
@@ -54,31 +40,22 @@ fn sum_kept(
     mark: Mark,
 ) -> KeptSums {
     var s: KeptSums;
+    @for(f in FIELDS) s.{f.name} = {f.components}({f.identity});
     @if(PRODUCT) s.u_top = u_top;
-    @if(ARGMAX) s.best = Words(NO_CLASS);
-    @if(SPREAD) var f = empty_fold();
-    @if(SPREAD) f.top = top;
+    @if(RANK) s.mark = mark;
     @for(k in REGISTERS) {
         {
             let words = z_of((*kept)[{k}]);
             let at_top = bitcast<Reals>(words) == top;
             let e = select(exp(bitcast<Reals>(words) - top), Reals(0.0), words == Words(NEG_INF));
+            let place = Words({k});
+            let c = Taken(words, (*v)[{k}], number_of_kept(first, place), place, top, e);
             s.sum += select(e, Reals(0.0), at_top);
             s.ties += select(Ties(0), Ties(1), at_top);
-            // The place among what is kept; the class is told from it at the end.
-            @if(ARGMAX) s.best = min(s.best, select(Words(NO_CLASS), Words({k}), at_top));
-            @if(RANK) let before = come_before(bitcast<Reals>(words), number_of_kept(first, Words({k})), mark);
-            @if(RANK) s.before += select(Words(0u), Words(1u), before);
-            @if(ENTROPY) s.moment = fma(e, min(top - bitcast<Reals>(words), Reals(FAR)), s.moment);
-            @if(PRODUCT) s.product = fma(e, (*v)[{k}] - u_top, s.product);
-            @if(SPREAD) f = weigh(f, words, (*v)[{k}]);
+            @if(SPREAD) s.flags |= flags_of_weight(c);
+            @for(f in FIELDS) s.{f.name} = kept_{f.name}(s, c);
             @if(POWERS) (*kept)[{k}] = bitcast<Words>(select(e, Reals(1.0), at_top));
         }
-    }
-    @if(SPREAD) {
-        s.gap = f.gap;
-        s.mass = f.mass;
-        s.flags = f.flags;
     }
     @if(ARGMAX) s.best = select(number_of_kept(first, s.best), s.best, s.best == Words(NO_CLASS));
     return s;
@@ -97,6 +74,6 @@ fn sum_kept(
     s.excess = sums.sum + RowReals(RowInts(sums.ties) - RowInts(1));   // in integers, as in `rows/kept.wgsl`
     s.flags = flags_of(f);
     @if(SPREAD) s.flags |= sums.flags;
-    @for(f in FIELDS) s.{f} = sums.{f};
+    @for(f in FIELDS) s.{f.name} = sums.{f.name};
     return s;
 }

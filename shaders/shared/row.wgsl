@@ -3,6 +3,7 @@
 
 import shared::{constants, halves, numbers, params, softcap, state, words};
 @if(LABELS) import shared::labels;
+@if(ENTROPY) import fields::moment;
 
 struct Row {
     kind: RowWords,
@@ -200,7 +201,7 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     @if(ARGMAX) r.best = s.best;
     @if(RANK) r.before = s.before;
     @if(ENTROPY) {
-        r.depth = s.moment / (1.0 + max(s.excess, RowReals(0.0)));
+        r.depth = depth_of(s);
         r.entropy = l + r.depth;
         @if(ENTROPY_LOSS) r.loss = r.entropy;
     }

@@ -78,7 +78,7 @@ impl Extras {
     }
 
     /// Whether the class of the maximum is wanted.
-    fn finds_maximum(self) -> bool {
+    pub(super) fn finds_maximum(self) -> bool {
         self.argmax || self.accuracy
     }
 
@@ -87,7 +87,7 @@ impl Extras {
         self.rank || self.top_k
     }
 
-    fn wants_entropy(self) -> bool {
+    pub(super) fn wants_entropy(self) -> bool {
         self.entropy || self.entropy_loss
     }
 
@@ -114,23 +114,6 @@ impl Extras {
         .into_iter()
         .filter_map(|(on, field)| on.then_some(field))
         .collect()
-    }
-
-    /// The fields of a state that it asks for, where they are on.
-    pub(super) fn state_fields(self) -> [(bool, &'static str); 5] {
-        [
-            (self.finds_maximum(), "best"),
-            (self.counts_before(), "before"),
-            (self.wants_entropy(), "moment"),
-            (self.product, "product"),
-            (self.product, "u_top"),
-        ]
-    }
-
-    /// Words of a state in the workspace; `STATE_WORDS` in the shaders. Those of `gap` and `mass` are there in
-    /// every state.
-    pub(crate) fn state_words(self) -> u32 {
-        6 + self.state_fields().into_iter().filter(|(on, _)| *on).count() as u32
     }
 
     /// The flags that a condition in the shaders may ask for.

@@ -2,6 +2,7 @@
 //! here knows a device or a plan.
 
 mod extras;
+mod fields;
 mod geometry;
 mod names;
 mod operand;

@@ -1,5 +1,6 @@
 //! What the names in the files of `shaders/` stand for, of one specialisation.
 
+use super::fields::states;
 use super::params::Params;
 use super::record::stores;
 use super::spec::{CHUNK, Elements, Form, Kernel, Load, Part, Spec, Target, is_half};
@@ -18,7 +19,7 @@ impl Spec {
         names.insert("GRAD_TYPE", Value::text(self.output.name()));
         names.insert("HALVES", Value::texts(self.halves().iter().copied()));
         names.insert("REGISTERS", Value::texts((0..self.registers()).map(|k| format!("{k}u"))));
-        names.insert("FIELDS", Value::texts(self.state_fields()));
+        names.insert("FIELDS", self.field_records());
         let constant = |&(name, value): &(&'static str, u32)| {
             Value::Record(vec![
                 ("name", Value::text(name)),
@@ -31,6 +32,7 @@ impl Spec {
         names.insert("PARAMS", Value::List(Params::FIELDS.iter().map(param).collect()));
         names.insert("CONSTANTS", Value::List(words::ALL.iter().map(constant).collect()));
         names.insert("RAISED_BY", Value::text(words::RAISED_BY.to_string()));
+        names.insert("STATES", states());
         names.insert("RECORD_STORES", Value::texts(stores(self)));
         let tensors = |which: fn(&ClassTensor) -> bool| {
             Value::List(self.tensors().filter(which).map(|tensor| tensor.record(self)).collect())
@@ -145,8 +147,8 @@ impl Spec {
             Form::Chunks => constants.push(("CHUNK", CHUNK)),
             Form::Few | Form::Fours => {}
         }
-        if self.part != Part::Whole || self.cut {
-            constants.push(("STATE_WORDS", self.extras.state_words()));
+        if self.part != Part::Whole {
+            constants.push(("STATE_WORDS", self.state_words()));
         }
         if self.writes_records() {
             constants.push(("RECORD_WORDS", self.extras.record_words()));

@@ -320,13 +320,6 @@ impl Spec {
         self.form.is_kept() && self.grad && self.elements.is_none() && !needs_logits
     }
 
-    /// The fields of a state beyond those that every state has, in the shaders.
-    pub(super) fn state_fields(&self) -> Vec<&'static str> {
-        let spread = [(self.spread, "gap"), (self.spread, "mass")];
-        let all = spread.into_iter().chain(self.extras.state_fields());
-        all.filter_map(|(on, field)| on.then_some(field)).collect()
-    }
-
     /// Whether groups leave their totals behind; `group_totals` in `totals.wgsl`.
     fn sums_groups(&self) -> bool {
         match self.kernel {
@@ -361,11 +354,11 @@ impl Spec {
             false => 0,
         };
         // What the clusters of a row have to merge: a word for each field, and the maximum of what is kept.
-        let fields = 4 + self.state_fields().len() as u32;
         let clusters = workgroup / cluster;
         let merged = match self.kernel {
             Kernel::Rows if lanes > cluster && self.part != Part::Write => {
-                variables(1, fields * clusters) + variables(self.form.is_kept().into(), clusters)
+                variables(1, self.state_words() * clusters)
+                    + variables(self.form.is_kept().into(), clusters)
             }
             Kernel::SumVariance if lanes > cluster => variables(1, workgroup),
             _ => 0,

@@ -359,6 +359,14 @@ impl Problem {
         self.weight_type.is_some()
     }
 
+    /// Whether every class carries weight: class probabilities, label smoothing, or the upstream gradient of a
+    /// distribution.
+    pub(crate) fn spreads(&self) -> bool {
+        let probabilities = matches!(self.target, Some(TargetType::Probabilities(_)));
+        let jacobian = self.function == Function::Softmax && self.outputs.grad;
+        probabilities || jacobian || self.label_smoothing > 0.0
+    }
+
     /// Whether rows may differ in what they add to the mean's divisor.
     pub(crate) fn weighs_rows(&self) -> bool {
         self.row_weights || (self.is_weighted() && self.label_type().is_some())

@@ -34,6 +34,7 @@ pub(crate) use pieces::least_box;
 
 pub(crate) use step::Step;
 
+use self::workspace::words_of_state;
 use crate::kernels::{Kernel, Spec};
 use crate::loss::Divisor;
 use crate::tensor::{Axes, Slot};
@@ -213,7 +214,7 @@ impl Plan {
                 params.parts = step.parts;
                 params.part_loads = self.part_loads(spec, piece, step.parts) as u32;
                 let states = |parts| {
-                    let words = u64::from(spec.extras.state_words()) * u64::from(parts);
+                    let words = words_of_state(problem) * u64::from(parts);
                     (self.states_start() + words * params.rows as u64) as u32
                 };
                 let before = if spec.apart { self.parts_before(piece) } else { 0 };

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::layout::{Alignment, Layout};
 use super::piece::Piece;
 use super::step::Step;
-use super::workspace::words_of_row;
+use super::workspace::{words_of_row, words_of_state};
 use super::{Geometry, Plan, loops};
 use crate::kernels::{Elements, Extras, Form, Kernel, Load, Part, Spec, Target, is_half};
 use crate::loss::{Divisor, Function, Upstream};
@@ -207,7 +207,7 @@ impl Plan {
             return Ok(self.fixed_part.map_or(1, |part| classes.div_ceil(part)).max(1) as u32);
         }
         let (view, rows) = (self.view_of(first), self.rows_of(first));
-        let state_words = words_of_row(&self.problem, 1, false);
+        let state_words = words_of_state(&self.problem);
         let layout = self.layout(first, Alignment::BEST)?;
         Ok(layout.parts(view, rows, &self.profile, state_words) as u32)
     }
@@ -437,10 +437,8 @@ impl Plan {
     fn softmax_spec(&self, flat: Geometry) -> Spec {
         let problem = &self.problem;
         let outputs = problem.outputs;
-        let probabilities = matches!(problem.target, Some(TargetType::Probabilities(_)));
-        let jacobian = self.extras().jacobian;
         let spec = Spec {
-            spread: probabilities || jacobian || problem.label_smoothing > 0.0,
+            spread: problem.spreads(),
             row_loss: problem.reduction == Reduction::None,
             elements: match (outputs.log_probs, outputs.probs) {
                 (true, _) => Some(Elements::LogProbs),

@@ -23,10 +23,11 @@ const FILES: &[(&str, &str)] = files! {
     kernels {
         clear columns finish gather gather_grad mark pointwise rows sum_variance weigh
     }
+    fields { before best moment product weights }
     columns { across kept loads short streamed }
     rows { block by_class folded kept label lanes loads merge pairs parts states streamed sums }
     shared {
-        aligned anywhere classes constants count elements formulas halves kept labels logits numbers operands params places record row
+        aligned anywhere classes constants count elements fold formulas halves kept labels logits numbers operands params places record row
         softcap state tensor totals words writer
     }
 };

@@ -1,0 +1,20 @@
+// before = the classes in front of the label's: those with a larger z, or an equal one and a smaller number.
+
+import shared::{state, words};
+
+@for(s in STATES) fn merged_before_{s.name}(a: {s.type}, b: {s.type}, top: {s.reals}, e: {s.reals}) -> {s.words} {
+    return a.before + b.before;
+}
+
+fn pushed_before(f: Fold, c: Taken) -> Words {
+    return f.before + select(Words(0u), Words(1u), come_before(bitcast<Reals>(c.words), c.classes, f.mark));
+}
+
+@if(KEPT) fn kept_before(s: KeptSums, c: Taken) -> Words {
+    return s.before + select(Words(0u), Words(1u), come_before(bitcast<Reals>(c.words), c.classes, s.mark));
+}
+
+// Where classes with these logits come before the label's.
+fn come_before(z: Reals, classes: Words, mark: Mark) -> Bools {
+    return (z > mark.z) | ((z == mark.z) & (classes < mark.class_index));
+}

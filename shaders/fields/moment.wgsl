@@ -1,0 +1,24 @@
+// moment = sum_c exp(x_c - top) (top - x_c), for the entropy: log1p(excess) + moment / (1 + excess).
+
+import shared::{numbers, state, words};
+
+// What is gathered of the side below is that much further down. The identity has gathered nothing.
+@for(s in STATES) fn merged_moment_{s.name}(a: {s.type}, b: {s.type}, top: {s.reals}, e: {s.reals}) -> {s.reals} {
+    let fall = e * min(abs(a.top - b.top), {s.reals}(FAR));
+    return select(b.moment + fma(e, a.moment, fall * (1.0 + a.excess)),
+        a.moment + fma(e, b.moment, fall * (1.0 + b.excess)), a.top >= b.top);
+}
+
+fn pushed_moment(f: Fold, c: Taken) -> Reals {
+    let x = bitcast<Reals>(c.words);
+    let distance = min(abs(x - f.top), Reals(FAR));
+    return select(fma(c.e, distance, f.moment),
+        fma(c.e, f.moment, (c.e * distance) * (1.0 + f.excess)), x > f.top);
+}
+
+@if(KEPT) fn kept_moment(s: KeptSums, c: Taken) -> Reals {
+    return fma(c.e, min(c.top - bitcast<Reals>(c.words), Reals(FAR)), s.moment);
+}
+
+// sum_c p_c (top - x_c)
+fn depth_of(s: State) -> RowReals { return s.moment / (1.0 + max(s.excess, RowReals(0.0))); }

@@ -1,0 +1,150 @@
+// States: taking classes in, and merging.
+//
+// Sums that have a product in them are written as `fma`: of two products a compiler may fuse either with the sum,
+// and kernels that do the same would differ in a row's last bits.
+
+import shared::{constants, numbers, softcap, state, words};
+@if(SPREAD) import fields::weights;
+@if(ARGMAX) import fields::best;
+@if(RANK) import fields::before;
+@if(ENTROPY) import fields::moment;
+@if(PRODUCT) import fields::product;
+
+fn empty_state() -> State {
+    var s: State;
+    s.top = RowReals(LOWEST);
+    s.excess = RowReals(-1.0);
+    @for(f in FIELDS) s.{f.name} = {f.rows}({f.identity});
+    return s;
+}
+
+fn empty_fold() -> Fold {
+    var f: Fold;
+    f.top = Reals(LOWEST);
+    f.excess = Reals(-1.0);
+    f.signed = Ints(-0x7fffffff);
+    @for(f in FIELDS) f.{f.name} = {f.components}({f.identity});
+    return f;
+}
+
+fn empty_folds(marks: Marks) -> Folds {
+    var f: Folds;
+    @for(h in HALVES) f.{h} = empty_fold();
+    @if(RANK) {
+        @for(h in HALVES) f.{h}.mark = marks.{h};
+    }
+    return f;
+}
+
+// Merges states of the rows of a lane, and (FOLD) of the components of a load.
+@for(s in STATES) fn merge_{s.name}(a: {s.type}, b: {s.type}) -> {s.type} {
+    var m: {s.type};
+    m.top = max(a.top, b.top);
+    // The side below hands over all of its mass, 1 + excess, scaled to the higher maximum.
+    let e = exp(-abs(a.top - b.top));
+    m.excess = select(b.excess + fma(a.excess, e, e), a.excess + fma(b.excess, e, e),
+        a.top >= b.top);
+    @if(s.is_fold) {
+        m.signed = max(a.signed, b.signed);
+        m.unsigned = max(a.unsigned, b.unsigned);
+        @if(SPREAD) m.flags = a.flags | b.flags;
+        @if(RANK) m.mark = a.mark;
+    }
+    @else {
+        m.flags = a.flags | b.flags;
+        m.hit = a.hit | b.hit;
+    }
+    @for(f in FIELDS) m.{f.name} = merged_{f.name}_{s.name}(a, b, m.top, e);
+    return m;
+}
+
+// Of rows whose labels' logits were read.
+@if(RANK) fn mark_of(class_index: RowWords, hit: RowWords) -> Mark {
+    var m: Mark;
+    m.class_index = Words(class_index);
+    m.z = Reals(bitcast<RowReals>(z_of_rows(hit)));
+    return m;
+}
+
+fn note_words(fold: Fold, words: Words) -> Fold {
+    var f = fold;
+    f.signed = max(f.signed, bitcast<Ints>(words));
+    f.unsigned = max(f.unsigned, words);
+    return f;
+}
+
+// Takes classes in whose maximum is not known. `v` holds their weights, where SPREAD, and `classes` their
+// numbers.
+fn push(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
+    var f = note_words(fold, given);
+    let words = z_of(given);
+    let x = bitcast<Reals>(words);
+    let risen = max(f.top, x);
+    let e = select(exp(-abs(x - f.top)), Reals(0.0), words == Words(NEG_INF));
+    let c = Taken(words, v, classes, Words(0u), risen, e);
+    @for(f in FIELDS) f.{f.name} = pushed_{f.name}(fold, c);
+    @if(SPREAD) f.flags |= flags_of_weight(c);
+    f.excess = select(f.excess + e, fma(f.excess, e, e), x > f.top);
+    f.top = risen;
+    return f;
+}
+
+// Takes a load in.
+fn take(folds: Folds, pack: Pack, v: PackReals, classes: Pack) -> Folds {
+    var f: Folds;
+    @for(h in HALVES) f.{h} = push(folds.{h}, pack.{h}, v.{h}, classes.{h});
+    return f;
+}
+
+// Long rows are folded in chunks of CHUNK loads a lane, so that no running sum grows long enough to
+// drown what is added to it.
+@if(CHUNKS) fn absorb(whole: Folds, chunk: Folds) -> Folds {
+    var f: Folds;
+    @for(h in HALVES) f.{h} = merge_fold(whole.{h}, chunk.{h});
+    return f;
+}
+
+fn flags_of(f: Fold) -> Words {
+    let seen = (f.signed >= Ints(i32(POS_INF))) | (f.unsigned > Words(NEG_INF));
+    var flags = select(Words(0u), Words(HAS_NAN), seen);
+    @if(SPREAD) flags |= f.flags;
+    return flags;
+}
+
+// Each component is a row of its own.
+@if(PACKED_ROWS) fn state_of(f: Fold) -> State {
+    var s = empty_state();
+    s.top = f.top;
+    s.excess = f.excess;
+    s.flags = flags_of(f);
+    @for(f in FIELDS) s.{f.name} = f.{f.name};
+    return s;
+}
+
+// All components are classes of one row.
+@if(!PACKED_ROWS) fn component(f: Fold, flags: Words, k: u32) -> State {
+    var s = empty_state();
+    @if(WIDE) {
+        s.top = f.top[k];
+        s.excess = f.excess[k];
+        s.flags = flags[k];
+        @for(f in FIELDS) s.{f.name} = f.{f.name}[k];
+    }
+    @else {
+        s.top = f.top;
+        s.excess = f.excess;
+        s.flags = flags;
+        @for(f in FIELDS) s.{f.name} = f.{f.name};
+    }
+    return s;
+}
+
+@if(!PACKED_ROWS) fn collapse(folds: Folds) -> State {
+    var f = folds.a;
+    @if(EIGHT) f = merge_fold(f, folds.b);
+    let flags = flags_of(f);
+    @if(WIDE) return merge_state(
+        merge_state(component(f, flags, 0u), component(f, flags, 1u)),
+        merge_state(component(f, flags, 2u), component(f, flags, 3u)));
+    @else return component(f, flags, 0u);
+}

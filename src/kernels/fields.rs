@@ -1,0 +1,105 @@
+//! The fields of a state of `shaders/shared/state.wgsl` beyond those that every state has. How one is merged, and what a
+//! class adds to it, stands in its file in `shaders/fields/`.
+
+use super::Extras;
+use super::spec::Spec;
+use super::template::Value;
+
+/// Words of a state that has no further fields: maximum, excess, flags, the label's logit.
+const COMMON_WORDS: u32 = 4;
+
+/// What a field is of several lanes that have kept classes of the same row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Across {
+    Sum,
+    Least,
+    /// All lanes have the same.
+    Same,
+}
+
+/// A field.
+#[derive(Clone, Copy)]
+pub(super) struct Field {
+    name: &'static str,
+    is_real: bool,
+    /// What a state of no classes has.
+    identity: &'static str,
+    across: Across,
+}
+
+impl Field {
+    const fn real(name: &'static str, across: Across) -> Self {
+        Self { name, is_real: true, identity: "0.0", across }
+    }
+
+    const fn word(name: &'static str, identity: &'static str, across: Across) -> Self {
+        Self { name, is_real: false, identity, across }
+    }
+
+    /// What the files of `shaders/` are told of it, as number `index`.
+    fn record(&self, index: usize) -> Value {
+        let [components, scalar] = if self.is_real { ["Reals", "f32"] } else { ["Words", "u32"] };
+        let at = COMMON_WORDS as usize + index;
+        Value::Record(vec![
+            ("name", Value::text(self.name)),
+            ("components", Value::text(components)),
+            ("rows", Value::text(format!("Row{components}"))),
+            ("scalar", Value::text(scalar)),
+            ("identity", Value::text(self.identity)),
+            ("at", Value::text(format!("{at}u"))),
+            ("is_real", Value::Flag(self.is_real)),
+            ("sums", Value::Flag(self.across == Across::Sum)),
+            ("least", Value::Flag(self.across == Across::Least)),
+        ])
+    }
+}
+
+impl Extras {
+    /// The fields of a state, where every class carries weight (`spread`) or not.
+    pub(super) fn fields(self, spread: bool) -> Vec<Field> {
+        [
+            (spread, Field::real("gap", Across::Sum)),
+            (spread, Field::real("mass", Across::Sum)),
+            (self.finds_maximum(), Field::word("best", "NO_CLASS", Across::Least)),
+            (self.counts_before(), Field::word("before", "0u", Across::Sum)),
+            (self.wants_entropy(), Field::real("moment", Across::Sum)),
+            (self.product, Field::real("product", Across::Sum)),
+            (self.product, Field::real("u_top", Across::Same)),
+        ]
+        .into_iter()
+        .filter_map(|(on, field)| on.then_some(field))
+        .collect()
+    }
+
+    /// Words of a state in the workspace; `STATE_WORDS` in the shaders.
+    pub(crate) fn state_words(self, spread: bool) -> u32 {
+        COMMON_WORDS + self.fields(spread).len() as u32
+    }
+}
+
+impl Spec {
+    /// Words of a state.
+    pub(super) fn state_words(&self) -> u32 {
+        self.extras.state_words(self.spread)
+    }
+
+    /// FIELDS in the files of `shaders/`.
+    pub(super) fn field_records(&self) -> Value {
+        let fields = self.extras.fields(self.spread);
+        Value::List(fields.iter().enumerate().map(|(index, field)| field.record(index)).collect())
+    }
+}
+
+/// STATES in the files of `shaders/`: the state of a row, and of a component of a load.
+pub(super) fn states() -> Value {
+    let state = |name, kind, rows, is_fold| {
+        Value::Record(vec![
+            ("name", Value::text(name)),
+            ("type", Value::text(kind)),
+            ("reals", Value::text(format!("{rows}Reals"))),
+            ("words", Value::text(format!("{rows}Words"))),
+            ("is_fold", Value::Flag(is_fold)),
+        ])
+    };
+    Value::List(vec![state("state", "State", "Row", false), state("fold", "Fold", "", true)])
+}
