@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::parts::Part;
+use crate::part::Part;
 
 const AFTER: &str = "\
 Parts run in the order in which --only lists them. Each leaves its result in OUT/parts and its output in

@@ -18,6 +18,7 @@ mod figures;
 mod grid;
 mod machine;
 mod pack;
+mod part;
 mod parts;
 mod plot;
 mod process;
@@ -35,7 +36,8 @@ use serde_json::{Value, json};
 
 use self::args::Args;
 use self::pack::Pack;
-use self::parts::{Context, Part};
+use self::part::Part;
+use self::parts::Context;
 use self::results::Results;
 
 fn main() -> ExitCode {
@@ -93,7 +95,7 @@ fn measure(context: &Context<'_>) -> Result<(), String> {
         let start = Instant::now();
         let brought = match context.left().is_zero() {
             true => Err(format!("not run: the {} minutes were up", args.minutes)),
-            false => part.run(context),
+            false => context.run(part),
         };
         let mut kept = json!({
             "commit": context.pack.commit(),

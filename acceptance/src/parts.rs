@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::args::Args;
 use crate::grid::{self, Shape, named};
 use crate::pack::Pack;
+use crate::part::Part;
 use crate::results::{DTYPES, is_right, list};
 use crate::{process, suites};
 
@@ -26,69 +26,6 @@ const PEERS: u64 = 20;
 /// Seconds after which the stages of an element type begin no further shape.
 const STAGES: &str = "150";
 
-/// A part of a run. What matters most comes first, should the time be up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Part {
-    Tests,
-    #[value(name = "bench-f32")]
-    BenchF32,
-    #[value(name = "bench-bf16")]
-    BenchBf16,
-    #[value(name = "bench-f16")]
-    BenchF16,
-    Start,
-    Upload,
-    Record,
-    Stream,
-    Stages,
-    Compiler,
-    Pointwise,
-    Extras,
-    #[value(name = "peers-f32")]
-    PeersF32,
-    #[value(name = "peers-bf16")]
-    PeersBf16,
-    #[value(name = "peers-f16")]
-    PeersF16,
-    Tune,
-    BenchTuned,
-}
-
-impl Part {
-    /// All of them, in their order.
-    pub fn all() -> impl Iterator<Item = Self> {
-        Self::value_variants().iter().copied()
-    }
-
-    /// As on the command line.
-    pub fn name(self) -> String {
-        self.to_possible_value().map_or(String::new(), |value| value.get_name().to_string())
-    }
-
-    /// What it brings, or why it brings nothing. What it brings may say `all_passed: false`.
-    pub fn run(self, context: &Context<'_>) -> Result<Value, String> {
-        match self {
-            Self::Tests => context.tests(),
-            Self::BenchF32 => context.bench("f32", &context.folder("untuned"), context.grid()),
-            Self::BenchBf16 => context.bench("bf16", &context.folder("untuned"), context.grid()),
-            Self::BenchF16 => context.bench("f16", &context.folder("untuned"), context.grid()),
-            Self::BenchTuned => context.bench("f32", &context.tuned()?, vec![context.contested()]),
-            Self::Start
-            | Self::Upload
-            | Self::Record
-            | Self::Stream
-            | Self::Pointwise
-            | Self::Extras => context.end(&self.name(), &[]),
-            Self::Stages => context.stages(),
-            Self::Compiler => context.compiler(),
-            Self::PeersF32 => context.peers("f32"),
-            Self::PeersBf16 => context.peers("bf16"),
-            Self::PeersF16 => context.peers("f16"),
-            Self::Tune => context.tune(),
-        }
-    }
-}
-
 /// What all parts need.
 pub struct Context<'a> {
     pub pack: &'a Pack,
@@ -99,6 +36,29 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// What a part brings, or why it brings nothing. What it brings may say `all_passed: false`.
+    pub fn run(&self, part: Part) -> Result<Value, String> {
+        match part {
+            Part::Tests => self.tests(),
+            Part::BenchF32 => self.bench("f32", &self.folder("untuned"), self.grid()),
+            Part::BenchBf16 => self.bench("bf16", &self.folder("untuned"), self.grid()),
+            Part::BenchF16 => self.bench("f16", &self.folder("untuned"), self.grid()),
+            Part::BenchTuned => self.bench("f32", &self.tuned()?, vec![self.contested()]),
+            Part::Start
+            | Part::Upload
+            | Part::Record
+            | Part::Stream
+            | Part::Pointwise
+            | Part::Extras => self.end(&part.name(), &[]),
+            Part::Stages => self.stages(),
+            Part::Compiler => self.compiler(),
+            Part::PeersF32 => self.peers("f32"),
+            Part::PeersBf16 => self.peers("bf16"),
+            Part::PeersF16 => self.peers("f16"),
+            Part::Tune => self.tune(),
+        }
+    }
+
     /// Whether it is a GPU that is measured.
     pub fn gpu(&self) -> bool {
         self.machine["gpu"] == true

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::grid::{self, Shape};
-use crate::parts::Part;
+use crate::part::Part;
 
 /// Element types, in the order of the report, with their bytes.
 pub const DTYPES: [(&str, u64); 3] = [("f32", 4), ("bf16", 2), ("f16", 2)];

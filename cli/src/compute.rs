@@ -1,15 +1,14 @@
 //! The device: a GPU, or the CPU twin where there is none or none is wanted.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use wgpu_loss::gpu::stream::Progress;
 use wgpu_loss::loss::Divisor;
-use wgpu_loss::{
-    ClassLosses, Error, Gpu, GpuOptions, LargeOutput, Output, Reduction, Sink, Summary,
-};
+use wgpu_loss::{Error, Gpu, GpuOptions, LargeOutput, Output, Reduction, Sink};
 
-use crate::adapters::Adapter;
+use crate::adapter::Adapter;
 use crate::args::{DeviceArg, RunArgs};
+use crate::computed::Computed;
 use crate::data::Stop;
 use crate::error::{Failure, say};
 use crate::results::Results;
@@ -21,22 +20,6 @@ pub enum Device {
     Gpu(Box<Gpu>),
     /// By the f64 reference.
     Cpu,
-}
-
-/// What a device gave beside the results that go to their places as they come. Both give f32: the CPU
-/// twin's f64 is rounded, so that a result is of one kind wherever it was computed.
-#[derive(Debug)]
-pub struct Computed {
-    /// The loss, where it is reduced.
-    pub loss: Option<f32>,
-    /// The z-loss, where there is one and it is reduced.
-    pub z_loss: Option<f32>,
-    /// The losses of each class, where they were asked for.
-    pub classes: Option<ClassLosses>,
-    /// What was seen in the rows.
-    pub summary: Summary,
-    /// Where the time went.
-    pub seconds: Vec<(&'static str, Duration)>,
 }
 
 impl Device {

@@ -21,11 +21,13 @@
 #[cfg(target_endian = "big")]
 compile_error!("wgpu-loss reads and writes little-endian files in place");
 
+mod adapter;
 mod adapters;
 mod args;
 mod bench;
 mod check;
 mod compute;
+mod computed;
 mod data;
 mod error;
 #[doc(hidden)]
@@ -34,8 +36,10 @@ mod formula;
 mod interrupt;
 mod job;
 mod look;
+mod names;
 mod outputs;
 mod picture;
+mod position;
 mod progress;
 mod report;
 mod results;

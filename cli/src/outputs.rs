@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use wgpu_loss::{LargeOutput, Problem, Reduction};
 
-use crate::compute::Computed;
+use crate::computed::Computed;
 use crate::data::{Data, Role};
 use crate::error::Failure;
 use crate::files::{Destination, Element, Unfinished, finish};

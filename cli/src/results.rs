@@ -5,7 +5,7 @@ use std::ops::Range;
 use wgpu_loss::{ElementType, Floats, LargeOutput};
 
 use crate::check::Answer;
-use crate::compute::Computed;
+use crate::computed::Computed;
 use crate::error::Failure;
 use crate::files::{Bytes, Destination, Element, Scratch, Unfinished, floats};
 

@@ -5,19 +5,12 @@ use std::path::PathBuf;
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{ElementType, Floats, Problem, TargetType};
 
+use crate::args::Tensor;
 use crate::compute::Device;
 use crate::data::{BATCH, Data, Given, Operand, Role};
-use crate::error::{Failure, Names};
+use crate::error::Failure;
 use crate::files::{Kind, Source};
-
-/// A tensor as the user gives it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Tensor {
-    /// An array in a file.
-    File(PathBuf),
-    /// A single number.
-    Number(f32),
-}
+use crate::names::Names;
 
 /// What the user called the tensors. The input is the first of them.
 pub struct Files(Vec<(Role, Tensor)>);

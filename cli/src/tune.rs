@@ -9,7 +9,7 @@ use wgpu_loss::gpu::{Clock, Field, Gain, Progress, ShapeTimes, TuneOptions, Tune
 use wgpu_loss::plan::Tuning;
 use wgpu_loss::{Error, Gpu, GpuOptions};
 
-use crate::adapters::Adapter;
+use crate::adapter::Adapter;
 use crate::args::TuneArgs;
 use crate::error::{Failure, say};
 use crate::report::{print, short, to_json};

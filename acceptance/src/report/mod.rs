@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use self::text::{row, table};
 use crate::figures::{self, Figure};
 use crate::machine::file_name;
-use crate::parts::Part;
+use crate::part::Part;
 use crate::results::{Results, list};
 
 /// What a run on a software driver says first.

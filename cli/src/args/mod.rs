@@ -31,6 +31,7 @@ pub use self::points::{
 };
 use self::run::FILES;
 pub use self::run::{DeviceArg, OutType, RunArgs};
+pub use self::values::Tensor;
 use crate::error::Failure;
 
 /// Losses of arrays in files, and their gradients, on any GPU that wgpu reaches.

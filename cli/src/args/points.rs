@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{LookArgs, LossArgs, RunArgs, values};
-use crate::sources::Tensor;
+use super::values::{self, Tensor};
+use super::{LookArgs, LossArgs, RunArgs};
 
 /// What the losses of single elements share.
 #[derive(Debug, Args)]

@@ -2,11 +2,19 @@
 
 use std::num::ParseFloatError;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use wgpu_loss::ElementType;
 use wgpu_loss::gpu::Field;
 
-use crate::sources::Tensor;
+/// A tensor as the user gives it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tensor {
+    /// An array in a file.
+    File(PathBuf),
+    /// A single number.
+    Number(f32),
+}
 
 /// `--shape`: two axes or more, none of them empty.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ mod case;
 mod chart;
 mod measure;
 mod plot;
+mod refused;
 mod report;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,6 +20,7 @@ use wgpu_loss::{CrossEntropy, ElementType, Error, Gpu, LabelType, Plan, TargetTy
 use self::case::Case;
 pub use self::measure::Pass;
 use self::measure::{Measured, failed, measure};
+use self::refused::{Refused, named};
 use self::report::Report;
 use crate::args::BenchArgs;
 use crate::error::{Failure, say};
@@ -31,12 +33,6 @@ const SHAPES: [&[usize]; 5] =
     [&[4096, 1000], &[2048, 32_000], &[512, 151_936], &[1 << 20, 10], &[4, 21, 512, 512]];
 /// The numbers of classes in a picture.
 const CLASSES: [usize; 11] = [4, 10, 32, 100, 256, 1000, 4096, 16_384, 32_000, 65_536, 151_936];
-
-/// A shape that could not be measured, and why.
-struct Refused {
-    shape: Vec<usize>,
-    error: String,
-}
 
 /// Measures what was asked for and reports it.
 pub fn run(args: &BenchArgs) -> Result<(), Failure> {
@@ -155,9 +151,4 @@ fn shapes(args: &BenchArgs) -> Vec<Vec<usize>> {
 
 fn passes(args: &BenchArgs) -> Vec<Pass> {
     args.pass.map_or(vec![Pass::Fwd, Pass::FwdBwd], |pass| vec![pass])
-}
-
-/// A shape as on the command line.
-fn named(shape: &[usize]) -> String {
-    shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
 }

@@ -8,8 +8,8 @@ use wgpu_loss::gpu::{Clock, Times};
 use wgpu_loss::{ElementType, Gpu};
 
 use super::measure::Measured;
-use super::{Refused, named};
-use crate::adapters::Adapter;
+use super::refused::{Refused, named};
+use crate::adapter::Adapter;
 use crate::args::BenchArgs;
 use crate::files::Element;
 use crate::report::{short, to_json};

@@ -2,7 +2,7 @@
 
 use wgpu_loss::{ElementType, Floats};
 
-use crate::error::position;
+use crate::position::position;
 
 /// What any single element may differ by.
 pub const ELEMENT: f64 = 1e-5;

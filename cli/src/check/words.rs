@@ -4,7 +4,8 @@ use wgpu_loss::Problem;
 
 use super::Compared;
 use crate::data::{Role, Stop};
-use crate::error::{Failure, position};
+use crate::error::Failure;
+use crate::position::position;
 use crate::twin::Question;
 
 /// Logits that differ by no more than this, relative to their size, may be equal where they are rounded.

@@ -15,7 +15,8 @@ use wgpu_loss::{ElementType, Error, Floats, LargeOutput, Outputs, Problem, Reduc
 
 use crate::args::RunArgs;
 use crate::check::{self, Answer, Compared};
-use crate::compute::{Computed, Device};
+use crate::compute::Device;
+use crate::computed::Computed;
 use crate::data::{Cut, Role, Stop};
 use crate::error::{Failure, say};
 use crate::files::Unfinished;

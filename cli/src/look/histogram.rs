@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::count::Counted;
 use super::rows::{Rows, steps};
 use super::scale;
-use crate::error::{Failure, index};
+use crate::error::Failure;
+use crate::position::index;
 use crate::report::{Number, Wide, digits};
 
 /// How many of the largest losses are named.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use wgpu_loss::loss::{Divisor, Shapes};
 use wgpu_loss::{ElementType, Floats, LargeOutput, Outputs, Problem, Reduction};
 
-use crate::compute::Computed;
+use crate::computed::Computed;
 use crate::data::{Cut, Data, Given, Operand, Role, Stop};
 use crate::error::Failure;
 use crate::files::{Bytes, Part, Scratch, floats};

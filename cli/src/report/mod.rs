@@ -15,10 +15,11 @@ pub use self::classes::Classes;
 use self::numbers::general;
 pub use self::numbers::{Number, Wide, digits, short, to_json};
 pub use self::tokens::Tokens;
-use crate::adapters::Adapter;
+use crate::adapter::Adapter;
 use crate::check::Compared;
-use crate::error::{Failure, position};
+use crate::error::Failure;
 use crate::look::Seen;
+use crate::position::position;
 use crate::visible::visible;
 
 /// Everything there is to tell.

@@ -4,9 +4,7 @@ use burn::backend::TensorMetadata;
 use burn::tensor::{DType, Shape};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl::server::Handle;
-use burn_cubecl::cubecl::wgpu::{AutoCompiler, WgpuResource, WgpuServer};
 use burn_cubecl::tensor::CubeTensor;
-use cubecl_runtime::storage::ManagedResource;
 use wgpu_loss::{Bound, Buffers, RESULT_BYTES, Reduction, wgpu};
 
 use crate::Error;
@@ -15,26 +13,8 @@ use crate::device::session;
 use crate::layout::Laid;
 use crate::operands::Operands;
 use crate::ops::{GradOps, LossOps, Target, Weight};
-
-/// A tensor's buffer. Burn neither frees nor moves the tensor's memory while this is held.
-pub(crate) struct Resource(ManagedResource<WgpuResource>);
-
-impl Resource {
-    /// Where the tensor behind a handle is. All work that was recorded for it is submitted with this, so
-    /// that whatever is submitted next to Burn's queue finds it done.
-    pub(crate) fn of(tensor: &CubeTensor) -> Result<Self, Error> {
-        let handle = tensor.handle.clone();
-        let found = tensor.client.get_resource::<WgpuServer<AutoCompiler>>(handle);
-        found.map(Self).map_err(|error| Error::Buffer { reason: error.to_string() })
-    }
-
-    pub(crate) fn binding(&self) -> wgpu::BufferBinding<'_> {
-        let resource: &WgpuResource = self.0.resource();
-        // Burn's memory comes in slices of whole words.
-        let size = wgpu::BufferSize::new(resource.size.next_multiple_of(4));
-        wgpu::BufferBinding { buffer: &resource.buffer, offset: resource.offset, size }
-    }
-}
+use crate::resource::Resource;
+use crate::weigh::weigh;
 
 /// Memory of Burn's own pool for a tensor, laid out like `like` where it has that tensor's shape.
 fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
@@ -160,6 +140,6 @@ impl GradOps for CubeBackend {
     }
 
     fn weigh(grad: CubeTensor, upstream: CubeTensor) -> CubeTensor {
-        or_panic(crate::scale::weigh(grad, upstream))
+        or_panic(weigh(grad, upstream))
     }
 }

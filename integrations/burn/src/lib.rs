@@ -40,7 +40,9 @@ mod layout;
 mod operands;
 mod ops;
 mod reduction;
+mod resource;
 mod scale;
+mod weigh;
 
 pub use bce::{BinaryCrossEntropyLoss, BinaryCrossEntropyLossConfig};
 pub use cross_entropy::{CrossEntropyLoss, CrossEntropyLossConfig};

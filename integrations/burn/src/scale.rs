@@ -1,14 +1,6 @@
-//! A gradient times the upstream gradient: the one kernel that is this crate's own.
+//! The one kernel that is this crate's own: a gradient times a number.
 
-use burn::backend::ops::FloatTensorOps;
-use burn::tensor::Shape;
-use burn_cubecl::CubeBackend;
-use burn_cubecl::tensor::CubeTensor;
 use wgpu_loss::wgpu::{self, util::DeviceExt};
-
-use crate::Error;
-use crate::compute::Resource;
-use crate::device::session;
 
 /// Enough lanes to fill a GPU; where there is nothing to do, few enough to be done at once.
 const GROUPS: u32 = 1024;
@@ -37,7 +29,7 @@ impl Scale {
     }
 
     /// Records `grad *= upstream`, in as many bindings as the device wants.
-    fn record(
+    pub(crate) fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
         grad: &wgpu::BufferBinding<'_>,
@@ -79,27 +71,4 @@ impl Scale {
             pass.dispatch_workgroups(words.div_ceil(LANES).min(GROUPS.into()) as u32, 1, 1);
         }
     }
-}
-
-/// `grad * upstream`, in place where nobody else has the gradient.
-pub(crate) fn weigh(grad: CubeTensor, upstream: CubeTensor) -> Result<CubeTensor, Error> {
-    if !grad.handle.can_mut() {
-        let ones: Shape = vec![1; grad.meta.shape().num_dims()].into();
-        return Ok(CubeBackend::float_mul(grad, CubeBackend::float_reshape(upstream, ones)));
-    }
-    let session = session(&grad.device)?;
-    let (grad_at, upstream_at) = (Resource::of(&grad)?, Resource::of(&upstream)?);
-    let device = session.kernels.device();
-    let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
-        label: Some("wgpu-loss-burn scale"),
-    });
-    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-        label: Some("wgpu-loss-burn scale"),
-        timestamp_writes: None,
-    });
-    session.scale.record(&mut pass, &grad_at.binding(), &upstream_at.binding());
-    drop(pass);
-    session.queue.submit([encoder.finish()]);
-    drop((grad_at, upstream_at));
-    Ok(grad)
 }

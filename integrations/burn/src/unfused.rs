@@ -8,10 +8,10 @@ use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{CubeBackend, CubeDevice};
 use wgpu_loss::Reduction;
 
-use crate::compute::Resource;
 use crate::criterion::{Criterion, Kind};
 use crate::device::cube_device;
 use crate::ops::{GradOps, LossOps, Target, Weight};
+use crate::resource::Resource;
 
 const LOGITS: [[f32; 3]; 2] = [[3.5, -3.45, 0.23], [-2.14, 0.54, 2.67]];
 const LOSS: f32 = 0.079_2;

@@ -1,0 +1,36 @@
+//! An adapter in reports.
+
+use serde::Serialize;
+use wgpu_loss::wgpu::AdapterInfo;
+
+/// What is told of an adapter.
+#[derive(Clone, Debug, Serialize)]
+pub struct Adapter {
+    /// Its name.
+    pub name: String,
+    /// The API it is reached through.
+    pub backend: String,
+    /// Its driver and the driver's version.
+    pub driver: String,
+    /// What it is: a discrete or integrated GPU, software.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+}
+
+impl From<&AdapterInfo> for Adapter {
+    fn from(info: &AdapterInfo) -> Self {
+        use wgpu_loss::wgpu::DeviceType;
+        Self {
+            name: info.name.trim().to_string(),
+            backend: info.backend.to_string(),
+            driver: format!("{} {}", info.driver.trim(), info.driver_info.trim()).trim().into(),
+            kind: match info.device_type {
+                DeviceType::DiscreteGpu => "discrete",
+                DeviceType::IntegratedGpu => "integrated",
+                DeviceType::VirtualGpu => "virtual",
+                DeviceType::Cpu => "software",
+                DeviceType::Other => "other",
+            },
+        }
+    }
+}
