@@ -3,12 +3,8 @@
 // Sums that have a product in them are written as `fma`: of two products a compiler may fuse either with the sum,
 // and kernels that do the same would differ in a row's last bits.
 
+import fields::all;
 import shared::{constants, numbers, softcap, state, words};
-@if(SPREAD) import fields::weights;
-@if(ARGMAX) import fields::best;
-@if(RANK) import fields::before;
-@if(ENTROPY) import fields::moment;
-@if(PRODUCT) import fields::product;
 
 fn empty_state() -> State {
     var s: State;
@@ -30,9 +26,7 @@ fn empty_fold() -> Fold {
 fn empty_folds(marks: Marks) -> Folds {
     var f: Folds;
     @for(h in HALVES) f.{h} = empty_fold();
-    @if(RANK) {
-        @for(h in HALVES) f.{h}.mark = marks.{h};
-    }
+    @if(RANK) @for(h in HALVES) f.{h}.mark = marks.{h};
     return f;
 }
 

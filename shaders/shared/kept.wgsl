@@ -2,12 +2,8 @@
 // half of a load), so that every load is under way before the first exp, and never reads it again.
 // KEPT is in the text and every index a constant, so the arrays live in registers.
 
+import fields::all;
 import shared::{constants, fold, numbers, softcap, state, words};
-@if(SPREAD) import fields::weights;
-@if(ARGMAX) import fields::best;
-@if(RANK) import fields::before;
-@if(ENTROPY) import fields::moment;
-@if(PRODUCT) import fields::product;
 
 alias Kept = array<Words, KEPT>;
 alias KeptReals = array<Reals, KEPT>;   // the classes' weights, where SPREAD

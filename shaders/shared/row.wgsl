@@ -1,9 +1,9 @@
 // What a row's state and its target make: its loss, and what the gradient of its classes needs. A
 // lane's rows, of which there may be four, go through this together.
 
+import fields::all;
 import shared::{constants, halves, numbers, params, softcap, state, words};
 @if(LABELS) import shared::labels;
-@if(ENTROPY) import fields::moment;
 
 struct Row {
     kind: RowWords,
