@@ -167,17 +167,16 @@ fn conditions_in_files() -> Vec<(String, usize)> {
     all
 }
 
-/// Names and texts of the files in `shaders/`, but for the one that is no loss's.
+/// Names and texts of the files that kernels are made of: those in folders of `shaders/`.
 fn shaders() -> Vec<(String, String)> {
     let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut all = Vec::new();
     for folder in shaders.read_dir().expect("the shaders") {
-        for entry in folder.expect("a folder").path().read_dir().expect("shaders") {
+        for entry in folder.expect("an entry").path().read_dir().into_iter().flatten() {
             let path = entry.expect("a file").path();
             let name = path.strip_prefix(&shaders).expect("a shader").with_extension("");
             let name = name.to_str().expect("a name").replace('/', "::");
-            let text = std::fs::read_to_string(&path).expect("a text");
-            all.extend((name != "kernels::roof").then_some((name, text)));
+            all.push((name, std::fs::read_to_string(&path).expect("a text")));
         }
     }
     all

@@ -269,13 +269,10 @@ fn names(code: &str) -> Vec<(String, Option<char>, Option<char>)> {
         let mut name = String::new();
         let mut length = 0;
         while let Some(c) = rest[length..].chars().next() {
-            let variable = rest[length..].strip_prefix('{').and_then(|after| after.split_once('}'));
-            let is_name =
-                |text: &str| text.chars().all(|c| c.is_alphanumeric() || "._".contains(c));
-            match variable.filter(|(text, _)| !text.is_empty() && is_name(text)) {
-                Some((text, _)) => {
+            match variable(&rest[length..]) {
+                Some(behind) => {
                     name.push('*');
-                    length += text.len() + 2;
+                    length = rest.len() - behind.len();
                 }
                 None if c.is_alphanumeric() || c == '_' => {
                     name.push(c);
@@ -304,21 +301,67 @@ fn is_named(a: &str, b: &str) -> bool {
     a == b || matches(a, b) || matches(b, a)
 }
 
-fn shaders() -> BTreeMap<Module, Shader> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+/// The files that kernels are made of: those in folders. One that stands outside is no loss's.
+fn texts() -> BTreeMap<Module, String> {
+    let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut all = BTreeMap::new();
-    for room in folder.read_dir().expect("the shaders") {
-        for file in room.expect("a folder").path().read_dir().expect("shaders") {
+    for folder in shaders.read_dir().expect("the shaders") {
+        let folder = folder.expect("an entry").path();
+        for file in folder.read_dir().into_iter().flatten() {
             let path = file.expect("a file").path();
-            let text = std::fs::read_to_string(&path).expect("a text");
-            let module = module_of(path.strip_prefix(&folder).expect("a shader"));
-            all.insert(module, Shader::read(&text));
+            let module = module_of(path.strip_prefix(&shaders).expect("a shader"));
+            all.insert(module, std::fs::read_to_string(&path).expect("a text"));
         }
     }
-    // No loss has it.
-    all.remove(&["kernels", "roof"].map(str::to_owned)[..]).expect("the roof");
     assert!(all.len() > 30, "{} shaders", all.len());
     all
+}
+
+fn shaders() -> BTreeMap<Module, Shader> {
+    texts().into_iter().map(|(module, text)| (module, Shader::read(&text))).collect()
+}
+
+/// What follows `{name}` or `{name.field}`, if a text begins with such a variable.
+fn variable(text: &str) -> Option<&str> {
+    let (name, behind) = text.strip_prefix('{')?.split_once('}')?;
+    let is_name = |c: char| c.is_alphanumeric() || "._".contains(c);
+    (!name.is_empty() && name.chars().all(is_name)).then_some(behind)
+}
+
+/// How many conditions each line is under, its own and that of its function among them.
+fn depths(text: &str) -> Vec<usize> {
+    let mut open: Vec<usize> = Vec::new();
+    let depth = |line: &str| {
+        let code = line.split("//").next().unwrap_or_default();
+        let item = item(code.trim());
+        let directives = &code[..code.len() - item.len()];
+        let own = ["@if(", "@elif(", "@else"].iter().map(|d| directives.matches(d).count()).sum();
+        let depth = open.iter().sum::<usize>() + own;
+        // What the first brace begins is under the line's conditions.
+        let (mut own, mut rest) = (Some(own), item);
+        while let Some(at) = rest.find(['{', '}']) {
+            let after = &rest[at + 1..];
+            match (&rest[at..=at], variable(&rest[at..])) {
+                (_, Some(behind)) => rest = behind,
+                ("{", None) => {
+                    open.push(own.take().unwrap_or(0));
+                    rest = after;
+                }
+                _ => {
+                    open.pop();
+                    rest = after;
+                }
+            }
+        }
+        depth
+    };
+    text.lines().map(depth).collect()
+}
+
+#[test]
+fn conditions_stand_three_deep_at_most() {
+    let deepest = texts().values().flat_map(|text| depths(text)).max();
+    assert_eq!(deepest, Some(3));
 }
 
 #[test]

@@ -257,7 +257,7 @@ fn pipeline(gpu: &Gpu, entry: &str, workgroup: u32) -> wgpu::ComputePipeline {
 }
 
 fn shader_text(workgroup: u32) -> String {
-    format!("const WORKGROUP = {workgroup}u;\n{}", include_str!("../../shaders/kernels/roof.wgsl"))
+    format!("const WORKGROUP = {workgroup}u;\n{}", include_str!("../../shaders/roof.wgsl"))
 }
 
 fn uniform(gpu: &Gpu, params: &Params) -> wgpu::Buffer {
