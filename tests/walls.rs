@@ -410,6 +410,12 @@ fn shaders_import_what_they_name() {
             }
             needed.extend(found);
         }
+        // It calls what is declared here: the walk over blocks, a kernel's.
+        let calls = |import: &&Module| {
+            let mut used = shaders[*import].used.iter();
+            used.any(|name| shader.declared.iter().any(|declared| is_named(declared, name)))
+        };
+        needed.extend(shader.imports.iter().filter(calls));
         // A file of nothing but imports is a name for them.
         let idle = shader
             .imports

@@ -7,8 +7,7 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
-    // `partials` elements, by `turn_step` groups.
-    for (var at = group.x * WORKGROUP + index; at < params.partials; at += params.turn_step * WORKGROUP) {
+    for (var at = group.x * WORKGROUP + index; at < params.cleared; at += params.groups * WORKGROUP) {
         @if(CLASS_LOSSES) classes[params.classes_origin + at] = 0u;
         @else write_variance_grad(params.variance_grad_origin + at, pack_of(0u, 0u));
     }

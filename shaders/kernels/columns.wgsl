@@ -3,20 +3,12 @@
 // classes, and a second one for gradient or log-probabilities where they are too many to keep. The
 // rows of a lane never straddle two images.
 
-import shared::{params, totals, words};
+import shared::{params, totals, walk, words};
 @if(!KEPT) import columns::streamed;
 @if(KEPT) import columns::kept;
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_index) index: u32,
-) {
-    var totals = empty_totals();
-    for (var turn = 0u; turn < params.turns; turn += 1u) {
-        let block = group.x * params.group_step + turn * params.turn_step;
-        let row = (block * WORKGROUP + index) * PACK;
-        if (row < params.rows) { totals = columns(totals, row); }
-    }
-    write_partial(totals, index, params.partial_base + group.x);
+fn take_block(totals: Totals, block: u32, index: u32) -> Totals {
+    let row = (block * WORKGROUP + index) * PACK;
+    if (row >= params.rows) { return totals; }
+    return columns(totals, row);
 }

@@ -1,22 +1,10 @@
 // nll: loss = -w_t x_t. A lane per row; one element of the row is read.
 
-import shared::{constants, count, numbers, params, row, tensor, totals};
+import shared::{constants, count, numbers, params, row, tensor, totals, walk};
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_index) index: u32,
-) {
-    var totals = empty_totals();
-    for (var turn = 0u; turn < params.turns; turn += 1u) {
-        let block = group.x * params.group_step + turn * params.turn_step;
-        let row = block * WORKGROUP + index;
-        if (row < params.rows) { totals = gather(totals, row); }
-    }
-    write_partial(totals, index, params.partial_base + group.x);
-}
-
-fn gather(totals: Totals, row: u32) -> Totals {
+fn take_block(totals: Totals, block: u32, index: u32) -> Totals {
+    let row = block * WORKGROUP + index;
+    if (row >= params.rows) { return totals; }
     var r = open_rows(row, true);
     @if(CUT) if (!is_counted_here(r)) { return totals; }
     if (r.kind == LIVE) {

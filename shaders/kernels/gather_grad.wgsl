@@ -1,18 +1,9 @@
 // The gradient of nll: -w_t times the scale at the label, 0 elsewhere. A lane per word that is
 // written, so that writes coalesce; the input is not read.
 
-import shared::{halves, numbers, params, row};
+import shared::{halves, numbers, params, row, walk};
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_index) index: u32,
-) {
-    for (var turn = 0u; turn < params.turns; turn += 1u) {
-        let block = group.x * params.group_step + turn * params.turn_step;
-        write_word(block * WORKGROUP + index);
-    }
-}
+fn take_block(block: u32, index: u32) { write_word(block * WORKGROUP + index); }
 
 // Two elements to a word, over stretches of elements that follow each other: all of the piece, or (where
 // it has some positions of one step of the outer axis) each class's. Of the first word of a stretch and

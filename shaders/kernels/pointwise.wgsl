@@ -2,36 +2,22 @@
 // formula, writes losses and gradients where they are wanted, and adds up. Elements that fill no load are
 // another dispatch's, which takes them one by one.
 
-import shared::{constants, elements, formulas, numbers, params, tensor, totals, words};
-
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_index) index: u32,
-) {
-    var totals = empty_totals();
-    for (var turn = 0u; turn < params.turns; turn += 1u) {
-        let block = group.x * params.group_step + turn * params.turn_step;
-        let at = block * WORKGROUP + index;
-        if (at < params.rows) { totals = take(totals, params.first + at); }
-    }
-    @if(COUNTS) {
-        let slot = params.partial_base + group.x;
-        write_partial(totals, index, slot);
-        // One lane has the first value that is refused. It has kept it: the gradient may be in its place.
-        @if(REFUSES) if (totals.bad != 0u && totals.first_bad == atomicLoad(&group_first_bad)) {
-            let k = (totals.first_bad - params.row_base) % HALF;
-            let partial = HEADER_WORDS + TOTALS_WORDS * slot;
-            workspace[partial + BAD_VALUE_AT] = component(refused_words, k);
-            workspace[partial + BAD_OPERAND_AT] = component(refused_operands, k);
-        }
-    }
-}
+import shared::{constants, elements, formulas, numbers, params, tensor, totals, walk, words};
 
 @if(REFUSES) {
 // Where the first such value of a lane is: it, its neighbours, and their operands.
 var<private> refused_words: Words;
 var<private> refused_operands: Words;
+
+// Adds the first value that is refused to the group's partial. One lane has it, and has kept it: the gradient may be in
+// its place.
+@if(COUNTS) fn report_refused(totals: Totals, slot: u32) {
+    if (totals.bad == 0u || totals.first_bad != atomicLoad(&group_first_bad)) { return; }
+    let k = (totals.first_bad - params.row_base) % HALF;
+    let partial = HEADER_WORDS + TOTALS_WORDS * slot;
+    workspace[partial + BAD_VALUE_AT] = component(refused_words, k);
+    workspace[partial + BAD_OPERAND_AT] = component(refused_operands, k);
+}
 
 // Component k. An index would have the variables in memory.
 fn component(words: Words, k: u32) -> u32 {
@@ -43,7 +29,10 @@ fn component(words: Words, k: u32) -> u32 {
 }
 }
 
-fn take(totals: Totals, at: u32) -> Totals {
+fn take_block(totals: Totals, block: u32, index: u32) -> Totals {
+    let load = block * WORKGROUP + index;
+    if (load >= params.loads) { return totals; }
+    let at = params.first_load + load;
     let x = read_logits(params.logits_origin + at);
     let o = operands_of(at);
     let a = evaluate(x.a, o.a);

@@ -11,23 +11,6 @@
 // one such piece after the other and takes what was folded before into its states, MERGE runs once, and
 // WRITE over every piece again.
 
-import shared::{params, totals};
+import shared::walk;
 @if(PAIRS) import rows::pairs;
 @else import rows::block;
-
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_index) index: u32,
-    @if(SUBGROUPS) @builtin(subgroup_id) subgroup: u32,
-    @if(SUBGROUPS) @builtin(subgroup_size) subgroup_size: u32,
-    @if(SUBGROUPS) @builtin(subgroup_invocation_id) subgroup_lane: u32,
-) {
-    @if(SUBGROUPS) let thread = subgroup * subgroup_size + subgroup_lane;
-    @else let thread = index;
-    var totals = empty_totals();
-    for (var turn = 0u; turn < params.turns; turn += 1u) {
-        totals = take_block(totals, group.x * params.group_step + turn * params.turn_step, thread);
-    }
-    @if(COUNTS) write_partial(totals, index, params.partial_base + group.x);
-}

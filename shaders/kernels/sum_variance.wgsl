@@ -4,22 +4,12 @@
 // neighbouring rows; else they have parts of one row, which lie interleaved. Either way their loads
 // coalesce. MERGE sums the parts.
 
-import shared::{constants, numbers, params, tensor, totals, words};
+import shared::{constants, numbers, params, tensor, totals, walk, words};
 @if(!MERGE) import shared::{elements, formulas};
 
-@if(!MERGE) @compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_index) index: u32,
-) {
-    for (var turn = 0u; turn < params.turns; turn += 1u) {
-        let block = group.x * params.group_step + turn * params.turn_step;
-        let item = block * WORKGROUP + index;
-        if (item < params.rows * params.parts) { fold(item); }
-    }
-}
-
-@if(!MERGE) fn fold(item: u32) {
+@if(!MERGE) fn take_block(block: u32, index: u32) {
+    let item = block * WORKGROUP + index;
+    if (item >= params.rows * params.parts) { return; }
     let apart = params.sum_inner > 1u;
     let row = select(item / params.parts, item % params.rows, apart);
     let part = select(item % params.parts, item / params.rows, apart);
@@ -33,23 +23,21 @@ fn main(
     }
     let place = params.states + part * params.rows + row;
     // Of rows that other pieces have parts of, too.
-    if (params.first != 0u) { sum = add_word(sum, workspace[place]); }
+    if (params.continues != 0u) { sum = add_word(sum, workspace[place]); }
     workspace[place] = sum_word(sum);
 }
+
 @if(MERGE) {
 @if(SHARED_STATES) var<workgroup> sums: array<u32, WORKGROUP>;
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_index) index: u32,
-) {
-    for (var turn = 0u; turn < params.turns; turn += 1u) {
-        let block = group.x * params.group_step + turn * params.turn_step;
-        @if(SHARED_STATES) let word = merged(block, index);
-        @if(SHARED_STATES) if (index == 0u && block < params.rows) { put(block, word); }
-        @if(!SHARED_STATES) let row = block * WORKGROUP + index;
-        @if(!SHARED_STATES) if (row < params.rows) { put(row, sum_word(parts_of(row, 0u, 1u))); }
+fn take_block(block: u32, index: u32) {
+    @if(SHARED_STATES) {
+        let word = merged(block, index);
+        if (index == 0u && block < params.rows) { put(block, word); }
+    }
+    @else {
+        let row = block * WORKGROUP + index;
+        if (row < params.rows) { put(row, sum_word(parts_of(row, 0u, 1u))); }
     }
 }
 

@@ -64,9 +64,9 @@ mod tests {
         let plan = Plan::new(&CrossEntropy::new(), &shapes, Outputs::loss(), kernels.profile());
         let error =
             kernels.compile(&plan.expect("a plan")).expect_err("a broken kernel").to_string();
-        let file = include_str!("../../shaders/kernels/columns.wgsl");
+        let file = include_str!("../../shaders/shared/walk.wgsl");
         let line = 1 + file.lines().position(|line| line.contains("var totals =")).expect("a line");
-        assert!(error.contains(&format!("shaders/kernels/columns.wgsl:{line}, wgsl:")), "{error}");
+        assert!(error.contains(&format!("shaders/shared/walk.wgsl:{line}, wgsl:")), "{error}");
         assert!(error.contains("full_totals"), "{error}");
     }
 

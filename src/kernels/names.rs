@@ -125,6 +125,7 @@ impl Spec {
             (self.part != Part::Whole, "PARTS"),
             (matches!(self.part, Part::Fold | Part::Write), "SPLIT"),
             (self.counts(), "COUNTS"),
+            (self.sums(), "SUMS"),
             (g.cluster > 1, "SUBGROUPS"),
             (g.whole_subgroups && self.form.is_kept(), "REDUCTIONS"),
             (g.lanes > g.cluster, "SHARED_STATES"),

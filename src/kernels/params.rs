@@ -84,13 +84,18 @@ params! {
     softcap: f32,
     /// What the square of a row's log-sum-exp is multiplied by.
     z_loss: f32,
-    /// For losses of single elements: `rows` is how many loads, `weight_origin`, `probabilities_origin` and.
+    /// Ranks below this are counted.
     top_k: u32,
-    // For losses of single elements: `rows` is how many loads, `weight_origin`, `probabilities_origin` and
-    // `elements_origin` are not theirs.
-    /// The first load; where variances' gradients are summed, whether this piece comes after others of the same
-    /// rows.
-    first: u32,
+    /// For losses of single elements: loads of the piece.
+    loads: u32,
+    /// The first load.
+    first_load: u32,
+    /// Where variances' gradients are summed: whether this piece comes after others of the same rows.
+    continues: u32,
+    /// For zeros: how many elements.
+    cleared: u32,
+    /// For zeros: groups.
+    groups: u32,
     /// Elements from one step of the outer axis to the next.
     span: u32,
     /// Elements that share a variance.

@@ -320,13 +320,21 @@ impl Spec {
         self.form.is_kept() && self.grad && self.elements.is_none() && !needs_logits
     }
 
+    /// Whether its blocks add to a lane's totals.
+    pub(super) fn sums(&self) -> bool {
+        match self.kernel {
+            Kernel::Rows | Kernel::Columns | Kernel::Pointwise | Kernel::Gather | Kernel::Weigh => {
+                true
+            }
+            Kernel::GatherGrad | Kernel::SumVariance | Kernel::Mark => false,
+            // They do not walk over blocks.
+            Kernel::Finish | Kernel::Clear => false,
+        }
+    }
+
     /// Whether groups leave their totals behind; `group_totals` in `totals.wgsl`.
     fn sums_groups(&self) -> bool {
-        match self.kernel {
-            Kernel::Rows | Kernel::Columns | Kernel::Pointwise => self.counts(),
-            Kernel::Gather | Kernel::Weigh | Kernel::Finish => true,
-            Kernel::GatherGrad | Kernel::SumVariance | Kernel::Mark | Kernel::Clear => false,
-        }
+        self.kernel == Kernel::Finish || self.sums() && self.counts()
     }
 
     /// Whether rows may weigh other than 1, so that their weights have a sum of their own.

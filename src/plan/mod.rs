@@ -221,10 +221,11 @@ impl Plan {
                 params.states = states(before);
                 params.label_weights = states(self.parts_in_all(step.parts));
             }
-            None => {
-                params.partials = step.partials;
-                params.turn_step = step.groups;
+            None if spec.kernel == Kernel::Clear => {
+                params.cleared = step.partials;
+                params.groups = step.groups;
             }
+            None => params.partials = step.partials,
         }
         if let (Some(pointwise), Some(piece)) = (problem.pointwise, step.piece) {
             let extents = self.extents_of(piece);
@@ -239,11 +240,11 @@ impl Plan {
             params.sum_inner = sums.inner as u32;
             if spec.kernel == Kernel::Pointwise {
                 let load = spec.load.elements();
-                params.rows = (self.elements_of(spec, piece) / load) as u32;
-                params.first = (self.first_of(spec, piece) / load) as u32;
+                params.loads = (self.elements_of(spec, piece) / load) as u32;
+                params.first_load = (self.first_of(spec, piece) / load) as u32;
             } else {
                 params.rows = sums.rows() as u32;
-                params.first = step.partials;
+                params.continues = step.partials;
             }
         }
         params

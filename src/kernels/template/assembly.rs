@@ -27,8 +27,8 @@ const FILES: &[(&str, &str)] = files! {
     columns { across kept loads short streamed }
     rows { block by_class folded kept label lanes loads merge pairs parts states streamed sums }
     shared {
-        aligned anywhere classes constants count elements fold formulas halves kept labels logits numbers operands params places record row
-        softcap state tensor totals words writer
+        aligned anywhere classes constants count elements fold formulas halves kept labels logits
+        numbers operands params places record row softcap state tensor totals walk words writer
     }
 };
 

@@ -77,7 +77,7 @@ fn nodes(lines: &[Line]) -> Result<Vec<Node>, String> {
             let (variable, list) = (variable.trim(), list.trim());
             nodes.push(Node::Loop { number: line.number, comment, variable, list, body });
             at += count;
-        } else if ["@else", "@elif(", "@if", "@for"].iter().any(|d| line.text.contains(d)) {
+        } else if ["@else", "@elif(", "@if(", "@for("].iter().any(|d| line.code().contains(d)) {
             return Err(line.error("a directive that begins no item"));
         } else {
             nodes.push(Node::Line(line));

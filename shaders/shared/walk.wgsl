@@ -1,0 +1,25 @@
+// The walk of a group over its blocks of work: block g * group_step + t * turn_step in turn t of group g. What a block is
+// stands in the kernel, as `take_block`.
+
+import shared::params;
+@if(SUMS) import shared::totals;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+    @if(SUBGROUPS) @builtin(subgroup_id) subgroup: u32,
+    @if(SUBGROUPS) @builtin(subgroup_size) subgroup_size: u32,
+    @if(SUBGROUPS) @builtin(subgroup_invocation_id) subgroup_lane: u32,
+) {
+    @if(SUBGROUPS) let thread = subgroup * subgroup_size + subgroup_lane;
+    @else let thread = index;
+    @if(SUMS) var totals = empty_totals();
+    for (var turn = 0u; turn < params.turns; turn += 1u) {
+        let block = group.x * params.group_step + turn * params.turn_step;
+        @if(SUMS) totals = take_block(totals, block, thread);
+        @else take_block(block, thread);
+    }
+    @if(SUMS && COUNTS) write_partial(totals, index, params.partial_base + group.x);
+    @if(SUMS && COUNTS && REFUSES) report_refused(totals, params.partial_base + group.x);
+}
