@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::classes::ClassLosses;
-use crate::loss::{Shapes, check_f32};
+use crate::loss::{RowOutputs, Shapes, check_f32};
 use crate::tensor::{ElementType, Floats, Labels, TargetType, Tensor, check_length};
 use crate::{Error, Problem};
 
@@ -232,29 +232,6 @@ impl<T> Output<T> {
             summary,
             timing: None,
         }
-    }
-}
-
-/// What was asked for of each row, in the labels' shape: see [`Outputs`](crate::Outputs), and [`Output`] for an
-/// example.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct RowOutputs<T> {
-    /// `log(sum_c exp z_c)`.
-    pub lse: Option<Vec<T>>,
-    /// The predicted class.
-    pub argmax: Option<Vec<u32>>,
-    /// How many classes come before the label's.
-    pub rank: Option<Vec<u32>>,
-    /// The entropy of the distribution.
-    pub entropy: Option<Vec<T>>,
-    /// What the row adds to the mean's divisor.
-    pub weights: Option<Vec<T>>,
-}
-
-impl<T> Default for RowOutputs<T> {
-    fn default() -> Self {
-        Self { lse: None, argmax: None, rank: None, entropy: None, weights: None }
     }
 }
 

@@ -117,10 +117,10 @@ pub use error::Error;
 pub use gpu::stream::{Sink, Stream};
 #[cfg(feature = "gpu")]
 pub use gpu::{Gpu, GpuOptions};
-pub use io::{BadValue, Inputs, Output, RowOutputs, Summary, Timing};
+pub use io::{BadValue, Inputs, Output, Summary, Timing};
 pub use loss::{
     Bce, BceWithLogits, CrossEntropy, EmptyMean, Entropy, GaussianNll, KlDiv, LargeOutput, Loss,
-    Nll, Outputs, PoissonNll, Problem, Reduction, Softmax,
+    Nll, Outputs, PoissonNll, Problem, Reduction, RowColumn, RowOutputs, Softmax,
 };
 pub use plan::{Plan, Profile};
 pub use tensor::{ClassView, ElementType, Floats, LabelType, Labels, TargetType, Tensor};

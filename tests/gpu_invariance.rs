@@ -13,7 +13,7 @@ use wgpu_loss::gpu::stream::Stream;
 use wgpu_loss::plan::Piece;
 use wgpu_loss::{
     CrossEntropy, ElementType, Error, Gpu, Inputs, LabelType, LargeOutput, Loss, Output, Outputs,
-    Plan, Profile, Reduction, Sink, Softmax,
+    Plan, Profile, Reduction, RowColumn, Sink, Softmax,
 };
 
 /// What a row is made of: everything of it follows from this number.
@@ -158,20 +158,17 @@ impl Kind {
         };
         let distribution = words(&output.log_probs).or(words(&output.probs));
         let grad = words(&output.grad);
-        let of = &output.rows;
         let z_loss = (self.ask == Ask::Everything).then(|| output.z_loss.clone());
-        let of_rows = [
-            words(&of.lse),
-            of.argmax.clone(),
-            of.rank.clone(),
-            words(&of.entropy),
-            words(&z_loss),
-        ];
+        let of_rows = output.rows.columns().map(|(_, column)| match column {
+            RowColumn::Numbers(numbers) => numbers.iter().map(|x| x.to_bits()).collect(),
+            RowColumn::Words(words) => words.to_vec(),
+        });
+        let of_rows: Vec<Vec<u32>> = of_rows.chain(words(&z_loss)).collect();
         let of_row = |row: usize| Bits {
             loss: output.loss.get(row).map(|loss| loss.to_bits()),
             grad: self.elements(&grad, row),
             elements: self.elements(&distribution, row),
-            record: of_rows.iter().flatten().map(|words| words[row]).collect(),
+            record: of_rows.iter().map(|words| words[row]).collect(),
         };
         (0..rows).map(of_row).collect()
     }
@@ -207,14 +204,8 @@ impl Kind {
         };
         let (loss, grad) = (tensor(LargeOutput::RowLoss), tensor(LargeOutput::Grad));
         let elements = tensor(LargeOutput::Distribution);
-        let of_rows = [
-            LargeOutput::Lse,
-            LargeOutput::Argmax,
-            LargeOutput::Rank,
-            LargeOutput::Entropy,
-            LargeOutput::ZLoss,
-        ]
-        .map(tensor);
+        let problem = self.loss().problem(&self.data(rows).shapes(), self.outputs()).unwrap();
+        let of_rows: Vec<Vec<u32>> = problem.record().into_iter().filter_map(tensor).collect();
         let whole = |tensor: &Option<Vec<u32>>, row: usize| {
             let all = |tensor: &Vec<u32>| tensor[row * classes..(row + 1) * classes].to_vec();
             tensor.as_ref().map_or(Vec::new(), all)
@@ -223,7 +214,7 @@ impl Kind {
             loss: loss.as_ref().map(|losses| losses[row]),
             grad: whole(&grad, row),
             elements: whole(&elements, row),
-            record: of_rows.iter().flatten().map(|words| words[row]).collect(),
+            record: of_rows.iter().map(|words| words[row]).collect(),
         };
         (0..rows.len()).map(of_row).collect()
     }

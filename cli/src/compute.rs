@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use wgpu_loss::gpu::stream::Progress;
 use wgpu_loss::loss::Divisor;
-use wgpu_loss::{Error, Gpu, GpuOptions, LargeOutput, Output, Reduction, Sink};
+use wgpu_loss::{Error, Gpu, GpuOptions, LargeOutput, Output, Reduction, RowColumn, Sink};
 
 use crate::adapter::Adapter;
 use crate::args::{DeviceArg, RunArgs};
@@ -169,7 +169,7 @@ fn on_cpu(
 ) -> Result<Computed, Stop> {
     let (start, problem) = (Instant::now(), question.problem);
     let mut take = |piece: &Piece<'_>| {
-        let (output, rows) = (piece.output, &piece.output.rows);
+        let output = piece.output;
         let mut write = |what, first, elements: Option<&Vec<f64>>| {
             elements.map_or(Ok(()), |elements| results.write_rounded(what, first, elements))
         };
@@ -182,13 +182,12 @@ fn on_cpu(
         write(LargeOutput::VarGrad, piece.variance, output.var_grad.as_ref())?;
         let distribution = output.log_probs.as_ref().or(output.probs.as_ref());
         write(LargeOutput::Distribution, piece.element, distribution)?;
-        write(LargeOutput::Lse, piece.row, rows.lse.as_ref())?;
-        write(LargeOutput::Entropy, piece.row, rows.entropy.as_ref())?;
-        write(LargeOutput::RowWeights, piece.row, rows.weights.as_ref())?;
-        for (what, words) in [(LargeOutput::Argmax, &rows.argmax), (LargeOutput::Rank, &rows.rank)]
-        {
-            if let Some(words) = words {
-                results.write(what, 4 * piece.row as u64, bytemuck::cast_slice(words))?;
+        for (what, column) in output.rows.columns() {
+            match column {
+                RowColumn::Numbers(numbers) => results.write_rounded(what, piece.row, numbers)?,
+                RowColumn::Words(words) => {
+                    results.write(what, 4 * piece.row as u64, bytemuck::cast_slice(words))?;
+                }
             }
         }
         Ok(())

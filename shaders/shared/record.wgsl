@@ -1,7 +1,7 @@
 import shared::{constants, numbers, params, row, words};
 
 // What is written of rows beside their losses: a record of RECORD_WORDS words for each, one word for each
-// thing that is wanted, in this order. The stores are written out in `src/kernels/record.rs`: whole loads
+// thing that is wanted, in this order. The stores are written out in `src/kernels/stores.rs`: whole loads
 // for four rows where they may be (RECORD_PACKS), single words otherwise.
 fn write_records(r: Row, row: u32) {
     let live = r.kind == RowWords(LIVE);

@@ -62,13 +62,7 @@ impl Gpu {
             var_grad: large.take(LargeOutput::VarGrad),
             log_probs,
             probs,
-            rows: RowOutputs {
-                lse: large.take(LargeOutput::Lse),
-                argmax: large.take_words(LargeOutput::Argmax),
-                rank: large.take_words(LargeOutput::Rank),
-                entropy: large.take(LargeOutput::Entropy),
-                weights: large.take(LargeOutput::RowWeights),
-            },
+            rows: RowOutputs::of_words(|what| large.take_words(what)),
             ..output
         })
     }

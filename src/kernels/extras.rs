@@ -1,5 +1,7 @@
 //! What the softmax kernels do beside loss, gradient and distribution, all of it in the same pass.
 
+use super::record::Record;
+use crate::LargeOutput;
 use crate::loss::{Function, LogitMap, Problem};
 
 /// What is switched on. Each costs a few instructions a class or a row, and nothing where it is off.
@@ -20,13 +22,8 @@ pub struct Extras {
     pub jacobian: bool,
     /// Of the probabilities: the sum of upstream gradients is weighted by them.
     pub product: bool,
-    // What a row's record has, one word each, in this order.
-    pub lse: bool,
-    pub argmax: bool,
-    pub rank: bool,
-    pub entropy: bool,
-    pub weights: bool,
-    pub row_z_loss: bool,
+    /// What a row's record has.
+    pub record: Record,
     // What is counted.
     pub accuracy: bool,
     pub top_k: bool,
@@ -48,12 +45,7 @@ impl Extras {
             entropy_loss: problem.function == Function::Entropy,
             jacobian,
             product: jacobian && outputs.probs,
-            lse: outputs.lse,
-            argmax: outputs.argmax,
-            rank: outputs.rank,
-            entropy: outputs.entropy,
-            weights: outputs.row_weights,
-            row_z_loss: problem.record().contains(&crate::LargeOutput::ZLoss),
+            record: Record::of(&problem.record()),
             accuracy: outputs.accuracy,
             top_k: outputs.top_k > 0,
             class_losses: outputs.class_losses,
@@ -67,8 +59,7 @@ impl Extras {
 
     /// The same without what is done once for each row, by the kernels that do not.
     pub(crate) fn without_records(self) -> Self {
-        let (lse, weights, row_z_loss, class_losses) = (false, false, false, false);
-        Self { lse, weights, row_z_loss, class_losses, ..self }
+        Self { record: self.record.of_states(), class_losses: false, ..self }
     }
 
     /// What is left of it when the groups' totals are summed.
@@ -79,41 +70,21 @@ impl Extras {
 
     /// Whether the class of the maximum is wanted.
     pub(super) fn finds_maximum(self) -> bool {
-        self.argmax || self.accuracy
+        self.has(LargeOutput::Argmax) || self.accuracy
     }
 
     /// Whether classes before the label's are counted.
     pub(crate) fn counts_before(self) -> bool {
-        self.rank || self.top_k
+        self.has(LargeOutput::Rank) || self.top_k
     }
 
     pub(super) fn wants_entropy(self) -> bool {
-        self.entropy || self.entropy_loss
+        self.has(LargeOutput::Entropy) || self.entropy_loss
     }
 
-    /// Whether a row has a record.
-    pub(crate) fn has_record(self) -> bool {
-        self.record_words() > 0
-    }
-
-    /// Words of a row's record.
-    pub(crate) fn record_words(self) -> u32 {
-        self.record_fields().len() as u32
-    }
-
-    /// What they are called in `record.wgsl`.
-    pub(super) fn record_fields(self) -> Vec<&'static str> {
-        [
-            (self.lse, "lse"),
-            (self.argmax, "argmax"),
-            (self.rank, "rank"),
-            (self.entropy, "entropy"),
-            (self.weights, "weights"),
-            (self.row_z_loss, "z_loss"),
-        ]
-        .into_iter()
-        .filter_map(|(on, field)| on.then_some(field))
-        .collect()
+    /// Whether a row's record has an output.
+    fn has(self, what: LargeOutput) -> bool {
+        self.record.has(what)
     }
 
     /// The flags that a condition in the shaders may ask for.
@@ -125,7 +96,7 @@ impl Extras {
             (self.softcap, "SOFTCAP"),
             (self.row_weights, "ROW_WEIGHTS"),
             (self.z_loss, "Z_LOSS"),
-            (self.lse || self.z_loss, "LOG_SUM"),
+            (self.has(LargeOutput::Lse) || self.z_loss, "LOG_SUM"),
             (self.entropy_loss, "ENTROPY_LOSS"),
             (self.wants_entropy(), "ENTROPY"),
             (self.jacobian, "JACOBIAN"),
@@ -136,13 +107,8 @@ impl Extras {
             (self.top_k, "TOP_K"),
             (self.class_losses, "CLASS_LOSSES"),
             (self.accuracy || self.class_losses || counts, "LABEL_KEPT"),
-            (self.lse, "RECORD_LSE"),
-            (self.argmax, "RECORD_ARGMAX"),
-            (self.rank, "RECORD_RANK"),
-            (self.entropy, "RECORD_ENTROPY"),
-            (self.weights, "RECORD_WEIGHTS"),
-            (self.row_z_loss, "RECORD_Z_LOSS"),
         ]
         .into_iter()
+        .chain(self.record.flags())
     }
 }

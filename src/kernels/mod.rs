@@ -11,6 +11,7 @@ mod pointwise;
 mod record;
 mod source;
 mod spec;
+mod stores;
 mod template;
 mod tensor;
 

@@ -2,8 +2,8 @@
 
 use super::fields::states;
 use super::params::Params;
-use super::record::stores;
 use super::spec::{CHUNK, Elements, Form, Kernel, Load, Part, Spec, Target, is_half};
+use super::stores::stores;
 use super::template::{Names, Value};
 use super::tensor::ClassTensor;
 use crate::loss::Upstream;
@@ -152,7 +152,7 @@ impl Spec {
             constants.push(("STATE_WORDS", self.state_words()));
         }
         if self.writes_records() {
-            constants.push(("RECORD_WORDS", self.extras.record_words()));
+            constants.push(("RECORD_WORDS", self.extras.record.words()));
         }
         if let Target::Labels(label_type) = self.target {
             constants.push(("LABEL_BYTES", label_type.bytes()));

@@ -1,26 +1,55 @@
-//! The stores of rows' records, written out, so that the device does not compute which word is which row's.
+//! What a row's record has.
 
-use super::spec::{Kernel, Spec};
+use crate::LargeOutput;
 
-const ROWS: [&str; 4] = ["x", "y", "z", "w"];
+/// The words that a record may have, in their order: the output, its name in `record.wgsl`, the flag that asks for it, and
+/// whether it needs more of a row's classes than their log-sum-exp.
+const WORDS: [(LargeOutput, &str, &str, bool); 6] = [
+    (LargeOutput::Lse, "lse", "RECORD_LSE", false),
+    (LargeOutput::Argmax, "argmax", "RECORD_ARGMAX", true),
+    (LargeOutput::Rank, "rank", "RECORD_RANK", true),
+    (LargeOutput::Entropy, "entropy", "RECORD_ENTROPY", true),
+    (LargeOutput::RowWeights, "weights", "RECORD_WEIGHTS", false),
+    (LargeOutput::ZLoss, "z_loss", "RECORD_Z_LOSS", false),
+];
 
-/// The statements of RECORD_STORES in `record.wgsl`: stores of the fields, vectors over four rows where a lane has as
-/// many, one row's record behind the other's.
-pub(super) fn stores(spec: &Spec) -> Vec<String> {
-    let fields = spec.extras.record_fields();
-    if !(spec.kernel == Kernel::Columns && spec.is_wide()) {
-        let store = |(word, field)| format!("record[at + {word}u] = {field};");
-        return fields.iter().enumerate().map(store).collect();
+/// What a row's record has: a bit for each of [`WORDS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Record(u32);
+
+impl Record {
+    /// Of these outputs.
+    pub(super) fn of(outputs: &[LargeOutput]) -> Self {
+        Self::of_words(|what, _| outputs.contains(&what))
     }
-    let word = |row: &str, field: &str| format!("{field}.{row}");
-    let words: Vec<String> =
-        ROWS.iter().flat_map(|row| fields.iter().map(move |field| word(row, field))).collect();
-    if !spec.record_packs {
-        let store = |(at, word)| format!("record[at + {at}u] = {word};");
-        return words.iter().enumerate().map(store).collect();
+
+    /// What of it the kernels have to gather that know only some of a row's classes.
+    pub(super) fn of_states(self) -> Self {
+        Self::of_words(|what, of_state| of_state && self.has(what))
     }
-    let store = |(at, four): (usize, &[String])| {
-        format!("record[at + {at}u] = vec4<u32>({});", four.join(", "))
-    };
-    words.chunks(4).enumerate().map(store).collect()
+
+    fn of_words(has: impl Fn(LargeOutput, bool) -> bool) -> Self {
+        let bits = WORDS.iter().enumerate();
+        Self(bits.map(|(bit, &(what, _, _, of_state))| u32::from(has(what, of_state)) << bit).sum())
+    }
+
+    /// Whether it has an output.
+    pub(super) fn has(self, what: LargeOutput) -> bool {
+        WORDS.iter().enumerate().any(|(bit, (other, ..))| *other == what && self.0 >> bit & 1 == 1)
+    }
+
+    /// How many words it has.
+    pub(crate) fn words(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    /// What they are called in `record.wgsl`.
+    pub(super) fn names(self) -> Vec<&'static str> {
+        WORDS.iter().filter(|(what, ..)| self.has(*what)).map(|(_, name, ..)| *name).collect()
+    }
+
+    /// The flags that `record.wgsl` asks for.
+    pub(super) fn flags(self) -> impl Iterator<Item = (bool, &'static str)> {
+        WORDS.iter().map(move |&(what, _, flag, _)| (self.has(what), flag))
+    }
 }

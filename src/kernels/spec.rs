@@ -389,7 +389,7 @@ impl Spec {
     /// Whether it writes the rows' records.
     pub(crate) fn writes_records(&self) -> bool {
         let of_rows = self.is_softmax() || self.kernel == Kernel::Gather;
-        of_rows && self.counts() && self.extras.has_record()
+        of_rows && self.counts() && self.extras.record.words() > 0
     }
 
     /// Elements of the arithmetic's vectors; `HALF` in the shaders.

@@ -14,6 +14,7 @@ mod nll;
 mod options;
 mod pointwise;
 mod poisson_nll;
+mod row_outputs;
 mod softmax;
 
 pub use bce::Bce;
@@ -30,6 +31,7 @@ pub use pointwise::Formula;
 pub use pointwise::Pointwise;
 pub(crate) use pointwise::{Operand, sum_view};
 pub use poisson_nll::PoissonNll;
+pub use row_outputs::{RowColumn, RowOutputs};
 pub use softmax::Softmax;
 
 use crate::Error;
@@ -374,19 +376,9 @@ impl Problem {
 
     /// The words of a row's record, in their order: what is asked for of each row beside its loss.
     pub fn record(&self) -> Vec<LargeOutput> {
-        let Outputs { lse, argmax, rank, entropy, row_weights, .. } = self.outputs;
+        let asked = self.outputs.of_rows().into_iter().filter(|output| output.asked);
         let z_loss = self.z_loss != 0.0 && self.reduction == Reduction::None;
-        [
-            (lse, LargeOutput::Lse),
-            (argmax, LargeOutput::Argmax),
-            (rank, LargeOutput::Rank),
-            (entropy, LargeOutput::Entropy),
-            (row_weights, LargeOutput::RowWeights),
-            (z_loss, LargeOutput::ZLoss),
-        ]
-        .into_iter()
-        .filter_map(|(on, what)| on.then_some(what))
-        .collect()
+        asked.map(|output| output.what).chain(z_loss.then_some(LargeOutput::ZLoss)).collect()
     }
 
     /// The labels' type, where the target is labels.

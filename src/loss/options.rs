@@ -189,17 +189,31 @@ impl Outputs {
         self
     }
 
+    /// What may be asked for of each row, in the order of a row's record.
+    pub(super) fn of_rows(self) -> [RowOutput; 5] {
+        let output = |asked, what, option, needs| RowOutput { asked, what, option, needs };
+        [
+            output(self.lse, LargeOutput::Lse, "lse", Needs::Distribution),
+            output(self.argmax, LargeOutput::Argmax, "argmax", Needs::Distribution),
+            output(self.rank, LargeOutput::Rank, "rank", Needs::Label),
+            output(self.entropy, LargeOutput::Entropy, "entropy", Needs::Distribution),
+            output(self.row_weights, LargeOutput::RowWeights, "row_weights", Needs::Weight),
+        ]
+    }
+
     /// Refuses what a loss cannot give.
     pub(crate) fn check(self, given: Given) -> Result<(), Error> {
-        let asked = [
-            (self.lse, given.distribution, "lse"),
-            (self.argmax, given.distribution, "argmax"),
-            (self.entropy, given.distribution, "entropy"),
-            (self.rank, given.distribution && given.labels, "rank"),
+        let there = |needs| match needs {
+            Needs::Distribution => given.distribution,
+            Needs::Label => given.distribution && given.labels,
+            Needs::Weight => given.rows,
+        };
+        let of_rows = self.of_rows();
+        let of_rows = of_rows.iter().map(|row| (row.asked, there(row.needs), row.option));
+        let others = [
             (self.accuracy, given.distribution && given.labels, "accuracy"),
             (self.top_k > 0, given.distribution && given.labels, "top_k"),
             (self.class_losses, given.labels, "class_losses"),
-            (self.row_weights, given.rows, "row_weights"),
             // Losses of single elements alone have these, and a check of their own.
             (self.target_grad, false, "target_grad"),
             (self.var_grad, false, "var_grad"),
@@ -213,7 +227,7 @@ impl Outputs {
                 allowed: u32::MAX.into(),
             });
         }
-        match asked.into_iter().find(|&(asked, there, _)| asked && !there) {
+        match of_rows.chain(others).find(|&(asked, there, _)| asked && !there) {
             None => Ok(()),
             Some((.., option)) => {
                 Err(Error::Option { option, given: "asked for".into(), wanted: given.instead })
@@ -223,13 +237,36 @@ impl Outputs {
 
     /// Whether rows that do not count are looked at too.
     pub(crate) fn of_every_row(self) -> bool {
-        self.log_probs || self.probs || self.lse || self.argmax || self.entropy
+        let of_distribution =
+            |output: RowOutput| output.asked && output.needs == Needs::Distribution;
+        self.log_probs || self.probs || self.of_rows().into_iter().any(of_distribution)
     }
 
     /// The element type of gradient and distribution.
     pub(crate) fn element_type(self, input_type: ElementType) -> ElementType {
         if self.in_f32 { ElementType::F32 } else { input_type }
     }
+}
+
+/// One of the outputs that have an element for each row.
+#[derive(Clone, Copy)]
+pub(super) struct RowOutput {
+    pub asked: bool,
+    pub what: LargeOutput,
+    /// What errors call it: the field of [`Outputs`].
+    option: &'static str,
+    needs: Needs,
+}
+
+/// What a row needs to have an output.
+#[derive(Clone, Copy, PartialEq)]
+enum Needs {
+    /// A distribution: rows that do not count have one too.
+    Distribution,
+    /// A distribution and a label.
+    Label,
+    /// A weight.
+    Weight,
 }
 
 /// What a loss can give beside itself.

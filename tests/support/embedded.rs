@@ -7,7 +7,7 @@ use std::cell::Cell;
 use wgpu_loss::loss::Function;
 use wgpu_loss::{
     Bound, Buffers, CLASS_BYTES, Decoded, ElementType, Gpu, LargeOutput, Plan, Problem, Reduction,
-    Summary, class_losses,
+    RowOutputs, Summary, class_losses,
 };
 
 use super::answer::Answer;
@@ -308,24 +308,18 @@ impl Results {
 impl Results {
     /// What is said of rows and classes.
     pub fn extras(&self, problem: &Problem) -> Extras {
-        let asked = problem.record();
-        let words = |what: LargeOutput| -> Option<Vec<u32>> {
-            let place = asked.iter().position(|&other| other == what)?;
-            let records = self.records.as_ref()?.chunks_exact(asked.len());
-            Some(records.map(|record| record[place]).collect())
-        };
+        let (asked, records) = (problem.record(), self.records.as_deref().unwrap_or_default());
         let wide = |words: Vec<u32>| -> Vec<f64> {
             words.into_iter().map(|word| f32::from_bits(word).into()).collect()
         };
-        let z_loss = words(LargeOutput::ZLoss).or(self.z_loss.map(|word| vec![word]));
+        let z_loss = match asked.iter().position(|&what| what == LargeOutput::ZLoss) {
+            Some(place) => Some(records.chunks_exact(asked.len()).map(|r| r[place]).collect()),
+            None => self.z_loss.map(|word| vec![word]),
+        };
         let classes = |words: &Vec<u32>| class_losses(bytemuck::cast_slice(words)).unwrap();
         Extras {
             z_loss: z_loss.map(wide).unwrap_or_default(),
-            lse: words(LargeOutput::Lse).map(wide),
-            argmax: words(LargeOutput::Argmax),
-            rank: words(LargeOutput::Rank),
-            entropy: words(LargeOutput::Entropy).map(wide),
-            weights: words(LargeOutput::RowWeights).map(wide),
+            rows: RowOutputs::of_records(&asked, records).map(f64::from),
             classes: self.classes.as_ref().map(classes),
             correct: self.summary.correct,
             top_k: self.summary.top_k,

@@ -2,7 +2,7 @@
 //! segmentation ask of it, and NLL with row weights.
 
 use serde::Deserialize;
-use wgpu_loss::{ClassLosses, CrossEntropy, Loss, Nll, Outputs, Reduction};
+use wgpu_loss::{ClassLosses, CrossEntropy, Loss, Nll, Outputs, Reduction, RowOutputs};
 
 use super::answer::Answer;
 use super::data::{Data, Target};
@@ -81,13 +81,13 @@ impl Case {
             }
             classes
         });
+        let mut rows = RowOutputs::default();
+        (rows.lse, rows.entropy) = (record.lse.map(f64s), record.entropy.map(f64s));
+        (rows.argmax, rows.rank) = (record.argmax, record.rank);
+        rows.weights = Some(f64s(record.row_weights_out));
         let extras = Extras {
             z_loss: record.z_loss_out.map(f64s).unwrap_or_default(),
-            lse: record.lse.map(f64s),
-            argmax: record.argmax,
-            rank: record.rank,
-            entropy: record.entropy.map(f64s),
-            weights: Some(f64s(record.row_weights_out)),
+            rows,
             classes,
             correct: record.correct.unwrap_or(0),
             top_k: record.top_k.unwrap_or(0),
@@ -132,11 +132,11 @@ impl Case {
         let mut outputs = Outputs::loss().with_row_weights();
         outputs.grad = self.truth.grad.is_some();
         outputs.log_probs = self.truth.elements.is_some();
-        outputs.lse = self.extras.lse.is_some();
-        outputs.argmax = self.extras.argmax.is_some();
-        outputs.entropy = self.extras.entropy.is_some();
+        outputs.lse = self.extras.rows.lse.is_some();
+        outputs.argmax = self.extras.rows.argmax.is_some();
+        outputs.entropy = self.extras.rows.entropy.is_some();
         outputs.class_losses = self.extras.classes.is_some();
-        if self.extras.rank.is_some() {
+        if self.extras.rows.rank.is_some() {
             outputs = outputs.with_rank().with_accuracy().with_top_k(self.options.k);
         }
         outputs

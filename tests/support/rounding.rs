@@ -111,12 +111,18 @@ impl<'a> Rounding<'a> {
         let z_loss = |row: usize, truth| self.z_loss(row, truth);
         check.all("z-loss", f32s, Some(&got.z_loss), Some(&wanted.z_loss), z_loss);
         let lse = |row: usize, _| self.rows[row].lse_off() + SMALLEST;
-        check.all("lse", f32s, got.lse.as_ref(), wanted.lse.as_ref(), lse);
+        check.all("lse", f32s, got.rows.lse.as_ref(), wanted.rows.lse.as_ref(), lse);
         let entropy = |row: usize, _| self.rows[row].entropy_units * UNIT + SMALLEST;
-        check.all("entropy", f32s, got.entropy.as_ref(), wanted.entropy.as_ref(), entropy);
+        check.all(
+            "entropy",
+            f32s,
+            got.rows.entropy.as_ref(),
+            wanted.rows.entropy.as_ref(),
+            entropy,
+        );
         let weight = |_: usize, truth: f64| truth.abs() * UNIT;
-        check.all("weights", f32s, got.weights.as_ref(), wanted.weights.as_ref(), weight);
-        self.check_argmax(what, got.argmax.as_deref(), wanted.argmax.as_deref());
+        check.all("weights", f32s, got.rows.weights.as_ref(), wanted.rows.weights.as_ref(), weight);
+        self.check_argmax(what, got.rows.argmax.as_deref(), wanted.rows.argmax.as_deref());
         self.check_rank(what, got, wanted);
         assert_eq!(got.classes.is_some(), wanted.classes.is_some(), "{what}: class losses");
         if let (Some(got), Some(wanted)) = (&got.classes, &wanted.classes) {
@@ -147,7 +153,7 @@ impl<'a> Rounding<'a> {
     /// how many rows are predicted right.
     #[track_caller]
     fn check_rank(&self, what: &str, got: &Extras, wanted: &Extras) {
-        let (ranks, truths) = (got.rank.as_deref(), wanted.rank.as_deref());
+        let (ranks, truths) = (got.rows.rank.as_deref(), wanted.rows.rank.as_deref());
         assert_eq!(ranks.map(<[u32]>::len), truths.map(<[u32]>::len), "{what}: rank");
         for row in 0..self.rows.len() {
             let near = self.near(row);

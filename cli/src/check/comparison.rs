@@ -153,13 +153,8 @@ impl<'a> Comparison<'a> {
     }
 
     /// The same, where the reference has any.
-    pub fn add_some(
-        &mut self,
-        first: usize,
-        wanted: Option<&Vec<f64>>,
-        off: impl Fn(usize) -> f64,
-    ) {
-        self.add(first, wanted.map_or(&[], Vec::as_slice), off);
+    pub fn add_some(&mut self, first: usize, wanted: Option<&[f64]>, off: impl Fn(usize) -> f64) {
+        self.add(first, wanted.unwrap_or_default(), off);
     }
 
     /// What was found, where all elements should have been seen.

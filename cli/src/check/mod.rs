@@ -14,7 +14,9 @@ mod terms;
 mod words;
 
 use wgpu_loss::loss::Function;
-use wgpu_loss::{ClassLosses, Floats, LargeOutput, Problem, Reduction, Summary};
+use wgpu_loss::{
+    ClassLosses, Floats, LargeOutput, Problem, Reduction, RowColumn, RowOutputs, Summary,
+};
 
 pub use self::comparison::Compared;
 use self::comparison::{Comparison, REDUCED, of_power};
@@ -126,6 +128,14 @@ fn right(
     Ok(compared)
 }
 
+/// The numbers of rows, where they were asked for.
+fn numbers(rows: &RowOutputs<f64>, what: LargeOutput) -> Option<&[f64]> {
+    rows.columns().find_map(|(other, column)| match column {
+        RowColumn::Numbers(numbers) if other == what => Some(numbers),
+        _ => None,
+    })
+}
+
 fn found<T: Copy>(all: &[(LargeOutput, T)], what: LargeOutput) -> Option<T> {
     all.iter().find(|(other, _)| *other == what).map(|(_, found)| *found)
 }
@@ -207,19 +217,19 @@ impl<'a> Comparisons<'a> {
         self.add_sums(&lost, piece, question.problem);
         for (what, comparison) in &mut self.floats {
             let (row, element) = (piece.row, piece.element);
-            let distribution = output.probs.as_ref().or(output.log_probs.as_ref());
+            let distribution = output.probs.as_deref().or(output.log_probs.as_deref());
             let (first, wanted, off) = match what {
-                LargeOutput::RowLoss => (row, Some(&output.loss), &lost.loss),
-                LargeOutput::ZLoss => (row, Some(&output.z_loss), &lost.z_loss),
-                LargeOutput::Grad => (element, output.grad.as_ref(), &lost.grad),
+                LargeOutput::RowLoss => (row, Some(&output.loss[..]), &lost.loss[..]),
+                LargeOutput::ZLoss => (row, Some(&output.z_loss[..]), &lost.z_loss[..]),
+                LargeOutput::Grad => (element, output.grad.as_deref(), &lost.grad[..]),
                 LargeOutput::TargetGrad => {
-                    (element, output.target_grad.as_ref(), &lost.target_grad)
+                    (element, output.target_grad.as_deref(), &lost.target_grad[..])
                 }
-                LargeOutput::VarGrad => (piece.variance, output.var_grad.as_ref(), &self.variance),
-                LargeOutput::Distribution => (element, distribution, &lost.distribution),
-                LargeOutput::Lse => (row, rows.lse.as_ref(), &lost.lse),
-                LargeOutput::Entropy => (row, rows.entropy.as_ref(), &lost.entropy),
-                _ => (row, rows.weights.as_ref(), &Vec::new()),
+                LargeOutput::VarGrad => {
+                    (piece.variance, output.var_grad.as_deref(), &self.variance[..])
+                }
+                LargeOutput::Distribution => (element, distribution, &lost.distribution[..]),
+                what => (row, numbers(rows, *what), lost.of_rows(*what)),
             };
             comparison.add_some(first, wanted, |i| off.get(i).copied().unwrap_or(0.0));
         }
@@ -227,8 +237,9 @@ impl<'a> Comparisons<'a> {
             self.variance.clear();
         }
         for (what, words) in &mut self.words {
-            let wanted = if *what == LargeOutput::Argmax { &rows.argmax } else { &rows.rank };
-            words.add(question, piece.row, wanted.as_deref().unwrap_or(&[]))?;
+            let wanted = rows.columns().find(|(other, _)| other == what);
+            let Some((_, RowColumn::Words(wanted))) = wanted else { continue };
+            words.add(question, piece.row, wanted)?;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@
 //! A class so far below the top that nothing is left of its power adds nothing, however large its logit.
 
 use wgpu_loss::loss::{Function, Upstream};
-use wgpu_loss::{Outputs, Problem, Reduction};
+use wgpu_loss::{LargeOutput, Outputs, Problem, Reduction};
 
 use super::comparison::{UNIT, of_power};
 use super::shares::Shares;
@@ -39,9 +39,9 @@ pub struct Lost {
     /// Their z-losses.
     pub z_loss: Vec<f64>,
     /// The log-sum-exps.
-    pub lse: Vec<f64>,
+    lse: Vec<f64>,
     /// The entropies.
-    pub entropy: Vec<f64>,
+    entropy: Vec<f64>,
     /// The gradient.
     pub grad: Vec<f64>,
     /// The target's gradient.
@@ -52,6 +52,17 @@ pub struct Lost {
     pub labels: Vec<Option<usize>>,
     /// The sizes of all losses together, where these have either sign.
     pub sizes: f64,
+}
+
+impl Lost {
+    /// The same of an output of rows.
+    pub fn of_rows(&self, what: LargeOutput) -> &[f64] {
+        match what {
+            LargeOutput::Lse => &self.lse,
+            LargeOutput::Entropy => &self.entropy,
+            _ => &[],
+        }
+    }
 }
 
 /// Whether anything is compared that the numbers of single rows are needed for.

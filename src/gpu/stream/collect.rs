@@ -69,9 +69,9 @@ impl Collected {
         Some(std::mem::take(&mut column.values))
     }
 
-    /// Classes or ranks, where they were asked for.
+    /// The words of an output of rows, where it was asked for: classes, ranks, or numbers' bits.
     pub fn take_words(&mut self, what: LargeOutput) -> Option<Vec<u32>> {
-        Some(self.take(what)?.into_iter().map(f32::to_bits).collect())
+        self.take(what).map(bytemuck::allocation::cast_vec)
     }
 }
 

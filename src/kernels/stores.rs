@@ -1,0 +1,26 @@
+//! The stores of rows' records, written out, so that the device does not compute which word is which row's.
+
+use super::spec::{Kernel, Spec};
+
+const ROWS: [&str; 4] = ["x", "y", "z", "w"];
+
+/// The statements of RECORD_STORES in `record.wgsl`: stores of the fields, vectors over four rows where a lane has as
+/// many, one row's record behind the other's.
+pub(super) fn stores(spec: &Spec) -> Vec<String> {
+    let fields = spec.extras.record.names();
+    if !(spec.kernel == Kernel::Columns && spec.is_wide()) {
+        let store = |(word, field)| format!("record[at + {word}u] = {field};");
+        return fields.iter().enumerate().map(store).collect();
+    }
+    let word = |row: &str, field: &str| format!("{field}.{row}");
+    let words: Vec<String> =
+        ROWS.iter().flat_map(|row| fields.iter().map(move |field| word(row, field))).collect();
+    if !spec.record_packs {
+        let store = |(at, word)| format!("record[at + {at}u] = {word};");
+        return words.iter().enumerate().map(store).collect();
+    }
+    let store = |(at, four): (usize, &[String])| {
+        format!("record[at + {at}u] = vec4<u32>({});", four.join(", "))
+    };
+    words.chunks(4).enumerate().map(store).collect()
+}

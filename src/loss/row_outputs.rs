@@ -1,0 +1,116 @@
+//! What a loss gives of each row, beside its loss.
+
+use super::LargeOutput;
+
+/// The outputs of rows, in the order of a row's record: the field, what it is, and whether it has numbers or words.
+macro_rules! row_outputs {
+    ($($(#[$doc:meta])* $field:ident: $element:ty, $what:ident, $column:ident;)*) => {
+        /// What was asked for of each row, in the labels' shape: see [`Outputs`](crate::Outputs), and
+        /// [`Output`](crate::Output) for an example.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub struct RowOutputs<T> {
+            $($(#[$doc])* pub $field: Option<Vec<$element>>,)*
+        }
+
+        impl<T> Default for RowOutputs<T> {
+            fn default() -> Self {
+                Self { $($field: None),* }
+            }
+        }
+
+        impl<T> RowOutputs<T> {
+            /// Those that were asked for, in the order of a row's record.
+            pub fn columns(&self) -> impl Iterator<Item = (LargeOutput, RowColumn<'_, T>)> {
+                let all = [$((LargeOutput::$what, self.$field.as_deref().map(RowColumn::$column)),)*];
+                all.into_iter().filter_map(|(what, column)| Some((what, column?)))
+            }
+
+            /// Where each of them goes.
+            fn places(&mut self) -> impl Iterator<Item = (LargeOutput, Place<'_, T>)> {
+                [$((LargeOutput::$what, Place::$column(&mut self.$field)),)*].into_iter()
+            }
+        }
+    };
+}
+
+row_outputs! {
+    /// `log(sum_c exp z_c)`.
+    lse: T, Lse, Numbers;
+    /// The predicted class.
+    argmax: u32, Argmax, Words;
+    /// How many classes come before the label's.
+    rank: u32, Rank, Words;
+    /// The entropy of the distribution.
+    entropy: T, Entropy, Numbers;
+    /// What the row adds to the mean's divisor.
+    weights: T, RowWeights, Numbers;
+}
+
+/// One of [`RowOutputs`]: an element for each row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RowColumn<'a, T> {
+    /// Numbers.
+    Numbers(&'a [T]),
+    /// Classes or ranks.
+    Words(&'a [u32]),
+}
+
+enum Place<'a, T> {
+    Numbers(&'a mut Option<Vec<T>>),
+    Words(&'a mut Option<Vec<u32>>),
+}
+
+impl RowOutputs<f32> {
+    /// Of the words that `column` has for each output, where it has any: numbers as their bits.
+    pub(crate) fn of_words(mut column: impl FnMut(LargeOutput) -> Option<Vec<u32>>) -> Self {
+        let mut rows = Self::default();
+        for (what, place) in rows.places() {
+            match place {
+                Place::Words(words) => *words = column(what),
+                Place::Numbers(numbers) => {
+                    *numbers = column(what).map(bytemuck::allocation::cast_vec);
+                }
+            }
+        }
+        rows
+    }
+
+    /// Of rows' records as a device writes them ([`Buffers::records`](crate::Buffers::records)), of which `record` tells
+    /// the words: [`Problem::record`](super::Problem::record).
+    ///
+    /// ```
+    /// use wgpu_loss::{LargeOutput, RowOutputs};
+    ///
+    /// let words = [0.5f32.to_bits(), 7, 2.5f32.to_bits(), 1];
+    /// let rows = RowOutputs::of_records(&[LargeOutput::Lse, LargeOutput::Rank], &words);
+    /// assert_eq!((rows.lse, rows.rank), (Some(vec![0.5, 2.5]), Some(vec![7, 1])));
+    /// ```
+    pub fn of_records(record: &[LargeOutput], words: &[u32]) -> Self {
+        Self::of_words(|what| {
+            let place = record.iter().position(|&other| other == what)?;
+            Some(words.chunks_exact(record.len()).map(|record| record[place]).collect())
+        })
+    }
+}
+
+impl<T: Copy> RowOutputs<T> {
+    /// The same with other numbers.
+    pub fn map<U>(&self, number: impl Fn(T) -> U) -> RowOutputs<U> {
+        let mut rows = RowOutputs::default();
+        for (what, place) in rows.places() {
+            let Some((_, column)) = self.columns().find(|(other, _)| *other == what) else {
+                continue;
+            };
+            match (place, column) {
+                (Place::Numbers(to), RowColumn::Numbers(from)) => {
+                    *to = Some(from.iter().map(|&x| number(x)).collect());
+                }
+                (Place::Words(to), RowColumn::Words(from)) => *to = Some(from.to_vec()),
+                // Both are of the same field.
+                _ => {}
+            }
+        }
+        rows
+    }
+}
