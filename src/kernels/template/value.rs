@@ -39,12 +39,15 @@ pub(in crate::kernels) struct Names {
 }
 
 impl Names {
+    /// # Panics
+    /// Where the name is there: two kernels' flags of one name would decide for each other.
     pub fn insert(&mut self, name: &'static str, value: Value) {
-        self.values.insert(name, value);
+        let known = self.values.insert(name, value);
+        assert!(known.is_none(), "the name {name} is given twice");
     }
 
     pub fn insert_flags(&mut self, flags: impl IntoIterator<Item = (bool, &'static str)>) {
-        self.values.extend(flags.into_iter().map(|(on, name)| (name, Value::Flag(on))));
+        flags.into_iter().for_each(|(on, name)| self.insert(name, Value::Flag(on)));
     }
 }
 
