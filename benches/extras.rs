@@ -39,6 +39,7 @@ fn extras() -> Vec<Extra> {
         extra("accuracy", &plain, Outputs::with_accuracy),
         extra("rank", &plain, Outputs::with_rank),
         extra("entropy", &plain, Outputs::with_entropy),
+        extra("variance", &plain, Outputs::with_variance),
         extra("losses of classes", &plain, Outputs::with_class_losses),
         extra("softcap, scale", &plain.clone().softcap(30.0).logit_scale(0.5), |outputs| outputs),
     ]

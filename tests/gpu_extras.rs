@@ -236,8 +236,8 @@ impl Walk {
 
     fn rows_of_distribution(&mut self) -> Outputs {
         let mut outputs = Outputs::loss();
-        (outputs.lse, outputs.argmax, outputs.entropy) =
-            (self.comes(4), self.comes(4), self.comes(4));
+        (outputs.lse, outputs.argmax) = (self.comes(4), self.comes(4));
+        (outputs.entropy, outputs.variance) = (self.comes(4), self.comes(4));
         outputs
     }
 
@@ -427,6 +427,43 @@ fn sums_of_classes_carry_and_do_not_wrap() {
         let off = (classes.loss[1] - 1.6e12).abs();
         let told = off <= 1.6e12 * UNIT || classes.loss[1] == f64::INFINITY;
         assert!(told, "{}: {} for 1.6e12", gpu.name, classes.loss[1]);
+    }
+}
+
+/// One class at the top and all others as far below it as leaves it little of the mass: the mean square of the distances
+/// less their squared mean would lose log2(1 / p) bits, p the probability at the top.
+#[test]
+fn variances_keep_their_digits() {
+    let shapes: [(&[usize], isize); 6] = [
+        (&[4, 1000], -1),
+        (&[3, 1001], -1),
+        (&[2, 60_000], -1),
+        (&[2, 131_072], -1),
+        (&[2, 20, 8], 1),
+        (&[2, 7000, 5], 1),
+    ];
+    for (shape, axis) in shapes {
+        let shape_of = Data::random(shape, axis);
+        let (view, elements) = (shape_of.view, shape_of.input.len());
+        let depth = (view.classes as f32).ln() / 2.0;
+        // Not in the same place of each row.
+        let logit = |element: usize| {
+            let (class, inner) = (element / view.inner % view.classes, element % view.inner);
+            let jitter = (class * 7919 % 1013) as f32 / 1e6;
+            if class == (3 + 11 * inner) % view.classes { 0.0 } else { -depth - jitter }
+        };
+        let data = Data::new(shape, axis, (0..elements).map(logit).collect());
+        let asked = Outputs::loss().with_variance();
+        let loss = Entropy::new().axis(axis);
+        let wanted = data.truth(&loss, asked).rows.variance.unwrap();
+        assert!(wanted.iter().all(|&variance| variance > 1e-3));
+        for gpu in gpus() {
+            let got = data.on(gpu, &loss, asked).rows.variance.unwrap();
+            for (got, wanted) in got.iter().zip(&wanted) {
+                let off = (f64::from(*got) / wanted - 1.0).abs();
+                assert!(off < 1e-5, "{}: {shape:?} is {off:e} off", gpu.name);
+            }
+        }
     }
 }
 

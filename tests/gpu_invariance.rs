@@ -66,7 +66,8 @@ impl Kind {
                 .with_lse()
                 .with_argmax()
                 .with_rank()
-                .with_entropy(),
+                .with_entropy()
+                .with_variance(),
             Ask::Distribution | Ask::Loss => loss,
         }
     }

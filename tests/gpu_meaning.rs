@@ -279,7 +279,8 @@ fn a_weight_that_is_no_number_names_its_rows() {
 /// Rows without a class are distributions over nothing: their losses are 0, their log-sum-exp is `-inf`.
 #[test]
 fn rows_of_no_classes_have_losses_of_nothing() {
-    let of_rows = Outputs::loss().with_grad().with_lse().with_argmax().with_entropy();
+    let of_rows =
+        Outputs::loss().with_grad().with_lse().with_argmax().with_entropy().with_variance();
     let loss = CrossEntropy::new().z_loss(0.5);
     let losses: [(&str, Box<dyn Loss>, bool); 7] = [
         ("labels", Box::new(CrossEntropy::new()), true),
@@ -313,6 +314,7 @@ fn rows_of_no_classes_have_losses_of_nothing() {
                 assert_eq!(truth.rows.lse, Some(vec![f64::NEG_INFINITY; count]), "{name}");
                 assert_eq!(truth.rows.argmax, Some(vec![u32::MAX; count]), "{name}");
                 assert_eq!(truth.rows.entropy, Some(vec![0.0; count]), "{name}");
+                assert_eq!(truth.rows.variance, Some(vec![0.0; count]), "{name}");
                 let gpu = &gpus()[(number + turn) % 3];
                 let what = format!("{name} {shape:?} {element_type:?} on {}", gpu.name);
                 let output = data.on(gpu, &**loss, outputs);

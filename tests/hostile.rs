@@ -202,7 +202,7 @@ fn every_layout_and_option() {
     let shapes: [&[usize]; 7] =
         [&[64, 10], &[8, 300], &[8, 301], &[3, 9000], &[2, 131_072], &[2, 20, 8], &[2, 700, 5]];
     let grad = Outputs::loss().with_grad();
-    let told = grad.with_lse().with_argmax().with_entropy();
+    let told = grad.with_lse().with_argmax().with_entropy().with_variance();
     let options: [(CrossEntropy, Outputs); 4] = [
         (CrossEntropy::new().label_smoothing(0.1), grad),
         (CrossEntropy::new().logit_scale(0.7).z_loss(1e-3), told),

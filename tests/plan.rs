@@ -452,8 +452,8 @@ impl Anything {
         let mut outputs = Outputs::loss();
         outputs.grad = self.0.below(2) == 0;
         if self.0.below(3) == 0 {
-            (outputs.lse, outputs.argmax, outputs.entropy) =
-                (self.0.below(2) == 0, self.0.below(2) == 0, self.0.below(2) == 0);
+            (outputs.lse, outputs.argmax) = (self.0.below(2) == 0, self.0.below(2) == 0);
+            (outputs.entropy, outputs.variance) = (self.0.below(2) == 0, self.0.below(2) == 0);
         }
         if self.0.below(6) == 0 {
             outputs.rank = true;

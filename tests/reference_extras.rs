@@ -70,6 +70,12 @@ fn extras_are_pytorchs() {
         let lse = Tolerance { relative: 5e-14, absolute: 1e-14 };
         optional(&format!("{name}: lse"), &got.rows.lse, &wanted.rows.lse, lse);
         optional(&format!("{name}: entropy"), &got.rows.entropy, &wanted.rows.entropy, EXACT_TRUTH);
+        optional(
+            &format!("{name}: variance"),
+            &got.rows.variance,
+            &wanted.rows.variance,
+            EXACT_TRUTH,
+        );
         optional(&format!("{name}: weights"), &got.rows.weights, &wanted.rows.weights, PYTORCH);
         assert_eq!(got.rows.argmax, wanted.rows.argmax, "{name}");
         assert_eq!(got.rows.rank, wanted.rows.rank, "{name}");
@@ -244,7 +250,7 @@ fn alone(data: Data, axis: isize) -> Data {
 /// All that can be asked for beside a loss.
 fn of_any_target() -> Outputs {
     let outputs = Outputs::loss().with_lse().with_argmax().with_entropy().with_row_weights();
-    outputs.with_grad().with_log_probs()
+    outputs.with_variance().with_grad().with_log_probs()
 }
 
 /// All that can be asked for beside a loss with labels.
@@ -385,6 +391,13 @@ fn records_say_what_the_distribution_says() {
             let entropy: f64 = (0..view.classes).map(|c| -class(c) * class(c).exp()).sum();
             let of_row = rows.entropy.as_ref().unwrap()[row];
             assert!((of_row - entropy).abs() < 4e-15, "{name}: entropy of {row}");
+            let square = |c| class(c).exp() * (class(c) + entropy).powi(2);
+            let variance: f64 = (0..view.classes).map(square).sum();
+            let of_row = rows.variance.as_ref().unwrap()[row];
+            assert!(
+                (of_row - variance).abs() < 4e-14 * (1.0 + variance),
+                "{name}: variance of {row}"
+            );
             let argmax = (0..view.classes).rev().max_by(|&a, &b| class(a).total_cmp(&class(b)));
             assert_eq!(rows.argmax.as_ref().unwrap()[row] as usize, argmax.unwrap(), "{name}");
             let Some(rank) = &rows.rank else { continue };
@@ -573,6 +586,7 @@ fn one_class_is_certain() {
     // Half of 2 * 0.5 * lse, and nothing from the loss.
     assert_eq!(output.grad.unwrap(), [2.5, -1.5]);
     assert_eq!((output.rows.lse, output.rows.entropy), (Some(vec![5.0, -3.0]), Some(vec![0.0; 2])));
+    assert_eq!(output.rows.variance, Some(vec![0.0; 2]));
     assert_eq!((output.rows.argmax, output.rows.rank), (Some(vec![0; 2]), Some(vec![0; 2])));
     assert_eq!((output.summary.correct, output.summary.top_k), (2, 2));
 }
@@ -623,11 +637,12 @@ fn a_soft_cap_makes_infinities_finite() {
 fn the_largest_logits_do_not_overflow() {
     let data = Data::rows(&[[f32::MAX, f32::MIN]], &[1]);
     let loss = CrossEntropy::new().logit_scale(f32::MAX);
-    let output = data.truth(&loss, Outputs::loss().with_grad().with_entropy());
+    let output = data.truth(&loss, Outputs::loss().with_grad().with_entropy().with_variance());
     let max = f64::from(f32::MAX);
     assert_eq!(output.loss, [2.0 * max * max]);
     assert_eq!(output.grad.unwrap(), [max, -max]);
     assert_eq!(output.rows.entropy.unwrap(), [0.0]);
+    assert_eq!(output.rows.variance.unwrap(), [0.0]);
     for cap in [f32::MIN_POSITIVE, 1e-3, f32::MAX] {
         let output = data.truth(&loss.clone().softcap(cap), Outputs::loss().with_grad());
         assert!(output.loss[0].is_finite() && output.grad.unwrap().iter().all(|g| g.is_finite()));

@@ -16,6 +16,7 @@ fn checked(folder: &Folder, words: &str) -> serde_json::Value {
 const EVERYTHING: &str = "--row-weights r.npy --weight w.npy --ignore-index 5 --logit-scale 0.7 \
     --softcap 6 --z-loss 1e-2 --accuracy --top-k 3 --per-class --save-lse lse.npy \
     --save-argmax argmax.npy --save-rank rank.npy --save-entropy entropy.npy \
+    --save-variance variance.npy \
     --save-row-weights weights.npy --save-grad g.npy";
 
 /// Logits of 12 classes for 40 by 9 by 5 pixels, in many types, with labels and weights.
@@ -127,6 +128,8 @@ fn numbers_at_the_ends() {
     folder.save("c.npy", &[500, 33], &[3i32; 16500]);
     let words = "--save-rank r.npy --save-argmax a.npy --save-entropy e.npy --accuracy --top-k 3";
     checked(&folder, &format!("cross-entropy x.npy t.npy --softcap 5 --logit-scale 3 {words}"));
+    // Of capped logits alone, that are nearly the same, it is too small to be judged.
+    let words = format!("{words} --save-variance v.npy");
     checked(&folder, &format!("cross-entropy x.npy t.npy --logit-scale 10 {words}"));
     checked(&folder, "poisson-nll x.npy c.npy --full --save-grad g.npy");
     // Of logits 200 apart, 3 % of the powers are so small that a device may take them for 0.

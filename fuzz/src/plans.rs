@@ -123,6 +123,7 @@ fn outputs(draw: &Draw<'_>, kind: Kind) -> Outputs {
         (outputs.log_probs, outputs.lse) = (draw.comes(2), draw.comes(2));
         (outputs.argmax, outputs.entropy) = (draw.comes(2), draw.comes(2));
         (outputs.rank, outputs.row_weights) = (draw.comes(1), draw.comes(2));
+        outputs.variance = draw.comes(2);
         (outputs.accuracy, outputs.class_losses) = (draw.comes(1), draw.comes(1));
         outputs.top_k = if draw.comes(1) { draw.bits() as u32 } else { 0 };
     }

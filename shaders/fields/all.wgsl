@@ -3,5 +3,6 @@
 @if(SPREAD) import fields::weights;
 @if(ARGMAX) import fields::best;
 @if(RANK) import fields::before;
-@if(ENTROPY) import fields::moment;
+@if(MOMENT) import fields::moment;
+@if(SQUARES) import fields::squares;
 @if(PRODUCT) import fields::product;

@@ -21,4 +21,6 @@ fn pushed_moment(f: Fold, c: Taken) -> Reals {
 }
 
 // sum_c p_c (top - x_c)
-fn depth_of(s: State) -> RowReals { return s.moment / (1.0 + max(s.excess, RowReals(0.0))); }
+@for(s in STATES) fn depth_of_{s.name}(s: {s.type}) -> {s.reals} {
+    return s.moment / (1.0 + max(s.excess, {s.reals}(0.0)));
+}

@@ -4,6 +4,7 @@
 // the last loads back until the ones in front of it have arrived: compilers widen these before it.
 
 import rows::{lanes, loads, merge, sums};
+@if(SQUARES) import fields::moment;
 import shared::{fold, kept, numbers, places, state, words};
 @if(WRITES) import shared::writer;
 
@@ -104,6 +105,14 @@ fn state_of_kept(
     state.flags = s.flags;
     state.hit = s.hit;
     @for(f in FIELDS) state.{f.name} = s.{f.name};
+    @if(SQUARES) {
+        let mean = Reals(depth_of_state(state));
+        var squares = across(squares_of(Reals(top), mean, a));
+        @if(EIGHT) squares += across(squares_of(Reals(top), mean, b));
+        var of_lane: Sums;
+        of_lane.squares = squares;
+        state.squares = merge_lanes(of_lane, thread).squares;
+    }
     return state;
 }
 

@@ -57,6 +57,13 @@ fn sum_kept(
     return s;
 }
 
+// Sums about a mean that is known when all else is summed.
+@if(SQUARES) fn squares_of(top: Reals, mean: Reals, kept: ptr<function, Kept>) -> Reals {
+    var squares = Reals(0.0);
+    @for(k in REGISTERS) squares = add_square(squares, z_of((*kept)[{k}]), top, mean);
+    return squares;
+}
+
 @if(PACKED_ROWS) fn number_of_kept(first: Words, k: Words) -> Words { return first + k; }
 
 // The state of rows that a lane has to itself: what is kept at k is class k of each.
@@ -71,5 +78,6 @@ fn sum_kept(
     s.flags = flags_of(f);
     @if(SPREAD) s.flags |= sums.flags;
     @for(f in FIELDS) s.{f.name} = sums.{f.name};
+    @if(SQUARES) s.squares = squares_of(f.top, depth_of_state(s), kept);
     return s;
 }

@@ -14,6 +14,7 @@ fn write_records(r: Row, row: u32) {
     @if(RECORD_ARGMAX) let argmax = select(r.best, RowWords(NO_CLASS), lost | no_classes);
     @if(RECORD_RANK) let rank = select(RowWords(NO_CLASS), r.before, live & !lost);
     @if(RECORD_ENTROPY) let entropy = select(bitcast<RowWords>(r.entropy), RowWords(NAN), lost);
+    @if(RECORD_VARIANCE) let variance = select(bitcast<RowWords>(r.variance), RowWords(NAN), lost);
     @if(RECORD_WEIGHTS) let weights = select(RowWords(0u), bitcast<RowWords>(r.weight), live);
     @if(RECORD_Z_LOSS) {
         let of_live = select(bitcast<RowWords>(r.z_loss), RowWords(NAN), lost);

@@ -25,6 +25,7 @@ struct Row {
     @if(RANK) before: RowWords,
     @if(ENTROPY) entropy: RowReals,
     @if(ENTROPY) depth: RowReals,     // sum_c p_c (top - x_c)
+    @if(SQUARES) variance: RowReals, // sum_c p_c (top - x_c - depth)^2
     @if(PRODUCT) product: RowReals,   // sum_c p_c (u_c - u_top)
     @if(PRODUCT) u_top: RowReals,     // u_c of a class at the top
     scale: RowReals,     // gradient scale: upstream / divisor, by the row's weight and the logits' scale
@@ -201,10 +202,11 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     @if(ARGMAX) r.best = s.best;
     @if(RANK) r.before = s.before;
     @if(ENTROPY) {
-        r.depth = depth_of(s);
+        r.depth = depth_of_state(s);
         r.entropy = l + r.depth;
         @if(ENTROPY_LOSS) r.loss = r.entropy;
     }
+    @if(SQUARES) r.variance = s.squares / (1.0 + max(s.excess, RowReals(0.0)));
     @if(PRODUCT) {
         r.product = s.product / (1.0 + s.excess);
         r.u_top = s.u_top;

@@ -82,6 +82,15 @@ impl Extras {
         self.has(LargeOutput::Entropy) || self.entropy_loss
     }
 
+    pub(super) fn wants_variance(self) -> bool {
+        self.has(LargeOutput::Variance)
+    }
+
+    /// Whether the mean distance from the top is wanted.
+    pub(super) fn wants_moment(self) -> bool {
+        self.wants_entropy() || self.wants_variance()
+    }
+
     /// Whether a row's record has an output.
     fn has(self, what: LargeOutput) -> bool {
         self.record.has(what)
@@ -99,6 +108,8 @@ impl Extras {
             (self.has(LargeOutput::Lse) || self.z_loss, "LOG_SUM"),
             (self.entropy_loss, "ENTROPY_LOSS"),
             (self.wants_entropy(), "ENTROPY"),
+            (self.wants_moment(), "MOMENT"),
+            (self.wants_variance(), "SQUARES"),
             (self.jacobian, "JACOBIAN"),
             (self.product, "PRODUCT"),
             (finds, "ARGMAX"),

@@ -4,11 +4,12 @@ use crate::LargeOutput;
 
 /// The words that a record may have, in their order: the output, its name in `record.wgsl`, the flag that asks for it, and
 /// whether it needs more of a row's classes than their log-sum-exp.
-const WORDS: [(LargeOutput, &str, &str, bool); 6] = [
+const WORDS: [(LargeOutput, &str, &str, bool); 7] = [
     (LargeOutput::Lse, "lse", "RECORD_LSE", false),
     (LargeOutput::Argmax, "argmax", "RECORD_ARGMAX", true),
     (LargeOutput::Rank, "rank", "RECORD_RANK", true),
     (LargeOutput::Entropy, "entropy", "RECORD_ENTROPY", true),
+    (LargeOutput::Variance, "variance", "RECORD_VARIANCE", true),
     (LargeOutput::RowWeights, "weights", "RECORD_WEIGHTS", false),
     (LargeOutput::ZLoss, "z_loss", "RECORD_Z_LOSS", false),
 ];

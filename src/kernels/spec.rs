@@ -316,7 +316,8 @@ impl Spec {
     /// Whether powers take the place of the logits that are kept: where a gradient is all that is
     /// written, and it needs nothing else.
     pub(super) fn keeps_powers(&self) -> bool {
-        let needs_logits = self.extras.softcap || self.extras.entropy_loss;
+        let Extras { softcap, entropy_loss, .. } = self.extras;
+        let needs_logits = softcap || entropy_loss || self.extras.wants_variance();
         self.form.is_kept() && self.grad && self.elements.is_none() && !needs_logits
     }
 

@@ -88,6 +88,9 @@ pub struct Outputs {
     pub rank: bool,
     /// For each row the entropy `-sum_c p_c log p_c` of its distribution.
     pub entropy: bool,
+    /// For each row the variance `sum_c p_c (log p_c)^2 - (sum_c p_c log p_c)^2` of its distribution's
+    /// log-probabilities, the second moment of the surprise about the entropy.
+    pub variance: bool,
     /// For each row what it adds to the mean's divisor: its class weight times its row weight, 0 where it
     /// does not count.
     pub row_weights: bool,
@@ -165,6 +168,12 @@ impl Outputs {
         self
     }
 
+    /// The variance of each row's log-probabilities too: see [`Outputs::variance`](Self#structfield.variance).
+    pub fn with_variance(mut self) -> Self {
+        self.variance = true;
+        self
+    }
+
     /// The weight of each row too: see [`Outputs::row_weights`](Self#structfield.row_weights).
     pub fn with_row_weights(mut self) -> Self {
         self.row_weights = true;
@@ -190,13 +199,14 @@ impl Outputs {
     }
 
     /// What may be asked for of each row, in the order of a row's record.
-    pub(super) fn of_rows(self) -> [RowOutput; 5] {
+    pub(super) fn of_rows(self) -> [RowOutput; 6] {
         let output = |asked, what, option, needs| RowOutput { asked, what, option, needs };
         [
             output(self.lse, LargeOutput::Lse, "lse", Needs::Distribution),
             output(self.argmax, LargeOutput::Argmax, "argmax", Needs::Distribution),
             output(self.rank, LargeOutput::Rank, "rank", Needs::Label),
             output(self.entropy, LargeOutput::Entropy, "entropy", Needs::Distribution),
+            output(self.variance, LargeOutput::Variance, "variance", Needs::Distribution),
             output(self.row_weights, LargeOutput::RowWeights, "row_weights", Needs::Weight),
         ]
     }
@@ -346,6 +356,8 @@ pub enum LargeOutput {
     Rank,
     /// The entropy of each row: f32.
     Entropy,
+    /// The variance of each row's log-probabilities: f32.
+    Variance,
     /// What each row adds to the mean's divisor: f32.
     RowWeights,
     /// The z-loss of each row, for reduction `none`: f32.
@@ -379,6 +391,7 @@ impl LargeOutput {
             Self::Argmax => "predicted classes",
             Self::Rank => "ranks",
             Self::Entropy => "entropy",
+            Self::Variance => "variance of log-probabilities",
             Self::RowWeights => "row weights",
             Self::ZLoss => "z-loss",
             Self::TargetGrad => Slot::TargetGrad.name(),

@@ -43,6 +43,8 @@ row_outputs! {
     rank: u32, Rank, Words;
     /// The entropy of the distribution.
     entropy: T, Entropy, Numbers;
+    /// The variance of the distribution's log-probabilities.
+    variance: T, Variance, Numbers;
     /// What the row adds to the mean's divisor.
     weights: T, RowWeights, Numbers;
 }

@@ -5,6 +5,7 @@
 //! argmax  = the first class at the top
 //! rank    = how many classes come before the label's: larger, or equal and of smaller index
 //! entropy = log(1 + excess) + moment / (1 + excess)
+//! variance = sum_c p_c (d_c - sum_k p_k d_k)^2, d_c = z(top) - z(x_c)
 //! ```
 //!
 //! Classes are compared by the logits as they are given: what is done to them keeps their order.
@@ -87,6 +88,18 @@ impl<'a> RowLogits<'a> {
         self.elements(row).enumerate().filter(|&place| before(place)).count() as u32
     }
 
+    /// The variance of the log-probabilities: that of the distances from the top.
+    pub fn variance(&self, row: usize, state: &State) -> f64 {
+        let mean = state.depth();
+        let square = |element| {
+            let below = self.below(state, element);
+            let p = state.prob(below);
+            if p == 0.0 { 0.0 } else { p * (below - mean).powi(2) }
+        };
+        // A sum of nothing would be -0.
+        self.elements(row).map(square).fold(0.0, |sum, square| sum + square)
+    }
+
     /// What is asked for of each row.
     pub fn outputs(
         &self,
@@ -98,11 +111,13 @@ impl<'a> RowLogits<'a> {
             asked.then(|| fill_rows(what, rows, |row| value(kept(row)))).transpose()
         };
         let argmax = |row| self.argmax(row, &kept(row).state);
+        let variance = |row| self.variance(row, &kept(row).state);
         Ok(RowOutputs {
             lse: floats(asked.lse, "log-sum-exp", &|row| self.lse(&row.state))?,
             argmax: asked.argmax.then(|| fill_rows("argmax", rows, argmax)).transpose()?,
             rank: asked.rank.then(|| fill_rows("rank", rows, |row| kept(row).rank)).transpose()?,
             entropy: floats(asked.entropy, "entropy", &|row| row.state.entropy())?,
+            variance: asked.variance.then(|| fill_rows("variance", rows, variance)).transpose()?,
             weights: floats(asked.row_weights, "row weights", &|row| counted(row.weight))?,
         })
     }

@@ -83,6 +83,7 @@ impl Case {
         });
         let mut rows = RowOutputs::default();
         (rows.lse, rows.entropy) = (record.lse.map(f64s), record.entropy.map(f64s));
+        rows.variance = record.variance.map(f64s);
         (rows.argmax, rows.rank) = (record.argmax, record.rank);
         rows.weights = Some(f64s(record.row_weights_out));
         let extras = Extras {
@@ -134,6 +135,7 @@ impl Case {
         outputs.log_probs = self.truth.elements.is_some();
         outputs.lse = self.extras.rows.lse.is_some();
         outputs.argmax = self.extras.rows.argmax.is_some();
+        outputs.variance = self.extras.rows.variance.is_some();
         outputs.entropy = self.extras.rows.entropy.is_some();
         outputs.class_losses = self.extras.classes.is_some();
         if self.extras.rows.rank.is_some() {
@@ -172,6 +174,7 @@ struct Record {
     argmax: Option<Vec<u32>>,
     rank: Option<Vec<u32>>,
     entropy: Option<Vec<Number>>,
+    variance: Option<Vec<Number>>,
     row_weights_out: Vec<Number>,
     class_loss: Option<Vec<Number>>,
     class_rows: Option<Vec<u64>>,

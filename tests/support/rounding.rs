@@ -120,6 +120,9 @@ impl<'a> Rounding<'a> {
             wanted.rows.entropy.as_ref(),
             entropy,
         );
+        let variance = |row: usize, _| self.rows[row].variance_off + SMALLEST;
+        let (of_got, of_wanted) = (got.rows.variance.as_ref(), wanted.rows.variance.as_ref());
+        check.all("variance", f32s, of_got, of_wanted, variance);
         let weight = |_: usize, truth: f64| truth.abs() * UNIT;
         check.all("weights", f32s, got.rows.weights.as_ref(), wanted.rows.weights.as_ref(), weight);
         self.check_argmax(what, got.rows.argmax.as_deref(), wanted.rows.argmax.as_deref());

@@ -55,6 +55,8 @@ pub struct Row {
     pub entropy: f64,
     /// Units that the entropy may be off by.
     pub entropy_units: f64,
+    /// How far the variance of the log-probabilities may be off.
+    pub variance_off: f64,
     /// `V`, the sum of the row's shares; 0 where it does not count.
     pub whole: f64,
     /// What `sum_c v_c d_c` is off by for the logits' sake, in units.
@@ -101,6 +103,7 @@ impl Row {
             drift: per_mass(drift),
             entropy: mass.ln_1p() + moment / (1.0 + mass),
             entropy_units: 0.0,
+            variance_off: 0.0,
             whole: 0.0,
             gap_drift: 0.0,
             weight: 0.0,
@@ -111,7 +114,7 @@ impl Row {
         };
         // Each e_c is off by some units of itself, each d_c by half a unit and what the logits are.
         let mean_depth = moment / (1.0 + mass);
-        let off = logits.filter_map(|logit| {
+        let off = logits.clone().filter_map(|logit| {
             let (d, off) = logit.below(top);
             let p = row.prob(d);
             let units = 3.0 + UNITS_PER_DEPTH * d + off;
@@ -123,7 +126,30 @@ impl Row {
         // log1p halves what it is given before anything else.
         let flushed = 2.0 * SMALLEST / UNIT;
         row.entropy_units = UNITS * row.entropy + off.sum::<f64>() + flushed;
+        row.variance_off = row.variance_off(logits, mean_depth);
         row
+    }
+
+    /// Each e_c is off by some units of itself, which moves `sum p a^2`, a = d - mean d, by as much times a^2; each d_c by
+    /// half a unit and what the logits are, by 2 p |a| times as much, and its square. The mean is off by the units of the
+    /// depths, and that moves sums of squares by the standard deviation at most.
+    fn variance_off(&self, logits: impl Iterator<Item = Logit>, mean: f64) -> f64 {
+        let (mut variance, mut off, mut mean_off, mut lost) = (0.0, 0.0, UNITS * mean, 0.0);
+        for logit in logits {
+            let (d, of_logit) = logit.below(self.top);
+            if !d.is_finite() {
+                continue;
+            }
+            let (p, apart) = (self.prob(d), (d - mean).abs());
+            let units = UNITS + UNITS_PER_DEPTH * (d + self.depth) + of_logit + self.drift;
+            variance += p * apart * apart;
+            off += p * apart * (units * apart + 2.0 * (d + of_logit));
+            off += p * of_logit * of_logit * UNIT;
+            mean_off += p * (units * d + d);
+            // What a device may flush to zero is lost whole.
+            lost += if (-d).exp() < SMALLEST { p * apart * apart } else { 0.0 };
+        }
+        UNIT * (off + 2.0 * variance.sqrt() * mean_off + UNITS * variance) + lost
     }
 
     /// `log(1 + excess)`.

@@ -203,12 +203,14 @@ pub fn with_extras(specs: &mut IndexSet<Spec>) {
             (loss(), plain.with_argmax().with_accuracy(), false),
             (loss(), plain.with_rank().with_top_k(5), false),
             (loss(), plain.with_entropy().with_row_weights(), true),
+            (loss(), plain.with_variance(), true),
             (loss(), plain.with_class_losses(), false),
         ]
     };
     let all = |loss: CrossEntropy| loss.logit_scale(2.0).softcap(15.0).z_loss(1e-3);
     let everything = Outputs::loss().with_lse().with_argmax().with_entropy().with_row_weights();
-    let ranked = everything.with_accuracy().with_class_losses().with_rank().with_top_k(2);
+    let ranked =
+        everything.with_variance().with_accuracy().with_class_losses().with_rank().with_top_k(2);
     let sources: &[(&[usize], u64)] = &[
         (&[64, 3], 0),
         (&[8, 1000], 0),

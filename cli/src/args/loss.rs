@@ -53,6 +53,9 @@ pub struct CrossEntropyArgs {
     /// Save the entropy of each row's distribution, f32.
     #[arg(long, value_name = "FILE")]
     pub save_entropy: Option<PathBuf>,
+    /// Save the variance of each row's log-probabilities, f32.
+    #[arg(long, value_name = "FILE")]
+    pub save_variance: Option<PathBuf>,
     /// Save what each row adds to what the mean divides by, f32: 0 where it does not count.
     #[arg(long, value_name = "FILE")]
     pub save_row_weights: Option<PathBuf>,

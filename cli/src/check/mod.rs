@@ -187,6 +187,7 @@ impl<'a> Comparisons<'a> {
             (LargeOutput::Distribution, name, elements, true),
             (LargeOutput::Lse, "lse", rows, true),
             (LargeOutput::Entropy, "entropy", rows, true),
+            (LargeOutput::Variance, "variance", rows, true),
             (LargeOutput::RowWeights, "row weights", rows, true),
         ];
         let floats =

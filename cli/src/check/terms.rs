@@ -10,6 +10,7 @@
 //!               log p by 1 - p times its own and p times the others', a loss by v times its own and V times lse's
 //! gradient      V p - v: V times what p is off by, and 8 e V p where shares are subtracted
 //! of entropy    p (d - sum p d)
+//! variance      sum p a^2, a = d - sum p d: what p is off by times a^2, and 2 p |a| times what a is off by
 //! of softmax    p (u - sum p u), and of log-softmax u - p sum u
 //! ```
 //!
@@ -42,6 +43,8 @@ pub struct Lost {
     lse: Vec<f64>,
     /// The entropies.
     entropy: Vec<f64>,
+    /// The variances of log-probabilities.
+    variance: Vec<f64>,
     /// The gradient.
     pub grad: Vec<f64>,
     /// The target's gradient.
@@ -60,6 +63,7 @@ impl Lost {
         match what {
             LargeOutput::Lse => &self.lse,
             LargeOutput::Entropy => &self.entropy,
+            LargeOutput::Variance => &self.variance,
             _ => &[],
         }
     }
@@ -68,7 +72,8 @@ impl Lost {
 /// Whether anything is compared that the numbers of single rows are needed for.
 pub fn has_terms(problem: &Problem) -> bool {
     let outputs = problem.outputs;
-    let large = outputs.grad || outputs.log_probs || outputs.lse || outputs.entropy;
+    let large =
+        outputs.grad || outputs.log_probs || outputs.lse || outputs.entropy || outputs.variance;
     match problem.function {
         Function::Softmax => true,
         Function::CrossEntropy | Function::Entropy => {
@@ -155,6 +160,19 @@ impl Row {
     fn prob(&self, class: &Class) -> f64 {
         let power = if class.p > 0.5 { 0.0 } else { class.power };
         power + class.p * (self.l_off + self.log_drift(class)) + FLUSHED
+    }
+
+    /// What the variance of the logarithms is off by. The mean that the distances are taken from is rounded, too, which
+    /// moves sums of squares by the standard deviation at most; that it moves with the logits is of no first order.
+    fn variance(&self, classes: &[Class]) -> f64 {
+        let apart = |c: &Class| (c.d - self.depth).abs();
+        let sum = |of: &dyn Fn(&Class) -> f64| classes.iter().map(|c| finite(of(c))).sum::<f64>();
+        let variance = sum(&|c| c.p * apart(c).powi(2));
+        let powers = sum(&|c| c.power * apart(c).powi(2));
+        let distances =
+            sum(&|c| c.p * (2.0 * apart(c) * (UNIT * c.d + c.logit) + c.logit * c.logit));
+        let mean = 2.0 * variance.sqrt() * (self.depth_off + FEW * UNIT * self.depth);
+        powers + distances + mean + variance * (FEW * UNIT + self.l_off) + 1e5 * FLUSHED
     }
 
     /// What the entropy is off by.
@@ -261,6 +279,7 @@ impl<'a> Rows<'a> {
         lost.z_loss.push(number(factor * coefficient * (2.0 * lse + lse_off) * lse_off));
         lost.lse.push(number(lse_off));
         lost.entropy.push(number(entropy));
+        lost.variance.push(number(r.variance(classes)));
         lost.labels.push(label);
         for class in classes {
             let log = r.l_off + r.log_drift(class);

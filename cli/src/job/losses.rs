@@ -43,6 +43,7 @@ impl From<CrossEntropyArgs> for Job {
             .saving(args.save_argmax, LargeOutput::Argmax, Outputs::with_argmax)
             .saving(args.save_rank, LargeOutput::Rank, Outputs::with_rank)
             .saving(args.save_entropy, LargeOutput::Entropy, Outputs::with_entropy)
+            .saving(args.save_variance, LargeOutput::Variance, Outputs::with_variance)
             .saving(args.save_row_weights, LargeOutput::RowWeights, Outputs::with_row_weights);
         if args.accuracy {
             job.outputs = job.outputs.with_accuracy();

@@ -13,7 +13,7 @@ use crate::args::{self, Command};
 /// A command line with an output of every kind that a loss has.
 const COMMANDS: [&str; 22] = [
     "cross-entropy x.npy t.npy --save-grad g.npy --save-log-probs p.npy --save-lse l.npy --save-argmax a.npy \
-     --save-rank r.npy --save-entropy e.npy --save-row-weights w.npy --accuracy --top-k 3 --per-class --z-loss 0.1",
+     --save-rank r.npy --save-entropy e.npy --save-variance v.npy --save-row-weights w.npy --accuracy --top-k 3 --per-class --z-loss 0.1",
     "cross-entropy x.npy t.npy --save-grad g.npy --weight c.npy --row-weights y.npy --reduction none --z-loss 0.1 \
      --save-row-weights w.npy",
     "cross-entropy x.npy t.npy --save-grad g.npy --label-smoothing 0.1 --weight c.npy",

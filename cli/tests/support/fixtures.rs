@@ -192,6 +192,7 @@ impl Case {
             ("save-argmax", "argmax.npy", "argmax"),
             ("save-rank", "rank.npy", "rank"),
             ("save-entropy", "entropy.npy", "entropy"),
+            ("save-variance", "variance.npy", "variance"),
             ("save-row-weights", "row_weights.npy", "row_weights_out"),
         ] {
             case.saves(flag, file, &value[key]);

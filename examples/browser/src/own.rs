@@ -57,7 +57,7 @@ async fn of_classes(gpu: &Gpu, shape: &[usize]) {
     let (loss, grad) = (CrossEntropy::new(), Outputs::loss().with_grad());
     let rich = loss.clone().label_smoothing(0.1).z_loss(1e-3).softcap(20.0).logit_scale(0.9);
     let beside = Outputs::loss().with_lse().with_argmax().with_entropy().with_row_weights();
-    let everything = beside.with_rank().with_accuracy().with_top_k(3).with_class_losses();
+    let everything = beside.with_variance().with_rank().with_accuracy().with_top_k(3).with_class_losses();
     let by_row = loss.clone().reduction(Reduction::None);
     let soft = plain.probabilities(Tensor::new(&soft, shape));
     let (x16, b16) = (Tensor::new(&f16, shape), Tensor::new(&bf16, shape));
@@ -134,6 +134,7 @@ fn agree(output: &Output<f32>, truth: &Output<f64>) -> Result<(), Failure> {
         ("probabilities", &output.probs, &truth.probs),
         ("log-sum-exp", &rows.lse, &right.lse),
         ("entropy", &rows.entropy, &right.entropy),
+        ("variance", &rows.variance, &right.variance),
         ("row weights", &rows.weights, &right.weights),
     ];
     for (what, got, wanted) in numbers {

@@ -260,6 +260,7 @@ fn upstream(draw: &Draw<'_>, data: Data, reduction: Reduction) -> Data {
 
 fn rows_of_distribution(draw: &Draw<'_>) -> Outputs {
     let mut outputs = Outputs::loss();
-    (outputs.lse, outputs.argmax, outputs.entropy) = (draw.comes(2), draw.comes(2), draw.comes(2));
+    (outputs.lse, outputs.argmax) = (draw.comes(2), draw.comes(2));
+    (outputs.entropy, outputs.variance) = (draw.comes(2), draw.comes(2));
     outputs
 }

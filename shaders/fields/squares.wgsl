@@ -1,0 +1,43 @@
+// squares = sum_c exp(x_c - top) (d_c - mean)^2, for the variance of the log-probabilities: squares / (1 + excess).
+//   d_c = top - x_c, mean = moment / (1 + excess)
+// Two sets of masses V and V' (Chan, Golub and LeVeque) have, beyond what each has by itself,
+//   V V' / (V + V') (mean - mean')^2
+// where V is 1 at least, or 0 of no classes. No term is negative. The square of the mean, taken from the mean square, would cancel where one class has little of the
+// mass and all others are far below it.
+
+import fields::moment;
+import shared::{numbers, state, words};
+
+@for(s in STATES) fn merged_squares_{s.name}(a: {s.type}, b: {s.type}, top: {s.reals}, e: {s.reals}) -> {s.reals} {
+    let a_above = a.top >= b.top;
+    let above = select(1.0 + b.excess, 1.0 + a.excess, a_above);
+    let fallen = select(1.0 + a.excess, 1.0 + b.excess, a_above);
+    let fall = min(abs(a.top - b.top), {s.reals}(FAR));
+    let mean_a = depth_of_{s.name}(a) + select(fall, {s.reals}(0.0), a_above);
+    let mean_b = depth_of_{s.name}(b) + select({s.reals}(0.0), fall, a_above);
+    let own = select(fma(e, a.squares, b.squares), fma(e, b.squares, a.squares), a_above);
+    let apart = mean_a - mean_b;
+    return fma((e * fallen) * (above / max(fma(e, fallen, above), {s.reals}(1.0))), apart * apart, own);
+}
+
+fn pushed_squares(f: Fold, c: Taken) -> Reals {
+    let x = bitcast<Reals>(c.words);
+    let risen = x > f.top;
+    let mass = 1.0 + f.excess;
+    let above = select(mass, Reals(1.0), risen);
+    let fallen = select(Reals(1.0), mass, risen);
+    let distance = min(abs(x - f.top), Reals(FAR));
+    let apart = distance + select(-depth_of_fold(f), depth_of_fold(f), risen);
+    let own = select(f.squares, c.e * f.squares, risen);
+    return fma((c.e * fallen) * (above / max(fma(c.e, fallen, above), Reals(1.0))), apart * apart, own);
+}
+
+// What is kept is gone through again, when the mean is known.
+@if(KEPT) fn kept_squares(s: KeptSums, c: Taken) -> Reals { return s.squares; }
+
+@if(KEPT) fn add_square(sum: Reals, z: Words, top: Reals, mean: Reals) -> Reals {
+    let x = bitcast<Reals>(z);
+    let e = select(exp(x - top), Reals(0.0), z == Words(NEG_INF));
+    let apart = min(top - x, Reals(FAR)) - mean;
+    return fma(e * apart, apart, sum);
+}
