@@ -11,23 +11,23 @@ struct Labels {
 // The 64 bits of the label of one row.
 @if(LABEL_8_BYTES) fn label_words(row: u32) -> vec2<u32> {
     @if(LABEL_PACKS) {
-        let pair = labels[params.label_origin + row / 2u];
+        let pair = labels[params.labels_origin + row / 2u];
         return select(pair.xy, pair.zw, row % 2u == 1u);
     }
     @else {
-        let at = params.label_origin + 2u * row;   // they may start at any word
+        let at = params.labels_origin + 2u * row;   // they may start at any word
         return vec2<u32>(labels[at], labels[at + 1u]);
     }
 }
 @else fn label_words(row: u32) -> vec2<u32> {
     @if(LABEL_PACKS) {
-        let pack = labels[params.label_origin + row / 4u];
+        let pack = labels[params.labels_origin + row / 4u];
         @if(LABEL_4_BYTES) return extended(pack[row % 4u], 0u);
         @elif(LABEL_2_BYTES) return extended(pack[row % 4u / 2u], 16u * (row % 2u));
         @else return extended(pack, 8u * (row % 4u));
     }
     @else {
-        let at = params.label_origin + row;
+        let at = params.labels_origin + row;
         let per_word = 4u / LABEL_BYTES;
         return extended(labels[at / per_word], 8u * LABEL_BYTES * (at % per_word));
     }
@@ -55,13 +55,13 @@ struct Labels {
     return Labels(RowWords(a.x, b.x, c.x, d.x), RowWords(a.y, b.y, c.y, d.y));
 }
 @elif(LABEL_8_BYTES) fn read_labels(row: u32) -> Labels {
-    let at = params.label_origin + row / 2u;
+    let at = params.labels_origin + row / 2u;
     let a = labels[at];
     let b = labels[at + 1u];
     return Labels(RowWords(a.xz, b.xz), RowWords(a.yw, b.yw));
 }
 @else fn read_labels(row: u32) -> Labels {
-    let pack = labels[params.label_origin + row / 4u];
+    let pack = labels[params.labels_origin + row / 4u];
     // To the top of a word each, and down again.
     @if(LABEL_2_BYTES) {
         let words = pack.xxyy;

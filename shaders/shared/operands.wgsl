@@ -4,7 +4,7 @@
 import shared::{halves, params, tensor, words};
 
 @for(o in OPERANDS) @if(!o.loads) fn single_{o.name}(at: u32) -> u32 {
-    let place = params.{o.origin} + at;
+    let place = params.{o.name}_origin + at;
     @if(o.f32) return {o.name}[place];
     @else return widened_{o.type}({o.name}[place / 2u] >> (16u * (place % 2u))).x;
 }
@@ -20,7 +20,7 @@ import shared::{halves, params, tensor, words};
 }
 
 @for(o in OPERANDS) fn fetch_{o.name}(at: u32) -> Pack {
-    @if(o.whole) return read_{o.name}(params.{o.origin} + at);
+    @if(o.whole) return read_{o.name}(params.{o.name}_origin + at);
     @elif(o.once) {
         let word = Words(single_{o.name}(0u));
         return pack_of(word, word);
@@ -29,7 +29,7 @@ import shared::{halves, params, tensor, words};
         let word = Words(single_{o.name}(index_of_{o.name}(at * PACK)));
         return pack_of(word, word);
     }
-    @elif(o.along) return read_{o.name}(params.{o.origin} + index_of_{o.name}(at * PACK) / PACK);
+    @elif(o.along) return read_{o.name}(params.{o.name}_origin + index_of_{o.name}(at * PACK) / PACK);
     @else return pack_of(gather_{o.name}(at * PACK), gather_{o.name}(at * PACK + HALF));
 }
 

@@ -6,8 +6,7 @@ use super::result::RESULT_BYTES;
 use super::scratch::{NOTHING_STRIDE, Scratch};
 use crate::Error;
 use crate::device::Kernels;
-use crate::kernels::{Access, Kernel, Load, Spec};
-use crate::loss::Upstream;
+use crate::kernels::{Access, Kernel, Load, Spec, pack_bytes};
 use crate::plan::{Alignment, Extent, Params, Plan, Step, offset_alignment, ragged_load};
 use crate::tensor::{Axes, Slot};
 
@@ -143,19 +142,12 @@ impl Binder<'_> {
     /// How the tensors that a step reads and writes in loads lie in their bindings.
     fn alignment(&self, step: &Step) -> Alignment {
         let problem = self.plan.problem();
-        let labels = problem.label_type().is_some();
-        let loaded = |slot| match slot {
-            Slot::Logits | Slot::Grad | Slot::Elements => true,
-            Slot::Target => !labels,
-            Slot::Upstream => matches!(problem.upstream, Upstream::PerElement(_)),
-            _ => false,
-        };
         // Elements in front of each tensor in its binding.
         let mut leads = Vec::new();
         let ragged = ragged_load(problem.input_type).elements() as u64;
         let mut whole = true;
         for (slot, access) in step.spec.slots() {
-            if loaded(slot) {
+            if step.spec.in_loads(slot) {
                 let place = self.place((slot, access), step);
                 let bytes = Extent::of(slot, problem).element_bytes;
                 leads.push(place.lead / bytes);
@@ -185,7 +177,7 @@ impl Binder<'_> {
     /// Whether the labels of four rows come in one load, or two.
     fn labels_start_on_packs(&self, step: &Step) -> bool {
         let label = self.plan.problem().label_type();
-        let load = label.map(|label| u64::from(4 * label.bytes()).min(16));
+        let load = label.map(|label| pack_bytes(label.bytes().into()));
         load.is_some_and(|load| self.starts_on(Slot::Target, load, step))
     }
 
@@ -216,11 +208,16 @@ impl Binder<'_> {
                 if cfg!(target_arch = "wasm32") {
                     self.check_aliases((slot, access), &place, &mut taken)?;
                 }
-                self.set_origin(&mut params, slot, place.lead, &spec);
+                let element_bytes = Extent::of(slot, self.plan.problem()).element_bytes;
+                let origin = place.lead / spec.origin_unit(slot, element_bytes);
+                params.origins[slot as usize] = origin as u32;
                 place.range
             };
             let resource = wgpu::BindingResource::Buffer(range);
             entries.push(wgpu::BindGroupEntry { binding: slot as u32, resource });
+        }
+        if spec.in_place {
+            params.origins[Slot::Grad as usize] = params.origins[Slot::Logits as usize];
         }
         let bind_group = self.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(self.label),
@@ -268,67 +265,6 @@ impl Binder<'_> {
         }
         taken.push((slot, access, place.range.clone()));
         Ok(())
-    }
-
-    fn set_origin(&self, params: &mut Params, slot: Slot, lead: u64, spec: &Spec) {
-        if slot == Slot::Result {
-            params.result_origin = (lead / 4) as u32;
-            return;
-        }
-        let extent = Extent::of(slot, self.plan.problem());
-        let elements = (lead / extent.element_bytes) as u32;
-        if spec.is_pointwise() {
-            // What is not bound in loads is counted in elements.
-            let load = if spec.reads_singly(slot) { 1 } else { spec.load.elements() as u32 };
-            let origin = match slot {
-                Slot::Logits => &mut params.logits_origin,
-                Slot::Grad => &mut params.grad_origin,
-                Slot::RowLoss => &mut params.row_loss_origin,
-                Slot::Upstream => &mut params.upstream_origin,
-                Slot::Target => &mut params.target_origin,
-                Slot::ElementWeight => &mut params.element_weight_origin,
-                Slot::PosWeight => &mut params.pos_weight_origin,
-                Slot::Variance => &mut params.variance_origin,
-                Slot::TargetGrad => &mut params.target_grad_origin,
-                Slot::VarianceGrad => &mut params.variance_grad_origin,
-                _ => return,
-            };
-            *origin = elements / load;
-            if slot == Slot::Logits && spec.in_place {
-                params.grad_origin = params.logits_origin;
-            }
-            return;
-        }
-        // Rows that do not start on a load are counted in elements.
-        let packs = if spec.ragged || spec.loose {
-            elements
-        } else {
-            elements / spec.load.elements() as u32
-        };
-        match slot {
-            Slot::Logits if spec.in_place => {
-                (params.logits_origin, params.grad_origin) = (packs, packs);
-            }
-            Slot::Logits => params.logits_origin = packs,
-            Slot::Grad => params.grad_origin = packs,
-            Slot::Elements => params.elements_origin = packs,
-            Slot::RowLoss => params.row_loss_origin = elements,
-            Slot::RowWeights => params.row_weights_origin = elements,
-            Slot::Record if spec.record_packs => params.record_origin = (lead / 16) as u32,
-            Slot::Record => params.record_origin = (lead / 4) as u32,
-            Slot::Classes => params.classes_origin = (lead / 4) as u32,
-            Slot::Upstream if spec.has_wide_upstream() => params.probabilities_origin = packs,
-            Slot::Upstream => params.upstream_origin = elements,
-            Slot::Weight => params.weight_origin = elements,
-            Slot::Target if spec.label_type().is_none() => params.probabilities_origin = packs,
-            Slot::Target if spec.label_packs => {
-                params.label_origin = (lead / (4 * extent.element_bytes).min(16)) as u32;
-            }
-            Slot::VarianceGrad => params.variance_grad_origin = elements,
-            // Labels of two words may start at any word.
-            Slot::Target => params.label_origin = (lead / extent.element_bytes.min(4)) as u32,
-            _ => {}
-        }
     }
 }
 

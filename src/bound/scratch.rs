@@ -38,7 +38,7 @@ impl Shared {
         Self {
             workspace: make("workspace", plan.workspace_bytes()),
             nothing: ["nothing to read", "nothing to write"]
-                .map(|what| make(what, NOTHING_STRIDE * Slot::COUNT)),
+                .map(|what| make(what, NOTHING_STRIDE * Slot::COUNT as u64)),
         }
     }
 }

@@ -15,6 +15,7 @@ mod stores;
 mod template;
 mod tensor;
 
+pub(crate) use source::pack_bytes;
 pub use spec::Load;
 pub(crate) use spec::is_half;
 // For the tests of this crate, and no part of what a version promises.

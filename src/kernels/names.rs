@@ -1,7 +1,6 @@
 //! What the names in the files of `shaders/` stand for, of one specialisation.
 
 use super::fields::states;
-use super::params::Params;
 use super::spec::{CHUNK, Elements, Form, Kernel, Load, Part, Spec, Target, is_half};
 use super::stores::stores;
 use super::template::{Names, Value};
@@ -26,10 +25,10 @@ impl Spec {
                 ("value", Value::text(value.to_string())),
             ])
         };
-        let param = |&(name, kind): &(&'static str, &'static str)| {
+        let param = |(name, kind): (String, &'static str)| {
             Value::Record(vec![("name", Value::text(name)), ("type", Value::text(kind))])
         };
-        names.insert("PARAMS", Value::List(Params::FIELDS.iter().map(param).collect()));
+        names.insert("PARAMS", Value::List(self.params().map(param).collect()));
         names.insert("CONSTANTS", Value::List(words::ALL.iter().map(constant).collect()));
         names.insert("RAISED_BY", Value::text(words::RAISED_BY.to_string()));
         names.insert("STATES", states());

@@ -12,7 +12,6 @@ use crate::tensor::{Axes, Slot};
 pub(super) struct NamedOperand {
     pub slot: Slot,
     pub name: &'static str,
-    origin: &'static str,
     pub spec: OperandSpec,
 }
 
@@ -47,7 +46,6 @@ impl NamedOperand {
         ];
         let texts = [
             ("name", Value::text(self.name)),
-            ("origin", Value::text(self.origin)),
             ("type", Value::text(self.spec.element_type.name())),
         ];
         let flags = flags.map(|(on, name)| (name, Value::Flag(on)));
@@ -69,22 +67,18 @@ impl Spec {
 
     /// The operands that a kernel of single elements reads.
     pub(super) fn operands(&self) -> impl Iterator<Item = NamedOperand> + use<> {
-        let operand = |slot, name, origin| move |spec| NamedOperand { slot, name, origin, spec };
+        let operand = |slot: Slot| {
+            // `target` is a word that WGSL keeps for itself.
+            let name = if slot == Slot::Target { "target_values" } else { slot.variable() };
+            move |spec| NamedOperand { slot, name, spec }
+        };
         let pointwise = self.pointwise.filter(|_| self.evaluates());
         pointwise.into_iter().flat_map(move |pointwise| {
             [
-                Some(pointwise.target).map(operand(Slot::Target, "target_values", "target_origin")),
-                pointwise.weight.map(operand(
-                    Slot::ElementWeight,
-                    "element_weight",
-                    "element_weight_origin",
-                )),
-                pointwise.pos_weight.map(operand(
-                    Slot::PosWeight,
-                    "pos_weight",
-                    "pos_weight_origin",
-                )),
-                pointwise.variance.map(operand(Slot::Variance, "variance", "variance_origin")),
+                Some(pointwise.target).map(operand(Slot::Target)),
+                pointwise.weight.map(operand(Slot::ElementWeight)),
+                pointwise.pos_weight.map(operand(Slot::PosWeight)),
+                pointwise.variance.map(operand(Slot::Variance)),
             ]
             .into_iter()
             .flatten()
@@ -93,34 +87,22 @@ impl Spec {
 
     /// The tensors of single elements that are read and written in loads.
     pub(super) fn element_tensors(&self) -> Vec<ClassTensor> {
-        let read = |slot, name, element_type| ClassTensor::new(slot, name, element_type, false);
-        let written = |slot, name, element_type| ClassTensor::new(slot, name, element_type, true);
+        let (read, written) = (ClassTensor::read, ClassTensor::written);
         let Some(pointwise) = self.pointwise else { return Vec::new() };
         let upstream = self.upstream == Upstream::PerRow && self.evaluates();
         let counts = self.kernel == Kernel::Pointwise;
         let variance_grad = pointwise.variance_grad.filter(|_| self.writes_variance_grad());
         let mut tensors = Vec::new();
-        tensors.extend(self.evaluates().then(|| read(Slot::Logits, "logits", self.input)));
+        tensors.extend(self.evaluates().then(|| read(Slot::Logits, self.input)));
         let operands = self.operands().filter(NamedOperand::in_loads);
-        tensors.extend(operands.map(|o| read(o.slot, o.name, o.spec.element_type)));
-        tensors.extend(upstream.then(|| read(Slot::Upstream, "upstream", ElementType::F32)));
-        tensors.extend(
-            (counts && self.row_loss).then(|| written(Slot::RowLoss, "row_loss", ElementType::F32)),
-        );
-        tensors.extend((counts && self.grad).then(|| match self.in_place {
-            true => written(Slot::Logits, "grad", self.output).bound_as("logits"),
-            false => written(Slot::Grad, "grad", self.output),
-        }));
+        tensors.extend(operands.map(|o| read(o.slot, o.spec.element_type).bound_as(o.name)));
+        tensors.extend(upstream.then(|| read(Slot::Upstream, ElementType::F32)));
+        tensors.extend((counts && self.row_loss).then(|| written(Slot::RowLoss, ElementType::F32)));
+        tensors.extend((counts && self.grad).then(|| self.grad_tensor()));
         let target_grad = pointwise.target_grad.filter(|_| counts);
-        tensors.extend(target_grad.map(|t| written(Slot::TargetGrad, "target_grad", t)));
-        tensors.extend(variance_grad.map(|t| written(Slot::VarianceGrad, "variance_grad", t)));
+        tensors.extend(target_grad.map(|t| written(Slot::TargetGrad, t)));
+        tensors.extend(variance_grad.map(|t| written(Slot::VarianceGrad, t)));
         tensors
-    }
-
-    /// Whether a kernel of single elements reads a slot one element at a time.
-    pub(crate) fn reads_singly(&self, slot: Slot) -> bool {
-        (slot == Slot::Upstream && self.upstream == Upstream::Scalar)
-            || self.operands().any(|operand| operand.slot == slot && !operand.in_loads())
     }
 
     /// Whether the variance's gradient is written, and not only summed up.

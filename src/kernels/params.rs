@@ -1,28 +1,32 @@
 //! The uniform block of a dispatch.
 
-/// The block's fields, in Rust and, by [`Params::FIELDS`], in `shaders/shared/params.wgsl`.
+use super::spec::Spec;
+use crate::tensor::Slot;
+
+/// The block's fields, in Rust and, by [`Spec::params`], in `shaders/shared/params.wgsl`.
 macro_rules! params {
     ($($(#[$doc:meta])* $name:ident: $type:ident,)*) => {
         /// What a dispatch is told about its piece. A binding starts at a multiple of the device's offset alignment and
-        /// the piece a little later: by its origin, in elements of the binding (packs where it holds packs; labels, or
-        /// words where a label has two). Indices count inside the piece, which has no more than 2^31 rows and
-        /// 2^32 - 2^8 bytes of any tensor.
+        /// the piece a little later: by its origin, in units of `Spec::origin_unit`. Indices count inside the piece,
+        /// which has no more than 2^31 rows and 2^32 - 2^8 bytes of any tensor.
         #[repr(C)]
         #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
         #[allow(missing_docs)]
         pub struct Params {
             $($(#[$doc])* pub $name: $type,)*
+            /// Where tensors begin in their bindings, by their slots.
+            pub origins: [u32; Slot::COUNT],
             /// Uniform blocks are bound in multiples of 16 bytes.
-            pub unused: [u32; 2],
+            pub unused: [u32; UNUSED],
         }
 
-        impl Params {
-            /// Names and types.
-            pub(super) const FIELDS: &[(&str, &str)] =
-                &[$((stringify!($name), stringify!($type))),*];
-        }
+        /// Names and types of the fields in front of the origins.
+        const FIELDS: &[(&str, &str)] = &[$((stringify!($name), stringify!($type))),*];
     };
 }
+
+/// Words that are missing to a multiple of 16 bytes.
+const UNUSED: usize = (FIELDS.len() + Slot::COUNT).next_multiple_of(4) - FIELDS.len() - Slot::COUNT;
 
 params! {
     /// Rows of the piece.
@@ -42,13 +46,6 @@ params! {
     partial_base: u32,
     /// Partials of all pieces.
     partials: u32,
-    logits_origin: u32,
-    label_origin: u32,
-    probabilities_origin: u32,
-    upstream_origin: u32,
-    row_loss_origin: u32,
-    grad_origin: u32,
-    elements_origin: u32,
     /// `ignore_index` as a 64-bit number.
     ignore_low: u32,
     ignore_high: u32,
@@ -60,7 +57,6 @@ params! {
     divisor: f32,
     /// The mean of nothing, as a word.
     empty_mean: u32,
-    weight_origin: u32,
     /// Parts of a row, where groups share it.
     parts: u32,
     /// Loads of one part.
@@ -75,11 +71,6 @@ params! {
     /// Classes of the tensor, as a 64-bit number.
     all_classes_low: u32,
     all_classes_high: u32,
-    row_weights_origin: u32,
-    /// In words, or in loads of four.
-    record_origin: u32,
-    /// In words.
-    classes_origin: u32,
     logit_scale: f32,
     softcap: f32,
     /// What the square of a row's log-sum-exp is multiplied by.
@@ -103,11 +94,13 @@ params! {
     /// How far these are apart.
     sum_inner: u32,
     eps: f32,
-    target_origin: u32,
-    element_weight_origin: u32,
-    pos_weight_origin: u32,
-    variance_origin: u32,
-    target_grad_origin: u32,
-    variance_grad_origin: u32,
-    result_origin: u32,
+}
+
+impl Spec {
+    /// Returns names and types of the block's fields in WGSL. An origin has the name of the variable that it is of.
+    pub(super) fn params(&self) -> impl Iterator<Item = (String, &'static str)> {
+        let fields = FIELDS.iter().map(|&(name, kind)| (name.to_owned(), kind));
+        let origin = |slot| (format!("{}_origin", self.variable(slot)), "u32");
+        fields.chain(Slot::ALL.into_iter().map(origin))
+    }
 }

@@ -1,9 +1,9 @@
 //! A kernel's WGSL: its constants and bindings, then its file with all that this imports.
 
-use super::spec::{Kernel, Spec, Target, is_half};
+use super::spec::{Kernel, Spec, is_half};
 use super::template::{Assembly, assembled};
 use crate::loss::Upstream;
-use crate::tensor::Slot;
+use crate::tensor::{Role, Slot};
 
 /// How a slot is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,47 +19,55 @@ pub enum Access {
 impl Spec {
     /// The slots this specialisation binds, with their access.
     pub fn slots(&self) -> Vec<(Slot, Access)> {
-        use Access::{Uniform, Write};
-        let clear = self.kernel == Kernel::Clear;
+        let loaded: Vec<Slot> = self.tensors().map(|tensor| tensor.slot).collect();
+        let bound = |slot: &Slot| loaded.contains(slot) || self.binds_singly(*slot);
+        Slot::ALL.into_iter().filter(bound).map(|slot| (slot, self.access(slot))).collect()
+    }
+
+    /// Whether a slot is bound that is not in loads.
+    fn binds_singly(&self, slot: Slot) -> bool {
         let finish = self.kernel == Kernel::Finish;
-        let grads = self.pointwise.filter(|_| self.kernel == Kernel::Pointwise);
-        let target_grad = grads.is_some_and(|p| p.target_grad.is_some());
-        let operands: Vec<Slot> = self.operands().map(|operand| operand.slot).collect();
-        let extras = self.extras;
-        let read = if self.arena { Write } else { Access::Read };
-        let logits = if self.in_place { Write } else { read };
-        [
-            (true, Slot::Params, Uniform),
-            (self.reads_logits(), Slot::Logits, logits),
-            (self.has_target() || operands.contains(&Slot::Target), Slot::Target, read),
-            (self.weight.is_some() && !finish, Slot::Weight, read),
-            (self.has_upstream(), Slot::Upstream, read),
-            (self.row_loss, Slot::RowLoss, Write),
-            (self.grad && !self.in_place, Slot::Grad, Write),
-            (self.elements.is_some(), Slot::Elements, Write),
-            (operands.contains(&Slot::ElementWeight), Slot::ElementWeight, read),
-            (operands.contains(&Slot::PosWeight), Slot::PosWeight, read),
-            (operands.contains(&Slot::Variance), Slot::Variance, read),
-            (target_grad, Slot::TargetGrad, Write),
-            (self.writes_variance_grad(), Slot::VarianceGrad, Write),
-            (!clear, Slot::Workspace, Write),
-            (finish && !self.divisor_only, Slot::Result, Write),
-            (extras.row_weights && !finish, Slot::RowWeights, read),
-            (self.writes_records(), Slot::Record, Write),
-            (extras.class_losses, Slot::Classes, Write),
-        ]
-        .into_iter()
-        .filter_map(|(on, slot, access)| on.then_some((slot, access)))
-        .collect()
+        match slot {
+            Slot::Params => true,
+            Slot::Target if self.label_type().is_some() => true,
+            Slot::Weight => self.weight.is_some() && !finish,
+            Slot::Upstream => matches!(self.upstream, Upstream::Scalar | Upstream::PerRow),
+            Slot::RowLoss => self.row_loss,
+            Slot::Grad => self.grad && !self.in_place,
+            Slot::Workspace => self.kernel != Kernel::Clear,
+            Slot::Result => finish && !self.divisor_only,
+            Slot::RowWeights => self.extras.row_weights && !finish,
+            Slot::Record => self.writes_records(),
+            Slot::Classes => self.extras.class_losses,
+            Slot::Target | Slot::ElementWeight | Slot::PosWeight | Slot::Variance => {
+                self.operands().any(|operand| operand.slot == slot)
+            }
+            Slot::Logits | Slot::Elements | Slot::TargetGrad | Slot::VarianceGrad => false,
+        }
     }
 
-    fn has_target(&self) -> bool {
-        matches!(self.target, Target::Labels(_) | Target::Probabilities(_))
+    /// How a slot is bound.
+    fn access(&self, slot: Slot) -> Access {
+        let overwritten = self.in_place && slot == Slot::Logits;
+        match slot.role() {
+            _ if slot == Slot::Params => Access::Uniform,
+            Role::Input if !self.arena && !overwritten => Access::Read,
+            _ => Access::Write,
+        }
     }
 
-    fn has_upstream(&self) -> bool {
-        let one_or_rows = matches!(self.upstream, Upstream::Scalar | Upstream::PerRow);
-        one_or_rows || self.has_wide_upstream()
+    /// Returns how many bytes an origin of 1 stands for, of a tensor whose elements have `element_bytes`: those of a
+    /// load where its rows start on loads; otherwise those of an element, or of a word where an element has several.
+    pub(crate) fn origin_unit(&self, slot: Slot, element_bytes: u64) -> u64 {
+        match slot {
+            _ if self.in_loads(slot) && !(self.ragged || self.loose) => {
+                element_bytes * self.load.elements() as u64
+            }
+            Slot::Target if self.label_packs => pack_bytes(element_bytes),
+            Slot::Record if self.record_packs => pack_bytes(element_bytes),
+            // Labels of two words may start at any word, and so may records.
+            _ => element_bytes.min(4),
+        }
     }
 
     /// The kernel's WGSL.
@@ -81,59 +89,44 @@ impl Spec {
 
     /// The line that declares a binding.
     fn declaration(&self, slot: Slot, access: Access) -> String {
-        let (name, element) = match slot {
-            Slot::Params => ("params", "Params"),
-            _ if self.is_pointwise() && self.element_declaration(slot).is_some() => {
-                self.element_declaration(slot).unwrap_or_default()
-            }
-            Slot::Target if self.label_type().is_some() => ("labels", self.label_element()),
-            Slot::Weight => ("weight", self.weight_element()),
-            Slot::Upstream if !self.has_wide_upstream() => ("upstream", "f32"),
-            Slot::RowLoss => ("row_loss", "u32"),
-            Slot::Grad if !self.is_softmax() => ("grad", "u32"),
-            Slot::Workspace => ("workspace", "u32"),
-            Slot::Result => ("result", "u32"),
-            Slot::RowWeights => ("row_weights", "u32"),
-            Slot::Record if self.record_packs => ("record", "vec4<u32>"),
-            Slot::Record => ("record", "u32"),
-            Slot::Classes if self.kernel == Kernel::Clear => ("classes", "u32"),
-            Slot::Classes => ("classes", "atomic<u32>"),
-            _ => {
-                // A kernel that binds such a slot has its tensor.
-                let tensor = self.tensors().find(|tensor| tensor.slot == slot);
-                tensor.map_or(("", ""), |tensor| (tensor.buffer, tensor.element(self)))
-            }
+        let (name, element) = (self.variable(slot), self.element(slot));
+        let (space, kind) = match access {
+            Access::Uniform => ("uniform", element.to_owned()),
+            Access::Read => ("storage, read", format!("array<{element}>")),
+            Access::Write => ("storage, read_write", format!("array<{element}>")),
         };
-        let binding = slot as u32;
-        match access {
-            Access::Uniform => {
-                format!("@group(0) @binding({binding}) var<uniform> {name}: {element};\n")
-            }
-            Access::Read => format!(
-                "@group(0) @binding({binding}) var<storage, read> {name}: array<{element}>;\n"
-            ),
-            Access::Write => format!(
-                "@group(0) @binding({binding}) var<storage, read_write> {name}: array<{element}>;\n"
-            ),
+        format!("@group(0) @binding({}) var<{space}> {name}: {kind};\n", slot as u32)
+    }
+
+    /// The variable that a slot is bound as.
+    pub(super) fn variable(&self, slot: Slot) -> &'static str {
+        let in_loads = self.tensors().find(|tensor| tensor.slot == slot);
+        let operand = self.operands().find(|operand| operand.slot == slot);
+        let name = in_loads.map(|tensor| tensor.buffer).or(operand.map(|operand| operand.name));
+        name.unwrap_or(slot.variable())
+    }
+
+    /// The type of what a slot's array is made of.
+    fn element(&self, slot: Slot) -> &'static str {
+        if let Some(tensor) = self.tensors().find(|tensor| tensor.slot == slot) {
+            return tensor.element(self);
+        }
+        match slot {
+            Slot::Params => "Params",
+            Slot::Target if self.label_packs => self.label_pack(),
+            Slot::Weight => self.weight_element(),
+            Slot::Upstream => "f32",
+            Slot::Record if self.record_packs => "vec4<u32>",
+            Slot::Classes if self.kernel != Kernel::Clear => "atomic<u32>",
+            _ => "u32",
         }
     }
 
-    /// Name and type of a tensor of single elements.
-    fn element_declaration(&self, slot: Slot) -> Option<(&'static str, &'static str)> {
-        let tensor = self.tensors().find(|tensor| tensor.slot == slot);
-        let single = || self.operands().find(|operand| operand.slot == slot);
-        let loads = tensor.map(|tensor| (tensor.buffer, tensor.element(self)));
-        loads.or_else(|| single().map(|operand| (operand.name, "u32")))
-    }
-
-    /// What one load of the labels brings.
-    fn label_element(&self) -> &'static str {
-        match self.target {
-            Target::Labels(label) if self.label_packs => match label.bytes() {
-                4 | 8 => "vec4<u32>",
-                2 => "vec2<u32>",
-                _ => "u32",
-            },
+    /// What one load of the labels of four rows brings.
+    fn label_pack(&self) -> &'static str {
+        match self.label_type().map(|label| pack_bytes(label.bytes().into())) {
+            Some(16) => "vec4<u32>",
+            Some(8) => "vec2<u32>",
             _ => "u32",
         }
     }
@@ -147,4 +140,9 @@ impl Spec {
             (true, true) => "vec2<u32>",
         }
     }
+}
+
+/// Bytes of a load that brings four labels, weights of classes or records, or a part of them where they are large.
+pub(crate) fn pack_bytes(element_bytes: u64) -> u64 {
+    (4 * element_bytes).min(16)
 }

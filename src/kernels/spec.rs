@@ -308,11 +308,6 @@ impl Spec {
         matches!(self.target, Target::Probabilities(_) | Target::Upstream(_))
     }
 
-    /// Whether there is an upstream gradient for each class.
-    pub(crate) fn has_wide_upstream(&self) -> bool {
-        matches!(self.target, Target::Upstream(_))
-    }
-
     /// Whether powers take the place of the logits that are kept: where a gradient is all that is
     /// written, and it needs nothing else.
     pub(super) fn keeps_powers(&self) -> bool {

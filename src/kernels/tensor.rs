@@ -38,39 +38,39 @@ impl Spec {
     }
 
     fn class_tensors(&self) -> Vec<ClassTensor> {
-        let tensor = |slot, name, buffer, element_type, written: bool| ClassTensor {
-            slot,
-            name,
-            buffer,
-            element_type,
-            read: !written,
-            written,
+        let logits = ClassTensor::read(Slot::Logits, self.input);
+        let logits = match self.maps_logits() {
+            // They have a second reader in front: see `logits.wgsl`.
+            true => ClassTensor { name: "raw_logits", ..logits },
+            false => logits,
         };
-        // Logits that something is done to have a second reader in front: see `logits.wgsl`.
-        let name = if self.maps_logits() { "raw_logits" } else { "logits" };
-        let logits = tensor(Slot::Logits, name, "logits", self.input, false);
-        let grad = match self.in_place {
-            true => tensor(Slot::Logits, "grad", "logits", self.output, true),
-            false => tensor(Slot::Grad, "grad", "grad", self.output, true),
-        };
-        let beside = |slot, element_type| {
-            Some(tensor(slot, "probabilities", "probabilities", element_type, false))
-        };
+        let beside =
+            |slot, element_type| ClassTensor::read(slot, element_type).bound_as("probabilities");
         let probabilities = match self.target {
-            Target::Probabilities(element_type) => beside(Slot::Target, element_type),
-            Target::Upstream(element_type) => beside(Slot::Upstream, element_type),
+            Target::Probabilities(element_type) => Some(beside(Slot::Target, element_type)),
+            Target::Upstream(element_type) => Some(beside(Slot::Upstream, element_type)),
             Target::None | Target::Labels(_) => None,
         };
-        let elements = tensor(Slot::Elements, "elements", "elements", self.output, true);
         [
             self.reads_logits().then_some(logits),
             probabilities,
-            (self.is_softmax() && self.grad).then_some(grad),
-            self.elements.map(|_| elements),
+            (self.is_softmax() && self.grad).then(|| self.grad_tensor()),
+            self.elements.map(|_| ClassTensor::written(Slot::Elements, self.output)),
         ]
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    /// The gradient: in the logits' buffer, where it overwrites them.
+    pub(super) fn grad_tensor(&self) -> ClassTensor {
+        let slot = if self.in_place { Slot::Logits } else { Slot::Grad };
+        ClassTensor { name: Slot::Grad.variable(), ..ClassTensor::written(slot, self.output) }
+    }
+
+    /// Whether a slot's tensor is read or written in loads.
+    pub(crate) fn in_loads(&self, slot: Slot) -> bool {
+        self.tensors().any(|tensor| tensor.slot == slot)
     }
 
     /// Whether logits become others before anything else.
@@ -95,14 +95,20 @@ impl Spec {
 }
 
 impl ClassTensor {
-    /// A tensor that is bound under its own name, to be read or written.
-    pub fn new(slot: Slot, name: &'static str, element_type: ElementType, written: bool) -> Self {
-        Self { slot, name, buffer: name, element_type, read: !written, written }
+    /// A tensor that is read, bound as its slot's variable.
+    pub fn read(slot: Slot, element_type: ElementType) -> Self {
+        let name = slot.variable();
+        Self { slot, name, buffer: name, element_type, read: true, written: false }
     }
 
-    /// The same, bound as a variable of another name.
-    pub fn bound_as(self, buffer: &'static str) -> Self {
-        Self { buffer, ..self }
+    /// One that is written.
+    pub fn written(slot: Slot, element_type: ElementType) -> Self {
+        Self { read: false, written: true, ..Self::read(slot, element_type) }
+    }
+
+    /// The same under another name.
+    pub fn bound_as(self, name: &'static str) -> Self {
+        Self { name, buffer: name, ..self }
     }
 
     /// Whether lanes write parts of one load, which is an array of words then.

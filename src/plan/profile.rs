@@ -72,7 +72,11 @@ impl Profile {
         let limits = &self.limits;
         let least: [(&str, u64, u64); 5] = [
             ("max_bind_groups", 1, limits.max_bind_groups.into()),
-            ("max_bindings_per_bind_group", Slot::COUNT, limits.max_bindings_per_bind_group.into()),
+            (
+                "max_bindings_per_bind_group",
+                Slot::COUNT as u64,
+                limits.max_bindings_per_bind_group.into(),
+            ),
             (
                 "max_uniform_buffers_per_shader_stage",
                 1,

@@ -13,6 +13,7 @@ pub(crate) use axes::broadcast;
 pub(crate) use floats::with_floats;
 pub use floats::{ElementType, Floats};
 pub use labels::{LabelType, Labels};
+pub(crate) use slot::Role;
 pub use slot::Slot;
 pub use target::TargetType;
 pub use view::ClassView;
