@@ -7,7 +7,8 @@ use super::scratch::{NOTHING_STRIDE, Scratch};
 use crate::Error;
 use crate::device::Kernels;
 use crate::kernels::{Access, Kernel, Load, Spec, pack_bytes};
-use crate::plan::{Alignment, Extent, Params, Plan, Step, offset_alignment, ragged_load};
+use crate::loss::CallTensor;
+use crate::plan::{Alignment, Params, Plan, Step, offset_alignment, ragged_load};
 use crate::tensor::{Axes, Slot};
 
 /// Bytes of the largest load, which what stands in for nothing has room for: eight elements of f32.
@@ -32,6 +33,15 @@ impl Binder<'_> {
         self.kernels.device()
     }
 
+    fn tensor(&self, slot: Slot) -> Option<CallTensor> {
+        self.plan.problem().tensor(slot)
+    }
+
+    /// The call's tensors that a kernel binds.
+    fn tensors_of(&self, spec: &Spec) -> impl Iterator<Item = CallTensor> {
+        spec.slots().into_iter().filter_map(|(slot, _)| self.tensor(slot))
+    }
+
     /// The bytes of a slot that a step binds. Offsets are cut down to the device's alignment.
     fn place<'s>(&'s self, (slot, access): (Slot, Access), step: &Step) -> Place<'s> {
         let nothing = Place {
@@ -44,24 +54,23 @@ impl Binder<'_> {
         };
         let whole =
             |buffer: &'s wgpu::Buffer| Place { range: buffer.as_entire_buffer_binding(), lead: 0 };
-        let given = match slot {
+        let (given, tensor) = match slot {
             Slot::Workspace => return whole(&self.scratch.shared.workspace),
             Slot::Result => return self.place_of_result(),
-            _ => match self.buffers.get(slot) {
-                Some(given) => given,
-                None => return nothing,
+            _ => match (self.buffers.get(slot), self.tensor(slot)) {
+                (Some(given), Some(tensor)) => (given, tensor),
+                _ => return nothing,
             },
         };
-        let extent = Extent::of(slot, self.plan.problem());
         let mut bytes = match (step.piece, slot) {
             // What is cleared or counted in is bound whole.
-            (None, _) | (_, Slot::Classes) => 0..extent.bytes(),
-            (Some(piece), _) => extent.piece_bytes(&self.plan.pieces()[piece]),
+            (None, _) | (_, Slot::Classes) => 0..tensor.bytes(),
+            (Some(piece), _) => self.plan.pieces()[piece].bytes_of(&tensor),
         };
         if bytes.is_empty() {
             return nothing;
         }
-        if self.buffers.piecewise && extent.has_classes() {
+        if self.buffers.piecewise && tensor.has_classes() {
             bytes = 0..bytes.end - bytes.start;
         }
         let alignment = offset_alignment(&self.device().limits());
@@ -119,15 +128,11 @@ impl Binder<'_> {
     /// How the tensors of single elements lie: those in the input's shape, and those that are broadcast
     /// (`weights`).
     fn alignment_of_elements(&self, step: &Step) -> Alignment {
-        let problem = self.plan.problem();
         let lies = |whole: bool, load: Load| {
-            step.spec.slots().into_iter().all(|(slot, access)| {
-                let extent = Extent::of(slot, problem);
-                if access == Access::Uniform || (extent.axes == Axes::Elements) != whole {
-                    return true;
-                }
-                let bytes = extent.element_bytes * load.elements() as u64;
-                let place = self.place((slot, access), step);
+            let tensors = self.tensors_of(&step.spec);
+            tensors.filter(|tensor| (tensor.axes == Axes::Elements) == whole).all(|tensor| {
+                let bytes = tensor.element_bytes * load.elements() as u64;
+                let place = self.place((tensor.slot, Access::Read), step);
                 // A shader sees no part of a load.
                 let size = place.range.size.map_or(0, |size| size.get());
                 place.lead.is_multiple_of(bytes) && (whole || size.is_multiple_of(bytes))
@@ -146,15 +151,12 @@ impl Binder<'_> {
         let mut leads = Vec::new();
         let ragged = ragged_load(problem.input_type).elements() as u64;
         let mut whole = true;
-        for (slot, access) in step.spec.slots() {
-            if step.spec.in_loads(slot) {
-                let place = self.place((slot, access), step);
-                let bytes = Extent::of(slot, problem).element_bytes;
-                leads.push(place.lead / bytes);
-                // A shader sees no part of a load.
-                let load = bytes * ragged;
-                whole &= place.range.size.is_some_and(|size| size.get().is_multiple_of(load));
-            }
+        for tensor in self.tensors_of(&step.spec).filter(|t| step.spec.in_loads(t.slot)) {
+            let place = self.place((tensor.slot, Access::Read), step);
+            leads.push(place.lead / tensor.element_bytes);
+            // A shader sees no part of a load.
+            let load = tensor.element_bytes * ragged;
+            whole &= place.range.size.is_some_and(|size| size.get().is_multiple_of(load));
         }
         let all = |load: Load| leads.iter().all(|lead| lead % load.elements() as u64 == 0);
         Alignment {
@@ -164,28 +166,20 @@ impl Binder<'_> {
                 () => Load::One,
             },
             alike: whole && leads.iter().all(|lead| lead % ragged == leads[0] % ragged),
-            labels: self.labels_start_on_packs(step),
-            records: self.starts_on(Slot::Record, 16, step),
-            weights: self.starts_on(
-                Slot::Weight,
-                4 * Extent::of(Slot::Weight, problem).element_bytes,
-                step,
-            ),
+            labels: self.starts_on_packs(Slot::Target, step),
+            records: self.starts_on_packs(Slot::Record, step),
+            weights: self.starts_on_packs(Slot::Weight, step),
         }
     }
 
-    /// Whether the labels of four rows come in one load, or two.
-    fn labels_start_on_packs(&self, step: &Step) -> bool {
-        let label = self.plan.problem().label_type();
-        let load = label.map(|label| pack_bytes(label.bytes().into()));
-        load.is_some_and(|load| self.starts_on(Slot::Target, load, step))
-    }
-
-    /// Whether a tensor starts on a load of so many bytes, and its binding holds the last one whole.
-    fn starts_on(&self, slot: Slot, load: u64, step: &Step) -> bool {
-        let place = self.place((slot, Access::Read), step);
-        let size = place.range.size.map_or(0, |size| size.get());
-        place.lead.is_multiple_of(load) && size.is_multiple_of(load)
+    /// Whether a tensor starts on a load of four of its elements, and its binding holds the last one whole.
+    fn starts_on_packs(&self, slot: Slot, step: &Step) -> bool {
+        self.tensor(slot).is_some_and(|tensor| {
+            let load = pack_bytes(tensor.element_bytes);
+            let place = self.place((slot, Access::Read), step);
+            let size = place.range.size.map_or(0, |size| size.get());
+            place.lead.is_multiple_of(load) && size.is_multiple_of(load)
+        })
     }
 
     /// The dispatch of a step and its parameters. Whoever calls sees to wgpu's errors.
@@ -208,7 +202,8 @@ impl Binder<'_> {
                 if cfg!(target_arch = "wasm32") {
                     self.check_aliases((slot, access), &place, &mut taken)?;
                 }
-                let element_bytes = Extent::of(slot, self.plan.problem()).element_bytes;
+                // What is no tensor of the call is words.
+                let element_bytes = self.tensor(slot).map_or(4, |tensor| tensor.element_bytes);
                 let origin = place.lead / spec.origin_unit(slot, element_bytes);
                 params.origins[slot as usize] = origin as u32;
                 place.range

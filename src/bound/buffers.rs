@@ -2,7 +2,7 @@
 
 use super::result::RESULT_BYTES;
 use crate::Error;
-use crate::plan::{Extent, Plan, bound_slots};
+use crate::plan::Plan;
 use crate::tensor::Slot;
 
 /// The ranges of a host's buffers that a plan works on.
@@ -173,7 +173,7 @@ impl<'a> Buffers<'a> {
     /// Checks the ranges against what the plan needs.
     pub(super) fn check(&self, plan: &Plan) -> Result<(), Error> {
         let problem = plan.problem();
-        let mut needed = bound_slots(problem);
+        let mut needed: Vec<Slot> = problem.tensors().map(|tensor| tensor.slot).collect();
         needed.extend(self.get(Slot::Result).map(|_| Slot::Result));
         for &slot in &needed {
             let range = self.get(slot).ok_or(Error::Binding { what: slot.name(), needed: true })?;
@@ -198,16 +198,13 @@ impl<'a> Buffers<'a> {
         self.check_sharing(plan, &needed)
     }
 
-    /// The bytes that a slot's range has at least.
+    /// The bytes that the range of a tensor, or of the result, has at least.
     fn bytes(&self, slot: Slot, plan: &Plan) -> u64 {
-        if slot == Slot::Result {
-            return RESULT_BYTES;
+        let Some(tensor) = plan.problem().tensor(slot) else { return RESULT_BYTES };
+        if !(self.piecewise && tensor.has_classes()) {
+            return tensor.bytes();
         }
-        let extent = Extent::of(slot, plan.problem());
-        if !(self.piecewise && extent.has_classes()) {
-            return extent.bytes();
-        }
-        let pieces = plan.pieces().iter().map(|piece| extent.piece_bytes(piece));
+        let pieces = plan.pieces().iter().map(|piece| piece.bytes_of(&tensor));
         pieces.map(|bytes| bytes.end - bytes.start).max().unwrap_or(0).next_multiple_of(4)
     }
 

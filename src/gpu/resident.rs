@@ -5,7 +5,6 @@ use super::buffers::storage;
 use super::stream::host_bytes;
 use super::uploader::{UPLOADING, Uploader};
 use crate::bound::Buffers;
-use crate::plan::{Extent, bound_slots};
 use crate::tensor::Slot;
 use crate::{Error, Inputs, Problem};
 
@@ -17,12 +16,12 @@ impl Tensors {
     pub fn upload(gpu: &Gpu, problem: &Problem, inputs: &Inputs<'_>) -> Result<Self, Error> {
         let mut buffers = Vec::new();
         let mut uploader = Uploader::new(gpu, UPLOADING);
-        for slot in bound_slots(problem) {
-            let buffer = storage(gpu, slot.name(), Extent::of(slot, problem).bytes())?;
-            if let Some(bytes) = host_bytes(slot, inputs) {
+        for tensor in problem.tensors() {
+            let buffer = storage(gpu, tensor.slot.name(), tensor.bytes())?;
+            if let Some(bytes) = host_bytes(tensor.slot, inputs) {
                 uploader.upload(&buffer, 0, bytes)?;
             }
-            buffers.push((slot, buffer));
+            buffers.push((tensor.slot, buffer));
         }
         uploader.finish()?;
         Ok(Self(buffers))

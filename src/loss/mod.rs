@@ -16,6 +16,7 @@ mod pointwise;
 mod poisson_nll;
 mod row_outputs;
 mod softmax;
+mod tensors;
 
 pub use bce::Bce;
 pub use bce_with_logits::BceWithLogits;
@@ -33,6 +34,7 @@ pub(crate) use pointwise::{Operand, sum_view};
 pub use poisson_nll::PoissonNll;
 pub use row_outputs::{RowColumn, RowOutputs};
 pub use softmax::Softmax;
+pub(crate) use tensors::CallTensor;
 
 use crate::Error;
 use crate::tensor::{ClassView, ElementType, TargetType};

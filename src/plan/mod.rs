@@ -4,7 +4,6 @@
 mod binding;
 mod bounds;
 mod build;
-mod extent;
 mod geometry;
 mod layout;
 mod loops;
@@ -26,8 +25,7 @@ pub use tuning::{Lanes, Tuning};
 #[doc(hidden)]
 pub use crate::kernels::{Geometry, Params};
 
-pub(crate) use binding::{bound_slots, offset_alignment};
-pub(crate) use extent::Extent;
+pub(crate) use binding::offset_alignment;
 pub(crate) use layout::{Alignment, ragged_load};
 #[cfg(feature = "gpu")]
 pub(crate) use pieces::least_box;
@@ -294,13 +292,14 @@ impl Plan {
     /// Refuses a workspace, or a tensor that is not cut, that no binding holds.
     fn check_workspace(&self) -> Result<(), Error> {
         let uncut = |on: bool, slot: Slot| {
-            (slot.name(), if on { Extent::of(slot, &self.problem).bytes() } else { 0 })
+            let tensor = self.problem.tensor(slot).filter(|_| on);
+            (slot.name(), tensor.map_or(0, |tensor| tensor.bytes()))
         };
         let allowed = pieces::largest_binding(&self.profile);
         let limit = "max_storage_buffer_binding_size";
         let whole = [
             ("the workspace", self.workspace_bytes()),
-            uncut(self.problem.outputs.class_losses, Slot::Classes),
+            uncut(true, Slot::Classes),
             uncut(self.clears_variance_grad(), Slot::VarianceGrad),
         ];
         match whole.into_iter().find(|(_, needed)| *needed > allowed) {

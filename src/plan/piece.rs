@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::loss::CallTensor;
 use crate::tensor::ClassView;
 
 /// A part of the tensors that a dispatch binds: a box of the input, seen as (outer, classes, inner). The example of a
@@ -24,6 +25,18 @@ impl Piece {
     /// How many rows it has, or has a part of.
     pub fn rows(&self) -> usize {
         self.outer.len() * self.inner.len()
+    }
+
+    /// The bytes of a tensor from the piece's first element to its last one: not rounded, since small elements may start
+    /// inside a word. Some of those between may be other pieces'.
+    pub(crate) fn bytes_of(&self, tensor: &CallTensor) -> Range<u64> {
+        if tensor.elements == 0 {
+            return 0..0;
+        }
+        let Self { outer, classes, inner } = self;
+        let first = [outer.start, classes.start, inner.start];
+        let last = [outer.end - 1, classes.end.saturating_sub(1), inner.end - 1];
+        tensor.offset(first)..tensor.offset(last) + tensor.element_bytes
     }
 
     /// Whether both have the same rows.

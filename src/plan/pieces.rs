@@ -3,14 +3,13 @@
 //! The outer axis is cut first: rows and images stay whole. Where not even one step of it fits, a
 //! piece is a box within the step: some of the classes, at some of the positions of the inner axis.
 
-use super::binding::{bound_slots, offset_alignment};
-use super::extent::{Axes, Extent};
+use super::binding::offset_alignment;
 use super::layout::{Alignment, Layout, short_classes};
 use super::piece::Piece;
 use super::profile::Profile;
 use super::workspace::words_of_row;
-use crate::loss::Function;
-use crate::tensor::ClassView;
+use crate::loss::{CallTensor, Function};
+use crate::tensor::{Axes, ClassView};
 use crate::{Error, Problem};
 
 /// Rows of one piece at most, so that a row index past the end still fits a u32.
@@ -56,16 +55,15 @@ impl Room {
         let limit = profile.limits.max_storage_buffer_binding_size.min(BINDING_BYTES);
         let bytes = limit.saturating_sub(slack) / 32 * 32;
         let mut room = Self { elements: u64::MAX, rows: PIECE_ROWS, classes: u64::MAX };
-        for slot in bound_slots(problem) {
-            let extent = Extent::of(slot, problem);
-            let part = match extent.axes {
+        for tensor in problem.tensors() {
+            let part = match tensor.axes {
                 Axes::Elements => &mut room.elements,
                 Axes::Rows => &mut room.rows,
                 Axes::Classes => &mut room.classes,
                 // Losses of single elements have pieces of their own.
                 _ => continue,
             };
-            *part = (bytes / extent.element_bytes).min(*part);
+            *part = (bytes / tensor.element_bytes).min(*part);
         }
         room
     }
@@ -87,20 +85,18 @@ fn flat_runs(problem: &Problem, profile: &Profile) -> Result<Vec<Piece>, Error> 
     let slack = offset_alignment(&profile.limits) + 32;
     let limit = profile.limits.max_storage_buffer_binding_size.min(BINDING_BYTES);
     let bytes = limit.saturating_sub(slack) / 32 * 32;
-    let extents: Vec<_> =
-        bound_slots(problem).into_iter().map(|slot| Extent::of(slot, problem)).collect();
     // How far a piece may reach along an axis, if it has `below` elements of a tensor for each step.
     let most = |has: fn(Axes) -> bool, below: fn([usize; 3]) -> usize| {
-        let of_tensor = |extent: &Extent| {
-            let elements = below(extent.axes.extents(&view)) as u64;
-            let step = elements.saturating_mul(extent.element_bytes);
-            match has(extent.axes) {
+        let of_tensor = |tensor: CallTensor| {
+            let elements = below(tensor.axes.extents(&view)) as u64;
+            let step = elements.saturating_mul(tensor.element_bytes);
+            match has(tensor.axes) {
                 true => bytes / step.max(1),
                 false if step > bytes => 0,
                 false => u64::MAX,
             }
         };
-        let in_bytes = extents.iter().map(of_tensor).min().unwrap_or(u64::MAX);
+        let in_bytes = problem.tensors().map(of_tensor).min().unwrap_or(u64::MAX);
         let all = below([1, view.classes, view.inner]) as u64;
         in_bytes.min(PIECE_ROWS / all.max(1))
     };
@@ -252,9 +248,8 @@ fn fixed_unit(problem: &Problem, profile: &Profile) -> Result<Option<Unit>, Erro
 
 /// Bytes of a binding that holds so many classes of so many neighbouring rows.
 fn least_binding(problem: &Problem, profile: &Profile, classes: u64, positions: u64) -> u64 {
-    let bytes = |slot| {
-        let extent = Extent::of(slot, problem);
-        let elements = match extent.axes {
+    let bytes = |tensor: CallTensor| {
+        let elements = match tensor.axes {
             Axes::Elements => {
                 (classes - 1).saturating_mul(problem.view.inner as u64).saturating_add(positions)
             }
@@ -262,9 +257,9 @@ fn least_binding(problem: &Problem, profile: &Profile, classes: u64, positions: 
             Axes::Rows => positions,
             _ => 0,
         };
-        elements.saturating_mul(extent.element_bytes)
+        elements.saturating_mul(tensor.element_bytes)
     };
-    let most = bound_slots(problem).into_iter().map(bytes).max().unwrap_or(0);
+    let most = problem.tensors().map(bytes).max().unwrap_or(0);
     most.saturating_add(offset_alignment(&profile.limits) + 64)
 }
 
@@ -330,7 +325,7 @@ mod tests {
     }
 
     fn bytes(slot: Slot, problem: &Problem, piece: &Piece) -> Range<u64> {
-        Extent::of(slot, problem).piece_bytes(piece)
+        piece.bytes_of(&problem.tensor(slot).expect("a tensor"))
     }
 
     #[test]

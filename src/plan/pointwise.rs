@@ -3,11 +3,11 @@
 
 use super::layout::Alignment;
 use super::steps::more_partials;
-use super::{Extent, Geometry, Plan, Step};
-use crate::kernels::{Kernel, Load, OperandSpec, Part, PointwiseSpec, Reading, Spec, is_half};
+use super::{Geometry, Plan, Step};
+use crate::kernels::{Kernel, Load, OperandSpec, Part, PointwiseSpec, Reading, Spec};
 use crate::loss::{Operand, Upstream, sum_view};
 use crate::tensor::{Axes, ClassView, ElementType, Slot};
-use crate::{Error, Problem, Reduction};
+use crate::{Error, Reduction};
 
 /// Elements below which they are all taken one by one: one kernel instead of two.
 const FEW: usize = 64;
@@ -70,7 +70,8 @@ impl Plan {
     }
 
     fn clear_variance_grad(&mut self, flat: Geometry) -> Result<(), Error> {
-        let elements = Extent::of(Slot::VarianceGrad, &self.problem).elements();
+        let tensor = self.problem.tensor(Slot::VarianceGrad);
+        let elements = tensor.map_or(0, |tensor| tensor.elements);
         if elements == 0 {
             return Ok(());
         }
@@ -241,11 +242,14 @@ impl Plan {
         Spec { load, longs, pointwise: Some(pointwise), ..spec }
     }
 
-    /// The widest load that every tensor allows: eight where one has two bytes for each element.
+    /// The widest load that every tensor allows: eight where one has two bytes for each element. Gradients that are
+    /// summed are written one by one.
     fn widest_of_all(&self) -> Load {
-        let half =
-            element_types(&self.problem).into_iter().find(|&element_type| is_half(element_type));
-        self.profile.widest_load(half.unwrap_or(ElementType::F32))
+        let sums_var = self.problem.pointwise.is_some_and(|pointwise| pointwise.sums_var());
+        let mut loaded =
+            self.problem.tensors().filter(|tensor| tensor.slot != Slot::VarianceGrad || !sums_var);
+        let has_halves = loaded.any(|tensor| tensor.element_bytes == 2);
+        self.profile.widest_load(if has_halves { ElementType::F16 } else { ElementType::F32 })
     }
 
     /// The extents of a piece of single elements along each axis.
@@ -302,17 +306,4 @@ fn reading(axes: Axes, load: Load, extents: ClassView, aligned: bool) -> Reading
     } else {
         Reading::Each(axes)
     }
-}
-
-/// The element types of the tensors that are read and written in loads.
-fn element_types(problem: &Problem) -> Vec<ElementType> {
-    let mut types = vec![problem.input_type];
-    let Some(pointwise) = problem.pointwise else { return types };
-    let operands = [Some(pointwise.target), pointwise.weight, pointwise.pos_weight, pointwise.var];
-    types.extend(operands.into_iter().flatten().map(|operand| operand.element_type));
-    let outputs = problem.outputs;
-    types.extend(outputs.grad.then_some(problem.output_type));
-    types.extend(outputs.target_grad.then_some(pointwise.target_grad));
-    types.extend((outputs.var_grad && !pointwise.sums_var()).then_some(pointwise.var_grad));
-    types
 }

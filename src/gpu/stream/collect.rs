@@ -2,10 +2,8 @@
 
 use half::{bf16, f16};
 
-use super::cut::cut_slots;
 use super::sink::Sink;
 use crate::gpu::copies::extend;
-use crate::plan::Extent;
 use crate::tensor::ElementType;
 use crate::{Error, LargeOutput, Problem};
 
@@ -29,16 +27,15 @@ impl Collected {
         let operand_types = problem.pointwise.map(|p| (p.target_grad, p.var_grad));
         let operand_types = operand_types.unwrap_or_default();
         let mut all = Self::default();
-        for slot in cut_slots(problem) {
-            let Some(what) = LargeOutput::of(slot) else { continue };
+        for tensor in problem.tensors() {
+            let Some(what) = LargeOutput::of(tensor.slot) else { continue };
             let element_type = match what {
                 LargeOutput::Grad | LargeOutput::Distribution => problem.output_type,
                 LargeOutput::TargetGrad => operand_types.0,
                 LargeOutput::VarGrad => operand_types.1,
                 _ => ElementType::F32,
             };
-            let elements = Extent::of(slot, problem).bytes() / u64::from(element_type.bytes());
-            all.make_room(what, element_type, elements)?;
+            all.make_room(what, element_type, tensor.elements)?;
         }
         for what in problem.record() {
             all.make_room(what, ElementType::F32, problem.view.rows() as u64)?;

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use crate::loss::{Divisor, Pointwise, Upstream};
-use crate::plan::{Extent, bound_slots};
-use crate::tensor::{Axes, ClassView, ElementType, Slot};
+use crate::loss::{CallTensor, Divisor, Pointwise, Upstream};
+use crate::tensor::{Axes, ClassView, ElementType};
 use crate::{BadValue, Problem, Reduction, Summary};
 
 /// Rows are cut in multiples of this, so that pieces of them start on the widest loads.
@@ -221,17 +220,20 @@ pub(super) fn problem_of(whole: &Problem, outer: usize, inner: usize) -> Problem
     }
 }
 
-/// The slots whose tensors each piece has of its own: those that are cut with the rows, and all outputs.
-pub(super) fn cut_slots(problem: &Problem) -> Vec<Slot> {
-    let mut slots = bound_slots(problem);
-    slots.retain(|&slot| slot.is_output() || Extent::of(slot, problem).outer_bytes().is_some());
-    slots
+/// Whether each piece has such a tensor of its own: one that is cut with the rows, or any output.
+pub(super) fn is_of_pieces(tensor: &CallTensor) -> bool {
+    tensor.slot.is_output() || tensor.outer_bytes().is_some()
+}
+
+/// The tensors that each piece has of its own.
+pub(super) fn tensors_of_pieces(problem: &Problem) -> impl Iterator<Item = CallTensor> {
+    problem.tensors().filter(is_of_pieces)
 }
 
 /// The bytes of all tensors that go with one step of the outer axis.
 pub(super) fn outer_bytes(problem: &Problem) -> u64 {
-    let bytes = |slot| Extent::of(slot, problem).outer_bytes().unwrap_or(0);
-    cut_slots(problem).into_iter().fold(0, |sum, slot| sum.saturating_add(bytes(slot)))
+    let bytes = problem.tensors().map(|tensor| tensor.outer_bytes().unwrap_or(0));
+    bytes.fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::cut::{Cut, Piece, Room, cut_slots, outer_bytes, problem_of};
+use super::cut::{Cut, Piece, Room, is_of_pieces, outer_bytes, problem_of};
 use super::host::{gather, host_bytes, scatter};
 use super::merge::of_piece;
 use super::ring::{PADDING, Ring, Submitted, is_mapped};
@@ -12,8 +12,7 @@ use crate::classes::ClassSums;
 use crate::gpu::Gpu;
 use crate::gpu::stopwatch::Stopwatch;
 use crate::io::Timing;
-use crate::loss::Upstream;
-use crate::plan::{Extent, bound_slots};
+use crate::loss::{CallTensor, Upstream};
 use crate::reference::Sums;
 use crate::tensor::{Axes, Slot};
 use crate::wait::{Wait, explained};
@@ -24,16 +23,6 @@ use crate::{Decoded, Error, Inputs, Problem};
 const TURNS: usize = 3;
 /// How often pieces are halved where the device has no memory for them.
 const HALVINGS: u32 = 8;
-
-/// Slots of tensors that all pieces may have in common.
-const SHARED: [Slot; 6] = [
-    Slot::Weight,
-    Slot::Upstream,
-    Slot::Target,
-    Slot::ElementWeight,
-    Slot::PosWeight,
-    Slot::Variance,
-];
 
 /// The classes of a view, and the axes of the operands.
 type Kind = (usize, [Option<Axes>; 4]);
@@ -147,8 +136,8 @@ impl<'g> Executor<'g> {
         }
         self.rows += rows as u64;
         // Sums of classes may wait.
-        let large = |slot: Slot| slot.is_output() && slot != Slot::Classes;
-        if cut_slots(problem).into_iter().any(large) {
+        let is_large = |slot: Slot| slot.is_output() && slot != Slot::Classes;
+        if problem.tensors().any(|tensor| is_large(tensor.slot)) {
             self.drain(problem, sink).await?;
         }
         self.variance.close(problem, sink)
@@ -210,14 +199,13 @@ impl<'g> Executor<'g> {
     /// The pieces of a batch, and how many of them may be under way.
     fn cut(&self, problem: &Problem) -> Result<(Cut, usize), Error> {
         let budget = self.gpu.memory_budget >> self.halvings;
-        let slots = cut_slots(problem);
-        let bytes = |slot| Extent::of(slot, problem).bytes();
-        let shared: u64 =
-            bound_slots(problem).into_iter().filter(|slot| !slots.contains(slot)).map(bytes).sum();
+        let (of_pieces, shared): (Vec<CallTensor>, Vec<_>) =
+            problem.tensors().partition(is_of_pieces);
+        let shared: u64 = shared.iter().map(CallTensor::bytes).sum();
         // What is between the tensors, the result, and outputs that every piece has whole.
-        let whole = |slot: &Slot| Extent::of(*slot, problem).outer_bytes().is_none();
-        let outputs: u64 = slots.iter().copied().filter(whole).map(bytes).sum();
-        let between = PADDING * (slots.len() as u64 + 1) + outputs;
+        let whole = of_pieces.iter().filter(|tensor| tensor.outer_bytes().is_none());
+        let outputs: u64 = whole.map(CallTensor::bytes).sum();
+        let between = PADDING * (of_pieces.len() as u64 + 1) + outputs;
         let copies = |turns: usize| turns as u64 + u64::from(!is_mapped(self.gpu));
         let aim = self.gpu.piece_bytes >> self.halvings;
         let mut least = 0;
@@ -237,9 +225,9 @@ impl<'g> Executor<'g> {
     fn share(&mut self, problem: &Problem, inputs: &Inputs<'_>, scale: f64) -> Result<(), Error> {
         let Some(ring) = &mut self.ring else { return Ok(()) };
         let start = Stopwatch::start();
-        let cut = cut_slots(problem);
-        for slot in SHARED.into_iter().filter(|slot| *slot != Slot::Upstream && !cut.contains(slot))
-        {
+        let shared = problem.tensors().filter(|tensor| !is_of_pieces(tensor));
+        // What is given upstream of a sum is in the scale.
+        for slot in shared.map(|tensor| tensor.slot).filter(|&slot| slot != Slot::Upstream) {
             if let Some(bytes) = host_bytes(slot, inputs) {
                 ring.share(self.gpu, slot, bytes)?;
             }

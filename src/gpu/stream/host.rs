@@ -6,7 +6,6 @@ use std::ops::Range;
 use super::cut::Piece;
 use super::sink::Sink;
 use crate::gpu::copies::fill;
-use crate::plan::Extent;
 use crate::tensor::Slot;
 use crate::{Error, Inputs, LargeOutput, Problem};
 
@@ -24,7 +23,9 @@ pub(in crate::gpu) fn host_bytes<'a>(slot: Slot, inputs: &Inputs<'a>) -> Option<
         Slot::Weight => inputs.weight.map(|w| w.bytes()),
         Slot::RowWeights => inputs.row_weights.map(|w| w.data.bytes()),
         Slot::Upstream => inputs.upstream.map(|u| u.data.bytes()),
-        _ => None,
+        Slot::Params | Slot::Workspace | Slot::Result => None,
+        Slot::RowLoss | Slot::Grad | Slot::Elements | Slot::Record | Slot::Classes => None,
+        Slot::TargetGrad | Slot::VarianceGrad => None,
     }
 }
 
@@ -36,10 +37,11 @@ pub(super) fn gather(
     piece: &Piece,
     mut to: wgpu::WriteOnly<'_, [u8]>,
 ) -> u64 {
-    let Some(bytes) = host_bytes(slot, inputs) else { return 0 };
-    let extent = Extent::of(slot, problem);
+    let (Some(tensor), Some(bytes)) = (problem.tensor(slot), host_bytes(slot, inputs)) else {
+        return 0;
+    };
     let mut done = 0;
-    for run in piece.runs(&problem.view, extent.axes, extent.element_bytes) {
+    for run in piece.runs(&problem.view, tensor.axes, tensor.element_bytes) {
         let run = &bytes[run.start as usize..run.end as usize];
         fill(to.slice(done..done + run.len()), run);
         done += run.len();
@@ -55,20 +57,17 @@ pub(super) fn row_bytes<'a>(
     row: &Piece,
     classes: Range<usize>,
 ) -> Cow<'a, [u8]> {
-    let Some(bytes) = host_bytes(slot, inputs) else { return Cow::Borrowed(&[]) };
-    let extent = Extent::of(slot, problem);
-    let size = extent.element_bytes as usize;
-    let at = |element: u64| element as usize * size;
-    let first = match slot {
-        Slot::Weight => classes.start as u64,
-        _ if !extent.has_classes() => row.first_row(&problem.view),
-        _ => row.element_of(&problem.view, classes.start),
+    let (Some(tensor), Some(bytes)) = (problem.tensor(slot), host_bytes(slot, inputs)) else {
+        return Cow::Borrowed(&[]);
     };
-    if slot == Slot::Weight || problem.view.inner == 1 || !extent.has_classes() {
-        let count = if extent.has_classes() { classes.len() } else { 1 };
-        return Cow::Borrowed(&bytes[at(first)..at(first) + count * size]);
+    let size = tensor.element_bytes as usize;
+    let at = |class| tensor.offset([row.outer.start, class, row.inner.start]) as usize;
+    let classes = if tensor.has_classes() { classes } else { 0..1 };
+    let [_, _, inner] = tensor.axes.extents(&problem.view);
+    if inner == 1 || !tensor.has_classes() {
+        return Cow::Borrowed(&bytes[at(classes.start)..][..classes.len() * size]);
     }
-    let element = |class| &bytes[at(row.element_of(&problem.view, class))..][..size];
+    let element = |class| &bytes[at(class)..][..size];
     Cow::Owned(classes.flat_map(element).copied().collect())
 }
 
@@ -84,14 +83,15 @@ pub(super) fn scatter(
     if slot == Slot::Record {
         return scatter_records(problem, rows_before, piece, from, sink);
     }
-    let Some(what) = LargeOutput::of(slot) else { return Ok(0) };
-    let extent = Extent::of(slot, problem);
+    let (Some(tensor), Some(what)) = (problem.tensor(slot), LargeOutput::of(slot)) else {
+        return Ok(0);
+    };
     // An element is a row of its own where there are no classes.
     let of_row =
-        if problem.pointwise.is_none() && extent.has_classes() { problem.view.classes } else { 1 };
-    let base = rows_before * of_row as u64 * extent.element_bytes;
+        if problem.pointwise.is_none() && tensor.has_classes() { problem.view.classes } else { 1 };
+    let base = rows_before * of_row as u64 * tensor.element_bytes;
     let mut done = 0;
-    for run in piece.runs(&problem.view, extent.axes, extent.element_bytes) {
+    for run in piece.runs(&problem.view, tensor.axes, tensor.element_bytes) {
         let length = (run.end - run.start) as usize;
         if length > 0 {
             sink.write(what, base + run.start, &from[done..done + length])?;

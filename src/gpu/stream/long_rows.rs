@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::cut::{Piece, problem_of};
 use super::executor::Executor;
-use super::host::{host_bytes, row_bytes, scatter};
+use super::host::{row_bytes, scatter};
 use super::merge::of_piece;
 use super::sink::Sink;
 use crate::bound::Buffers;
@@ -17,8 +17,8 @@ use crate::gpu::buffers::{self, storage, unmap, viewed, write};
 use crate::gpu::stopwatch::Stopwatch;
 use crate::gpu::uploader::UPLOADING;
 use crate::kernels::Access;
-use crate::loss::Upstream;
-use crate::plan::{Extent, Profile, bound_slots, least_box, offset_alignment};
+use crate::loss::{CallTensor, Upstream};
+use crate::plan::{Profile, least_box, offset_alignment};
 use crate::scope::scoped;
 
 use crate::tensor::Slot;
@@ -34,7 +34,7 @@ const COMPUTING: &str = "computing a long row";
 /// The buffers that boxes pass through, and what is in them.
 struct Boxes {
     bound: Bound,
-    tensors: Vec<(Slot, wgpu::Buffer)>,
+    tensors: Vec<(CallTensor, wgpu::Buffer)>,
     readable: wgpu::Buffer,
     /// The classes that are in the buffer of an input.
     held: Vec<(Slot, Range<usize>)>,
@@ -43,7 +43,8 @@ struct Boxes {
 /// What a step works on.
 struct Work {
     classes: Range<usize>,
-    slots: Vec<(Slot, Access)>,
+    /// The tensors that are cut, and how they are bound.
+    tensors: Vec<(CallTensor, Access)>,
 }
 
 impl Executor<'_> {
@@ -83,16 +84,13 @@ impl Executor<'_> {
         scale: f64,
         row: &Piece,
     ) -> Result<(), Error> {
-        for (slot, buffer) in &boxes.tensors {
-            let extent = Extent::of(*slot, boxes.bound.plan().problem());
-            if extent.has_classes() || slot.is_output() {
-                continue;
-            }
-            if *slot == Slot::Upstream && boxes.bound.plan().problem().upstream == Upstream::Scalar
-            {
+        let scales = boxes.bound.plan().problem().upstream == Upstream::Scalar;
+        let inputs_of_row = boxes.of_row().filter(|(tensor, _)| !tensor.slot.is_output());
+        for (tensor, buffer) in inputs_of_row {
+            if tensor.slot == Slot::Upstream && scales {
                 write(self.gpu, UPLOADING, buffer, 0, bytemuck::bytes_of(&(scale as f32)))?;
             } else {
-                let bytes = row_bytes(*slot, problem, inputs, row, 0..1);
+                let bytes = row_bytes(tensor.slot, problem, inputs, row, 0..1);
                 write(self.gpu, UPLOADING, buffer, 0, &bytes)?;
             }
         }
@@ -109,12 +107,10 @@ impl Executor<'_> {
         row: &Piece,
     ) -> Result<(), Error> {
         let start = Stopwatch::start();
-        let Some(Work { classes, slots }) = boxes.step(step) else { return Ok(()) };
-        for (slot, access) in slots {
-            let extent = Extent::of(slot, problem);
-            let held = boxes.held.iter().any(|(other, held)| *other == slot && *held == classes);
-            let host = access == Access::Read && extent.has_classes();
-            if held || !host || host_bytes(slot, inputs).is_none() {
+        let Some(Work { classes, tensors }) = boxes.step(step) else { return Ok(()) };
+        let read = tensors.iter().filter(|(_, access)| *access == Access::Read);
+        for slot in read.map(|(tensor, _)| tensor.slot) {
+            if boxes.held.iter().any(|(other, held)| *other == slot && *held == classes) {
                 continue;
             }
             let bytes = row_bytes(slot, problem, inputs, row, classes.clone());
@@ -148,13 +144,9 @@ impl Executor<'_> {
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
         let start = Stopwatch::start();
-        let Some(Work { classes, slots }) = boxes.step(step) else { return Ok(()) };
-        for (slot, _) in slots {
-            let extent = Extent::of(slot, problem);
-            let Some(what) = LargeOutput::of(slot).filter(|_| extent.has_classes()) else {
-                continue;
-            };
-            let element = extent.element_bytes;
+        let Some(Work { classes, tensors }) = boxes.step(step) else { return Ok(()) };
+        for (CallTensor { slot, element_bytes: element, .. }, _) in tensors {
+            let Some(what) = LargeOutput::of(slot) else { continue };
             let bytes =
                 self.read(boxes, boxes.buffer(slot), classes.len() as u64 * element).await?;
             self.progress.bytes += bytes.len() as u64;
@@ -187,15 +179,11 @@ impl Executor<'_> {
         let number = self.rows + row.first_row(&problem.view);
         let sums = of_piece(problem, &decoded, number);
         self.sums = std::mem::take(&mut self.sums).merge(sums);
-        for slot in [Slot::RowLoss, Slot::Record, Slot::Classes] {
-            if !boxes.has(slot) {
-                continue;
-            }
-            let bytes = Extent::of(slot, boxes.bound.plan().problem()).bytes();
-            let bytes = self.read(boxes, boxes.buffer(slot), bytes).await?;
-            match slot {
+        for (tensor, buffer) in boxes.of_row().filter(|(tensor, _)| tensor.slot.is_output()) {
+            let bytes = self.read(boxes, buffer, tensor.bytes()).await?;
+            match tensor.slot {
                 Slot::Classes => self.classes.add(&bytes),
-                _ => drop(scatter(slot, problem, self.rows, row, &bytes, sink)?),
+                slot => drop(scatter(slot, problem, self.rows, row, &bytes, sink)?),
             }
         }
         self.progress.rows += 1;
@@ -229,17 +217,11 @@ impl Executor<'_> {
 impl Boxes {
     /// Buffers for boxes of one row that poses `problem`, as large as the memory budget allows.
     fn new(gpu: &Gpu, problem: &Problem) -> Result<Self, Error> {
-        let cut: Vec<Slot> = bound_slots(problem)
-            .into_iter()
-            .filter(|&slot| Extent::of(slot, problem).has_classes())
-            .collect();
+        let cut = problem.tensors().filter(CallTensor::has_classes).count();
         // Beside the tensors: what the host uploads, what it reads back, and a copy of that.
-        let copies = cut.len() as u64 + 3;
+        let copies = cut as u64 + 3;
         // Sums of classes are there whole, once more to be read.
-        let sums = match problem.outputs.class_losses {
-            true => 2 * Extent::of(Slot::Classes, problem).bytes(),
-            false => 0,
-        };
+        let sums = problem.tensor(Slot::Classes).map_or(0, |tensor| 2 * tensor.bytes());
         let of_box = (gpu.memory_budget.saturating_sub(sums) / copies).min(MOST);
         let profile = gpu.kernels.profile();
         let slack = offset_alignment(&gpu.device.limits()) + 64;
@@ -255,12 +237,11 @@ impl Boxes {
         let plan = Plan::of(problem.clone(), &profile)?;
 
         let mut tensors = Vec::new();
-        for slot in bound_slots(problem) {
-            let bytes =
-                if cut.contains(&slot) { of_box } else { Extent::of(slot, problem).bytes() };
-            tensors.push((slot, storage(gpu, slot.name(), bytes)?));
+        for tensor in problem.tensors() {
+            let bytes = if tensor.has_classes() { of_box } else { tensor.bytes() };
+            tensors.push((tensor, storage(gpu, tensor.slot.name(), bytes)?));
         }
-        let ranges = tensors.iter().map(|(slot, b)| (*slot, b.as_entire_buffer_binding()));
+        let ranges = tensors.iter().map(|(t, buffer)| (t.slot, buffer.as_entire_buffer_binding()));
         let bound = Bound::new(&gpu.kernels, plan, &Buffers::of(ranges).piecewise())?;
         let readable = of_box.max(sums / 2).next_multiple_of(16);
         let readable = buffers::readable(gpu, "a part of a row", readable)?;
@@ -272,16 +253,20 @@ impl Boxes {
         let plan = self.bound.plan();
         let step = &plan.steps()[step];
         let piece = &plan.pieces()[step.piece?];
-        Some(Work { classes: piece.classes.clone(), slots: step.spec.slots() })
+        let cut = |slot| plan.problem().tensor(slot).filter(CallTensor::has_classes);
+        let slots = step.spec.slots().into_iter();
+        let tensors = slots.filter_map(|(slot, access)| Some((cut(slot)?, access))).collect();
+        Some(Work { classes: piece.classes.clone(), tensors })
     }
 
-    fn has(&self, slot: Slot) -> bool {
-        self.tensors.iter().any(|(other, _)| *other == slot)
+    /// The tensors that a row has whole.
+    fn of_row(&self) -> impl Iterator<Item = &(CallTensor, wgpu::Buffer)> {
+        self.tensors.iter().filter(|(tensor, _)| !tensor.has_classes())
     }
 
     fn buffer(&self, slot: Slot) -> &wgpu::Buffer {
         // Every slot that a step binds was given a buffer, or is the plan's own.
-        let found = self.tensors.iter().find(|(other, _)| *other == slot);
+        let found = self.tensors.iter().find(|(tensor, _)| tensor.slot == slot);
         found.map_or(self.bound.result().buffer, |(_, buffer)| buffer)
     }
 }

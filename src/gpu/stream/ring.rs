@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::cut::cut_slots;
+use super::cut::tensors_of_pieces;
 use crate::bound::Buffers;
 use crate::gpu::Gpu;
 use crate::gpu::buffers::{create, refused, storage, unmap, viewed, write};
 use crate::gpu::uploader::UPLOADING;
-use crate::plan::{Extent, offset_alignment};
+use crate::plan::offset_alignment;
 use crate::scope::scoped;
 use crate::tensor::Slot;
 use crate::wait::{Answer, Wait, map};
@@ -45,8 +45,8 @@ impl Layout {
         let alignment = offset_alignment(limits);
         let mut layout =
             Self { inputs: Vec::new(), outputs: Vec::new(), input_bytes: 0, output_bytes: 0 };
-        for slot in cut_slots(problem) {
-            let bytes = Extent::of(slot, problem).bytes();
+        for tensor in tensors_of_pieces(problem) {
+            let (slot, bytes) = (tensor.slot, tensor.bytes());
             let (places, end) = match slot.is_output() {
                 true => (&mut layout.outputs, &mut layout.output_bytes),
                 false => (&mut layout.inputs, &mut layout.input_bytes),
@@ -62,9 +62,8 @@ impl Layout {
     /// Whether a piece that poses this problem fits.
     fn holds(&self, problem: &Problem) -> bool {
         let all = || self.inputs.iter().chain(&self.outputs);
-        cut_slots(problem).into_iter().all(|slot| {
-            let bytes = Extent::of(slot, problem).bytes();
-            all().any(|place| place.slot == slot && bytes <= place.bytes)
+        tensors_of_pieces(problem).all(|tensor| {
+            all().any(|place| place.slot == tensor.slot && tensor.bytes() <= place.bytes)
         })
     }
 
@@ -320,7 +319,8 @@ fn copy(
     to: &wgpu::Buffer,
 ) {
     for place in places {
-        let bytes = Extent::of(place.slot, bound.plan().problem()).bytes();
+        let tensor = bound.plan().problem().tensor(place.slot);
+        let bytes = tensor.map_or(0, |tensor| tensor.bytes());
         if bytes > 0 {
             encoder.copy_buffer_to_buffer(from, place.offset, to, place.offset, bytes);
         }

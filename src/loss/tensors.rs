@@ -1,0 +1,125 @@
+//! The tensors of a call: which there are, and how large each is.
+
+use super::{Operand, Pointwise, Problem, Reduction, Upstream};
+use crate::classes::CLASS_BYTES;
+use crate::tensor::{Axes, ClassView, ElementType, Slot, TargetType};
+
+/// Bytes of a number that is always an f32, and of a word.
+const WORD: u64 = 4;
+
+/// A tensor of a call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct CallTensor {
+    pub slot: Slot,
+    pub axes: Axes,
+    /// Size of one element.
+    pub element_bytes: u64,
+    /// How many there are.
+    pub elements: u64,
+    view: ClassView,
+}
+
+impl Problem {
+    /// Returns the tensors of the call, in the order of their slots.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = CallTensor> + use<'_> {
+        Slot::ALL.into_iter().filter_map(|slot| self.tensor(slot))
+    }
+
+    /// Returns the tensor of a slot, if the call has it: one row for each.
+    pub(crate) fn tensor(&self, slot: Slot) -> Option<CallTensor> {
+        let Self { view, outputs, .. } = *self;
+        let along = |axes, element_bytes| CallTensor::along(slot, axes, element_bytes, view);
+        let of = |axes, element_type: ElementType| along(axes, element_type.bytes().into());
+        // The axes of an empty input do not tell how large the tensors are that are broadcast to it.
+        let like = |operand: Operand, element_type| CallTensor {
+            elements: operand.elements as u64,
+            ..of(operand.axes, element_type)
+        };
+        let operand = |operand: fn(&Pointwise) -> Option<Operand>| {
+            let operand = operand(self.pointwise.as_ref()?)?;
+            Some(like(operand, operand.element_type))
+        };
+        // An element is a row of its own where there are no classes.
+        let rows = if self.pointwise.is_some() { Axes::Elements } else { Axes::Rows };
+        match slot {
+            Slot::Logits => Some(of(Axes::Elements, self.input_type)),
+            Slot::Target => match self.target? {
+                TargetType::Labels(label) => Some(along(Axes::Rows, label.bytes().into())),
+                TargetType::Probabilities(element) => Some(of(Axes::Elements, element)),
+                TargetType::Values(_) => operand(|p| Some(p.target)),
+            },
+            Slot::Weight => self.weight_type.map(|element| of(Axes::Classes, element)),
+            Slot::Upstream if !outputs.any_grad() => None,
+            Slot::Upstream => match self.upstream {
+                Upstream::Ones => None,
+                Upstream::Scalar => Some(along(Axes::One, WORD)),
+                Upstream::PerRow => Some(along(rows, WORD)),
+                Upstream::PerElement(element) => Some(of(Axes::Elements, element)),
+            },
+            Slot::RowLoss => (self.reduction == Reduction::None).then(|| along(rows, WORD)),
+            Slot::Grad => outputs.grad.then(|| of(Axes::Elements, self.output_type)),
+            Slot::Elements => {
+                (outputs.log_probs || outputs.probs).then(|| of(Axes::Elements, self.output_type))
+            }
+            Slot::ElementWeight => operand(|p| p.weight),
+            Slot::PosWeight => operand(|p| p.pos_weight),
+            Slot::Variance => operand(|p| p.var),
+            Slot::TargetGrad => {
+                let pointwise = self.pointwise.filter(|_| outputs.target_grad)?;
+                Some(like(pointwise.target, pointwise.target_grad))
+            }
+            Slot::VarianceGrad => {
+                let pointwise = self.pointwise.filter(|_| outputs.var_grad)?;
+                Some(like(pointwise.var?, pointwise.var_grad))
+            }
+            Slot::RowWeights => self.row_weights.then(|| along(rows, WORD)),
+            Slot::Record => {
+                let words = self.record().len() as u64;
+                (words > 0).then(|| along(rows, WORD * words))
+            }
+            // The sums of all classes are one thing: pieces of rows have a part in any of them.
+            Slot::Classes => outputs
+                .class_losses
+                .then(|| along(Axes::One, CLASS_BYTES.saturating_mul(view.classes as u64))),
+            Slot::Params | Slot::Workspace | Slot::Result => None,
+        }
+    }
+}
+
+impl CallTensor {
+    /// Returns a tensor that has some of the input's axes.
+    fn along(slot: Slot, axes: Axes, element_bytes: u64, view: ClassView) -> Self {
+        let extents = axes.extents(&view).map(|extent| extent as u64);
+        // Without a zero among them: the product of the others may be too large for a number.
+        let elements = match extents.contains(&0) {
+            true => 0,
+            false => extents.into_iter().fold(1, u64::saturating_mul),
+        };
+        Self { slot, axes, element_bytes, elements, view }
+    }
+
+    /// Whether it has the classes' axis, along which rows are cut.
+    pub fn has_classes(&self) -> bool {
+        self.axes.has_classes()
+    }
+
+    /// Returns its bytes, rounded up to whole words.
+    pub fn bytes(&self) -> u64 {
+        self.elements
+            .saturating_mul(self.element_bytes)
+            .checked_next_multiple_of(4)
+            .unwrap_or(u64::MAX)
+    }
+
+    /// Returns the bytes that go with one step of the outer axis, of tensors that are cut with it or within it.
+    pub fn outer_bytes(&self) -> Option<u64> {
+        let [_, classes, inner] = self.axes.extents(&self.view).map(|extent| extent as u64);
+        (self.axes.has_outer() || self.axes.has_inner())
+            .then(|| classes.saturating_mul(inner).saturating_mul(self.element_bytes))
+    }
+
+    /// Returns where the element that goes with a place of the input begins, in bytes.
+    pub fn offset(&self, place: [usize; 3]) -> u64 {
+        self.axes.place(&self.view, place) * self.element_bytes
+    }
+}
