@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use wgpu_loss::kernels::{Form, Kernel, Part, Spec};
+use wgpu_loss::kernels::{Form, Kernel, Part, RowLoads, Spec};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::plan::{Plan, Profile};
 use wgpu_loss::wgpu::DeviceType;
@@ -29,7 +29,8 @@ fn order(spec: &Spec) -> Option<String> {
     if !matches!(spec.kernel, Kernel::Rows | Kernel::Columns) || spec.part == Part::Write {
         return None;
     }
-    let form = match spec.form {
+    let layout = spec.layout;
+    let form = match layout.form {
         Form::Kept { .. } => "kept",
         Form::Chunks => "chunks",
         Form::Few | Form::Fours => "streamed",
@@ -40,10 +41,10 @@ fn order(spec: &Spec) -> Option<String> {
         _ => format!(
             "{:?}, {form}, {}, {:?}, strided {}, by class {}",
             spec.part,
-            spec.load.elements(),
-            spec.geometry,
-            spec.strided,
-            spec.by_class
+            layout.load.elements(),
+            layout.geometry,
+            layout.row_loads == RowLoads::Strided,
+            layout.by_class
         ),
     })
 }

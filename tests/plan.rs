@@ -6,7 +6,7 @@
 mod random;
 
 use random::Random;
-use wgpu_loss::kernels::{Part, Spec};
+use wgpu_loss::kernels::{Part, RowLoads, Spec};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::plan::{Piece, Tuning};
 use wgpu_loss::{
@@ -127,7 +127,7 @@ fn a_kernel_of_too_many_bindings_is_shared_by_several() {
 fn rows_that_share_words_are_written_in_pairs() {
     let shares_words = |spec: &Spec| {
         let writes = spec.grad || spec.elements.is_some();
-        spec.ragged && writes && spec.output != ElementType::F32
+        spec.layout.row_loads == RowLoads::Ragged && writes && spec.output != ElementType::F32
     };
     let mut seen = [0; 2];
     for (name, profile) in profiles() {
@@ -149,7 +149,10 @@ fn rows_that_share_words_are_written_in_pairs() {
                         let plan = Plan::new(&loss, &shapes, outputs, &profile).expect("a plan");
                         for spec in plan.variants().filter(shares_words) {
                             let wanted = rows > 1 && classes % 2 == 1;
-                            assert_eq!(spec.pairs, wanted, "{shape:?} for {name}: {spec}\n{plan}");
+                            assert_eq!(
+                                spec.layout.pairs, wanted,
+                                "{shape:?} for {name}: {spec}\n{plan}"
+                            );
                             seen[usize::from(spec.part == Part::Write)] += usize::from(wanted);
                         }
                     }
@@ -259,7 +262,7 @@ fn workgroups_respect_the_devices_limits() {
     profile.limits.max_compute_workgroup_storage_size = 1024;
     let plan = plan(&CrossEntropy::new(), &[9, 50_257], &[9], &profile).expect("a plan");
     for spec in plan.specs() {
-        let geometry = spec.geometry;
+        let geometry = spec.layout.geometry;
         assert!(spec.workgroup_bytes() <= 1024, "{geometry:?}");
         assert!((16..=48).contains(&geometry.workgroup), "{geometry:?}: 32 bytes for each lane");
         assert!(geometry.workgroup.is_power_of_two() && geometry.lanes <= geometry.workgroup);
@@ -289,7 +292,7 @@ fn workgroups_have_their_memory_whatever_is_asked_of_rows() {
             for spec in plan.variants() {
                 let needed = spec.workgroup_bytes();
                 assert!(needed <= bytes.into(), "{needed} of {bytes} bytes: {spec}");
-                largest = largest.max(spec.geometry.workgroup);
+                largest = largest.max(spec.layout.geometry.workgroup);
             }
         }
     }

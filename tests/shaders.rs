@@ -84,7 +84,7 @@ fn every_specialisation_translates_without_harm() {
             let sums = constants_in_sums(&module, &info);
             assert!(sums.is_empty(), "{sums:?} of {spec:?}");
         }
-        assert_harmless(spec, &translated(spec.longs, &module, &info));
+        assert_harmless(spec, &translated(spec.layout.longs, &module, &info));
     });
     println!("{} of them translated", done.count());
 }
@@ -145,8 +145,8 @@ fn workgroup_memory_is_what_the_texts_declare() {
     let mut seen = HashSet::new();
     // Nothing else changes what is declared.
     let kind = |spec: &Spec| {
-        let fields = (spec.spread, spec.extras, spec.part, spec.form.is_kept());
-        (spec.kernel, spec.geometry, fields)
+        let fields = (spec.spread, spec.extras, spec.part, spec.layout.form.is_kept());
+        (spec.kernel, spec.layout.geometry, fields)
     };
     let specs: Vec<Spec> = specs.into_iter().filter(|spec| seen.insert(kind(spec))).collect();
     specs.par_iter().for_each(|spec| {
@@ -171,23 +171,23 @@ fn tint_accepts_a_text_of_every_kind() {
     for spec in every_spec() {
         // One of each structure: numbers and label types do not change what Tint looks at.
         let what = (spec.kernel, spec.part, spec.spread, spec.grad, spec.elements, spec.in_place);
-        let form = std::mem::discriminant(&spec.form);
-        let layout = (
-            spec.load,
+        let layout = spec.layout;
+        let form = std::mem::discriminant(&layout.form);
+        let loads = (
+            layout.load,
             form,
-            spec.strided,
-            spec.ragged,
-            spec.short,
-            spec.pairs,
+            layout.row_loads,
+            layout.short,
+            layout.pairs,
             spec.cut,
-            spec.label_packs || spec.weight_packs,
+            layout.label_packs || layout.weight_packs,
         );
         let what = (what, spec.input, spec.output, spec.extras);
-        let g = spec.geometry;
-        let kind = (what, layout, g.cluster > 1, g.lanes > g.cluster);
-        if !spec.longs && kinds.insert(kind) {
+        let g = layout.geometry;
+        let kind = (what, loads, g.cluster > 1, g.lanes > g.cluster);
+        if !layout.longs && kinds.insert(kind) {
             let path = folder.join(format!("{}.wgsl", files.len()));
-            let enable = if spec.geometry.cluster > 1 { "enable subgroups;\n" } else { "" };
+            let enable = if g.cluster > 1 { "enable subgroups;\n" } else { "" };
             std::fs::write(&path, format!("{enable}{}", spec.wgsl())).expect("a written text");
             files.push((path, spec));
         }

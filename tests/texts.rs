@@ -31,7 +31,7 @@ struct Line {
 /// Kinds small enough that a hash which differs says where to look.
 fn kind(spec: &Spec) -> String {
     let Spec { kernel, part, input, output, .. } = spec;
-    let layout = match (spec.form.is_kept(), spec.load) {
+    let layout = match (spec.layout.form.is_kept(), spec.layout.load) {
         (true, load) => format!("kept by {}", load.elements()),
         (false, load) => format!("by {}", load.elements()),
     };

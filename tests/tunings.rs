@@ -85,7 +85,7 @@ fn check(plan: &Plan, profile: &Profile, what: &str, specs: &mut HashSet<Spec>) 
     let bytes = plan.workspace_bytes();
     assert!(bytes <= limits.max_storage_buffer_binding_size, "{bytes} bytes, {what}");
     for spec in plan.variants() {
-        let geometry = spec.geometry;
+        let geometry = spec.layout.geometry;
         assert!(geometry.workgroup <= limits.max_compute_invocations_per_workgroup, "{what}");
         assert!(geometry.lanes <= geometry.workgroup && geometry.cluster <= geometry.lanes);
         assert!(geometry.lanes.is_power_of_two() && geometry.cluster.is_power_of_two(), "{what}");

@@ -195,7 +195,11 @@ impl Kernels {
         let lanes =
             limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
         let needs = [
-            ("max_compute_invocations_per_workgroup", spec.geometry.workgroup.into(), lanes.into()),
+            (
+                "max_compute_invocations_per_workgroup",
+                spec.layout.geometry.workgroup.into(),
+                lanes.into(),
+            ),
             (
                 "max_compute_workgroup_storage_size",
                 spec.workgroup_bytes(),

@@ -4,6 +4,7 @@
 mod extras;
 mod fields;
 mod geometry;
+mod layout;
 mod names;
 mod operand;
 mod params;
@@ -15,8 +16,8 @@ mod stores;
 mod template;
 mod tensor;
 
+pub use layout::Load;
 pub(crate) use source::pack_bytes;
-pub use spec::Load;
 pub(crate) use spec::is_half;
 // For the tests of this crate, and no part of what a version promises.
 #[doc(hidden)]
@@ -24,9 +25,10 @@ pub use {
     crate::tensor::Slot,
     extras::Extras,
     geometry::Geometry,
+    layout::{CHUNK, Form, Layout, RowLoads},
     params::Params,
     pointwise::{OperandSpec, PointwiseSpec, Reading},
     source::Access,
-    spec::{CHUNK, Elements, Form, Kernel, Part, Spec, Target},
+    spec::{Elements, Kernel, Part, Spec, Target},
     template::{Asked, Assembly},
 };

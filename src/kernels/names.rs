@@ -1,7 +1,8 @@
 //! What the names in the files of `shaders/` stand for, of one specialisation.
 
 use super::fields::states;
-use super::spec::{CHUNK, Elements, Form, Kernel, Load, Part, Spec, Target, is_half};
+use super::layout::{CHUNK, Form, Layout, Load, RowLoads};
+use super::spec::{Elements, Kernel, Part, Spec, Target, is_half};
 use super::stores::stores;
 use super::template::{Names, Value};
 use super::tensor::ClassTensor;
@@ -44,7 +45,7 @@ impl Spec {
 
     /// The halves of a load, as the arithmetic takes them.
     fn halves(&self) -> &'static [&'static str] {
-        match self.load {
+        match self.layout.load {
             Load::Eight => &["a", "b"],
             Load::One | Load::Four => &["a"],
         }
@@ -53,7 +54,7 @@ impl Spec {
     /// How many loads a lane keeps. Loops over them are written out: drivers do not reliably unroll loops, and an
     /// array with a variable index is placed in memory, not in registers.
     fn registers(&self) -> u32 {
-        match self.form {
+        match self.layout.form {
             Form::Kept { loads, .. } => loads,
             _ => 0,
         }
@@ -62,7 +63,6 @@ impl Spec {
     /// The flags that a condition may ask for.
     fn flags(&self) -> Vec<(bool, &'static str)> {
         let label = self.label_type();
-        let g = self.geometry;
         let halves = self.half_types();
         // Elements are rows of their own.
         let columns = self.kernel == Kernel::Columns || self.is_pointwise();
@@ -71,8 +71,6 @@ impl Spec {
             (halves.contains(&ElementType::BF16), "BF16"),
             (halves.contains(&ElementType::F16), "F16"),
             (self.native_f16, "NATIVE_F16"),
-            // Nothing but software drivers has loads of 64-bit numbers.
-            (self.longs, "SOFTWARE"),
             (label.is_some(), "LABELS"),
             (label.is_some_and(LabelType::signed), "LABEL_SIGNED"),
             (label.is_some_and(|l| l.bytes() == 8), "LABEL_8_BYTES"),
@@ -95,26 +93,10 @@ impl Spec {
             (label.is_some_and(|l| l.bytes() == 4), "LABEL_4_BYTES"),
             (label.is_some_and(|l| l.bytes() == 2), "LABEL_2_BYTES"),
             (self.writes_records(), "RECORD"),
-            (self.label_packs, "LABEL_PACKS"),
-            (self.record_packs, "RECORD_PACKS"),
-            (self.weight_packs, "WEIGHT_PACKS"),
-            (self.is_wide(), "WIDE"),
-            (self.load == Load::Eight, "EIGHT"),
             (columns, "PACKED_ROWS"),
-            (columns && self.is_wide(), "ROW_VECTORS"),
-            (self.short, "SHORT"),
-            (self.strided, "STRIDED"),
-            (self.ragged, "RAGGED"),
-            (self.by_class, "BY_CLASS"),
-            (self.loose, "LOOSE"),
-            (self.ragged || self.loose, "ANYWHERE"),
-            (self.ragged || self.by_class, "PARTIAL"),
-            (self.by_class && self.in_place, "READ_BY_OTHERS"),
-            (self.pairs, "PAIRS"),
-            (self.form.is_kept(), "KEPT"),
+            (columns && self.layout.is_wide(), "ROW_VECTORS"),
+            (self.layout.by_class && self.in_place, "READ_BY_OTHERS"),
             (self.keeps_powers(), "POWERS"),
-            (matches!(self.form, Form::Fours | Form::Chunks), "FOURS"),
-            (self.form == Form::Chunks, "CHUNKS"),
             (self.cut, "CUT"),
             (self.apart, "APART"),
             (self.part == Part::Fold, "FOLD"),
@@ -125,11 +107,9 @@ impl Spec {
             (matches!(self.part, Part::Fold | Part::Write), "SPLIT"),
             (self.counts(), "COUNTS"),
             (self.sums(), "SUMS"),
-            (g.cluster > 1, "SUBGROUPS"),
-            (g.whole_subgroups && self.form.is_kept(), "REDUCTIONS"),
-            (g.lanes > g.cluster, "SHARED_STATES"),
         ]
         .into_iter()
+        .chain(self.layout.flags())
         .chain(self.extras.flags())
         .chain(self.pointwise_flags())
         .collect()
@@ -137,12 +117,13 @@ impl Spec {
 
     /// The numbers that the shaders name.
     pub(super) fn constants(&self) -> Vec<(&'static str, u32)> {
-        let mut constants = vec![("WORKGROUP", self.geometry.workgroup)];
+        let Layout { geometry, form, .. } = self.layout;
+        let mut constants = vec![("WORKGROUP", geometry.workgroup)];
         if self.kernel == Kernel::Rows {
-            constants.push(("LANES", self.geometry.lanes));
-            constants.push(("CLUSTER", self.geometry.cluster));
+            constants.push(("LANES", geometry.lanes));
+            constants.push(("CLUSTER", geometry.cluster));
         }
-        match self.form {
+        match form {
             Form::Kept { loads, full } => constants.extend([("KEPT", loads), ("FULL", full)]),
             Form::Chunks => constants.push(("CHUNK", CHUNK)),
             Form::Few | Form::Fours => {}
@@ -157,5 +138,35 @@ impl Spec {
             constants.push(("LABEL_BYTES", label_type.bytes()));
         }
         constants
+    }
+}
+
+impl Layout {
+    /// The flags that follow from it alone.
+    fn flags(&self) -> Vec<(bool, &'static str)> {
+        let Self { geometry, load, form, row_loads, .. } = *self;
+        vec![
+            // Nothing but software drivers has loads of 64-bit numbers.
+            (self.longs, "SOFTWARE"),
+            (self.label_packs, "LABEL_PACKS"),
+            (self.record_packs, "RECORD_PACKS"),
+            (self.weight_packs, "WEIGHT_PACKS"),
+            (self.is_wide(), "WIDE"),
+            (load == Load::Eight, "EIGHT"),
+            (self.short, "SHORT"),
+            (row_loads == RowLoads::Strided, "STRIDED"),
+            (row_loads == RowLoads::Ragged, "RAGGED"),
+            (self.by_class, "BY_CLASS"),
+            (row_loads == RowLoads::Loose, "LOOSE"),
+            (row_loads.start_anywhere(), "ANYWHERE"),
+            (row_loads == RowLoads::Ragged || self.by_class, "PARTIAL"),
+            (self.pairs, "PAIRS"),
+            (form.is_kept(), "KEPT"),
+            (matches!(form, Form::Fours | Form::Chunks), "FOURS"),
+            (form == Form::Chunks, "CHUNKS"),
+            (geometry.cluster > 1, "SUBGROUPS"),
+            (geometry.whole_subgroups && form.is_kept(), "REDUCTIONS"),
+            (geometry.lanes > geometry.cluster, "SHARED_STATES"),
+        ]
     }
 }

@@ -60,11 +60,11 @@ impl Spec {
     /// load where its rows start on loads; otherwise those of an element, or of a word where an element has several.
     pub(crate) fn origin_unit(&self, slot: Slot, element_bytes: u64) -> u64 {
         match slot {
-            _ if self.in_loads(slot) && !(self.ragged || self.loose) => {
-                element_bytes * self.load.elements() as u64
+            _ if self.in_loads(slot) && !self.layout.row_loads.start_anywhere() => {
+                element_bytes * self.layout.load.elements() as u64
             }
-            Slot::Target if self.label_packs => pack_bytes(element_bytes),
-            Slot::Record if self.record_packs => pack_bytes(element_bytes),
+            Slot::Target if self.layout.label_packs => pack_bytes(element_bytes),
+            Slot::Record if self.layout.record_packs => pack_bytes(element_bytes),
             // Labels of two words may start at any word, and so may records.
             _ => element_bytes.min(4),
         }
@@ -113,10 +113,10 @@ impl Spec {
         }
         match slot {
             Slot::Params => "Params",
-            Slot::Target if self.label_packs => self.label_pack(),
+            Slot::Target if self.layout.label_packs => self.label_pack(),
             Slot::Weight => self.weight_element(),
             Slot::Upstream => "f32",
-            Slot::Record if self.record_packs => "vec4<u32>",
+            Slot::Record if self.layout.record_packs => "vec4<u32>",
             Slot::Classes if self.kernel != Kernel::Clear => "atomic<u32>",
             _ => "u32",
         }
@@ -133,7 +133,7 @@ impl Spec {
 
     /// What one load of the class weights brings.
     fn weight_element(&self) -> &'static str {
-        match (self.weight.is_some_and(is_half), self.weight_packs) {
+        match (self.weight.is_some_and(is_half), self.layout.weight_packs) {
             (false, false) => "f32",
             (false, true) => "vec4<f32>",
             (true, false) => "u32",

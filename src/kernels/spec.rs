@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-#[cfg(feature = "gpu")]
-use serde::{Deserialize, Serialize};
-
 use super::Extras;
-use super::Geometry;
+use super::geometry::Geometry;
+use super::layout::{Layout, RowLoads};
 use super::pointwise::PointwiseSpec;
 use crate::loss::Upstream;
 use crate::{ElementType, LabelType};
@@ -76,72 +74,6 @@ pub enum Target {
     Upstream(ElementType),
 }
 
-/// How many elements one load brings; a part of a [`Tuning`](crate::plan::Tuning).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[cfg_attr(feature = "gpu", derive(Serialize, Deserialize))]
-#[cfg_attr(feature = "gpu", serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum Load {
-    /// One.
-    One,
-    /// Four: 16 bytes of f32, the widest load of a GPU.
-    Four,
-    /// Eight: 16 bytes of f16 or bf16. Software drivers load eight f32 as well, as 64-bit numbers: they
-    /// load component by component, whatever their width.
-    Eight,
-}
-
-impl Load {
-    /// Its elements; `PACK` in the shaders.
-    pub fn elements(self) -> usize {
-        match self {
-            Load::One => 1,
-            Load::Four => 4,
-            Load::Eight => 8,
-        }
-    }
-}
-
-/// What becomes of the elements a lane reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Form {
-    /// Kept in registers: `loads` of them, the first `full` of which every lane of a row has. Nothing
-    /// is read twice. The numbers are in the text.
-    Kept {
-        /// Loads of a lane, at most.
-        loads: u32,
-        /// Loads that every lane has.
-        full: u32,
-    },
-    /// Folded and forgotten, a few: one plain loop. Every further loop costs a software driver a
-    /// masked turn.
-    Few,
-    /// Folded, enough to load four at a time.
-    Fours,
-    /// So many that they are summed in chunks of [`CHUNK`], to keep the sums short.
-    Chunks,
-}
-
-/// Loads a lane folds before it starts a new sum. The rounding error of a sum grows with its length;
-/// starting a new one costs a software driver a few masked turns.
-pub const CHUNK: u32 = 512;
-
-impl Form {
-    /// For lanes that fold `loads` each, too many to keep.
-    pub fn streamed(loads: usize) -> Self {
-        match loads {
-            0..8 => Form::Few,
-            loads if loads <= CHUNK as usize => Form::Fours,
-            _ => Form::Chunks,
-        }
-    }
-
-    /// Whether the elements are kept.
-    pub fn is_kept(self) -> bool {
-        matches!(self, Form::Kept { .. })
-    }
-}
-
 /// Which part of the work on rows that several groups share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
@@ -191,23 +123,6 @@ pub struct Spec {
     pub elements: Option<Elements>,
     /// Rows that do not count are read too: their log-probabilities are wanted, if not of this kernel.
     pub every_row: bool,
-    /// What one load of the logits brings.
-    pub load: Load,
-    /// What becomes of it.
-    pub form: Form,
-    /// For [`Kernel::Rows`]: a row's classes are `inner` apart.
-    pub strided: bool,
-    /// For [`Kernel::Rows`]: rows do not start where loads do.
-    pub ragged: bool,
-    /// For [`Kernel::Rows`]: rows that do not start where loads do are folded by class, wherever they lie.
-    pub by_class: bool,
-    /// For [`Kernel::Rows`]: tensors start anywhere, and what a load brings is made of single words.
-    pub loose: bool,
-    /// For [`Kernel::Rows`]: rows are taken two at a time, because words that are written hold elements
-    /// of both.
-    pub pairs: bool,
-    /// Loads of eight are read and written as 64-bit numbers.
-    pub longs: bool,
     /// The device converts f16 by itself.
     pub native_f16: bool,
     /// For [`Kernel::Rows`]: which part of the work.
@@ -217,20 +132,12 @@ pub struct Spec {
     /// The parts of each such piece have states of their own, to be merged in an order that does not depend on
     /// where rows are cut.
     pub apart: bool,
-    /// For [`Kernel::Columns`]: a lane's rows follow each other.
-    pub short: bool,
-    /// For [`Kernel::Columns`]: the labels of four rows come together.
-    pub label_packs: bool,
-    /// For [`Kernel::Rows`]: the weights of four classes come together.
-    pub weight_packs: bool,
-    /// For [`Kernel::Columns`]: the records of four rows go in whole loads.
-    pub record_packs: bool,
     /// What is done beside.
     pub extras: Extras,
     /// For the kernels of single elements: the formula, and its operands.
     pub pointwise: Option<PointwiseSpec>,
-    /// The layout of lanes.
-    pub geometry: Geometry,
+    /// How the lanes lie over the data.
+    pub layout: Layout,
 }
 
 impl Spec {
@@ -253,25 +160,13 @@ impl Spec {
             arena: false,
             elements: None,
             every_row: false,
-            load: Load::One,
-            form: Form::Few,
-            strided: false,
-            ragged: false,
-            by_class: false,
-            loose: false,
-            pairs: false,
-            longs: false,
             native_f16: false,
             part: Part::Whole,
             cut: false,
             apart: false,
-            short: false,
-            label_packs: false,
-            weight_packs: false,
-            record_packs: false,
             extras: Extras::default(),
             pointwise: None,
-            geometry,
+            layout: Layout::plain(geometry),
         }
     }
 
@@ -283,9 +178,9 @@ impl Spec {
     /// The features of a device that it needs, with their names in `wgpu::Features`.
     pub(crate) fn features(&self) -> Vec<(wgpu::Features, &'static str)> {
         [
-            (self.geometry.cluster > 1, wgpu::Features::SUBGROUP, "SUBGROUP"),
+            (self.layout.geometry.cluster > 1, wgpu::Features::SUBGROUP, "SUBGROUP"),
             (self.native_f16, wgpu::Features::SHADER_F16, "SHADER_F16"),
-            (self.longs, wgpu::Features::SHADER_INT64, "SHADER_INT64"),
+            (self.layout.longs, wgpu::Features::SHADER_INT64, "SHADER_INT64"),
         ]
         .into_iter()
         .filter_map(|(needed, feature, name)| needed.then_some((feature, name)))
@@ -313,7 +208,7 @@ impl Spec {
     pub(super) fn keeps_powers(&self) -> bool {
         let Extras { softcap, entropy_loss, .. } = self.extras;
         let needs_logits = softcap || entropy_loss || self.extras.wants_variance();
-        self.form.is_kept() && self.grad && self.elements.is_none() && !needs_logits
+        self.layout.form.is_kept() && self.grad && self.elements.is_none() && !needs_logits
     }
 
     /// Whether its blocks add to a lane's totals.
@@ -345,7 +240,7 @@ impl Spec {
     /// `sum_variance.wgsl` rounded up to 16. wgpu does not hold them to the device's limit where their number is a
     /// constant; browsers do.
     pub fn workgroup_bytes(&self) -> u64 {
-        let Geometry { workgroup, lanes, cluster, .. } = self.geometry;
+        let Geometry { workgroup, lanes, cluster, .. } = self.layout.geometry;
         let Extras { z_loss, accuracy, top_k, .. } = self.extras;
         let variables = |number: u32, words: u32| {
             u64::from(number) * (4 * u64::from(words)).next_multiple_of(16)
@@ -362,7 +257,7 @@ impl Spec {
         let merged = match self.kernel {
             Kernel::Rows if lanes > cluster && self.part != Part::Write => {
                 variables(1, self.state_words() * clusters)
-                    + variables(self.form.is_kept().into(), clusters)
+                    + variables(self.layout.form.is_kept().into(), clusters)
             }
             Kernel::SumVariance if lanes > cluster => variables(1, workgroup),
             _ => 0,
@@ -387,11 +282,6 @@ impl Spec {
         let of_rows = self.is_softmax() || self.kernel == Kernel::Gather;
         of_rows && self.counts() && self.extras.record.words() > 0
     }
-
-    /// Elements of the arithmetic's vectors; `HALF` in the shaders.
-    pub(crate) fn is_wide(&self) -> bool {
-        self.load > Load::One
-    }
 }
 
 /// Whether two elements share a word.
@@ -402,7 +292,8 @@ pub(crate) fn is_half(element_type: ElementType) -> bool {
 /// The kernel and its layout, for people.
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Geometry { workgroup, lanes, .. } = self.geometry;
+        let Layout { geometry, load, form, row_loads, by_class, pairs, short, .. } = self.layout;
+        let Geometry { workgroup, lanes, .. } = geometry;
         write!(f, "{:?}", self.kernel)?;
         if self.part != Part::Whole {
             write!(f, " ({:?})", self.part)?;
@@ -412,21 +303,21 @@ impl fmt::Display for Spec {
             write!(f, ", {lanes} to a row")?;
         }
         if self.is_softmax() && self.part != Part::Merge {
-            write!(f, ", loads of {}, {:?}", self.load.elements(), self.form)?;
+            write!(f, ", loads of {}, {:?}", load.elements(), form)?;
         }
         if let Some(pointwise) = self.pointwise {
-            write!(f, ", {:?}, loads of {}", pointwise.formula, self.load.elements())?;
+            write!(f, ", {:?}, loads of {}", pointwise.formula, load.elements())?;
         }
         if self.reads_logits() && self.input != ElementType::F32 {
             write!(f, ", {}", self.input.name())?;
         }
         let marks = [
-            (self.strided, "strided"),
-            (self.ragged, "ragged"),
-            (self.by_class, "by class"),
-            (self.loose, "anywhere"),
-            (self.pairs, "in pairs"),
-            (self.short, "short rows"),
+            (row_loads == RowLoads::Strided, "strided"),
+            (row_loads == RowLoads::Ragged, "ragged"),
+            (by_class, "by class"),
+            (row_loads == RowLoads::Loose, "anywhere"),
+            (pairs, "in pairs"),
+            (short, "short rows"),
             (self.cut, "cut rows"),
         ];
         for (_, mark) in marks.into_iter().filter(|(on, _)| *on) {

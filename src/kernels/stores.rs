@@ -8,14 +8,14 @@ const ROWS: [&str; 4] = ["x", "y", "z", "w"];
 /// many, one row's record behind the other's.
 pub(super) fn stores(spec: &Spec) -> Vec<String> {
     let fields = spec.extras.record.names();
-    if !(spec.kernel == Kernel::Columns && spec.is_wide()) {
+    if !(spec.kernel == Kernel::Columns && spec.layout.is_wide()) {
         let store = |(word, field)| format!("record[at + {word}u] = {field};");
         return fields.iter().enumerate().map(store).collect();
     }
     let word = |row: &str, field: &str| format!("{field}.{row}");
     let words: Vec<String> =
         ROWS.iter().flat_map(|row| fields.iter().map(move |field| word(row, field))).collect();
-    if !spec.record_packs {
+    if !spec.layout.record_packs {
         let store = |(at, word)| format!("record[at + {at}u] = {word};");
         return words.iter().enumerate().map(store).collect();
     }

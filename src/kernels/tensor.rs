@@ -1,7 +1,8 @@
 //! The tensors with an element for each class: what a load of each is, and the WGSL that reads and
 //! writes it, whatever its element type.
 
-use super::spec::{Kernel, Load, Spec, Target, is_half};
+use super::layout::{Load, RowLoads};
+use super::spec::{Kernel, Spec, Target, is_half};
 use super::template::Value;
 use crate::tensor::Slot;
 use crate::{ElementType, LabelType};
@@ -113,25 +114,27 @@ impl ClassTensor {
 
     /// Whether lanes write parts of one load, which is an array of words then.
     fn is_in_scalars(&self, spec: &Spec) -> bool {
-        spec.ragged && !spec.loose && spec.is_wide() && spec.is_written(self.slot)
+        spec.layout.row_loads == RowLoads::Ragged
+            && spec.layout.is_wide()
+            && spec.is_written(self.slot)
     }
 
     /// Whether its loads are made of 64-bit numbers.
     fn longs(&self, spec: &Spec) -> bool {
-        spec.longs && spec.load == Load::Eight && !self.is_in_scalars(spec)
+        spec.layout.longs && !self.is_in_scalars(spec)
     }
 
     /// Whether lanes may write both halves of a word at the same time.
     fn is_atomic(&self, spec: &Spec) -> bool {
-        let single = spec.load == Load::One || spec.loose;
+        let single = !spec.layout.is_wide() || spec.layout.row_loads == RowLoads::Loose;
         is_half(self.element_type) && single && spec.is_written(self.slot)
     }
 
     /// The WGSL type of one load.
     pub fn element(&self, spec: &Spec) -> &'static str {
-        match (is_half(self.element_type), spec.load) {
+        match (is_half(self.element_type), spec.layout.load) {
             _ if self.is_atomic(spec) => "atomic<u32>",
-            _ if spec.loose => "u32",
+            _ if spec.layout.row_loads == RowLoads::Loose => "u32",
             (_, Load::One) => "u32",
             (false, Load::Eight) if self.is_in_scalars(spec) => "array<u32, 8>",
             (false, Load::Four) | (true, Load::Eight) if self.is_in_scalars(spec) => {

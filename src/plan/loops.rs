@@ -64,19 +64,19 @@ pub(super) fn check(plan: &Plan, what: &'static str, turns: usize) -> Result<(),
 
 /// Turns of the loop that writes zeros.
 pub(super) fn turns_of_clear(step: &Step) -> usize {
-    let lanes = u64::from(step.groups) * u64::from(step.spec.geometry.workgroup);
+    let lanes = u64::from(step.groups) * u64::from(step.spec.layout.geometry.workgroup);
     u64::from(step.partials).div_ceil(lanes) as usize + 1
 }
 
 /// Turns of the loops over partials: once for the sums and once for the first bad label.
 pub(super) fn turns_over_partials(spec: &Spec, partials: u32) -> usize {
-    2 * (partials.div_ceil(spec.geometry.workgroup) as usize + 1)
+    2 * (partials.div_ceil(spec.layout.geometry.workgroup) as usize + 1)
 }
 
 /// Turns of the loops for one block of work: an upper bound.
 pub(super) fn turns_of_block(plan: &Plan, spec: &Spec, piece: usize, parts: u32) -> usize {
     let view = plan.view_of(piece);
-    let lanes = spec.geometry.lanes as usize;
+    let lanes = spec.layout.geometry.lanes as usize;
     let merges = 2 * (lanes.ilog2() as usize + 1);
     let of_lane = match (spec.kernel, spec.part) {
         (Kernel::Rows, Part::Merge) => return 2 + (parts as usize).div_ceil(lanes) + merges,
@@ -91,12 +91,12 @@ pub(super) fn turns_of_block(plan: &Plan, spec: &Spec, piece: usize, parts: u32)
     // Loads of four with up to three single ones, and two of a ragged row's ends; a turn that ends each
     // loop, once per chunk.
     let chunks = of_lane.div_ceil(CHUNK as usize);
-    let pass = match spec.form {
+    let pass = match spec.layout.form {
         Form::Kept { .. } => 0,
         Form::Few => of_lane + 1,
         Form::Fours | Form::Chunks => of_lane / 4 + 8 * chunks,
     };
     let passes = 1 + usize::from(spec.grad || spec.elements.is_some());
-    let rows = if spec.pairs { 2 } else { 1 };
+    let rows = if spec.layout.pairs { 2 } else { 1 };
     1 + rows * (pass * passes + merges)
 }

@@ -1,11 +1,13 @@
 //! The plan of a call: which kernels run over which pieces, and how much memory they need. Pure:
 //! made from the problem and the device's [`Profile`], without a device.
 
+mod alignment;
 mod binding;
 mod bounds;
 mod build;
 mod geometry;
-mod layout;
+mod kernels;
+mod loads;
 mod loops;
 mod piece;
 mod pieces;
@@ -25,8 +27,9 @@ pub use tuning::{Lanes, Tuning};
 #[doc(hidden)]
 pub use crate::kernels::{Geometry, Params};
 
+pub(crate) use alignment::Alignment;
 pub(crate) use binding::offset_alignment;
-pub(crate) use layout::{Alignment, ragged_load};
+pub(crate) use loads::ragged_load;
 #[cfg(feature = "gpu")]
 pub(crate) use pieces::least_box;
 
@@ -237,7 +240,7 @@ impl Plan {
             params.summed = sums.classes as u32;
             params.sum_inner = sums.inner as u32;
             if spec.kernel == Kernel::Pointwise {
-                let load = spec.load.elements();
+                let load = spec.layout.load.elements();
                 params.loads = (self.elements_of(spec, piece) / load) as u32;
                 params.first_load = (self.first_of(spec, piece) / load) as u32;
             } else {

@@ -3,8 +3,10 @@
 //! The outer axis is cut first: rows and images stay whole. Where not even one step of it fits, a
 //! piece is a box within the step: some of the classes, at some of the positions of the inner axis.
 
+use super::alignment::Alignment;
 use super::binding::offset_alignment;
-use super::layout::{Alignment, Layout, short_classes};
+use super::kernels::columns::short_classes;
+use super::kernels::folding::Folding;
 use super::piece::Piece;
 use super::profile::Profile;
 use super::workspace::words_of_row;
@@ -239,10 +241,10 @@ fn fixed_unit(problem: &Problem, profile: &Profile) -> Result<Option<Unit>, Erro
         return Ok(None);
     }
     let classes = problem.view.classes;
-    let layout = Layout::fixed(problem, problem.view.rows(), profile, Alignment::BEST, false)?;
+    let folding = Folding::fixed(problem, problem.view.rows(), profile, Alignment::BEST, false)?;
     Ok(Some(Unit {
-        classes: layout.fixed_part(classes, profile).unwrap_or(classes.max(1)) as u64,
-        all_positions: !layout.shares_rows(),
+        classes: folding.fixed_part(classes, profile).unwrap_or(classes.max(1)) as u64,
+        all_positions: matches!(folding, Folding::Columns(_)),
     }))
 }
 

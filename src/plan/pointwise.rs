@@ -1,10 +1,10 @@
 //! Plans for losses of single elements: flat runs of elements, read in loads and what is left over one by
 //! one; and sums of the variance's gradient, where elements share a variance.
 
-use super::layout::Alignment;
+use super::alignment::Alignment;
 use super::steps::more_partials;
 use super::{Geometry, Plan, Step};
-use crate::kernels::{Kernel, Load, OperandSpec, Part, PointwiseSpec, Reading, Spec};
+use crate::kernels::{Kernel, Layout, Load, OperandSpec, Part, PointwiseSpec, Reading, Spec};
 use crate::loss::{Operand, Upstream, sum_view};
 use crate::tensor::{Axes, ClassView, ElementType, Slot};
 use crate::{Error, Reduction};
@@ -156,8 +156,7 @@ impl Plan {
             let merge = Spec {
                 part: Part::Merge,
                 pointwise: Some(pointwise),
-                geometry: Geometry { lanes, ..flat },
-                ..Spec::new(Kernel::SumVariance, flat)
+                ..Spec::new(Kernel::SumVariance, Geometry { lanes, ..flat })
             };
             self.add_step(Step {
                 spec: merge,
@@ -238,8 +237,8 @@ impl Plan {
         pointwise.weight = both(pointwise.weight, problem.weight);
         pointwise.pos_weight = both(pointwise.pos_weight, problem.pos_weight);
         pointwise.variance = both(pointwise.variance, problem.var);
-        let longs = load == Load::Eight && self.profile.has_longs();
-        Spec { load, longs, pointwise: Some(pointwise), ..spec }
+        let layout = Layout { load, longs: self.profile.has_longs(load), ..spec.layout };
+        Spec { layout, pointwise: Some(pointwise), ..spec }
     }
 
     /// The widest load that every tensor allows: eight where one has two bytes for each element. Gradients that are

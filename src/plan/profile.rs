@@ -153,8 +153,8 @@ impl Profile {
         }
     }
 
-    /// Whether loads of eight are 64-bit numbers.
-    pub(crate) fn has_longs(&self) -> bool {
-        self.tuning.load == Load::Eight && self.int64
+    /// Whether such loads are 64-bit numbers.
+    pub(crate) fn has_longs(&self, load: Load) -> bool {
+        load == Load::Eight && self.tuning.load == Load::Eight && self.int64
     }
 }

@@ -2,12 +2,16 @@
 
 use std::ops::Range;
 
-use super::layout::{Alignment, Layout};
+use super::alignment::Alignment;
+use super::kernels::folding::Folding;
+use super::kernels::{columns, rows};
 use super::piece::Piece;
 use super::step::Step;
 use super::workspace::{words_of_row, words_of_state};
 use super::{Geometry, Plan, loops};
-use crate::kernels::{Elements, Extras, Form, Kernel, Load, Part, Spec, Target, is_half};
+use crate::kernels::{
+    Elements, Extras, Form, Kernel, Layout, Part, RowLoads, Spec, Target, is_half,
+};
 use crate::loss::{Divisor, Function, Upstream};
 use crate::tensor::{ClassView, TargetType};
 use crate::words::CLASS_WORDS;
@@ -81,10 +85,12 @@ impl Plan {
     /// share a row, keep it, and merge without subgroups.
     fn heaviest(&self, flat: Geometry) -> Spec {
         match self.problem.function {
-            Function::CrossEntropy | Function::Softmax | Function::Entropy => Spec {
-                form: Form::Kept { loads: 1, full: 1 },
-                ..self.softmax_spec(Geometry { lanes: flat.workgroup, ..flat })
-            },
+            Function::CrossEntropy | Function::Softmax | Function::Entropy => {
+                let shared = Geometry { lanes: flat.workgroup, ..flat };
+                let form = Form::Kept { loads: 1, full: 1 };
+                let layout = Layout { form, ..Layout::plain(shared) };
+                Spec { layout, ..self.softmax_spec(flat) }
+            }
             _ => self.finish(flat),
         }
     }
@@ -100,7 +106,7 @@ impl Plan {
     /// Adds a step that sets a tensor's elements to zero.
     pub(super) fn clear(&mut self, spec: Spec, elements: u64) -> Result<(), Error> {
         let elements = u32::try_from(elements).unwrap_or(u32::MAX);
-        let groups = elements.div_ceil(spec.geometry.workgroup * CLEARED_BY_LANE);
+        let groups = elements.div_ceil(spec.layout.geometry.workgroup * CLEARED_BY_LANE);
         let most = self.profile.limits.max_compute_workgroups_per_dimension;
         let step =
             Step { spec, piece: None, groups: groups.clamp(1, most), partials: elements, parts: 1 };
@@ -125,8 +131,8 @@ impl Plan {
     fn softmax(&mut self, flat: Geometry) -> Result<u32, Error> {
         self.splits = !self.has_bindings(self.softmax_spec(flat));
         if let (true, false) = (self.profile.batch_invariant, self.pieces.is_empty()) {
-            let layout = self.layout(0, Alignment::BEST)?;
-            self.fixed_part = layout.fixed_part(self.problem.view.classes, &self.profile);
+            let folding = self.folding(0, Alignment::BEST)?;
+            self.fixed_part = folding.fixed_part(self.problem.view.classes, &self.profile);
         }
         // Pieces with the same rows are boxes of those rows' classes.
         let of_rows: Vec<usize> =
@@ -157,17 +163,15 @@ impl Plan {
         partials: u32,
         flat: Geometry,
     ) -> Result<u32, Error> {
-        let whole = |plan: &Self, piece| {
-            let layout = plan.layout(piece, Alignment::BEST)?;
-            Ok(plan.packed(layout.apply(plan.softmax_spec(flat)), Alignment::BEST))
-        };
+        let whole = self.softmax_spec(flat);
+        let laid_out = |plan: &Self, spec, piece| plan.laid_out(spec, piece, Alignment::BEST);
         let first = pieces.start;
         let rows = self.rows_of(first);
         let parts = self.parts_of(first, first)?;
-        let spec = whole(self, first)?;
         let step =
             |spec, piece, groups, parts| Step { spec, piece: Some(piece), groups, partials, parts };
         if parts == 1 && !self.cuts_rows() && !self.splits {
+            let spec = laid_out(self, whole, first)?;
             return self.add_step(step(spec, first, groups, parts));
         }
         // Fold, merge, write. Other rows' steps follow, so their states share a place.
@@ -184,15 +188,15 @@ impl Plan {
         }
         for piece in pieces.clone() {
             let parts = self.parts_of(piece, first)?;
-            let fold = self.part_of(whole(self, piece)?, Part::Fold, parts)?;
+            let fold = laid_out(self, self.fold(whole), piece)?;
             self.add_step(step(fold, piece, u32::MAX, parts))?;
         }
-        let merge = self.part_of(spec, Part::Merge, in_all)?;
+        let merge = self.merge(whole, first, in_all)?;
         let written = self.add_step(step(merge, first, groups, in_all))?;
-        if spec.grad || spec.elements.is_some() {
+        if whole.writes() {
             for piece in pieces {
                 let parts = self.parts_of(piece, first)?;
-                let write = self.part_of(whole(self, piece)?, Part::Write, parts)?;
+                let write = laid_out(self, self.write(whole), piece)?;
                 self.add_step(step(write, piece, u32::MAX, parts))?;
             }
         }
@@ -206,10 +210,10 @@ impl Plan {
             let classes = self.pieces[piece].classes.len();
             return Ok(self.fixed_part.map_or(1, |part| classes.div_ceil(part)).max(1) as u32);
         }
-        let (view, rows) = (self.view_of(first), self.rows_of(first));
+        let (view, of_rows) = (self.view_of(first), self.rows_of(first));
         let state_words = words_of_state(&self.problem);
-        let layout = self.layout(first, Alignment::BEST)?;
-        Ok(layout.parts(view, rows, &self.profile, state_words) as u32)
+        let Folding::Rows(layout) = self.folding(first, Alignment::BEST)? else { return Ok(1) };
+        Ok(rows::parts(&layout, view, of_rows, &self.profile, state_words) as u32)
     }
 
     /// How many parts have states: `parts`, which the pieces of a row take in turns; or, where parts are fixed,
@@ -228,11 +232,11 @@ impl Plan {
 
     /// Loads in each of `parts` parts of a piece's rows.
     pub(super) fn part_loads(&self, spec: &Spec, piece: usize, parts: u32) -> usize {
-        let load = spec.load.elements();
+        let load = spec.layout.load.elements();
         // One more for rows that start inside a load, but where they are folded by class: fixed parts begin at the
         // same class of every row.
-        let by_class = spec.by_class && spec.part == Part::Fold;
-        let more = usize::from(spec.ragged && !by_class);
+        let by_class = spec.layout.by_class && spec.part == Part::Fold;
+        let more = usize::from(spec.layout.row_loads == RowLoads::Ragged && !by_class);
         let loads = self.pieces[piece].classes.len().div_ceil(load) + more;
         let even = loads.div_ceil(parts as usize);
         self.fixed_part.map_or(even, |part| even.max(part / load))
@@ -247,47 +251,48 @@ impl Plan {
         (partials / steps.max(1)).clamp(1, u32::MAX as usize) as u32
     }
 
-    /// The specialisation for a part of the work that `spec` does in whole.
-    fn part_of(&self, spec: Spec, part: Part, parts: u32) -> Result<Spec, Error> {
-        let spec = Spec { part, ..spec };
-        Ok(match part {
-            Part::Whole => spec,
-            Part::Fold => Spec {
-                grad: false,
-                elements: None,
-                row_loss: false,
-                upstream: Upstream::Ones,
-                sums_weights: false,
-                output: ElementType::F32,
-                pairs: false,
-                apart: self.profile.batch_invariant && self.cuts_rows(),
-                extras: spec.extras.without_records(),
-                ..spec
+    /// The states of parts of rows, of which `whole` does all.
+    fn fold(&self, whole: Spec) -> Spec {
+        Spec {
+            part: Part::Fold,
+            grad: false,
+            elements: None,
+            row_loss: false,
+            upstream: Upstream::Ones,
+            sums_weights: false,
+            output: ElementType::F32,
+            apart: self.profile.batch_invariant && self.cuts_rows(),
+            extras: whole.extras.without_records(),
+            ..whole
+        }
+    }
+
+    /// The states of rows from those of so many parts.
+    fn merge(&self, whole: Spec, piece: usize, parts: u32) -> Result<Spec, Error> {
+        let lanes = LANES_OF_MERGE.min(parts as usize);
+        let (_, Layout { form, .. }) = self.folding(piece, Alignment::BEST)?.kernel();
+        let plain = Layout::plain(Geometry::rows(&self.profile, lanes, 1)?);
+        Ok(Spec {
+            part: Part::Merge,
+            grad: false,
+            elements: None,
+            upstream: Upstream::Ones,
+            sums_weights: false,
+            input: ElementType::F32,
+            output: ElementType::F32,
+            target: match whole.target {
+                Target::Probabilities(_) | Target::Upstream(_) => Target::None,
+                target => target,
             },
-            Part::Merge => Spec {
-                grad: false,
-                elements: None,
-                upstream: Upstream::Ones,
-                sums_weights: false,
-                load: Load::One,
-                strided: false,
-                ragged: false,
-                by_class: false,
-                loose: false,
-                pairs: false,
-                longs: false,
-                weight_packs: false,
-                input: ElementType::F32,
-                output: ElementType::F32,
-                target: match spec.target {
-                    Target::Probabilities(_) | Target::Upstream(_) => Target::None,
-                    target => target,
-                },
-                geometry: Geometry::rows(&self.profile, LANES_OF_MERGE.min(parts as usize), 1)?,
-                ..spec
-            },
-            Part::Write => Spec { row_loss: false, extras: spec.extras.without_records(), ..spec },
+            layout: Layout { form, ..plain },
+            ..whole
         })
+    }
+
+    /// Gradient and distribution of parts of rows.
+    fn write(&self, whole: Spec) -> Spec {
+        let extras = whole.extras.without_records();
+        Spec { part: Part::Write, row_loss: false, extras, ..whole }
     }
 
     /// Adds a step over one piece, of `groups` groups at most; returns how many it has.
@@ -312,33 +317,18 @@ impl Plan {
             return spec;
         }
         // The layout exists: the plan was made with the same profile.
-        match self.layout(piece, alignment) {
-            Ok(layout) => {
-                self.packed(layout.unkept(spec.part != Part::Whole).apply(spec), alignment)
-            }
-            Err(_) => spec,
-        }
+        self.laid_out(spec, piece, alignment).unwrap_or(spec)
     }
 
-    /// What else comes in loads of four: the labels of neighbouring rows, the weights of neighbouring
-    /// classes.
-    fn packed(&self, spec: Spec, alignment: Alignment) -> Spec {
-        let wide = spec.load > Load::One;
-        let labels = self.problem.label_type().is_some();
-        let neighbours = spec.kernel == Kernel::Rows && !spec.ragged && spec.part != Part::Merge;
-        Spec {
-            label_packs: wide && spec.kernel == Kernel::Columns && labels && alignment.labels,
-            record_packs: wide
-                && spec.kernel == Kernel::Columns
-                && spec.writes_records()
-                && alignment.records,
-            weight_packs: wide
-                && neighbours
-                && spec.weight.is_some()
-                && spec.spread
-                && alignment.weights,
-            ..spec
-        }
+    /// A kernel that folds a piece's logits, or writes what follows from them, laid out.
+    fn laid_out(&self, spec: Spec, piece: usize, alignment: Alignment) -> Result<Spec, Error> {
+        let (kernel, layout) = self.folding(piece, alignment)?.kernel();
+        let layout = if spec.part == Part::Whole { layout } else { layout.unkept() };
+        let spec = Spec { kernel, layout, ..spec };
+        Ok(match kernel {
+            Kernel::Columns => columns::packed(spec, alignment),
+            _ => rows::packed(spec, self.rows_of(piece), self.problem.view.classes, alignment),
+        })
     }
 
     pub(super) fn narrowest(&self, step: &Step) -> Spec {
@@ -366,17 +356,17 @@ impl Plan {
         self.pieces.first().is_some_and(|piece| piece.is_inside(self.problem.view))
     }
 
-    /// How the kernel that folds a piece's logits is laid out.
-    fn layout(&self, piece: usize, alignment: Alignment) -> Result<Layout, Error> {
+    /// How a piece's logits are folded.
+    fn folding(&self, piece: usize, alignment: Alignment) -> Result<Folding, Error> {
         let (view, rows) = (self.view_of(piece), self.rows_of(piece));
         let (problem, profile) = (&self.problem, &self.profile);
         let input = problem.input_type;
         match self.cuts_rows() || self.splits {
             parts if profile.batch_invariant => {
-                Layout::fixed(problem, rows, profile, alignment, parts)
+                Folding::fixed(problem, rows, profile, alignment, parts)
             }
-            true => Layout::of_box(view, rows, input, profile, alignment),
-            false => Layout::of(view, rows, input, profile, alignment),
+            true => Folding::of_box(view, rows, input, profile, alignment),
+            false => Folding::of(view, rows, input, profile, alignment),
         }
     }
 
@@ -470,19 +460,19 @@ impl Plan {
     pub(super) fn blocks(&self, spec: &Spec, piece: usize, parts: u32) -> u32 {
         // A piece has 2^32 - 1 elements at most, however narrow the host's `usize`.
         let rows = self.rows_of(piece) as u64;
-        let teams = if spec.pairs { rows.div_ceil(2) } else { rows };
+        let teams = if spec.layout.pairs { rows.div_ceil(2) } else { rows };
         let view = self.view_of(piece);
-        let group = u64::from(spec.geometry.workgroup);
-        let of_rows = u64::from(spec.geometry.rows_per_group());
+        let group = u64::from(spec.layout.geometry.workgroup);
+        let of_rows = u64::from(spec.layout.geometry.rows_per_group());
         let (items, per_block) = match (spec.kernel, spec.part) {
             (Kernel::Rows, Part::Fold | Part::Write) => (teams * u64::from(parts), of_rows),
             (Kernel::Rows, Part::Whole | Part::Merge) => (teams, of_rows),
-            (Kernel::Columns, _) => (rows, group * spec.load.elements() as u64),
+            (Kernel::Columns, _) => (rows, group * spec.layout.load.elements() as u64),
             (Kernel::GatherGrad, _) if is_half(spec.output) => (words_of_halves(view, rows), group),
             (Kernel::GatherGrad, _) => (rows * view.classes as u64, group),
             (Kernel::Pointwise, _) => {
                 let elements = self.elements_of(spec, piece) as u64;
-                (elements / spec.load.elements() as u64, group)
+                (elements / spec.layout.load.elements() as u64, group)
             }
             (Kernel::SumVariance, Part::Merge) => (rows, of_rows),
             (Kernel::SumVariance, _) => (rows * u64::from(parts), group),

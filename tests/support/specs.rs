@@ -62,7 +62,7 @@ pub fn every_spec() -> IndexSet<Spec> {
             }
         }
     }
-    assert!(specs.iter().any(|spec| spec.by_class), "no plan reads rows class by class");
+    assert!(specs.iter().any(|spec| spec.layout.by_class), "no plan reads rows class by class");
     // Subgroups and the number of lanes make no difference to these.
     for profile in profiles().into_iter().step_by(4) {
         losses_of_elements(&profile, &mut specs);
@@ -183,7 +183,7 @@ fn for_shape(
 /// Inputs that are bound to be written, which changes nothing but declarations: one of each kind of kernel.
 fn in_arenas(specs: &mut IndexSet<Spec>) {
     let mut seen = IndexSet::new();
-    let kind = |spec: &Spec| (spec.kernel, spec.part, spec.load, spec.input, spec.in_place);
+    let kind = |spec: &Spec| (spec.kernel, spec.part, spec.layout.load, spec.input, spec.in_place);
     let arenas: Vec<_> = specs.iter().filter(|spec| seen.insert(kind(spec))).copied().collect();
     specs.extend(arenas.into_iter().map(|spec| Spec { arena: true, ..spec }));
 }

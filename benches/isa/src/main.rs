@@ -124,8 +124,8 @@ fn is_large(spec: &Spec) -> bool {
 
 /// Elements of one turn of a loop.
 fn elements_of(spec: &Spec, counts: &Counts) -> f64 {
-    let pack = spec.load.elements() as f64;
-    match spec.form {
+    let pack = spec.layout.load.elements() as f64;
+    match spec.layout.form {
         Form::Kept { loads, .. } => pack * f64::from(loads),
         _ if spec.kernel == Kernel::Pointwise => pack,
         _ => pack * counts.loads,
@@ -179,10 +179,10 @@ fn measure(
 
 /// Loops that fold or write elements.
 fn is_hot(spec: &Spec, l: &Loop) -> bool {
-    if spec.form.is_kept() || spec.kernel == Kernel::Pointwise {
+    if spec.layout.form.is_kept() || spec.kernel == Kernel::Pointwise {
         return true;
     }
-    let most = if matches!(spec.form, Form::Few) { 1.0 } else { 4.0 };
+    let most = if matches!(spec.layout.form, Form::Few) { 1.0 } else { 4.0 };
     l.counts.special > 0.0 && !l.outer && l.counts.loads >= most
 }
 
@@ -205,7 +205,7 @@ fn of_loop(spec: &Spec, l: &Loop) -> Vec<String> {
     let c = &l.counts;
     let elements = elements_of(spec, c);
     let per = |count: f64| format!("{:.1}", count / elements);
-    let what = match (c.stores > 0.0, spec.form.is_kept()) {
+    let what = match (c.stores > 0.0, spec.layout.form.is_kept()) {
         (true, true) => "block",
         (true, false) => "write",
         (false, true) => "block",

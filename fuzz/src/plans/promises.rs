@@ -231,7 +231,7 @@ fn groups(plan: &Plan, profile: &Profile, what: &dyn Fn() -> String) {
 /// The device takes the kernel.
 fn geometry(spec: &Spec, profile: &Profile, what: &dyn Fn() -> String) {
     let limits = &profile.limits;
-    let g = spec.geometry;
+    let g = spec.layout.geometry;
     let most =
         limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
     let fits = g.workgroup <= most && g.lanes <= g.workgroup && g.cluster <= g.lanes;
@@ -243,7 +243,7 @@ fn geometry(spec: &Spec, profile: &Profile, what: &dyn Fn() -> String) {
     let bound = spec.slots().iter().filter(|slot| storage(slot)).count();
     let most = limits.max_storage_buffers_per_shader_stage as usize;
     assert!(bound <= most, "{spec:?} binds {bound} buffers: {}", what());
-    assert!(profile.int64 || !spec.longs, "{spec:?} has 64 bits: {}", what());
+    assert!(profile.int64 || !spec.layout.longs, "{spec:?} has 64 bits: {}", what());
     assert!(profile.f16 || !spec.native_f16, "{spec:?} has f16: {}", what());
 }
 

@@ -1,0 +1,102 @@
+//! The kernel `columns`: a lane has rows to itself. They are neighbours in memory, or short and follow each other.
+
+use crate::Error;
+use crate::kernels::{Form, Geometry, Layout, Load, Spec};
+use crate::plan::Profile;
+use crate::plan::alignment::Alignment;
+use crate::plan::loads::{UNROLLED, widest_that};
+use crate::tensor::{ClassView, ElementType};
+
+/// A lane has neighbouring rows to itself.
+pub(super) fn neighbours(
+    view: ClassView,
+    input: ElementType,
+    profile: &Profile,
+    widest: Load,
+) -> Result<Layout, Error> {
+    let fits = |load: Load| load <= widest && view.inner.is_multiple_of(load.elements());
+    let kept = kept_load(view, input, profile, &fits);
+    let load = kept.or(widest_that(fits)).unwrap_or(Load::One);
+    lane_per_row(view.classes, profile, load, kept.is_some())
+}
+
+/// The widest of the loads that fit of which a lane keeps every class.
+fn kept_load(
+    view: ClassView,
+    input: ElementType,
+    profile: &Profile,
+    fits: &impl Fn(Load) -> bool,
+) -> Option<Load> {
+    let tuning = &profile.tuning;
+    let keeps = |load: Load| {
+        view.classes <= UNROLLED && view.classes * load.elements() <= tuning.kept_columns as usize
+    };
+    // Rather a narrow load and every class kept than a wide one and two passes; but not where
+    // loads are what costs, nor single elements of which two share a word.
+    if !profile.batch_invariant {
+        let narrowest = match input {
+            _ if tuning.load == Load::Eight => widest_that(fits),
+            ElementType::F32 => None,
+            ElementType::F16 | ElementType::BF16 => widest_that(|l| l <= Load::Four && fits(l)),
+        };
+        return widest_that(|load| fits(load) && keeps(load) && Some(load) >= narrowest);
+    }
+    // The same whatever the number of positions and the alignment allow.
+    let widest = profile.widest_load(input);
+    let narrowest = match input {
+        _ if tuning.load == Load::Eight => widest,
+        ElementType::F32 => Load::One,
+        ElementType::F16 | ElementType::BF16 => Load::Four.min(widest),
+    };
+    widest_that(|load| fits(load) && keeps(load)).filter(|_| keeps(narrowest))
+}
+
+/// A lane has rows that follow each other to itself.
+pub(super) fn short(
+    view: ClassView,
+    rows: usize,
+    profile: &Profile,
+    widest: Load,
+) -> Result<Layout, Error> {
+    let keeps = profile.tuning.kept_short as usize;
+    // Rows without a class have nothing to load.
+    let fits = |load: Load| {
+        load <= widest
+            && view.classes > 0
+            && rows.is_multiple_of(load.elements())
+            && view.classes * load.elements() <= keeps
+    };
+    let load = widest_that(fits).unwrap_or(Load::One);
+    Ok(Layout { short: load > Load::One, ..lane_per_row(view.classes, profile, load, true)? })
+}
+
+/// Classes up to which a lane keeps rows of its own that follow each other.
+pub(in crate::plan) fn short_classes(profile: &Profile) -> usize {
+    let load = profile.widest_load(ElementType::F32).elements();
+    (profile.tuning.kept_short as usize / load).min(UNROLLED)
+}
+
+fn lane_per_row(
+    classes: usize,
+    profile: &Profile,
+    load: Load,
+    kept: bool,
+) -> Result<Layout, Error> {
+    let form = match kept && classes > 0 {
+        true => Form::Kept { loads: classes as u32, full: classes as u32 },
+        false => Form::streamed(classes),
+    };
+    let geometry = Geometry::lane_per_row(profile)?;
+    Ok(Layout { load, longs: profile.has_longs(load), form, ..Layout::plain(geometry) })
+}
+
+/// The kernel with what else comes in loads of four: the labels and the records of neighbouring rows.
+pub(in crate::plan) fn packed(spec: Spec, alignment: Alignment) -> Spec {
+    let wide = spec.layout.is_wide();
+    let layout = Layout {
+        label_packs: wide && spec.label_type().is_some() && alignment.labels,
+        record_packs: wide && spec.writes_records() && alignment.records,
+        ..spec.layout
+    };
+    Spec { layout, ..spec }
+}

@@ -1,0 +1,114 @@
+//! Which kernel folds the logits, and in which layout: from the shape, the adapter's numbers and the alignment of
+//! the tensors.
+
+use super::columns::short_classes;
+use super::{columns, rows};
+use crate::kernels::{Kernel, Layout};
+use crate::plan::Profile;
+use crate::plan::alignment::Alignment;
+use crate::tensor::{ClassView, ElementType};
+use crate::{Error, Problem};
+
+/// Classes at most that a lane folds alone where neighbouring rows are neighbours in memory.
+const LANE_CLASSES: usize = 1 << 14;
+/// Classes from which lanes share rows that are neighbours, where there are too few of these.
+const SHARED_CLASSES: usize = 64;
+/// Classes up to which a lane has batch-invariant rows that are neighbours to itself, however few they are.
+const FIXED_LANE_CLASSES: usize = 1 << 10;
+
+/// How logits are folded.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::plan) enum Folding {
+    /// By [`Kernel::Rows`].
+    Rows(Layout),
+    /// By [`Kernel::Columns`].
+    Columns(Layout),
+}
+
+impl Folding {
+    /// For `rows` rows of a piece of logits of a type.
+    pub fn of(
+        view: ClassView,
+        rows: usize,
+        input: ElementType,
+        profile: &Profile,
+        alignment: Alignment,
+    ) -> Result<Self, Error> {
+        let widest = alignment.load.min(profile.widest_load(input));
+        Ok(if view.inner > 1 && shares_columns(view, rows, profile) {
+            Self::Rows(rows::strided(view.classes, rows, profile)?)
+        } else if view.inner > 1 {
+            Self::Columns(columns::neighbours(view, input, profile, widest)?)
+        } else if view.classes <= short_classes(profile) {
+            Self::Columns(columns::short(view, rows, profile, widest)?)
+        } else {
+            Self::Rows(rows::neighbours(view.classes, input, profile, alignment)?)
+        })
+    }
+
+    /// For the `rows` rows of a box, which has a part of their classes. They are not kept: their maximum
+    /// is known only when all boxes are folded.
+    pub fn of_box(
+        view: ClassView,
+        rows: usize,
+        input: ElementType,
+        profile: &Profile,
+        alignment: Alignment,
+    ) -> Result<Self, Error> {
+        let layout = match view.inner {
+            1 => rows::neighbours(view.classes, input, profile, alignment)?,
+            _ => rows::strided(view.classes, rows, profile)?,
+        };
+        Ok(Self::Rows(layout.unkept()))
+    }
+
+    /// For `rows` rows of a problem, where what a row's bits depend on is the same for all rows
+    /// ([`Profile::batch_invariant`]): the classes, the types and the device. Neither `rows` nor the alignment
+    /// changes which lane folds a class, nor in which order. `parts`: a kernel folds parts of rows.
+    pub fn fixed(
+        problem: &Problem,
+        rows: usize,
+        profile: &Profile,
+        alignment: Alignment,
+        parts: bool,
+    ) -> Result<Self, Error> {
+        let (view, input) = (problem.view, problem.input_type);
+        let widest = alignment.load.min(profile.widest_load(input));
+        let of_rows = |layout: Layout| Self::Rows(if parts { layout.unkept() } else { layout });
+        Ok(match problem.classes_are_last() {
+            true if view.classes <= short_classes(profile) && !parts => {
+                Self::Columns(columns::short(view, rows, profile, widest)?)
+            }
+            true => of_rows(rows::neighbours(view.classes, input, profile, alignment)?),
+            false if view.classes <= FIXED_LANE_CLASSES && !parts => {
+                Self::Columns(columns::neighbours(view, input, profile, widest)?)
+            }
+            false => of_rows(rows::strided(view.classes, rows, profile)?),
+        })
+    }
+
+    /// The kernel, and its layout.
+    pub fn kernel(self) -> (Kernel, Layout) {
+        match self {
+            Self::Rows(layout) => (Kernel::Rows, layout),
+            Self::Columns(layout) => (Kernel::Columns, layout),
+        }
+    }
+
+    /// Classes in each part of a batch-invariant row of `classes`; `None` where it is not cut into parts.
+    pub fn fixed_part(&self, classes: usize, profile: &Profile) -> Option<usize> {
+        match self {
+            Self::Rows(layout) => rows::fixed_part(layout, classes, profile),
+            Self::Columns(_) => None,
+        }
+    }
+}
+
+/// Whether lanes share rows that are neighbours in memory: where a lane would fold for too long, or
+/// too few lanes would have work.
+fn shares_columns(view: ClassView, rows: usize, profile: &Profile) -> bool {
+    let tuning = &profile.tuning;
+    let busy = tuning.fill as usize * tuning.workgroup as usize / 4;
+    let idle = rows < busy && view.classes >= SHARED_CLASSES;
+    idle || view.classes > LANE_CLASSES
+}

@@ -1,0 +1,145 @@
+//! The kernel `rows`: lanes share a row. Its loads, how many lanes and parts a row has, and what of it a lane keeps.
+
+use crate::Error;
+use crate::kernels::{Form, Geometry, Layout, Load, RowLoads, Spec, is_half};
+use crate::plan::Profile;
+use crate::plan::alignment::Alignment;
+use crate::plan::loads::{UNROLLED, ragged_load, widest_that};
+use crate::tensor::{ClassView, ElementType};
+
+/// Classes from which rows of f32 are read in loads of four though they do not start on one. Below,
+/// the first and the last load are too large a part of a row.
+const RAGGED_CLASSES: usize = 64;
+/// The same for loads of eight of f16 and bf16, of which single ones cost more: two share a word.
+const RAGGED_HALVES: usize = 16;
+/// Bytes for states that are worth a better use of the device, however small the tensor.
+const STATES_BYTES: u64 = 12 << 10;
+/// Loads of a lane at most in one part of a row.
+const LANE_LOADS: usize = 1 << 13;
+/// Classes at least in a part of a batch-invariant row: a state for each takes 12 bytes for 1,000 logits.
+const FIXED_PART_CLASSES: usize = 1 << 11;
+
+/// Lanes share rows whose classes are neighbours.
+pub(super) fn neighbours(
+    classes: usize,
+    input: ElementType,
+    profile: &Profile,
+    alignment: Alignment,
+) -> Result<Layout, Error> {
+    // Batch-invariant rows are folded as those of aligned tensors, wherever they are.
+    let fixed = profile.batch_invariant;
+    let expected = if fixed { Alignment::BEST } else { alignment };
+    let (load, ragged) = load_of(classes, input, profile, expected);
+    // A row may begin with the last element of a load. Such rows are not kept: each of their loads
+    // would be a special case in the text.
+    let by_class = ragged && fixed;
+    let lead = if ragged && !by_class { load.elements() - 1 } else { 0 };
+    let loads = (lead + classes).div_ceil(load.elements());
+    let keeps = (profile.tuning.kept_row as usize / load.elements()).min(UNROLLED);
+    let geometry = Geometry::rows(profile, loads, keeps)?;
+    let lanes = geometry.lanes as usize;
+    let of_lane = loads.div_ceil(lanes);
+    let form = if of_lane <= keeps && !ragged {
+        Form::Kept { loads: of_lane as u32, full: (loads / lanes) as u32 }
+    } else {
+        Form::streamed(of_lane)
+    };
+    let as_expected = if ragged { alignment.alike } else { alignment.load >= load };
+    let row_loads = match (as_expected, ragged) {
+        (false, _) => RowLoads::Loose,
+        (true, true) => RowLoads::Ragged,
+        (true, false) => RowLoads::Aligned,
+    };
+    let longs = profile.has_longs(load) && row_loads != RowLoads::Loose;
+    Ok(Layout { load, longs, form, row_loads, by_class, ..Layout::plain(geometry) })
+}
+
+/// The loads of rows whose classes are neighbours, and whether rows start inside of them.
+fn load_of(
+    classes: usize,
+    input: ElementType,
+    profile: &Profile,
+    alignment: Alignment,
+) -> (Load, bool) {
+    let widest = profile.widest_load(input);
+    let fits =
+        |load: Load| load <= widest.min(alignment.load) && classes.is_multiple_of(load.elements());
+    let least = if input == ElementType::F32 { RAGGED_CLASSES } else { RAGGED_HALVES };
+    match widest_that(fits).unwrap_or(Load::One) {
+        Load::One if widest > Load::One && alignment.alike && classes >= least => {
+            (ragged_load(input), true)
+        }
+        load => (load, false),
+    }
+}
+
+/// Lanes share rows that are neighbours.
+pub(super) fn strided(classes: usize, rows: usize, profile: &Profile) -> Result<Layout, Error> {
+    let geometry = Geometry::strided(profile, classes, rows)?;
+    let form = Form::streamed(classes.div_ceil(geometry.lanes as usize));
+    Ok(Layout { form, row_loads: RowLoads::Strided, ..Layout::plain(geometry) })
+}
+
+/// The kernel with what follows from what it reads and writes: rows of `classes` classes that share words, and the
+/// weights of neighbouring classes in loads of four.
+pub(in crate::plan) fn packed(
+    spec: Spec,
+    rows: usize,
+    classes: usize,
+    alignment: Alignment,
+) -> Spec {
+    let layout = spec.layout;
+    let ragged = layout.row_loads == RowLoads::Ragged;
+    // Every second row starts in the middle of a pair of elements.
+    let odd = rows > 1 && classes % 2 == 1;
+    let layout = Layout {
+        pairs: ragged && odd && spec.writes() && is_half(spec.output),
+        weight_packs: layout.is_wide()
+            && !ragged
+            && spec.weight.is_some()
+            && spec.spread
+            && alignment.weights,
+        ..layout
+    };
+    Spec { layout, ..spec }
+}
+
+/// Classes in each part of a batch-invariant row of `classes`; `None` where it is not cut into parts.
+pub(super) fn fixed_part(layout: &Layout, classes: usize, profile: &Profile) -> Option<usize> {
+    if layout.form.is_kept() {
+        return None;
+    }
+    let of_lanes = layout.load.elements() * layout.geometry.lanes as usize;
+    let loads = FIXED_PART_CLASSES.div_ceil(of_lanes).max(profile.tuning.part_loads as usize);
+    let part = of_lanes * loads.min(LANE_LOADS);
+    (classes >= 2 * part).then_some(part)
+}
+
+/// How many parts a row is cut into, so that `rows` rows keep the device busy and no lane folds
+/// for too long. A part's state has so many words.
+pub(in crate::plan) fn parts(
+    layout: &Layout,
+    view: ClassView,
+    rows: usize,
+    profile: &Profile,
+    state_words: u64,
+) -> usize {
+    if layout.form.is_kept() || rows == 0 {
+        return 1;
+    }
+    let Layout { geometry, load, .. } = layout;
+    let tuning = &profile.tuning;
+    let loads_of_lane = view.classes.div_ceil(load.elements() * geometry.lanes as usize);
+    let busy = tuning.fill as usize * geometry.rows_per_group() as usize;
+    let wanted = busy / rows;
+    // States are memory that nobody asked for: 16 bytes for each 1,000 logits, and some KiB.
+    let (rows, classes) = (rows as u64, view.classes as u64);
+    let memory = STATES_BYTES + rows * classes / 1000 * 16;
+    let affordable = (memory / (rows * 4 * state_words)) as usize;
+    let allowed = loads_of_lane / tuning.part_loads as usize;
+    wanted
+        .min(allowed)
+        .min(affordable.saturating_sub(1))
+        .max(loads_of_lane.div_ceil(LANE_LOADS))
+        .max(1)
+}
