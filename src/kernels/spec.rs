@@ -273,7 +273,7 @@ impl Spec {
     }
 
     /// Whether it adds losses to the totals.
-    pub(super) fn counts(&self) -> bool {
+    pub(crate) fn counts(&self) -> bool {
         matches!(self.part, Part::Whole | Part::Merge)
     }
 

@@ -1,6 +1,10 @@
-//! Makes plans: checks the profile, cuts the tensors into pieces, lays out the dispatches.
+//! Makes plans: checks the profile, cuts the tensors into pieces, fits the workgroups, lays out the dispatches.
 
+use super::builder::PlanBuilder;
+use super::kernels::{finish, softmax};
 use super::pieces::cut;
+use super::steps;
+use super::work::Work;
 use super::{Plan, Profile};
 use crate::loss::Shapes;
 use crate::{Error, Loss, Outputs, Problem};
@@ -28,16 +32,35 @@ impl Plan {
         profile.check()?;
         profile.tuning.check()?;
         let pieces = cut(&problem, profile)?;
-        let profile = profile.clone();
-        let steps = Vec::new();
-        let (partials, state_words, fixed_part, splits) = (0, 0, None, false);
-        let mut plan =
-            Self { problem, pieces, steps, partials, state_words, fixed_part, splits, profile };
-        plan.fit_workgroups()?;
-        plan.lay_out()?;
-        plan.check_workspace()?;
-        plan.check_bindings()?;
-        log::debug!("{:?} over {:?}:\n{plan}", plan.problem.function, plan.problem.view);
+        let work = fitted(Work::new(problem, profile.clone(), pieces)?)?;
+        let mut builder = PlanBuilder::new(softmax::shared_out(work)?);
+        steps::lay_out(&mut builder)?;
+        let plan = builder.build()?;
+        log::debug!("{:?} over {:?}:\n{plan}", plan.problem().function, plan.problem().view);
         Ok(plan)
+    }
+}
+
+/// Halves workgroups until the device has the memory of the heaviest kernel there may be.
+fn fitted(mut work: Work) -> Result<Work, Error> {
+    let allowed = u64::from(work.profile.limits.max_compute_workgroup_storage_size);
+    loop {
+        let heaviest = match work.folds_logits() {
+            true => softmax::heaviest(&work),
+            false => finish::spec(&work),
+        };
+        let (needed, lanes) = (heaviest.workgroup_bytes(), work.flat.workgroup);
+        match (needed <= allowed, lanes) {
+            (true, _) => return Ok(work),
+            (false, 2..) => work = work.with_workgroups(lanes / 2)?,
+            (false, _) => {
+                return Err(Error::Limit {
+                    what: "a workgroup of one lane",
+                    limit: "max_compute_workgroup_storage_size",
+                    needed,
+                    allowed,
+                });
+            }
+        }
     }
 }

@@ -61,7 +61,7 @@ fn floor_power_of_two(number: usize) -> usize {
 }
 
 /// The largest power of two up to `wanted` that the device's limits allow as the lanes of a workgroup. Whether their
-/// memory is there too depends on the kernels: `Plan::fit_workgroups`.
+/// memory is there too depends on the kernels: `fitted` in `build.rs`.
 fn largest_workgroup(profile: &Profile, wanted: u32) -> Result<u32, Error> {
     let limits = &profile.limits;
     let allowed = limits

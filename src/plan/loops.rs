@@ -4,7 +4,9 @@
 //! all. Results would be wrong and look right, so plans for software drivers stay below that: more
 //! groups with less work each, more lanes for a long row.
 
-use super::{Plan, Step};
+use super::kernels::parts::loads;
+use super::step::Step;
+use super::work::Work;
 use crate::Error;
 use crate::kernels::{CHUNK, Form, Kernel, Part, Spec};
 
@@ -14,15 +16,15 @@ const MOST: usize = 60_000;
 /// Groups that a piece needs at least. `narrowest` is the variant of the kernel that turns most often,
 /// for buffers that start anywhere.
 pub(super) fn fewest_groups(
-    plan: &Plan,
+    work: &Work,
     narrowest: &Spec,
     piece: usize,
     parts: u32,
 ) -> Result<u32, Error> {
-    if !plan.profile.is_software() {
+    if !work.profile.is_software() {
         return Ok(1);
     }
-    let turns = turns_of_block(plan, narrowest, piece, parts);
+    let turns = turns_of_block(work, narrowest, piece, parts);
     if turns > MOST {
         return Err(Error::Limit {
             what: "one row",
@@ -31,8 +33,8 @@ pub(super) fn fewest_groups(
             allowed: MOST as u64,
         });
     }
-    let groups = plan.blocks(narrowest, piece, parts).div_ceil((MOST / turns) as u32);
-    let allowed = plan.profile.limits.max_compute_workgroups_per_dimension;
+    let groups = work.blocks(narrowest, piece, parts).div_ceil((MOST / turns) as u32);
+    let allowed = work.profile.limits.max_compute_workgroups_per_dimension;
     if groups > allowed {
         return Err(Error::Limit {
             what: "one piece (this is a software driver)",
@@ -45,13 +47,31 @@ pub(super) fn fewest_groups(
 }
 
 /// Refuses more partials than one group can sum.
-pub(super) fn check_partials(plan: &Plan, spec: &Spec, partials: u32) -> Result<(), Error> {
-    check(plan, "the sum of all groups' partials", turns_over_partials(spec, partials))
+pub(super) fn check_partials(work: &Work, spec: &Spec, partials: u32) -> Result<(), Error> {
+    check(work, "the sum of all groups' partials", turns_over_partials(spec, partials))
+}
+
+/// Refuses more zeros than the groups of a step can write.
+pub(super) fn check_clear(work: &Work, step: &Step) -> Result<(), Error> {
+    check(work, "zeros", turns_of_clear(step))
+}
+
+/// How often the loops of one invocation turn at most, over all of a step's work.
+pub(super) fn turns(work: &Work, step: &Step) -> u64 {
+    let Some(piece) = step.piece else {
+        return match step.spec.kernel {
+            Kernel::Clear => turns_of_clear(step) as u64,
+            _ => turns_over_partials(&step.spec, step.partials) as u64,
+        };
+    };
+    let spec = work.narrowest(step);
+    let of_group = work.blocks(&spec, piece, step.parts).div_ceil(step.groups);
+    u64::from(of_group) * turns_of_block(work, &spec, piece, step.parts) as u64
 }
 
 /// Refuses a loop that a software driver would end early.
-pub(super) fn check(plan: &Plan, what: &'static str, turns: usize) -> Result<(), Error> {
-    if plan.profile.is_software() && turns > MOST {
+fn check(work: &Work, what: &'static str, turns: usize) -> Result<(), Error> {
+    if work.profile.is_software() && turns > MOST {
         return Err(Error::Limit {
             what,
             limit: "number of loop turns (this is a software driver)",
@@ -63,19 +83,19 @@ pub(super) fn check(plan: &Plan, what: &'static str, turns: usize) -> Result<(),
 }
 
 /// Turns of the loop that writes zeros.
-pub(super) fn turns_of_clear(step: &Step) -> usize {
+fn turns_of_clear(step: &Step) -> usize {
     let lanes = u64::from(step.groups) * u64::from(step.spec.layout.geometry.workgroup);
     u64::from(step.partials).div_ceil(lanes) as usize + 1
 }
 
 /// Turns of the loops over partials: once for the sums and once for the first bad label.
-pub(super) fn turns_over_partials(spec: &Spec, partials: u32) -> usize {
+fn turns_over_partials(spec: &Spec, partials: u32) -> usize {
     2 * (partials.div_ceil(spec.layout.geometry.workgroup) as usize + 1)
 }
 
 /// Turns of the loops for one block of work: an upper bound.
-pub(super) fn turns_of_block(plan: &Plan, spec: &Spec, piece: usize, parts: u32) -> usize {
-    let view = plan.view_of(piece);
+fn turns_of_block(work: &Work, spec: &Spec, piece: usize, parts: u32) -> usize {
+    let view = work.view_of(piece);
     let lanes = spec.layout.geometry.lanes as usize;
     let merges = 2 * (lanes.ilog2() as usize + 1);
     let of_lane = match (spec.kernel, spec.part) {
@@ -84,7 +104,7 @@ pub(super) fn turns_of_block(plan: &Plan, spec: &Spec, piece: usize, parts: u32)
             return 2 + (parts as usize).div_ceil(lanes) + merges;
         }
         (Kernel::SumVariance, _) => return 2 + view.classes.div_ceil(parts as usize),
-        (Kernel::Rows, _) => (plan.part_loads(spec, piece, parts) + 1).div_ceil(lanes),
+        (Kernel::Rows, _) => (loads(work, spec, piece, parts) + 1).div_ceil(lanes),
         (Kernel::Columns, _) => view.classes,
         _ => return 2,
     };

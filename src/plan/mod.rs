@@ -5,17 +5,20 @@ mod alignment;
 mod binding;
 mod bounds;
 mod build;
+mod builder;
 mod geometry;
 mod kernels;
+mod limits;
 mod loads;
 mod loops;
+mod params;
 mod piece;
 mod pieces;
-mod pointwise;
 mod profile;
 mod step;
 mod steps;
 mod tuning;
+mod work;
 mod workspace;
 
 use std::fmt;
@@ -35,12 +38,10 @@ pub(crate) use pieces::least_box;
 
 pub(crate) use step::Step;
 
-use self::workspace::words_of_state;
-use crate::kernels::{Kernel, Spec};
-use crate::loss::Divisor;
-use crate::tensor::{Axes, Slot};
-use crate::words::{HEADER_WORDS, TOTALS_WORDS};
-use crate::{EmptyMean, Error, Problem};
+use self::work::Work;
+use self::workspace::Workspace;
+use crate::Problem;
+use crate::kernels::Spec;
 
 /// How a call runs on a device: dispatches over pieces of the tensors.
 ///
@@ -62,40 +63,26 @@ use crate::{EmptyMean, Error, Problem};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Plan {
-    problem: Problem,
-    pieces: Vec<Piece>,
+    work: Work,
     steps: Vec<Step>,
-    partials: u32,
-    /// Words of the workspace behind the partials: states, and where rows are cut their labels' weights.
-    state_words: u64,
-    /// Classes in each part of a row, where rows are cut into parts whatever their number
-    /// ([`Profile::batch_invariant`]).
-    fixed_part: Option<usize>,
-    /// What one kernel would do is shared by several, since it would need too many bindings.
-    splits: bool,
-    profile: Profile,
+    workspace: Workspace,
 }
 
 impl Plan {
     /// What is computed.
     pub fn problem(&self) -> &Problem {
-        &self.problem
+        &self.work.problem
     }
 
     /// The pieces that dispatches bind: more than one where a tensor does not fit one binding of the
     /// device. They cover the tensors, and no two have an element of the input in common.
     pub fn pieces(&self) -> &[Piece] {
-        &self.pieces
+        &self.work.pieces
     }
 
     /// GPU memory needed beyond inputs and requested outputs, in bytes.
     pub fn workspace_bytes(&self) -> u64 {
-        4 * (self.states_start() + self.state_words)
-    }
-
-    /// Where the states begin in the workspace, in words.
-    fn states_start(&self) -> u64 {
-        u64::from(HEADER_WORDS) + u64::from(TOTALS_WORDS) * u64::from(self.partials)
+        self.workspace.bytes()
     }
 
     /// Number of dispatches.
@@ -105,18 +92,7 @@ impl Plan {
 
     /// How often the loops of one invocation turn at most, over all of its work.
     pub fn longest_loops(&self) -> u64 {
-        let turns = |step: &Step| {
-            let Some(piece) = step.piece else {
-                return match step.spec.kernel {
-                    Kernel::Clear => loops::turns_of_clear(step) as u64,
-                    _ => loops::turns_over_partials(&step.spec, step.partials) as u64,
-                };
-            };
-            let spec = self.narrowest(step);
-            let of_group = self.blocks(&spec, piece, step.parts).div_ceil(step.groups);
-            u64::from(of_group) * loops::turns_of_block(self, &spec, piece, step.parts) as u64
-        };
-        self.steps.iter().map(turns).max().unwrap_or(0)
+        self.steps.iter().map(|step| loops::turns(&self.work, step)).max().unwrap_or(0)
     }
 
     /// Every specialisation the plan runs, in order.
@@ -136,7 +112,7 @@ impl Plan {
     /// The same with what else depends on the buffers: whether the gradient overwrites the input, and whether a buffer
     /// has both what is read and what is written.
     pub(crate) fn bound_variants(&self) -> impl Iterator<Item = Spec> + '_ {
-        let in_place = self.problem.input_type == self.problem.output_type;
+        let in_place = self.problem().input_type == self.problem().output_type;
         self.variants().flat_map(move |spec| {
             let places =
                 [false, true].map(|over| Spec { in_place: over && in_place && spec.grad, ..spec });
@@ -146,8 +122,8 @@ impl Plan {
 
     /// Whether both do the same on the device, for the same problem: then neither is faster.
     pub(crate) fn same_work(&self, other: &Self) -> bool {
-        let together = |plan: &Self| plan.profile.tuning.together;
-        self.pieces == other.pieces
+        let together = |plan: &Self| plan.work.profile.tuning.together;
+        self.pieces() == other.pieces()
             && self.steps == other.steps
             // The order of the work matters where a group does more than one block of it.
             && (together(self) == together(other) || self.steps.iter().all(|s| self.has_one_turn(s)))
@@ -155,175 +131,17 @@ impl Plan {
 
     /// Whether every group has one block of work.
     fn has_one_turn(&self, step: &Step) -> bool {
-        let blocks = |piece| self.blocks(&step.spec, piece, step.parts);
+        let blocks = |piece| self.work.blocks(&step.spec, piece, step.parts);
         step.piece.is_none_or(|piece| blocks(piece) <= step.groups)
+    }
+
+    /// The variant of a step's kernel for tensors that lie as `alignment` says.
+    pub(crate) fn variant(&self, step: &Step, alignment: Alignment) -> Spec {
+        self.work.variant(step, alignment)
     }
 
     pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
-    }
-
-    /// The parameters of every step, of tensors that start where their buffers do.
-    #[doc(hidden)]
-    pub fn parameters(&self) -> impl Iterator<Item = Params> + '_ {
-        self.steps.iter().map(|step| self.params(step, &step.spec))
-    }
-
-    /// The parameters of a step run by `spec`, the variant of its kernel that the buffers allow.
-    /// Origins are the binding's business.
-    pub(crate) fn params(&self, step: &Step, spec: &Spec) -> Params {
-        let problem = &self.problem;
-        let view = problem.view;
-        let all_classes = view.classes as u64;
-        let mut params = Params {
-            // A plane of that many positions has boxes of one class, and no second one to step to.
-            inner: u32::try_from(view.inner).unwrap_or(u32::MAX),
-            all_classes_low: all_classes as u32,
-            all_classes_high: (all_classes >> 32) as u32,
-            ignore_low: problem.ignore_index as u32,
-            ignore_high: (problem.ignore_index >> 32) as u32,
-            smoothing: problem.label_smoothing,
-            smoothing_share: (f64::from(problem.label_smoothing) / view.classes as f64) as f32,
-            divisor: match problem.divisor {
-                Divisor::Known(divisor) => divisor as f32,
-                Divisor::RowWeights => 0.0,
-            },
-            empty_mean: match problem.empty_mean {
-                EmptyMean::Nan => f32::NAN.to_bits(),
-                EmptyMean::Zero => 0,
-            },
-            logit_scale: problem.logits.scale,
-            softcap: problem.logits.softcap.unwrap_or(1.0),
-            z_loss: problem.z_loss,
-            top_k: problem.outputs.top_k,
-            ..Params::default()
-        };
-        match step.piece {
-            Some(piece) => {
-                let Piece { outer, classes, inner } = &self.pieces[piece];
-                params.classes = classes.len() as u32;
-                params.class_base_low = classes.start as u32;
-                params.class_base_high = (classes.start as u64 >> 32) as u32;
-                params.rows = self.rows_of(piece) as u32;
-                params.turns = self.blocks(spec, piece, step.parts).div_ceil(step.groups);
-                (params.group_step, params.turn_step) = match self.profile.tuning.together {
-                    true => (1, step.groups),
-                    false => (params.turns, 1),
-                };
-                params.row_base = (outer.start * view.inner + inner.start) as u32;
-                params.partial_base = step.partials;
-                params.parts = step.parts;
-                params.part_loads = self.part_loads(spec, piece, step.parts) as u32;
-                let states = |parts| {
-                    let words = words_of_state(problem) * u64::from(parts);
-                    (self.states_start() + words * params.rows as u64) as u32
-                };
-                let before = if spec.apart { self.parts_before(piece) } else { 0 };
-                params.states = states(before);
-                params.label_weights = states(self.parts_in_all(step.parts));
-            }
-            None if spec.kernel == Kernel::Clear => {
-                params.cleared = step.partials;
-                params.groups = step.groups;
-            }
-            None => params.partials = step.partials,
-        }
-        if let (Some(pointwise), Some(piece)) = (problem.pointwise, step.piece) {
-            let extents = self.extents_of(piece);
-            let sums = self.sums_of(piece);
-            let Piece { outer, classes, inner } = &self.pieces[piece];
-            let base = Axes::Elements.place(&view, [outer.start, classes.start, inner.start]);
-            params.eps = pointwise.eps;
-            params.inner = extents.inner as u32;
-            params.span = (extents.classes * extents.inner) as u32;
-            params.row_base = base as u32;
-            params.summed = sums.classes as u32;
-            params.sum_inner = sums.inner as u32;
-            if spec.kernel == Kernel::Pointwise {
-                let load = spec.layout.load.elements();
-                params.loads = (self.elements_of(spec, piece) / load) as u32;
-                params.first_load = (self.first_of(spec, piece) / load) as u32;
-            } else {
-                params.rows = sums.rows() as u32;
-                params.continues = step.partials;
-            }
-        }
-        params
-    }
-
-    /// Refuses more rows than one dispatch of `finish` can tell apart: it numbers them in u32.
-    pub(crate) fn check_rows(&self) -> Result<(), Error> {
-        let (needed, allowed) = (self.problem.losses() as u64, u64::from(u32::MAX - 1));
-        if needed > allowed {
-            return Err(Error::Limit {
-                what: "the number of rows (of elements, for losses of single elements)",
-                limit: "range of a u32 row index",
-                needed,
-                allowed,
-            });
-        }
-        Ok(())
-    }
-
-    /// Refuses a device that this plan was not made for, which has less than the plan takes.
-    pub(crate) fn check_device(&self, limits: &wgpu::Limits) -> Result<(), Error> {
-        let groups = self.steps.iter().map(|step| step.groups).max().unwrap_or(0);
-        let needs = [
-            (
-                "a dispatch of this plan",
-                "max_compute_workgroups_per_dimension",
-                groups.into(),
-                limits.max_compute_workgroups_per_dimension.into(),
-            ),
-            (
-                "the workspace",
-                "max_storage_buffer_binding_size",
-                self.workspace_bytes(),
-                limits.max_storage_buffer_binding_size,
-            ),
-            ("the workspace", "max_buffer_size", self.workspace_bytes(), limits.max_buffer_size),
-        ];
-        match needs.into_iter().find(|(_, _, needed, allowed): &(_, _, u64, u64)| needed > allowed)
-        {
-            Some((what, limit, needed, allowed)) => {
-                Err(Error::Limit { what, limit, needed, allowed })
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Refuses a workspace, or a tensor that is not cut, that no binding holds.
-    fn check_workspace(&self) -> Result<(), Error> {
-        let uncut = |on: bool, slot: Slot| {
-            let tensor = self.problem.tensor(slot).filter(|_| on);
-            (slot.name(), tensor.map_or(0, |tensor| tensor.bytes()))
-        };
-        let allowed = pieces::largest_binding(&self.profile);
-        let limit = "max_storage_buffer_binding_size";
-        let whole = [
-            ("the workspace", self.workspace_bytes()),
-            uncut(true, Slot::Classes),
-            uncut(self.clears_variance_grad(), Slot::VarianceGrad),
-        ];
-        match whole.into_iter().find(|(_, needed)| *needed > allowed) {
-            Some((what, needed)) => Err(Error::Limit { what, limit, needed, allowed }),
-            None => Ok(()),
-        }
-    }
-
-    /// Refuses a plan with more storage bindings than the device allows a shader.
-    fn check_bindings(&self) -> Result<(), Error> {
-        let needed = self.specs().map(|spec| spec.storage_bindings()).max().unwrap_or(0);
-        let allowed = u64::from(self.profile.limits.max_storage_buffers_per_shader_stage);
-        if needed > allowed {
-            return Err(Error::Limit {
-                what: "one kernel of this plan",
-                limit: "max_storage_buffers_per_shader_stage",
-                needed,
-                allowed,
-            });
-        }
-        Ok(())
     }
 }
 
@@ -334,6 +152,6 @@ impl fmt::Display for Plan {
             writeln!(f, "{} groups  {}", step.groups, step.spec)?;
         }
         let bytes = self.workspace_bytes();
-        write!(f, "{} pieces, {bytes} bytes of workspace", self.pieces.len())
+        write!(f, "{} pieces, {bytes} bytes of workspace", self.pieces().len())
     }
 }

@@ -91,7 +91,7 @@ fn lane_per_row(
 }
 
 /// The kernel with what else comes in loads of four: the labels and the records of neighbouring rows.
-pub(in crate::plan) fn packed(spec: Spec, alignment: Alignment) -> Spec {
+pub(super) fn packed(spec: Spec, alignment: Alignment) -> Spec {
     let wide = spec.layout.is_wide();
     let layout = Layout {
         label_packs: wide && spec.label_type().is_some() && alignment.labels,

@@ -6,6 +6,7 @@ use super::{columns, rows};
 use crate::kernels::{Kernel, Layout};
 use crate::plan::Profile;
 use crate::plan::alignment::Alignment;
+use crate::plan::work::Work;
 use crate::tensor::{ClassView, ElementType};
 use crate::{Error, Problem};
 
@@ -26,8 +27,22 @@ pub(in crate::plan) enum Folding {
 }
 
 impl Folding {
+    /// For the rows of a piece.
+    pub fn of_piece(work: &Work, piece: usize, alignment: Alignment) -> Result<Self, Error> {
+        let Work { problem, profile, .. } = work;
+        let (view, rows) = (work.view_of(piece), work.rows_of(piece));
+        let input = problem.input_type;
+        match work.cuts_rows() || work.splits {
+            parts if profile.batch_invariant => {
+                Self::fixed(problem, rows, profile, alignment, parts)
+            }
+            true => Self::of_box(view, rows, input, profile, alignment),
+            false => Self::of(view, rows, input, profile, alignment),
+        }
+    }
+
     /// For `rows` rows of a piece of logits of a type.
-    pub fn of(
+    fn of(
         view: ClassView,
         rows: usize,
         input: ElementType,
@@ -48,7 +63,7 @@ impl Folding {
 
     /// For the `rows` rows of a box, which has a part of their classes. They are not kept: their maximum
     /// is known only when all boxes are folded.
-    pub fn of_box(
+    fn of_box(
         view: ClassView,
         rows: usize,
         input: ElementType,

@@ -1,5 +1,66 @@
-//! What the plan knows of each kernel.
+//! What a plan knows of each kernel: its specialisations, how they lie over the data, and how much work they have. One
+//! file for each kernel, by its name in `shaders/kernels/`; what several of them have in common stands beside them.
 
+pub(super) mod clear;
 pub(super) mod columns;
+pub(super) mod finish;
 pub(super) mod folding;
-pub(super) mod rows;
+pub(super) mod gather;
+pub(super) mod gather_grad;
+mod labelled;
+pub(super) mod mark;
+pub(super) mod parts;
+pub(super) mod pointwise;
+mod rows;
+pub(super) mod softmax;
+pub(super) mod sum_variance;
+pub(super) mod weigh;
+
+use super::alignment::Alignment;
+use super::step::Step;
+use super::work::Work;
+use crate::kernels::{Kernel, Part, Spec};
+
+impl Work {
+    /// The variant of a step's kernel for tensors that lie as `alignment` says.
+    pub fn variant(&self, step: &Step, alignment: Alignment) -> Spec {
+        let (spec, Some(piece)) = (step.spec, step.piece) else { return step.spec };
+        match (spec.kernel, spec.part) {
+            (_, Part::Merge) => spec,
+            (Kernel::Pointwise | Kernel::SumVariance, _) => {
+                pointwise::laid_out(self, spec, piece, alignment)
+            }
+            // The layout exists: the plan was made with the same profile.
+            (Kernel::Rows | Kernel::Columns, _) => {
+                softmax::laid_out(self, spec, piece, alignment).unwrap_or(spec)
+            }
+            _ => spec,
+        }
+    }
+
+    /// The variant of a step's kernel for tensors that start anywhere.
+    pub fn narrowest(&self, step: &Step) -> Spec {
+        self.variant(step, Alignment::WORST)
+    }
+
+    /// Blocks of work of a kernel over a piece: what a group does between two steps of its walk.
+    pub fn blocks(&self, spec: &Spec, piece: usize, parts: u32) -> u32 {
+        // A piece has 2^32 - 1 elements at most, however narrow the host's `usize`.
+        let rows = self.rows_of(piece) as u64;
+        let load = spec.layout.load.elements() as u64;
+        let group = u64::from(spec.layout.geometry.workgroup);
+        let of_rows = u64::from(spec.layout.geometry.rows_per_group());
+        let (items, per_block) = match (spec.kernel, spec.part) {
+            (Kernel::Rows, _) => (rows::teams(spec, rows, parts), of_rows),
+            (Kernel::Columns, _) => (rows, group * load),
+            (Kernel::GatherGrad, _) => (gather_grad::lanes(spec, self.view_of(piece), rows), group),
+            (Kernel::Pointwise, _) => (pointwise::elements(self, spec, piece) as u64 / load, group),
+            (Kernel::SumVariance, Part::Merge) => (rows, of_rows),
+            (Kernel::SumVariance, _) => (rows * u64::from(parts), group),
+            (Kernel::Gather | Kernel::Weigh | Kernel::Mark | Kernel::Finish | Kernel::Clear, _) => {
+                (rows, group)
+            }
+        };
+        items.div_ceil(per_block) as u32
+    }
+}

@@ -1,7 +1,7 @@
 //! The kernel `rows`: lanes share a row. Its loads, how many lanes and parts a row has, and what of it a lane keeps.
 
 use crate::Error;
-use crate::kernels::{Form, Geometry, Layout, Load, RowLoads, Spec, is_half};
+use crate::kernels::{Form, Geometry, Layout, Load, Part, RowLoads, Spec, is_half};
 use crate::plan::Profile;
 use crate::plan::alignment::Alignment;
 use crate::plan::loads::{UNROLLED, ragged_load, widest_that};
@@ -82,12 +82,7 @@ pub(super) fn strided(classes: usize, rows: usize, profile: &Profile) -> Result<
 
 /// The kernel with what follows from what it reads and writes: rows of `classes` classes that share words, and the
 /// weights of neighbouring classes in loads of four.
-pub(in crate::plan) fn packed(
-    spec: Spec,
-    rows: usize,
-    classes: usize,
-    alignment: Alignment,
-) -> Spec {
+pub(super) fn packed(spec: Spec, rows: usize, classes: usize, alignment: Alignment) -> Spec {
     let layout = spec.layout;
     let ragged = layout.row_loads == RowLoads::Ragged;
     // Every second row starts in the middle of a pair of elements.
@@ -104,6 +99,15 @@ pub(in crate::plan) fn packed(
     Spec { layout, ..spec }
 }
 
+/// What lanes that share a row take at a time, of so many rows: a row, two, or one of the parts of those.
+pub(super) fn teams(spec: &Spec, rows: u64, parts: u32) -> u64 {
+    let teams = if spec.layout.pairs { rows.div_ceil(2) } else { rows };
+    match spec.part {
+        Part::Fold | Part::Write => teams * u64::from(parts),
+        Part::Whole | Part::Merge => teams,
+    }
+}
+
 /// Classes in each part of a batch-invariant row of `classes`; `None` where it is not cut into parts.
 pub(super) fn fixed_part(layout: &Layout, classes: usize, profile: &Profile) -> Option<usize> {
     if layout.form.is_kept() {
@@ -117,7 +121,7 @@ pub(super) fn fixed_part(layout: &Layout, classes: usize, profile: &Profile) -> 
 
 /// How many parts a row is cut into, so that `rows` rows keep the device busy and no lane folds
 /// for too long. A part's state has so many words.
-pub(in crate::plan) fn parts(
+pub(super) fn parts(
     layout: &Layout,
     view: ClassView,
     rows: usize,

@@ -1,0 +1,102 @@
+//! A plan while it is made.
+
+use super::kernels::clear;
+use super::loops;
+use super::step::Step;
+use super::work::Work;
+use super::workspace::Workspace;
+use super::{Geometry, Plan};
+use crate::Error;
+use crate::kernels::Spec;
+
+/// Steps in the order in which they run, and the room that they need in the workspace.
+pub(super) struct PlanBuilder {
+    pub work: Work,
+    steps: Vec<Step>,
+    workspace: Workspace,
+}
+
+impl PlanBuilder {
+    pub fn new(work: Work) -> Self {
+        Self { work, steps: Vec::new(), workspace: Workspace::default() }
+    }
+
+    /// The plan, if the device has the memory and the bindings for it.
+    pub fn build(self) -> Result<Plan, Error> {
+        let plan = Plan { work: self.work, steps: self.steps, workspace: self.workspace };
+        plan.check_workspace()?;
+        plan.check_bindings()?;
+        Ok(plan)
+    }
+
+    /// Adds a step over its piece, of `step.groups` groups at most; returns how many it has.
+    pub fn add(&mut self, mut step: Step) -> Result<u32, Error> {
+        let Some(piece) = step.piece else { return Ok(0) };
+        let work = &self.work;
+        let fewest = loops::fewest_groups(work, &work.narrowest(&step), piece, step.parts)?;
+        let blocks = work.blocks(&step.spec, piece, step.parts);
+        step.groups = Geometry::groups(&work.profile, blocks, fewest, step.groups);
+        let groups = step.groups;
+        self.steps.push(step);
+        Ok(groups)
+    }
+
+    /// Adds a step over its piece, whose groups leave their partials behind those of other pieces; returns how many
+    /// there are then, which kernels count in u32.
+    pub fn add_with_partials(&mut self, step: Step) -> Result<u32, Error> {
+        let (before, counts) = (step.partials, step.spec.counts());
+        let written = self.add(step)?;
+        let partials = before.checked_add(written).ok_or(Error::Limit {
+            what: "the sum of all groups' partials",
+            limit: "range of a u32 index",
+            needed: u64::from(before) + u64::from(written),
+            allowed: u32::MAX.into(),
+        })?;
+        if counts {
+            self.workspace.reserve_partials(partials);
+        }
+        Ok(partials)
+    }
+
+    /// Adds a step for each piece; returns how many partials they write.
+    pub fn over_pieces(&mut self, spec: Spec) -> Result<u32, Error> {
+        let pieces = self.work.pieces.len();
+        let groups = self.most_groups(pieces);
+        (0..pieces).try_fold(0, |partials, piece| {
+            self.add_with_partials(Step { groups, partials, ..Step::over(spec, piece) })
+        })
+    }
+
+    /// Adds a step that sums `partials`.
+    pub fn over_partials(&mut self, spec: Spec, partials: u32) -> Result<(), Error> {
+        loops::check_partials(&self.work, &spec, partials)?;
+        self.steps.push(Step { spec, piece: None, groups: 1, partials, parts: 1 });
+        Ok(())
+    }
+
+    /// Adds a step that sets a tensor's elements to zero.
+    pub fn clear(&mut self, spec: Spec, elements: u64) -> Result<(), Error> {
+        let elements = u32::try_from(elements).unwrap_or(u32::MAX);
+        let groups = clear::groups(&self.work, &spec, elements);
+        let step = Step { spec, piece: None, groups, partials: elements, parts: 1 };
+        loops::check_clear(&self.work, &step)?;
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// Makes room for so many words of the rows that several steps work on. Steps over other rows follow, so all rows
+    /// share a place.
+    pub fn reserve_rows(&mut self, words: u64) {
+        self.workspace.reserve_rows(words);
+    }
+
+    /// Groups at most of each of so many steps that leave partials behind: 64 bytes for each group.
+    /// Partials are memory that nobody asked for: 11 bytes for each 1,000 logits, and 64 KiB. One group
+    /// sums them all.
+    pub fn most_groups(&self, steps: usize) -> u32 {
+        let Work { problem, profile, .. } = &self.work;
+        let most = if profile.is_software() { 1 << 17 } else { 1 << 20 };
+        let partials = (1024 + problem.view.elements() / 6000).min(most);
+        (partials / steps.max(1)).clamp(1, u32::MAX as usize) as u32
+    }
+}

@@ -1,0 +1,16 @@
+//! The kernel `gather`: nll's losses.
+
+use super::labelled::labelled;
+use crate::Reduction;
+use crate::kernels::{Extras, Kernel, Spec};
+use crate::plan::work::Work;
+
+/// The kernel.
+pub(in crate::plan) fn spec(work: &Work) -> Spec {
+    Spec {
+        row_loss: work.problem.reduction == Reduction::None,
+        input: work.problem.input_type,
+        extras: Extras::of(&work.problem),
+        ..labelled(work, Kernel::Gather)
+    }
+}

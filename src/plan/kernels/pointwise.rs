@@ -1,0 +1,160 @@
+//! The kernel `pointwise`: losses of single elements. They are read in loads, and what is left over one by one.
+
+use crate::kernels::{Kernel, Layout, Load, OperandSpec, Part, PointwiseSpec, Reading, Spec};
+use crate::loss::{Operand, Upstream};
+use crate::plan::alignment::Alignment;
+use crate::plan::work::Work;
+use crate::tensor::{Axes, ClassView, ElementType, Slot};
+use crate::{Problem, Reduction};
+
+/// Elements below which they are all taken one by one: one kernel instead of two.
+const FEW: usize = 64;
+/// Elements of the widest load: what fills no such load is taken one by one.
+const WIDEST: usize = 8;
+
+/// The kernel for losses and gradients; in two, the losses' first, where one would bind more than the device allows.
+pub(in crate::plan) fn specs(work: &Work) -> (Spec, Option<Spec>) {
+    let Problem { outputs, pointwise, .. } = &work.problem;
+    let pointwise = pointwise.expect("a plan of single elements");
+    let variance_grad = outputs.var_grad && !pointwise.sums_var();
+    let all = PointwiseSpec {
+        target_grad: outputs.target_grad.then_some(pointwise.target_grad),
+        variance_grad: variance_grad.then_some(pointwise.var_grad),
+        ..operands(work)
+    };
+    let whole = Spec {
+        grad: outputs.grad,
+        row_loss: work.problem.reduction == Reduction::None,
+        pointwise: Some(all),
+        ..evaluating(work, Kernel::Pointwise)
+    };
+    if work.has_bindings(&whole) {
+        return (whole, None);
+    }
+    // The input's gradient comes last: it may be in the input's place.
+    let losses = PointwiseSpec { variance_grad: None, ..all };
+    let grads = PointwiseSpec { target_grad: None, ..all };
+    (
+        Spec { grad: false, pointwise: Some(losses), ..whole },
+        Some(Spec { row_loss: false, part: Part::Write, pointwise: Some(grads), ..whole }),
+    )
+}
+
+/// The same of a piece's elements that come in loads, or of those that fill none (`tail`), laid out; `None` where there
+/// are none of these.
+pub(in crate::plan) fn of_piece(work: &Work, spec: Spec, piece: usize, tail: bool) -> Option<Spec> {
+    let pointwise = spec.pointwise.map(|pointwise| PointwiseSpec { tail, ..pointwise });
+    let spec = Spec { pointwise, ..spec };
+    (elements(work, &spec, piece) > 0).then(|| laid_out(work, spec, piece, Alignment::BEST))
+}
+
+/// A kernel that evaluates the formula.
+pub(super) fn evaluating(work: &Work, kernel: Kernel) -> Spec {
+    let problem = &work.problem;
+    Spec {
+        input: problem.input_type,
+        output: problem.output_type,
+        upstream: if problem.outputs.any_grad() { problem.upstream } else { Upstream::Ones },
+        native_f16: work.profile.f16,
+        pointwise: Some(operands(work)),
+        ..Spec::new(kernel, work.flat)
+    }
+}
+
+/// The formula and its operands, before it is known how these lie.
+pub(super) fn operands(work: &Work) -> PointwiseSpec {
+    let pointwise = work.problem.pointwise.expect("a plan of single elements");
+    let one = ClassView { outer: 1, classes: 1, inner: 1 };
+    let operand = |operand: Operand| OperandSpec {
+        element_type: operand.element_type,
+        reading: reading(operand.axes, Load::One, one, false),
+    };
+    PointwiseSpec {
+        formula: pointwise.formula,
+        target: operand(pointwise.target),
+        weight: pointwise.weight.map(operand),
+        pos_weight: pointwise.pos_weight.map(operand),
+        variance: pointwise.var.map(operand),
+        target_grad: None,
+        variance_grad: None,
+        tail: false,
+    }
+}
+
+/// A kernel that reads a piece's elements, laid out for tensors that lie as `alignment` says.
+pub(in crate::plan) fn laid_out(
+    work: &Work,
+    spec: Spec,
+    piece: usize,
+    alignment: Alignment,
+) -> Spec {
+    let (Some(pointwise), Some(problem)) = (spec.pointwise, work.problem.pointwise) else {
+        return spec;
+    };
+    let single = pointwise.tail || spec.kernel == Kernel::SumVariance;
+    let load = if single { Load::One } else { alignment.load.min(widest_of_all(work)) };
+    let extents = work.extents_of(piece);
+    let read = |spec: OperandSpec, operand: Operand| OperandSpec {
+        reading: reading(operand.axes, load, extents, alignment.weights),
+        ..spec
+    };
+    let both = |spec: Option<OperandSpec>, operand: Option<Operand>| Some(read(spec?, operand?));
+    let pointwise = PointwiseSpec {
+        target: read(pointwise.target, problem.target),
+        weight: both(pointwise.weight, problem.weight),
+        pos_weight: both(pointwise.pos_weight, problem.pos_weight),
+        variance: both(pointwise.variance, problem.var),
+        ..pointwise
+    };
+    let layout = Layout { load, longs: work.profile.has_longs(load), ..spec.layout };
+    Spec { layout, pointwise: Some(pointwise), ..spec }
+}
+
+/// Elements of a piece that a step takes: in loads, or one by one what is left over.
+pub(in crate::plan) fn elements(work: &Work, spec: &Spec, piece: usize) -> usize {
+    let elements = work.extents_of(piece).elements();
+    let in_loads = if elements < FEW { 0 } else { elements / WIDEST * WIDEST };
+    match spec.pointwise.is_some_and(|pointwise| pointwise.tail) {
+        true => elements - in_loads,
+        false => in_loads,
+    }
+}
+
+/// The first element of a piece that a step takes.
+pub(in crate::plan) fn first(work: &Work, spec: &Spec, piece: usize) -> usize {
+    match spec.pointwise.is_some_and(|pointwise| pointwise.tail) {
+        true => work.extents_of(piece).elements() - elements(work, spec, piece),
+        false => 0,
+    }
+}
+
+/// The widest load that every tensor allows: eight where one has two bytes for each element. Gradients that are summed are
+/// written one by one.
+fn widest_of_all(work: &Work) -> Load {
+    let sums_var = work.problem.pointwise.is_some_and(|pointwise| pointwise.sums_var());
+    let mut loaded =
+        work.problem.tensors().filter(|tensor| tensor.slot != Slot::VarianceGrad || !sums_var);
+    let has_halves = loaded.any(|tensor| tensor.element_bytes == 2);
+    work.profile.widest_load(if has_halves { ElementType::F16 } else { ElementType::F32 })
+}
+
+/// How loads of the input find an operand's elements. `aligned` says that loads may lie along it.
+fn reading(axes: Axes, load: Load, extents: ClassView, aligned: bool) -> Reading {
+    let ClassView { classes, inner, .. } = extents;
+    let (alike, along) = match axes {
+        Axes::Elements => return Reading::Whole,
+        Axes::One => return Reading::Once,
+        Axes::Outer => (classes * inner, 1),
+        Axes::OuterClasses | Axes::Classes => (inner, 1),
+        Axes::ClassesInner => (1, classes * inner),
+        Axes::Inner | Axes::Rows => (1, inner),
+    };
+    let load = load.elements();
+    if load > 1 && alike.is_multiple_of(load) {
+        Reading::Shared(axes)
+    } else if load > 1 && aligned && along.is_multiple_of(load) {
+        Reading::Along(axes)
+    } else {
+        Reading::Each(axes)
+    }
+}

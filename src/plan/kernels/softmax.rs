@@ -1,0 +1,119 @@
+//! What the kernels that fold logits have in common: what they compute, in one kernel or in three that share the work.
+
+use super::folding::Folding;
+use super::labelled::{labelled, with_grad};
+use super::{columns, parts, rows};
+use crate::kernels::{Elements, Extras, Form, Geometry, Kernel, Layout, Part, Spec, Target};
+use crate::loss::Upstream;
+use crate::plan::alignment::Alignment;
+use crate::plan::work::Work;
+use crate::{ElementType, Error, Reduction};
+
+/// Lanes that merge the parts of a row.
+const LANES_OF_MERGE: usize = 8;
+
+/// The work, with what is shared by several kernels where one would need too many bindings or would fold rows in
+/// another order than the rows' parts ask for.
+pub(in crate::plan) fn shared_out(work: Work) -> Result<Work, Error> {
+    if !work.folds_logits() {
+        return Ok(work);
+    }
+    let splits = !work.has_bindings(&whole(&work));
+    let work = Work { splits, ..work };
+    Ok(Work { fixed_part: parts::fixed(&work)?, ..work })
+}
+
+/// The kernel that does all of the work on a row, before it is laid out.
+pub(in crate::plan) fn whole(work: &Work) -> Spec {
+    let problem = &work.problem;
+    let outputs = problem.outputs;
+    let spec = Spec {
+        spread: problem.spreads(),
+        row_loss: problem.reduction == Reduction::None,
+        elements: match (outputs.log_probs, outputs.probs) {
+            (true, _) => Some(Elements::LogProbs),
+            (_, true) => Some(Elements::Probs),
+            _ => None,
+        },
+        every_row: outputs.of_every_row(),
+        extras: Extras::of(problem),
+        input: problem.input_type,
+        output: match outputs.log_probs || outputs.probs {
+            true => problem.output_type,
+            false => ElementType::F32,
+        },
+        ..labelled(work, Kernel::Rows)
+    };
+    if outputs.grad { with_grad(work, spec) } else { spec }
+}
+
+/// The states of parts of rows, before it is laid out.
+pub(in crate::plan) fn fold(work: &Work) -> Spec {
+    let whole = whole(work);
+    Spec {
+        part: Part::Fold,
+        grad: false,
+        elements: None,
+        row_loss: false,
+        upstream: Upstream::Ones,
+        sums_weights: false,
+        output: ElementType::F32,
+        apart: work.profile.batch_invariant && work.cuts_rows(),
+        extras: whole.extras.without_records(),
+        ..whole
+    }
+}
+
+/// The states of a piece's rows from those of so many parts.
+pub(in crate::plan) fn merge(work: &Work, piece: usize, parts: u32) -> Result<Spec, Error> {
+    let whole = whole(work);
+    let lanes = LANES_OF_MERGE.min(parts as usize);
+    let plain = Layout::plain(Geometry::rows(&work.profile, lanes, 1)?);
+    let (_, Layout { form, .. }) = Folding::of_piece(work, piece, Alignment::BEST)?.kernel();
+    Ok(Spec {
+        part: Part::Merge,
+        grad: false,
+        elements: None,
+        upstream: Upstream::Ones,
+        sums_weights: false,
+        input: ElementType::F32,
+        output: ElementType::F32,
+        target: match whole.target {
+            Target::Probabilities(_) | Target::Upstream(_) => Target::None,
+            target => target,
+        },
+        layout: Layout { form, ..plain },
+        ..whole
+    })
+}
+
+/// Gradient and distribution of parts of rows, before it is laid out.
+pub(in crate::plan) fn write(work: &Work) -> Spec {
+    let whole = whole(work);
+    let extras = whole.extras.without_records();
+    Spec { part: Part::Write, row_loss: false, extras, ..whole }
+}
+
+/// A kernel that reads a piece's logits, laid out for tensors that lie as `alignment` says.
+pub(in crate::plan) fn laid_out(
+    work: &Work,
+    spec: Spec,
+    piece: usize,
+    alignment: Alignment,
+) -> Result<Spec, Error> {
+    let (kernel, layout) = Folding::of_piece(work, piece, alignment)?.kernel();
+    let layout = if spec.part == Part::Whole { layout } else { layout.unkept() };
+    let spec = Spec { kernel, layout, ..spec };
+    Ok(match kernel {
+        Kernel::Columns => columns::packed(spec, alignment),
+        _ => rows::packed(spec, work.rows_of(piece), work.problem.view.classes, alignment),
+    })
+}
+
+/// The kernel that has as much workgroup memory as any of this problem's in workgroups of that size: all lanes
+/// share a row, keep it, and merge without subgroups.
+pub(in crate::plan) fn heaviest(work: &Work) -> Spec {
+    let shared = Geometry { lanes: work.flat.workgroup, ..work.flat };
+    let form = Form::Kept { loads: 1, full: 1 };
+    Spec { layout: Layout { form, ..Layout::plain(shared) }, ..whole(work) }
+}

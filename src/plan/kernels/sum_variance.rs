@@ -1,0 +1,63 @@
+//! The kernel `sum_variance`: the gradient with respect to variances that several elements share, summed in parts.
+
+use super::pointwise::{evaluating, laid_out, operands};
+use crate::kernels::{Geometry, Kernel, Part, PointwiseSpec, Spec};
+use crate::plan::alignment::Alignment;
+use crate::plan::work::Work;
+
+/// Elements that a lane sums at most where a variance is shared by many.
+const SERIAL: usize = 4096;
+/// Parts that one lane sums.
+const FEW_PARTS: u32 = 64;
+
+/// Whether a gradient of variances is wanted that several elements share.
+pub(in crate::plan) fn is_wanted(work: &Work) -> bool {
+    let shared = work.problem.pointwise.is_some_and(|pointwise| pointwise.sums_var());
+    work.problem.outputs.var_grad && shared
+}
+
+/// The pieces, together those of the same variances.
+pub(in crate::plan) fn pieces_of_variances(work: &Work) -> Vec<Vec<usize>> {
+    let Some(var) = work.problem.pointwise.and_then(|pointwise| pointwise.var) else {
+        return Vec::new();
+    };
+    let first_of = |&piece: &usize| {
+        let piece = &work.pieces[piece];
+        let first = [piece.outer.start, piece.classes.start, piece.inner.start];
+        var.axes.place(&work.problem.view, first)
+    };
+    let mut order: Vec<usize> = (0..work.pieces.len()).collect();
+    order.sort_by_key(|piece| (first_of(piece), work.pieces[*piece].outer.start));
+    order.chunk_by(|a, b| first_of(a) == first_of(b)).map(<[usize]>::to_vec).collect()
+}
+
+/// The sums of parts of a piece's elements.
+pub(in crate::plan) fn fold(work: &Work, piece: usize) -> Spec {
+    let spec = evaluating(work, Kernel::SumVariance);
+    let spec = Spec { part: Part::Fold, upstream: work.problem.upstream, ..spec };
+    laid_out(work, spec, piece, Alignment::BEST)
+}
+
+/// The gradient from the sums of so many parts.
+pub(in crate::plan) fn merge(work: &Work, parts: u32) -> Spec {
+    let lanes = if parts <= FEW_PARTS { 1 } else { work.flat.workgroup };
+    let pointwise = PointwiseSpec {
+        variance_grad: work.problem.pointwise.map(|pointwise| pointwise.var_grad),
+        ..operands(work)
+    };
+    Spec {
+        part: Part::Merge,
+        pointwise: Some(pointwise),
+        ..Spec::new(Kernel::SumVariance, Geometry { lanes, ..work.flat })
+    }
+}
+
+/// In how many parts the elements of pieces are summed that have the same variances: enough to keep the device busy,
+/// and so many that no lane has too long a sum.
+pub(in crate::plan) fn parts(work: &Work, pieces: &[usize]) -> u32 {
+    let rows = work.rows_of(pieces[0]);
+    let summed = pieces.iter().map(|&piece| work.view_of(piece).classes).max().unwrap_or(0);
+    let busy = work.profile.tuning.fill as usize * work.flat.workgroup as usize;
+    let parts = busy.div_ceil(rows.max(1)).min(summed.div_ceil(16));
+    parts.max(summed.div_ceil(SERIAL)).max(1) as u32
+}

@@ -1,0 +1,59 @@
+//! The steps of losses of single elements.
+
+use crate::Error;
+use crate::kernels::Spec;
+use crate::plan::builder::PlanBuilder;
+use crate::plan::kernels::{clear, finish, pointwise, sum_variance};
+use crate::plan::step::Step;
+
+/// Adds them: sums over shared variances first, since the gradient may overwrite the input; then losses and gradients,
+/// in two steps where one would bind more than the device allows; the sum.
+pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
+    match clear::variance_grad(&plan.work) {
+        Some((_, 0)) => {}
+        Some((spec, elements)) => plan.clear(spec, elements)?,
+        None if sum_variance::is_wanted(&plan.work) => sum_variances(plan)?,
+        None => {}
+    }
+    let (loss, rest) = pointwise::specs(&plan.work);
+    let partials = over_elements(plan, loss)?;
+    plan.over_partials(finish::spec(&plan.work), partials)?;
+    if let Some(rest) = rest {
+        over_elements(plan, rest)?;
+    }
+    Ok(())
+}
+
+/// Adds steps over every piece: elements in loads, and those that fill none. Returns how many partials
+/// they write.
+fn over_elements(plan: &mut PlanBuilder, spec: Spec) -> Result<u32, Error> {
+    let pieces = plan.work.pieces.len();
+    let groups = plan.most_groups(2 * pieces);
+    let mut partials = 0;
+    for piece in 0..pieces {
+        for tail in [false, true] {
+            if let Some(spec) = pointwise::of_piece(&plan.work, spec, piece, tail) {
+                let step = Step { groups, partials, ..Step::over(spec, piece) };
+                partials = plan.add_with_partials(step)?;
+            }
+        }
+    }
+    Ok(partials)
+}
+
+/// Adds the steps that sum the gradients of shared variances: over each piece, and once for all pieces
+/// with the same variances.
+fn sum_variances(plan: &mut PlanBuilder) -> Result<(), Error> {
+    for pieces in sum_variance::pieces_of_variances(&plan.work) {
+        let parts = sum_variance::parts(&plan.work, &pieces);
+        plan.reserve_rows(plan.work.rows_of(pieces[0]) as u64 * u64::from(parts));
+        for (number, &piece) in (0..).zip(&pieces) {
+            let fold = sum_variance::fold(&plan.work, piece);
+            // Whether sums are there already is all that a fold asks of its partials.
+            plan.add(Step { partials: number, parts, ..Step::over(fold, piece) })?;
+        }
+        let merge = sum_variance::merge(&plan.work, parts);
+        plan.add(Step { parts, ..Step::over(merge, pieces[0]) })?;
+    }
+    Ok(())
+}

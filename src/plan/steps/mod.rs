@@ -1,0 +1,40 @@
+//! The dispatches of a plan: which kernels, in which order.
+
+mod elements;
+mod softmax;
+
+use super::builder::PlanBuilder;
+use super::kernels::{clear, finish, gather, gather_grad, weigh};
+use super::step::Step;
+use crate::Error;
+use crate::loss::{Divisor, Function};
+
+/// Adds the steps of a problem: the divisor where the gradient waits for it, the losses, the sum.
+pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
+    if plan.work.problem.pointwise.is_some() {
+        return elements::lay_out(plan);
+    }
+    let outputs = plan.work.problem.outputs;
+    if outputs.class_losses {
+        let (spec, words) = clear::class_sums(&plan.work);
+        plan.clear(spec, words)?;
+    }
+    if outputs.grad && plan.work.problem.divisor == Divisor::RowWeights {
+        let weighed = plan.over_pieces(weigh::spec(&plan.work))?;
+        plan.over_partials(finish::divisor(&plan.work), weighed)?;
+    }
+    let nll = plan.work.problem.function == Function::Nll;
+    let partials = match plan.work.folds_logits() {
+        true => softmax::lay_out(plan)?,
+        false if nll => plan.over_pieces(gather::spec(&plan.work))?,
+        false => 0,
+    };
+    plan.over_partials(finish::spec(&plan.work), partials)?;
+    if nll && outputs.grad {
+        let spec = gather_grad::spec(&plan.work);
+        for piece in 0..plan.work.pieces.len() {
+            plan.add(Step::over(spec, piece))?;
+        }
+    }
+    Ok(())
+}

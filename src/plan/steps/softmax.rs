@@ -1,0 +1,70 @@
+//! The steps that fold logits.
+
+use std::ops::Range;
+
+use crate::Error;
+use crate::kernels::Extras;
+use crate::plan::alignment::Alignment;
+use crate::plan::builder::PlanBuilder;
+use crate::plan::kernels::{mark, parts, softmax};
+use crate::plan::piece::Piece;
+use crate::plan::step::Step;
+use crate::plan::workspace::words_of_row;
+
+/// Adds them; returns how many partials they write.
+pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<u32, Error> {
+    // Pieces with the same rows are boxes of those rows' classes.
+    let of_rows: Vec<usize> =
+        plan.work.pieces.chunk_by(Piece::shares_rows).map(<[Piece]>::len).collect();
+    let groups = plan.most_groups(of_rows.len());
+    let (mut partials, mut first) = (0, 0);
+    for pieces in of_rows {
+        partials = over_rows(plan, first..first + pieces, groups, partials)?;
+        first += pieces;
+    }
+    Ok(partials)
+}
+
+/// Adds the steps for the rows of some pieces, which all have the same, behind so many partials; returns how many there
+/// are then.
+fn over_rows(
+    plan: &mut PlanBuilder,
+    pieces: Range<usize>,
+    groups: u32,
+    partials: u32,
+) -> Result<u32, Error> {
+    let first = pieces.start;
+    let parts = parts::of_piece(&plan.work, first, first)?;
+    let cuts = plan.work.cuts_rows();
+    if parts == 1 && !cuts && !plan.work.splits {
+        let whole = softmax::whole(&plan.work);
+        let spec = softmax::laid_out(&plan.work, whole, first, Alignment::BEST)?;
+        return plan.add_with_partials(Step { groups, partials, ..Step::over(spec, first) });
+    }
+    let in_all = parts::in_all(&plan.work, parts);
+    let words = words_of_row(&plan.work.problem, in_all.into(), cuts);
+    plan.reserve_rows(words * plan.work.rows_of(first) as u64);
+    if cuts && Extras::of(&plan.work.problem).counts_before() {
+        let mark = mark::spec(&plan.work);
+        for piece in pieces.clone() {
+            plan.add(Step { partials, parts, ..Step::over(mark, piece) })?;
+        }
+    }
+    let over_parts = |plan: &mut PlanBuilder, spec| {
+        for piece in pieces.clone() {
+            let parts = parts::of_piece(&plan.work, piece, first)?;
+            let spec = softmax::laid_out(&plan.work, spec, piece, Alignment::BEST)?;
+            plan.add(Step { partials, parts, ..Step::over(spec, piece) })?;
+        }
+        Ok::<_, Error>(())
+    };
+    over_parts(plan, softmax::fold(&plan.work))?;
+    let merge = softmax::merge(&plan.work, first, in_all)?;
+    let merge = Step { groups, partials, parts: in_all, ..Step::over(merge, first) };
+    let written = plan.add_with_partials(merge)?;
+    let write = softmax::write(&plan.work);
+    if write.writes() {
+        over_parts(plan, write)?;
+    }
+    Ok(written)
+}
