@@ -269,6 +269,30 @@ fn workgroups_respect_the_devices_limits() {
     }
 }
 
+/// Parts of batch-invariant rows are numbered through all pieces, so each piece begins where a part does, also where the
+/// device has not the memory for as many lanes as it was asked for.
+#[test]
+fn pieces_of_invariant_rows_begin_with_a_part() {
+    let mut seen = 0;
+    for part_loads in [1, 3, 4] {
+        for bytes in [4096, 8192, 16_384] {
+            let mut profile = Profile::portable().with_batch_invariance(true);
+            profile.limits.max_storage_buffer_binding_size = 256 << 10;
+            profile.limits.max_compute_workgroup_storage_size = bytes;
+            profile.tuning.part_loads = part_loads;
+            let plan = plan(&CrossEntropy::new(), &[2, 262_144], &[2], &profile).expect("a plan");
+            for (spec, params) in plan.specs().zip(plan.parameters()) {
+                if spec.part == Part::Fold {
+                    let classes = params.part_loads * spec.layout.load.elements() as u32;
+                    assert_eq!(params.class_base_low % classes, 0, "{bytes}, {part_loads}: {plan}");
+                    seen += usize::from(params.class_base_low > 0);
+                }
+            }
+        }
+    }
+    assert!(seen > 0, "no row is cut");
+}
+
 /// wgpu does not check the memory of workgroups whose number of lanes is a constant.
 #[test]
 fn workgroups_have_their_memory_whatever_is_asked_of_rows() {

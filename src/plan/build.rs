@@ -1,4 +1,4 @@
-//! Makes plans: checks the profile, cuts the tensors into pieces, fits the workgroups, lays out the dispatches.
+//! Makes plans: checks the profile, fits the workgroups, cuts the tensors into pieces, lays out the dispatches.
 
 use super::builder::PlanBuilder;
 use super::kernels::{finish, softmax};
@@ -31,9 +31,10 @@ impl Plan {
     pub fn of(problem: Problem, profile: &Profile) -> Result<Self, Error> {
         profile.check()?;
         profile.tuning.check()?;
-        let pieces = cut(&problem, profile)?;
-        let work = fitted(Work::new(problem, profile.clone(), pieces)?)?;
-        let mut builder = PlanBuilder::new(softmax::shared_out(work)?);
+        // Workgroups first: where rows are cut may depend on how many lanes share one.
+        let work = fitted(Work::new(problem, profile.clone())?)?;
+        let pieces = cut(&work.problem, &work.profile)?;
+        let mut builder = PlanBuilder::new(softmax::shared_out(Work { pieces, ..work })?);
         steps::lay_out(&mut builder)?;
         let plan = builder.build()?;
         log::debug!("{:?} over {:?}:\n{plan}", plan.problem().function, plan.problem().view);

@@ -24,9 +24,9 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// With one kernel for all that is done with a row, as far as pieces allow.
-    pub fn new(problem: Problem, profile: Profile, pieces: Vec<Piece>) -> Result<Self, Error> {
-        let flat = Geometry::lane_per_row(&profile)?;
+    /// A problem that is not cut yet, for a device.
+    pub fn new(problem: Problem, profile: Profile) -> Result<Self, Error> {
+        let (flat, pieces) = (Geometry::lane_per_row(&profile)?, Vec::new());
         Ok(Self { problem, profile, pieces, flat, splits: false, fixed_part: None })
     }
 
