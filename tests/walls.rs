@@ -359,9 +359,9 @@ fn depths(text: &str) -> Vec<usize> {
 }
 
 #[test]
-fn conditions_stand_three_deep_at_most() {
+fn conditions_stand_two_deep_at_most() {
     let deepest = texts().values().flat_map(|text| depths(text)).max();
-    assert_eq!(deepest, Some(3));
+    assert_eq!(deepest, Some(2));
 }
 
 #[test]

@@ -37,17 +37,17 @@ fn columns(totals: Totals, row: u32) -> Totals {
         @for(h in HALVES) let w_{h} = writer(r_{h});
         var out_a: Kept;
         var out_b: Kept;
-        @if(ELEMENTS) @for(k in REGISTERS) {
-            out_a[{k}] = element(w_a, a[{k}]);
-            @if(EIGHT) out_b[{k}] = element(w_b, b[{k}]);
-        }
-        @if(ELEMENTS) put_elements_kept(places, &out_a, &out_b);
-        @if(GRAD) @for(k in REGISTERS) {
-            out_a[{k}] = gradient(w_a, a[{k}], Words({k}), v_a[{k}]);
-            @if(EIGHT) out_b[{k}] = gradient(w_b, b[{k}], Words({k}), v_b[{k}]);
-        }
-        @if(GRAD) put_grad_kept(places, &out_a, &out_b);
     }
+    @if(ELEMENTS) @for(k in REGISTERS) {
+        out_a[{k}] = element(w_a, a[{k}]);
+        @if(EIGHT) out_b[{k}] = element(w_b, b[{k}]);
+    }
+    @if(ELEMENTS) put_elements_kept(places, &out_a, &out_b);
+    @if(GRAD) @for(k in REGISTERS) {
+        out_a[{k}] = gradient(w_a, a[{k}], Words({k}), v_a[{k}]);
+        @if(EIGHT) out_b[{k}] = gradient(w_b, b[{k}], Words({k}), v_b[{k}]);
+    }
+    @if(GRAD) put_grad_kept(places, &out_a, &out_b);
     return t;
 }
 

@@ -110,15 +110,15 @@ fn some(which: Bools) -> bool { return which; }
         t.live -= countOneBits(bad);
         t.bad += countOneBits(bad);
         t.first_bad = select(t.first_bad, number + firstTrailingBit(bad), fresh);
-        @if(VARIANCE) {
-            refused_words = select(refused_words, o.variance, fresh);
-            refused_operands = Words(REFUSED_VARIANCE);
-        }
-        @else {
-            refused_words = select(refused_words, select(o.target_word, x, p.by_input), fresh);
-            let operands = select(Words(REFUSED_TARGET), Words(REFUSED_INPUT), p.by_input);
-            refused_operands = select(refused_operands, operands, fresh);
-        }
+    }
+    @if(REFUSES && VARIANCE) {
+        refused_words = select(refused_words, o.variance, fresh);
+        refused_operands = Words(REFUSED_VARIANCE);
+    }
+    @elif(REFUSES) {
+        refused_words = select(refused_words, select(o.target_word, x, p.by_input), fresh);
+        let operands = select(Words(REFUSED_TARGET), Words(REFUSED_INPUT), p.by_input);
+        refused_operands = select(refused_operands, operands, fresh);
     }
     return t;
 }

@@ -72,8 +72,8 @@ fn place_of(p: u32) -> u32 {
         var w: PackReals;
         @for(h in HALVES) w.{h} = class_weights(c.{h});
         v = spread_weights(places, place_of(p), w);
-        @if(PARTIAL) @for(h in HALVES) v.{h} = select(Reals(0.0), v.{h}, c.{h} < Words(params.classes));
     }
+    @if(SPREAD && PARTIAL) @for(h in HALVES) v.{h} = select(Reals(0.0), v.{h}, c.{h} < Words(params.classes));
     return v;
 }
 

@@ -304,25 +304,29 @@ fn log_of_any(words: Words) -> Reals { return log_scaled(scaled_any(words)); }
         let d = less_log(x, s);
         let near = (abs(d) <= Reals(1.0)) & !first;
         p.loss = rate - select(t * x, Reals(0.0), first);
-        // Of an x that is a number, d is smaller here, and its exponential more exact.
-        @if(FULL) let rest = select((exp(d) - 1.0) - d, d * d * expm1_rest(d), near);
+    }
+    // Of an x that is a number, d is smaller here, and its exponential more exact.
+    @if(LOG_INPUT && FULL) let rest = select((exp(d) - 1.0) - d, d * d * expm1_rest(d), near);
+    @if(LOG_INPUT) {
         p.up = large | (first & (t > Reals(0.0)));
         p.down = first & (t < Reals(0.0));
         p.grad.value = select(rate - t, t * (d * fma(d, expm1_rest(d), Reals(1.0))), near & (t > Reals(0.0)));
         p.grad.up = large;
     }
-    @else {
+    @if(!LOG_INPUT) {
         let rate = select(x + params.eps, Reals(1.0), last);
         let beyond = (x - t) + params.eps;
         let zero = (rate == Reals(0.0)) & !first & !none;
         let positive = max(rate, Reals(0x1p-126f));
         p.loss = x - select(t * log_of(positive), Reals(0.0), none);
-        @if(FULL) {
-            let r = beyond / max(t, Reals(1.0));
-            let near = (r >= Reals(-0.29)) & (r <= Reals(0.41));
-            let apart = r - log_ratio(scaled(bitcast<Words>(positive), Reals(0.0)), s);
-            let rest = select(apart, -(r * r * log1p_rest(r)), near);
-        }
+    }
+    @if(!LOG_INPUT && FULL) {
+        let r = beyond / max(t, Reals(1.0));
+        let near = (r >= Reals(-0.29)) & (r <= Reals(0.41));
+        let apart = r - log_ratio(scaled(bitcast<Words>(positive), Reals(0.0)), s);
+        let rest = select(apart, -(r * r * log1p_rest(r)), near);
+    }
+    @if(!LOG_INPUT) {
         p.up = last | (zero & (t > Reals(0.0)));
         p.down = zero & (t < Reals(0.0));
         p.lost |= first | (rate < Reals(0.0));
@@ -333,8 +337,8 @@ fn log_of_any(words: Words) -> Reals { return log_scaled(scaled_any(words)); }
     @if(FULL) {
         // log(2 pi t) / 2 is above 0.9 where it counts.
         var whole = fma(t, rest, fma(Reals(0.5), log_scaled(s), Reals(0.9189385332)));
-        @if(!LOG_INPUT) whole = whole - params.eps;
-        p.loss = select(p.loss, whole, t > Reals(1.0));
     }
+    @if(!LOG_INPUT && FULL) whole = whole - params.eps;
+    @if(FULL) p.loss = select(p.loss, whole, t > Reals(1.0));
     return p;
 }

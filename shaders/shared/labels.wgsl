@@ -20,12 +20,10 @@ struct Labels {
     }
 }
 @else fn label_words(row: u32) -> vec2<u32> {
-    @if(LABEL_PACKS) {
-        let pack = labels[params.labels_origin + row / 4u];
-        @if(LABEL_4_BYTES) return extended(pack[row % 4u], 0u);
-        @elif(LABEL_2_BYTES) return extended(pack[row % 4u / 2u], 16u * (row % 2u));
-        @else return extended(pack, 8u * (row % 4u));
-    }
+    @if(LABEL_PACKS) let pack = labels[params.labels_origin + row / 4u];
+    @if(LABEL_PACKS && LABEL_4_BYTES) return extended(pack[row % 4u], 0u);
+    @elif(LABEL_PACKS && LABEL_2_BYTES) return extended(pack[row % 4u / 2u], 16u * (row % 2u));
+    @elif(LABEL_PACKS) return extended(pack, 8u * (row % 4u));
     @else {
         let at = params.labels_origin + row;
         let per_word = 4u / LABEL_BYTES;

@@ -148,11 +148,9 @@ fn open_rows(row: u32, present: bool) -> Row {
     @if(SUMS_WEIGHTS) divisor = bitcast<f32>(workspace[0]);
     var scale = RowReals(1.0);
     @if(UPSTREAM_SCALAR) scale = RowReals(upstream[params.upstream_origin]);
-    @if(UPSTREAM_ROWS) {
-        let at = params.upstream_origin + row;
-        @if(ROW_VECTORS) scale = RowReals(upstream[at], upstream[at + 1u], upstream[at + 2u], upstream[at + 3u]);
-        @else scale = upstream[at];
-    }
+    @if(UPSTREAM_ROWS) let at = params.upstream_origin + row;
+    @if(UPSTREAM_ROWS && ROW_VECTORS) scale = RowReals(upstream[at], upstream[at + 1u], upstream[at + 2u], upstream[at + 3u]);
+    @elif(UPSTREAM_ROWS) scale = upstream[at];
     // Where there is nothing to divide by, the gradient is zero.
     return select(scale / divisor, RowReals(0.0), divisor == 0.0);
 }

@@ -104,16 +104,14 @@ fn writer(r: Row) -> Writer {
     var value = e * w.rate;
     @if(ENTROPY_LOSS) value *= min(w.top - x, Reals(FAR)) - w.depth;
     @elif(PRODUCT) value *= rounded(spread - w.u_top) - w.product;
-    @elif(SPREAD) {
-        var v = spread;
-        @if(LABELS) v += select(Reals(0.0), w.own, classes == w.class_index);
-        @if(POWERS) let at_top = x == Reals(1.0);
-        @else let at_top = x == w.top;
-        var of_top = rounded(w.mass - v) - v * w.excess;
-        @if(Z_LOSS) of_top += w.z_share;
-        value = select(fma(-v, w.scale, value), of_top / w.whole * w.scale, at_top);
-    }
-    @else value = select(value, w.own_gradient, classes == w.class_index);
+    @elif(!SPREAD) value = select(value, w.own_gradient, classes == w.class_index);
+    @if(SHARES) var v = spread;
+    @if(SHARES && LABELS) v += select(Reals(0.0), w.own, classes == w.class_index);
+    @if(SHARES && POWERS) let at_top = x == Reals(1.0);
+    @elif(SHARES) let at_top = x == w.top;
+    @if(SHARES) var of_top = rounded(w.mass - v) - v * w.excess;
+    @if(SHARES && Z_LOSS) of_top += w.z_share;
+    @if(SHARES) value = select(fma(-v, w.scale, value), of_top / w.whole * w.scale, at_top);
     @if(SOFTCAP) value *= slope_of(given);
     return select(bitcast<Words>(value), w.settled_word, w.settled);
 }

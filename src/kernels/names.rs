@@ -60,6 +60,11 @@ impl Spec {
         }
     }
 
+    /// Whether the gradient of a class is `V p - v`, v its share of the target.
+    fn has_shares(&self) -> bool {
+        self.spread && !self.extras.entropy_loss && !self.extras.product
+    }
+
     /// The flags that a condition may ask for.
     fn flags(&self) -> Vec<(bool, &'static str)> {
         let label = self.label_type();
@@ -76,6 +81,7 @@ impl Spec {
             (label.is_some_and(|l| l.bytes() == 8), "LABEL_8_BYTES"),
             (self.has_probabilities(), "PROBABILITIES"),
             (self.spread, "SPREAD"),
+            (self.has_shares(), "SHARES"),
             (self.weight.is_some(), "WEIGHT"),
             (self.weight.is_some_and(is_half), "WEIGHT_HALVES"),
             (self.grad && is_half(self.output), "GRAD_HALVES"),
