@@ -198,7 +198,7 @@ impl Outputs {
         self
     }
 
-    /// What may be asked for of each row, in the order of a row's record.
+    /// Returns the outputs that have an element for each row, in the order of a row's record.
     pub(super) fn of_rows(self) -> [RowOutput; 6] {
         let output = |asked, what, option, needs| RowOutput { asked, what, option, needs };
         [

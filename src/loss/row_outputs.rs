@@ -1,8 +1,9 @@
-//! What a loss gives of each row, beside its loss.
+//! Outputs of a loss that have one element for each row.
 
 use super::LargeOutput;
 
-/// The outputs of rows, in the order of a row's record: the field, what it is, and whether it has numbers or words.
+/// Lists the outputs in the order of a row's record: field, type of an element, variant of [`LargeOutput`], and whether a
+/// column has numbers or words.
 macro_rules! row_outputs {
     ($($(#[$doc:meta])* $field:ident: $element:ty, $what:ident, $column:ident;)*) => {
         /// What was asked for of each row, in the labels' shape: see [`Outputs`](crate::Outputs), and
@@ -20,13 +21,13 @@ macro_rules! row_outputs {
         }
 
         impl<T> RowOutputs<T> {
-            /// Those that were asked for, in the order of a row's record.
+            /// Returns those that were asked for, in the order of a row's record.
             pub fn columns(&self) -> impl Iterator<Item = (LargeOutput, RowColumn<'_, T>)> {
                 let all = [$((LargeOutput::$what, self.$field.as_deref().map(RowColumn::$column)),)*];
                 all.into_iter().filter_map(|(what, column)| Some((what, column?)))
             }
 
-            /// Where each of them goes.
+            /// Returns each field, to be written.
             fn places(&mut self) -> impl Iterator<Item = (LargeOutput, Place<'_, T>)> {
                 [$((LargeOutput::$what, Place::$column(&mut self.$field)),)*].into_iter()
             }
@@ -64,7 +65,8 @@ enum Place<'a, T> {
 }
 
 impl RowOutputs<f32> {
-    /// Of the words that `column` has for each output, where it has any: numbers as their bits.
+    /// Makes them from words: `column` returns those of an output, numbers as their bits, or `None` where it was not
+    /// asked for.
     pub(crate) fn of_words(mut column: impl FnMut(LargeOutput) -> Option<Vec<u32>>) -> Self {
         let mut rows = Self::default();
         for (what, place) in rows.places() {
@@ -78,8 +80,8 @@ impl RowOutputs<f32> {
         rows
     }
 
-    /// Of rows' records as a device writes them ([`Buffers::records`](crate::Buffers::records)), of which `record` tells
-    /// the words: [`Problem::record`](super::Problem::record).
+    /// Makes them from rows' records as a device writes them ([`Buffers::records`](crate::Buffers::records)). `record`
+    /// lists the outputs of one record, as [`Problem::record`](super::Problem::record) returns them.
     ///
     /// ```
     /// use wgpu_loss::{LargeOutput, RowOutputs};
@@ -97,7 +99,7 @@ impl RowOutputs<f32> {
 }
 
 impl<T: Copy> RowOutputs<T> {
-    /// The same with other numbers.
+    /// Returns the same outputs with `number` applied to each number. Classes and ranks stay as they are.
     pub fn map<U>(&self, number: impl Fn(T) -> U) -> RowOutputs<U> {
         let mut rows = RowOutputs::default();
         for (what, place) in rows.places() {

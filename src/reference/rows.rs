@@ -96,7 +96,7 @@ impl<'a> RowLogits<'a> {
             let p = state.prob(below);
             if p == 0.0 { 0.0 } else { p * (below - mean).powi(2) }
         };
-        // A sum of nothing would be -0.
+        // `Iterator::sum` of no terms is -0.
         self.elements(row).map(square).fold(0.0, |sum, square| sum + square)
     }
 

@@ -162,8 +162,8 @@ impl Row {
         power + class.p * (self.l_off + self.log_drift(class)) + FLUSHED
     }
 
-    /// What the variance of the logarithms is off by. The mean that the distances are taken from is rounded, too, which
-    /// moves sums of squares by the standard deviation at most; that it moves with the logits is of no first order.
+    /// Bounds the error of the variance of the logarithms. The mean is rounded too, which moves the variance by twice the
+    /// standard deviation times the mean's error at most. An error that the mean has from the logits is of second order.
     fn variance(&self, classes: &[Class]) -> f64 {
         let apart = |c: &Class| (c.d - self.depth).abs();
         let sum = |of: &dyn Fn(&Class) -> f64| classes.iter().map(|c| finite(of(c))).sum::<f64>();

@@ -7,7 +7,7 @@ use crate::kernels::{Kernel, Layout};
 use crate::plan::Profile;
 use crate::plan::alignment::Alignment;
 use crate::plan::work::Work;
-use crate::tensor::{ClassView, ElementType};
+use crate::tensor::ClassView;
 use crate::{Error, Problem};
 
 /// Classes at most that a lane folds alone where neighbouring rows are neighbours in memory.
@@ -30,25 +30,19 @@ impl Folding {
     /// For the rows of a piece.
     pub fn of_piece(work: &Work, piece: usize, alignment: Alignment) -> Result<Self, Error> {
         let Work { problem, profile, .. } = work;
-        let (view, rows) = (work.view_of(piece), work.rows_of(piece));
-        let input = problem.input_type;
         match work.cuts_rows() || work.splits {
             parts if profile.batch_invariant => {
-                Self::fixed(problem, rows, profile, alignment, parts)
+                Self::fixed(problem, work.rows_of(piece), profile, alignment, parts)
             }
-            true => Self::of_box(view, rows, input, profile, alignment),
-            false => Self::of(view, rows, input, profile, alignment),
+            true => Self::of_box(work, piece, alignment),
+            false => Self::of_rows(work, piece, alignment),
         }
     }
 
-    /// For `rows` rows of a piece of logits of a type.
-    fn of(
-        view: ClassView,
-        rows: usize,
-        input: ElementType,
-        profile: &Profile,
-        alignment: Alignment,
-    ) -> Result<Self, Error> {
+    /// For a piece that has all classes of its rows.
+    fn of_rows(work: &Work, piece: usize, alignment: Alignment) -> Result<Self, Error> {
+        let (view, rows) = (work.view_of(piece), work.rows_of(piece));
+        let (input, profile) = (work.problem.input_type, &work.profile);
         let widest = alignment.load.min(profile.widest_load(input));
         Ok(if view.inner > 1 && shares_columns(view, rows, profile) {
             Self::Rows(rows::strided(view.classes, rows, profile)?)
@@ -61,18 +55,13 @@ impl Folding {
         })
     }
 
-    /// For the `rows` rows of a box, which has a part of their classes. They are not kept: their maximum
-    /// is known only when all boxes are folded.
-    fn of_box(
-        view: ClassView,
-        rows: usize,
-        input: ElementType,
-        profile: &Profile,
-        alignment: Alignment,
-    ) -> Result<Self, Error> {
+    /// For a piece that has a part of its rows' classes. They are not kept: their maximum is known only when all
+    /// pieces of the rows are folded.
+    fn of_box(work: &Work, piece: usize, alignment: Alignment) -> Result<Self, Error> {
+        let (view, profile) = (work.view_of(piece), &work.profile);
         let layout = match view.inner {
-            1 => rows::neighbours(view.classes, input, profile, alignment)?,
-            _ => rows::strided(view.classes, rows, profile)?,
+            1 => rows::neighbours(view.classes, work.problem.input_type, profile, alignment)?,
+            _ => rows::strided(view.classes, work.rows_of(piece), profile)?,
         };
         Ok(Self::Rows(layout.unkept()))
     }
