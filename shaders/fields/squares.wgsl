@@ -1,9 +1,11 @@
-// squares = sum_c exp(x_c - top) (d_c - mean)^2, for the variance of the log-probabilities: squares / (1 + excess).
-//   d_c = top - x_c, mean = moment / (1 + excess)
-// Two sets of masses V and V' (Chan, Golub and LeVeque) have, beyond what each has by itself,
+// squares = sum_c exp(x_c - top) (d_c - mean)^2, d_c = top - x_c, mean = moment / (1 + excess): the variance of the
+// log-probabilities is squares / (1 + excess).
+//
+// Two sets of classes with masses V and V' are merged by the formula of Chan, Golub and LeVeque. Beyond the squares of
+// each set, the whole has
 //   V V' / (V + V') (mean - mean')^2
-// where V is 1 at least, or 0 of no classes. No term is negative. The square of the mean, taken from the mean square, would cancel where one class has little of the
-// mass and all others are far below it.
+// V is at least 1, or 0 without classes. No term is negative. The mean square less the squared mean would cancel where
+// the top has little of the mass and all other classes are far below it.
 
 import fields::moment;
 import shared::{numbers, state, words};
@@ -32,7 +34,7 @@ fn pushed_squares(f: Fold, c: Taken) -> Reals {
     return fma((c.e * fallen) * (above / max(fma(c.e, fallen, above), Reals(1.0))), apart * apart, own);
 }
 
-// What is kept is gone through again, when the mean is known.
+// Kept classes are summed in a second pass, when the mean is known: `squares_of` in `shared/kept.wgsl`.
 @if(KEPT) fn kept_squares(s: KeptSums, c: Taken) -> Reals { return s.squares; }
 
 @if(KEPT) fn add_square(sum: Reals, z: Words, top: Reals, mean: Reals) -> Reals {

@@ -57,7 +57,7 @@ fn sum_kept(
     return s;
 }
 
-// Sums about a mean that is known when all else is summed.
+// The sum of squares about the mean, which is known only after the sums of `sum_kept`.
 @if(SQUARES) fn squares_of(top: Reals, mean: Reals, kept: ptr<function, Kept>) -> Reals {
     var squares = Reals(0.0);
     @for(k in REGISTERS) squares = add_square(squares, z_of((*kept)[{k}]), top, mean);
