@@ -7,7 +7,7 @@ use clap::Parser;
 use crate::part::Part;
 
 const AFTER: &str = "\
-Parts run in the order in which --only lists them. Each leaves its result in OUT/parts and its output in
+Parts run in the order of the list above. Each leaves its result in OUT/parts and its output in
 OUT/logs; the report takes up what is there, so several runs into one folder make one report.
 
 Exit status: 0 where everything that was asked for ran and passed, 1 where something failed or was not run,
@@ -27,9 +27,9 @@ pub struct Args {
     /// Run these parts alone, and leave the others' results as they are.
     #[arg(long, value_name = "PART,...", value_delimiter = ',')]
     pub only: Vec<Part>,
-    /// Start no part after so many minutes.
-    #[arg(long, value_name = "N", default_value_t = 240)]
-    pub minutes: u64,
+    /// Start nothing after so many minutes: no part, and of a part no further shape or test module.
+    #[arg(long, value_name = "N", default_value_t = 240.0, value_parser = minutes)]
+    pub minutes: f64,
     /// A Python that has PyTorch, for the parts peers-*.
     #[arg(long, value_name = "PATH", default_value = "python3")]
     pub python: PathBuf,
@@ -52,6 +52,14 @@ pub struct Args {
     /// The unpacked pack.
     #[arg(long, value_name = "DIR", hide = true)]
     pub pack: PathBuf,
+}
+
+/// A time that a `Duration` holds: a year at most.
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if (0.0..=525_600.0).contains(&minutes) => Ok(minutes),
+        _ => Err("a number of minutes is wanted, up to a year".into()),
+    }
 }
 
 impl Args {

@@ -46,16 +46,15 @@ pub fn wanted() -> Vec<Shape> {
 }
 
 /// The whole grid, in groups that are measured by one process each: about `elements` elements to a shape, and what
-/// figures are wanted for, on a GPU.
+/// figures are wanted for, on a GPU: that comes first, should the time be up.
 pub fn groups(elements: u64, gpu: bool) -> Vec<Vec<Shape>> {
-    let mut all = vec![rows(&CLASSES[..9], elements), rows(&CLASSES[9..19], elements)];
+    let mut all = if gpu { vec![wanted()] } else { Vec::new() };
+    all.push(rows(&CLASSES[..9], elements));
+    all.push(rows(&CLASSES[9..19], elements));
     all.push(rows(&CLASSES[19..], elements));
     all.push(IMAGES.iter().filter_map(|&image| images(image, elements)).collect());
     let few = FEW.iter().filter(|[rows, classes]| rows * classes <= elements.max(1 << 22));
     all.push(few.map(|shape| shape.to_vec()).collect());
-    if gpu {
-        all.push(wanted());
-    }
     all.retain(|group: &Vec<Shape>| !group.is_empty());
     all
 }

@@ -93,9 +93,9 @@ fn measure(context: &Context<'_>) -> Result<(), String> {
     for part in Part::all().filter(|&part| args.wants(part)) {
         eprintln!("{}", part.name());
         let start = Instant::now();
-        let brought = match context.left().is_zero() {
-            true => Err(format!("not run: the {} minutes were up", args.minutes)),
-            false => context.run(part),
+        let brought = match context.time_is_up() {
+            Some(reason) => Err(reason),
+            None => context.run(part),
         };
         let mut kept = json!({
             "commit": context.pack.commit(),

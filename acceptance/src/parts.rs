@@ -17,14 +17,14 @@ use crate::{process, suites};
 /// No program takes longer.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 /// The time limit of a test module, of a group of shapes and of a shape.
-const MODULE: Duration = Duration::from_secs(10 * 60);
+pub const MODULE: Duration = Duration::from_secs(10 * 60);
 const GROUP: Duration = Duration::from_secs(10 * 60);
 const SHAPE: Duration = Duration::from_secs(3 * 60);
-/// What the tuner and the peers of an element type may take, in minutes.
+/// What the peers of an element type may take, and the tuner, in minutes.
+const PEERS: Duration = Duration::from_secs(20 * 60);
 const TUNE: u64 = 8;
-const PEERS: u64 = 20;
-/// Seconds after which the stages of an element type begin no further shape.
-const STAGES: &str = "150";
+/// After so long the stages of an element type begin no further shape.
+const STAGES: Duration = Duration::from_secs(150);
 
 /// What all parts need.
 pub struct Context<'a> {
@@ -39,7 +39,7 @@ impl Context<'_> {
     /// What a part brings, or why it brings nothing. What it brings may say `all_passed: false`.
     pub fn run(&self, part: Part) -> Result<Value, String> {
         match part {
-            Part::Tests => self.tests(),
+            Part::Tests => suites::run(self),
             Part::BenchF32 => self.bench("f32", &self.folder("untuned"), self.grid()),
             Part::BenchBf16 => self.bench("bf16", &self.folder("untuned"), self.grid()),
             Part::BenchF16 => self.bench("f16", &self.folder("untuned"), self.grid()),
@@ -75,8 +75,17 @@ impl Context<'_> {
 
     /// Time that is left.
     pub fn left(&self) -> Duration {
-        Duration::from_secs(self.args.minutes.saturating_mul(60))
-            .saturating_sub(self.begin.elapsed())
+        Duration::from_secs_f64(60.0 * self.args.minutes).saturating_sub(self.begin.elapsed())
+    }
+
+    /// Why something is not started any more.
+    pub fn time_is_up(&self) -> Option<String> {
+        self.left().is_zero().then(|| format!("not run: the {} minutes were up", self.args.minutes))
+    }
+
+    /// How long a program may take that may take so long.
+    pub fn limit(&self, most: Duration) -> Duration {
+        most.min(self.left() + SHAPE)
     }
 
     fn grid(&self) -> Vec<Vec<Shape>> {
@@ -88,21 +97,16 @@ impl Context<'_> {
         grid::beside_peers(self.elements(), self.gpu())
     }
 
-    fn folder(&self, name: &str) -> PathBuf {
+    pub fn folder(&self, name: &str) -> PathBuf {
         self.out.join("work").join(name)
     }
 
-    fn logs(&self) -> PathBuf {
+    pub fn logs(&self) -> PathBuf {
         self.out.join("logs")
     }
 
-    fn tell(&self, what: &str) {
+    pub fn tell(&self, what: &str) {
         eprintln!("  {:>5.0} s  {what}", self.begin.elapsed().as_secs_f64());
-    }
-
-    fn tests(&self) -> Result<Value, String> {
-        let limit = MODULE.min(self.left() + SHAPE);
-        suites::run(self.pack, &self.folder("tests"), &self.logs(), limit, &|what| self.tell(what))
     }
 
     /// Shapes in one element type. A group whose process fails is measured once more, shape by shape: what stops
@@ -110,6 +114,10 @@ impl Context<'_> {
     fn bench(&self, dtype: &str, cache: &Path, groups: Vec<Vec<Shape>>) -> Result<Value, String> {
         let (mut machine, mut results, mut errors) = (Value::Null, Vec::new(), Vec::new());
         for group in groups {
+            if let Some(reason) = self.time_is_up() {
+                errors.extend(group.iter().map(|shape| json!({ "shape": shape, "error": reason })));
+                continue;
+            }
             let names: Vec<_> = group.iter().map(|shape| named(shape)).collect();
             self.tell(&format!("{dtype} {}", names.join(" ")));
             for (shape, measured) in self.bench_group(dtype, cache, &group) {
@@ -186,7 +194,8 @@ impl Context<'_> {
         let (mut results, mut failed) = (Vec::new(), Vec::new());
         for (dtype, _) in DTYPES {
             self.tell(dtype);
-            match self.end("stages", &["--dtype", dtype, "--seconds", STAGES]) {
+            let seconds = STAGES.min(self.left()).as_secs().to_string();
+            match self.end("stages", &["--dtype", dtype, "--seconds", &seconds]) {
                 Ok(brought) => {
                     results.extend_from_slice(list(brought.get("results")));
                     failed.extend_from_slice(list(brought.get("failed")));
@@ -203,7 +212,7 @@ impl Context<'_> {
         let mut command = Command::new(self.pack.root.join("bin/isa"));
         command.arg("--statistics").args(["--loss", "ce", "bce", "kl"]);
         let log = self.logs().join("compiler.log");
-        let finished = process::run(command, &log, MODULE)?;
+        let finished = process::run(command, &log, self.limit(MODULE))?;
         let lines: Vec<_> = finished.stdout.lines().collect();
         match (finished.succeeded(), finished.complaint()) {
             (true, _) => Ok(json!({ "driver": lines.first(), "kernels": lines.get(1..) })),
@@ -223,8 +232,8 @@ impl Context<'_> {
         command.arg("--out").arg(&file);
         command.args(["--commit", self.pack.commit(), "--dtype", dtype]);
         command.args(["--samples", &self.args.samples.to_string()]);
-        let minutes = PEERS.min(self.left().as_secs() / 60).max(1);
-        command.args(["--minutes", &minutes.to_string()]);
+        let minutes = PEERS.min(self.left()).as_secs_f64() / 60.0;
+        command.args(["--minutes", &format!("{minutes:.2}")]);
         command.args([
             "--only",
             match self.gpu() {
@@ -240,9 +249,8 @@ impl Context<'_> {
             command.args(["--shape", &named(&shape)]);
         }
         command.env("WGPU_LOSS_CACHE", self.folder("untuned"));
-        let limit = LONGEST.min(self.left() + SHAPE);
-        let finished =
-            process::run(command, &self.logs().join(format!("peers-{dtype}.log")), limit)?;
+        let log = self.logs().join(format!("peers-{dtype}.log"));
+        let finished = process::run(command, &log, self.limit(LONGEST))?;
         let text =
             fs::read_to_string(file.with_extension("json")).map_err(|_| finished.complaint())?;
         let brought: Result<Value, _> = serde_json::from_str(&text);
@@ -278,7 +286,7 @@ impl Context<'_> {
     /// A program whose whole output is its JSON.
     fn whole(&self, command: Command, name: &str, limit: Duration) -> Result<Value, String> {
         let log = self.logs().join(format!("{name}.log"));
-        let finished = process::run(command, &log, limit.min(self.left() + SHAPE))?;
+        let finished = process::run(command, &log, self.limit(limit))?;
         match finished.succeeded() {
             true => finished.json(),
             false => Err(finished.complaint()),

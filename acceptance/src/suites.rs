@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::pack::Pack;
+use crate::parts::{Context, MODULE};
 use crate::process;
 
 /// A test program.
@@ -27,19 +28,19 @@ struct Module {
     tests: Vec<String>,
 }
 
-/// Runs all of them. `tell` hears of each module; no module takes longer than `limit`.
-pub fn run(
-    pack: &Pack,
-    work: &Path,
-    logs: &Path,
-    limit: Duration,
-    tell: &dyn Fn(&str),
-) -> Result<Value, String> {
+/// Runs all of them, as far as the time goes.
+pub fn run(context: &Context<'_>) -> Result<Value, String> {
+    let (pack, logs) = (context.pack, &context.logs());
     let mut modules = Vec::new();
     for suite in suites(pack)? {
         for module in list(pack, &suite, logs)? {
-            tell(&module.name);
-            modules.push(run_module(pack, &suite, &module, work, logs, limit)?);
+            modules.push(match context.time_is_up() {
+                None => run_module(context, &suite, &module)?,
+                Some(reason) => json!({
+                    "suite": suite.name, "module": module.name, "complaint": reason,
+                    "passed": 0, "failed": [], "ignored": 0,
+                }),
+            });
         }
     }
     let count = |key: &str| modules.iter().filter_map(|m| m[key].as_u64()).sum::<u64>();
@@ -109,21 +110,15 @@ fn list(pack: &Pack, suite: &Suite, logs: &Path) -> Result<Vec<Module>, String> 
     Ok(modules.into_iter().map(|(name, tests)| Module { name, tests }).collect())
 }
 
-fn run_module(
-    pack: &Pack,
-    suite: &Suite,
-    module: &Module,
-    work: &Path,
-    logs: &Path,
-    limit: Duration,
-) -> Result<Value, String> {
-    let mut command = command(pack, suite);
+fn run_module(context: &Context<'_>, suite: &Suite, module: &Module) -> Result<Value, String> {
+    context.tell(&module.name);
+    let mut command = command(context.pack, suite);
     command.args(["--exact", "--show-output"]).args(&module.tests);
-    let folder = work.join(&module.name);
+    let folder = context.folder("tests").join(&module.name);
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     command.current_dir(&folder);
-    let log = logs.join(format!("{}.log", module.name));
-    let finished = process::run(command, &log, limit)?;
+    let log = context.logs().join(format!("{}.log", module.name));
+    let finished = process::run(command, &log, context.limit(MODULE))?;
     let said = read(&finished.stdout);
     let silent: Vec<_> = module.tests.iter().filter(|test| !said.told(test)).collect();
     let complaint = (!silent.is_empty() || finished.succeeded() != said.failed.is_empty())
