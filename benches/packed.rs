@@ -20,11 +20,13 @@ mod stages;
 mod start;
 #[path = "stream.rs"]
 mod stream;
+#[path = "tunings.rs"]
+mod tunings;
 #[path = "upload.rs"]
 mod upload;
 
 /// The benches, by name.
-const ALL: [(&str, fn()); 8] = [
+const ALL: [(&str, fn()); 9] = [
     ("extras", extras::main),
     ("invariance", invariance::main),
     ("pointwise", pointwise::main),
@@ -32,6 +34,7 @@ const ALL: [(&str, fn()); 8] = [
     ("stages", stages::main),
     ("start", start::main),
     ("stream", stream::main),
+    ("tunings", tunings::main),
     ("upload", upload::main),
 ];
 

@@ -9,38 +9,31 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use wgpu_loss::gpu::{Clock, Roof, Times};
-use wgpu_loss::{
-    Bound, Buffers, CrossEntropy, ElementType, Error, Gpu, Kernels, Outputs, Plan, reference, wgpu,
-};
+use wgpu_loss::{Bound, ElementType, Error, Gpu, Kernels, Outputs};
 
-#[path = "../cli/src/bench/case.rs"]
-mod case;
 mod support;
 
-use case::Case;
+use support::tensors::Tensors;
 use support::variations::{Variation, variations};
-use support::{adapter, answer, arguments, attempt, gpu, say, seconds};
+use support::{adapter, answer, arguments, attempt, gpu, say, seconds, shapes, types};
 
 /// Measurements of each.
 const SAMPLES: usize = 11;
-/// Bytes that are written at a time.
-const UPLOAD: usize = 64 << 20;
 /// Those that a GPU should be fast at, and as much of them as a processor has time for.
 const SHAPES: [&[usize]; 5] =
     [&[8192, 32_000], &[4096, 151_936], &[65_536, 1000], &[1 << 24, 10], &[16, 21, 1024, 1024]];
 const SHAPES_CPU: [&[usize]; 5] =
     [&[512, 32_000], &[128, 151_936], &[8192, 1000], &[1 << 20, 10], &[2, 21, 512, 512]];
-const TYPES: [ElementType; 3] = [ElementType::F32, ElementType::BF16, ElementType::F16];
 
 /// Measures it.
 pub fn main() {
     let start = Instant::now();
     let gpu = gpu();
-    let (shapes, types) = (wanted_shapes(&gpu), wanted_types());
+    let shapes = shapes(&gpu, &SHAPES, &SHAPES_CPU);
     let limit = arguments("--seconds").first().map_or(480.0, |text| text.parse().expect("seconds"));
     say(format!("{}, medians of {SAMPLES}", gpu.info().name));
     let (mut results, mut failed) = (Vec::new(), Vec::new());
-    for element_type in types {
+    for element_type in types() {
         for shape in &shapes {
             let done = match start.elapsed().as_secs_f64() < limit {
                 true => attempt(|| stages(&gpu, shape, element_type, &mut results)),
@@ -57,21 +50,6 @@ pub fn main() {
     answer("stages", adapter(gpu.info()), found);
 }
 
-fn wanted_shapes(gpu: &Gpu) -> Vec<Vec<usize>> {
-    let axis = |text: &str| text.parse().unwrap_or_else(|_| panic!("{text:?} is no length"));
-    let given: Vec<_> =
-        arguments("--shape").iter().map(|text| text.split('x').map(axis).collect()).collect();
-    let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
-    let table = if software { SHAPES_CPU } else { SHAPES };
-    if given.is_empty() { table.map(<[usize]>::to_vec).to_vec() } else { given }
-}
-
-fn wanted_types() -> Vec<ElementType> {
-    let given = arguments("--dtype");
-    let wanted = |t: &ElementType| given.is_empty() || given.iter().any(|name| name == t.name());
-    TYPES.into_iter().filter(wanted).collect()
-}
-
 /// All of one shape.
 fn stages(
     gpu: &Gpu,
@@ -79,10 +57,8 @@ fn stages(
     element_type: ElementType,
     results: &mut Vec<Value>,
 ) -> Result<(), Error> {
-    let case = Case::new(shape, element_type).expect("memory for the tensors");
-    let roof = Roof::measure(gpu, case.logits.floats().bytes().len() as u64, SAMPLES)?;
-    let wanted = reference::run(&CrossEntropy::new(), &case.inputs(), Outputs::loss())?.loss[0];
-    let tensors = Tensors::new(gpu, case, wanted);
+    let tensors = Tensors::new(gpu, shape, element_type)?;
+    let roof = Roof::measure(gpu, tensors.case.logits.floats().bytes().len() as u64, SAMPLES)?;
     for (pass, outputs) in [("fwd", Outputs::loss()), ("fwd+bwd", Outputs::loss().with_grad())] {
         let stages = Stages { gpu, tensors: &tensors, outputs, roof: &roof };
         let mut found = stages.measure()?;
@@ -93,72 +69,6 @@ fn stages(
         results.push(found);
     }
     Ok(())
-}
-
-/// One case on the device.
-struct Tensors {
-    case: Case,
-    wanted: f64,
-    logits: wgpu::Buffer,
-    labels: wgpu::Buffer,
-    grad: wgpu::Buffer,
-}
-
-impl Tensors {
-    fn new(gpu: &Gpu, case: Case, wanted: f64) -> Self {
-        let room = case.logits.floats().bytes().len();
-        let logits = filled(gpu, case.logits.floats().bytes());
-        let labels = filled(gpu, bytemuck::cast_slice(&case.labels));
-        Self { case, wanted, logits, labels, grad: storage(gpu, room) }
-    }
-
-    fn bound(&self, kernels: &Kernels, outputs: Outputs) -> Result<Bound, Error> {
-        let plan = self.plan(kernels, outputs)?;
-        let buffers = Buffers::new(self.logits.as_entire_buffer_binding())
-            .target(self.labels.as_entire_buffer_binding());
-        match outputs.grad {
-            true => Bound::new(kernels, plan, &buffers.grad(self.grad.as_entire_buffer_binding())),
-            false => Bound::new(kernels, plan, &buffers),
-        }
-    }
-
-    fn plan(&self, kernels: &Kernels, outputs: Outputs) -> Result<Plan, Error> {
-        let inputs = self.case.inputs();
-        Plan::new(&CrossEntropy::new(), &inputs.shapes(), outputs, kernels.profile())
-    }
-
-    /// Refuses a wrong loss.
-    fn check(&self, gpu: &Gpu, bound: &Bound) -> Result<(), Error> {
-        let reader = bound.reader()?;
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        bound.encode(&mut encoder);
-        reader.record(&mut encoder);
-        gpu.queue().submit([encoder.finish()]);
-        let got = f64::from(reader.wait()?.loss);
-        let off = (got - self.wanted).abs() / self.wanted;
-        assert!(off < 2e-6, "a loss of {got} for {}", self.wanted);
-        Ok(())
-    }
-}
-
-fn storage(gpu: &Gpu, bytes: usize) -> wgpu::Buffer {
-    gpu.device().create_buffer(&wgpu::BufferDescriptor {
-        label: Some("stages"),
-        size: (bytes as u64).next_multiple_of(16),
-        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    })
-}
-
-fn filled(gpu: &Gpu, bytes: &[u8]) -> wgpu::Buffer {
-    let buffer = storage(gpu, bytes.len());
-    for (number, part) in bytes.chunks(UPLOAD).enumerate() {
-        gpu.queue().write_buffer(&buffer, (number * UPLOAD) as u64, part);
-        gpu.queue().submit([]);
-        // The staging memory of all parts at once would be as large as the tensor.
-        gpu.device().poll(wgpu::PollType::wait_indefinitely()).expect("a device at work");
-    }
-    buffer
 }
 
 /// One pass of one case.
@@ -172,7 +82,7 @@ struct Stages<'a> {
 impl Stages<'_> {
     fn measure(&self) -> Result<Value, Error> {
         let (gpu, kernels) = (self.gpu, self.gpu.kernels());
-        let bound = self.tensors.bound(kernels, self.outputs)?;
+        let bound = self.tensors.bound(kernels, kernels.profile(), self.outputs)?;
         self.tensors.check(gpu, &bound)?;
         let whole = gpu.timer()?.kernel(SAMPLES, |pass| bound.record(pass))?;
         let mut steps = Vec::new();
@@ -185,8 +95,8 @@ impl Stages<'_> {
             let what = variation.what;
             match attempt(|| self.without(&variation, &bound)) {
                 Ok(None) => {}
-                Ok(Some([beside, times])) => {
-                    let [beside, times] = [beside, times].map(|times| seconds(&times.sorted));
+                Ok(Some(times)) => {
+                    let [beside, times] = [0, 1].map(|which: usize| seconds(&times[which].sorted));
                     left_out.push(json!({ "what": what, "seconds": times, "whole": beside }));
                 }
                 Err(reason) => left_out.push(json!({ "what": what, "reason": reason })),
@@ -215,10 +125,10 @@ impl Stages<'_> {
     }
 
     /// The whole, and by turns with it the whole with something left out; `None` where there is none of it.
-    fn without(&self, variation: &Variation, all: &Bound) -> Result<Option<[Times; 2]>, Error> {
+    fn without(&self, variation: &Variation, all: &Bound) -> Result<Option<Vec<Times>>, Error> {
         let (whole, part) = (self.gpu.kernels(), &variation.kernels);
-        let texts = |kernels| {
-            let plan = self.tensors.plan(kernels, self.outputs)?;
+        let texts = |kernels: &Kernels| {
+            let plan = self.tensors.plan(kernels.profile(), self.outputs)?;
             Ok(plan.specs().map(|spec| spec.wgsl()).collect::<Vec<_>>())
         };
         let (before, mut after) = (texts(whole)?, texts(part)?);
@@ -226,11 +136,11 @@ impl Stages<'_> {
         if !variation.trusts && before == after {
             return Ok(None);
         }
-        let bound = self.tensors.bound(part, self.outputs)?;
+        let bound = self.tensors.bound(part, part.profile(), self.outputs)?;
         if variation.is_right {
             self.tensors.check(self.gpu, &bound)?;
         }
-        self.gpu.timer()?.in_turns(SAMPLES, [all, &bound]).map(Some)
+        self.gpu.timer()?.in_turns(SAMPLES, &[all, &bound]).map(Some)
     }
 }
 

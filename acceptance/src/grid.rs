@@ -48,7 +48,11 @@ pub fn wanted() -> Vec<Shape> {
 /// The whole grid, in groups that are measured by one process each: about `elements` elements to a shape, and what
 /// figures are wanted for, on a GPU: that comes first, should the time be up.
 pub fn groups(elements: u64, gpu: bool) -> Vec<Vec<Shape>> {
-    let mut all = if gpu { vec![wanted()] } else { Vec::new() };
+    // Large ones take the processor a minute each to check: each by itself, or a limit of the machine's loses all.
+    let mut all: Vec<Vec<Shape>> = Vec::new();
+    if gpu {
+        all.extend(wanted().into_iter().map(|shape| vec![shape]));
+    }
     all.push(rows(&CLASSES[..9], elements));
     all.push(rows(&CLASSES[9..19], elements));
     all.push(rows(&CLASSES[19..], elements));

@@ -26,6 +26,7 @@ pub enum Part {
     PeersBf16,
     #[value(name = "peers-f16")]
     PeersF16,
+    Tunings,
     Tune,
     BenchTuned,
 }

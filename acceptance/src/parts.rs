@@ -20,11 +20,13 @@ const LONGEST: Duration = Duration::from_secs(30 * 60);
 pub const MODULE: Duration = Duration::from_secs(10 * 60);
 const GROUP: Duration = Duration::from_secs(10 * 60);
 const SHAPE: Duration = Duration::from_secs(3 * 60);
+/// What has begun when the time is up may take as long.
+const GRACE: Duration = Duration::from_secs(30);
 /// What the peers of an element type may take, and the tuner, in minutes.
 const PEERS: Duration = Duration::from_secs(20 * 60);
 const TUNE: u64 = 8;
-/// After so long the stages of an element type begin no further shape.
-const STAGES: Duration = Duration::from_secs(150);
+/// After so long a bench of one element type begins no further shape.
+const TYPE: Duration = Duration::from_secs(150);
 
 /// What all parts need.
 pub struct Context<'a> {
@@ -50,7 +52,8 @@ impl Context<'_> {
             | Part::Stream
             | Part::Pointwise
             | Part::Extras => self.end(&part.name(), &[]),
-            Part::Stages => self.stages(),
+            Part::Stages => self.by_type("stages"),
+            Part::Tunings => self.by_type("tunings"),
             Part::Compiler => self.compiler(),
             Part::PeersF32 => self.peers("f32"),
             Part::PeersBf16 => self.peers("bf16"),
@@ -83,9 +86,9 @@ impl Context<'_> {
         self.left().is_zero().then(|| format!("not run: the {} minutes were up", self.args.minutes))
     }
 
-    /// How long a program may take that may take so long.
+    /// How long a program may take that may take so long: what has begun is given half a minute more than is left.
     pub fn limit(&self, most: Duration) -> Duration {
-        most.min(self.left() + SHAPE)
+        most.min(self.left() + GRACE)
     }
 
     fn grid(&self) -> Vec<Vec<Shape>> {
@@ -174,6 +177,7 @@ impl Context<'_> {
         }
         let log = format!("bench_{dtype}_{}_{}.log", named(&shapes[0]), shapes.len());
         let log = self.logs().join(log);
+        let limit = self.limit(limit);
         // A shape that does not fit is in the report, and the status says so.
         process::run(command, &log, limit)?.json()
     }
@@ -189,13 +193,13 @@ impl Context<'_> {
         Ok(brought)
     }
 
-    /// Where the time goes, in a process for each element type: such a bench answers when it ends.
-    fn stages(&self) -> Result<Value, String> {
+    /// A bench in a process for each element type: it answers when it ends.
+    fn by_type(&self, bench: &str) -> Result<Value, String> {
         let (mut results, mut failed) = (Vec::new(), Vec::new());
         for (dtype, _) in DTYPES {
             self.tell(dtype);
-            let seconds = STAGES.min(self.left()).as_secs().to_string();
-            match self.end("stages", &["--dtype", dtype, "--seconds", &seconds]) {
+            let seconds = TYPE.min(self.left()).as_secs().to_string();
+            match self.end(bench, &["--dtype", dtype, "--seconds", &seconds]) {
                 Ok(brought) => {
                     results.extend_from_slice(list(brought.get("results")));
                     failed.extend_from_slice(list(brought.get("failed")));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use crate::parts::{Context, MODULE};
 use crate::process;
 
 /// A test program.
+#[derive(Clone)]
 struct Suite {
     name: String,
     program: PathBuf,
@@ -28,21 +30,37 @@ struct Module {
     tests: Vec<String>,
 }
 
+/// Cores for each module that runs beside others: its tests are threads that compile kernels most of the time.
+const CORES: usize = 2;
+
 /// Runs all of them, as far as the time goes.
 pub fn run(context: &Context<'_>) -> Result<Value, String> {
-    let (pack, logs) = (context.pack, &context.logs());
     let mut modules = Vec::new();
-    for suite in suites(pack)? {
-        for module in list(pack, &suite, logs)? {
-            modules.push(match context.time_is_up() {
-                None => run_module(context, &suite, &module)?,
+    for suite in suites(context.pack)? {
+        let listed = list(context.pack, &suite, &context.logs())?;
+        modules.extend(listed.into_iter().map(|module| (suite.clone(), module)));
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut told = Vec::new();
+        while let Some((suite, module)) = modules.get(next.fetch_add(1, Ordering::Relaxed)) {
+            told.push(match context.time_is_up() {
+                None => run_module(context, suite, module)?,
                 Some(reason) => json!({
                     "suite": suite.name, "module": module.name, "complaint": reason,
                     "passed": 0, "failed": [], "ignored": 0,
                 }),
             });
         }
-    }
+        Ok(told)
+    };
+    let told: Result<Vec<Vec<Value>>, String> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..(cores / CORES).max(1)).map(|_| scope.spawn(work)).collect();
+        all.into_iter().map(|one| one.join().map_err(|_| "a panic".to_string())?).collect()
+    });
+    let mut modules = told?.concat();
+    modules.sort_by_key(|module| [&module["suite"], &module["module"]].map(Value::to_string));
     let count = |key: &str| modules.iter().filter_map(|m| m[key].as_u64()).sum::<u64>();
     let failed = modules.iter().filter_map(|m| m["failed"].as_array()).map(Vec::len).sum::<usize>();
     let complaints = modules.iter().filter(|module| !module["complaint"].is_null()).count();
@@ -120,6 +138,10 @@ fn run_module(context: &Context<'_>, suite: &Suite, module: &Module) -> Result<V
     let log = context.logs().join(format!("{}.log", module.name));
     let finished = process::run(command, &log, context.limit(MODULE))?;
     let said = read(&finished.stdout);
+    let mut again = serde_json::Map::new();
+    for test in &said.failed {
+        again.insert(test.clone(), passes_alone(context, suite, test, &folder)?.into());
+    }
     let silent: Vec<_> = module.tests.iter().filter(|test| !said.told(test)).collect();
     let complaint = (!silent.is_empty() || finished.succeeded() != said.failed.is_empty())
         .then(|| finished.complaint());
@@ -128,12 +150,33 @@ fn run_module(context: &Context<'_>, suite: &Suite, module: &Module) -> Result<V
         "module": module.name,
         "passed": said.passed.len(),
         "failed": said.failed,
+        "passes_alone": again,
         "ignored": said.ignored.len(),
         "not_run": said.not_run,
         "not_told": silent,
         "complaint": complaint,
         "seconds": finished.seconds,
     }))
+}
+
+/// How often a test that failed beside others passes alone: whether its fault comes and goes.
+const AGAIN: usize = 3;
+
+fn passes_alone(
+    context: &Context<'_>,
+    suite: &Suite,
+    test: &str,
+    folder: &Path,
+) -> Result<usize, String> {
+    let mut passes = 0;
+    for number in 0..AGAIN {
+        let mut command = command(context.pack, suite);
+        command.args(["--exact", test]).current_dir(folder);
+        let log = format!("{}_again_{number}.log", test.replace("::", "_"));
+        let log = context.logs().join(log);
+        passes += usize::from(process::run(command, &log, context.limit(MODULE))?.succeeded());
+    }
+    Ok(passes)
 }
 
 /// What a test program has told.

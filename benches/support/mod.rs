@@ -5,15 +5,18 @@
 // Each bench uses a part of it.
 #![allow(dead_code)]
 
+#[path = "../../cli/src/bench/case.rs"]
+pub mod case;
 pub mod link;
 pub mod ring;
+pub mod tensors;
 pub mod variations;
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use wgpu_loss::wgpu::{AdapterInfo, DeviceType};
-use wgpu_loss::{Gpu, GpuOptions};
+use wgpu_loss::{ElementType, Gpu, GpuOptions};
 
 /// Whether the answer is for programs.
 pub fn wants_json() -> bool {
@@ -24,6 +27,23 @@ pub fn wants_json() -> bool {
 pub fn arguments(name: &str) -> Vec<String> {
     let all: Vec<String> = std::env::args().collect();
     all.windows(2).filter(|pair| pair[0] == name).map(|pair| pair[1].clone()).collect()
+}
+
+/// The shapes that `--shape` names; without it those for a GPU, or as much of them as a processor has time for.
+pub fn shapes(gpu: &Gpu, on_gpu: &[&[usize]], on_processor: &[&[usize]]) -> Vec<Vec<usize>> {
+    let axis = |text: &str| text.parse().unwrap_or_else(|_| panic!("{text:?} is no length"));
+    let given: Vec<_> =
+        arguments("--shape").iter().map(|text| text.split('x').map(axis).collect()).collect();
+    let software = gpu.info().device_type == DeviceType::Cpu;
+    let table = if software { on_processor } else { on_gpu };
+    if given.is_empty() { table.iter().map(|shape| shape.to_vec()).collect() } else { given }
+}
+
+/// The element types that `--dtype` names; without it all.
+pub fn types() -> Vec<ElementType> {
+    let given = arguments("--dtype");
+    let wanted = |t: &ElementType| given.is_empty() || given.iter().any(|name| name == t.name());
+    [ElementType::F32, ElementType::BF16, ElementType::F16].into_iter().filter(wanted).collect()
 }
 
 /// Tells people how it goes.

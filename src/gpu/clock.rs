@@ -10,8 +10,13 @@ use crate::wait::{Wait, block_on};
 use crate::{Bound, Error};
 
 pub(super) const DURING: &str = "measuring time";
-/// How long work is done before its time counts: caches fill and GPUs raise their clocks.
-const WARM_UP: Duration = Duration::from_millis(50);
+/// How long work is done before its time counts: caches fill, and GPUs raise their clocks, which takes an idle H200 a
+/// quarter of a second.
+const WARM_UP_GPU: Duration = Duration::from_millis(300);
+/// A processor's clocks are up: it has just recorded the work.
+const WARM_UP_SOFTWARE: Duration = Duration::from_millis(50);
+/// A submission of the warm-up should take as long. A GPU that waits for the host after each short work stays slow.
+const SUBMISSION: Duration = Duration::from_millis(10);
 
 /// What a time was measured by: see [`Timer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +115,8 @@ impl<'a> Timer<'a> {
     }
 
     /// Kernel time: records work into a compute pass, submits it and waits for it, `samples` times
-    /// (at least once), after doing so for 50 ms (at least once) that do not count.
+    /// (at least once), after doing the work for 300 ms without pauses (for 50 ms on a software driver; at least once)
+    /// that do not count.
     ///
     /// By timestamps where the device has them and every one is above zero and within the wall
     /// clock's time (drivers on Metal are known to answer zero), by the wall clock otherwise. Software
@@ -123,7 +129,7 @@ impl<'a> Timer<'a> {
         samples: usize,
         record: impl Fn(&mut wgpu::ComputePass<'_>),
     ) -> Result<Times, Error> {
-        warm_up(|| self.once(&record))?;
+        self.warm_up(&record)?;
         let mut taken = Samples::default();
         for _ in 0..samples.max(1) {
             taken.add(self.once(&record)?);
@@ -131,26 +137,25 @@ impl<'a> Timer<'a> {
         Ok(taken.by(taken.clock()))
     }
 
-    /// Kernel times of two bound works that are compared: in turns, so that neither has the quieter
-    /// machine, and by the same clock.
+    /// Kernel times of bound works that are compared: in turns, so that none has the quieter machine, and by the same
+    /// clock.
     #[doc(hidden)]
-    pub fn in_turns(&self, samples: usize, works: [&Bound; 2]) -> Result<[Times; 2], Error> {
-        let once =
-            |work: usize| self.once(&|pass: &mut wgpu::ComputePass<'_>| works[work].record(pass));
-        let mut taken = [Samples::default(), Samples::default()];
-        for work in [0, 1] {
-            warm_up(|| once(work))?;
-        }
+    pub fn in_turns(&self, samples: usize, works: &[&Bound]) -> Result<Vec<Times>, Error> {
+        let once = |work: &Bound| self.once(&|pass: &mut wgpu::ComputePass<'_>| work.record(pass));
+        let Some(first) = works.first() else { return Ok(Vec::new()) };
+        self.warm_up(&|pass: &mut wgpu::ComputePass<'_>| first.record(pass))?;
+        works.iter().try_for_each(|work| once(work).map(drop))?;
+        let mut taken: Vec<_> = works.iter().map(|_| Samples::default()).collect();
         for _ in 0..samples.max(1) {
-            for work in [0, 1] {
-                taken[work].add(once(work)?);
+            for (taken, work) in taken.iter_mut().zip(works) {
+                taken.add(once(work)?);
             }
         }
         let clock = match taken.iter().all(|taken| taken.clock() == Clock::Timestamps) {
             true => Clock::Timestamps,
             false => Clock::Wall,
         };
-        Ok(taken.map(|taken| taken.by(clock)))
+        Ok(taken.iter().map(|taken| taken.by(clock)).collect())
     }
 
     /// Resident time: records bound work, submits it, waits for it and reads one number of its result
@@ -159,13 +164,42 @@ impl<'a> Timer<'a> {
     /// # Errors
     /// As [`Timer::kernel`].
     pub fn resident(&self, samples: usize, bound: &Bound) -> Result<Times, Error> {
-        warm_up(|| self.read_scalar(bound))?;
+        self.warm_up(&|pass: &mut wgpu::ComputePass<'_>| bound.record(pass))?;
+        self.read_scalar(bound)?;
         let times = (0..samples.max(1)).map(|_| {
             let start = Stopwatch::start();
             self.read_scalar(bound)?;
             Ok(start.elapsed())
         });
         Ok(Times::new(Clock::Wall, times.collect::<Result<_, Error>>()?))
+    }
+
+    /// Does work until the device is as fast as it gets: many times over in a submission, where it is short.
+    pub(super) fn warm_up(
+        &self,
+        record: &impl Fn(&mut wgpu::ComputePass<'_>),
+    ) -> Result<(), Error> {
+        let long = match self.gpu.kernels.profile().is_software() {
+            true => WARM_UP_SOFTWARE,
+            false => WARM_UP_GPU,
+        };
+        let (start, mut times) = (Stopwatch::start(), 1);
+        loop {
+            let commands = scoped(&self.gpu.device, DURING, || {
+                let mut encoder = self.gpu.encoder();
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                (0..times).for_each(|_| record(&mut pass));
+                drop(pass);
+                encoder.finish()
+            })?;
+            let took = self.submitted(commands)?;
+            if !start.runs() || start.elapsed() >= long {
+                return Ok(());
+            }
+            if took < SUBMISSION {
+                times *= 2;
+            }
+        }
     }
 
     /// The work once: its time by the wall clock, and by timestamps where they make sense.
@@ -300,15 +334,6 @@ impl Queries {
         let nanos = between.map(|ticks| (ticks as f64 * self.period) as u64);
         Ok(nanos.map(Duration::from_nanos).collect())
     }
-}
-
-pub(super) fn warm_up<T>(work: impl Fn() -> Result<T, Error>) -> Result<(), Error> {
-    let start = Stopwatch::start();
-    work()?;
-    while start.runs() && start.elapsed() < WARM_UP {
-        work()?;
-    }
-    Ok(())
 }
 
 impl Gpu {

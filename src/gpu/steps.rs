@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::clock::{DURING, Queries, warm_up};
+use super::clock::{DURING, Queries};
 use super::{Clock, Timer, Times};
 use crate::scope::scoped;
 use crate::{Bound, Error};
@@ -47,7 +47,7 @@ impl Timer<'_> {
             Some(queries) => self.stamped(bound, queries),
             None => Ok(None),
         };
-        warm_up(once)?;
+        self.warm_up(&|pass: &mut wgpu::ComputePass<'_>| bound.record(pass))?;
         let mut taken = vec![Vec::new(); steps.len()];
         let mut clock = Clock::Timestamps;
         for _ in 0..samples.max(1) {
@@ -103,7 +103,6 @@ impl Timer<'_> {
             self.submitted(commands)
         };
         let all = || (0..bound.plan().dispatches()).map(once).collect::<Result<Vec<_>, Error>>();
-        warm_up(all)?;
         let mut taken = vec![Vec::new(); bound.plan().dispatches()];
         for _ in 0..samples.max(1) {
             taken.iter_mut().zip(all()?).for_each(|(times, time)| times.push(time));

@@ -18,6 +18,7 @@ pub fn sections(results: &Results) -> String {
         section("record", record),
         section("stream", stream),
         section("stages", stages),
+        section("tunings", tunings),
         section("compiler", compiler),
         section("pointwise", pointwise),
         section("extras", extras),
@@ -132,6 +133,35 @@ fn stages(stages: &Value) -> String {
     let head = ["shape", "type", "pass", "plain read", "whole", "dispatches", "time left without"];
     text += &table(&head, rows);
     text
+}
+
+/// What the numbers of the table are worth: the layouts that are faster than its own, the fastest first, and how often as
+/// fast.
+fn tunings(tunings: &Value) -> String {
+    let results = list(tunings.get("results"));
+    let kind = |m: &Value| ["shape", "dtype", "pass"].map(|key| m[key].clone());
+    let tables = results.iter().filter(|m| m["change"] == "the table");
+    let rows = tables.map(|of_table| {
+        let before = seconds(&of_table["seconds"]).unwrap_or(f64::NAN);
+        let others = results.iter().filter(|m| kind(m) == kind(of_table));
+        let mut faster: Vec<(f64, &str)> = others
+            .filter_map(|m| Some((before / seconds(&m["seconds"])?, m["change"].as_str()?)))
+            .filter(|(times, _)| *times >= 1.02)
+            .collect();
+        faster.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let faster: Vec<_> =
+            faster.iter().take(5).map(|(times, change)| format!("{change} {times:.2}x")).collect();
+        row([
+            named(&grid::read(&of_table["shape"])),
+            of_table["dtype"].as_str().unwrap_or_default().into(),
+            of_table["pass"].as_str().unwrap_or_default().into(),
+            time(Some(before)),
+            of_table["gb_per_s"].as_f64().map_or("-".into(), digits),
+            faster.join("; "),
+        ])
+    });
+    let head = ["shape", "type", "pass", "the table", "GB/s", "faster"];
+    "## What the table's numbers are worth\n\n".to_string() + &table(&head, rows)
 }
 
 /// The driver's own words, between tabs.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! speed    cross-entropy by shape, and beside others
-//! ends     what is around the kernels: start, upload, record, stream; stages; tuning
+//! ends     what is around the kernels: start, upload, record, stream; stages; tunings, tuning
 //! ```
 
 mod ends;
@@ -168,8 +168,12 @@ fn tests(results: &Results) -> String {
     for module in modules {
         let texts =
             |key: &str| list(module.get(key)).iter().filter_map(Value::as_str).collect::<Vec<_>>();
-        text +=
-            &texts("failed").iter().map(|test| format!("- failed: `{test}`\n")).collect::<String>();
+        for test in texts("failed") {
+            let passes = module["passes_alone"][test].as_u64();
+            let alone = passes
+                .map_or(String::new(), |times| format!(", alone it passed {times} times of 3"));
+            text += &format!("- failed: `{test}`{alone}\n");
+        }
         text += &texts("not_told")
             .iter()
             .map(|test| format!("- did not end: `{test}`\n"))

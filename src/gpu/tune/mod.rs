@@ -337,11 +337,11 @@ impl<F: FnMut(&Progress)> Search<'_, F> {
 impl<F> Search<'_, F> {
     /// Times of two works under the same conditions.
     fn measure(&self, works: [&Bound; 2]) -> Result<[Duration; 2], Error> {
-        let times = self.timer.in_turns(self.options.samples, works)?;
+        let times = self.timer.in_turns(self.options.samples, &works)?;
         if times[0].clock == Clock::Wall {
             self.clock.set(Clock::Wall);
         }
-        Ok(times.map(|times| times.median()))
+        Ok([times[0].median(), times[1].median()])
     }
 
     /// The table beside the winners. Gains that were won one by one have to hold together.

@@ -1,0 +1,156 @@
+//! What each number of a tuning is worth: cross-entropy laid out by the adapter's table with one number changed, beside
+//! the table's own layout. Every loss is asserted. All kernels of a pass are compiled before the first is measured, for
+//! a GPU that waits for a compiler lowers its clocks.
+//!
+//! `cargo bench --bench tunings -- --shape 8192x32000 --dtype f16` measures one shape of one type on the best adapter;
+//! `WGPU_LOSS_ADAPTER` picks one, `--json` answers programs, `--seconds` says when to begin no further shape (480).
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use wgpu_loss::plan::{Lanes, Tuning};
+use wgpu_loss::{Bound, ElementType, Error, Gpu, Outputs};
+
+mod support;
+
+use support::tensors::Tensors;
+use support::{adapter, answer, arguments, attempt, gpu, say, seconds, shapes, types};
+
+/// Measurements of each.
+const SAMPLES: usize = 11;
+/// On a GPU so many elements that no cache holds them, and few enough to be made quickly.
+const SHAPES: [&[usize]; 5] =
+    [&[4096, 32_000], &[65_536, 1000], &[2048, 50_257], &[1 << 23, 10], &[8, 21, 1024, 1024]];
+const SHAPES_CPU: [&[usize]; 5] =
+    [&[256, 32_000], &[8192, 1000], &[128, 50_257], &[1 << 20, 10], &[1, 21, 512, 512]];
+
+/// Measures it.
+pub fn main() {
+    let start = Instant::now();
+    let gpu = gpu();
+    let limit = arguments("--seconds").first().map_or(480.0, |text| text.parse().expect("seconds"));
+    say(format!("{}, medians of {SAMPLES}", gpu.info().name));
+    let (mut results, mut failed) = (Vec::new(), Vec::new());
+    for shape in shapes(&gpu, &SHAPES, &SHAPES_CPU) {
+        for element_type in types() {
+            let done = match start.elapsed().as_secs_f64() < limit {
+                true => attempt(|| measure(&gpu, &shape, element_type, &mut results)),
+                false => Err("no time left".into()),
+            };
+            if let Err(reason) = done {
+                let dtype = element_type.name();
+                say(format!("\n{shape:?} {dtype}: FAILED: {reason}"));
+                failed.push(json!({ "shape": shape, "dtype": dtype, "reason": reason }));
+            }
+        }
+    }
+    answer("tunings", adapter(gpu.info()), json!({ "results": results, "failed": failed }));
+}
+
+/// All of one shape and type.
+fn measure(
+    gpu: &Gpu,
+    shape: &[usize],
+    element_type: ElementType,
+    results: &mut Vec<Value>,
+) -> Result<(), Error> {
+    let tensors = Tensors::new(gpu, shape, element_type)?;
+    for (pass, outputs) in [("fwd", Outputs::loss()), ("fwd+bwd", Outputs::loss().with_grad())] {
+        say(format!("\n{shape:?} {} {pass}", element_type.name()));
+        let mut laid_out = Vec::new();
+        for (change, bound) in bound(gpu, &tensors, outputs) {
+            match bound {
+                Ok(bound) => {
+                    tensors.check(gpu, &bound)?;
+                    laid_out.push((change, bound));
+                }
+                Err(error) => say(format!("  {change}: {error}")),
+            }
+        }
+        let works: Vec<_> = laid_out.iter().map(|(_, bound)| bound).collect();
+        let times = gpu.timer()?.in_turns(SAMPLES, &works)?;
+        for ((change, _), times) in laid_out.iter().zip(times) {
+            let rate = tensors.case.bytes(outputs.grad) as f64 / times.median().as_secs_f64();
+            say(format!("  {:>10.2?} {:7.1} GB/s  {change}", times.median(), rate / 1e9));
+            results.push(json!({
+                "shape": shape, "dtype": element_type.name(), "pass": pass, "change": change,
+                "seconds": seconds(&times.sorted), "gb_per_s": rate / 1e9,
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// The table's layout and every other that a change makes, compiled side by side.
+fn bound(gpu: &Gpu, tensors: &Tensors, outputs: Outputs) -> Vec<(String, Result<Bound, Error>)> {
+    let profile = gpu.kernels().profile();
+    let mut seen = Vec::new();
+    let mut wanted = Vec::new();
+    for (change, tuning) in changes(profile.tuning) {
+        let mut profile = profile.clone();
+        profile.tuning = tuning;
+        let layout = tensors.plan(&profile, outputs).map(|plan| plan.to_string());
+        if layout.as_ref().is_ok_and(|layout| seen.contains(layout)) {
+            continue;
+        }
+        seen.extend(layout);
+        wanted.push((change, profile));
+    }
+    std::thread::scope(|scope| {
+        let made: Vec<_> = wanted
+            .into_iter()
+            .map(|(change, profile)| {
+                scope.spawn(move || {
+                    let bound = profile
+                        .check()
+                        .and_then(|()| tensors.bound(gpu.kernels(), &profile, outputs));
+                    (change, bound)
+                })
+            })
+            .collect();
+        made.into_iter().map(|thread| thread.join().expect("a compiler at work")).collect()
+    })
+}
+
+/// The table itself, then with each change.
+fn changes(table: Tuning) -> Vec<(String, Tuning)> {
+    let mut all = vec![("the table".to_string(), table)];
+    let mut changed = |what: String, change: &dyn Fn(&mut Tuning)| {
+        let mut tuning = table;
+        change(&mut tuning);
+        all.push((what, tuning));
+    };
+    let with = |lanes: u32| {
+        move |tuning: &mut Tuning| {
+            tuning.workgroup = lanes;
+            if let Lanes::Keeping { most, .. } = &mut tuning.lanes {
+                *most = lanes;
+            }
+        }
+    };
+    let groups = [table.groups / 8, table.groups / 4, table.groups / 2, 2 * table.groups];
+    for groups in groups {
+        changed(format!("groups {groups}"), &|tuning| tuning.groups = groups);
+    }
+    for lanes in
+        [table.workgroup / 4, table.workgroup / 2, 2 * table.workgroup, 4 * table.workgroup]
+    {
+        changed(format!("workgroup {lanes}"), &with(lanes));
+        for groups in groups {
+            changed(format!("workgroup {lanes}, groups {groups}"), &|tuning| {
+                with(lanes)(tuning);
+                tuning.groups = groups;
+            });
+        }
+    }
+    for kept in [table.kept_row / 2, 2 * table.kept_row, 4 * table.kept_row] {
+        changed(format!("kept_row {kept}"), &|tuning| tuning.kept_row = kept);
+    }
+    for kept in [table.kept_columns / 2, 2 * table.kept_columns, 4 * table.kept_columns] {
+        changed(format!("kept_columns {kept}"), &|tuning| tuning.kept_columns = kept);
+    }
+    for kept in [1, table.kept_short / 4, table.kept_short / 2, 2 * table.kept_short] {
+        changed(format!("kept_short {kept}"), &|tuning| tuning.kept_short = kept);
+    }
+    all
+}
