@@ -5,9 +5,8 @@ mod support;
 use support::close::{Tolerance, assert_close};
 use support::data::Data;
 use support::embedded::{Embedded, Place};
-use support::floats::OwnedFloats;
 use support::gpus::gpus;
-use support::points::{Kind, Operand, Points, Types};
+use support::points::{Kind, Points};
 use wgpu_loss::{CrossEntropy, ElementType, LabelType, Loss, Nll, Outputs, Reduction};
 
 /// The largest losses.
@@ -138,43 +137,10 @@ fn z_losses() {
     }
 }
 
-/// An input and a target whose loss is `HUGE` or nearly so.
-fn huge(kind: Kind) -> (f32, f32) {
-    match kind {
-        Kind::Bce => (0.0, 1.0),
-        Kind::Logits => (HUGE, 0.0),
-        Kind::Kl { log_target: false } => (-HUGE, 1.0),
-        Kind::Kl { log_target: true } => (-HUGE, 0.0),
-        Kind::Gaussian { .. } => (2.4e19, 0.0),
-        Kind::Poisson { log_input: true, .. } => (88.7, 0.0),
-        Kind::Poisson { log_input: false, .. } => (HUGE, 0.0),
-    }
-}
-
 #[test]
 fn losses_of_single_elements() {
-    let shape = [4099];
     for kind in Kind::ALL {
-        let (input, target) = huge(kind);
-        let mut points = Points::random(kind, &shape, Types::F32);
-        let mixed = |old: &OwnedFloats, huge: f32| {
-            let old = old.wide();
-            let new: Vec<f32> =
-                (0..old.len()).map(|n| if n % 3 == 0 { old[n] } else { huge }).collect();
-            Operand { data: OwnedFloats::new(ElementType::F32, &new), shape: shape.to_vec() }
-        };
-        points.input = mixed(&points.input.data, input);
-        points.target = mixed(&points.target.data, target);
-        points.var = points.var.map(|var| {
-            let ones = vec![1.0; var.data.wide().len()];
-            Operand { data: OwnedFloats::new(ElementType::F32, &ones), ..var }
-        });
-        if kind == Kind::Bce {
-            // Its losses are 100 at most.
-            let weight: Vec<f32> = (0..shape[0]).map(|n| [3.3e36, 3e36][n % 2]).collect();
-            let data = OwnedFloats::new(ElementType::F32, &weight);
-            points.weight = Some(Operand { data, shape: shape.to_vec() });
-        }
+        let points = Points::with_huge_losses(kind, &[4099]);
         for reduction in REDUCTIONS {
             let truth = points.truth(reduction, kind.outputs());
             for gpu in gpus() {

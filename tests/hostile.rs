@@ -283,6 +283,25 @@ fn single_elements() {
     }
 }
 
+/// No part of a formula may be larger than the loss, in whichever order its factors come.
+#[test]
+fn single_elements_near_the_end_of_an_f32() {
+    for (turn, kind) in Kind::ALL.into_iter().enumerate() {
+        let points = Points::with_huge_losses(kind, &[1031]);
+        let outputs = kind.outputs();
+        let truth = points.truth(Reduction::None, outputs);
+        for hostile in in_turns(turn) {
+            let got = points.on(&hostile.gpu, Reduction::None, outputs);
+            for (row, (&got, &wanted)) in got.loss.iter().zip(&truth.loss).enumerate() {
+                // Of an exp at 88 the last 8 bits may be wrong.
+                let close = (f64::from(got) / wanted - 1.0).abs() < 1e-4;
+                let what = format!("{kind:?} on {}, loss {row}", hostile.name);
+                assert!(close || wanted.abs() < 1e37, "{what} is {got}, not {wanted}");
+            }
+        }
+    }
+}
+
 /// PyTorch's answers.
 #[test]
 fn fixtures_of_single_elements_hold() {

@@ -11,9 +11,11 @@ use indexmap::IndexSet;
 use naga::back::{hlsl, msl, spv};
 use naga::valid::ModuleInfo;
 use rayon::prelude::*;
+use support::contractions::contractions;
 use support::hostile::COMPILERS;
 use support::hurts::{component_stores, component_stores_in_msl, constants_in_sums};
 use support::specs::{every_spec, losses_of_elements, with_extras};
+use support::subgroups::used_by_some_lanes;
 use support::texts::{parsed, parsed_kernel, workgroup_bytes};
 use wgpu_loss::Profile;
 use wgpu_loss::kernels::Spec;
@@ -84,9 +86,97 @@ fn every_specialisation_translates_without_harm() {
             let sums = constants_in_sums(&module, &info);
             assert!(sums.is_empty(), "{sums:?} of {spec:?}");
         }
+        assert_eq!(used_by_some_lanes(&module), [""; 0], "{spec:?}");
         assert_harmless(spec, &translated(spec.layout.longs, &module, &info));
     });
     println!("{} of them translated", done.count());
+}
+
+/// Which products of a row a compiler fuses with a sum is written out in `fma`: rows have the same bits in all kernels.
+/// The sums over rows have no such promise, nor have losses of single elements.
+#[test]
+fn no_sum_of_a_row_has_a_product_in_it() {
+    let of_all_rows = ["add: ", "group_totals: ", "sum_word: "];
+    let step = if std::env::var_os("SOAK").is_some() { 1 } else { 46 };
+    let texts: Vec<_> = every_text().iter().step_by(step).collect();
+    texts.par_iter().filter(|(_, spec)| spec.pointwise.is_none()).for_each(|(text, spec)| {
+        let (module, info) = parsed(text);
+        let mut found = contractions(text, &module, &info);
+        found.retain(|line| !of_all_rows.iter().any(|function| line.starts_with(function)));
+        assert!(found.is_empty(), "{found:#?} of {spec:?}");
+    });
+}
+
+/// What a subgroup has computed and one lane alone uses, be it by way of a function.
+#[test]
+fn results_for_one_lane_are_found() {
+    let text = "
+        @group(0) @binding(0) var<storage, read_write> words: array<u32>;
+        fn together(x: u32) -> u32 { return subgroupOr(x); }
+        fn kernel(lane: u32, word: u32) -> u32 {
+            var all = word;
+            all = TOGETHER(word);
+            if (lane == 0u) { words[0] = all; }
+            let used = USED;
+            all = words[1];
+            return used + all;
+        }
+        @compute @workgroup_size(64)
+        fn main(@builtin(subgroup_invocation_id) lane: u32) { words[lane] = kernel(lane, words[lane]); }";
+    for together in ["together", "subgroupOr"] {
+        for (used, found) in [("word", true), ("all", false), ("max(word, all)", false)] {
+            let text = text.replace("TOGETHER", together).replace("USED", used);
+            let kernel = used_by_some_lanes(&parsed(&text).0);
+            assert_eq!(!kernel.is_empty(), found, "{text}");
+        }
+    }
+}
+
+/// Products that come to a sum through whatever a compiler sees through.
+#[test]
+fn products_in_sums_are_found() {
+    let text = "
+        struct Two { a: f32, b: f32 }
+        @group(0) @binding(0) var<storage, read_write> reals: array<f32>;
+        fn product(x: f32, y: f32) -> f32 { return x * y; }
+        fn both(x: f32, y: f32) -> Two { var t: Two; t.a = x; t.b = x / y; return t; }
+        fn sum(x: f32, y: f32) -> f32 { return x + y; }
+        fn same(x: f32) -> f32 { return x; }
+        @compute @workgroup_size(1)
+        fn main(@builtin(local_invocation_index) k: u32) {
+            let x = reals[k];
+            let y = reals[k + 1u];
+            var t: Two;
+            t.a = x;
+            t.b = x / y;
+            reals[k] = SUM;
+        }";
+    let with = [
+        "x + x * y",
+        "x / y - 1.0",
+        "x + select(x * y, x, y > 0.0)",
+        "x - t.b",
+        "x + product(x, y)",
+        "x + both(x, y).b",
+        "sum(x, x * y)",
+        "x + 2.0 * (x * y)",
+    ];
+    let without = [
+        "fma(x, y, x)",
+        "x + max(x * y, 0.0)",
+        "x - t.a",
+        "x + both(x, y).a",
+        "x + 2.0 * y",
+        "x + 0.5 * same(y)",
+        "x * y",
+    ];
+    let found = |sum: &str| {
+        let text = text.replace("SUM", sum);
+        let (module, info) = parsed(&text);
+        !contractions(&text, &module, &info).is_empty()
+    };
+    with.into_iter().for_each(|sum| assert!(found(sum), "{sum}"));
+    without.into_iter().for_each(|sum| assert!(!found(sum), "{sum}"));
 }
 
 /// What the look at translations finds where it is there.

@@ -22,5 +22,7 @@ fn pushed_moment(f: Fold, c: Taken) -> Reals {
 
 // sum_c p_c (top - x_c)
 @for(s in STATES) fn depth_of_{s.name}(s: {s.type}) -> {s.reals} {
-    return s.moment / (1.0 + max(s.excess, {s.reals}(0.0)));
+    let depth = s.moment / (1.0 + max(s.excess, {s.reals}(0.0)));
+    @if(s.is_fold) return rounded(depth);
+    @else return rounded_of_rows(depth);
 }

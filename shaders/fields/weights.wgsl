@@ -8,8 +8,9 @@ import shared::{constants, numbers, state, words};
 // the rise from LOWEST may overflow.
 @for(s in STATES) fn merged_gap_{s.name}(a: {s.type}, b: {s.type}, top: {s.reals}, e: {s.reals}) -> {s.reals} {
     let nothing = {s.reals}(0.0);
-    return (a.gap + select(a.mass * (top - a.top), nothing, a.mass == nothing))
-        + (b.gap + select(b.mass * (top - b.top), nothing, b.mass == nothing));
+    let risen_a = select(top - a.top, nothing, a.mass == nothing);
+    let risen_b = select(top - b.top, nothing, b.mass == nothing);
+    return fma(a.mass, risen_a, a.gap) + fma(b.mass, risen_b, b.gap);
 }
 
 @for(s in STATES) fn merged_mass_{s.name}(a: {s.type}, b: {s.type}, top: {s.reals}, e: {s.reals}) -> {s.reals} {
@@ -17,20 +18,20 @@ import shared::{constants, numbers, state, words};
 }
 
 fn pushed_gap(f: Fold, c: Taken) -> Reals {
-    let moved = select(f.mass * (c.top - f.top), Reals(0.0), f.mass == Reals(0.0));
-    return (f.gap + moved) + gap_of(c);
+    let risen = select(c.top - f.top, Reals(0.0), f.mass == Reals(0.0));
+    return with_gap(fma(f.mass, risen, f.gap), c);
 }
 
 fn pushed_mass(f: Fold, c: Taken) -> Reals { return f.mass + c.v; }
 
-@if(KEPT) fn kept_gap(s: KeptSums, c: Taken) -> Reals { return s.gap + gap_of(c); }
+@if(KEPT) fn kept_gap(s: KeptSums, c: Taken) -> Reals { return with_gap(s.gap, c); }
 @if(KEPT) fn kept_mass(s: KeptSums, c: Taken) -> Reals { return s.mass + c.v; }
 
 // A class without weight contributes nothing, even at -inf.
-fn gap_of(c: Taken) -> Reals {
+fn with_gap(gap: Reals, c: Taken) -> Reals {
     let away = c.words == Words(NEG_INF);
     let weightless = c.v == Reals(0.0);
-    return select(c.v * (c.top - bitcast<Reals>(c.words)), Reals(0.0), weightless | away);
+    return fma(c.v, select(c.top - bitcast<Reals>(c.words), Reals(0.0), weightless | away), gap);
 }
 
 // What a class's weight makes of the row's loss.

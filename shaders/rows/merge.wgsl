@@ -25,7 +25,8 @@ fn merge_lanes(of_lane: Merged, thread: u32) -> Merged {
             }
             workgroupBarrier();
         }
-        m = shared_merged[slot_of(thread)];
+        @if(SUBGROUPS && REDUCTIONS) m = whole_of(shared_merged[slot_of(thread)], m);
+        @else m = shared_merged[slot_of(thread)];
         workgroupBarrier();
     }
     return m;

@@ -1,6 +1,7 @@
 // Lanes that have sums over what they kept, relative to the row's maximum.
 
 import rows::lanes;
+import shared::params;
 
 struct Sums {
     sum: f32,
@@ -40,6 +41,20 @@ fn combine(a: Sums, b: Sums) -> Sums {
     return whole;
 }
 
+// The sums of the whole row, which its clusters' leaders have written. A compiler that sees a subgroup's sum used by
+// its leader alone may move the sum into the leader's branch, where the other lanes are missing: NVIDIA's 580.159 did so
+// with `subgroupOr`. So every lane uses its own: as bits that `none` takes away, which is 0 and no compiler knows it.
+@if(SUBGROUPS && REDUCTIONS && SHARED_STATES) fn whole_of(row: Sums, own: Sums) -> Sums {
+    let none = 0u - (params.turns >> 31u);
+    var s = row;
+    s.sum = bitcast<f32>(bitcast<u32>(row.sum) | (bitcast<u32>(own.sum) & none));
+    s.ties = bitcast<f32>(bitcast<u32>(row.ties) | (bitcast<u32>(own.ties) & none));
+    s.flags |= own.flags & none;
+    s.hit |= own.hit & none;
+    @for(f in FIELDS) s.{f.name} = bitcast<{f.scalar}>(bitcast<u32>(row.{f.name}) | (bitcast<u32>(own.{f.name}) & none));
+    return s;
+}
+
 @if(SUBGROUPS && !REDUCTIONS) fn shuffled(s: Sums, mask: u32) -> Sums {
     var other: Sums;
     other.sum = subgroupShuffleXor(s.sum, mask);
@@ -70,8 +85,9 @@ fn max_lanes(of_lane: f32, thread: u32) -> f32 {
             }
             workgroupBarrier();
         }
-        // No barrier behind it: before the next maximum there are those of `merge_lanes`, or one.
-        top = shared_tops[slot_of(thread)];
+        // No barrier behind it: before the next maximum there are those of `merge_lanes`, or one. `max` changes nothing,
+        // but every lane uses its own maximum: see `whole_of`.
+        top = max(shared_tops[slot_of(thread)], top);
     }
     return top;
 }

@@ -226,20 +226,22 @@ fn log_of_any(words: Words) -> Reals { return log_scaled(scaled_any(words)); }
     let distance = x - bitcast<Reals>(o.target_word);
     let u = max(bitcast<Reals>(o.variance), Reals(params.eps));
     let slope = distance / u;
-    let square = slope * distance;   // not distance^2, which may be too large for an f32
+    // Not distance^2 nor twice this, which may be too large for an f32.
+    let half_slope = rounded(0.5 * slope);
+    let half_square = half_slope * distance;
     let endless = is_endless(x_word);
     let right = endless & (x_word < Words(0x80000000u));
     let left = endless & !right;
 
     var p: Point;
-    p.loss = fma(0.5 * slope, distance, 0.5 * log_of(u));
+    p.loss = fma(half_slope, distance, 0.5 * log_of(u));
     @if(FULL) p.loss += 0.9189385332;
     p.up = endless;
     p.lost = is_nan(x_word) | is_endless(o.target_word) | is_endless(o.variance);
     p.refused = is_below_zero(o.variance);
     p.grad = Slope(slope, right, left, p.lost);
     p.target_grad = Slope(-slope, left, right, p.lost);
-    p.variance_grad = Slope(0.5 * (1.0 - square) / u, Bools(false), endless, p.lost);
+    p.variance_grad = Slope((0.5 - half_square) / u, Bools(false), endless, p.lost);
     return p;
 }
 

@@ -17,10 +17,15 @@ const IGNORED: u32 = 1u;   // ignore_index, whether or not it is a class
 const BAD: u32 = 2u;       // neither
 const ABSENT: u32 = 3u;    // no row here: past the end of the piece
 
-// x, rounded. WGSL lets a compiler reassociate a sum, so a difference that has to be taken first is hidden from
-// it: no compiler knows that these bits are 0, since a group has fewer than 2^31 turns.
+// x, rounded. WGSL lets a compiler reassociate a sum, so a difference that has to be taken first is hidden from it. So is
+// a product or a quotient that is added to something: whether it is rounded before that would be the compiler's choice,
+// in each kernel another one. No compiler knows that these bits are 0, since a group has fewer than 2^31 turns.
 fn rounded(x: Reals) -> Reals {
     return bitcast<Reals>(bitcast<Words>(x) ^ Words(params.turns >> 31u));
+}
+
+fn rounded_of_rows(x: RowReals) -> RowReals {
+    return bitcast<RowReals>(bitcast<RowWords>(x) ^ RowWords(params.turns >> 31u));
 }
 
 // log(1 + u) for u >= 0, to a few ulp. WGSL has no log1p, and its log is only good to 2^-21

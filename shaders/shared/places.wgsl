@@ -1,4 +1,4 @@
-import shared::{params, tensor, words};
+import shared::{numbers, params, tensor, words};
 
 // Where the tensors of a lane's row (or rows) begin in their bindings, in loads.
 struct Places {
@@ -34,8 +34,8 @@ fn places_of(first: u32) -> Places {
 // The classes' weights v_c = w_c q'_c without the label's own part, for probabilities q and class
 // weights w.
 @if(SPREAD) fn share(q: Reals, w: Reals) -> Reals {
-    @if(PROBABILITIES) return w * fma(Reals(1.0 - params.smoothing), q, Reals(params.smoothing_share));
-    @else return w * params.smoothing_share;
+    @if(PROBABILITIES) return rounded(w * fma(Reals(1.0 - params.smoothing), q, Reals(params.smoothing_share)));
+    @else return rounded(w * params.smoothing_share);
 }
 
 // The same of the load `at` behind a row's first one. Nothing where only the label carries weight.

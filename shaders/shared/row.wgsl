@@ -107,13 +107,14 @@ fn open_rows(row: u32, present: bool) -> Row {
             r.weight = select(r.weight, RowReals(0.0), lost);
         }
         r.own = r.weight;
-        @if(SPREAD) r.own *= 1.0 - params.smoothing;
+        @if(SPREAD) r.own = rounded_of_rows(r.own * (1.0 - params.smoothing));
     }
     @else {
         r.kind = RowWords(LIVE);
         r.weight = RowReals(1.0);
     }
-    @if(Z_LOSS) r.z_share = 2.0 * params.z_loss * r.weight;   // the log-sum-exp is not known yet
+    // The log-sum-exp is not known yet.
+    @if(Z_LOSS) r.z_share = rounded_of_rows(2.0 * params.z_loss * r.weight);
     @if(LABEL_KEPT) r.label = l.low;
     @if(ROW_WEIGHTS) r = weigh_rows(r, row);
     return r;
@@ -131,7 +132,7 @@ fn open_rows(row: u32, present: bool) -> Row {
     r.kind = select(r.kind, RowWords(IGNORED), left_out);
     r.factor = select(bitcast<RowReals>(words), RowReals(0.0), lost);
     r.flags |= select(RowWords(0u), RowWords(HAS_NAN), lost);
-    r.weight *= r.factor;
+    r.weight = rounded_of_rows(r.weight * r.factor);
     return r;
 }
 
@@ -172,8 +173,8 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     r.top = s.top;
     r.excess = s.excess;
     // Nothing but -inf: no distribution. A row without classes is a sum over nothing.
-    let nothing = (s.excess < RowReals(0.0)) & RowBools(params.classes > 0u);
-    r.flags |= s.flags | select(RowWords(0u), RowWords(HAS_NAN), nothing);
+    let empty = (s.excess < RowReals(0.0)) & RowBools(params.classes > 0u);
+    r.flags |= s.flags | select(RowWords(0u), RowWords(HAS_NAN), empty);
     let l = log1p(max(s.excess, RowReals(0.0)));
     r.log_whole = l;
     @if(SPREAD) r.loss = fma(s.mass, l, s.gap);
@@ -184,15 +185,16 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
         r.hit = bitcast<RowReals>(hit);
         r.hit_away = hit == RowWords(NEG_INF);
         let weightless = r.own == RowReals(0.0);
+        let unpaid = weightless | r.hit_away;
         // `max` changes nothing, but keeps a compiler from adding l to one of two large numbers.
-        let distance = max(s.top - r.hit, RowReals(0.0));
-        r.loss += select(r.own * (distance + l), RowReals(0.0), weightless | r.hit_away);
+        let distance = select(max(s.top - r.hit, RowReals(0.0)), RowReals(0.0), unpaid);
+        r.loss = fma(select(r.own, RowReals(0.0), unpaid), distance + l, r.loss);
         let infinite = select(RowWords(HAS_NEG_INF), RowWords(HAS_POS_INF), r.own > RowReals(0.0));
         r.flags |= select(RowWords(0u), infinite, r.hit_away & !weightless);
     }
     @if(LOG_SUM) r.lse = s.top + l;
     @if(Z_LOSS) {
-        r.z_share *= r.lse;
+        r.z_share = rounded_of_rows(r.z_share * r.lse);
         // Of no classes the log-sum-exp is no number, and there is no z-loss.
         let any = RowBools(params.classes > 0u);
         r.z_loss = select(RowReals(0.0), params.z_loss * r.lse * r.lse * r.weight, any);
@@ -206,7 +208,7 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     }
     @if(SQUARES) r.variance = s.squares / (1.0 + max(s.excess, RowReals(0.0)));
     @if(PRODUCT) {
-        r.product = s.product / (1.0 + s.excess);
+        r.product = rounded_of_rows(s.product / (1.0 + s.excess));
         r.u_top = s.u_top;
     }
     @if(ROW_WEIGHTS) {

@@ -8,7 +8,7 @@ import shared::{numbers, params, words};
     let u = bitcast<Reals>(words) / params.softcap;
     let v = clamp(u, Reals(-1.0), Reals(1.0));
     let q = v * v;
-    let near = v * fma(q, q + 105.0, Reals(945.0)) / fma(q, fma(q, Reals(15.0), Reals(420.0)), Reals(945.0));
+    let near = v * fma(q, fma(v, v, Reals(105.0)), Reals(945.0)) / fma(q, fma(q, Reals(15.0), Reals(420.0)), Reals(945.0));
     let e = exp(-2.0 * min(abs(u), Reals(60.0)));
     let far = sign(u) * ((1.0 - e) / (1.0 + e));
     let tanh_u = select(far, near, abs(u) < Reals(0.75));

@@ -73,7 +73,7 @@ fn writer(r: Row) -> Writer {
         w.scale = Reals(r.scale);
     }
     @elif(GRAD && LABELS) {
-        let p = select(exp(r.hit - r.top), RowReals(0.0), r.hit_away) / whole;
+        let p = rounded_of_rows(select(exp(r.hit - r.top), RowReals(0.0), r.hit_away) / whole);
         let at_top = -r.own * (r.excess / whole);
         var own = select(r.own * (p - 1.0), at_top, r.hit == r.top);
         @if(Z_LOSS) own = fma(r.z_share, p, own);
@@ -109,7 +109,7 @@ fn writer(r: Row) -> Writer {
     @if(SHARES && LABELS) v += select(Reals(0.0), w.own, classes == w.class_index);
     @if(SHARES && POWERS) let at_top = x == Reals(1.0);
     @elif(SHARES) let at_top = x == w.top;
-    @if(SHARES) var of_top = rounded(w.mass - v) - v * w.excess;
+    @if(SHARES) var of_top = fma(-v, w.excess, rounded(w.mass - v));
     @if(SHARES && Z_LOSS) of_top += w.z_share;
     @if(SHARES) value = select(fma(-v, w.scale, value), of_top / w.whole * w.scale, at_top);
     @if(SOFTCAP) value *= slope_of(given);

@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod bound_points;
 pub mod close;
+pub mod contractions;
 pub mod data;
 pub mod embedded;
 pub mod extras;
@@ -27,5 +28,6 @@ pub mod records;
 pub mod rounding;
 pub mod rounding_row;
 pub mod specs;
+pub mod subgroups;
 pub mod texts;
 pub mod tunings;

@@ -133,7 +133,46 @@ impl From<&Case> for Points {
     }
 }
 
+/// An input and a target whose loss is 3e38 or nearly so.
+fn huge(kind: Kind) -> (f32, f32) {
+    match kind {
+        Kind::Bce => (0.0, 1.0),
+        Kind::Logits => (3e38, 0.0),
+        Kind::Kl { log_target: false } => (-3e38, 1.0),
+        Kind::Kl { log_target: true } => (-3e38, 0.0),
+        Kind::Gaussian { .. } => (2.4e19, 0.0),
+        Kind::Poisson { log_input: true, .. } => (88.7, 0.0),
+        Kind::Poisson { log_input: false, .. } => (3e38, 0.0),
+    }
+}
+
 impl Points {
+    /// Two losses of three are as large as an f32 nearly, all of them of one sign.
+    pub fn with_huge_losses(kind: Kind, shape: &[usize]) -> Self {
+        let (input, target) = huge(kind);
+        let mut points = Self::random(kind, shape, Types::F32);
+        let owned = |values: &[f32]| {
+            let data = OwnedFloats::new(ElementType::F32, values);
+            Operand { data, shape: shape.to_vec() }
+        };
+        let mixed = |old: &OwnedFloats, huge: f32| {
+            let old = old.wide();
+            let new: Vec<f32> =
+                (0..old.len()).map(|n| if n % 3 == 0 { old[n] } else { huge }).collect();
+            owned(&new)
+        };
+        points.input = mixed(&points.input.data, input);
+        points.target = mixed(&points.target.data, target);
+        let elements = points.input.data.wide().len();
+        points.var = points.var.map(|_| owned(&vec![1.0; elements]));
+        if kind == Kind::Bce {
+            // Its losses are 100 at most.
+            let weight: Vec<f32> = (0..elements).map(|n| [3.3e36, 3e36][n % 2]).collect();
+            points.weight = Some(owned(&weight));
+        }
+        points
+    }
+
     /// Random operands; all have the input's shape, and there are none that may be left out.
     pub fn random(kind: Kind, shape: &[usize], types: Types) -> Self {
         let mut random = Random(shape.iter().fold(11, |seed, &extent| seed * 31 + extent as u64));

@@ -4,6 +4,7 @@ use indexmap::IndexSet;
 
 use wgpu_loss::kernels::{Kernel, Spec};
 use wgpu_loss::loss::Shapes;
+use wgpu_loss::plan::Tuning;
 use wgpu_loss::{
     Bce, BceWithLogits, CrossEntropy, ElementType, Entropy, GaussianNll, KlDiv, LabelType, Loss,
     Nll, Outputs, Plan, PoissonNll, Profile, Reduction, Softmax, TargetType,
@@ -32,6 +33,14 @@ pub fn every_spec() -> IndexSet<Spec> {
                 for_shape(&[1 << 15, classes, 8], &[1 << 15, 8], types, &large, &mut specs);
             }
         }
+        // Rows that lanes of several subgroups keep.
+        if profile.subgroups_alike {
+            let mut card = profile.clone();
+            card.tuning = Tuning::DISCRETE;
+            for types in Types::all().into_iter().step_by(2) {
+                for_shape(&[8, 4096], &[8], types, &card, &mut specs);
+            }
+        }
         // Rows and images that no binding holds: whole loads of a row, and parts of loads.
         let mut small = profile.clone();
         small.limits.max_storage_buffer_binding_size = 4096 + 288;
@@ -43,6 +52,11 @@ pub fn every_spec() -> IndexSet<Spec> {
         }
     }
     assert!(specs.iter().any(|spec| spec.cut), "no plan cuts rows");
+    let of_subgroups = |spec: &Spec| {
+        let geometry = spec.layout.geometry;
+        geometry.whole_subgroups && geometry.lanes > geometry.cluster
+    };
+    assert!(specs.iter().any(of_subgroups), "no rows of several whole subgroups");
     // Rows whose bits do not depend on where they are.
     for profile in profiles().into_iter().step_by(2) {
         let profile = profile.with_batch_invariance(true);
@@ -113,7 +127,8 @@ fn profiles() -> Vec<Profile> {
     {
         let mut profile = Profile::portable().with_device_type(device_type);
         profile.subgroup_size = subgroup_size;
-        profile.subgroups_alike = subgroup_size == Some(8);
+        // As llvmpipe's and NVIDIA's are; Intel's are not.
+        profile.subgroups_alike = subgroup_size >= Some(8);
         (profile.int64, profile.f16) = (device_type == cpu, device_type == cpu);
         profiles.push(profile);
     }

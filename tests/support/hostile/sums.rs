@@ -83,24 +83,28 @@ fn fold_sum(to: &mut Rewriter<'_>, mut terms: Vec<Signed<Term>>) -> Handled {
     let mut whole = None;
     for Signed { what, inverse } in terms {
         whole = Some(match (what, whole) {
-            (Term::Value(value), None) => signed(to, value, inverse),
+            (Term::Value(value), None) => {
+                let value = to.new_of(value);
+                signed(to, value, inverse)
+            }
             (Term::Value(value), Some(whole)) => {
                 let op = if inverse { BinaryOperator::Subtract } else { BinaryOperator::Add };
                 let right = to.new_of(value);
                 to.arithmetic(Expression::Binary { op, left: whole, right })
             }
             (Term::Product(a, b), None) => {
-                let left = signed(to, a, inverse);
-                times(to, left, b)
+                let (left, right) = two_factors(to, a, b);
+                let left = signed(to, left, inverse);
+                times(to, left, right)
             }
             (Term::Product(a, b), Some(whole)) => {
-                let left = signed(to, a, inverse);
+                let (left, right) = two_factors(to, a, b);
+                let left = signed(to, left, inverse);
                 if to.compiler.products == Products::Fused {
-                    let (by, fun) = (to.new_of(b), MathFunction::Fma);
-                    let (arg1, arg2) = (Some(by), Some(whole));
+                    let (arg1, arg2, fun) = (Some(right), Some(whole), MathFunction::Fma);
                     to.arithmetic(Expression::Math { fun, arg: left, arg1, arg2, arg3: None })
                 } else {
-                    let right = times(to, left, b);
+                    let right = times(to, left, right);
                     let op = BinaryOperator::Add;
                     to.arithmetic(Expression::Binary { op, left: whole, right })
                 }
@@ -113,6 +117,11 @@ fn fold_sum(to: &mut Rewriter<'_>, mut terms: Vec<Signed<Term>>) -> Handled {
 fn fold_product(to: &mut Rewriter<'_>, mut factors: Vec<Signed<Handled>>) -> Handled {
     let count = factors.len();
     factors.rotate_left(to.compiler.first_term % count);
+    fold_factors(to, factors)
+}
+
+/// Factors in their order.
+fn fold_factors(to: &mut Rewriter<'_>, mut factors: Vec<Signed<Handled>>) -> Handled {
     // A quotient has to begin with what is divided.
     let first = factors.iter().position(|factor| !factor.inverse).unwrap_or(0);
     factors.swap(0, first);
@@ -127,13 +136,29 @@ fn fold_product(to: &mut Rewriter<'_>, mut factors: Vec<Signed<Handled>>) -> Han
     whole
 }
 
+/// Two new factors with the product of two old ones, which may be products themselves.
+fn two_factors(to: &mut Rewriter<'_>, a: Handled, b: Handled) -> (Handled, Handled) {
+    let mut factors = Vec::new();
+    product(to, a, false, &mut factors);
+    product(to, b, false, &mut factors);
+    let count = factors.len();
+    factors.rotate_left(to.compiler.first_term % count);
+    // What divides is no factor by itself.
+    let last = factors.iter().rposition(|factor| !factor.inverse);
+    match last {
+        Some(last) if count > 2 && factors.iter().filter(|factor| !factor.inverse).count() > 1 => {
+            let right = to.new_of(factors.remove(last).what);
+            (fold_factors(to, factors), right)
+        }
+        _ => (to.new_of(a), to.new_of(b)),
+    }
+}
+
 fn times(to: &mut Rewriter<'_>, left: Handled, right: Handled) -> Handled {
-    let right = to.new_of(right);
     to.arithmetic(Expression::Binary { op: BinaryOperator::Multiply, left, right })
 }
 
-fn signed(to: &mut Rewriter<'_>, value: Handled, inverse: bool) -> Handled {
-    let expr = to.new_of(value);
+fn signed(to: &mut Rewriter<'_>, expr: Handled, inverse: bool) -> Handled {
     match inverse {
         true => to.add(Expression::Unary { op: UnaryOperator::Negate, expr }),
         false => expr,
