@@ -36,12 +36,14 @@ impl OwnedFloats {
     }
 }
 
-/// The nearest number of a type.
+/// The nearest number of a type, by way of f32: of an f64, `half` drops the last 32 bits before it rounds, and takes
+/// what is close to a tie for one.
 pub fn rounded(element_type: ElementType, x: f64) -> f64 {
+    let x = x as f32;
     match element_type {
-        ElementType::F16 => f16::from_f64(x).into(),
-        ElementType::BF16 => bf16::from_f64(x).into(),
-        _ => (x as f32).into(),
+        ElementType::F16 => f16::from_f32(x).into(),
+        ElementType::BF16 => bf16::from_f32(x).into(),
+        _ => x.into(),
     }
 }
 
