@@ -26,9 +26,10 @@ pub fn run_all(calls: impl Iterator<Item = Vec<u8>>) {
 
 fn judged(data: &[u8]) -> Judged {
     let draw = Draw::new(data);
-    match draw.comes(3) {
-        true => elements::run(&draw),
-        false => classes::run(&draw),
+    match draw.below(8) {
+        0..=3 => classes::run(&draw),
+        4 => classes::run_crowded(&draw),
+        _ => elements::run(&draw),
     }
 }
 

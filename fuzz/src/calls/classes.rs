@@ -27,6 +27,7 @@ const CLASSES: [usize; 24] = [
 const OUTER: [usize; 12] = [9, 1, 2, 3, 5, 8, 17, 32, 40, 64, 133, 301];
 const INNER: [usize; 8] = [3, 2, 4, 5, 8, 13, 33, 64];
 const TYPES: [ElementType; 3] = [ElementType::F32, ElementType::F16, ElementType::BF16];
+const HALVES: [ElementType; 2] = [ElementType::F16, ElementType::BF16];
 const REDUCTIONS: [Reduction; 4] =
     [Reduction::Mean, Reduction::None, Reduction::Sum, Reduction::BatchMean];
 
@@ -39,19 +40,12 @@ struct Call {
 
 /// Draws a call and makes it.
 pub fn run(draw: &Draw<'_>) -> Judged {
-    let call = Call::draw(draw);
-    with_device(draw, |gpu, way, draw| match way {
-        Way::Host(budget) => call.on_host_data(gpu, budget),
-        Way::Recorded(profile) => {
-            let what = call.what(&format!("{profile:?} on {}", gpu.name));
-            let plan = Plan::new(&*call.loss, &call.data.shapes(), call.outputs, &profile);
-            match plan {
-                Ok(plan) => call.recorded(&what, gpu, plan, draw),
-                Err(error) if may_refuse(&error) => Judged::default(),
-                Err(error) => panic!("{what}: {error}"),
-            }
-        }
-    })
+    Call::draw(draw).make(draw)
+}
+
+/// The same of a call of more tensors than some devices bind at once.
+pub fn run_crowded(draw: &Draw<'_>) -> Judged {
+    Call::crowded(draw).make(draw)
 }
 
 impl Call {
@@ -70,7 +64,7 @@ impl Call {
                 Self::finish(draw, Box::new(loss), upstream(draw, data, reduction), outputs)
             }
             2 => {
-                let data = labelled(draw, weights(draw, data));
+                let data = labelled(draw, weights(draw, 3, data));
                 let mut outputs = Outputs::loss();
                 (outputs.grad, outputs.row_weights) = (draw.comes(6), draw.comes(4));
                 outputs.class_losses = draw.comes(3);
@@ -79,7 +73,7 @@ impl Call {
             }
             kind => {
                 let labels = kind > 3;
-                let data = weights(draw, data);
+                let data = weights(draw, 3, data);
                 let data = if labels { labelled(draw, data) } else { data.random_probabilities() };
                 let mut loss =
                     CrossEntropy::new().class_axis(axis).reduction(reduction).empty_mean(empty);
@@ -107,6 +101,18 @@ impl Call {
         }
     }
 
+    /// Of so many tensors that several kernels share the work where a device binds few of them. Elements have two bytes
+    /// and rows an odd number of them, so that rows share words.
+    fn crowded(draw: &Draw<'_>) -> Self {
+        // Eight rows end where a load does. Tensors that do not, where a host has them, are read in single words.
+        let shape = [draw.one_of(&[8, 9, 16, 24]), draw.one_of(&[23, 17, 21, 71, 131, 1003])];
+        let data = weights(draw, 6, Data::random(&shape, 1).random_upstream());
+        let data = labelled(draw, data).in_types(Types::all(draw.one_of(&HALVES)));
+        let mut outputs = rows_of_distribution(draw).with_grad();
+        outputs.log_probs = draw.comes(6);
+        Self { loss: Box::new(CrossEntropy::new().reduction(Reduction::None)), data, outputs }
+    }
+
     fn distribution(draw: &Draw<'_>, data: Data, axis: isize) -> Self {
         let mut data = without_target(data, axis);
         let mut outputs = rows_of_distribution(draw);
@@ -124,6 +130,21 @@ impl Call {
         let one = || draw.one_of(&TYPES);
         let types = Types { input: one(), probabilities: one(), weight: one() };
         Self { loss, data: data.in_types(types), outputs }
+    }
+
+    fn make(&self, draw: &Draw<'_>) -> Judged {
+        with_device(draw, |gpu, way, draw| match way {
+            Way::Host(budget) => self.on_host_data(gpu, budget),
+            Way::Recorded(profile) => {
+                let what = self.what(&format!("{profile:?} on {}", gpu.name));
+                let plan = Plan::new(&*self.loss, &self.data.shapes(), self.outputs, &profile);
+                match plan {
+                    Ok(plan) => self.recorded(&what, gpu, plan, draw),
+                    Err(error) if may_refuse(&error) => Judged::default(),
+                    Err(error) => panic!("{what}: {error}"),
+                }
+            }
+        })
     }
 
     fn what(&self, how: &str) -> String {
@@ -240,11 +261,12 @@ fn labelled(draw: &Draw<'_>, mut data: Data) -> Data {
     if fits { data.labels_as(label_type) } else { data }
 }
 
-fn weights(draw: &Draw<'_>, mut data: Data) -> Data {
-    if draw.comes(3) {
+/// With weights of classes and of rows, each in so many eighths of all cases.
+fn weights(draw: &Draw<'_>, eighths: u64, mut data: Data) -> Data {
+    if draw.comes(eighths) {
         data = data.random_weight();
     }
-    if draw.comes(3) {
+    if draw.comes(eighths) {
         data = data.random_row_weights();
     }
     data
