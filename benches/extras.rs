@@ -10,13 +10,9 @@ use serde_json::{Value, json};
 use wgpu_loss::gpu::Timer;
 use wgpu_loss::{Bound, CrossEntropy, ElementType, Error, Gpu, Outputs, reference};
 
-// The program measures the same data.
-#[path = "../cli/src/bench/case.rs"]
-#[allow(dead_code)]
-mod case;
 mod support;
 
-use case::Case;
+use support::case::Case;
 use support::{adapter, answer, arguments, attempt, gpu, say};
 
 const SHAPES: [&[usize]; 5] =

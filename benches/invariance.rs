@@ -10,13 +10,9 @@ use serde_json::{Value, json};
 use wgpu_loss::gpu::Timer;
 use wgpu_loss::{Bound, CrossEntropy, ElementType, Error, Gpu, Outputs};
 
-// The program measures the same data.
-#[path = "../cli/src/bench/case.rs"]
-#[allow(dead_code)]
-mod case;
 mod support;
 
-use case::Case;
+use support::case::Case;
 use support::{adapter, answer, arguments, attempt, gpu, options, say};
 
 /// Rows of whole loads, rows that start inside loads, few and many, long and short, and images.

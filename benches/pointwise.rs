@@ -12,13 +12,9 @@ use wgpu_loss::{
     PoissonNll, Tensor, reference,
 };
 
-// Tensors of any type, as the program has them.
-#[path = "../cli/src/bench/case.rs"]
-#[allow(dead_code)]
-mod case;
 mod support;
 
-use case::Stored;
+use support::case::Stored;
 use support::{adapter, answer, attempt, gpu, say, seconds};
 
 /// Elements of a tensor: 64 MiB of f32, more than caches hold.

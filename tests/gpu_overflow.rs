@@ -7,7 +7,7 @@ use support::data::Data;
 use support::embedded::{Embedded, Place};
 use support::gpus::gpus;
 use support::points::{Kind, Points};
-use wgpu_loss::{CrossEntropy, ElementType, LabelType, Loss, Nll, Outputs, Reduction};
+use wgpu_loss::{CrossEntropy, LabelType, Loss, Nll, Outputs, Reduction};
 
 /// The largest losses.
 const HUGE: f32 = 3e38;

@@ -5,6 +5,7 @@
 // Each bench uses a part of it.
 #![allow(dead_code)]
 
+// The program measures the same data.
 #[path = "../../cli/src/bench/case.rs"]
 pub mod case;
 pub mod link;
