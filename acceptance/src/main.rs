@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! args, pack, machine     what is asked for, what was packed, where it runs
+//! context                 what the parts share
 //! parts                   the parts of a run -> suites (tests), grid (shapes), process (a program, with a time limit)
 //! figures                 what is wanted of a GPU, beside what was measured
 //! report, picture         what is written
@@ -14,6 +15,7 @@ mod chart;
 mod picture;
 
 mod args;
+mod context;
 mod figures;
 mod grid;
 mod machine;
@@ -35,9 +37,9 @@ use clap::Parser;
 use serde_json::{Value, json};
 
 use self::args::Args;
+use self::context::Context;
 use self::pack::Pack;
 use self::part::Part;
-use self::parts::Context;
 use self::results::Results;
 
 fn main() -> ExitCode {

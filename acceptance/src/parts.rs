@@ -3,39 +3,26 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::args::Args;
+use crate::context::{Context, MODULE};
 use crate::grid::{self, Shape, named};
-use crate::pack::Pack;
 use crate::part::Part;
 use crate::results::{DTYPES, is_right, list};
 use crate::{process, suites};
 
 /// No program takes longer.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
-/// The time limit of a test module, of a group of shapes and of a shape.
-pub const MODULE: Duration = Duration::from_secs(10 * 60);
+/// The time limit of a group of shapes and of a shape.
 const GROUP: Duration = Duration::from_secs(10 * 60);
 const SHAPE: Duration = Duration::from_secs(3 * 60);
-/// What has begun when the time is up may take as long.
-const GRACE: Duration = Duration::from_secs(30);
 /// What the peers of an element type may take, and the tuner, in minutes.
 const PEERS: Duration = Duration::from_secs(20 * 60);
 const TUNE: u64 = 8;
 /// After so long a bench of one element type begins no further shape.
 const TYPE: Duration = Duration::from_secs(150);
-
-/// What all parts need.
-pub struct Context<'a> {
-    pub pack: &'a Pack,
-    pub args: &'a Args,
-    pub machine: &'a Value,
-    pub out: PathBuf,
-    pub begin: Instant,
-}
 
 impl Context<'_> {
     /// What a part brings, or why it brings nothing. What it brings may say `all_passed: false`.
@@ -62,11 +49,6 @@ impl Context<'_> {
         }
     }
 
-    /// Whether it is a GPU that is measured.
-    pub fn gpu(&self) -> bool {
-        self.machine["gpu"] == true
-    }
-
     /// Elements of a shape of the grid.
     fn elements(&self) -> u64 {
         self.args.elements.unwrap_or(match self.machine["adapter"]["type"].as_str() {
@@ -76,21 +58,6 @@ impl Context<'_> {
         })
     }
 
-    /// Time that is left.
-    pub fn left(&self) -> Duration {
-        Duration::from_secs_f64(60.0 * self.args.minutes).saturating_sub(self.begin.elapsed())
-    }
-
-    /// Why something is not started any more.
-    pub fn time_is_up(&self) -> Option<String> {
-        self.left().is_zero().then(|| format!("not run: the {} minutes were up", self.args.minutes))
-    }
-
-    /// How long a program may take that may take so long: what has begun is given half a minute more than is left.
-    pub fn limit(&self, most: Duration) -> Duration {
-        most.min(self.left() + GRACE)
-    }
-
     fn grid(&self) -> Vec<Vec<Shape>> {
         grid::groups(self.elements(), self.gpu())
     }
@@ -98,18 +65,6 @@ impl Context<'_> {
     /// What is measured beside others, and after tuning.
     fn contested(&self) -> Vec<Shape> {
         grid::beside_peers(self.elements(), self.gpu())
-    }
-
-    pub fn folder(&self, name: &str) -> PathBuf {
-        self.out.join("work").join(name)
-    }
-
-    pub fn logs(&self) -> PathBuf {
-        self.out.join("logs")
-    }
-
-    pub fn tell(&self, what: &str) {
-        eprintln!("  {:>5.0} s  {what}", self.begin.elapsed().as_secs_f64());
     }
 
     /// Shapes in one element type. A group whose process fails is measured once more, shape by shape: what stops

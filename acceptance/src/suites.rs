@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::context::{Context, MODULE};
 use crate::pack::Pack;
-use crate::parts::{Context, MODULE};
 use crate::process;
 
 /// A test program.

@@ -1,0 +1,57 @@
+//! What all parts of a run share: what is asked for, where results go, and the time that is left.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::args::Args;
+use crate::pack::Pack;
+
+/// The time limit of a test module, and of a bench of what is around the kernels.
+pub const MODULE: Duration = Duration::from_secs(10 * 60);
+/// What has begun when the time is up may take as long.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// What all parts need.
+pub struct Context<'a> {
+    pub pack: &'a Pack,
+    pub args: &'a Args,
+    pub machine: &'a Value,
+    pub out: PathBuf,
+    pub begin: Instant,
+}
+
+impl Context<'_> {
+    /// Whether it is a GPU that is measured.
+    pub fn gpu(&self) -> bool {
+        self.machine["gpu"] == true
+    }
+
+    /// Time that is left.
+    pub fn left(&self) -> Duration {
+        Duration::from_secs_f64(60.0 * self.args.minutes).saturating_sub(self.begin.elapsed())
+    }
+
+    /// Why something is not started any more.
+    pub fn time_is_up(&self) -> Option<String> {
+        self.left().is_zero().then(|| format!("not run: the {} minutes were up", self.args.minutes))
+    }
+
+    /// How long a program may take that may take so long: what has begun is given half a minute more than is left.
+    pub fn limit(&self, most: Duration) -> Duration {
+        most.min(self.left() + GRACE)
+    }
+
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.out.join("work").join(name)
+    }
+
+    pub fn logs(&self) -> PathBuf {
+        self.out.join("logs")
+    }
+
+    pub fn tell(&self, what: &str) {
+        eprintln!("  {:>5.0} s  {what}", self.begin.elapsed().as_secs_f64());
+    }
+}
