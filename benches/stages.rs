@@ -5,7 +5,7 @@
 //! `cargo bench --bench stages -- --shape 8192x32000 --dtype f16` measures one shape of one type on the best adapter;
 //! `WGPU_LOSS_ADAPTER` picks one, `--json` answers programs, `--seconds` says when to begin no further shape (480).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use wgpu_loss::gpu::{Clock, Roof, Times};
@@ -15,7 +15,7 @@ mod support;
 
 use support::tensors::Tensors;
 use support::variations::{Variation, variations};
-use support::{adapter, answer, arguments, attempt, gpu, say, seconds, shapes, types};
+use support::{attempt, by_shape_and_type, say, seconds};
 
 /// Measurements of each.
 const SAMPLES: usize = 11;
@@ -27,30 +27,11 @@ const SHAPES_CPU: [&[usize]; 5] =
 
 /// Measures it.
 pub fn main() {
-    let start = Instant::now();
-    let gpu = gpu();
-    let shapes = shapes(&gpu, &SHAPES, &SHAPES_CPU);
-    let limit = arguments("--seconds").first().map_or(480.0, |text| text.parse().expect("seconds"));
-    say(format!("{}, medians of {SAMPLES}", gpu.info().name));
-    let (mut results, mut failed) = (Vec::new(), Vec::new());
-    for element_type in types() {
-        for shape in &shapes {
-            let done = match start.elapsed().as_secs_f64() < limit {
-                true => attempt(|| stages(&gpu, shape, element_type, &mut results)),
-                false => Err("no time left".into()),
-            };
-            if let Err(reason) = done {
-                say(format!("\n{shape:?} {}: FAILED: {reason}", element_type.name()));
-                let dtype = element_type.name();
-                failed.push(json!({ "shape": shape, "dtype": dtype, "reason": reason }));
-            }
-        }
-    }
-    let found = json!({ "results": results, "failed": failed });
-    answer("stages", adapter(gpu.info()), found);
+    say(format!("medians of {SAMPLES}"));
+    by_shape_and_type("stages", [&SHAPES, &SHAPES_CPU], stages);
 }
 
-/// All of one shape.
+/// All of one shape and type.
 fn stages(
     gpu: &Gpu,
     shape: &[usize],

@@ -5,8 +5,6 @@
 //! `cargo bench --bench tunings -- --shape 8192x32000 --dtype f16` measures one shape of one type on the best adapter;
 //! `WGPU_LOSS_ADAPTER` picks one, `--json` answers programs, `--seconds` says when to begin no further shape (480).
 
-use std::time::Instant;
-
 use serde_json::{Value, json};
 use wgpu_loss::plan::{Lanes, Tuning};
 use wgpu_loss::{Bound, ElementType, Error, Gpu, Outputs};
@@ -14,7 +12,7 @@ use wgpu_loss::{Bound, ElementType, Error, Gpu, Outputs};
 mod support;
 
 use support::tensors::Tensors;
-use support::{adapter, answer, arguments, attempt, gpu, say, seconds, shapes, types};
+use support::{by_shape_and_type, say, seconds};
 
 /// Measurements of each.
 const SAMPLES: usize = 11;
@@ -26,25 +24,8 @@ const SHAPES_CPU: [&[usize]; 5] =
 
 /// Measures it.
 pub fn main() {
-    let start = Instant::now();
-    let gpu = gpu();
-    let limit = arguments("--seconds").first().map_or(480.0, |text| text.parse().expect("seconds"));
-    say(format!("{}, medians of {SAMPLES}", gpu.info().name));
-    let (mut results, mut failed) = (Vec::new(), Vec::new());
-    for shape in shapes(&gpu, &SHAPES, &SHAPES_CPU) {
-        for element_type in types() {
-            let done = match start.elapsed().as_secs_f64() < limit {
-                true => attempt(|| measure(&gpu, &shape, element_type, &mut results)),
-                false => Err("no time left".into()),
-            };
-            if let Err(reason) = done {
-                let dtype = element_type.name();
-                say(format!("\n{shape:?} {dtype}: FAILED: {reason}"));
-                failed.push(json!({ "shape": shape, "dtype": dtype, "reason": reason }));
-            }
-        }
-    }
-    answer("tunings", adapter(gpu.info()), json!({ "results": results, "failed": failed }));
+    say(format!("medians of {SAMPLES}"));
+    by_shape_and_type("tunings", [&SHAPES, &SHAPES_CPU], measure);
 }
 
 /// All of one shape and type.

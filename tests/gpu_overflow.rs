@@ -6,11 +6,9 @@ use support::close::{Tolerance, assert_close};
 use support::data::Data;
 use support::embedded::{Embedded, Place};
 use support::gpus::gpus;
-use support::points::{Kind, Points};
+use support::points::{HUGE, Kind, Points};
 use wgpu_loss::{CrossEntropy, LabelType, Loss, Nll, Outputs, Reduction};
 
-/// The largest losses.
-const HUGE: f32 = 3e38;
 const REDUCTIONS: [Reduction; 3] = [Reduction::Mean, Reduction::BatchMean, Reduction::Sum];
 
 /// A loss of `HUGE` in three rows of four, as kernels for all layouts have them.

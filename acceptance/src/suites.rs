@@ -167,7 +167,7 @@ fn passes_alone(
     suite: &Suite,
     test: &str,
     folder: &Path,
-) -> Result<usize, String> {
+) -> Result<String, String> {
     let mut passes = 0;
     for number in 0..AGAIN {
         let mut command = command(context.pack, suite);
@@ -176,7 +176,7 @@ fn passes_alone(
         let log = context.logs().join(log);
         passes += usize::from(process::run(command, &log, context.limit(MODULE))?.succeeded());
     }
-    Ok(passes)
+    Ok(format!("{passes} of {AGAIN}"))
 }
 
 /// What a test program has told.

@@ -30,8 +30,36 @@ pub fn arguments(name: &str) -> Vec<String> {
     all.windows(2).filter(|pair| pair[0] == name).map(|pair| pair[1].clone()).collect()
 }
 
+/// The whole of a bench that measures each shape in each type, on its own, as long as there is time (`--seconds`, 480).
+/// There are shapes for a GPU, and others for a processor.
+pub fn by_shape_and_type(
+    name: &str,
+    [on_gpu, on_processor]: [&[&[usize]]; 2],
+    measure: impl Fn(&Gpu, &[usize], ElementType, &mut Vec<Value>) -> Result<(), wgpu_loss::Error>,
+) {
+    let start = Instant::now();
+    let gpu = gpu();
+    let limit = arguments("--seconds").first().map_or(480.0, |text| text.parse().expect("seconds"));
+    say(&gpu.info().name);
+    let (mut results, mut failed) = (Vec::new(), Vec::new());
+    for element_type in types() {
+        for shape in shapes(&gpu, on_gpu, on_processor) {
+            let done = match start.elapsed().as_secs_f64() < limit {
+                true => attempt(|| measure(&gpu, &shape, element_type, &mut results)),
+                false => Err("no time left".into()),
+            };
+            if let Err(reason) = done {
+                let dtype = element_type.name();
+                say(format!("\n{shape:?} {dtype}: FAILED: {reason}"));
+                failed.push(json!({ "shape": shape, "dtype": dtype, "reason": reason }));
+            }
+        }
+    }
+    answer(name, adapter(gpu.info()), json!({ "results": results, "failed": failed }));
+}
+
 /// The shapes that `--shape` names; without it those for a GPU, or as much of them as a processor has time for.
-pub fn shapes(gpu: &Gpu, on_gpu: &[&[usize]], on_processor: &[&[usize]]) -> Vec<Vec<usize>> {
+fn shapes(gpu: &Gpu, on_gpu: &[&[usize]], on_processor: &[&[usize]]) -> Vec<Vec<usize>> {
     let axis = |text: &str| text.parse().unwrap_or_else(|_| panic!("{text:?} is no length"));
     let given: Vec<_> =
         arguments("--shape").iter().map(|text| text.split('x').map(axis).collect()).collect();
@@ -41,7 +69,7 @@ pub fn shapes(gpu: &Gpu, on_gpu: &[&[usize]], on_processor: &[&[usize]]) -> Vec<
 }
 
 /// The element types that `--dtype` names; without it all.
-pub fn types() -> Vec<ElementType> {
+fn types() -> Vec<ElementType> {
     let given = arguments("--dtype");
     let wanted = |t: &ElementType| given.is_empty() || given.iter().any(|name| name == t.name());
     [ElementType::F32, ElementType::BF16, ElementType::F16].into_iter().filter(wanted).collect()

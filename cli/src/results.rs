@@ -85,13 +85,15 @@ impl Results {
     ) -> Result<(), Failure> {
         let Some(element) = self.find(what).map(|result| result.element) else { return Ok(()) };
         let offset = (first * element.bytes()) as u64;
+        // By way of f32: `half` takes an f64 that is close to a tie for one.
         match element.float_type() {
             Some(ElementType::F16) => {
-                let all: Vec<_> = elements.iter().map(|&x| half::f16::from_f64(x)).collect();
+                let all: Vec<_> = elements.iter().map(|&x| half::f16::from_f32(x as f32)).collect();
                 self.write(what, offset, bytemuck::cast_slice(&all))
             }
             Some(ElementType::BF16) => {
-                let all: Vec<_> = elements.iter().map(|&x| half::bf16::from_f64(x)).collect();
+                let all: Vec<_> =
+                    elements.iter().map(|&x| half::bf16::from_f32(x as f32)).collect();
                 self.write(what, offset, bytemuck::cast_slice(&all))
             }
             _ => {

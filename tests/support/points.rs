@@ -133,16 +133,19 @@ impl From<&Case> for Points {
     }
 }
 
-/// An input and a target whose loss is 3e38 or nearly so.
+/// The largest losses.
+pub const HUGE: f32 = 3e38;
+
+/// An input and a target whose loss is `HUGE` or nearly so.
 fn huge(kind: Kind) -> (f32, f32) {
     match kind {
         Kind::Bce => (0.0, 1.0),
-        Kind::Logits => (3e38, 0.0),
-        Kind::Kl { log_target: false } => (-3e38, 1.0),
-        Kind::Kl { log_target: true } => (-3e38, 0.0),
+        Kind::Logits => (HUGE, 0.0),
+        Kind::Kl { log_target: false } => (-HUGE, 1.0),
+        Kind::Kl { log_target: true } => (-HUGE, 0.0),
         Kind::Gaussian { .. } => (2.4e19, 0.0),
         Kind::Poisson { log_input: true, .. } => (88.7, 0.0),
-        Kind::Poisson { log_input: false, .. } => (3e38, 0.0),
+        Kind::Poisson { log_input: false, .. } => (HUGE, 0.0),
     }
 }
 

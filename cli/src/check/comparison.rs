@@ -196,12 +196,13 @@ impl Rounding {
         Self { element_type, relative, smallest, least }
     }
 
-    /// A number as the type has it.
+    /// A number as the type has it, by way of f32: `half` takes an f64 that is close to a tie for one.
     fn rounded(&self, x: f64) -> f64 {
+        let x = x as f32;
         match self.element_type {
-            ElementType::F16 => half::f16::from_f64(x).to_f64(),
-            ElementType::BF16 => half::bf16::from_f64(x).to_f64(),
-            _ => f64::from(x as f32),
+            ElementType::F16 => half::f16::from_f32(x).to_f64(),
+            ElementType::BF16 => half::bf16::from_f32(x).to_f64(),
+            _ => f64::from(x),
         }
     }
 
@@ -251,6 +252,15 @@ mod tests {
         assert_eq!(difference(f32::NAN, 1.0, 1.0), inf);
         assert_eq!(difference(1.0, nan, nan), inf);
         assert_eq!(difference(f32::MAX, inf, inf), inf);
+    }
+
+    /// 22.0625 is in the middle between two numbers of the type.
+    #[test]
+    fn what_is_close_to_a_tie_is_none() {
+        let rounding = Rounding::of(ElementType::BF16);
+        assert_eq!(rounding.rounded(22.062_503_5), 22.125);
+        assert_eq!(rounding.rounded(22.062_496_5), 22.0);
+        assert_eq!(rounding.rounded(22.0625), 22.0);
     }
 
     /// What is allowed beyond a share of a number is told, and what is NaN in both is not called exact.

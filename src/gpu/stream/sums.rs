@@ -62,13 +62,14 @@ impl VarianceSums {
         let Some(pointwise) = problem.pointwise.filter(|_| !self.sums.is_empty()) else {
             return Ok(());
         };
+        // By way of f32: `half` takes an f64 that is close to a tie for one.
         let bytes: Vec<u8> = match pointwise.var_grad {
             ElementType::F32 => self.sums.iter().flat_map(|&x| (x as f32).to_ne_bytes()).collect(),
             ElementType::F16 => {
-                self.sums.iter().flat_map(|&x| f16::from_f64(x).to_ne_bytes()).collect()
+                self.sums.iter().flat_map(|&x| f16::from_f32(x as f32).to_ne_bytes()).collect()
             }
             ElementType::BF16 => {
-                self.sums.iter().flat_map(|&x| bf16::from_f64(x).to_ne_bytes()).collect()
+                self.sums.iter().flat_map(|&x| bf16::from_f32(x as f32).to_ne_bytes()).collect()
             }
         };
         let offset = self.before * u64::from(pointwise.var_grad.bytes());
