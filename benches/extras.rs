@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use wgpu_loss::gpu::Timer;
 use wgpu_loss::{Bound, CrossEntropy, ElementType, Error, Gpu, Outputs, reference};
 
-mod support;
+mod harness;
 
-use support::case::Case;
-use support::{adapter, answer, arguments, attempt, gpu, say};
+use harness::{adapter, answer, arguments, attempt, gpu, say};
+use wgpu_loss_cli::bench::case::Case;
 
 const SHAPES: [&[usize]; 5] =
     [&[4096, 1000], &[2048, 32_000], &[512, 151_936], &[1 << 20, 10], &[4, 21, 512, 512]];

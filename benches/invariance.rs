@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use wgpu_loss::gpu::Timer;
 use wgpu_loss::{Bound, CrossEntropy, ElementType, Error, Gpu, Outputs};
 
-mod support;
+mod harness;
 
-use support::case::Case;
-use support::{adapter, answer, arguments, attempt, gpu, options, say};
+use harness::{adapter, answer, arguments, attempt, gpu, options, say};
+use wgpu_loss_cli::bench::case::Case;
 
 /// Rows of whole loads, rows that start inside loads, few and many, long and short, and images.
 const SHAPES: [&[usize]; 10] = [

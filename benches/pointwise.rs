@@ -12,10 +12,10 @@ use wgpu_loss::{
     PoissonNll, Tensor, reference,
 };
 
-mod support;
+mod harness;
 
-use support::case::Stored;
-use support::{adapter, answer, attempt, gpu, say, seconds};
+use harness::{adapter, answer, attempt, gpu, say, seconds};
+use wgpu_loss_cli::bench::case::Stored;
 
 /// Elements of a tensor: 64 MiB of f32, more than caches hold.
 const SHAPE: [usize; 2] = [4096, 4096];

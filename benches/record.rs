@@ -17,9 +17,9 @@ use wgpu_loss::{
     TargetType, wgpu,
 };
 
-mod support;
+mod harness;
 
-use support::{adapter, answer, gpu, say, seconds};
+use harness::{adapter, answer, gpu, say, seconds};
 
 /// Measurements of each: the median counts.
 const SAMPLES: usize = 101;
@@ -69,7 +69,7 @@ impl Cost {
 
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>10.2?} {:>5}", support::median(&self.times), self.allocations)
+        write!(f, "{:>10.2?} {:>5}", harness::median(&self.times), self.allocations)
     }
 }
 
@@ -279,7 +279,7 @@ impl Bare {
     }
 }
 
-/// Steps that are recorded, submitted and waited for; `tests/gpu_steady.rs` looks while they are under way, too.
+/// Steps that are recorded, submitted and waited for; `tests/embedding/no_allocation.rs` looks while they are under way, too.
 fn steady(
     gpu: &Gpu,
     name: &str,

@@ -15,11 +15,7 @@ use wgpu_loss::{
     reference, wgpu,
 };
 
-// The program measures the same data.
-#[path = "../cli/src/bench/case.rs"]
-mod case;
-
-use case::{Case, Stored};
+use wgpu_loss_cli::bench::case::{Case, Stored};
 
 const SHAPES: [&[usize]; 5] =
     [&[4096, 1000], &[2048, 32_000], &[512, 151_936], &[1 << 20, 10], &[4, 21, 512, 512]];

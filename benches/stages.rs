@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use wgpu_loss::gpu::{Clock, Roof, Times};
 use wgpu_loss::{Bound, ElementType, Error, Gpu, Kernels, Outputs};
 
-mod support;
+mod harness;
 
-use support::tensors::Tensors;
-use support::variations::{Variation, variations};
-use support::{attempt, by_shape_and_type, say, seconds};
+use harness::tensors::Tensors;
+use harness::variations::{Variation, variations};
+use harness::{attempt, by_shape_and_type, say, seconds};
 
 /// Measurements of each.
 const SAMPLES: usize = 11;

@@ -17,9 +17,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wgpu_loss::{CrossEntropy, Inputs, Outputs, Plan, Tensor, reference};
 
-mod support;
+mod harness;
 
-use support::{adapter, answer, gpu, say, seconds, timed};
+use harness::{adapter, answer, gpu, say, seconds, timed};
 
 const SHAPE: [usize; 2] = [4096, 1000];
 /// Processes of each kind.
@@ -107,7 +107,7 @@ impl Kind {
     }
 
     fn say(&self, name: &str) {
-        let of = |part| self.0.get(part).map_or(Duration::ZERO, |times| support::median(times));
+        let of = |part| self.0.get(part).map_or(Duration::ZERO, |times| harness::median(times));
         let told: Vec<_> = PARTS
             .into_iter()
             .chain(["total"])

@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use wgpu_loss::gpu::stream::Progress;
 use wgpu_loss::{CrossEntropy, Error, Gpu, Inputs, LargeOutput, Outputs, Sink, Tensor};
 
-mod support;
+mod harness;
 
-use support::ring::Ring;
-use support::{adapter, answer, say, seconds};
+use harness::ring::Ring;
+use harness::{adapter, answer, say, seconds};
 
 const CLASSES: usize = 1000;
 const BUDGET: u64 = 512 << 20;
@@ -27,10 +27,10 @@ const GIB: f64 = (1u64 << 30) as f64;
 
 /// Measures it.
 pub fn main() {
-    let room = support::free_memory().map_or(4.0, |free| free as f64 / 4.0 / GIB);
-    let gib = support::number("WGPU_LOSS_GIB", room.min(4.0));
+    let room = harness::free_memory().map_or(4.0, |free| free as f64 / 4.0 / GIB);
+    let gib = harness::number("WGPU_LOSS_GIB", room.min(4.0));
     let rows = (gib * GIB / (4 * CLASSES) as f64) as usize;
-    let options = support::options().memory_budget(BUDGET);
+    let options = harness::options().memory_budget(BUDGET);
     let gpu = Gpu::with_options(&options).expect("a GPU adapter");
     say(format!("{}: {rows} rows of {CLASSES} classes, {gib:.1} GiB", gpu.info().name));
     let mut file = write_file(rows);
@@ -206,5 +206,5 @@ fn anonymous_memory() -> u64 {
 }
 
 fn times(mut work: impl FnMut()) -> Vec<Duration> {
-    (0..TIMES).map(|_| support::timed(&mut work).0).collect()
+    (0..TIMES).map(|_| harness::timed(&mut work).0).collect()
 }

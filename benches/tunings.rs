@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use wgpu_loss::plan::{Lanes, Tuning};
 use wgpu_loss::{Bound, ElementType, Error, Gpu, Outputs};
 
-mod support;
+mod harness;
 
-use support::tensors::Tensors;
-use support::{by_shape_and_type, say, seconds};
+use harness::tensors::Tensors;
+use harness::{by_shape_and_type, say, seconds};
 
 /// Measurements of each.
 const SAMPLES: usize = 11;

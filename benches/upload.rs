@@ -13,11 +13,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wgpu_loss::{CrossEntropy, Gpu, Inputs, Outputs, Tensor, reference, wgpu};
 
-mod support;
+mod harness;
 
-use support::link::{Link, Threads, copy};
-use support::ring::Ring;
-use support::{adapter, answer, attempt, gpu, median, say, seconds, timed};
+use harness::link::{Link, Threads, copy};
+use harness::ring::Ring;
+use harness::{adapter, answer, attempt, gpu, median, say, seconds, timed};
 
 const MIB: u64 = 1 << 20;
 const CLASSES: usize = 1024;

@@ -9,11 +9,6 @@
 //! report, picture         what is written
 //! ```
 
-#[path = "../../cli/src/bench/chart.rs"]
-mod chart;
-#[path = "../../cli/src/picture.rs"]
-mod picture;
-
 mod args;
 mod context;
 mod figures;

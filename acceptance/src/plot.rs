@@ -5,10 +5,10 @@ use std::path::Path;
 use plotters::style::RGBColor;
 use serde_json::Value;
 
-use crate::chart::{Chart, Curve, GRADIENT, LOSS};
 use crate::grid;
 use crate::results::{DTYPES, PASSES, Results, device_ms, is_right};
 use crate::write;
+use wgpu_loss_cli::bench::chart::{Chart, Curve, GRADIENT, LOSS};
 
 /// The element type that is drawn.
 const DTYPE: (&str, u64) = DTYPES[0];

@@ -20,8 +20,9 @@ struct Suite {
     program: PathBuf,
     /// Where its sources were, from the root: where it looks for its data.
     folder: &'static str,
-    /// Whether it holds several test targets as modules; each gets a process of its own, as under cargo.
-    modules: bool,
+    /// The module whose modules each get a process of their own; the tests outside are not run. `None`: one process runs
+    /// all tests. What crashes or stalls costs no other module its results.
+    modules_of: Option<&'static str>,
 }
 
 /// The tests of a process.
@@ -73,16 +74,17 @@ pub fn run(context: &Context<'_>) -> Result<Value, String> {
 }
 
 fn suites(pack: &Pack) -> Result<Vec<Suite>, String> {
-    let suite = |name: &str, program: &str, folder, modules| Suite {
+    let suite = |name: &str, program: &str, folder, modules_of| Suite {
         name: name.into(),
         program: pack.root.join(program),
         folder,
-        modules,
+        modules_of,
     };
     let mut all = vec![
-        suite("library", "tests/packed", ".", true),
-        suite("unit", "tests/unit", ".", false),
-        suite("program", "cli/packed", "cli", true),
+        suite("gpu", "tests/gpu", ".", Some("")),
+        suite("embedding", "tests/embedding", ".", Some("")),
+        suite("unit", "tests/unit", ".", None),
+        suite("program", "cli/program", "cli", Some("gpu::")),
     ];
     let strangers = pack.root.join("tests/stranger");
     let wrong = |error| format!("{}: {error}", strangers.display());
@@ -94,7 +96,7 @@ fn suites(pack: &Pack) -> Result<Vec<Suite>, String> {
     for program in programs {
         let name = program.file_name().unwrap_or_default().to_string_lossy();
         let name = format!("stranger_{name}");
-        all.push(Suite { name, program, folder: "tests/stranger", modules: false });
+        all.push(Suite { name, program, folder: "tests/stranger", modules_of: None });
     }
     Ok(all)
 }
@@ -117,15 +119,21 @@ fn list(pack: &Pack, suite: &Suite, logs: &Path) -> Result<Vec<Module>, String> 
     if !listed.succeeded() {
         return Err(format!("{}: {}", suite.program.display(), listed.complaint()));
     }
+    let tests = listed.stdout.lines().filter_map(|line| line.strip_suffix(": test"));
     let mut modules: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for test in listed.stdout.lines().filter_map(|line| line.strip_suffix(": test")) {
-        let module = match test.split_once("::") {
-            Some((module, _)) if suite.modules => module,
-            _ => &suite.name,
-        };
-        modules.entry(module.into()).or_default().push(test.into());
+    for test in tests {
+        if let Some(module) = module_of(suite, test) {
+            modules.entry(module).or_default().push(test.into());
+        }
     }
     Ok(modules.into_iter().map(|(name, tests)| Module { name, tests }).collect())
+}
+
+/// The module of a test, by which its results are named.
+fn module_of(suite: &Suite, test: &str) -> Option<String> {
+    let Some(parent) = suite.modules_of else { return Some(suite.name.clone()) };
+    let (module, _) = test.strip_prefix(parent)?.split_once("::")?;
+    Some(format!("{}_{module}", suite.name))
 }
 
 fn run_module(context: &Context<'_>, suite: &Suite, module: &Module) -> Result<Value, String> {
@@ -219,6 +227,19 @@ fn read(text: &str) -> Said {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tests_by_module() {
+        let suite = |modules_of| {
+            let (program, folder) = (PathBuf::from("program"), ".");
+            Suite { name: "program".into(), program, folder, modules_of }
+        };
+        let module = |parent, test| module_of(&suite(parent), test);
+        assert_eq!(module(Some("gpu::"), "gpu::look::a_picture"), Some("program_look".into()));
+        assert_eq!(module(Some("gpu::"), "look::a_picture"), None);
+        assert_eq!(module(Some(""), "look::a_picture"), Some("program_look".into()));
+        assert_eq!(module(None, "a::b::c"), Some("program".into()));
+    }
 
     #[test]
     fn results_of_a_test_program() {

@@ -78,7 +78,7 @@ fn contender(name: &str, ms: f64, wrong: &[&str]) -> Value {
 fn filled(kind: &str) -> Folder {
     let folder = Folder::new(kind);
     let failed = json!({
-        "suite": "library", "module": "gpu_life", "passed": 3, "failed": ["gpu_life::dies"], "ignored": 0,
+        "suite": "embedding", "module": "embedding_rebinding", "passed": 3, "failed": ["rebinding::dies"], "ignored": 0,
         "not_run": ["no way to bound its memory"], "not_told": [], "complaint": null, "seconds": 2.0,
     });
     let tests = json!({ "all_passed": false, "passed": 3, "failed": 1, "modules": [failed] });
@@ -128,7 +128,7 @@ fn a_gpu() {
         "| 1.000 ms, torch-cuda 3.000 ms: 3.00x | met |",
         "| tests | **not all passed** | 2 s |",
         "| stream | **not run** | - |",
-        "- failed: `gpu_life::dies`",
+        "- failed: `rebinding::dies`",
         "- left out: no way to bound its memory",
         "- 4096x151936: too large",
         "| 65536x1000 | fwd+bwd | 1.00 ms | 1.00 ms | 1.00 ms | 200 ms | 900 | 1000 | 99 % |",

@@ -24,7 +24,8 @@ compile_error!("wgpu-loss reads and writes little-endian files in place");
 mod adapter;
 mod adapters;
 mod args;
-mod bench;
+#[doc(hidden)]
+pub mod bench;
 mod check;
 mod compute;
 mod computed;
@@ -38,7 +39,8 @@ mod job;
 mod look;
 mod names;
 mod outputs;
-mod picture;
+#[doc(hidden)]
+pub mod picture;
 mod position;
 mod progress;
 mod report;

@@ -4,9 +4,8 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use support::examples::Result;
 use wgpu_loss::wgpu::{self, util::DeviceExt};
-
-use crate::common::Result;
 
 /// What there is of an image's dots, and of the picture's: red, green, blue, opacity.
 const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;

@@ -2,21 +2,21 @@
 //! a buffer, and a render pass of this example's own reads them there. Run it with
 //! `cargo run --release --example segmentation`.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod heat;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use support::examples::{self, Result};
+use support::npy;
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::wgpu::{self, util::DeviceExt};
 use wgpu_loss::{
     Bound, Buffers, CrossEntropy, Kernels, LabelType, Outputs, Plan, Reduction, TargetType,
 };
+use wgpu_loss_cli::picture;
 
-use common::{Result, npy, picture};
 use heat::{Heat, Image};
 
 /// The label of pixels that nobody knows.
@@ -43,11 +43,11 @@ fn main() -> ExitCode {
 }
 
 fn draw(file: &Path) -> Result<()> {
-    let logits = npy::read(&common::data("photo_logits.npy"), "<f4")?;
-    let labels = npy::read(&common::data("photo_labels.npy"), "|u1")?;
-    let photo = Image::read(&common::data("photo.png"))?;
+    let logits = npy::read(&examples::data("photo_logits.npy"), "<f4")?;
+    let labels = npy::read(&examples::data("photo_labels.npy"), "|u1")?;
+    let photo = Image::read(&examples::data("photo.png"))?;
 
-    let (device, queue) = common::device()?;
+    let (device, queue) = examples::device()?;
     let input = |label, bytes: &[u8]| {
         // Bindings are whole words, and labels are single bytes.
         let mut contents = bytes.to_vec();
@@ -82,8 +82,8 @@ fn draw(file: &Path) -> Result<()> {
     queue.submit([encoder.finish()]);
 
     let [width, height] = heat.size();
-    let dots = heat.dots(&common::read(&device, heat.staging())?);
-    common::write(file, &picture::png(&dots, width, height)?)?;
+    let dots = heat.dots(&examples::read(&device, heat.staging())?);
+    examples::write(file, &picture::png(&dots, width, height)?)?;
     println!("heatmap   {}, {width} x {height}", file.display());
     Ok(())
 }

@@ -2,10 +2,9 @@
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use support::examples::Result;
 use wgpu_loss::Decoded;
-
-use crate::common::Result;
-use crate::common::picture::{self, FAINT, FONT, GRID, INK};
+use wgpu_loss_cli::picture::{self, FAINT, FONT, GRID, INK};
 
 /// Dots of the picture,
 const SIZE: (u32, u32) = (960, 400);

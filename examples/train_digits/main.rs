@@ -3,8 +3,6 @@
 //! with `cargo run --release --example train_digits`.
 
 mod arena;
-#[path = "../common/mod.rs"]
-mod common;
 mod curve;
 mod network;
 mod progress;
@@ -13,13 +11,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use support::examples::{self, Result};
+use support::npy;
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
     Bound, Buffers, CrossEntropy, Decoded, Kernels, LabelType, Outputs, Plan, RESULT_BYTES,
     TargetType, wgpu,
 };
 
-use common::{Result, npy};
 use network::Network;
 use progress::Progress;
 
@@ -53,12 +52,12 @@ fn main() -> ExitCode {
 
 /// Trains, and returns how many of the images are told right, in percent.
 fn train(args: &Args) -> Result<f64> {
-    let images = npy::read(&common::data("digits_images.npy"), "|u1")?;
-    let labels = npy::read(&common::data("digits_labels.npy"), "<i8")?;
+    let images = npy::read(&examples::data("digits_images.npy"), "|u1")?;
+    let labels = npy::read(&examples::data("digits_labels.npy"), "<i8")?;
     let [count, pixels] = images.shape[..] else { return Err("the images are no matrix".into()) };
     let greys: Vec<f32> = images.bytes.iter().map(|&grey| f32::from(grey) / 16.0).collect();
 
-    let (device, queue) = common::device()?;
+    let (device, queue) = examples::device()?;
     let sizes = [pixels, HIDDEN, CLASSES].map(|size| size as u32);
     let network = Network::new(&device, &queue, &greys, &labels.bytes, sizes);
     let bound = bind(&device, &network, count)?;
@@ -67,7 +66,7 @@ fn train(args: &Args) -> Result<f64> {
     let last = &steps[steps.len() - 1];
     println!("loss      {:.4}, {:.4} before the first step", last.loss, steps[0].loss);
     println!("accuracy  {:.2} % of {count} images", percent(last));
-    common::write(&args.curve, &curve::draw(&steps)?)?;
+    examples::write(&args.curve, &curve::draw(&steps)?)?;
     println!("curve     {}", args.curve.display());
     Ok(percent(last))
 }
@@ -124,7 +123,7 @@ fn learn(
             progress.show(step, decoded.loss, percent(&decoded));
         }
     }
-    let bytes = common::read(device, &history)?;
+    let bytes = examples::read(device, &history)?;
     progress.end();
     let decoded = bytes.chunks_exact(RESULT_BYTES as usize).map(|bytes| bound.decode(bytes));
     Ok(decoded.collect::<std::result::Result<_, _>>()?)

@@ -4,7 +4,7 @@
 use wgpu_loss::Error;
 
 use crate::draw::Draw;
-use crate::support::close::Judged;
+use support::close::Judged;
 
 mod classes;
 mod devices;

@@ -11,7 +11,3 @@ pub mod calls;
 pub mod draw;
 pub mod files;
 pub mod plans;
-
-// What the tests of the library share: random data, poisoned buffers, tolerances.
-#[path = "../../tests/support/mod.rs"]
-mod support;

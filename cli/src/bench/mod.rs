@@ -5,8 +5,8 @@
 //! report    a table or JSON             -> plot      bandwidth by number of classes, as a chart
 //! ```
 
-mod case;
-mod chart;
+pub mod case;
+pub mod chart;
 mod measure;
 mod plot;
 mod refused;

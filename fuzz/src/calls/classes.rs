@@ -8,14 +8,14 @@ use wgpu_loss::{
 use super::devices::{Way, with_device};
 use super::may_refuse;
 use crate::draw::Draw;
-use crate::support::answer::Answer;
-use crate::support::close::Judged;
-use crate::support::data::{Data, Target, Types};
-use crate::support::embedded::{Embedded, Place};
-use crate::support::extras::Extras;
-use crate::support::gpus::TestGpu;
-use crate::support::labels::OwnedLabels;
-use crate::support::rounding::Rounding;
+use support::answer::Answer;
+use support::close::Judged;
+use support::data::{Data, Target, Types};
+use support::embedded::{Embedded, Place};
+use support::extras::Extras;
+use support::gpus::TestGpu;
+use support::labels::OwnedLabels;
+use support::rounding::Rounding;
 
 /// Elements of an input at most.
 const MOST: usize = 30_000;

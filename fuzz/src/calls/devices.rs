@@ -8,7 +8,7 @@ use wgpu_loss::plan::{Lanes, Tuning};
 use wgpu_loss::{GpuOptions, Profile};
 
 use crate::draw::Draw;
-use crate::support::gpus::TestGpu;
+use support::gpus::TestGpu;
 
 /// Calls after which devices are opened anew: each keeps all kernels that it has compiled.
 const CALLS: usize = 400;

@@ -5,9 +5,9 @@ use wgpu_loss::{ElementType, Error, Output, Outputs, Plan, Reduction, reference}
 use super::devices::{Way, with_device};
 use super::may_refuse;
 use crate::draw::Draw;
-use crate::support::bound_points::{Place, run_plan};
-use crate::support::close::Judged;
-use crate::support::points::{Kind, Points, Types};
+use support::bound_points::{Place, run_plan};
+use support::close::Judged;
+use support::points::{Kind, Points, Types};
 
 /// Elements of an input at most.
 const MOST: usize = 6000;

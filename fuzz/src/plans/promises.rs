@@ -11,7 +11,7 @@ use wgpu_loss::{CLASS_BYTES, ClassView, Reduction, TargetType};
 
 use super::Tensors;
 use crate::draw::Draw;
-use crate::support::texts::{parsed_kernel, workgroup_bytes};
+use support::texts::{parsed_kernel, workgroup_bytes};
 
 /// Dispatches of a plan at most of which all variants are looked at.
 const MOST_VARIED: usize = 40;

@@ -8,11 +8,7 @@ use peers::{Dtype, Fallible, Job};
 use rayon::prelude::*;
 use wgpu_loss::{CrossEntropy, Outputs, reference};
 
-// The data that `wgpu-loss bench` measures.
-#[path = "../../../../cli/src/bench/case.rs"]
-mod case;
-
-use case::Case;
+use wgpu_loss_cli::bench::case::Case;
 
 /// Products summed by one thread at a time: always the same ones, and so always the same sum.
 const PIECE: usize = 1 << 20;

@@ -1,0 +1,30 @@
+//! The program as a person or a script starts it. `gpu` needs a device, the others none.
+
+mod support;
+
+mod damaged;
+mod errors;
+mod extras;
+mod family;
+mod files;
+mod hostile;
+mod interrupted;
+mod look;
+mod outputs;
+mod progress;
+mod report;
+mod values;
+
+/// Fails where there is no adapter.
+mod gpu {
+    mod any_size;
+    mod bench;
+    mod checks;
+    mod damaged;
+    mod extras;
+    mod family;
+    mod interrupted;
+    mod look;
+    mod tune;
+    mod types;
+}

@@ -1,0 +1,11 @@
+//! What needs no device: the f64 reference, plans, the texts of kernels and the rooms of the code.
+
+mod invariance;
+mod plan;
+mod reference;
+mod reference_extras;
+mod reference_pointwise;
+mod shaders;
+mod texts;
+mod tunings;
+mod walls;

@@ -1,0 +1,291 @@
+//! Every WGSL text that a plan can ask for: valid in naga, translated to SPIR-V, MSL and HLSL without what hurts
+//! there, and accepted by Tint where its command is on the PATH.
+
+use std::collections::{BTreeMap, HashSet};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use indexmap::IndexSet;
+use naga::back::{hlsl, msl, spv};
+use naga::valid::ModuleInfo;
+use rayon::prelude::*;
+use support::contractions::contractions;
+use support::hostile::COMPILERS;
+use support::hurts::{component_stores, component_stores_in_msl, constants_in_sums};
+use support::specs::{every_spec, losses_of_elements, with_extras};
+use support::subgroups::used_by_some_lanes;
+use support::texts::{parsed, parsed_kernel, workgroup_bytes};
+use wgpu_loss::Profile;
+use wgpu_loss::kernels::Spec;
+
+/// A kernel in the three languages that wgpu hands to drivers.
+struct Translated {
+    spirv: Vec<u32>,
+    /// Not of kernels with 64-bit loads: those are for software drivers, which are Vulkan's.
+    others: Option<(String, String)>,
+}
+
+fn translated(longs: bool, module: &naga::Module, info: &ModuleInfo) -> Translated {
+    let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+    let spirv = spv::write_vec(module, info, &options, None);
+    let spirv = spirv.unwrap_or_else(|error| panic!("SPIR-V: {error}"));
+    if longs {
+        return Translated { spirv, others: None };
+    }
+    let options = msl::Options { lang_version: (2, 4), ..Default::default() };
+    let metal = msl::write_string(module, info, &options, &msl::PipelineOptions::default());
+    let (metal, _) = metal.unwrap_or_else(|error| panic!("MSL: {error}"));
+    let options = hlsl::Options {
+        shader_model: hlsl::ShaderModel::V6_0,
+        fake_missing_bindings: true,
+        ..Default::default()
+    };
+    let mut direct = String::new();
+    let pipeline = hlsl::PipelineOptions::default();
+    let written = hlsl::Writer::new(&mut direct, &options, &pipeline).write(module, info, None);
+    assert!(written.is_ok(), "HLSL: {written:?}");
+    Translated { spirv, others: Some((metal, direct)) }
+}
+
+/// Where lanes write parts of one load, a store of a component may be a store of the vector. Buffers of HLSL are bytes, in which there are no
+/// vectors.
+fn assert_harmless(spec: &Spec, text: &Translated) {
+    let none: [&str; 0] = [];
+    assert!(component_stores(&text.spirv).is_empty(), "SPIR-V: {spec:?}");
+    let Some((metal, direct)) = &text.others else { return };
+    assert!(metal.contains("kernel void main_"), "MSL: {spec:?}");
+    assert_eq!(component_stores_in_msl(metal), none, "MSL: {spec:?}");
+    let buffers = direct.matches("ByteAddressBuffer").count();
+    assert!(buffers as u64 >= spec.slots().len() as u64 - 1, "HLSL: {spec:?}");
+}
+
+/// The texts of every specialisation, those that are alike behind each other. Many specialisations differ in nothing
+/// the text shows.
+fn every_text() -> &'static [(String, Spec)] {
+    static TEXTS: OnceLock<Vec<(String, Spec)>> = OnceLock::new();
+    TEXTS.get_or_init(|| {
+        let texts: BTreeMap<String, Spec> =
+            every_spec().into_iter().map(|spec| (spec.wgsl(), spec)).collect();
+        assert!(texts.len() > 500, "only {} texts", texts.len());
+        println!("{} texts", texts.len());
+        texts.into_iter().collect()
+    })
+}
+
+#[test]
+fn every_specialisation_translates_without_harm() {
+    // All of them take ten minutes: with `SOAK=1`, one in sixteen otherwise.
+    let step = if std::env::var_os("SOAK").is_some() { 1 } else { 16 };
+    let texts: Vec<_> = every_text().iter().step_by(step).collect();
+    let done = texts.par_iter().map(|(_, spec)| {
+        let (module, info) = parsed_kernel(spec);
+        // Formulas of single elements add terms of one size, in any order.
+        if spec.pointwise.is_none() {
+            let sums = constants_in_sums(&module, &info);
+            assert!(sums.is_empty(), "{sums:?} of {spec:?}");
+        }
+        assert_eq!(used_by_some_lanes(&module), [""; 0], "{spec:?}");
+        assert_harmless(spec, &translated(spec.layout.longs, &module, &info));
+    });
+    println!("{} of them translated", done.count());
+}
+
+/// Which products of a row a compiler fuses with a sum is written out in `fma`: rows have the same bits in all kernels.
+/// The sums over rows have no such promise, nor have losses of single elements.
+#[test]
+fn no_sum_of_a_row_has_a_product_in_it() {
+    let of_all_rows = ["add: ", "group_totals: ", "sum_word: "];
+    let step = if std::env::var_os("SOAK").is_some() { 1 } else { 92 };
+    let texts: Vec<_> = every_text().iter().step_by(step).collect();
+    texts.par_iter().filter(|(_, spec)| spec.pointwise.is_none()).for_each(|(text, spec)| {
+        let (module, info) = parsed(text);
+        let mut found = contractions(text, &module, &info);
+        found.retain(|line| !of_all_rows.iter().any(|function| line.starts_with(function)));
+        assert!(found.is_empty(), "{found:#?} of {spec:?}");
+    });
+}
+
+/// What a subgroup has computed and one lane alone uses, be it by way of a function.
+#[test]
+fn results_for_one_lane_are_found() {
+    let text = "
+        @group(0) @binding(0) var<storage, read_write> words: array<u32>;
+        fn together(x: u32) -> u32 { return subgroupOr(x); }
+        fn kernel(lane: u32, word: u32) -> u32 {
+            var all = word;
+            all = TOGETHER(word);
+            if (lane == 0u) { words[0] = all; }
+            let used = USED;
+            all = words[1];
+            return used + all;
+        }
+        @compute @workgroup_size(64)
+        fn main(@builtin(subgroup_invocation_id) lane: u32) { words[lane] = kernel(lane, words[lane]); }";
+    for together in ["together", "subgroupOr"] {
+        for (used, found) in [("word", true), ("all", false), ("max(word, all)", false)] {
+            let text = text.replace("TOGETHER", together).replace("USED", used);
+            let kernel = used_by_some_lanes(&parsed(&text).0);
+            assert_eq!(!kernel.is_empty(), found, "{text}");
+        }
+    }
+}
+
+/// Products that come to a sum through whatever a compiler sees through.
+#[test]
+fn products_in_sums_are_found() {
+    let text = "
+        struct Two { a: f32, b: f32 }
+        @group(0) @binding(0) var<storage, read_write> reals: array<f32>;
+        fn product(x: f32, y: f32) -> f32 { return x * y; }
+        fn both(x: f32, y: f32) -> Two { var t: Two; t.a = x; t.b = x / y; return t; }
+        fn sum(x: f32, y: f32) -> f32 { return x + y; }
+        fn same(x: f32) -> f32 { return x; }
+        @compute @workgroup_size(1)
+        fn main(@builtin(local_invocation_index) k: u32) {
+            let x = reals[k];
+            let y = reals[k + 1u];
+            var t: Two;
+            t.a = x;
+            t.b = x / y;
+            reals[k] = SUM;
+        }";
+    let with = [
+        "x + x * y",
+        "x / y - 1.0",
+        "x + select(x * y, x, y > 0.0)",
+        "x - t.b",
+        "x + product(x, y)",
+        "x + both(x, y).b",
+        "sum(x, x * y)",
+        "x + 2.0 * (x * y)",
+    ];
+    let without = [
+        "fma(x, y, x)",
+        "x + max(x * y, 0.0)",
+        "x - t.a",
+        "x + both(x, y).a",
+        "x + 2.0 * y",
+        "x + 0.5 * same(y)",
+        "x * y",
+    ];
+    let found = |sum: &str| {
+        let text = text.replace("SUM", sum);
+        let (module, info) = parsed(&text);
+        !contractions(&text, &module, &info).is_empty()
+    };
+    with.into_iter().for_each(|sum| assert!(found(sum), "{sum}"));
+    without.into_iter().for_each(|sum| assert!(!found(sum), "{sum}"));
+}
+
+/// What the look at translations finds where it is there.
+#[test]
+fn what_hurts_is_found() {
+    let text = "
+        struct Two { a: vec4<u32>, b: vec4<u32> }
+        @group(0) @binding(0) var<storage, read_write> fours: array<vec4<u32>>;
+        @group(0) @binding(1) var<storage, read_write> eights: array<Two>;
+        @group(0) @binding(2) var<storage, read_write> words: array<array<u32, 4>>;
+        @group(0) @binding(3) var<storage, read_write> reals: array<f32>;
+        @compute @workgroup_size(1)
+        fn main(@builtin(local_invocation_index) k: u32) {
+            words[k][k + 1u] = k;
+            fours[k] = vec4<u32>(k);
+            STORE
+            let x = reals[k];
+            let y = reals[k + 1u];
+            reals[k + 2u] = SUM;
+        }";
+    let stores = ["fours[k].y = k;", "fours[k][k] = k;", "eights[k].b[k] = k;", ""];
+    let sums = ["x + (y - 1.0)", "(x - 1.0) + y", "x * y - 1.0", "x + max(y - 1.0, 0.0)"];
+    for (number, store) in stores.into_iter().enumerate() {
+        for (other, sum) in sums.into_iter().enumerate() {
+            let text = text.replace("STORE", store).replace("SUM", sum);
+            let (module, info) = parsed(&text);
+            let Translated { spirv, others } = translated(false, &module, &info);
+            let (metal, _) = others.expect("MSL and HLSL");
+            let stored = usize::from(number < 3);
+            assert_eq!(component_stores(&spirv).len(), stored, "{store}");
+            assert_eq!(
+                component_stores_in_msl(&metal).len(),
+                usize::from(number < 2),
+                "{store} {metal}"
+            );
+            assert_eq!(constants_in_sums(&module, &info).is_empty(), other >= 2, "{sum}");
+        }
+    }
+}
+
+/// The compilers of `hostile.rs` take the texts, of which texts that follow each other are alike, and write WGSL.
+#[test]
+fn hostile_compilers_take_texts_of_every_kind() {
+    let texts: Vec<&String> = every_text().iter().map(|(text, _)| text).step_by(97).collect();
+    texts.par_iter().enumerate().for_each(|(number, text)| {
+        parsed(&COMPILERS[number % COMPILERS.len()].compile(text));
+    });
+}
+
+/// Plans lay out workgroups by what [`Spec`] says of their memory.
+#[test]
+fn workgroup_memory_is_what_the_texts_declare() {
+    let mut specs = IndexSet::new();
+    with_extras(&mut specs);
+    losses_of_elements(&Profile::portable(), &mut specs);
+    let mut seen = HashSet::new();
+    // Nothing else changes what is declared.
+    let kind = |spec: &Spec| {
+        let fields = (spec.spread, spec.extras, spec.part, spec.layout.form.is_kept());
+        (spec.kernel, spec.layout.geometry, fields)
+    };
+    let specs: Vec<Spec> = specs.into_iter().filter(|spec| seen.insert(kind(spec))).collect();
+    specs.par_iter().for_each(|spec| {
+        let (module, info) = parsed_kernel(spec);
+        assert_eq!(workgroup_bytes(&module, &info), spec.workgroup_bytes(), "{spec:?}");
+    });
+    println!("{} kernels", specs.len());
+}
+
+/// Tint is the compiler of Chromium and Dawn; it checks what naga does not, uniform control flow
+/// above all. Where the command is missing the test says so: it cannot be installed everywhere.
+#[test]
+fn tint_accepts_a_text_of_every_kind() {
+    if Command::new("tint").arg("--version").output().is_err() {
+        eprintln!("NOT RUN: no `tint` on the PATH");
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("wgpu-loss-tint-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for the texts");
+    let mut files = Vec::new();
+    let mut kinds = HashSet::new();
+    for spec in every_spec() {
+        // One of each structure: numbers and label types do not change what Tint looks at.
+        let what = (spec.kernel, spec.part, spec.spread, spec.grad, spec.elements, spec.in_place);
+        let layout = spec.layout;
+        let form = std::mem::discriminant(&layout.form);
+        let loads = (
+            layout.load,
+            form,
+            layout.row_loads,
+            layout.short,
+            layout.pairs,
+            spec.cut,
+            layout.label_packs || layout.weight_packs,
+        );
+        let what = (what, spec.input, spec.output, spec.extras);
+        let g = layout.geometry;
+        let kind = (what, loads, g.cluster > 1, g.lanes > g.cluster);
+        if !layout.longs && kinds.insert(kind) {
+            let path = folder.join(format!("{}.wgsl", files.len()));
+            let enable = if g.cluster > 1 { "enable subgroups;\n" } else { "" };
+            std::fs::write(&path, format!("{enable}{}", spec.wgsl())).expect("a written text");
+            files.push((path, spec));
+        }
+    }
+    for (path, spec) in &files {
+        let output = Command::new("tint").arg("--format").arg("wgsl").arg(path).output();
+        let output = output.expect("tint ran");
+        let report = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{spec:?}\n{report}");
+    }
+    println!("{} texts", files.len());
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+}

@@ -1,0 +1,197 @@
+//! The net under whoever changes shaders or plans: the text of every kernel, and what drivers get of it, are what
+//! `tests/data/texts.tsv` says. A change of Rust that moves nothing leaves the first alone, one of WGSL that moves
+//! nothing the second.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use naga::back::spv;
+use rayon::prelude::*;
+use support::specs::every_spec;
+use support::spirv::canonical;
+use support::texts::parsed;
+use wgpu_loss::kernels::Spec;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// What the file says of the kernels of one kind: how many texts there are, a hash of them and one of their SPIR-V.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Line {
+    texts: usize,
+    text: u64,
+    spirv: u64,
+}
+
+/// Kinds small enough that a hash which differs says where to look.
+fn kind(spec: &Spec) -> String {
+    let Spec { kernel, part, input, output, .. } = spec;
+    let layout = match (spec.layout.form.is_kept(), spec.layout.load) {
+        (true, load) => format!("kept by {}", load.elements()),
+        (false, load) => format!("by {}", load.elements()),
+    };
+    format!("{kernel:?}, {part:?}, {} to {}, {layout}", input.name(), output.name())
+}
+
+/// All texts by their kind; one that several kinds have is of the first.
+fn texts() -> BTreeMap<String, Vec<String>> {
+    let specs: Vec<Spec> = every_spec().into_iter().collect();
+    let texts: Vec<_> = specs.par_iter().map(|spec| (spec.wgsl(), kind(spec))).collect();
+    let mut kinds: HashMap<String, String> = HashMap::with_capacity(texts.len());
+    for (text, kind) in texts {
+        let known = kinds.entry(text).or_insert_with(|| kind.clone());
+        if kind < *known {
+            *known = kind;
+        }
+    }
+    let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    kinds.into_iter().for_each(|(text, kind)| texts.entry(kind).or_default().push(text));
+    texts
+}
+
+/// One hash of several, in whatever order they are.
+fn of_all(mut hashes: Vec<u64>) -> u64 {
+    hashes.sort_unstable();
+    xxh3_64(bytemuck::cast_slice(&hashes))
+}
+
+fn spirv_of(texts: &[String]) -> u64 {
+    let hash = |text: &String| {
+        let (module, info) = parsed(text);
+        let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+        let words = spv::write_vec(&module, &info, &options, None).expect("SPIR-V");
+        xxh3_64(bytemuck::cast_slice(&canonical(&words)))
+    };
+    of_all(texts.par_iter().map(hash).collect())
+}
+
+fn file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/texts.tsv")
+}
+
+fn stored() -> BTreeMap<String, Line> {
+    let text = std::fs::read_to_string(file()).unwrap_or_default();
+    let line = |line: &str| {
+        let mut parts = line.split('\t');
+        let mut next = || parts.next().unwrap_or_else(|| panic!("four fields in {line:?}"));
+        let (kind, texts) = (next().to_owned(), next().parse().expect("a number of texts"));
+        let mut hash = || u64::from_str_radix(next(), 16).expect("a hash");
+        (kind, Line { texts, text: hash(), spirv: hash() })
+    };
+    text.lines().skip(1).map(line).collect()
+}
+
+/// Translating takes minutes, so it is done for the kinds whose texts have changed; for all of them where the file is
+/// written, by `WGPU_LOSS_RENEW=1 cargo test --release --test texts`.
+#[test]
+fn texts_and_spirv_are_those_that_are_stored() {
+    let (texts, stored) = (texts(), stored());
+    let renew = std::env::var_os("WGPU_LOSS_RENEW").is_some();
+    let mut changed = Vec::new();
+    let mut written = String::from("kind\ttexts\ttext\tSPIR-V\n");
+    for (kind, texts) in &texts {
+        let text = of_all(texts.iter().map(|text| xxh3_64(text.as_bytes())).collect());
+        let old = stored.get(kind);
+        let same = |line: &Line| (line.texts, line.text) == (texts.len(), text);
+        if old.is_some_and(same) && !renew {
+            continue;
+        }
+        let spirv = spirv_of(texts);
+        writeln!(written, "{kind}\t{}\t{text:016x}\t{spirv:016x}", texts.len()).unwrap();
+        match old {
+            None => changed.push(format!("{kind}: not stored")),
+            Some(old) if old.spirv != spirv => changed.push(format!("{kind}: SPIR-V")),
+            Some(old) if !same(old) => changed.push(format!("{kind}: text alone")),
+            Some(_) => {}
+        }
+    }
+    let gone = stored.keys().filter(|kind| !texts.contains_key(*kind));
+    changed.extend(gone.map(|kind| format!("{kind}: no longer there")));
+    if renew {
+        std::fs::write(file(), written).expect("a file");
+        return println!("{} kinds changed:\n{}", changed.len(), changed.join("\n"));
+    }
+    assert!(
+        changed.is_empty(),
+        "kernels have changed; if they were meant to, WGPU_LOSS_RENEW=1 cargo test --release --test texts:\n{}",
+        changed.join("\n")
+    );
+}
+
+/// A name that is always on where a condition asks for it, or always off, decides nothing.
+#[test]
+fn every_name_in_a_condition_is_seen_both_ways() {
+    let specs: Vec<Spec> = every_spec().into_iter().collect();
+    type Seen = BTreeMap<(&'static str, usize, &'static str), [bool; 2]>;
+    let seen = specs.par_iter().fold(Seen::new, |mut seen, spec| {
+        for asked in spec.assembled().asked {
+            let at = seen.entry((asked.file, asked.line, asked.name)).or_default();
+            at[usize::from(asked.holds)] = true;
+        }
+        seen
+    });
+    let seen = seen.reduce(Seen::new, |mut all, some| {
+        for (at, [no, yes]) in some {
+            let of_all: &mut [bool; 2] = all.entry(at).or_default();
+            (of_all[0], of_all[1]) = (of_all[0] | no, of_all[1] | yes);
+        }
+        all
+    });
+    let mut wrong = Vec::new();
+    for ((file, line, name), [no, yes]) in &seen {
+        if !(no & yes) {
+            wrong.push(format!("{file}:{line}: {name} is always {yes}"));
+        }
+    }
+    for (file, line) in conditions_in_files() {
+        if !seen.keys().any(|&(seen, at, _)| seen == file && at == line) {
+            wrong.push(format!("{file}:{line}: never asked"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// File and line of every condition in `shaders/`.
+fn conditions_in_files() -> Vec<(String, usize)> {
+    let mut all = Vec::new();
+    for (name, text) in shaders() {
+        let lines = text.lines().enumerate();
+        let conditions = lines.filter(|(_, line)| line.contains("@if(") || line.contains("@elif("));
+        all.extend(conditions.map(|(number, _)| (name.clone(), number + 1)));
+    }
+    all
+}
+
+/// Names and texts of the files that kernels are made of: those in folders of `shaders/`.
+fn shaders() -> Vec<(String, String)> {
+    let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let mut all = Vec::new();
+    for folder in shaders.read_dir().expect("the shaders") {
+        for entry in folder.expect("an entry").path().read_dir().into_iter().flatten() {
+            let path = entry.expect("a file").path();
+            let name = path.strip_prefix(&shaders).expect("a shader").with_extension("");
+            let name = name.to_str().expect("a name").replace('/', "::");
+            all.push((name, std::fs::read_to_string(&path).expect("a text")));
+        }
+    }
+    all
+}
+
+/// The example prints what is handed to wgpu, behind a line for each dispatch.
+#[test]
+fn the_example_prints_kernels() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["run", "--release", "--quiet", "--example", "wgsl", "--"]);
+    command.args(["cross-entropy", "4096x1000", "--grad", "--subgroups", "32"]);
+    let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8(output.stdout).expect("text");
+    let kernels: Vec<&str> = printed.split("\n// --- ").collect();
+    let [dispatches, kernels @ ..] = &kernels[..] else { panic!("nothing is printed") };
+    let rows = dispatches.lines().filter(|line| line.contains(" groups  Rows, ")).count();
+    assert_eq!((rows, kernels.len()), (1, 4), "{printed}");
+    for kernel in kernels {
+        parsed(kernel.split_once('\n').expect("a text behind the kernel's name").1);
+    }
+}

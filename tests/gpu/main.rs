@@ -1,0 +1,23 @@
+//! What a device computes, held to the reference and to PyTorch's numbers. Devices and their pipelines are shared by all
+//! modules ([`support::gpus`]).
+
+mod doc_examples;
+mod edge_cases;
+mod examples;
+mod extras;
+mod fixtures;
+mod hostile_compilers;
+mod invariance;
+mod large;
+mod overflow;
+mod pieces;
+mod pointwise;
+mod pointwise_edge_cases;
+mod pointwise_pieces;
+mod properties;
+mod sizes;
+mod stored_tunings;
+mod stream;
+mod threads;
+mod tuning;
+mod types;

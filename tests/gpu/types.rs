@@ -1,0 +1,364 @@
+//! Element types: logits, class probabilities and class weights of two bytes, gradients and
+//! distributions in them, and every label type with each.
+
+use half::{bf16, f16};
+use support::answer::{Answer, bits};
+use support::data::{Data, Types};
+use support::embedded::{Embedded, Place};
+use support::floats::OwnedFloats;
+use support::gpus::{TestGpu, gpus};
+use support::rounding::Rounding;
+use wgpu_loss::gpu::TuningChoice;
+use wgpu_loss::kernels::Part;
+use wgpu_loss::plan::Tuning;
+use wgpu_loss::{
+    CrossEntropy, ElementType, Error, Gpu, GpuOptions, Inputs, LabelType, Loss, Nll, Outputs,
+    Reduction, Softmax, Tensor, reference,
+};
+
+const HALVES: [ElementType; 2] = [ElementType::F16, ElementType::BF16];
+
+/// Classes around what loads of eight, pairs of elements and short rows care about.
+const CLASSES: [usize; 17] =
+    [1, 2, 3, 8, 9, 15, 16, 17, 33, 36, 40, 50, 1000, 1001, 1004, 8193, 50257];
+
+fn unreduced() -> CrossEntropy {
+    CrossEntropy::new().reduction(Reduction::None)
+}
+
+fn grad() -> Outputs {
+    Outputs::loss().with_grad()
+}
+
+/// Tensors that start anywhere: at a word, at loads of four, in place.
+const EVERYWHERE: [(usize, bool); 4] = [(0, false), (0, true), (1, false), (6, false)];
+
+/// Runs a call on every device against the reference, in buffers with guards.
+#[track_caller]
+fn check(what: &str, loss: &dyn Loss, data: &Data, outputs: Outputs) {
+    check_on(gpus(), &EVERYWHERE[..1], what, loss, data, outputs);
+}
+
+/// The same on some devices, for tensors that lie in such places; in place where the gradient has the
+/// input's type. (A software driver takes its time to compile: not all of everything runs everywhere.)
+#[track_caller]
+fn check_on(
+    gpus: &[TestGpu],
+    places: &[(usize, bool)],
+    what: &str,
+    loss: &dyn Loss,
+    data: &Data,
+    outputs: Outputs,
+) {
+    let wanted = Answer::from(&data.truth(loss, outputs));
+    let rounding = Rounding::new(loss, data, outputs);
+    let problem = loss.problem(&data.shapes(), outputs).unwrap();
+    let can_overwrite = outputs.grad && problem.input_type == problem.output_type;
+    for gpu in gpus {
+        let plan = || data.plan(loss, outputs, gpu.kernels().profile());
+        for &(lead, in_place) in places {
+            if in_place && !can_overwrite {
+                continue;
+            }
+            let what = format!(
+                "{what} {:?}, {lead} words in front, in place: {in_place}, {}",
+                data.shape(),
+                gpu.name
+            );
+            let results =
+                Embedded::new(gpu, data, plan(), Place { lead, in_place, ..Place::default() })
+                    .run();
+            rounding.check(&what, &results.answer(), &wanted);
+        }
+    }
+}
+
+/// One of the devices, another one each time.
+fn one_of_them(number: usize) -> &'static [TestGpu] {
+    let gpus = gpus();
+    std::slice::from_ref(&gpus[number % gpus.len()])
+}
+
+#[test]
+fn rows_of_every_width() {
+    for (number, classes) in CLASSES.into_iter().enumerate() {
+        let element_type = HALVES[number % 2];
+        let name = element_type.name();
+        // An odd number of rows, more than a group takes at a time on some device.
+        let rows = if classes < 4096 { 75 } else { 9 };
+        let data = Data::random(&[rows, classes], 1).holes().labelled(&[3, rows - 2], -100);
+        let data = data.random_upstream().in_types(Types::all(element_type));
+        check(name, &unreduced(), &data, grad());
+        check_on(one_of_them(number), &EVERYWHERE, name, &unreduced(), &data, grad());
+        if classes % 2 == 1 {
+            let outputs = grad().with_log_probs();
+            check_on(one_of_them(number), &EVERYWHERE[..1], name, &unreduced(), &data, outputs);
+            let outputs = grad().in_f32();
+            check_on(one_of_them(number + 1), &EVERYWHERE[..1], name, &unreduced(), &data, outputs);
+        }
+    }
+}
+
+/// With so many tensors a kernel needs more than eight bindings, so several share its work. Every second row of an odd
+/// number of classes starts in the word that the row before ends in.
+#[test]
+fn rows_that_share_words_where_kernels_share_the_work() {
+    let shapes = [[64, 23], [64, 71], [38, 175], [21, 1483], [19, 1143], [32, 19]];
+    for (number, shape) in shapes.into_iter().enumerate() {
+        for (other, element_type) in HALVES.into_iter().enumerate() {
+            let rows = shape[0];
+            let weights = (0..rows).map(|row| 0.5 + (row % 7) as f32).collect();
+            let data = Data::random(&shape, 1).random_weight().row_weights(weights);
+            let data = data.random_upstream().in_types(Types::all(element_type));
+            let outputs = grad().with_log_probs();
+            let plan = data.plan(&unreduced(), outputs, gpus()[2].kernels().profile());
+            assert!(plan.specs().any(|spec| spec.part == Part::Write), "{shape:?}: {plan}");
+            let name = element_type.name();
+            let places = if number % 2 == other { &EVERYWHERE[..] } else { &EVERYWHERE[..1] };
+            check_on(&gpus()[2..], places, name, &unreduced(), &data, outputs);
+        }
+    }
+}
+
+#[test]
+fn columns_of_every_height() {
+    for (number, inner) in [2, 3, 4, 8, 12, 49].into_iter().enumerate() {
+        for (other, classes) in [1, 3, 21, 300].into_iter().enumerate() {
+            let element_type = HALVES[(number + other) % 2];
+            let name = element_type.name();
+            let data = Data::random(&[3, classes, inner], 1).holes();
+            let data = data.random_weight().in_types(Types::all(element_type));
+            let gpus = one_of_them(number + other);
+            check_on(gpus, &EVERYWHERE, name, &CrossEntropy::new(), &data, grad());
+            let outputs = grad().in_f32().with_log_probs();
+            let gpus = one_of_them(number + other + 1);
+            check_on(gpus, &EVERYWHERE[..1], name, &CrossEntropy::new(), &data, outputs);
+        }
+    }
+}
+
+#[test]
+fn rows_in_parts() {
+    for (number, shape) in [[9, 70_001], [2, 66_002], [3, 140_000], [1, 200_003]].iter().enumerate()
+    {
+        for element_type in HALVES {
+            let name = element_type.name();
+            let data = Data::random(shape, 1).in_types(Types::all(element_type));
+            let gpus = one_of_them(number);
+            check_on(gpus, &EVERYWHERE, name, &CrossEntropy::new(), &data, grad());
+            let smooth = unreduced().label_smoothing(0.1);
+            let outputs = grad().with_log_probs();
+            check_on(one_of_them(number + 1), &EVERYWHERE[..1], name, &smooth, &data, outputs);
+        }
+    }
+}
+
+/// Loads, groups and shared rows as for a graphics card, which the tables for software drivers hide.
+#[test]
+fn laid_out_as_for_a_graphics_card() {
+    for (number, tuning) in [Tuning::DISCRETE, Tuning::INTEGRATED].into_iter().enumerate() {
+        let options = GpuOptions::new().tuning(TuningChoice::Given(tuning));
+        let gpu = [TestGpu::open(&format!("{tuning:?}"), options)];
+        for (other, shape) in [
+            &[75, 3][..],
+            &[80, 16],
+            &[75, 17],
+            &[75, 1001],
+            &[75, 1004],
+            &[9, 50_257],
+            &[3, 70_001],
+            &[3, 8, 12],
+            &[3, 21, 16],
+            &[3, 21, 9],
+            &[2, 300, 6],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let element_type = HALVES[(number + other) % 2];
+            let data = Data::random(shape, 1).holes().random_weight();
+            let data = data.in_types(Types::all(element_type));
+            let name = element_type.name();
+            check_on(&gpu, &EVERYWHERE, name, &CrossEntropy::new(), &data, grad());
+            let smooth = unreduced().label_smoothing(0.1);
+            check_on(&gpu, &EVERYWHERE[..1], name, &smooth, &data, grad().with_log_probs());
+        }
+    }
+}
+
+#[test]
+fn every_label_type() {
+    for (number, label_type) in LabelType::ALL.into_iter().enumerate() {
+        for element_type in HALVES {
+            for shape in [&[61, 5][..], &[61, 37], &[3, 5, 8], &[3, 5, 7]] {
+                let data = Data::random(shape, 1).labels_as(label_type).random_weight();
+                let data = data.in_types(Types::all(element_type));
+                let (gpus, at) = (one_of_them(number), &EVERYWHERE[..1]);
+                check_on(gpus, at, "labels", &CrossEntropy::new(), &data, grad());
+                check_on(gpus, at, "nll", &Nll::new(), &data, grad());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_pairing() {
+    let shapes = [&[33, 7][..], &[33, 67], &[33, 72], &[2, 6, 24], &[2, 6, 9]];
+    let mut number = 0;
+    for input in ElementType::ALL {
+        for probabilities in ElementType::ALL {
+            for weight in ElementType::ALL {
+                let types = Types { input, probabilities, weight };
+                let what = format!("{types:?}");
+                for _ in 0..2 {
+                    number += 1;
+                    let shape = shapes[number % shapes.len()];
+                    let data = Data::random(shape, 1).holes().random_weight();
+                    let soft = data.clone().random_probabilities().in_types(types);
+                    let (gpus, at) = (one_of_them(number), &EVERYWHERE[..1]);
+                    check_on(gpus, at, &what, &unreduced(), &soft, grad());
+                    let smooth = CrossEntropy::new().label_smoothing(0.2);
+                    let outputs = grad().in_f32();
+                    check_on(gpus, at, &what, &smooth, &data.in_types(types), outputs);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn distributions() {
+    for element_type in HALVES {
+        for shape in [&[33, 7][..], &[33, 67], &[33, 64], &[2, 6, 24], &[2, 6, 9]] {
+            let data = Data::new(shape, 1, Data::random(shape, 1).holes().input);
+            let data = data.in_types(Types::all(element_type));
+            for softmax in [Softmax::probs().axis(1), Softmax::log_probs().axis(1)] {
+                check("softmax", &softmax, &data, Outputs::loss());
+                check("softmax in f32", &softmax, &data, Outputs::loss().in_f32());
+            }
+        }
+    }
+}
+
+/// nll of one class is minus the input: every bit pattern goes through the device.
+#[test]
+fn every_number_is_read() {
+    let patterns: Vec<u16> = (0..=u16::MAX).collect();
+    let labels = vec![0u8; patterns.len()];
+    let halves: Vec<f16> = patterns.iter().map(|&bits| f16::from_bits(bits)).collect();
+    let brains: Vec<bf16> = patterns.iter().map(|&bits| bf16::from_bits(bits)).collect();
+    for floats in [OwnedFloats::F16(halves), OwnedFloats::BF16(brains)] {
+        let shape = [patterns.len(), 1];
+        let inputs = Inputs::new(Tensor::new(floats.borrow(), &shape)).labels(&labels, &shape[..1]);
+        let loss = Nll::new().reduction(Reduction::None);
+        for gpu in gpus() {
+            let output = gpu.run(&loss, &inputs, Outputs::loss()).unwrap();
+            for (got, x) in output.loss.iter().zip(floats.wide()) {
+                // A device may flush what is too small for a normal f32.
+                let flushed = x.is_subnormal() && *got == 0.0;
+                let same = *got == -x || (got.is_nan() && x.is_nan());
+                assert!(same || flushed, "{x:e} gave {got:e} on {}", gpu.name);
+            }
+        }
+    }
+}
+
+/// The gradient of nll at the label is minus the upstream gradient: any f32 is rounded by the device.
+#[test]
+fn every_number_is_rounded_to_the_nearest() {
+    // Each number of the type, and what lies halfway to its neighbour and just beside that.
+    for element_type in HALVES {
+        let mut upstream = Vec::new();
+        for pattern in 0..=u16::MAX {
+            let x = match element_type {
+                ElementType::F16 => f16::from_bits(pattern).to_f32(),
+                _ => bf16::from_bits(pattern).to_f32(),
+            };
+            let half = if element_type == ElementType::F16 { 1 << 12 } else { 1 << 15 };
+            for offset in [0, half - 1, half, half + 1] {
+                let bits = x.to_bits().wrapping_add(offset);
+                upstream.push(f32::from_bits(bits));
+            }
+        }
+        // Below the smallest normal f16 the steps are equal.
+        upstream.extend((0..4096).map(|i| i as f32 * 2f32.powi(-26)));
+        upstream.retain(|x| !x.is_subnormal());
+        let rows = upstream.len();
+        let labels = vec![0u8; rows];
+        let input = OwnedFloats::new(element_type, &vec![0.0; rows]);
+        let shape = [rows, 1];
+        let inputs = Inputs::new(Tensor::new(input.borrow(), &shape))
+            .labels(&labels, &shape[..1])
+            .upstream(Tensor::new(&upstream, &shape[..1]));
+        let loss = Nll::new().reduction(Reduction::None);
+        let negative: Vec<f32> = upstream.iter().map(|x| -x).collect();
+        let wanted = OwnedFloats::new(element_type, &negative).wide();
+        for gpu in gpus() {
+            let output = gpu.run(&loss, &inputs, grad()).unwrap();
+            let got = output.grad.unwrap();
+            for (i, (got, wanted)) in got.iter().zip(&wanted).enumerate() {
+                let same = got == wanted || (got.is_nan() && wanted.is_nan());
+                let flushed = wanted.is_subnormal() && *got == 0.0;
+                assert!(
+                    same || flushed,
+                    "{:e} gave {got:e}, not {wanted:e}, on {}",
+                    negative[i],
+                    gpu.name
+                );
+            }
+        }
+    }
+}
+
+/// Whether the device has f16 numbers makes no difference: the first of the devices may have them, the
+/// last one has not.
+#[test]
+fn the_f16_feature_changes_nothing() {
+    let [all, .., portable] = gpus() else { panic!("devices") };
+    let has = |gpu: &Gpu| gpu.device().features().contains(wgpu::Features::SHADER_F16);
+    assert!(!has(portable));
+    println!("{} has f16: {}", all.name, has(all));
+    let data = Data::random(&[64, 3], 1).in_types(Types::all(ElementType::F16));
+    let nll = Nll::new().reduction(Reduction::None);
+    let outputs = grad();
+    let [a, b] = [all, portable].map(|gpu| data.on(gpu, &nll, outputs));
+    assert_eq!(bits(&a.loss), bits(&b.loss));
+    assert_eq!(a.grad, b.grad);
+}
+
+#[test]
+fn the_reference_reads_every_type() {
+    for element_type in HALVES {
+        let data = Data::random(&[9, 33], 1).random_weight();
+        let narrow = data.clone().in_types(Types::all(element_type));
+        // The same numbers as f32.
+        let mut wide = data;
+        (wide.input, wide.weight) = (narrow.input.clone(), narrow.weight.clone());
+        let [a, b] = [&narrow, &wide].map(|data| data.truth(&CrossEntropy::new(), grad()));
+        assert_eq!((a.loss, a.grad), (b.loss, b.grad));
+    }
+}
+
+#[test]
+fn a_gradient_in_place_has_the_type_of_the_input() {
+    let gpu = &gpus()[0];
+    let data = Data::random(&[4, 8], 1).in_types(Types::all(ElementType::BF16));
+    let outputs = grad().in_f32();
+    let plan = data.plan(&CrossEntropy::new(), outputs, gpu.kernels().profile());
+    let words = support::embedded::buffer(gpu, &[0; 64]);
+    let range = || words.as_entire_buffer_binding();
+    let other = support::embedded::buffer(gpu, &[0; 64]);
+    let buffers = wgpu_loss::Buffers::new(range()).target(other.as_entire_buffer_binding());
+    let error = wgpu_loss::Bound::new(gpu.kernels(), plan, &buffers.grad_in_place()).unwrap_err();
+    assert!(matches!(error, Error::Option { option: "gradient in place", .. }), "{error}");
+}
+
+#[test]
+fn the_upstream_gradient_is_f32() {
+    let halves = [f16::ONE; 4];
+    let inputs = Inputs::new(Tensor::new(&halves, &[2, 2]))
+        .labels(&[0u8, 1], &[2])
+        .upstream(Tensor::new(&halves[..1], &[]));
+    let error = reference::run(&CrossEntropy::new(), &inputs, grad()).unwrap_err();
+    assert!(error.to_string().contains("f32"), "{error}");
+}

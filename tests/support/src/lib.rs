@@ -1,0 +1,34 @@
+//! What tests, fuzzing and examples share: devices, random data, poisoned buffers, tolerances, PyTorch's numbers.
+
+pub mod alone;
+pub mod answer;
+pub mod bound_points;
+pub mod close;
+pub mod contractions;
+pub mod data;
+pub mod embedded;
+pub mod examples;
+pub mod extras;
+pub mod fixtures;
+pub mod fixtures_extras;
+pub mod fixtures_pointwise;
+pub mod fixtures_softmax;
+pub mod floats;
+pub mod frame;
+pub mod gpus;
+pub mod hostile;
+pub mod hurts;
+pub mod labels;
+pub mod npy;
+pub mod places;
+pub mod points;
+pub mod random;
+pub mod recorder;
+pub mod records;
+pub mod rounding;
+pub mod rounding_row;
+pub mod specs;
+pub mod spirv;
+pub mod subgroups;
+pub mod texts;
+pub mod tunings;

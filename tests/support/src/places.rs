@@ -1,0 +1,41 @@
+//! Where things lie at run time. Cargo says it in the environment, as scripts/gpu-acceptance does of programs that were
+//! built on another machine; a program that is started by hand looks where it was built.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// The folder of the library: `tests/fixtures` and `examples/data` are in it.
+pub fn root() -> PathBuf {
+    let said = std::env::var_os("CARGO_MANIFEST_DIR");
+    said.map_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../..").into(), PathBuf::from)
+}
+
+/// An example that is built already: in the folder that `WGPU_LOSS_EXAMPLES` names, or where cargo builds examples along
+/// with the tests, if it is newer than everything that it is made of.
+pub fn example(name: &str) -> Option<PathBuf> {
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    if let Some(folder) = std::env::var_os("WGPU_LOSS_EXAMPLES") {
+        return Some(PathBuf::from(folder).join(file));
+    }
+    // TARGET/release/deps/gpu-HASH -> TARGET/release/examples/NAME
+    let built = std::env::current_exe().ok()?.parent()?.with_file_name("examples").join(file);
+    let sources = ["src", "shaders", "examples", "cli/src", "tests/support/src", "Cargo.lock"];
+    let newest = sources.iter().filter_map(|source| newest(&root().join(source))).max()?;
+    (built.metadata().ok()?.modified().ok()? >= newest).then_some(built)
+}
+
+/// When a file, or the newest file below a folder, was changed.
+fn newest(path: &Path) -> Option<SystemTime> {
+    match path.read_dir() {
+        Ok(entries) => entries.filter_map(|entry| newest(&entry.ok()?.path())).max(),
+        Err(_) => path.metadata().ok()?.modified().ok(),
+    }
+}
+
+/// How a test of a module, [`module_path!`], is called on the command line of its test program.
+pub fn test_name(module: &str, test: &str) -> String {
+    match module.split_once("::") {
+        Some((_, inner)) => format!("{inner}::{test}"),
+        None => test.into(),
+    }
+}
