@@ -131,6 +131,11 @@ pub use wanted::{wanted_features, wanted_limits};
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// The examples of docs/library.md, compiled and run with them.
+#[cfg(all(doctest, feature = "gpu"))]
+#[doc = include_str!("../docs/library.md")]
+struct Library;
+
 /// The examples of docs/invariance.md, compiled with them.
 #[cfg(all(doctest, feature = "gpu"))]
 #[doc = include_str!("../docs/invariance.md")]
