@@ -11,6 +11,7 @@ mod hostile;
 mod interrupted;
 mod look;
 mod outputs;
+mod pages;
 mod progress;
 mod report;
 mod values;
@@ -25,6 +26,7 @@ mod gpu {
     mod family;
     mod interrupted;
     mod look;
+    mod pages;
     mod tune;
     mod types;
 }

@@ -3,6 +3,7 @@
 pub mod bools;
 pub mod damaged;
 pub mod fixtures;
+pub mod pages;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,155 @@
+//! What the pages say of the program's options, and where their links lead.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::support::Folder;
+use crate::support::pages::{PAGES, PROGRAM, blocks};
+
+const LOSSES: [&str; 8] = [
+    "cross-entropy",
+    "nll",
+    "entropy",
+    "bce",
+    "bce-with-logits",
+    "kl-div",
+    "gaussian-nll",
+    "poisson-nll",
+];
+const OVER_CLASSES: [&str; 5] = ["cross-entropy", "nll", "softmax", "log-softmax", "entropy"];
+
+/// The options that a text names.
+fn options(text: &str) -> BTreeSet<String> {
+    let named = text.split("--").skip(1).map(|rest| {
+        let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        rest.split(|c| !is_part(c)).next().unwrap()
+    });
+    named.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// The options that `--help` lists, each at the start of a line.
+fn options_of(command: &str) -> BTreeSet<String> {
+    let help = Folder::new().run(&format!("{command} --help")).good().stdout;
+    let listed = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    let names = listed.filter_map(|line| line.split_once("--"));
+    let names = names.map(|(_, rest)| rest.split([' ', '=']).next().unwrap().to_owned());
+    names.filter(|name| name != "help").collect()
+}
+
+/// The rows of the tables of `docs/program.md`, as cells.
+fn rows() -> Vec<Vec<&'static str>> {
+    let (_, page) = PAGES[1];
+    let table = page.lines().filter(|line| line.starts_with('|'));
+    table.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+#[test]
+fn the_page_has_every_option_of_every_subcommand() {
+    let rows = rows();
+    let shared = |head: &str| {
+        let row = rows.iter().find(|row| row[0] == head).unwrap_or_else(|| panic!("no {head}"));
+        options(row[1])
+    };
+    let [computing, of_losses, of_classes] =
+        ["all that compute", "all losses", "everything over classes"].map(shared);
+    let mut seen = BTreeSet::new();
+    for row in rows.iter().filter(|row| row[0].starts_with('`')) {
+        for command in row[0].split(", ").map(|name| name.trim_matches('`')) {
+            let mut wanted = options(row[2]);
+            if LOSSES.contains(&command) {
+                wanted.extend(of_losses.clone());
+            }
+            if OVER_CLASSES.contains(&command) {
+                wanted.extend(of_classes.clone());
+            }
+            if !["adapters", "bench", "tune"].contains(&command) {
+                wanted.extend(computing.clone());
+            }
+            assert_eq!(wanted, options_of(command), "{command}");
+            seen.insert(command.to_owned());
+        }
+    }
+    let help = Folder::new().run("--help").good().stdout;
+    let (_, list) = help.split_once("Commands:\n").unwrap();
+    let listed = list.lines().take_while(|line| !line.is_empty());
+    let listed = listed.filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
+    let listed: BTreeSet<String> =
+        listed.filter(|name| *name != "help").map(str::to_owned).collect();
+    assert_eq!(seen, listed);
+}
+
+#[test]
+fn commands_that_measure_have_options_that_exist() {
+    let mut seen = 0;
+    for (name, page) in PAGES {
+        for line in blocks(page).iter().flat_map(|block| &block.lines) {
+            let Some(words) = line.strip_prefix(PROGRAM) else { continue };
+            let command = words.split(' ').next().unwrap();
+            let unknown: Vec<_> =
+                options(words).difference(&options_of(command)).cloned().collect();
+            assert!(unknown.is_empty(), "{name}: {line}: {unknown:?}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 10, "{seen} commands");
+}
+
+/// A heading as links name it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|&c| c.is_alphanumeric() || " -_".contains(c));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+/// The text of a page without its fenced blocks.
+fn prose(page: &str) -> String {
+    let mut inside = false;
+    let outside = page.lines().filter(|line| {
+        let fence = line.starts_with("```");
+        inside ^= fence;
+        !inside && !fence
+    });
+    outside.collect::<Vec<_>>().join("\n")
+}
+
+/// The pages in a folder and below, but for what is built.
+fn pages_below(folder: &Path, pages: &mut Vec<PathBuf>) {
+    for entry in folder.read_dir().unwrap() {
+        let entry = entry.unwrap();
+        let (name, path) = (entry.file_name().into_string().unwrap(), entry.path());
+        if entry.file_type().unwrap().is_dir() {
+            if !name.starts_with('.') && name != "target" {
+                pages_below(&path, pages);
+            }
+        } else if name.ends_with(".md") {
+            pages.push(path);
+        }
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut pages = Vec::new();
+    pages_below(root, &mut pages);
+    let mut followed = 0;
+    for at in &pages {
+        let (name, folder) = (at.strip_prefix(root).unwrap().display(), at.parent().unwrap());
+        let page = prose(&std::fs::read_to_string(at).unwrap());
+        for link in page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            if link.starts_with("http") {
+                continue;
+            }
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            let path = if file.is_empty() { at.clone() } else { folder.join(file) };
+            assert!(path.exists(), "{name} links to {link}");
+            if !place.is_empty() {
+                let text = prose(&std::fs::read_to_string(&path).unwrap());
+                let headings = text.lines().filter(|line| line.starts_with('#'));
+                let mut anchors = headings.map(|line| anchor(line.trim_start_matches('#').trim()));
+                assert!(anchors.any(|anchor| anchor == place), "{name} links to {link}");
+            }
+            followed += 1;
+        }
+    }
+    assert!(followed >= 80, "{followed} links");
+}
