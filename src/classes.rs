@@ -49,6 +49,16 @@ impl ClassLosses {
     }
 }
 
+impl ClassLosses {
+    /// Gives the losses of so many classes at least: of those that had no row, zeros.
+    pub(crate) fn extend_to(&mut self, classes: usize) {
+        let Self { loss, rows, correct } = self;
+        loss.resize(classes.max(loss.len()), 0.0);
+        rows.resize(classes.max(rows.len()), 0);
+        correct.resize(classes.max(correct.len()), 0);
+    }
+}
+
 fn add_each<T: Copy + Default + std::ops::AddAssign>(sums: &mut Vec<T>, next: &[T]) {
     sums.resize(sums.len().max(next.len()), T::default());
     sums.iter_mut().zip(next).for_each(|(sum, &next)| *sum += next);

@@ -1,10 +1,9 @@
 //! Operands written out to the input's shape, for calls on host data whose operands are broadcast along
 //! more axes than a plan tells apart.
 
-use half::{bf16, f16};
-
 use crate::loss::Loss;
-use crate::{Error, Floats, Inputs, Outputs, Problem, Tensor};
+use crate::tensor::OwnedFloats;
+use crate::{Error, Inputs, Outputs, Problem, Tensor};
 
 /// The problem that a loss states of these inputs, and the inputs that it is about: with operands written
 /// out into `room` where that is necessary.
@@ -19,7 +18,7 @@ pub(crate) fn stated<'a>(
         problem => return Ok((problem?, *inputs)),
     }
     let room = &*room.insert(Expanded::of(inputs)?);
-    let tensor = |operand: &'a Option<Written>, given: Option<Tensor<'a>>| match operand {
+    let tensor = |operand: &'a Option<OwnedFloats>, given: Option<Tensor<'a>>| match operand {
         Some(operand) => Some(Tensor { data: operand.borrow(), shape: inputs.input.shape }),
         None => given,
     };
@@ -36,16 +35,9 @@ pub(crate) fn stated<'a>(
 /// their gradient; they alone never need it.
 #[derive(Debug)]
 pub(crate) struct Expanded {
-    target: Option<Written>,
-    element_weight: Option<Written>,
-    pos_weight: Option<Written>,
-}
-
-#[derive(Debug)]
-enum Written {
-    F32(Vec<f32>),
-    F16(Vec<f16>),
-    BF16(Vec<bf16>),
+    target: Option<OwnedFloats>,
+    element_weight: Option<OwnedFloats>,
+    pos_weight: Option<OwnedFloats>,
 }
 
 impl Expanded {
@@ -58,11 +50,8 @@ impl Expanded {
                 return Ok(None);
             }
             let places = Places::new(tensor.shape, shape);
-            Ok::<_, Error>(Some(match tensor.data {
-                Floats::F32(data) => Written::F32(gathered(what, data, places)?),
-                Floats::F16(data) => Written::F16(gathered(what, data, places)?),
-                Floats::BF16(data) => Written::BF16(gathered(what, data, places)?),
-            }))
+            let (count, runs) = (places.left, places.map(|place| place..place + 1));
+            OwnedFloats::gathered(what, tensor.data, runs, count).map(Some)
         };
         Ok(Self {
             target: expand("target", inputs.target)?,
@@ -70,29 +59,6 @@ impl Expanded {
             pos_weight: expand("pos_weight", inputs.pos_weight)?,
         })
     }
-}
-
-impl Written {
-    fn borrow(&self) -> Floats<'_> {
-        match self {
-            Written::F32(data) => data.into(),
-            Written::F16(data) => data.into(),
-            Written::BF16(data) => data.into(),
-        }
-    }
-}
-
-fn gathered<T: Copy>(what: &'static str, data: &[T], places: Places) -> Result<Vec<T>, Error> {
-    let count = places.left;
-    let mut values = Vec::new();
-    values.try_reserve_exact(count).map_err(|_| Error::Limit {
-        what,
-        limit: "memory in bytes",
-        needed: (count as u64).saturating_mul(size_of::<T>() as u64),
-        allowed: isize::MAX as u64,
-    })?;
-    values.extend(places.map(|place| data[place]));
-    Ok(values)
 }
 
 /// The elements of a tensor that go with those of the input, in order, as NumPy broadcasts.

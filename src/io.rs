@@ -21,17 +21,28 @@ use crate::{Error, Problem};
 /// # Ok::<(), wgpu_loss::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Inputs<'a> {
-    pub(crate) input: Tensor<'a>,
-    pub(crate) labels: Option<(Labels<'a>, &'a [usize])>,
-    pub(crate) probabilities: Option<Tensor<'a>>,
-    pub(crate) weight: Option<Floats<'a>>,
-    pub(crate) row_weights: Option<Tensor<'a>>,
-    pub(crate) target: Option<Tensor<'a>>,
-    pub(crate) element_weight: Option<Tensor<'a>>,
-    pub(crate) pos_weight: Option<Tensor<'a>>,
-    pub(crate) var: Option<Tensor<'a>>,
-    pub(crate) upstream: Option<Tensor<'a>>,
+    /// Logits or log-probabilities.
+    pub input: Tensor<'a>,
+    /// Class labels and their shape.
+    pub labels: Option<(Labels<'a>, &'a [usize])>,
+    /// Class probabilities.
+    pub probabilities: Option<Tensor<'a>>,
+    /// Class weights.
+    pub weight: Option<Floats<'a>>,
+    /// A weight for each row.
+    pub row_weights: Option<Tensor<'a>>,
+    /// Values for the elements.
+    pub target: Option<Tensor<'a>>,
+    /// A weight for each element.
+    pub element_weight: Option<Tensor<'a>>,
+    /// A weight for what is positive of each element.
+    pub pos_weight: Option<Tensor<'a>>,
+    /// The variance.
+    pub var: Option<Tensor<'a>>,
+    /// The upstream gradient.
+    pub upstream: Option<Tensor<'a>>,
 }
 
 impl<'a> Inputs<'a> {
@@ -231,6 +242,27 @@ impl<T> Output<T> {
             classes: None,
             summary,
             timing: None,
+        }
+    }
+}
+
+impl Output<f64> {
+    /// Returns the same in f32, as a GPU gives it.
+    pub(crate) fn narrowed(self) -> Output<f32> {
+        let narrow = |wide: Vec<f64>| wide.into_iter().map(|x| x as f32).collect::<Vec<f32>>();
+        Output {
+            loss: narrow(self.loss),
+            z_loss: narrow(self.z_loss),
+            loss_shape: self.loss_shape,
+            grad: self.grad.map(narrow),
+            target_grad: self.target_grad.map(narrow),
+            var_grad: self.var_grad.map(narrow),
+            log_probs: self.log_probs.map(narrow),
+            probs: self.probs.map(narrow),
+            rows: self.rows.map(|x| x as f32),
+            classes: self.classes,
+            summary: self.summary,
+            timing: self.timing,
         }
     }
 }

@@ -26,8 +26,8 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `gpu` | the module [`gpu`]: [`Gpu`], [`Stream`], [`Sink`]; tunings that are stored or measured; implies `reference` |
-//! | `reference` | the module [`mod@reference`], on all of the CPU's threads (rayon) |
+//! | `gpu` | the module [`gpu`]: [`Gpu`], [`Stream`]; tunings that are stored or measured; implies `reference` |
+//! | `reference` | the module [`mod@reference`], on all of the CPU's threads (rayon); the module [`mod@stream`]: [`Sink`], [`Device`] |
 //! | `vulkan`, `metal`, `dx12`, `webgpu` | wgpu's backend of that name, on the platforms that have it |
 //!
 //! # Layers
@@ -43,13 +43,15 @@
 //! ```
 //!
 //! Whoever has a device already starts at [`Kernels`] and needs nothing of [`gpu`]: the library then
-//! records, and never submits, polls or reads back. [`reference::run`] stands beside [`Gpu`]: it
-//! takes the same [`Loss`] and [`Inputs`] and gives the same [`Output`], in f64.
+//! records, and never submits, polls or reads back. [`mod@reference`] is the counterpart of [`Gpu`]: it
+//! takes the same [`Loss`] and [`Inputs`] and gives the same [`Output`], in f64. A [`Device`] is either,
+//! chosen at run time.
 //!
 //! # Modules
 //!
 //! - [`loss`]: one file per loss, with its formula, options and checks.
 //! - [`mod@reference`] (feature `reference`): their twins on the CPU.
+//! - [`mod@stream`] (feature `reference`): data of any size in pieces and batches, on either.
 //! - [`plan`]: dispatches, geometry, pieces, workspace, from shapes and a device's [`Profile`].
 //! - [`kernels`]: WGSL assembled from the texts in `shaders/`, one pipeline per specialisation.
 //! - [`gpu`] (feature `gpu`): adapter, device, transfers, waiting; times, and the numbers that are tuned by them.
@@ -78,10 +80,12 @@
 #![cfg_attr(not(feature = "gpu"), doc = " [`gpu`]: #features")]
 #![cfg_attr(not(feature = "gpu"), doc = " [`Gpu`]: #features")]
 #![cfg_attr(not(feature = "gpu"), doc = " [`GpuOptions`]: #features")]
-#![cfg_attr(not(feature = "gpu"), doc = " [`Sink`]: #features")]
 #![cfg_attr(not(feature = "gpu"), doc = " [`Stream`]: #features")]
 #![cfg_attr(not(feature = "reference"), doc = " [`mod@reference`]: #features")]
-#![cfg_attr(not(feature = "reference"), doc = " [`reference::run`]: #features")]
+#![cfg_attr(not(feature = "reference"), doc = " [`mod@stream`]: #features")]
+#![cfg_attr(not(feature = "reference"), doc = " [`Sink`]: #features")]
+#![cfg_attr(not(feature = "reference"), doc = " [`Device`]: #features")]
+#![cfg_attr(feature = "reference", doc = " [`Device`]: stream::Device")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // What the optional parts alone call is not worth a condition each: a few small functions.
 #![cfg_attr(not(feature = "gpu"), allow(dead_code))]
@@ -105,6 +109,8 @@ pub mod plan;
 #[cfg(feature = "reference")]
 pub mod reference;
 mod scope;
+#[cfg(feature = "reference")]
+pub mod stream;
 mod tensor;
 mod wait;
 mod wanted;
@@ -114,7 +120,7 @@ pub use classes::{CLASS_BYTES, ClassLosses, class_losses};
 pub use device::Kernels;
 pub use error::Error;
 #[cfg(feature = "gpu")]
-pub use gpu::stream::{Sink, Stream};
+pub use gpu::stream::Stream;
 #[cfg(feature = "gpu")]
 pub use gpu::{Gpu, GpuOptions};
 pub use io::{BadValue, Inputs, Output, Summary, Timing};
@@ -123,6 +129,8 @@ pub use loss::{
     Nll, Outputs, PoissonNll, Problem, Reduction, RowColumn, RowOutputs, Softmax,
 };
 pub use plan::{Plan, Profile};
+#[cfg(feature = "reference")]
+pub use stream::Sink;
 pub use tensor::{ClassView, ElementType, Floats, LabelType, Labels, TargetType, Tensor};
 pub use wanted::{wanted_features, wanted_limits};
 

@@ -5,12 +5,13 @@ use super::resident::Tensors;
 use super::stream::{self, Collected};
 use crate::expand::stated;
 use crate::plan::Plan;
+use crate::stream::{Batches, Device, Sink};
 use crate::wait::{Wait, block_on};
 use crate::{Bound, Error, Inputs, LargeOutput, Loss, Output, Outputs, Problem, RowOutputs};
 
 impl Gpu {
     /// Computes `loss` over host data and waits for the results. Data of any size goes through in
-    /// pieces: see [`stream`](crate::gpu::stream).
+    /// pieces: see [`stream`](crate::stream).
     ///
     /// # Errors
     /// What [`Loss::problem`] and [`Plan::of`] refuse; [`Error::Length`] for data that does not fill
@@ -95,5 +96,30 @@ impl Gpu {
         inputs.check()?;
         let tensors = Tensors::upload(self, plan.problem(), &inputs)?;
         Bound::new(&self.kernels, plan, &tensors.buffers())
+    }
+}
+
+impl Device for Gpu {
+    fn run(
+        &self,
+        loss: &dyn Loss,
+        inputs: &Inputs<'_>,
+        outputs: Outputs,
+    ) -> Result<Output<f32>, Error> {
+        Gpu::run(self, loss, inputs, outputs)
+    }
+
+    fn run_into(
+        &self,
+        loss: &dyn Loss,
+        inputs: &Inputs<'_>,
+        outputs: Outputs,
+        sink: &mut dyn Sink,
+    ) -> Result<Output<f32>, Error> {
+        Gpu::run_into(self, loss, inputs, outputs, sink)
+    }
+
+    fn stream<'a>(&'a self, loss: &'a dyn Loss, outputs: Outputs) -> Box<dyn Batches + 'a> {
+        Box::new(Gpu::stream(self, loss, outputs))
     }
 }

@@ -1,6 +1,6 @@
 //! The tensors of a call: which there are, and how large each is.
 
-use super::{Operand, Pointwise, Problem, Reduction, Upstream};
+use super::{LargeOutput, Operand, Pointwise, Problem, Reduction, Upstream};
 use crate::classes::CLASS_BYTES;
 use crate::tensor::{Axes, ClassView, ElementType, Slot, TargetType};
 
@@ -82,6 +82,53 @@ impl Problem {
                 .class_losses
                 .then(|| along(Axes::One, CLASS_BYTES.saturating_mul(view.classes as u64))),
             Slot::Params | Slot::Workspace | Slot::Result => None,
+        }
+    }
+}
+
+impl Problem {
+    /// Returns the element type that an output has for a [`Sink`](crate#features); `None` for one of u32.
+    ///
+    /// ```
+    /// use wgpu_loss::loss::{Loss, Shapes};
+    /// use wgpu_loss::{CrossEntropy, ElementType, LabelType, LargeOutput, Outputs, TargetType};
+    ///
+    /// let labels = TargetType::Labels(LabelType::U8);
+    /// let shapes = Shapes::new(&[8, 3]).input_type(ElementType::BF16).target(labels, &[8]);
+    /// let problem = CrossEntropy::new().problem(&shapes, Outputs::loss().with_grad())?;
+    /// assert_eq!(problem.float_type_of(LargeOutput::Grad), Some(ElementType::BF16));
+    /// assert_eq!(problem.float_type_of(LargeOutput::Lse), Some(ElementType::F32));
+    /// assert_eq!(problem.float_type_of(LargeOutput::Argmax), None);
+    /// # Ok::<(), wgpu_loss::Error>(())
+    /// ```
+    pub fn float_type_of(&self, what: LargeOutput) -> Option<ElementType> {
+        let operand = |of: fn(&Pointwise) -> ElementType| self.pointwise.as_ref().map(of);
+        match what {
+            LargeOutput::Grad | LargeOutput::Distribution => Some(self.output_type),
+            LargeOutput::TargetGrad => operand(|pointwise| pointwise.target_grad),
+            LargeOutput::VarGrad => operand(|pointwise| pointwise.var_grad),
+            LargeOutput::Argmax | LargeOutput::Rank => None,
+            LargeOutput::RowLoss
+            | LargeOutput::ZLoss
+            | LargeOutput::Lse
+            | LargeOutput::Entropy
+            | LargeOutput::Variance
+            | LargeOutput::RowWeights => Some(ElementType::F32),
+        }
+    }
+
+    /// Returns the axes of an output's elements, if the call may have it: those of the input, of its rows, or of the
+    /// variance.
+    #[cfg(feature = "reference")]
+    pub(crate) fn axes_of(&self, what: LargeOutput) -> Option<Axes> {
+        let pointwise = self.pointwise.as_ref();
+        match what {
+            LargeOutput::Grad | LargeOutput::Distribution | LargeOutput::TargetGrad => {
+                Some(Axes::Elements)
+            }
+            LargeOutput::VarGrad => pointwise?.var.map(|var| var.axes),
+            _ if pointwise.is_some() => Some(Axes::Elements),
+            _ => Some(Axes::Rows),
         }
     }
 }

@@ -14,13 +14,19 @@
 //! `+inf` and leaves the gradient finite.
 
 use super::rows::{NO_CLASS, Row, RowLogits, asks_for_rows, class_losses};
+use super::scale::Scale;
 use super::state::State;
+use super::sums::{Live, Seen, Sums};
 use super::walk::{fill_elements, fill_rows, repeated, sum_rows};
-use super::{Label, Live, Scale, Seen, Sums, counted, label_of, row_weight_of, weighed, weight_of};
+use super::weights::{Label, counted, label_of, row_weight_of, weighed, weight_of};
 use crate::{Error, Floats, Inputs, Output, Problem, Reduction, TargetType};
 
 /// Cross-entropy, its gradient, the log-probabilities, and what is asked for of rows and classes.
-pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>, Error> {
+pub(super) fn run(
+    problem: &Problem,
+    inputs: &Inputs<'_>,
+    scale: &Scale<'_>,
+) -> Result<Output<f64>, Error> {
     let rows = Rows::new(problem, inputs)?;
     let (view, outputs, logits) = (&problem.view, problem.outputs, &rows.logits);
 
@@ -39,9 +45,6 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
             rows.visit(row, state)
         })
     };
-    sums.summary.check_labels(view.classes, problem.ignore_index)?;
-
-    let scale = Scale::new(problem, inputs, &sums);
     let grad = outputs.grad.then(|| {
         fill_elements("gradient", view, |element, row, class| {
             rows.gradient(&kept[row], element, class, scale.of(row))
@@ -79,6 +82,8 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
 #[derive(Clone, Copy)]
 enum Truth {
     Nothing,
+    /// A label that is no class.
+    Bad,
     Label(usize),
     Probabilities,
 }
@@ -148,7 +153,11 @@ impl<'a> Rows<'a> {
             None => (Truth::Probabilities, factor),
             Some((labels, _)) => match label_of(self.problem, self.inputs, &labels, row) {
                 Label::Ignored => return (Seen::Ignored, Kept::left_out(state)),
-                Label::Bad(label) => return (Seen::Bad(label), Kept::left_out(state)),
+                Label::Bad(label) => {
+                    let left_out = Kept::left_out(state);
+                    let kept = Kept { truth: Truth::Bad, z_loss: f64::NAN, ..left_out };
+                    return (Seen::Bad(label), kept);
+                }
                 Label::Class(class) => {
                     (Truth::Label(class), factor * weight_of(self.inputs.weight, class))
                 }
@@ -223,8 +232,10 @@ impl<'a> Rows<'a> {
 
     /// The gradient of loss and z-loss with respect to one logit, times `scale`.
     fn gradient(&self, kept: &Kept, element: usize, class: usize, scale: f64) -> f64 {
-        if matches!(kept.truth, Truth::Nothing) {
-            return 0.0;
+        match kept.truth {
+            Truth::Nothing => return 0.0,
+            Truth::Bad => return f64::NAN,
+            Truth::Label(_) | Truth::Probabilities => {}
         }
         let (x, state) = (self.logits.get(element), &kept.row.state);
         let below = self.logits.map.below(state.top, x);

@@ -11,13 +11,19 @@
 //! No term of the loss is negative, and `-log p_c - H` is taken without the logarithm that both hold.
 
 use super::rows::{Row, RowLogits, asks_for_rows};
+use super::scale::Scale;
 use super::state::State;
+use super::sums::{Live, Seen, Sums};
 use super::walk::{fill_elements, repeated, sum_rows};
-use super::{Live, Scale, Seen, Sums, counted, row_weight_of};
+use super::weights::{counted, row_weight_of};
 use crate::{Error, Inputs, Output, Problem, Reduction};
 
 /// The entropy, its gradient, and what is asked for of the rows.
-pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>, Error> {
+pub(super) fn run(
+    problem: &Problem,
+    inputs: &Inputs<'_>,
+    scale: &Scale<'_>,
+) -> Result<Output<f64>, Error> {
     let logits = RowLogits::new(problem, inputs);
     let (view, outputs) = (&problem.view, problem.outputs);
     let keeps = |wanted: bool| if wanted { view.rows() } else { 0 };
@@ -42,7 +48,6 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
         })
     };
 
-    let scale = Scale::new(problem, inputs, &sums);
     let grad = outputs.grad.then(|| {
         fill_elements("gradient", view, |element, row, _| {
             let Row { state, weight, .. } = kept[row];

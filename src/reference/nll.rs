@@ -9,12 +9,18 @@
 //! its weight is 0. The gradient does not depend on the input.
 
 use super::rows::class_losses;
+use super::scale::Scale;
+use super::sums::{Live, Seen};
 use super::walk::{fill_rows, repeated, sum_rows};
-use super::{Label, Live, Scale, Seen, counted, label_of, row_weight_of, weighed, weight_of};
+use super::weights::{Label, counted, label_of, row_weight_of, weighed, weight_of};
 use crate::{Error, Inputs, Labels, Output, Problem, Reduction, RowOutputs, TargetType};
 
 /// The gather, and its gradient.
-pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>, Error> {
+pub(super) fn run(
+    problem: &Problem,
+    inputs: &Inputs<'_>,
+    scale: &Scale<'_>,
+) -> Result<Output<f64>, Error> {
     let Some((labels, _)) = inputs.labels else {
         return Err(Error::Target {
             loss: "nll",
@@ -40,10 +46,7 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
         };
         (seen, ())
     });
-    sums.summary.check_labels(view.classes, problem.ignore_index)?;
-
-    let scale = Scale::new(problem, inputs, &sums);
-    let grad = outputs.grad.then(|| gradient(problem, inputs, &labels, &scale));
+    let grad = outputs.grad.then(|| gradient(problem, inputs, &labels, scale));
     let weight = |row| match label_of(problem, inputs, &labels, row) {
         Label::Class(class) => {
             counted(row_weight_of(inputs, row) * weight_of(inputs.weight, class))
@@ -64,7 +67,7 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
     })
 }
 
-/// Zeros, but for one element in each row that counts.
+/// Returns zeros, but for one element in each row that counts, and rows with a bad label, which are NaN.
 fn gradient(
     problem: &Problem,
     inputs: &Inputs<'_>,
@@ -74,7 +77,15 @@ fn gradient(
     let view = &problem.view;
     let mut grad = repeated("gradient", 0.0, view.elements())?;
     for row in 0..view.rows() {
-        let Label::Class(class) = label_of(problem, inputs, labels, row) else { continue };
+        let class = match label_of(problem, inputs, labels, row) {
+            Label::Ignored => continue,
+            Label::Class(class) => class,
+            Label::Bad(_) => {
+                let start = view.row_start(row);
+                (0..view.classes).for_each(|class| grad[start + class * view.inner] = f64::NAN);
+                continue;
+            }
+        };
         let weight = row_weight_of(inputs, row) * weight_of(inputs.weight, class);
         let slope = if weight.is_finite() { -scale.of(row) * weight } else { f64::NAN };
         grad[view.row_start(row) + class * view.inner] = slope;

@@ -4,14 +4,20 @@
 //! and a target of log-probability `-inf`: they give limits, every other infinity gives NaN. A factor of 0
 //! leaves nothing of an infinity.
 
+use super::scale::Scale;
+use super::sums::{Live, Seen};
 use super::walk::{fill_elements, repeated, sum_rows};
-use super::{Live, Scale, Seen, weighed};
+use super::weights::weighed;
 use crate::io::BadValue;
 use crate::loss::{Formula, Operand, Pointwise};
 use crate::{ClassView, Error, Floats, Inputs, Output, Problem, Reduction, TargetType};
 
 /// The loss of every element, and its gradients.
-pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>, Error> {
+pub(super) fn run(
+    problem: &Problem,
+    inputs: &Inputs<'_>,
+    scale: &Scale<'_>,
+) -> Result<Output<f64>, Error> {
     let elements = Elements::new(problem, inputs)?;
     let count = problem.losses();
     let flat = ClassView { outer: count, classes: 1, inner: 1 };
@@ -32,9 +38,6 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
         };
         (seen, ())
     });
-    sums.summary.check(problem)?;
-
-    let scale = Scale::new(problem, inputs, &sums);
     let outputs = problem.outputs;
     let gradient = |what, of: fn(&Point) -> f64| {
         fill_elements(what, &flat, |element, _, _| of(&elements.at(element)) * scale.of(element))

@@ -13,7 +13,7 @@
 use super::logits::Logits;
 use super::state::State;
 use super::walk::{fill_rows, repeated};
-use super::{Label, counted, label_of};
+use super::weights::{Label, counted, label_of};
 use crate::{ClassLosses, ClassView, Error, Floats, Inputs, Labels, Outputs, Problem, RowOutputs};
 
 /// Stands for no class, and for no rank.

@@ -18,8 +18,8 @@
 use super::logits::Logits;
 use super::rows::{Row, RowLogits, asks_for_rows};
 use super::state::State;
+use super::sums::{Live, Seen, Sums};
 use super::walk::{fill_elements, fill_rows, repeated, sum_rows};
-use super::{Live, Seen, Sums};
 use crate::{Error, Floats, Inputs, Output, Problem};
 
 /// Softmax or log-softmax, whichever is asked for, and its gradient.

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::logits::Logits;
 use super::state::{State, states};
-use super::{Seen, Sums};
+use super::sums::{Seen, Sums};
 use crate::tensor::with_floats;
 use crate::{ClassView, Error, Floats};
 
@@ -135,7 +135,7 @@ pub(super) fn repeated<T: Clone>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::Live;
+    use super::super::sums::Live;
     use super::*;
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
             });
             assert_eq!(kept, Vec::from_iter(0..rows));
             assert_eq!(losses, Vec::from_iter((0..rows).map(|row| row as f64)));
-            assert_eq!(sums.loss, (rows * (rows - 1) / 2) as f64);
+            assert_eq!(sums.loss.value(), (rows * (rows - 1) / 2) as f64);
             assert_eq!(sums.summary.weight, 2.0 * rows as f64);
             assert_eq!((sums.summary.rows, sums.summary.live), (rows as u64, rows as u64));
             assert_eq!((sums.summary.nonfinite, sums.summary.first_nonfinite), (1, Some(1)));

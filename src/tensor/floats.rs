@@ -3,6 +3,11 @@
 use std::ops::Range;
 
 use half::{bf16, f16};
+#[cfg(feature = "reference")]
+use rayon::prelude::*;
+
+#[cfg(feature = "reference")]
+use crate::Error;
 
 /// The element types of logits, class probabilities, class weights and gradients. Arithmetic is f32
 /// whatever they are. [`Floats`] has an example.
@@ -69,6 +74,72 @@ macro_rules! with_floats {
 }
 #[cfg(feature = "reference")]
 pub(crate) use with_floats;
+
+/// Floats of the host's own, in one of the types.
+#[cfg(feature = "reference")]
+#[derive(Clone, Debug)]
+pub(crate) enum OwnedFloats {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+    BF16(Vec<bf16>),
+}
+
+#[cfg(feature = "reference")]
+impl OwnedFloats {
+    /// Rounds numbers to a type, by way of f32: `half` takes an f64 that is close to a tie for one.
+    pub fn rounded(element_type: ElementType, numbers: &[f64]) -> Self {
+        fn all<T: Send>(numbers: &[f64], narrow: impl Fn(f32) -> T + Sync) -> Vec<T> {
+            numbers.par_iter().map(|&number| narrow(number as f32)).collect()
+        }
+        match element_type {
+            ElementType::F32 => Self::F32(all(numbers, |x| x)),
+            ElementType::F16 => Self::F16(all(numbers, f16::from_f32)),
+            ElementType::BF16 => Self::BF16(all(numbers, bf16::from_f32)),
+        }
+    }
+
+    /// Gathers the elements at some places, one after another.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where they do not fit into memory.
+    pub fn gathered(
+        what: &'static str,
+        floats: Floats<'_>,
+        runs: impl Iterator<Item = Range<usize>>,
+        count: usize,
+    ) -> Result<Self, Error> {
+        fn all<T: Copy>(
+            what: &'static str,
+            from: &[T],
+            runs: impl Iterator<Item = Range<usize>>,
+            count: usize,
+        ) -> Result<Vec<T>, Error> {
+            let mut elements = Vec::new();
+            elements.try_reserve_exact(count).map_err(|_| Error::Limit {
+                what,
+                limit: "memory in bytes",
+                needed: (count as u64).saturating_mul(size_of::<T>() as u64),
+                allowed: isize::MAX as u64,
+            })?;
+            runs.for_each(|run| elements.extend_from_slice(&from[run]));
+            Ok(elements)
+        }
+        Ok(match floats {
+            Floats::F32(from) => Self::F32(all(what, from, runs, count)?),
+            Floats::F16(from) => Self::F16(all(what, from, runs, count)?),
+            Floats::BF16(from) => Self::BF16(all(what, from, runs, count)?),
+        })
+    }
+
+    /// Borrows them.
+    pub fn borrow(&self) -> Floats<'_> {
+        match self {
+            Self::F32(floats) => Floats::F32(floats),
+            Self::F16(floats) => Floats::F16(floats),
+            Self::BF16(floats) => Floats::BF16(floats),
+        }
+    }
+}
 
 macro_rules! floats_from {
     ($($variant:ident: $type:ty),*) => {$(

@@ -9,9 +9,9 @@ mod view;
 
 pub use axes::Axes;
 pub(crate) use axes::broadcast;
-#[cfg(feature = "reference")]
-pub(crate) use floats::with_floats;
 pub use floats::{ElementType, Floats};
+#[cfg(feature = "reference")]
+pub(crate) use floats::{OwnedFloats, with_floats};
 pub use labels::{LabelType, Labels};
 pub(crate) use slot::Role;
 pub use slot::Slot;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use syn::{Item, UseTree, Visibility};
 
 /// The library's rooms, from the ground up; each may import what is in its own line and below. What has no name here
-/// is the meaning of losses and what they are told of: tensors, errors, inputs, outputs, the reference.
+/// is the meaning of losses and what they are told of: tensors, errors, inputs, outputs, the reference, and what its streams
+/// share with those of a GPU.
 const ROOMS: [&[&str]; 5] =
     [&["kernels"], &["plan"], &["device", "scope", "wait"], &["bound"], &["gpu"]];
 

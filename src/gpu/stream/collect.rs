@@ -2,8 +2,8 @@
 
 use half::{bf16, f16};
 
-use super::sink::Sink;
 use crate::gpu::copies::extend;
+use crate::stream::Sink;
 use crate::tensor::ElementType;
 use crate::{Error, LargeOutput, Problem};
 
@@ -24,21 +24,13 @@ struct Column {
 impl Collected {
     /// Nothing yet of a problem's outputs, but room for them.
     pub fn new(problem: &Problem) -> Result<Self, Error> {
-        let operand_types = problem.pointwise.map(|p| (p.target_grad, p.var_grad));
-        let operand_types = operand_types.unwrap_or_default();
         let mut all = Self::default();
         for tensor in problem.tensors() {
             let Some(what) = LargeOutput::of(tensor.slot) else { continue };
-            let element_type = match what {
-                LargeOutput::Grad | LargeOutput::Distribution => problem.output_type,
-                LargeOutput::TargetGrad => operand_types.0,
-                LargeOutput::VarGrad => operand_types.1,
-                _ => ElementType::F32,
-            };
-            all.make_room(what, element_type, tensor.elements)?;
+            all.make_room(what, column_type(problem, what), tensor.elements)?;
         }
         for what in problem.record() {
-            all.make_room(what, ElementType::F32, problem.view.rows() as u64)?;
+            all.make_room(what, column_type(problem, what), problem.view.rows() as u64)?;
         }
         Ok(all)
     }
@@ -100,6 +92,11 @@ impl Sink for Collected {
         }
         Ok(())
     }
+}
+
+/// Returns the floats that an output is kept as: words are as long as an f32.
+fn column_type(problem: &Problem, what: LargeOutput) -> ElementType {
+    problem.float_type_of(what).unwrap_or(ElementType::F32)
 }
 
 fn widen(

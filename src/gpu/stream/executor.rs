@@ -2,21 +2,22 @@
 
 use std::collections::VecDeque;
 
-use super::cut::{Cut, Piece, Room, is_of_pieces, outer_bytes, problem_of};
-use super::host::{gather, host_bytes, scatter};
+use super::host::{gather, host_bytes, scatter_records};
 use super::merge::of_piece;
 use super::ring::{PADDING, Ring, Submitted, is_mapped};
-use super::sink::{Progress, Sink};
-use super::sums::{VarianceSums, shared_variance};
 use crate::classes::ClassSums;
 use crate::gpu::Gpu;
 use crate::gpu::stopwatch::Stopwatch;
 use crate::io::Timing;
 use crate::loss::{CallTensor, Upstream};
 use crate::reference::Sums;
+use crate::stream::{
+    Cut, Progress, Room, RowRange, Sink, VarianceSums, is_of_pieces, outer_bytes, problem_of,
+    scatter, shared_variance,
+};
 use crate::tensor::{Axes, Slot};
 use crate::wait::{Wait, explained};
-use crate::{Decoded, Error, Inputs, Problem};
+use crate::{Error, Inputs, Problem};
 
 /// Pieces under way at most: one that the host fills, one that the device computes, and one that waits
 /// for either of them.
@@ -58,7 +59,7 @@ pub(super) struct Executor<'g> {
 #[derive(Debug)]
 struct UnderWay {
     submitted: Submitted,
-    piece: Piece,
+    piece: RowRange,
     rows_before: u64,
     /// Bytes that were uploaded.
     bytes: u64,
@@ -244,7 +245,7 @@ impl<'g> Executor<'g> {
         &mut self,
         problem: &Problem,
         inputs: &Inputs<'_>,
-        piece: Piece,
+        piece: RowRange,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
         while self.ring.as_ref().is_some_and(|ring| self.under_way.len() >= ring.turns()) {
@@ -288,23 +289,21 @@ impl<'g> Executor<'g> {
         let outputs = ring.outputs(self.gpu, &done)?;
         let decoded = done.bound.decode(outputs.result())?;
         let summary = decoded.summary;
-        let sums = match problem.pointwise {
-            Some(_) => {
-                let summary = piece.renumbered(&problem.view, summary, rows_before);
-                of_piece(problem, &Decoded { summary, ..decoded }, 0)
-            }
-            None => {
-                let first_row = rows_before + piece.first_row(&problem.view);
-                of_piece(problem, &decoded, first_row)
-            }
-        };
+        let sums = of_piece(problem, &decoded, &piece, rows_before);
         self.sums = std::mem::take(&mut self.sums).merge(sums);
         let shared_variance = shared_variance(problem);
         for (slot, bytes) in outputs.tensors() {
             match (slot, shared_variance) {
                 (Slot::Classes, _) => self.classes.add(bytes),
                 (Slot::VarianceGrad, Some(var)) => {
-                    self.progress.bytes += self.variance.add(var, problem, &piece, bytes);
+                    let parts = bytes
+                        .chunks_exact(4)
+                        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).into());
+                    self.progress.bytes += 4 * self.variance.add(var, problem, &piece, parts);
+                }
+                (Slot::Record, _) => {
+                    self.progress.bytes +=
+                        scatter_records(problem, rows_before, &piece, bytes, sink)?;
                 }
                 _ => {
                     self.progress.bytes +=

@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::cut::Piece;
-use super::sink::Sink;
 use crate::gpu::copies::fill;
+use crate::stream::{RowRange, Sink};
 use crate::tensor::Slot;
-use crate::{Error, Inputs, LargeOutput, Problem};
+use crate::{Error, Inputs, Problem};
 
 /// The host bytes of an input.
 pub(in crate::gpu) fn host_bytes<'a>(slot: Slot, inputs: &Inputs<'a>) -> Option<&'a [u8]> {
@@ -34,7 +33,7 @@ pub(super) fn gather(
     slot: Slot,
     problem: &Problem,
     inputs: &Inputs<'_>,
-    piece: &Piece,
+    piece: &RowRange,
     mut to: wgpu::WriteOnly<'_, [u8]>,
 ) -> u64 {
     let (Some(tensor), Some(bytes)) = (problem.tensor(slot), host_bytes(slot, inputs)) else {
@@ -54,7 +53,7 @@ pub(super) fn row_bytes<'a>(
     slot: Slot,
     problem: &Problem,
     inputs: &Inputs<'a>,
-    row: &Piece,
+    row: &RowRange,
     classes: Range<usize>,
 ) -> Cow<'a, [u8]> {
     let (Some(tensor), Some(bytes)) = (problem.tensor(slot), host_bytes(slot, inputs)) else {
@@ -71,41 +70,11 @@ pub(super) fn row_bytes<'a>(
     Cow::Owned(classes.flat_map(element).copied().collect())
 }
 
-/// Hands a piece of an output to a sink. `rows_before` are those of earlier batches.
-pub(super) fn scatter(
-    slot: Slot,
-    problem: &Problem,
-    rows_before: u64,
-    piece: &Piece,
-    from: &[u8],
-    sink: &mut (impl Sink + ?Sized),
-) -> Result<u64, Error> {
-    if slot == Slot::Record {
-        return scatter_records(problem, rows_before, piece, from, sink);
-    }
-    let (Some(tensor), Some(what)) = (problem.tensor(slot), LargeOutput::of(slot)) else {
-        return Ok(0);
-    };
-    // An element is a row of its own where there are no classes.
-    let of_row =
-        if problem.pointwise.is_none() && tensor.has_classes() { problem.view.classes } else { 1 };
-    let base = rows_before * of_row as u64 * tensor.element_bytes;
-    let mut done = 0;
-    for run in piece.runs(&problem.view, tensor.axes, tensor.element_bytes) {
-        let length = (run.end - run.start) as usize;
-        if length > 0 {
-            sink.write(what, base + run.start, &from[done..done + length])?;
-        }
-        done += length;
-    }
-    Ok(done as u64)
-}
-
 /// Hands the words of a piece's records to a sink, each kind by itself.
-fn scatter_records(
+pub(super) fn scatter_records(
     problem: &Problem,
     rows_before: u64,
-    piece: &Piece,
+    piece: &RowRange,
     from: &[u8],
     sink: &mut (impl Sink + ?Sized),
 ) -> Result<u64, Error> {

@@ -6,11 +6,9 @@
 
 use std::ops::Range;
 
-use super::cut::{Piece, problem_of};
 use super::executor::Executor;
-use super::host::{row_bytes, scatter};
+use super::host::{row_bytes, scatter_records};
 use super::merge::of_piece;
-use super::sink::Sink;
 use crate::bound::Buffers;
 use crate::gpu::Gpu;
 use crate::gpu::buffers::{self, storage, unmap, viewed, write};
@@ -20,7 +18,7 @@ use crate::kernels::Access;
 use crate::loss::{CallTensor, Upstream};
 use crate::plan::{Profile, least_box, offset_alignment};
 use crate::scope::scoped;
-
+use crate::stream::{RowRange, Sink, problem_of, scatter};
 use crate::tensor::Slot;
 use crate::wait::map;
 use crate::{Bound, Error, Inputs, LargeOutput, Plan, Problem, RESULT_BYTES};
@@ -61,7 +59,7 @@ impl Executor<'_> {
         self.timing.prepare += start.elapsed();
         for outer in 0..problem.view.outer {
             for inner in 0..problem.view.inner {
-                let row = Piece { outer: outer..outer + 1, inner: inner..inner + 1 };
+                let row = RowRange { outer: outer..outer + 1, inner: inner..inner + 1 };
                 boxes.held.clear();
                 self.open_row(&boxes, problem, inputs, scale, &row)?;
                 for step in 0..boxes.bound.plan().steps().len() {
@@ -82,7 +80,7 @@ impl Executor<'_> {
         problem: &Problem,
         inputs: &Inputs<'_>,
         scale: f64,
-        row: &Piece,
+        row: &RowRange,
     ) -> Result<(), Error> {
         let scales = boxes.bound.plan().problem().upstream == Upstream::Scalar;
         let inputs_of_row = boxes.of_row().filter(|(tensor, _)| !tensor.slot.is_output());
@@ -104,7 +102,7 @@ impl Executor<'_> {
         step: usize,
         problem: &Problem,
         inputs: &Inputs<'_>,
-        row: &Piece,
+        row: &RowRange,
     ) -> Result<(), Error> {
         let start = Stopwatch::start();
         let Some(Work { classes, tensors }) = boxes.step(step) else { return Ok(()) };
@@ -140,7 +138,7 @@ impl Executor<'_> {
         boxes: &Boxes,
         step: usize,
         problem: &Problem,
-        row: &Piece,
+        row: &RowRange,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
         let start = Stopwatch::start();
@@ -171,18 +169,18 @@ impl Executor<'_> {
         &mut self,
         boxes: &Boxes,
         problem: &Problem,
-        row: &Piece,
+        row: &RowRange,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
         let result = self.read(boxes, boxes.bound.result().buffer, RESULT_BYTES).await?;
         let decoded = boxes.bound.decode(&result)?;
-        let number = self.rows + row.first_row(&problem.view);
-        let sums = of_piece(problem, &decoded, number);
+        let sums = of_piece(problem, &decoded, row, self.rows);
         self.sums = std::mem::take(&mut self.sums).merge(sums);
         for (tensor, buffer) in boxes.of_row().filter(|(tensor, _)| tensor.slot.is_output()) {
             let bytes = self.read(boxes, buffer, tensor.bytes()).await?;
             match tensor.slot {
                 Slot::Classes => self.classes.add(&bytes),
+                Slot::Record => drop(scatter_records(problem, self.rows, row, &bytes, sink)?),
                 slot => drop(scatter(slot, problem, self.rows, row, &bytes, sink)?),
             }
         }

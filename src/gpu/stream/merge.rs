@@ -2,22 +2,24 @@
 
 use crate::bound::Decoded;
 use crate::reference::Sums;
+use crate::stream::RowRange;
 use crate::{Problem, Summary};
 
-/// The sums of one piece, whose first row has this number in the whole.
+/// Returns the sums of one piece. `rows_before` are rows of earlier batches.
 ///
 /// The device sums the rows of a piece in f32, by trees that keep every sum short; from there on sums
 /// are f64. Rows that all weigh the same are counted, not summed.
-pub(super) fn of_piece(problem: &Problem, decoded: &Decoded, first_row: u64) -> Sums {
-    let summary = decoded.summary;
-    let summary = Summary {
-        weight: if problem.weighs_rows() { summary.weight } else { summary.live as f64 },
-        first_bad: summary.first_bad.map(|(row, label)| (first_row + row, label)),
-        first_nonfinite: summary.first_nonfinite.map(|row| first_row + row),
-        ..summary
-    };
+pub(super) fn of_piece(
+    problem: &Problem,
+    decoded: &Decoded,
+    piece: &RowRange,
+    rows_before: u64,
+) -> Sums {
+    let summary = piece.placed(problem, decoded.summary, rows_before);
+    let weight = if problem.weighs_rows() { summary.weight } else { summary.live as f64 };
+    let summary = Summary { weight, ..summary };
     let [loss, z_loss] = decoded.wide;
-    Sums { loss, z_loss, summary }
+    Sums::new(loss, z_loss, summary)
 }
 
 #[cfg(test)]
@@ -33,7 +35,7 @@ mod tests {
 
     fn of(problem: &Problem, loss: f64, summary: Summary, first_row: u64) -> Sums {
         let decoded = Decoded { loss: loss as f32, z_loss: 0.0, summary, wide: [loss, 0.0] };
-        of_piece(problem, &decoded, first_row)
+        of_piece(problem, &decoded, &RowRange { outer: 0..1, inner: 0..1 }, first_row)
     }
 
     /// A piece of 2^31 rows, all of them live and of loss 2^-10.
@@ -67,7 +69,7 @@ mod tests {
             first_nonfinite: Some((3 << 31) + 11),
             ..Summary::default()
         };
-        assert_eq!(all, Sums { loss: (5u64 << 21) as f64, z_loss: 0.0, summary: wanted });
+        assert_eq!(all, Sums::new((5u64 << 21) as f64, 0.0, wanted));
     }
 
     /// A sum of f32 stops at 2^24 ones; this one does not.
@@ -77,7 +79,7 @@ mod tests {
         let summary = Summary { rows: 1, live: 1, ..Summary::default() };
         let pieces = (0..20_000_000).map(|row| of(&problem, 1.0, summary, row));
         let all = pieces.fold(Sums::default(), Sums::merge);
-        assert_eq!((all.loss, all.summary.weight), (2e7, 2e7));
+        assert_eq!((all.loss.value(), all.summary.weight), (2e7, 2e7));
         assert_eq!(all.reduce(&problem, vec![]), [1.0]);
     }
 

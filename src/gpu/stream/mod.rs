@@ -1,14 +1,8 @@
-//! Calls on host data of any size, in pieces that pass through the device one behind the other.
+//! Calls on host data of any size on a GPU: see [`stream`](crate::stream), whose sinks these take.
 //!
-//! A call is cut into pieces, runs of rows whose tensors fit a part of
-//! [`GpuOptions::memory_budget`](crate::GpuOptions::memory_budget). While the device computes one
-//! piece, the host fills the next one and reads the one before. Each piece is a problem of its own; its
-//! sums are merged on the host in f64, with the meaning of the [`reference`](crate::reference).
-//!
-//! - [`Gpu::run`](super::Gpu::run) collects everything in vectors. It is `run_into` with a sink of its own.
-//! - [`Gpu::run_into`](super::Gpu::run_into) hands losses of rows, gradient and distribution to a [`Sink`], piece by
-//!   piece, so they need no memory: they may go to a file.
-//! - [`Gpu::stream`](super::Gpu::stream) takes the input itself in batches, as a data loader gives it.
+//! Pieces fit a part of [`GpuOptions::memory_budget`](crate::GpuOptions::memory_budget). While the device computes one
+//! piece, the host fills the next one and reads the one before. [`Gpu::run`](super::Gpu::run) is
+//! [`run_into`](super::Gpu::run_into) with a sink of its own.
 //!
 //! ```no_run
 //! use wgpu_loss::{CrossEntropy, Gpu, Inputs, Outputs, Tensor};
@@ -28,17 +22,15 @@
 mod batches;
 mod call;
 mod collect;
-mod cut;
 mod executor;
 mod host;
 mod long_rows;
 mod merge;
 mod ring;
-mod sink;
-mod sums;
 
 pub use batches::Stream;
 pub(super) use call::run;
 pub(super) use collect::Collected;
 pub(super) use host::host_bytes;
-pub use sink::{Progress, Sink};
+
+pub use crate::stream::{Progress, Sink};

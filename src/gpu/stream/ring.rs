@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::cut::tensors_of_pieces;
 use crate::bound::Buffers;
 use crate::gpu::Gpu;
 use crate::gpu::buffers::{create, refused, storage, unmap, viewed, write};
 use crate::gpu::uploader::UPLOADING;
 use crate::plan::offset_alignment;
 use crate::scope::scoped;
+use crate::stream::tensors_of_pieces;
 use crate::tensor::Slot;
 use crate::wait::{Answer, Wait, map};
 use crate::{Bound, Error, Plan, Problem, RESULT_BYTES};

@@ -1,4 +1,4 @@
-//! How a call is cut into pieces: which rows are in each, and where their bytes lie in the tensors.
+//! How a call is cut into pieces: which rows are in each, and where their elements lie in the tensors.
 
 use std::ops::Range;
 
@@ -14,12 +14,12 @@ const RUN: usize = 4096;
 /// Some rows of a view: steps of the outer axis with all positions of the inner one, or one step with
 /// some of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(crate) struct RowRange {
     pub outer: Range<usize>,
     pub inner: Range<usize>,
 }
 
-impl Piece {
+impl RowRange {
     /// The number of its first row.
     pub fn first_row(&self, view: &ClassView) -> u64 {
         self.outer.start as u64 * view.inner as u64 + self.inner.start as u64
@@ -58,28 +58,35 @@ impl Piece {
         })
     }
 
-    /// The summary of a loss of single elements, with positions in the whole: `before` are elements of
-    /// earlier batches.
-    pub fn renumbered(&self, view: &ClassView, summary: Summary, before: u64) -> Summary {
-        let [classes, inner] = [view.classes as u64, self.inner.len() as u64];
-        let number = |element: u64| {
-            let (plane, i) = (element / inner, element % inner);
-            let (o, c) = (plane / classes, plane % classes);
-            let (o, i) = (self.outer.start as u64 + o, self.inner.start as u64 + i);
-            before + (o * classes + c) * view.inner as u64 + i
-        };
+    /// Returns a piece's summary with positions in the whole: `rows_before` are rows of earlier batches.
+    pub fn placed(&self, problem: &Problem, summary: Summary, rows_before: u64) -> Summary {
+        let number = |row: u64| rows_before + self.number_in_whole(problem, row);
         let bad = |value: BadValue| BadValue { position: number(value.position), ..value };
         Summary {
+            first_bad: summary.first_bad.map(|(row, label)| (number(row), label)),
             first_bad_value: summary.first_bad_value.map(bad),
             first_nonfinite: summary.first_nonfinite.map(number),
             ..summary
         }
     }
+
+    /// Returns the number of one of its rows in the batch. Without classes, every element is a row.
+    fn number_in_whole(&self, problem: &Problem, row: u64) -> u64 {
+        let view = &problem.view;
+        if problem.pointwise.is_none() {
+            return self.first_row(view) + row;
+        }
+        let [classes, inner] = [view.classes as u64, self.inner.len() as u64];
+        let (plane, i) = (row / inner, row % inner);
+        let (o, c) = (plane / classes, plane % classes);
+        let (o, i) = (self.outer.start as u64 + o, self.inner.start as u64 + i);
+        (o * classes + c) * view.inner as u64 + i
+    }
 }
 
 /// The bytes that the tensors of one piece may have together.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(crate) struct Room {
     /// At most.
     pub most: u64,
     /// What is fast: pieces have no more, unless a single row does.
@@ -88,7 +95,7 @@ pub(super) struct Room {
 
 /// A view in pieces of about the same size: their plans, and with them their kernels, are alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cut {
+pub(crate) struct Cut {
     outer: Axis,
     inner: Axis,
 }
@@ -96,23 +103,29 @@ pub(super) struct Cut {
 impl Cut {
     /// Cuts a problem. The error is how many bytes a piece has at least.
     pub fn new(problem: &Problem, room: Room) -> Result<Self, u64> {
+        let least = match Bytes::of(problem) {
+            bytes if bytes.cuts_inside(room) => bytes.per_position,
+            bytes => bytes.per_outer,
+        };
+        if least > room.most { Err(least) } else { Ok(Self::within(problem, room)) }
+    }
+
+    /// Cuts a problem into pieces of about so many bytes, or of a single row where that has more.
+    pub fn about(problem: &Problem, aim: u64) -> Self {
+        Self::within(problem, Room { most: u64::MAX, aim })
+    }
+
+    fn within(problem: &Problem, room: Room) -> Self {
         let ClassView { outer, inner, .. } = problem.view;
-        let per_outer = outer_bytes(problem).max(1);
-        let per_position = (per_outer / inner.max(1) as u64).max(1);
+        let bytes = Bytes::of(problem);
         let aim = room.aim.min(room.most);
-        if per_outer <= aim || inner == 1 {
-            if per_outer > room.most {
-                return Err(per_outer);
-            }
-            let outer = Axis::new(outer, to_usize(aim / per_outer));
-            return Ok(Self { outer, inner: Axis::new(inner, inner) });
+        if !bytes.cuts_inside(room) {
+            let outer = Axis::new(outer, to_usize(aim / bytes.per_outer));
+            return Self { outer, inner: Axis::new(inner, inner) };
         }
-        if per_position > room.most {
-            return Err(per_position);
-        }
-        let longest = room.most.min(aim.max(MOST_FOR_RUNS)) / per_position;
-        let positions = to_usize((aim / per_position).max(longest.min(RUN as u64)));
-        Ok(Self { outer: Axis::new(outer, 1), inner: Axis::new(inner, positions) })
+        let longest = room.most.min(aim.max(MOST_FOR_RUNS)) / bytes.per_position;
+        let positions = to_usize((aim / bytes.per_position).max(longest.min(RUN as u64)));
+        Self { outer: Axis::new(outer, 1), inner: Axis::new(inner, positions) }
     }
 
     /// How many pieces there are.
@@ -126,11 +139,31 @@ impl Cut {
     }
 
     /// The pieces, in the order of their rows.
-    pub fn pieces(&self) -> impl Iterator<Item = Piece> + use<> {
+    pub fn pieces(&self) -> impl Iterator<Item = RowRange> + use<> {
         let Self { outer, inner } = self.clone();
         (0..outer.parts).flat_map(move |o| {
-            (0..inner.parts).map(move |i| Piece { outer: outer.part(o), inner: inner.part(i) })
+            (0..inner.parts).map(move |i| RowRange { outer: outer.part(o), inner: inner.part(i) })
         })
+    }
+}
+
+/// The bytes of a problem's tensors that go together.
+#[derive(Clone, Copy)]
+struct Bytes {
+    per_outer: u64,
+    per_position: u64,
+    inner: usize,
+}
+
+impl Bytes {
+    fn of(problem: &Problem) -> Self {
+        let (per_outer, inner) = (outer_bytes(problem).max(1), problem.view.inner);
+        Self { per_outer, per_position: (per_outer / inner.max(1) as u64).max(1), inner }
+    }
+
+    /// Whether steps of the outer axis are cut along the inner one.
+    fn cuts_inside(&self, room: Room) -> bool {
+        self.per_outer > room.aim.min(room.most) && self.inner != 1
     }
 }
 
@@ -181,7 +214,7 @@ fn to_usize(number: u64) -> usize {
 }
 
 /// The problem that a piece of this shape poses: its sum, or its rows' losses.
-pub(super) fn problem_of(whole: &Problem, outer: usize, inner: usize) -> Problem {
+pub(crate) fn problem_of(whole: &Problem, outer: usize, inner: usize) -> Problem {
     let classes = whole.view.classes;
     let reduction = match whole.reduction {
         Reduction::None => Reduction::None,
@@ -220,18 +253,18 @@ pub(super) fn problem_of(whole: &Problem, outer: usize, inner: usize) -> Problem
     }
 }
 
-/// Whether each piece has such a tensor of its own: one that is cut with the rows, or any output.
-pub(super) fn is_of_pieces(tensor: &CallTensor) -> bool {
+/// Returns whether each piece has such a tensor of its own: one that is cut with the rows, or any output.
+pub(crate) fn is_of_pieces(tensor: &CallTensor) -> bool {
     tensor.slot.is_output() || tensor.outer_bytes().is_some()
 }
 
 /// The tensors that each piece has of its own.
-pub(super) fn tensors_of_pieces(problem: &Problem) -> impl Iterator<Item = CallTensor> {
+pub(crate) fn tensors_of_pieces(problem: &Problem) -> impl Iterator<Item = CallTensor> {
     problem.tensors().filter(is_of_pieces)
 }
 
 /// The bytes of all tensors that go with one step of the outer axis.
-pub(super) fn outer_bytes(problem: &Problem) -> u64 {
+pub(crate) fn outer_bytes(problem: &Problem) -> u64 {
     let bytes = problem.tensors().map(|tensor| tensor.outer_bytes().unwrap_or(0));
     bytes.fold(0, u64::saturating_add)
 }
@@ -249,7 +282,7 @@ mod tests {
     }
 
     /// The bytes of a piece's tensors.
-    fn bytes(problem: &Problem, piece: &Piece) -> u64 {
+    fn bytes(problem: &Problem, piece: &RowRange) -> u64 {
         let rows = (piece.outer.len() * piece.inner.len()) as u64;
         rows * (8 * problem.view.classes as u64 + 1)
     }
@@ -262,7 +295,7 @@ mod tests {
             for aim in [1, 60, 1000, 3000, 40_000, 1 << 30] {
                 let room = Room { most: aim.max(120), aim };
                 let cut = Cut::new(&problem, room).unwrap();
-                let pieces: Vec<Piece> = cut.pieces().collect();
+                let pieces: Vec<RowRange> = cut.pieces().collect();
                 assert_eq!(pieces.len(), cut.len());
                 let mut row = 0;
                 for piece in &pieces {

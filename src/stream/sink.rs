@@ -1,12 +1,12 @@
-//! Where results go as they come.
+//! A sink for large outputs.
 
 use crate::{Error, LargeOutput};
 
 /// Where large outputs go as they come. `()` is one that drops them.
 ///
-/// ```no_run
-/// use wgpu_loss::gpu::stream::Progress;
-/// use wgpu_loss::{CrossEntropy, Error, Gpu, Inputs, LargeOutput, Outputs, Sink, Tensor};
+/// ```
+/// use wgpu_loss::stream::Progress;
+/// use wgpu_loss::{CrossEntropy, Error, Inputs, LargeOutput, Outputs, Sink, Tensor, reference};
 ///
 /// /// Keeps the gradient's bytes, and says how far it is.
 /// struct Gradient(Vec<u8>);
@@ -26,16 +26,19 @@ use crate::{Error, LargeOutput};
 ///     }
 /// }
 ///
-/// let logits = vec![0.5f32; 1 << 20];
-/// let inputs = Inputs::new(Tensor::new(&logits, &[1 << 10, 1 << 10])).labels(&[3u8; 1 << 10], &[1 << 10]);
-/// let mut gradient = Gradient(vec![0; 4 << 20]);
-/// Gpu::new()?.run_into(&CrossEntropy::new(), &inputs, Outputs::loss().with_grad(), &mut gradient)?;
+/// let logits = vec![0.5f32; 1 << 16];
+/// let inputs = Inputs::new(Tensor::new(&logits, &[1 << 8, 1 << 8])).labels(&[3u8; 1 << 8], &[1 << 8]);
+/// let mut gradient = Gradient(vec![0; 4 << 16]);
+/// // On a GPU, `Gpu::run_into` takes the same.
+/// reference::run_into(&CrossEntropy::new(), &inputs, Outputs::loss().with_grad(), &mut gradient)?;
+/// assert_eq!(gradient.0[..4], (1.0f32 / 65536.0).to_ne_bytes());
 /// # Ok::<(), wgpu_loss::Error>(())
 /// ```
 pub trait Sink {
     /// Takes a part of an output: its bytes from byte `offset` of the whole tensor on. Every byte of
     /// every output that was asked for comes exactly once, in any order, in whole elements of the
-    /// output's type (of the machine's byte order). `bytes` may start at any address.
+    /// output's type ([`LargeOutput`] says which; of the machine's byte order), whatever device computes it. `bytes`
+    /// may start at any address.
     ///
     /// # Errors
     /// Whatever goes wrong, as [`Error::Sink`]: it ends the call.
@@ -51,6 +54,16 @@ pub trait Sink {
     }
 }
 
+impl<S: Sink + ?Sized> Sink for &mut S {
+    fn write(&mut self, what: LargeOutput, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        (**self).write(what, offset, bytes)
+    }
+
+    fn progress(&mut self, done: &Progress) -> Result<(), Error> {
+        (**self).progress(done)
+    }
+}
+
 impl Sink for () {
     fn write(&mut self, _: LargeOutput, _: u64, _: &[u8]) -> Result<(), Error> {
         Ok(())
@@ -63,8 +76,8 @@ impl Sink for () {
 pub struct Progress {
     /// Rows that are done.
     pub rows: u64,
-    /// Of how many; `None` where nobody knows.
+    /// Of how many; `None` in a stream, which may go on.
     pub of: Option<u64>,
-    /// Bytes that were moved to the device and back.
+    /// Bytes of tensors that were read and written: on a GPU, moved to the device and back.
     pub bytes: u64,
 }

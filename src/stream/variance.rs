@@ -1,23 +1,21 @@
 //! The gradient with respect to variances that several elements share: each piece has a part of the sum,
 //! and the parts are added up in f64.
 
-use half::{bf16, f16};
-
-use super::cut::Piece;
+use super::cut::RowRange;
 use super::sink::Sink;
 use crate::loss::Operand;
-use crate::tensor::{ElementType, Slot};
+use crate::tensor::{OwnedFloats, Slot};
 use crate::{Error, LargeOutput, Problem};
 
 /// The variances whose gradients are sums over elements of several pieces, if a problem has such.
-pub(super) fn shared_variance(problem: &Problem) -> Option<Operand> {
+pub(crate) fn shared_variance(problem: &Problem) -> Option<Operand> {
     let pointwise = problem.pointwise.filter(|pointwise| pointwise.sums_var())?;
     pointwise.var.filter(|_| problem.outputs.var_grad)
 }
 
 /// The sums of one batch.
 #[derive(Debug, Default)]
-pub(super) struct VarianceSums {
+pub(crate) struct VarianceSums {
     sums: Vec<f64>,
     /// Variances of the batches before.
     before: u64,
@@ -38,16 +36,21 @@ impl VarianceSums {
         Ok(())
     }
 
-    /// Adds what a piece has summed, as f32. Tells how many bytes that were.
-    pub fn add(&mut self, var: Operand, problem: &Problem, piece: &Piece, bytes: &[u8]) -> u64 {
-        let mut parts = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        let mut count = 0;
+    /// Adds what a piece has summed and returns how many numbers that were.
+    pub fn add(
+        &mut self,
+        var: Operand,
+        problem: &Problem,
+        piece: &RowRange,
+        parts: impl Iterator<Item = f64>,
+    ) -> u64 {
+        let (mut parts, mut count) = (parts, 0);
         for run in piece.runs(&problem.view, var.axes, 1) {
             let sums = &mut self.sums[run.start as usize..run.end as usize];
             // The sums come first: a part that has no place must not be taken.
             for (sum, part) in sums.iter_mut().zip(&mut parts) {
-                *sum += f64::from(part);
-                count += 4;
+                *sum += part;
+                count += 1;
             }
         }
         count
@@ -62,18 +65,9 @@ impl VarianceSums {
         let Some(pointwise) = problem.pointwise.filter(|_| !self.sums.is_empty()) else {
             return Ok(());
         };
-        // By way of f32: `half` takes an f64 that is close to a tie for one.
-        let bytes: Vec<u8> = match pointwise.var_grad {
-            ElementType::F32 => self.sums.iter().flat_map(|&x| (x as f32).to_ne_bytes()).collect(),
-            ElementType::F16 => {
-                self.sums.iter().flat_map(|&x| f16::from_f32(x as f32).to_ne_bytes()).collect()
-            }
-            ElementType::BF16 => {
-                self.sums.iter().flat_map(|&x| bf16::from_f32(x as f32).to_ne_bytes()).collect()
-            }
-        };
+        let numbers = OwnedFloats::rounded(pointwise.var_grad, &self.sums);
         let offset = self.before * u64::from(pointwise.var_grad.bytes());
         self.before += self.sums.len() as u64;
-        sink.write(LargeOutput::VarGrad, offset, &bytes)
+        sink.write(LargeOutput::VarGrad, offset, numbers.borrow().bytes())
     }
 }

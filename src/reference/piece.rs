@@ -1,0 +1,237 @@
+//! A piece of a call: its tensors, and what it comes to.
+
+use std::ops::Range;
+
+use super::Sums;
+use crate::stream::{
+    Progress, RowRange, Sink, VarianceSums, is_of_pieces, scatter, shared_variance,
+};
+use crate::tensor::{Axes, OwnedFloats, Slot};
+use crate::{
+    ElementType, Error, Floats, Inputs, Labels, LargeOutput, Output, Problem, Reduction, RowColumn,
+    Tensor,
+};
+
+/// A piece of a call in f64, as [`run_pieces`](super::run_pieces()) and
+/// [`Stream::push_pieces`](super::Stream::push_pieces) hand it over.
+#[non_exhaustive]
+pub struct Piece<'a> {
+    /// The piece as a problem of its own: the sum over its rows, or their losses. Its [`view`](Problem::view) is the
+    /// piece's.
+    pub problem: &'a Problem,
+    /// Its tensors. Their shapes are `(outer, classes, inner)`, with an extent of 1 along an axis that they lack.
+    pub inputs: &'a Inputs<'a>,
+    /// What it comes to. A reduced loss is the sum over the piece's rows, undivided. Gradients are those of the whole.
+    /// Of a variance that elements of other pieces share, the gradient is the piece's part of a sum.
+    pub output: &'a Output<f64>,
+    /// What gradients are multiplied by where rows have no upstream gradient of their own: the upstream gradient of the
+    /// loss over the divisor.
+    pub scale: f64,
+    pub(super) place: Place<'a>,
+}
+
+/// Where a piece lies.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// The problem of its batch.
+    pub batch: &'a Problem,
+    pub rows: &'a RowRange,
+    /// Rows of earlier batches.
+    pub rows_before: u64,
+}
+
+impl Piece<'_> {
+    /// Returns where an output's elements lie in the whole tensor: in one run, or in one for each class where the piece
+    /// has some positions of an image alone. The variance's gradient is counted from its batch's first variance.
+    pub fn runs(&self, what: LargeOutput) -> impl Iterator<Item = Range<u64>> + use<> {
+        let Place { batch, rows, rows_before } = self.place;
+        let axes = batch.axes_of(what).unwrap_or(Axes::One);
+        let base = match (what, axes) {
+            (LargeOutput::VarGrad, _) => 0,
+            (_, Axes::Elements) if batch.pointwise.is_none() => {
+                rows_before * batch.view.classes as u64
+            }
+            _ => rows_before,
+        };
+        rows.runs(&batch.view, axes, 1).map(move |run| base + run.start..base + run.end)
+    }
+
+    /// The sums over its rows, with positions in the whole.
+    pub(super) fn sums(&self) -> Sums {
+        let Place { batch, rows, rows_before } = self.place;
+        let summary = rows.placed(batch, self.output.summary, rows_before);
+        let reduced = |losses: &[f64]| match self.problem.reduction {
+            Reduction::None => 0.0,
+            _ => losses.iter().sum(),
+        };
+        let Output { loss, z_loss, .. } = self.output;
+        Sums::new(reduced(loss), reduced(z_loss), summary)
+    }
+
+    /// Hands large outputs to a sink, and says how far the call is.
+    pub(super) fn write(
+        &self,
+        variance: &mut VarianceSums,
+        progress: &mut Progress,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<(), Error> {
+        let Place { batch, rows, rows_before } = self.place;
+        let output = self.output;
+        let unreduced = |losses| Some(losses).filter(|_| batch.reduction == Reduction::None);
+        let distribution = output.log_probs.as_ref().or(output.probs.as_ref());
+        for (slot, what, numbers) in [
+            (Slot::RowLoss, LargeOutput::RowLoss, unreduced(&output.loss)),
+            (Slot::Grad, LargeOutput::Grad, output.grad.as_ref()),
+            (Slot::Elements, LargeOutput::Distribution, distribution),
+            (Slot::TargetGrad, LargeOutput::TargetGrad, output.target_grad.as_ref()),
+            (Slot::VarianceGrad, LargeOutput::VarGrad, output.var_grad.as_ref()),
+        ] {
+            let Some(numbers) = numbers else { continue };
+            progress.bytes += match shared_variance(batch) {
+                Some(var) if slot == Slot::VarianceGrad => {
+                    let parts = numbers.iter().copied();
+                    variance.add(var, batch, rows, parts) * u64::from(var.element_type.bytes())
+                }
+                _ => {
+                    let element_type = batch.float_type_of(what).unwrap_or(ElementType::F32);
+                    let numbers = OwnedFloats::rounded(element_type, numbers);
+                    let bytes = numbers.borrow().bytes();
+                    scatter(slot, batch, rows_before, rows, bytes, sink)?
+                }
+            };
+        }
+        self.write_rows(progress, sink)?;
+        let read = self.problem.tensors().filter(|tensor| !tensor.slot.is_output());
+        progress.bytes += read.filter(is_of_pieces).map(|tensor| tensor.bytes()).sum::<u64>();
+        progress.rows += output.summary.rows;
+        sink.progress(progress)
+    }
+
+    /// Hands what is asked for of each row to a sink.
+    fn write_rows(
+        &self,
+        progress: &mut Progress,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<(), Error> {
+        let Place { batch, rows, rows_before } = self.place;
+        let offset = 4 * (rows_before + rows.first_row(&batch.view));
+        let output = self.output;
+        let of_z_loss = batch.z_loss != 0.0 && batch.reduction == Reduction::None;
+        let z_losses = RowColumn::Numbers(&output.z_loss);
+        let z_losses = of_z_loss.then_some((LargeOutput::ZLoss, z_losses));
+        for (what, column) in output.rows.columns().chain(z_losses) {
+            let numbers;
+            let bytes = match column {
+                RowColumn::Words(words) => bytemuck::cast_slice(words),
+                RowColumn::Numbers(wide) => {
+                    numbers = OwnedFloats::rounded(ElementType::F32, wide);
+                    numbers.borrow().bytes()
+                }
+            };
+            sink.write(what, offset, bytes)?;
+            progress.bytes += bytes.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// The tensors of a piece: slices of the batch's, or copies where a piece's elements are apart.
+pub(super) struct Parts<'a> {
+    input: Part<'a>,
+    labels: Option<(Labels<'a>, [usize; 3])>,
+    weight: Option<Floats<'a>>,
+    probabilities: Option<Part<'a>>,
+    row_weights: Option<Part<'a>>,
+    target: Option<Part<'a>>,
+    element_weight: Option<Part<'a>>,
+    pos_weight: Option<Part<'a>>,
+    var: Option<Part<'a>>,
+    upstream: Option<Part<'a>>,
+}
+
+/// The part of a tensor of floats.
+struct Part<'a> {
+    floats: PartFloats<'a>,
+    shape: [usize; 3],
+}
+
+enum PartFloats<'a> {
+    Slice(Floats<'a>),
+    Copy(OwnedFloats),
+}
+
+impl Part<'_> {
+    fn tensor(&self) -> Tensor<'_> {
+        let floats = match &self.floats {
+            PartFloats::Slice(floats) => *floats,
+            PartFloats::Copy(floats) => floats.borrow(),
+        };
+        Tensor { data: floats, shape: &self.shape }
+    }
+}
+
+impl<'a> Parts<'a> {
+    /// Cuts the tensors of a batch. `piece` is the problem that the rows pose.
+    pub fn of(
+        batch: &Problem,
+        inputs: &Inputs<'a>,
+        piece: &Problem,
+        rows: &RowRange,
+    ) -> Result<Self, Error> {
+        let part = |slot, given: Option<Tensor<'a>>| {
+            let (Some(tensor), Some(given)) = (batch.tensor(slot), given) else { return Ok(None) };
+            let shape = tensor.axes.extents(&piece.view);
+            let runs = rows.runs(&batch.view, tensor.axes, 1);
+            let mut runs = runs.map(|run| run.start as usize..run.end as usize);
+            let floats = match (runs.next(), runs.next()) {
+                (Some(run), None) => PartFloats::Slice(given.data.slice(run)),
+                (first, second) => {
+                    let runs = first.into_iter().chain(second).chain(runs);
+                    let count = shape.iter().product();
+                    let floats = OwnedFloats::gathered(slot.name(), given.data, runs, count)?;
+                    PartFloats::Copy(floats)
+                }
+            };
+            Ok::<_, Error>(Some(Part { floats, shape }))
+        };
+        let labels = inputs.labels.map(|(labels, _)| {
+            let view = &batch.view;
+            let first = rows.first_row(view) as usize;
+            let count = rows.outer.len() * rows.inner.len();
+            let shape = [rows.outer.len(), 1, rows.inner.len()];
+            (labels.slice(first..first + count), shape)
+        });
+        let none = Part { floats: PartFloats::Slice(Floats::F32(&[])), shape: [0; 3] };
+        Ok(Self {
+            input: part(Slot::Logits, Some(inputs.input))?.unwrap_or(none),
+            labels,
+            weight: inputs.weight,
+            probabilities: part(Slot::Target, inputs.probabilities)?,
+            row_weights: part(Slot::RowWeights, inputs.row_weights)?,
+            target: part(Slot::Target, inputs.target)?,
+            element_weight: part(Slot::ElementWeight, inputs.element_weight)?,
+            pos_weight: part(Slot::PosWeight, inputs.pos_weight)?,
+            var: part(Slot::Variance, inputs.var)?,
+            upstream: part(Slot::Upstream, inputs.upstream)?,
+        })
+    }
+
+    /// Returns them as a loss takes them.
+    pub fn inputs(&self) -> Inputs<'_> {
+        fn tensor<'b>(part: &'b Option<Part<'_>>) -> Option<Tensor<'b>> {
+            part.as_ref().map(Part::tensor)
+        }
+        Inputs {
+            input: self.input.tensor(),
+            labels: self.labels.as_ref().map(|(labels, shape)| (*labels, &shape[..])),
+            weight: self.weight,
+            probabilities: tensor(&self.probabilities),
+            row_weights: tensor(&self.row_weights),
+            target: tensor(&self.target),
+            element_weight: tensor(&self.element_weight),
+            pos_weight: tensor(&self.pos_weight),
+            var: tensor(&self.var),
+            upstream: tensor(&self.upstream),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Batches in pieces, one after another.
+
+use super::piece::{Parts, Piece, Place};
+use super::{Sums, compute};
+use crate::stream::{Cut, Totals, outer_bytes};
+use crate::{Error, Inputs, Problem};
+
+/// Bytes that the tensors of a piece have together: about 4 Mi logits, enough for all cores.
+const PIECE_BYTES: u64 = 16 << 20;
+
+/// The pieces of all batches so far, added up.
+pub(super) struct Pieces {
+    pub totals: Totals,
+    /// Rows of the batches so far.
+    rows: u64,
+    /// Bytes that the tensors of a piece have together, about.
+    pub bytes: u64,
+}
+
+impl Pieces {
+    pub fn new() -> Self {
+        Self { totals: Totals::default(), rows: 0, bytes: PIECE_BYTES }
+    }
+
+    /// Takes a batch, whose gradient is multiplied by `scale`, and hands each piece to `take`.
+    pub fn push(
+        &mut self,
+        batch: &Problem,
+        inputs: &Inputs<'_>,
+        scale: f64,
+        mut take: impl FnMut(&Piece<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let rows = batch.losses();
+        if rows > 0 && outer_bytes(batch) == 0 {
+            // Distributions over no classes: nothing to read and nothing to write.
+            self.totals.sums = std::mem::take(&mut self.totals.sums).merge(Sums::empty_rows(rows));
+        } else if rows > 0 {
+            for rows in Cut::about(batch, self.bytes).pieces() {
+                let problem = &rows.problem(batch);
+                let parts = Parts::of(batch, inputs, problem, &rows)?;
+                let inputs = &parts.inputs();
+                let output = &compute(problem, inputs, scale)?;
+                let place = Place { batch, rows: &rows, rows_before: self.rows };
+                let piece = Piece { problem, inputs, output, scale, place };
+                self.add(&piece);
+                take(&piece)?;
+            }
+        }
+        self.rows += rows as u64;
+        Ok(())
+    }
+
+    fn add(&mut self, piece: &Piece<'_>) {
+        let Totals { sums, classes, .. } = &mut self.totals;
+        *sums = std::mem::take(sums).merge(piece.sums());
+        if let Some(of_piece) = &piece.output.classes {
+            classes.append(of_piece);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Calls on host data of any size, and batches that come one by one.
+
+use super::piece::Piece;
+use super::pieces::Pieces;
+use crate::expand::stated;
+use crate::stream::{Batches, Call, Progress, Sink, VarianceSums, Whole};
+use crate::{Error, Inputs, Loss, Output, Outputs, Problem};
+
+/// Computes a loss in f64 as [`run`](super::run()) does, but in pieces, and hands large outputs to a sink. They are empty
+/// or `None` in what is returned.
+///
+/// The sink takes bytes of the same element types as from a GPU, so that one sink serves both:
+/// [`Problem::float_type_of`] says which. Memory is that of a piece, some 100 MB, whatever the size of the tensors; a row
+/// is never cut.
+///
+/// Where the answer is an error, the sink may have a part of the outputs: bad labels are all counted first, and the
+/// losses and gradients of their rows are NaN. [`Sink`] has an example.
+///
+/// # Errors
+/// As [`run`](super::run()), and what the sink returns.
+pub fn run_into(
+    loss: &(impl Loss + ?Sized),
+    inputs: &Inputs<'_>,
+    outputs: Outputs,
+    sink: &mut (impl Sink + ?Sized),
+) -> Result<Output<f64>, Error> {
+    whole(loss, inputs, outputs, |call, inputs, pieces| {
+        let mut written = Written::default();
+        written.progress.of = Some(call.problem.losses() as u64);
+        written.push(pieces, &call.problem, inputs, call.scale, sink)
+    })
+}
+
+/// Computes a loss in f64 as [`run_into`] does, but hands over each piece with all its numbers in f64.
+///
+/// ```
+/// use wgpu_loss::{CrossEntropy, Inputs, LargeOutput, Outputs, Tensor, reference};
+///
+/// let logits = vec![0.5f32; 1 << 16];
+/// let inputs = Inputs::new(Tensor::new(&logits, &[1 << 12, 16])).labels(&[3u8; 1 << 12], &[1 << 12]);
+/// let mut norm = 0.0;
+/// let loss = CrossEntropy::new();
+/// reference::run_pieces(&loss, &inputs, Outputs::loss().with_grad(), |piece| {
+///     let grad = piece.output.grad.as_deref().unwrap_or_default();
+///     norm += grad.iter().map(|x| x * x).sum::<f64>();
+///     assert_eq!(piece.runs(LargeOutput::Grad).next(), Some(0..1 << 16));
+///     Ok(())
+/// })?;
+/// assert!((norm - (15.0 / 16.0) / 4096.0).abs() < 1e-15);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`run`](super::run()), and what `take` returns.
+pub fn run_pieces(
+    loss: &(impl Loss + ?Sized),
+    inputs: &Inputs<'_>,
+    outputs: Outputs,
+    take: impl FnMut(&Piece<'_>) -> Result<(), Error>,
+) -> Result<Output<f64>, Error> {
+    whole(loss, inputs, outputs, |call, inputs, pieces| {
+        pieces.push(&call.problem, inputs, call.scale, take)
+    })
+}
+
+/// Has a call on data that is all there computed by `compute`.
+fn whole(
+    loss: &(impl Loss + ?Sized),
+    inputs: &Inputs<'_>,
+    outputs: Outputs,
+    compute: impl FnOnce(&Call, &Inputs<'_>, &mut Pieces) -> Result<(), Error>,
+) -> Result<Output<f64>, Error> {
+    let mut room = None;
+    let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
+    inputs.check()?;
+    let call = Call::new(problem, &inputs)?;
+    let mut pieces = Pieces::new();
+    compute(&call, &inputs, &mut pieces)?;
+    let mut totals = pieces.totals;
+    call.set_weight(&mut totals.sums.summary);
+    totals.output(&call.problem)
+}
+
+/// Computes `loss` in f64 over batches that come one by one, as if they were one tensor, batch after batch along the
+/// first axis.
+///
+/// ```
+/// use wgpu_loss::{CrossEntropy, Inputs, Outputs, Tensor, reference};
+///
+/// let loss = CrossEntropy::new();
+/// let mut stream = reference::stream(&loss, Outputs::loss());
+/// for label in [3u8, 5, 7] {
+///     let inputs = Inputs::new(Tensor::new(&[0.0; 20], &[2, 10])).labels(&[label; 2], &[2]);
+///     stream.push(&inputs, &mut ())?;
+/// }
+/// assert_eq!(stream.finish()?.loss, [10f64.ln()]);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
+pub fn stream(loss: &dyn Loss, outputs: Outputs) -> Stream<'_> {
+    Stream { whole: Whole::new(loss, outputs), pieces: Pieces::new(), written: Written::default() }
+}
+
+/// A loss in f64 over batches that come one by one: [`stream`] has an example.
+///
+/// Batches follow each other along the first axis. Their other axes and their kinds of tensors are all the same; each may
+/// have an extent of its own along the first, and a large one is cut into pieces. Large outputs go to a sink at offsets
+/// within the whole, with the element types that a GPU gives them.
+///
+/// What the reduction divides by is known at the end, which is early enough for the loss. A gradient of a mean
+/// (reductions `mean` and `batchmean`) needs it from the first batch on, so it has to be given: [`Stream::divisor`].
+pub struct Stream<'a> {
+    whole: Whole<'a>,
+    pieces: Pieces,
+    written: Written,
+}
+
+impl Stream<'_> {
+    /// Sets what a mean over all batches divides by, in loss and gradient: for labels the sum of the weights of all
+    /// labels that are not ignored (their number, without weights), for class probabilities the number of rows, for
+    /// `batchmean` the extent of the first axis.
+    pub fn divisor(mut self, divisor: f64) -> Self {
+        self.whole.set_divisor(divisor);
+        self
+    }
+
+    /// Cuts batches into pieces whose tensors have about so many bytes together, 16 MiB by default. The numbers of a
+    /// piece, in f64, take some eight times as much. A row is never cut.
+    pub fn piece_bytes(mut self, bytes: u64) -> Self {
+        self.pieces.bytes = bytes;
+        self
+    }
+
+    /// Takes the next batch. Its large outputs are in the sink when this returns.
+    ///
+    /// # Errors
+    /// What [`run`](super::run()) refuses of a batch alone, except bad labels and values, which [`Stream::finish`]
+    /// reports; [`Error::Shape`] and [`Error::Option`] for a batch that does not go with those before it, or where the
+    /// classes are the first axis; [`Error::Option`] for a gradient whose divisor was not given. A batch that is refused
+    /// leaves the stream as it was.
+    ///
+    /// What the sink returns: the stream is of no more use, and every later call gives the same error.
+    pub fn push(
+        &mut self,
+        inputs: &Inputs<'_>,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<(), Error> {
+        let Self { whole, pieces, written } = self;
+        whole.push(inputs, |problem, inputs, scale| {
+            written.push(pieces, problem, inputs, scale, sink)
+        })
+    }
+
+    /// Takes the next batch and hands over each piece of it with all its numbers in f64.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push), and what `take` returns.
+    pub fn push_pieces(
+        &mut self,
+        inputs: &Inputs<'_>,
+        take: impl FnMut(&Piece<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Self { whole, pieces, .. } = self;
+        whole.push(inputs, |problem, inputs, scale| pieces.push(problem, inputs, scale, take))
+    }
+
+    /// Returns the loss over all batches, as [`run_into`] does.
+    ///
+    /// # Errors
+    /// [`Error::BadTargets`] and [`Error::BadValues`], where positions are counted over all batches; [`Error::Option`]
+    /// where there was no batch; the error of a push that failed.
+    pub fn finish(self) -> Result<Output<f64>, Error> {
+        self.pieces.totals.output(&self.whole.finish()?)
+    }
+}
+
+impl Batches for Stream<'_> {
+    fn set_divisor(&mut self, divisor: f64) {
+        self.whole.set_divisor(divisor);
+    }
+
+    fn push(&mut self, inputs: &Inputs<'_>, sink: &mut dyn Sink) -> Result<(), Error> {
+        Stream::push(self, inputs, sink)
+    }
+
+    fn finish(self: Box<Self>) -> Result<Output<f32>, Error> {
+        Stream::finish(*self).map(Output::narrowed)
+    }
+}
+
+/// What has been written of all batches so far.
+#[derive(Default)]
+struct Written {
+    variance: VarianceSums,
+    progress: Progress,
+}
+
+impl Written {
+    /// Computes a batch and hands its large outputs to a sink.
+    fn push(
+        &mut self,
+        pieces: &mut Pieces,
+        batch: &Problem,
+        inputs: &Inputs<'_>,
+        scale: f64,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<(), Error> {
+        let Self { variance, progress } = self;
+        variance.open(batch)?;
+        pieces.push(batch, inputs, scale, |piece| piece.write(variance, progress, sink))?;
+        variance.close(batch, sink)
+    }
+}

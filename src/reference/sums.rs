@@ -1,0 +1,163 @@
+//! What rows add up to.
+
+use super::sum::Sum;
+use crate::io::BadValue;
+use crate::loss::Divisor;
+use crate::{EmptyMean, Problem, Reduction, Summary};
+
+/// What one row adds to the sums.
+pub(super) enum Seen {
+    /// Nothing: its label is `ignore_index`, or its weight 0.
+    Ignored,
+    /// An error: its label is no class.
+    Bad(i128),
+    /// An error: the loss is not defined for its value.
+    BadValue(BadValue),
+    /// All that a row that counts has to give.
+    Live(Live),
+}
+
+/// What a row that counts adds to the sums.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Live {
+    pub loss: f64,
+    pub z_loss: f64,
+    /// Its weight in the mean.
+    pub weight: f64,
+    /// Whether its loss is NaN for the sake of its logits or its weights.
+    pub nan: bool,
+    /// Whether its label is predicted, where somebody asks.
+    pub correct: bool,
+    /// Whether its label is among the first k, where somebody asks.
+    pub top_k: bool,
+}
+
+impl Seen {
+    /// The row's own loss.
+    pub fn loss(&self) -> f64 {
+        match *self {
+            Seen::Ignored => 0.0,
+            Seen::Bad(_) | Seen::BadValue(_) => f64::NAN,
+            Seen::Live(live) => live.loss,
+        }
+    }
+}
+
+/// The sums over a run of rows. What the GPU gives of pieces is merged and reduced here as well.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Sums {
+    pub loss: Sum,
+    pub z_loss: Sum,
+    pub weight: Sum,
+    /// What was seen, with the value of `weight`.
+    pub summary: Summary,
+}
+
+impl Sums {
+    /// Returns the sums over rows that were added up elsewhere.
+    pub fn new(loss: f64, z_loss: f64, summary: Summary) -> Sums {
+        let weight = summary.weight.into();
+        Sums { loss: loss.into(), z_loss: z_loss.into(), weight, summary }
+    }
+
+    /// The sums over rows that all count and have nothing in them: distributions over no classes.
+    pub fn empty_rows(rows: usize) -> Sums {
+        let summary = Summary {
+            rows: rows as u64,
+            live: rows as u64,
+            weight: rows as f64,
+            ..Summary::default()
+        };
+        Sums::new(0.0, 0.0, summary)
+    }
+
+    /// Adds the next row.
+    pub(super) fn add(&mut self, row: usize, seen: &Seen) {
+        let summary = &mut self.summary;
+        summary.rows += 1;
+        match *seen {
+            Seen::Ignored => {}
+            Seen::Bad(label) => {
+                summary.bad += 1;
+                summary.first_bad.get_or_insert((row as u64, label));
+            }
+            Seen::BadValue(value) => {
+                summary.bad += 1;
+                summary.first_bad_value.get_or_insert(value);
+            }
+            Seen::Live(live) => {
+                self.loss.add(live.loss);
+                self.z_loss.add(live.z_loss);
+                self.weight.add(live.weight);
+                summary.live += 1;
+                summary.weight = self.weight.value();
+                summary.correct += u64::from(live.correct);
+                summary.top_k += u64::from(live.top_k);
+                if live.nan {
+                    summary.nonfinite += 1;
+                    summary.first_nonfinite.get_or_insert(row as u64);
+                }
+            }
+        }
+    }
+
+    /// The sums over these rows and the ones behind them.
+    pub fn merge(self, behind: Sums) -> Sums {
+        let weight = self.weight.merge(behind.weight);
+        let (a, b) = (self.summary, behind.summary);
+        let summary = Summary {
+            rows: a.rows + b.rows,
+            live: a.live + b.live,
+            weight: weight.value(),
+            bad: a.bad + b.bad,
+            first_bad: a.first_bad.or(b.first_bad),
+            // Pieces of single elements may come in another order than their elements.
+            first_bad_value: [a.first_bad_value, b.first_bad_value]
+                .into_iter()
+                .flatten()
+                .min_by_key(|value| value.position),
+            nonfinite: a.nonfinite + b.nonfinite,
+            first_nonfinite: [a.first_nonfinite, b.first_nonfinite].into_iter().flatten().min(),
+            correct: a.correct + b.correct,
+            top_k: a.top_k + b.top_k,
+        };
+        let (loss, z_loss) = (self.loss.merge(behind.loss), self.z_loss.merge(behind.z_loss));
+        Sums { loss, z_loss, weight, summary }
+    }
+
+    /// What the problem's reduction divides these sums by.
+    pub fn divisor(&self, problem: &Problem) -> f64 {
+        match problem.divisor {
+            Divisor::Known(divisor) => divisor,
+            Divisor::RowWeights => self.summary.weight,
+        }
+    }
+
+    /// The losses as the problem's reduction leaves them.
+    pub fn reduce(&self, problem: &Problem, losses: Vec<f64>) -> Vec<f64> {
+        if problem.reduction == Reduction::None {
+            return losses;
+        }
+        let divisor = self.divisor(problem);
+        vec![reduced(self.loss.value(), divisor, problem.empty_mean)]
+    }
+
+    /// The z-losses as the problem's reduction leaves them; nothing where there are none.
+    pub fn reduce_z(&self, problem: &Problem, z_losses: Vec<f64>) -> Vec<f64> {
+        match problem.reduction {
+            _ if problem.z_loss == 0.0 => Vec::new(),
+            Reduction::None => z_losses,
+            _ => vec![reduced(self.z_loss.value(), self.divisor(problem), problem.empty_mean)],
+        }
+    }
+}
+
+/// A sum as a mean over what it is divided by.
+fn reduced(sum: f64, divisor: f64, empty_mean: EmptyMean) -> f64 {
+    match empty_mean {
+        // A NaN row shows, even where nothing has weight.
+        _ if divisor != 0.0 || sum.is_nan() => sum / divisor,
+        EmptyMean::Nan => f64::NAN,
+        EmptyMean::Zero => 0.0,
+    }
+}

@@ -1,0 +1,85 @@
+//! What calls on data that is all there have in common, and what comes of them and of streams.
+
+use crate::classes::ClassLosses;
+use crate::io::{Summary, Timing};
+use crate::loss::{Divisor, Function, Upstream};
+use crate::reference::{Sums, gradient_scale, weight_sums};
+use crate::{Error, Inputs, Output, Problem};
+
+/// A call on data that is all there, whose divisor is known before its gradient is computed.
+pub(crate) struct Call {
+    pub problem: Problem,
+    /// What the gradient is multiplied by.
+    pub scale: f64,
+    /// The sum of the weights of live rows, where it was looked for.
+    weight: Option<f64>,
+}
+
+impl Call {
+    /// Looks for the divisor in labels and weights, where a gradient needs it.
+    ///
+    /// # Errors
+    /// [`Error::BadTargets`], where it looks at labels.
+    pub fn new(mut problem: Problem, inputs: &Inputs<'_>) -> Result<Self, Error> {
+        let mut weight = None;
+        if problem.outputs.grad && problem.divisor == Divisor::RowWeights {
+            // The gradient of the first piece needs the weights of all rows.
+            let seen = weight_sums(&problem, inputs).summary;
+            seen.check_labels(problem.view.classes, problem.ignore_index)?;
+            problem.divisor = Divisor::Known(seen.weight);
+            weight = Some(seen.weight);
+        }
+        let scale = match problem.divisor {
+            Divisor::Known(divisor) => gradient_scale(upstream_of(&problem, inputs), divisor),
+            Divisor::RowWeights => 1.0,
+        };
+        Ok(Self { problem, scale, weight })
+    }
+
+    /// Has a summary say what the gradient was divided by: sums of the same weights differ by their order.
+    pub fn set_weight(&self, summary: &mut Summary) {
+        summary.weight = self.weight.unwrap_or(summary.weight);
+    }
+}
+
+/// Returns the gradient with respect to the reduced loss.
+pub(super) fn upstream_of(problem: &Problem, inputs: &Inputs<'_>) -> f64 {
+    match (problem.upstream, inputs.upstream) {
+        (Upstream::Scalar, Some(upstream)) => upstream.data.iter().map(f64::from).sum(),
+        _ => 1.0,
+    }
+}
+
+/// The sums over all pieces.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Totals {
+    pub sums: Sums,
+    pub classes: ClassLosses,
+    pub timing: Option<Timing>,
+}
+
+impl Totals {
+    /// Returns a call's output without its large outputs.
+    ///
+    /// # Errors
+    /// Bad labels and values.
+    pub fn output(self, problem: &Problem) -> Result<Output<f64>, Error> {
+        let Self { sums, mut classes, timing } = self;
+        sums.summary.check(problem)?;
+        let (loss, z_loss) = match problem.function {
+            Function::Softmax => (Vec::new(), Vec::new()),
+            _ => (sums.reduce(problem, Vec::new()), sums.reduce_z(problem, Vec::new())),
+        };
+        let asked = problem.outputs.class_losses;
+        if asked {
+            classes.extend_to(problem.view.classes);
+        }
+        Ok(Output {
+            loss,
+            z_loss,
+            classes: asked.then_some(classes),
+            timing,
+            ..Output::nothing(problem.loss_shape(), sums.summary)
+        })
+    }
+}

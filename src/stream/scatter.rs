@@ -1,0 +1,33 @@
+//! Parts of outputs on their way to a sink.
+
+use super::cut::RowRange;
+use super::sink::Sink;
+use crate::tensor::Slot;
+use crate::{Error, LargeOutput, Problem};
+
+/// Hands a piece of an output to a sink and returns how many bytes it had. `rows_before` are those of earlier batches.
+pub(crate) fn scatter(
+    slot: Slot,
+    problem: &Problem,
+    rows_before: u64,
+    piece: &RowRange,
+    from: &[u8],
+    sink: &mut (impl Sink + ?Sized),
+) -> Result<u64, Error> {
+    let (Some(tensor), Some(what)) = (problem.tensor(slot), LargeOutput::of(slot)) else {
+        return Ok(0);
+    };
+    // An element is a row of its own where there are no classes.
+    let of_row =
+        if problem.pointwise.is_none() && tensor.has_classes() { problem.view.classes } else { 1 };
+    let base = rows_before * of_row as u64 * tensor.element_bytes;
+    let mut done = 0;
+    for run in piece.runs(&problem.view, tensor.axes, tensor.element_bytes) {
+        let length = (run.end - run.start) as usize;
+        if length > 0 {
+            sink.write(what, base + run.start, &from[done..done + length])?;
+        }
+        done += length;
+    }
+    Ok(done as u64)
+}

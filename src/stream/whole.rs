@@ -1,0 +1,150 @@
+//! What the batches of a stream make together, and which of them go together.
+
+use super::call::upstream_of;
+use crate::expand::stated;
+use crate::loss::{Divisor, Operand, Pointwise};
+use crate::reference::gradient_scale;
+use crate::{Error, Inputs, Loss, Outputs, Problem, Reduction};
+
+/// The tensor that all batches of a stream make together. A stream of a GPU has one, as has a stream of the reference.
+pub(crate) struct Whole<'a> {
+    loss: &'a dyn Loss,
+    outputs: Outputs,
+    divisor: Option<f64>,
+    /// The problem that all batches pose together.
+    problem: Option<Problem>,
+    failed: Option<Error>,
+}
+
+impl<'a> Whole<'a> {
+    pub fn new(loss: &'a dyn Loss, outputs: Outputs) -> Self {
+        Self { loss, outputs, divisor: None, problem: None, failed: None }
+    }
+
+    pub fn set_divisor(&mut self, divisor: f64) {
+        self.divisor = Some(divisor);
+    }
+
+    /// Checks the next batch and has it computed by `compute`, from its problem, its inputs, and what its gradient is
+    /// multiplied by. A batch that is refused leaves the whole as it was; where `compute` fails, every later call does.
+    pub fn push(
+        &mut self,
+        inputs: &Inputs<'_>,
+        compute: impl FnOnce(&Problem, &Inputs<'_>, f64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let mut room = None;
+        let (problem, inputs) = stated(self.loss, inputs, self.outputs, &mut room)?;
+        inputs.check()?;
+        let whole = self.grown_by(&problem)?;
+        let scale = self.scale(&problem, &inputs)?;
+        if let Err(error) = compute(&problem, &inputs, scale) {
+            self.failed = Some(error.clone());
+            return Err(error);
+        }
+        self.problem = Some(whole);
+        Ok(())
+    }
+
+    /// Returns the problem of all batches, with the divisor that was given.
+    ///
+    /// # Errors
+    /// That of a batch that could not be computed; [`Error::Option`] where there was none.
+    pub fn finish(self) -> Result<Problem, Error> {
+        let Self { problem, failed, divisor, .. } = self;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let Some(mut whole) = problem else {
+            return Err(Error::Option {
+                option: "stream",
+                given: "without a batch".into(),
+                wanted: "it needs at least one, which may be empty, to know the loss's shape",
+            });
+        };
+        if let Some(divisor) = divisor {
+            whole.divisor = Divisor::Known(divisor);
+        }
+        Ok(whole)
+    }
+
+    /// Returns the problem that all batches pose together with the next one.
+    fn grown_by(&self, batch: &Problem) -> Result<Problem, Error> {
+        if batch.input_shape.is_empty() {
+            return Err(Error::Option {
+                option: "batch",
+                given: "a single number".into(),
+                wanted: "batches follow each other along the first axis",
+            });
+        }
+        if batch.class_axis == 0 && batch.pointwise.is_none() {
+            return Err(Error::Option {
+                option: "class axis",
+                given: "0".into(),
+                wanted: "batches follow each other along the first axis, so it cannot be the classes'",
+            });
+        }
+        let Some(whole) = &self.problem else { return Ok(batch.clone()) };
+        if batch.input_shape[1..] != whole.input_shape[1..] {
+            let wanted = [&batch.input_shape[..1], &whole.input_shape[1..]].concat();
+            let given = batch.input_shape.clone();
+            return Err(Error::Shape { what: "batch", given, wanted });
+        }
+        let operands = |p: &Pointwise| {
+            let types = |operand: Option<Operand>| operand.map(|operand| operand.element_type);
+            (types(p.weight), types(p.pos_weight), types(p.var))
+        };
+        let kind = |p: &Problem| {
+            let operands = p.pointwise.as_ref().map(operands);
+            (p.class_axis, p.input_type, p.target, p.weight_type, p.upstream, operands)
+        };
+        if kind(batch) != kind(whole) {
+            return Err(Error::Option {
+                option: "a batch's kind of tensors",
+                given: format!("{:?}", kind(batch)),
+                wanted: "all batches of a stream have the same",
+            });
+        }
+        let mut grown = whole.clone();
+        grown.view.outer = grown.view.outer.saturating_add(batch.view.outer);
+        for (all, more) in [
+            (&mut grown.input_shape[0], batch.input_shape[0]),
+            (&mut grown.row_shape[0], batch.row_shape[0]),
+        ] {
+            *all = all.saturating_add(more);
+        }
+        grown.divisor = match (whole.divisor, batch.divisor) {
+            (Divisor::Known(a), Divisor::Known(b)) if is_mean(whole) => Divisor::Known(a + b),
+            (divisor, _) => divisor,
+        };
+        Ok(grown)
+    }
+
+    /// Returns what the gradient is multiplied by.
+    fn scale(&self, batch: &Problem, inputs: &Inputs<'_>) -> Result<f64, Error> {
+        let upstream = upstream_of(batch, inputs);
+        let refuse =
+            |given: String, wanted| Err(Error::Option { option: "divisor", given, wanted });
+        match self.divisor {
+            Some(divisor) if !divisor.is_finite() => {
+                refuse(divisor.to_string(), "it must be a finite number")
+            }
+            Some(divisor) if !is_mean(batch) => {
+                refuse(divisor.to_string(), "reductions none and sum divide by nothing")
+            }
+            Some(divisor) => Ok(gradient_scale(upstream, divisor)),
+            None if is_mean(batch) && batch.outputs.any_grad() => refuse(
+                "unknown".into(),
+                "the gradient of a mean over a stream needs it from the first batch on: give it with \
+                 Stream::divisor",
+            ),
+            None => Ok(upstream),
+        }
+    }
+}
+
+fn is_mean(problem: &Problem) -> bool {
+    matches!(problem.reduction, Reduction::Mean | Reduction::BatchMean)
+}
