@@ -2,17 +2,17 @@
 
 use std::time::Instant;
 
-use wgpu_loss::gpu::stream::Progress;
-use wgpu_loss::loss::Divisor;
-use wgpu_loss::{Error, Gpu, GpuOptions, LargeOutput, Output, Reduction, RowColumn, Sink};
+use wgpu_loss::reference::Cpu;
+use wgpu_loss::stream::{self, Progress};
+use wgpu_loss::{Error, Gpu, GpuOptions, LargeOutput, Output, Sink};
 
 use crate::adapter::Adapter;
 use crate::args::{DeviceArg, RunArgs};
 use crate::computed::Computed;
 use crate::data::Stop;
 use crate::error::{Failure, say};
+use crate::question::Question;
 use crate::results::Results;
-use crate::twin::{self, Piece, Question, has_loss};
 
 /// Where a loss is computed.
 pub enum Device {
@@ -71,76 +71,53 @@ impl Device {
         results: &mut Results,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Computed, Stop> {
-        match self {
-            Device::Gpu(gpu) => on_gpu(gpu, question, results, progress),
-            Device::Cpu => on_cpu(question, results, progress),
+        let start = Instant::now();
+        let mut going = Going { results, progress, failure: None };
+        let output = self.output(question, &mut going);
+        // What ended the work is worth more than that it ended.
+        if let Some(failure) = going.failure {
+            return Err(failure.into());
         }
+        let output = output?;
+        let seconds = match output.timing {
+            Some(timing) => vec![
+                ("prepare", timing.prepare),
+                ("upload", timing.upload),
+                ("kernel", timing.kernel),
+                ("read back", timing.read_back),
+            ],
+            None => vec![("compute", start.elapsed())],
+        };
+        Ok(Computed {
+            loss: output.loss.first().copied(),
+            z_loss: output.z_loss.first().copied(),
+            classes: output.classes,
+            summary: output.summary,
+            seconds,
+        })
+    }
+
+    /// Computes all tensors where they lie, or in batches where they have to be converted.
+    fn output(&self, question: &Question<'_>, going: &mut Going<'_>) -> Result<Output<f32>, Stop> {
+        let device: &dyn stream::Device = match self {
+            Device::Gpu(gpu) => &**gpu,
+            Device::Cpu => &Cpu,
+        };
+        let (loss, outputs) = (question.formula.loss(), question.outputs);
+        if question.data.in_place() {
+            let whole = question.data.whole()?;
+            return Ok(device.run_into(loss, &whole.inputs(), outputs, going)?);
+        }
+        let mut stream = device.stream(loss, outputs);
+        if let Some(divisor) = question.divisor()? {
+            stream.set_divisor(divisor);
+        }
+        question.batches(&mut |batch| stream.push(batch, going))?;
+        Ok(stream.finish()?)
     }
 }
 
-fn on_gpu(
-    gpu: &Gpu,
-    question: &Question<'_>,
-    results: &mut Results,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Computed, Stop> {
-    let mut going = Going { results, progress, failure: None };
-    let output = match question.data.in_place() {
-        true => {
-            let whole = question.data.whole(question.problem)?;
-            gpu.run_into(question.formula.loss(), &whole.inputs(), question.outputs, &mut going)
-                .map_err(Stop::from)
-        }
-        false => in_batches(gpu, question, &mut going),
-    };
-    // What ended the work is worth more than that it ended.
-    if let Some(failure) = going.failure {
-        return Err(failure.into());
-    }
-    let output = output?;
-    let timing = output.timing.unwrap_or_default();
-    Ok(Computed {
-        loss: output.loss.first().copied(),
-        z_loss: output.z_loss.first().copied(),
-        classes: output.classes,
-        summary: output.summary,
-        seconds: vec![
-            ("prepare", timing.prepare),
-            ("upload", timing.upload),
-            ("kernel", timing.kernel),
-            ("read back", timing.read_back),
-        ],
-    })
-}
-
-/// Tensors that have to be converted, some steps of the first axis at a time.
-fn in_batches(
-    gpu: &Gpu,
-    question: &Question<'_>,
-    going: &mut Going<'_>,
-) -> Result<Output<f32>, Stop> {
-    let Question { formula, data, problem, .. } = question;
-    let mut stream = gpu.stream(formula.loss(), question.outputs);
-    let mean = matches!(problem.reduction, Reduction::Mean | Reduction::BatchMean);
-    match problem.divisor {
-        Divisor::Known(divisor) if mean && has_loss(problem) => {
-            stream = stream.divisor(divisor);
-        }
-        Divisor::RowWeights if problem.outputs.grad => {
-            stream = stream.divisor(data.row_weight_sum(problem)?);
-        }
-        _ => {}
-    }
-    let first = problem.input_shape.first().copied().unwrap_or_default();
-    let steps = data.batch_steps(problem);
-    for start in (0..first).step_by(steps) {
-        let batch = data.batch(problem, start..first.min(start + steps))?;
-        stream.push(&batch.inputs(), going)?;
-    }
-    Ok(stream.finish()?)
-}
-
-/// Results on their way from the GPU.
+/// Results on their way from the device.
 struct Going<'a> {
     results: &'a mut Results,
     progress: &'a mut dyn FnMut(u64),
@@ -160,46 +137,6 @@ impl Sink for Going<'_> {
         (self.progress)(done.rows);
         Ok(())
     }
-}
-
-fn on_cpu(
-    question: &Question<'_>,
-    results: &mut Results,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Computed, Stop> {
-    let (start, problem) = (Instant::now(), question.problem);
-    let mut take = |piece: &Piece<'_>| {
-        let output = piece.output;
-        let mut write = |what, first, elements: Option<&Vec<f64>>| {
-            elements.map_or(Ok(()), |elements| results.write_rounded(what, first, elements))
-        };
-        if problem.reduction == Reduction::None {
-            write(LargeOutput::RowLoss, piece.row, Some(&output.loss))?;
-            write(LargeOutput::ZLoss, piece.row, Some(&output.z_loss))?;
-        }
-        write(LargeOutput::Grad, piece.element, output.grad.as_ref())?;
-        write(LargeOutput::TargetGrad, piece.element, output.target_grad.as_ref())?;
-        write(LargeOutput::VarGrad, piece.variance, output.var_grad.as_ref())?;
-        let distribution = output.log_probs.as_ref().or(output.probs.as_ref());
-        write(LargeOutput::Distribution, piece.element, distribution)?;
-        for (what, column) in output.rows.columns() {
-            match column {
-                RowColumn::Numbers(numbers) => results.write_rounded(what, piece.row, numbers)?,
-                RowColumn::Words(words) => {
-                    results.write(what, 4 * piece.row as u64, bytemuck::cast_slice(words))?;
-                }
-            }
-        }
-        Ok(())
-    };
-    let totals = twin::run(question, question.outputs, &mut take, progress)?;
-    Ok(Computed {
-        loss: totals.loss(problem).map(|loss| loss as f32),
-        z_loss: totals.z_loss(problem).map(|loss| loss as f32),
-        summary: totals.summary,
-        classes: totals.classes,
-        seconds: vec![("compute", start.elapsed())],
-    })
 }
 
 /// Devices are not in files: their errors stand alone.

@@ -104,15 +104,4 @@ impl Formula {
         }
         formula
     }
-
-    /// The same loss over steps: with the classes on axis 1.
-    pub fn of_steps(self) -> Self {
-        match self {
-            Formula::CrossEntropy(loss) => Formula::CrossEntropy(loss.class_axis(1)),
-            Formula::Nll(loss) => Formula::Nll(loss.class_axis(1)),
-            Formula::Softmax(loss) => Formula::Softmax(loss.axis(1)),
-            Formula::Entropy(loss) => Formula::Entropy(loss.axis(1)),
-            of_elements => of_elements,
-        }
-    }
 }

@@ -5,7 +5,7 @@
 //! files/    arrays in, arrays out                  -> sources  the files of a loss
 //! formula   the losses there are                   -> data/    any range of a loss's tensors
 //! outputs   what is saved                          -> look/    losses of rows, for who looks
-//! compute   on the GPU or the CPU twin             -> twin     the f64 reference, range by range
+//! question  what is computed, over what            -> compute  on the GPU or the CPU twin
 //! results   where results go as they come          -> check/   the same against the f64 reference
 //! progress  a bar, where it takes a while          -> report/  lines for a person, JSON for a script
 //! interrupt Ctrl-C leaves nothing half-written     picture  what pictures share
@@ -43,11 +43,11 @@ mod outputs;
 pub mod picture;
 mod position;
 mod progress;
+mod question;
 mod report;
 mod results;
 mod sources;
 mod tune;
-mod twin;
 mod visible;
 
 use std::process::ExitCode;

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use wgpu_loss::{LargeOutput, Problem, Reduction};
+use wgpu_loss::{LargeOutput, Problem};
 
 use crate::computed::Computed;
 use crate::data::{Data, Role};
 use crate::error::Failure;
 use crate::files::{Destination, Element, Unfinished, finish};
+use crate::question::{has_loss, is_unreduced};
 use crate::results::Results;
-use crate::twin::has_loss;
 
 /// What can be saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,20 +28,14 @@ fn stored<'a>(
     data: &'a Data<'_>,
     what: LargeOutput,
 ) -> (Element, &'a [usize]) {
-    let like = |role| match data.get(role) {
-        Some(given) if problem.outputs.in_f32 => (Element::F32, given.shape),
-        Some(given) => (given.element_type().into(), given.shape),
-        None => (Element::F32, &[][..]),
+    let shape_of = |role| data.get(role).map_or(&[][..], |given| given.shape);
+    let shape = match what {
+        LargeOutput::Grad | LargeOutput::Distribution => &problem.input_shape,
+        LargeOutput::TargetGrad => shape_of(Role::Values),
+        LargeOutput::VarGrad => shape_of(Role::Var),
+        _ => &problem.row_shape,
     };
-    match what {
-        LargeOutput::Grad | LargeOutput::Distribution => {
-            (problem.output_type.into(), &problem.input_shape)
-        }
-        LargeOutput::TargetGrad => like(Role::Values),
-        LargeOutput::VarGrad => like(Role::Var),
-        LargeOutput::Argmax | LargeOutput::Rank => (Element::WORD, &problem.row_shape),
-        _ => (Element::F32, &problem.row_shape),
-    }
+    (problem.float_type_of(what).map_or(Element::WORD, Element::from), shape)
 }
 
 /// Probes the files to be saved to.
@@ -71,7 +65,7 @@ pub fn places(
     rows: bool,
 ) -> Result<Results, Failure> {
     let mut results = Results::default();
-    let unreduced = has_loss(problem) && problem.reduction == Reduction::None;
+    let unreduced = is_unreduced(problem);
     for (output, file) in destinations {
         let what = match output {
             Output::Loss if unreduced => LargeOutput::RowLoss,

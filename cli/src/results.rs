@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use wgpu_loss::{ElementType, Floats, LargeOutput};
+use wgpu_loss::{Floats, LargeOutput};
 
 use crate::check::Answer;
 use crate::computed::Computed;
@@ -73,33 +73,6 @@ impl Results {
             None => Ok(()),
             Some(Place::Scratch(scratch)) => scratch.write(offset, bytes).map_err(Failure::Failed),
             Some(Place::File(file)) => file.write(offset, bytes),
-        }
-    }
-
-    /// Takes a part of a result in f64, from an element on, rounded once to the type wanted.
-    pub fn write_rounded(
-        &mut self,
-        what: LargeOutput,
-        first: usize,
-        elements: &[f64],
-    ) -> Result<(), Failure> {
-        let Some(element) = self.find(what).map(|result| result.element) else { return Ok(()) };
-        let offset = (first * element.bytes()) as u64;
-        // By way of f32: `half` takes an f64 that is close to a tie for one.
-        match element.float_type() {
-            Some(ElementType::F16) => {
-                let all: Vec<_> = elements.iter().map(|&x| half::f16::from_f32(x as f32)).collect();
-                self.write(what, offset, bytemuck::cast_slice(&all))
-            }
-            Some(ElementType::BF16) => {
-                let all: Vec<_> =
-                    elements.iter().map(|&x| half::bf16::from_f32(x as f32)).collect();
-                self.write(what, offset, bytemuck::cast_slice(&all))
-            }
-            _ => {
-                let all: Vec<_> = elements.iter().map(|&x| x as f32).collect();
-                self.write(what, offset, bytemuck::cast_slice(&all))
-            }
         }
     }
 

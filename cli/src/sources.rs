@@ -6,7 +6,6 @@ use wgpu_loss::loss::Shapes;
 use wgpu_loss::{ElementType, Floats, Problem, TargetType};
 
 use crate::args::Tensor;
-use crate::compute::Device;
 use crate::data::{BATCH, Data, Given, Operand, Role};
 use crate::error::Failure;
 use crate::files::{Kind, Source};
@@ -150,16 +149,13 @@ impl Sources {
     }
 
     /// Makes the elements readable. A large tensor that has to be converted is so by batches, as it is
-    /// read, or on a GPU, where batches are steps of the first axis that are too long or the classes
+    /// read; where batches are steps of the first axis that are too long or the classes
     /// themselves, or where tensors are broadcast, as a whole.
-    pub fn prepare(&mut self, device: &Device, problem: &Problem) -> Result<(), Failure> {
+    pub fn prepare(&mut self, problem: &Problem) -> Result<(), Failure> {
         let steps = problem.input_shape.first().map_or(1, |&n| n as u64).max(1);
         let step = self.input().stored_bytes() / steps;
         let batches = problem.class_axis > 0 && problem.pointwise.is_none();
-        let in_batches = match device {
-            Device::Gpu(_) => batches && step <= BATCH as u64,
-            Device::Cpu => true,
-        };
+        let in_batches = batches && step <= BATCH as u64;
         self.files.iter_mut().try_for_each(|(_, source)| {
             match in_batches && source.stored_bytes() > BATCH as u64 {
                 true => source.inflate(),

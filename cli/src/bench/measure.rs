@@ -12,7 +12,7 @@ use crate::check::{self, Answer, Compared};
 use crate::data::{Data, Given, Operand, Role, Stop};
 use crate::error::Failure;
 use crate::formula::Formula;
-use crate::twin::Question;
+use crate::question::Question;
 
 /// What runs on the host, or passes through it, is repeated for this long at most: the reference, and calls on host
 /// data. Large shapes take them seconds.

@@ -152,11 +152,6 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// The same, where the reference has any.
-    pub fn add_some(&mut self, first: usize, wanted: Option<&[f64]>, off: impl Fn(usize) -> f64) {
-        self.add(first, wanted.unwrap_or_default(), off);
-    }
-
     /// What was found, where all elements should have been seen.
     pub fn done(mut self) -> Compared {
         let elements = self.shape.iter().product::<usize>();

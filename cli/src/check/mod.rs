@@ -14,8 +14,10 @@ mod terms;
 mod words;
 
 use wgpu_loss::loss::Function;
+use wgpu_loss::reference::{self, Piece};
 use wgpu_loss::{
-    ClassLosses, Floats, LargeOutput, Problem, Reduction, RowColumn, RowOutputs, Summary,
+    ClassLosses, Error, Floats, LargeOutput, Output, Outputs, Problem, Reduction, RowColumn,
+    RowOutputs, Summary,
 };
 
 pub use self::comparison::Compared;
@@ -24,7 +26,7 @@ use self::terms::Lost;
 use self::words::Words;
 use crate::data::{Role, Stop};
 use crate::error::Failure;
-use crate::twin::{self, Piece, Question, has_loss};
+use crate::question::{self, Question, is_unreduced};
 
 /// What was computed.
 #[derive(Debug, Default)]
@@ -52,19 +54,36 @@ pub fn run(
     let problem = question.problem;
     let outputs = terms::outputs(problem, question.outputs);
     let mut all = Comparisons::new(question, computed);
-    let mut compare = |piece: &Piece<'_>| all.add(question, piece);
-    let totals = twin::run(question, outputs, &mut compare, progress)?;
-    let loss = totals.loss(problem);
+    let (mut failure, mut rows_done) = (None, 0);
+    let mut take = |piece: &Piece<'_>| {
+        all.add(question, piece).map_err(|failed| {
+            failure = Some(failed);
+            Error::Stopped
+        })?;
+        rows_done += piece.output.summary.rows;
+        progress(rows_done);
+        Ok(())
+    };
+    let totals = in_f64(question, outputs, &mut take);
+    // What ended the work is worth more than that it ended.
+    if let Some(failure) = failure {
+        return Err(failure.into());
+    }
+    let totals = totals?;
+    all.divide(question::divisor(problem, &totals.summary));
+    let [loss, z_loss] = [&totals.loss, &totals.z_loss].map(|all| all.first().copied());
     let loss_off = match terms::has_terms(problem) || problem.pointwise.is_some() {
         true => all.loss,
-        false => loss.map_or(0.0, |loss| loss.abs() * confident(problem, totals.mean())),
+        false => {
+            let mean = all.sum / totals.summary.weight;
+            loss.map_or(0.0, |loss| loss.abs() * confident(problem, mean))
+        }
     };
 
     let mut compared = vec![rows(&computed.summary, &totals.summary)];
-    for (what, given, wanted, off) in [
-        ("loss", computed.loss, loss, loss_off),
-        ("z-loss", computed.z_loss, totals.z_loss(problem), all.z_loss),
-    ] {
+    for (what, given, wanted, off) in
+        [("loss", computed.loss, loss, loss_off), ("z-loss", computed.z_loss, z_loss, all.z_loss)]
+    {
         if let Some(wanted) = wanted {
             compared.push(reduced(what, given, wanted, off));
         }
@@ -77,6 +96,25 @@ pub fn run(
         compared.push(classes(&given, wanted, &class_off, words::mapped(problem)));
     }
     Ok(compared)
+}
+
+/// Computes everything again in f64, a piece at a time.
+fn in_f64(
+    question: &Question<'_>,
+    outputs: Outputs,
+    take: &mut dyn FnMut(&Piece<'_>) -> Result<(), Error>,
+) -> Result<Output<f64>, Stop> {
+    let loss = question.formula.loss();
+    if question.data.in_place() {
+        let whole = question.data.whole()?;
+        return Ok(reference::run_pieces(loss, &whole.inputs(), outputs, take)?);
+    }
+    let mut stream = reference::stream(loss, outputs);
+    if let Some(divisor) = question.divisor()? {
+        stream = stream.divisor(divisor);
+    }
+    question.batches(&mut |batch| stream.push_pieces(batch, &mut *take))?;
+    Ok(stream.finish()?)
 }
 
 /// What the loss of a confident row, or the mean of several, may be off by, as a share of it. It is a sum of powers `e^-d`
@@ -162,13 +200,15 @@ fn classes(given: &ClassLosses, wanted: &ClassLosses, off: &[f64], mapped: bool)
 struct Comparisons<'a> {
     floats: Vec<(LargeOutput, Comparison<'a>)>,
     words: Vec<(LargeOutput, Words<'a>)>,
+    /// The sum of all losses, where they are reduced.
+    sum: f64,
     /// What the reduced loss and z-loss may be off by, beyond a share of themselves.
     loss: f64,
     z_loss: f64,
     /// The same of the losses of each class.
     classes: Vec<f64>,
-    /// The same of the variance's gradient, over the pieces so far that share the variance.
-    variance: Vec<f64>,
+    /// The gradient with respect to variances that elements share, as far as it is summed, and what it may be off by.
+    variance: Option<[Vec<f64>; 2]>,
 }
 
 impl<'a> Comparisons<'a> {
@@ -176,8 +216,10 @@ impl<'a> Comparisons<'a> {
         let problem = question.problem;
         let name = if problem.outputs.log_probs { "log-probs" } else { "probs" };
         let var = question.data.get(Role::Var).map_or(&[][..], |given| given.shape);
+        let variances = var.iter().product::<usize>();
+        let shares = question.outputs.var_grad && var != problem.input_shape;
         let (elements, rows) = (&problem.input_shape[..], &problem.row_shape[..]);
-        let unreduced = has_loss(problem) && problem.reduction == Reduction::None;
+        let unreduced = is_unreduced(problem);
         let all = [
             (LargeOutput::RowLoss, "loss", rows, unreduced),
             (LargeOutput::ZLoss, "z-loss", rows, unreduced),
@@ -201,57 +243,60 @@ impl<'a> Comparisons<'a> {
         Self {
             floats: floats.collect(),
             words: words.collect(),
+            sum: 0.0,
             loss: 0.0,
             z_loss: 0.0,
             classes: Vec::new(),
-            variance: Vec::new(),
+            variance: shares.then(|| [vec![0.0; variances], vec![0.0; variances]]),
         }
     }
 
-    /// The reference's next rows.
-    fn add(&mut self, question: &Question<'_>, piece: &Piece<'_>) -> Result<(), Stop> {
+    /// The reference's next piece.
+    fn add(&mut self, question: &Question<'_>, piece: &Piece<'_>) -> Result<(), Failure> {
         let (output, rows) = (piece.output, &piece.output.rows);
+        let mut of_variance = Vec::new();
         let lost = match question.problem.pointwise {
-            Some(_) => points::lost(question, piece, &mut self.variance)?,
-            None => terms::lost(question, piece)?,
+            Some(_) => points::lost(question.formula, piece, &mut of_variance),
+            None => terms::lost(question.problem, piece),
         };
         self.add_sums(&lost, piece, question.problem);
-        for (what, comparison) in &mut self.floats {
-            let (row, element) = (piece.row, piece.element);
+        self.add_variance(piece, &of_variance);
+        for &mut (what, ref mut comparison) in &mut self.floats {
             let distribution = output.probs.as_deref().or(output.log_probs.as_deref());
-            let (first, wanted, off) = match what {
-                LargeOutput::RowLoss => (row, Some(&output.loss[..]), &lost.loss[..]),
-                LargeOutput::ZLoss => (row, Some(&output.z_loss[..]), &lost.z_loss[..]),
-                LargeOutput::Grad => (element, output.grad.as_deref(), &lost.grad[..]),
-                LargeOutput::TargetGrad => {
-                    (element, output.target_grad.as_deref(), &lost.target_grad[..])
-                }
-                LargeOutput::VarGrad => {
-                    (piece.variance, output.var_grad.as_deref(), &self.variance[..])
-                }
-                LargeOutput::Distribution => (element, distribution, &lost.distribution[..]),
-                what => (row, numbers(rows, *what), lost.of_rows(*what)),
+            let (wanted, off) = match what {
+                LargeOutput::RowLoss => (Some(&output.loss[..]), &lost.loss[..]),
+                LargeOutput::ZLoss => (Some(&output.z_loss[..]), &lost.z_loss[..]),
+                LargeOutput::Grad => (output.grad.as_deref(), &lost.grad[..]),
+                LargeOutput::TargetGrad => (output.target_grad.as_deref(), &lost.target_grad[..]),
+                LargeOutput::VarGrad if self.variance.is_some() => continue,
+                LargeOutput::VarGrad => (output.var_grad.as_deref(), &of_variance[..]),
+                LargeOutput::Distribution => (distribution, &lost.distribution[..]),
+                what => (numbers(rows, what), lost.of_rows(what)),
             };
-            comparison.add_some(first, wanted, |i| off.get(i).copied().unwrap_or(0.0));
-        }
-        if output.var_grad.is_some() {
-            self.variance.clear();
+            let (Some(wanted), mut at) = (wanted, 0) else { continue };
+            for run in piece.runs(what) {
+                let wanted = &wanted[at..at + (run.end - run.start) as usize];
+                let off = |i: usize| off.get(at + i).copied().unwrap_or(0.0);
+                comparison.add(run.start as usize, wanted, off);
+                at += wanted.len();
+            }
         }
         for (what, words) in &mut self.words {
             let wanted = rows.columns().find(|(other, _)| other == what);
             let Some((_, RowColumn::Words(wanted))) = wanted else { continue };
-            words.add(question, piece.row, wanted)?;
+            let first = piece.runs(*what).next().map_or(0, |run| run.start as usize);
+            words.add(question, first, wanted)?;
         }
         Ok(())
     }
 
     /// What sums over rows may be off by.
     fn add_sums(&mut self, lost: &Lost, piece: &Piece<'_>, problem: &Problem) {
-        let sum = |all: &[f64]| all.iter().sum::<f64>() / piece.divisor.abs();
-        if piece.divisor != 0.0 {
-            self.loss += sum(&lost.loss) + REDUCED * lost.sizes / piece.divisor.abs();
-            self.z_loss += sum(&lost.z_loss);
-        }
+        let sum = |all: &[f64]| all.iter().sum::<f64>();
+        self.sum +=
+            if problem.reduction == Reduction::None { 0.0 } else { sum(&piece.output.loss) };
+        self.loss += sum(&lost.loss) + REDUCED * lost.sizes;
+        self.z_loss += sum(&lost.z_loss);
         if problem.outputs.class_losses {
             self.classes.resize(problem.view.classes, 0.0);
             for (label, off) in lost.labels.iter().zip(&lost.loss) {
@@ -262,7 +307,30 @@ impl<'a> Comparisons<'a> {
         }
     }
 
-    fn done(self) -> impl Iterator<Item = Compared> {
+    /// Adds a piece's part of the gradient with respect to variances that elements share, and of what it may be off by.
+    fn add_variance(&mut self, piece: &Piece<'_>, off: &[f64]) {
+        let (Some([sums, offs]), Some(parts)) = (&mut self.variance, &piece.output.var_grad) else {
+            return;
+        };
+        let places = piece.runs(LargeOutput::VarGrad).flatten();
+        for (place, (part, off)) in places.zip(parts.iter().zip(off)) {
+            sums[place as usize] += part;
+            offs[place as usize] += off;
+        }
+    }
+
+    /// Divides what sums over rows may be off by, as the sums are.
+    fn divide(&mut self, divisor: f64) {
+        for off in [&mut self.loss, &mut self.z_loss] {
+            *off = if divisor == 0.0 { 0.0 } else { *off / divisor.abs() };
+        }
+    }
+
+    fn done(mut self) -> impl Iterator<Item = Compared> {
+        let of_variance = self.floats.iter_mut().find(|(what, _)| *what == LargeOutput::VarGrad);
+        if let (Some([sums, offs]), Some((_, comparison))) = (&self.variance, of_variance) {
+            comparison.add(0, sums, |i| offs[i]);
+        }
         let floats = self.floats.into_iter().map(|(_, comparison)| comparison.done());
         floats.chain(self.words.into_iter().map(|(_, words)| words.done()))
     }

@@ -17,14 +17,12 @@
 //! Where `log t - x` is near 0 both of its parts are exact, and it is off by a few `h` and no more. What is not here is a
 //! product, or a sum of positive terms, and judged by itself.
 
-use wgpu_loss::Floats;
+use wgpu_loss::Tensor;
+use wgpu_loss::reference::Piece;
 
 use super::comparison::{REDUCED, UNIT, of_power};
 use super::terms::{Lost, scales};
-use crate::data::{Cut, Role, Steps};
-use crate::error::Failure;
 use crate::formula::Formula;
-use crate::twin::{Piece, Question};
 
 /// Half a unit in the last place of an f32.
 const HALF: f64 = UNIT / 2.0;
@@ -52,30 +50,22 @@ impl Term {
 /// Those of one element: loss, gradient, target's gradient, variance's gradient.
 type Terms = [Term; 4];
 
-/// Of a piece. What belongs to the variance's gradient is added to `variance`.
-pub fn lost(
-    question: &Question<'_>,
-    piece: &Piece<'_>,
-    variance: &mut Vec<f64>,
-) -> Result<Lost, Failure> {
-    let problem = question.problem;
-    let cut = Cut::of(problem);
-    let count = piece.output.summary.rows as usize;
-    let first = piece.row / cut.rows.max(1);
-    let steps = question.data.steps(problem, first..first + count / cut.rows.max(1))?;
-    let operand = |role| Operand::of(&steps, role);
-    let Some(input) = operand(Role::Input) else { return Ok(Lost::default()) };
-    let (target, var) = (operand(Role::Values), operand(Role::Var));
-    let (weight, pos_weight) = (operand(Role::ElementWeight), operand(Role::PosWeight));
-    variance.resize(var.as_ref().map_or(0, |var| var.floats.len()), 0.0);
-    let (mut lost, shape) = (Lost::default(), input.shape);
-    for (i, &scale) in scales(question, piece)?.iter().enumerate().take(count) {
-        let at = |operand: &Option<Operand<'_>>, other: f64| {
-            operand.as_ref().map_or(other, |operand| operand.at(i, shape))
+/// What the numbers of a piece may be off by. That of the variance's gradient is set in `variance`.
+pub fn lost(formula: &Formula, piece: &Piece<'_>, variance: &mut Vec<f64>) -> Lost {
+    let inputs = piece.inputs;
+    let (shape, input) = (inputs.input.shape, Some(inputs.input));
+    let (target, var) = (inputs.target, inputs.var);
+    let (weight, pos_weight) = (inputs.element_weight, inputs.pos_weight);
+    variance.clear();
+    variance.resize(var.map_or(0, |var| var.data.len()), 0.0);
+    let mut lost = Lost::default();
+    for (i, &scale) in scales(piece).iter().enumerate() {
+        let at = |operand: Option<Tensor<'_>>, other: f64| {
+            operand.map_or(other, |all| all.data.get(index(all.shape, i, shape)).into())
         };
-        let (x, t, v) = (at(&Some(input), 0.0), at(&target, 0.0), at(&var, 0.0));
-        let (w, p) = (at(&weight, 1.0), at(&pos_weight, 1.0));
-        let terms = terms(question.formula, x, t, [w, p, v]);
+        let (x, t, v) = (at(input, 0.0), at(target, 0.0), at(var, 0.0));
+        let (w, p) = (at(weight, 1.0), at(pos_weight, 1.0));
+        let terms = terms(formula, x, t, [w, p, v]);
         let number = |x: f64| if x.is_nan() { 0.0 } else { x };
         let [loss, grad, target_grad, var_grad] =
             terms.map(|Term { size, off }| Term { size: number(size), off: number(off) });
@@ -87,10 +77,11 @@ pub fn lost(
         lost.target_grad.push(scale * target_grad.off);
         if let Some(var) = &var {
             // A sum over all that share the variance.
-            variance[var.index(i, shape)] += scale * (var_grad.off + REDUCED * var_grad.size);
+            variance[index(var.shape, i, shape)] +=
+                scale * (var_grad.off + REDUCED * var_grad.size);
         }
     }
-    Ok(lost)
+    lost
 }
 
 fn terms(formula: &Formula, x: f64, t: f64, [w, p, v]: [f64; 3]) -> Terms {
@@ -157,37 +148,20 @@ fn poisson(x: f64, t: f64, eps: f64, log_input: bool, stirling: bool) -> Terms {
     [loss, grad, none, none]
 }
 
-/// A tensor that is broadcast.
-#[derive(Clone, Copy)]
-struct Operand<'a> {
-    floats: Floats<'a>,
-    shape: &'a [usize],
-}
-
-impl<'a> Operand<'a> {
-    fn of(steps: &'a Steps<'_>, role: Role) -> Option<Self> {
-        steps.floats(role).map(|(floats, shape)| Self { floats, shape })
+/// Returns the index of a broadcast tensor's element that belongs to an element of the input of shape `input`.
+fn index(own: &[usize], element: usize, input: &[usize]) -> usize {
+    if own == input {
+        return element;
     }
-
-    fn at(&self, element: usize, shape: &[usize]) -> f64 {
-        f64::from(self.floats.get(self.index(element, shape)))
-    }
-
-    /// The index that belongs to an element of the input, whose shape is given.
-    fn index(&self, element: usize, shape: &[usize]) -> usize {
-        if self.shape == shape {
-            return element;
+    let (mut rest, mut index, mut stride) = (element, 0, 1);
+    for (&extent, &own) in input.iter().rev().zip(own.iter().rev()) {
+        if own != 1 {
+            index += rest % extent * stride;
         }
-        let (mut rest, mut index, mut stride) = (element, 0, 1);
-        for (&extent, &own) in shape.iter().rev().zip(self.shape.iter().rev()) {
-            if own != 1 {
-                index += rest % extent * stride;
-            }
-            stride *= own;
-            rest /= extent;
-        }
-        index
+        stride *= own;
+        rest /= extent;
     }
+    index
 }
 
 #[cfg(test)]
@@ -196,10 +170,7 @@ mod tests {
 
     #[test]
     fn broadcast_indices() {
-        let index = |shape: &[usize], element| {
-            let operand = Operand { floats: Floats::F32(&[]), shape };
-            operand.index(element, &[2, 3, 4])
-        };
+        let index = |shape: &[usize], element| index(shape, element, &[2, 3, 4]);
         // Element 17 is [1, 1, 1].
         assert_eq!(index(&[2, 3, 4], 17), 17);
         assert_eq!(index(&[4], 17), 1);

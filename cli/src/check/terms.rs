@@ -17,15 +17,12 @@
 //! A class so far below the top that nothing is left of its power adds nothing, however large its logit.
 
 use wgpu_loss::loss::{Function, Upstream};
-use wgpu_loss::{LargeOutput, Outputs, Problem, Reduction};
+use wgpu_loss::reference::Piece;
+use wgpu_loss::{Floats, LargeOutput, Outputs, Problem, Reduction};
 
 use super::comparison::{UNIT, of_power};
 use super::shares::Shares;
 use super::words::{logit, mapped};
-use crate::data::Role;
-use crate::error::Failure;
-use crate::files::Part;
-use crate::twin::{Piece, Question};
 
 /// Units of a handful of roundings.
 const FEW: f64 = 8.0;
@@ -182,58 +179,55 @@ impl Row {
     }
 }
 
-/// What the numbers of a piece may be off by.
-pub fn lost(question: &Question<'_>, piece: &Piece<'_>) -> Result<Lost, Failure> {
-    if !has_terms(question.problem) {
-        return Ok(Lost::default());
+/// What the numbers of a piece of a problem may be off by.
+pub fn lost(problem: &Problem, piece: &Piece<'_>) -> Lost {
+    if !has_terms(problem) {
+        return Lost::default();
     }
-    let rows = Rows::of(question, piece)?;
+    let rows = Rows::of(problem, piece);
     let (mut lost, mut classes) = (Lost::default(), Vec::new());
-    let elements = piece.output.summary.rows as usize * question.problem.view.classes;
+    let elements = piece.problem.view.elements();
     lost.distribution.resize(elements, 0.0);
     lost.grad.resize(if piece.output.grad.is_some() { elements } else { 0 }, 0.0);
-    for row in 0..piece.output.summary.rows as usize {
+    for row in 0..piece.problem.view.rows() {
         rows.gather(row, &mut classes);
         rows.row(row, &classes, &mut lost);
     }
-    Ok(lost)
+    lost
 }
 
 /// The rows of a piece.
 struct Rows<'a> {
+    /// The whole.
     problem: &'a Problem,
     piece: &'a Piece<'a>,
-    input: Option<Part<'a>>,
     /// An upstream gradient for each element.
-    upstream: Option<Part<'a>>,
+    upstream: Option<Floats<'a>>,
     shares: Shares<'a>,
     scales: Vec<f64>,
 }
 
 impl<'a> Rows<'a> {
-    fn of(question: &Question<'a>, piece: &'a Piece<'a>) -> Result<Self, Failure> {
-        let (problem, data) = (question.problem, question.data);
-        let elements = piece.output.summary.rows as usize * problem.view.classes;
-        let range = piece.element..piece.element + elements;
+    fn of(problem: &'a Problem, piece: &'a Piece<'a>) -> Self {
         let softmax = problem.function == Function::Softmax;
-        Ok(Self {
+        let upstream = piece.inputs.upstream.map(|tensor| tensor.data);
+        Self {
             problem,
             piece,
-            input: data.part(Role::Input, range.clone())?,
-            upstream: if softmax { data.part(Role::Upstream, range)? } else { None },
-            shares: Shares::of(question, piece)?,
-            scales: if softmax { Vec::new() } else { scales(question, piece)? },
-        })
+            upstream: upstream.filter(|_| softmax),
+            shares: Shares::of(piece),
+            scales: if softmax { Vec::new() } else { scales(piece) },
+        }
     }
 
     fn x(&self, element: usize) -> f64 {
-        self.input.as_ref().map_or(0.0, |part| part.floats().get(element).into())
+        self.piece.inputs.input.data.get(element).into()
     }
 
     /// The classes of a row.
     fn gather(&self, row: usize, classes: &mut Vec<Class>) {
-        let (view, output) = (&self.problem.view, self.piece.output);
-        let first = row / view.inner * view.classes * view.inner + row % view.inner;
+        let (view, output) = (&self.piece.problem.view, self.piece.output);
+        let first = view.row_start(row);
         let log = |element: usize| match (&output.log_probs, &output.probs) {
             (Some(logs), _) => logs[element],
             (None, Some(probs)) => probs[element].ln(),
@@ -322,8 +316,8 @@ impl<'a> Rows<'a> {
     }
 
     /// The product of an upstream gradient and the Jacobian.
-    fn jacobian(&self, r: &Row, classes: &[Class], upstream: &Part<'_>, grad: &mut [f64]) {
-        let u = |class: &Class| f64::from(upstream.floats().get(class.element));
+    fn jacobian(&self, r: &Row, classes: &[Class], upstream: &Floats<'_>, grad: &mut [f64]) {
+        let u = |class: &Class| f64::from(upstream.get(class.element));
         let sum = |of: &dyn Fn(&Class) -> f64| classes.iter().map(of).sum::<f64>();
         let sizes = sum(&|c| u(c).abs());
         let (mean, mean_off) =
@@ -360,27 +354,13 @@ fn finite(x: f64) -> f64 {
 }
 
 /// What the gradients of a piece's rows are multiplied by: upstream gradient, row weight, divisor.
-pub fn scales(question: &Question<'_>, piece: &Piece<'_>) -> Result<Vec<f64>, Failure> {
-    let rows = piece.output.summary.rows as usize;
-    let range = piece.row..piece.row + rows;
-    let upstream = match question.data.get(Role::Upstream) {
-        Some(given) if question.problem.upstream == Upstream::PerRow => {
-            Some(given.operand.part(range.clone())?)
-        }
-        Some(given) => Some(given.all()?),
-        None => None,
-    };
-    let weights = question.data.get(Role::RowWeights);
-    let weights = weights.map(|given| given.operand.part(range)).transpose()?;
-    let divisor = piece.divisor;
-    let factor = if divisor == 0.0 { 0.0 } else { 1.0 / divisor };
+pub fn scales(piece: &Piece<'_>) -> Vec<f64> {
+    let upstream = piece.inputs.upstream.filter(|_| piece.problem.upstream == Upstream::PerRow);
+    let weights = piece.inputs.row_weights;
     let of = |row: usize| {
-        let upstream = upstream.as_ref().map_or(1.0, |part| {
-            let all = part.floats();
-            f64::from(all.get(if all.len() == 1 { 0 } else { row }))
-        });
-        let weight = weights.as_ref().map_or(1.0, |part| f64::from(part.floats().get(row)));
-        (factor * upstream * weight).abs()
+        let upstream = upstream.map_or(piece.scale, |all| f64::from(all.data.get(row)));
+        let weight = weights.map_or(1.0, |all| f64::from(all.data.get(row)));
+        (upstream * weight).abs()
     };
-    Ok((0..rows).map(of).collect())
+    (0..piece.problem.losses()).map(of).collect()
 }

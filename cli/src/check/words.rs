@@ -3,10 +3,10 @@
 use wgpu_loss::Problem;
 
 use super::Compared;
-use crate::data::{Role, Stop};
+use crate::data::Role;
 use crate::error::Failure;
 use crate::position::position;
-use crate::twin::Question;
+use crate::question::Question;
 
 /// Logits that differ by no more than this, relative to their size, may be equal where they are rounded.
 const NEAR: f64 = 1e-6;
@@ -36,7 +36,7 @@ impl<'a> Words<'a> {
         question: &Question<'_>,
         first: usize,
         wanted: &[u32],
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Failure> {
         self.seen += wanted.len();
         let given = self.given.get(first..first + wanted.len()).unwrap_or(&[]);
         for (row, (&given, &wanted)) in (first..).zip(given.iter().zip(wanted)) {

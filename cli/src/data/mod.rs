@@ -1,18 +1,12 @@
 //! The tensors of one loss, of which any range can be had.
-//!
-//! ```text
-//! cut     a loss in steps that follow one another     steps   the tensors of some of them
-//! ```
 
-mod cut;
-mod steps;
+mod parts;
 
 use std::ops::Range;
 
-use wgpu_loss::{ElementType, Error, Floats, Labels, Problem};
+use wgpu_loss::loss::Upstream;
+use wgpu_loss::{Error, Floats, Labels, Problem};
 
-pub use self::cut::Cut;
-pub use self::steps::Steps;
 use crate::error::Failure;
 use crate::files::{Part, Source};
 
@@ -128,12 +122,14 @@ pub struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// The type of its floats.
-    pub fn element_type(&self) -> ElementType {
-        match self.operand {
-            Operand::File(source) => source.float_type(),
-            Operand::Floats(floats) => floats.element_type(),
-            Operand::Labels(_) => ElementType::F32,
+    /// Whether it has elements for each row, or each element, of a loss over classes.
+    fn is_of_rows(&self, problem: &Problem) -> bool {
+        match self.role {
+            Role::Input | Role::Target | Role::RowWeights => true,
+            Role::Upstream => {
+                matches!(problem.upstream, Upstream::PerElement(_) | Upstream::PerRow)
+            }
+            _ => false,
         }
     }
 
@@ -189,20 +185,28 @@ impl<'a> Data<'a> {
     /// Says that the first so many rows have been read, of which those before `from` have been said
     /// before. What is mapped need not stay in memory for them. Gives what to say next time.
     pub fn release(&self, problem: &Problem, from: u64, rows: u64) -> u64 {
-        let cut = Cut::of(problem);
-        let step = |rows: u64| rows as usize / cut.rows.max(1);
-        let row_bytes = 4 * cut.elements / cut.rows.max(1);
+        // Steps of the axes before the classes: all of a step has been read, or it is said next time.
+        let (step_rows, classes) = match problem.pointwise {
+            Some(_) => (1, 1),
+            None => (problem.view.inner.max(1), problem.view.classes),
+        };
+        let step = |rows: u64| rows as usize / step_rows;
         // Row by row it would be one call to the kernel after the other.
-        if rows < from + (RELEASE / row_bytes.max(1)) as u64 && rows < cut.all_rows() as u64 {
+        let some = (RELEASE / (4 * classes).max(1)) as u64;
+        if rows < from + some && rows < problem.losses() as u64 {
             return from;
         }
         for given in &self.0 {
-            if let (by @ 1.., Operand::File(source)) = (cut.per_step(problem, given), given.operand)
-            {
+            let by = match given.shape == problem.input_shape {
+                true => step_rows * classes,
+                false if problem.pointwise.is_none() && given.is_of_rows(problem) => step_rows,
+                false => continue,
+            };
+            if let Operand::File(source) = given.operand {
                 source.release(step(from) * by..step(rows) * by);
             }
         }
-        (step(rows) * cut.rows) as u64
+        (step(rows) * step_rows) as u64
     }
 
     /// The sum of the weights of all rows that count: of their labels' class weights and their own. Bad

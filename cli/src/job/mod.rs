@@ -1,4 +1,5 @@
-//! One loss over named files: open, check the shapes, read, compute, check the result, save, report.
+//! One loss over named files in five steps: request, open, compute, check, report. What was looked at and what is saved
+//! goes before the report.
 //!
 //! Whatever can fail early does: destinations are probed and shapes compared before elements are
 //! read, and the device is opened before that too. Nothing is saved unless all went well.
@@ -17,17 +18,18 @@ use crate::args::RunArgs;
 use crate::check::{self, Answer, Compared};
 use crate::compute::Device;
 use crate::computed::Computed;
-use crate::data::{Cut, Role, Stop};
+use crate::data::{Data, Role, Stop};
 use crate::error::{Failure, say};
-use crate::files::Unfinished;
+use crate::files::{Destination, Unfinished};
 use crate::formula::Formula;
 use crate::look::{self, Looks, Rows, Seen, Unreduced};
+use crate::names::Names;
 use crate::outputs::{self, Output};
 use crate::progress::Meter;
+use crate::question::{Question, is_unreduced};
 use crate::report::{self, Classes, Report, Tokens};
 use crate::results::{Complete, Results};
 use crate::sources::{Files, Sources};
-use crate::twin::Question;
 
 /// A GPU that has no memory for less is not tried again.
 const LEAST_BUDGET: u64 = 1 << 20;
@@ -48,98 +50,66 @@ pub struct Job {
 
 /// Does the job and reports it.
 pub fn run(job: Job) -> Result<(), Failure> {
-    let destinations = outputs::destinations(&job.save)?;
-    let mut sources = Sources::open(&job.files, job.run.dtype.map(ElementType::from))?;
-    if !matches!(job.formula, Formula::Softmax(_)) {
-        sources.as_f32(Role::Upstream);
-    }
-    let names = sources.names(job.class_axis_given);
-    let problem = problem(&job, &sources).map_err(|error| names.explain(error))?;
-    check_top_k(&job, &problem)?;
-    let input = sources.input().name.display().to_string();
-    job.looks.check(&problem, &input)?;
-
+    let mut request = Request::new(&job)?;
     let (mut device, start) = timed(|| Device::open(&job.run, job.run.memory_budget))?;
-    let ((), read) = timed(|| sources.prepare(&device, &problem))?;
-    let data = sources.data();
-    let (check, rows) = (job.run.check, job.looks.any());
-    let results = outputs::places(&problem, &data, &destinations, check, rows)?;
-    let (formula, outputs) = (&job.formula, job.outputs);
-    let question = Question { formula, outputs, data: &data, problem: &problem };
-    let work = Work { job: &job, question: &question, sources: &sources };
-    let computed = work.compute(&mut device, results);
-    if computed.as_ref().map_or_else(Stop::is_of_data, |_| true) {
-        // That a file is damaged explains what is refused in it.
-        sources.verify()?;
-    }
-    let (computed, complete, files) = computed.map_err(|stop| names.stopped(stop))?;
-    let mut seconds = vec![("read", read)];
-    if device.adapter().is_some() {
-        seconds.push(("start", start));
-    }
-    seconds.extend(&computed.seconds);
-
-    let mut checked: Option<Vec<Compared>> = None;
-    if job.run.check {
-        if device.adapter().is_none() && !job.run.quiet {
-            say("the CPU twin is the reference itself: --check compares it with its own f32");
-        }
-        let answer = complete.answer(&computed);
-        let (compared, time) = timed(|| work.check(&answer).map_err(|stop| names.stopped(stop)))?;
-        seconds.push(("check", time));
-        checked = Some(compared);
-    }
+    let read = request.open()?;
+    let data = request.sources.data();
+    let work = request.work(&data);
+    let mut done = work.compute(&mut device)?;
+    let on_gpu = device.adapter().is_some();
+    done.seconds.splice(0..0, on_gpu.then_some(("start", start)));
+    done.seconds.insert(0, ("read", read));
+    let checked = work.checked(&device, &mut done)?;
     let failed = checked.iter().flatten().find(|compared| !compared.passed());
-    let failed = failed.map(|compared| compared.complaint(!destinations.is_empty()));
-
-    let mut seen = Seen::default();
-    if let Some(losses) = complete.floats(LargeOutput::RowLoss).filter(|_| job.looks.any()) {
-        let rows = Rows { losses, kept: &complete, data: &data, problem: &problem };
-        let title = format!("{} of {input}", job.command);
-        let (looked, time) = timed(|| job.looks.see(&rows, &title))?;
-        seconds.push(("look", time));
-        seen = looked;
-    }
-    let mut saved = Vec::new();
-    if failed.is_none() && !destinations.is_empty() {
-        let png = seen.png.as_deref();
-        let ((), time) = timed(|| outputs::save(files, &destinations, &computed, png))?;
-        seconds.push(("save", time));
-        saved.extend(destinations.iter().map(|(_, file)| file.name.display().to_string()));
-    }
-    let of_rows =
-        |what| match complete.floats(what).filter(|_| problem.reduction == Reduction::None) {
-            Some(Floats::F32(losses)) => Some(losses),
-            _ => None,
-        };
-    let losses = of_rows(LargeOutput::RowLoss).unwrap_or(computed.loss.as_slice());
-    let report = Report {
-        command: job.command,
-        reduction: job.reduction.map(reduction_name),
-        shape: &problem.input_shape,
-        dtype: sources.input().element.name(),
-        target: sources.target_name(),
-        weighted: problem.is_weighted(),
-        row_shape: &problem.row_shape,
-        adapter: device.adapter(),
-        summary: computed.summary,
-        losses,
-        loss_shape: problem.loss_shape(),
-        seconds,
-        check: checked.as_deref(),
-        z_losses: of_rows(LargeOutput::ZLoss).unwrap_or(computed.z_loss.as_slice()),
-        row_weights: problem.row_weights,
-        outputs: job.outputs,
-        classes: computed.classes.as_ref().map(|all| Classes::of(all, job.outputs.accuracy)),
-        tokens: Tokens::of(&problem, losses, &computed.summary),
-        seen: &seen,
-        saved,
-        output_type: problem.output_type,
+    let failed = failed.map(|compared| compared.complaint(!request.destinations.is_empty()));
+    let seen = work.see(&mut done)?;
+    let saved = match failed {
+        None => work.save(&mut done, &seen)?,
+        Some(_) => Vec::new(),
     };
-    report::print(&if job.run.json { report.json() } else { report.text() })?;
+    work.report(&device, &done, checked.as_deref(), &seen, saved)?;
     match failed {
         None => Ok(()),
         Some(complaint) => Err(Failure::Failed(complaint)),
+    }
+}
+
+/// What was asked for, over files that are there and go together. No element has been read.
+struct Request<'a> {
+    job: &'a Job,
+    sources: Sources,
+    names: Names,
+    problem: Problem,
+    destinations: Vec<(Output, Destination)>,
+    /// What the user called the input.
+    input: String,
+}
+
+impl<'a> Request<'a> {
+    fn new(job: &'a Job) -> Result<Self, Failure> {
+        let destinations = outputs::destinations(&job.save)?;
+        let mut sources = Sources::open(&job.files, job.run.dtype.map(ElementType::from))?;
+        if !matches!(job.formula, Formula::Softmax(_)) {
+            sources.as_f32(Role::Upstream);
+        }
+        let names = sources.names(job.class_axis_given);
+        let problem = problem(job, &sources).map_err(|error| names.explain(error))?;
+        check_top_k(job, &problem)?;
+        let input = sources.input().name.display().to_string();
+        job.looks.check(&problem, &input)?;
+        Ok(Self { job, sources, names, problem, destinations, input })
+    }
+
+    /// Makes the elements readable, and says how long that took.
+    fn open(&mut self) -> Result<Duration, Failure> {
+        timed(|| self.sources.prepare(&self.problem)).map(|((), time)| time)
+    }
+
+    /// Returns the work over its data.
+    fn work<'b>(&'b self, data: &'b Data<'b>) -> Work<'b> {
+        let (formula, outputs) = (&self.job.formula, self.job.outputs);
+        let question = Question { formula, outputs, data, problem: &self.problem };
+        Work { request: self, question }
     }
 }
 
@@ -165,32 +135,53 @@ fn check_top_k(job: &Job, problem: &Problem) -> Result<(), Failure> {
     }
 }
 
-/// What is computed and checked.
+/// What is computed, checked and reported.
 struct Work<'a> {
-    job: &'a Job,
-    question: &'a Question<'a>,
-    sources: &'a Sources,
+    request: &'a Request<'a>,
+    question: Question<'a>,
+}
+
+/// What was computed, and where it is.
+struct Done {
+    computed: Computed,
+    complete: Complete,
+    files: Vec<Unfinished>,
+    /// Where the time went so far.
+    seconds: Vec<(&'static str, Duration)>,
 }
 
 impl Work<'_> {
     /// Computes everything that there is a place for.
-    fn compute(
-        &self,
-        device: &mut Device,
-        mut results: Results,
-    ) -> Result<(Computed, Complete, Vec<Unfinished>), Stop> {
-        let Self { question, .. } = *self;
-        if !self.job.looks.any() || question.problem.reduction == Reduction::None {
+    fn compute(&self, device: &mut Device) -> Result<Done, Failure> {
+        let Request { job, sources, names, problem, destinations, .. } = self.request;
+        let (check, rows) = (job.run.check, job.looks.any());
+        let results = outputs::places(problem, self.question.data, destinations, check, rows)?;
+        let done = self.results(device, results);
+        if done.as_ref().map_or_else(Stop::is_of_data, |_| true) {
+            // That a file is damaged explains what is refused in it.
+            sources.verify()?;
+        }
+        done.map_err(|stop| names.stopped(stop))
+    }
+
+    fn results(&self, device: &mut Device, mut results: Results) -> Result<Done, Stop> {
+        let Self { request, question } = self;
+        let looks = request.job.looks.any() && question.problem.reduction != Reduction::None;
+        let (computed, complete, files) = if looks {
+            let unreduced = Unreduced::of(question, &request.sources.shapes())?;
+            let data = unreduced.data(question.data);
+            let question_of_rows = unreduced.question(&data);
+            let mut computed = self.tirelessly(device, &question_of_rows, &mut results)?;
+            let (complete, files) = results.complete()?;
+            look::reduced(question.problem, &complete, &mut computed);
+            (computed, complete, files)
+        } else {
             let computed = self.tirelessly(device, question, &mut results)?;
             let (complete, files) = results.complete()?;
-            return Ok((computed, complete, files));
-        }
-        let unreduced = Unreduced::of(question, &self.sources.shapes())?;
-        let data = unreduced.data(question.data);
-        let mut computed = self.tirelessly(device, &unreduced.question(&data), &mut results)?;
-        let (complete, files) = results.complete()?;
-        look::reduced(question.problem, &complete, &mut computed);
-        Ok((computed, complete, files))
+            (computed, complete, files)
+        };
+        let seconds = computed.seconds.clone();
+        Ok(Done { computed, complete, files, seconds })
     }
 
     /// A GPU that runs out of memory gets less of it at a time, as often as that helps.
@@ -200,7 +191,7 @@ impl Work<'_> {
         question: &Question<'_>,
         results: &mut Results,
     ) -> Result<Computed, Stop> {
-        let run = &self.job.run;
+        let run = &self.request.job.run;
         loop {
             let mut progress = self.watched("computing", question);
             let computed = device.run(question, results, &mut progress);
@@ -224,21 +215,103 @@ impl Work<'_> {
         }
     }
 
-    /// Compares what was computed with the reference.
-    fn check(&self, answer: &Answer<'_>) -> Result<Vec<Compared>, Stop> {
-        check::run(self.question, answer, &mut self.watched("checking", self.question))
+    /// Compares what was computed with the reference, where that is asked for.
+    fn checked(&self, device: &Device, done: &mut Done) -> Result<Option<Vec<Compared>>, Failure> {
+        let Request { job, names, .. } = self.request;
+        if !job.run.check {
+            return Ok(None);
+        }
+        if device.adapter().is_none() && !job.run.quiet {
+            say("the CPU twin is the reference itself: --check compares it with its own f32");
+        }
+        let answer = done.complete.answer(&done.computed);
+        let check = || self.check(&answer).map_err(|stop| names.stopped(stop));
+        let (compared, time) = timed(check)?;
+        done.seconds.push(("check", time));
+        Ok(Some(compared))
     }
 
-    /// Shows how far the work is, and gives memory back behind it.
+    /// Compares an answer with the reference.
+    fn check(&self, answer: &Answer<'_>) -> Result<Vec<Compared>, Stop> {
+        check::run(&self.question, answer, &mut self.watched("checking", &self.question))
+    }
+
+    /// Looks at the losses of rows, where that is asked for.
+    fn see(&self, done: &mut Done) -> Result<Seen, Failure> {
+        let Request { job, problem, input, .. } = self.request;
+        let losses = done.complete.floats(LargeOutput::RowLoss);
+        let Some(losses) = losses.filter(|_| job.looks.any()) else { return Ok(Seen::default()) };
+        let rows = Rows { losses, kept: &done.complete, data: self.question.data, problem };
+        let title = format!("{} of {input}", job.command);
+        let (seen, time) = timed(|| job.looks.see(&rows, &title))?;
+        done.seconds.push(("look", time));
+        Ok(seen)
+    }
+
+    /// Gives the results their names, and returns these.
+    fn save(&self, done: &mut Done, seen: &Seen) -> Result<Vec<String>, Failure> {
+        let destinations = &self.request.destinations;
+        if destinations.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (files, png) = (std::mem::take(&mut done.files), seen.png.as_deref());
+        let ((), time) = timed(|| outputs::save(files, destinations, &done.computed, png))?;
+        done.seconds.push(("save", time));
+        Ok(destinations.iter().map(|(_, file)| file.name.display().to_string()).collect())
+    }
+
+    /// Prints the report.
+    fn report(
+        &self,
+        device: &Device,
+        done: &Done,
+        check: Option<&[Compared]>,
+        seen: &Seen,
+        saved: Vec<String>,
+    ) -> Result<(), Failure> {
+        let Request { job, sources, problem, .. } = self.request;
+        let Done { computed, complete, seconds, .. } = done;
+        let of_rows = |what| match complete.floats(what).filter(|_| is_unreduced(problem)) {
+            Some(Floats::F32(losses)) => Some(losses),
+            _ => None,
+        };
+        let losses = of_rows(LargeOutput::RowLoss).unwrap_or(computed.loss.as_slice());
+        let report = Report {
+            command: job.command,
+            reduction: job.reduction.map(reduction_name),
+            shape: &problem.input_shape,
+            dtype: sources.input().element.name(),
+            target: sources.target_name(),
+            weighted: problem.is_weighted(),
+            row_shape: &problem.row_shape,
+            adapter: device.adapter(),
+            summary: computed.summary,
+            losses,
+            loss_shape: problem.loss_shape(),
+            seconds: seconds.clone(),
+            check,
+            z_losses: of_rows(LargeOutput::ZLoss).unwrap_or(computed.z_loss.as_slice()),
+            row_weights: problem.row_weights,
+            outputs: job.outputs,
+            classes: computed.classes.as_ref().map(|all| Classes::of(all, job.outputs.accuracy)),
+            tokens: Tokens::of(problem, losses, &computed.summary),
+            seen,
+            saved,
+            output_type: problem.output_type,
+        };
+        report::print(&if job.run.json { report.json() } else { report.text() })
+    }
+
+    /// Shows how far the work is, and gives back the memory of what has been read.
     fn watched<'a>(
         &self,
         what: &'static str,
         question: &'a Question<'_>,
     ) -> impl FnMut(u64) + use<'a> {
         let (data, problem) = (question.data, question.problem);
-        let bytes = self.sources.input().stored_bytes();
-        let mut meter =
-            Meter::new(what, Cut::of(problem).all_rows() as u64, bytes, self.job.run.quiet);
+        let Request { job, sources, .. } = self.request;
+        let bytes = sources.input().stored_bytes();
+        let mut meter = Meter::new(what, problem.losses() as u64, bytes, job.run.quiet);
         let mut released = 0;
         move |rows| {
             meter.done(rows);

@@ -264,21 +264,12 @@ fn every_check_can_fail() {
     let mut device = said(Device::open(&run, None).map_err(Stop::from));
     for words in COMMANDS {
         let job = job(folder.path(), words);
-        let destinations = outputs::destinations(&job.save).map_err(Stop::from);
-        let destinations = said(destinations);
-        let mut sources = said(Sources::open(&job.files, None).map_err(Stop::from));
-        if !matches!(job.formula, Formula::Softmax(_)) {
-            sources.as_f32(Role::Upstream);
-        }
-        let problem = problem(&job, &sources).unwrap();
-        said(sources.prepare(&device, &problem).map_err(Stop::from));
-        let data = sources.data();
-        let results = outputs::places(&problem, &data, &destinations, true, false);
-        let results = said(results.map_err(Stop::from));
-        let (formula, outputs) = (&job.formula, job.outputs);
-        let question = Question { formula, outputs, data: &data, problem: &problem };
-        let work = Work { job: &job, question: &question, sources: &sources };
-        let (computed, complete, _) = said(work.compute(&mut device, results));
+        let mut request =
+            Request::new(&job).unwrap_or_else(|failure| panic!("{}", failure.message()));
+        said(request.open().map_err(Stop::from));
+        let data = request.sources.data();
+        let work = request.work(&data);
+        let Done { computed, complete, .. } = said(work.compute(&mut device).map_err(Stop::from));
         let answer = complete.answer(&computed);
         let check = |answer: &Answer<'_>| said(work.check(answer));
         for compared in check(&answer) {

@@ -11,12 +11,12 @@ use wgpu_loss::loss::{Divisor, Shapes};
 use wgpu_loss::{ElementType, Floats, LargeOutput, Outputs, Problem, Reduction};
 
 use crate::computed::Computed;
-use crate::data::{Cut, Data, Given, Operand, Role, Stop};
+use crate::data::{Data, Given, Operand, Role, Stop};
 use crate::error::Failure;
 use crate::files::{Bytes, Part, Scratch, floats};
 use crate::formula::Formula;
+use crate::question::{self, Question};
 use crate::results::Complete;
-use crate::twin::{Question, Totals};
 
 /// So many rows are looked at in one go.
 const STEP: usize = 1 << 20;
@@ -40,8 +40,7 @@ impl Unreduced {
         let mut upstream = None;
         if outputs.grad || outputs.target_grad || outputs.var_grad {
             shapes = shapes.upstream(&problem.row_shape);
-            upstream =
-                Some(same_for_all(gradient_scale(problem, data)?, Cut::of(problem).all_rows())?);
+            upstream = Some(same_for_all(gradient_scale(problem, data)?, problem.losses())?);
         }
         let problem = formula.problem(&shapes, *outputs)?;
         Ok(Self { formula, outputs: *outputs, problem, upstream })
@@ -74,10 +73,9 @@ pub fn reduced(problem: &Problem, complete: &Complete, computed: &mut Computed) 
         });
         sums.sum()
     };
-    let (loss, z_loss) = (sum(LargeOutput::RowLoss), sum(LargeOutput::ZLoss));
-    let totals = Totals::new(loss, z_loss, computed.summary);
-    computed.loss = totals.loss(problem).map(|loss| loss as f32);
-    computed.z_loss = totals.z_loss(problem).map(|loss| loss as f32);
+    let reduced = |what| question::reduced(problem, &computed.summary, sum(what)) as f32;
+    computed.loss = Some(reduced(LargeOutput::RowLoss));
+    computed.z_loss = (problem.z_loss != 0.0).then(|| reduced(LargeOutput::ZLoss));
 }
 
 /// A range in steps that are looked at in one go.

@@ -1,0 +1,78 @@
+//! What is computed, over what, and how it goes through a device.
+
+use wgpu_loss::loss::{Divisor, Function};
+use wgpu_loss::{EmptyMean, Error, Inputs, Outputs, Problem, Reduction, Summary};
+
+use crate::data::{Data, Stop};
+use crate::error::Failure;
+use crate::formula::Formula;
+
+/// What is computed, and over what.
+pub struct Question<'a> {
+    /// The loss.
+    pub formula: &'a Formula,
+    /// What is asked for beside it.
+    pub outputs: Outputs,
+    /// What goes in.
+    pub data: &'a Data<'a>,
+    /// The loss over this data, stated.
+    pub problem: &'a Problem,
+}
+
+impl Question<'_> {
+    /// Hands the tensors to a stream, as many steps of the first axis at a time as are converted at once. The classes
+    /// must not be on that axis.
+    pub fn batches(
+        &self,
+        push: &mut dyn FnMut(&Inputs<'_>) -> Result<(), Error>,
+    ) -> Result<(), Stop> {
+        let Self { data, problem, .. } = self;
+        let (extent, steps) = (problem.input_shape[0], data.batch_steps(problem));
+        // One batch at least, to know the loss's shape.
+        for start in (0..extent.max(1)).step_by(steps) {
+            let end = extent.min(start + steps);
+            push(&data.batch(problem, start..end)?.inputs())?;
+        }
+        Ok(())
+    }
+
+    /// Returns the divisor that a stream is to be given: that of a mean, where it is known or a gradient needs it.
+    pub fn divisor(&self) -> Result<Option<f64>, Failure> {
+        let Self { data, problem, .. } = self;
+        let mean = matches!(problem.reduction, Reduction::Mean | Reduction::BatchMean);
+        match problem.divisor {
+            Divisor::Known(divisor) if mean && has_loss(problem) => Ok(Some(divisor)),
+            Divisor::RowWeights if problem.outputs.grad => data.row_weight_sum(problem).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Whether there is a loss: the softmaxes give their distribution alone.
+pub fn has_loss(problem: &Problem) -> bool {
+    problem.function != Function::Softmax
+}
+
+/// Whether there is a loss for each row or element.
+pub fn is_unreduced(problem: &Problem) -> bool {
+    has_loss(problem) && problem.reduction == Reduction::None
+}
+
+/// Returns what a reduction divides by, after all rows have been seen.
+pub fn divisor(problem: &Problem, summary: &Summary) -> f64 {
+    match problem.divisor {
+        Divisor::Known(divisor) => divisor,
+        Divisor::RowWeights => summary.weight,
+    }
+}
+
+/// Returns the loss of rows whose losses add up to `sum`.
+pub fn reduced(problem: &Problem, summary: &Summary, sum: f64) -> f64 {
+    let divisor = divisor(problem, summary);
+    match problem.empty_mean {
+        // A NaN row shows, even where nothing has weight.
+        _ if divisor != 0.0 || sum.is_nan() => sum / divisor,
+        EmptyMean::Nan => f64::NAN,
+        EmptyMean::Zero => 0.0,
+    }
+}
