@@ -5,6 +5,7 @@
 //! leaves nothing of an infinity.
 
 use super::scale::Scale;
+use super::sum::Sum;
 use super::sums::{Live, Seen};
 use super::walk::{fill_elements, repeated, sum_rows};
 use super::weights::weighed;
@@ -62,11 +63,11 @@ pub(super) fn run(
 
 /// The sums over the elements that share an operand's element.
 fn summed(whole: &[f64], operand: &Operand, view: &ClassView) -> Result<Vec<f64>, Error> {
-    let mut sums = repeated("variance gradient", 0.0, operand.elements)?;
-    for (element, value) in whole.iter().enumerate() {
-        sums[operand.axes.index(view, element)] += value;
+    let mut sums = repeated("variance gradient", Sum::default(), operand.elements)?;
+    for (element, &value) in whole.iter().enumerate() {
+        sums[operand.axes.index(view, element)].add(value);
     }
-    Ok(sums)
+    Ok(sums.into_iter().map(Sum::value).collect())
 }
 
 /// The input and its operands.

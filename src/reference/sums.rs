@@ -49,7 +49,7 @@ pub(crate) struct Sums {
     pub loss: Sum,
     pub z_loss: Sum,
     pub weight: Sum,
-    /// What was seen, with the value of `weight`.
+    /// What was seen. `weight` is in it as of the last merge.
     pub summary: Summary,
 }
 
@@ -90,7 +90,6 @@ impl Sums {
                 self.z_loss.add(live.z_loss);
                 self.weight.add(live.weight);
                 summary.live += 1;
-                summary.weight = self.weight.value();
                 summary.correct += u64::from(live.correct);
                 summary.top_k += u64::from(live.top_k);
                 if live.nan {
