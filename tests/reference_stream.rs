@@ -66,7 +66,9 @@ impl<'a> Batch<'a> {
             ("pos_weight", rank, inputs.pos_weight),
             ("var", rank, inputs.var),
         ] {
-            tensor.map(|t: Tensor<'a>| add(what, t.shape, rank, Part::Floats(t.data)));
+            if let Some(tensor) = tensor {
+                add(what, tensor.shape, rank, Part::Floats(tensor.data));
+            }
         }
         if let Some(upstream) = inputs.upstream {
             let rank = upstream.shape.len();
@@ -108,7 +110,8 @@ impl<'a> Batch<'a> {
 
 /// Batches of any size, as a loader gives them.
 fn batches(extent: usize) -> Vec<Range<usize>> {
-    let (mut random, mut start, mut all) = (Random(5), 0, vec![0..0]);
+    let (mut random, mut start, mut all) = (Random(5), 0, Vec::new());
+    all.push(0..0);
     while start < extent {
         let size = [1, 3, 17, 0, 200][random.below(5)].min(extent - start);
         all.push(start..start + size);

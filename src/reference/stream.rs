@@ -10,8 +10,8 @@ use crate::{Error, Inputs, Loss, Output, Outputs, Problem};
 /// or `None` in what is returned.
 ///
 /// The sink takes bytes of the same element types as from a GPU, so that one sink serves both:
-/// [`Problem::float_type_of`] says which. Memory is that of a piece, some 100 MB, whatever the size of the tensors; a row
-/// is never cut.
+/// [`Problem::float_type_of`] says which. Memory is that of a piece, some 100 MB, whatever the size of the tensors. A row
+/// is never cut, and operands that are broadcast along too many different axes ([`Error::Groups`]) are written out first.
 ///
 /// Where the answer is an error, the sink may have a part of the outputs: bad labels are all counted first, and the
 /// losses and gradients of their rows are NaN. [`Sink`] has an example.
@@ -90,7 +90,8 @@ fn whole(
 /// let loss = CrossEntropy::new();
 /// let mut stream = reference::stream(&loss, Outputs::loss());
 /// for label in [3u8, 5, 7] {
-///     let inputs = Inputs::new(Tensor::new(&[0.0; 20], &[2, 10])).labels(&[label; 2], &[2]);
+///     let labels = [label; 2];
+///     let inputs = Inputs::new(Tensor::new(&[0.0; 20], &[2, 10])).labels(&labels, &[2]);
 ///     stream.push(&inputs, &mut ())?;
 /// }
 /// assert_eq!(stream.finish()?.loss, [10f64.ln()]);
