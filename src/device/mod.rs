@@ -153,6 +153,13 @@ impl Kernels {
         self.cached().len()
     }
 
+    /// Drops all compiled pipelines; a [`Bound`](crate::Bound) keeps those that it uses, and what is bound later is compiled
+    /// again. For hosts that run for long and meet many shapes: nothing else ever removes a pipeline, and on a software
+    /// driver each takes some megabytes.
+    pub fn clear(&self) {
+        self.cached().clear();
+    }
+
     /// The pipeline of a specialisation.
     pub(crate) fn get(&self, spec: &Spec) -> Result<Arc<Pipeline>, Error> {
         if let Some(found) = self.cached().get(spec) {

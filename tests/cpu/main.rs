@@ -5,6 +5,7 @@ mod plan;
 mod reference;
 mod reference_extras;
 mod reference_pointwise;
+mod reference_stream;
 mod shaders;
 mod texts;
 mod tunings;

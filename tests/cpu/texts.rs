@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use naga::back::spv;
 use rayon::prelude::*;
+use support::places::run_example;
 use support::specs::every_spec;
 use support::spirv::canonical;
 use support::texts::parsed;
@@ -180,11 +180,8 @@ fn shaders() -> Vec<(String, String)> {
 /// The example prints what is handed to wgpu, behind a line for each dispatch.
 #[test]
 fn the_example_prints_kernels() {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["run", "--release", "--quiet", "--example", "wgsl", "--"]);
-    command.args(["cross-entropy", "4096x1000", "--grad", "--subgroups", "32"]);
-    let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo");
+    let args = ["cross-entropy", "4096x1000", "--grad", "--subgroups", "32"];
+    let output = run_example("wgsl", &args);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed = String::from_utf8(output.stdout).expect("text");
     let kernels: Vec<&str> = printed.split("\n// --- ").collect();

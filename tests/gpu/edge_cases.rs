@@ -5,7 +5,7 @@ use support::close::{Tolerance, assert_close};
 use support::data::{Data, Target, Types};
 use support::embedded::{Embedded, Place};
 use support::extras::Extras;
-use support::gpus::{TestGpu, gpus};
+use support::gpus::{TestGpu, gpus, in_turn};
 use support::labels::OwnedLabels;
 use support::rounding::{Rounding, UNIT, UNITS, UNITS_PER_DEPTH};
 use wgpu_loss::{
@@ -84,12 +84,12 @@ impl Seen<'_> {
     }
 }
 
-/// Runs a call on every device, compares it with the reference, and has a look.
+/// Runs a call on the devices in turn, compares it with the reference, and has a look.
 #[track_caller]
 fn check(name: &str, loss: &dyn Loss, data: &Data, outputs: Outputs, look: impl Fn(&Seen<'_>)) {
     let truth = data.truth(loss, outputs);
     let rounding = Rounding::new(loss, data, outputs);
-    for gpu in gpus() {
+    for gpu in in_turn() {
         let what = format!("{name} on {}", gpu.name);
         let output = data.on(gpu, loss, outputs);
         rounding.check(&what, &Answer::from(&output), &Answer::from(&truth));
@@ -671,7 +671,7 @@ fn bad_labels_are_found_by_every_kernel() {
     let rows = [[0.5, 1.5, -1.0]; 9];
     // No class of any layout.
     for (name, data) in layouts(&rows, &[0, 1, -100, 2, 5000, 0, -7, 1, 5000]) {
-        for gpu in gpus() {
+        for gpu in in_turn() {
             let losses: [&dyn Loss; 5] = [
                 &CrossEntropy::new(),
                 &unreduced(),

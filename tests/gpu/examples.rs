@@ -4,25 +4,11 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
-use support::{npy, places};
+use support::npy;
+use support::places::{self, run_example};
 use wgpu_loss::{CrossEntropy, Inputs, Outputs, Reduction, Tensor, reference};
-
-/// Runs an example, and builds it before where it is neither there nor up to date.
-fn run(example: &str, args: &[&str]) -> Output {
-    if let Some(program) = places::example(example) {
-        let output = Command::new(&program).args(args).output();
-        return output.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-    }
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(places::root()).args(["run", "--quiet"]);
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    cargo.args(["--example", example, "--"]).args(args);
-    cargo.output().unwrap()
-}
 
 /// What it prints, where it succeeds.
 #[track_caller]
@@ -67,7 +53,7 @@ impl Picture {
 
 #[test]
 fn the_smallest_host() {
-    let text = printed(&run("embed_minimal", &[]));
+    let text = printed(&run_example("embed_minimal", &[]));
     // The rows that count are two of the book's, to eight decimals.
     let wanted = (0.13484927 + 0.00523357) / 2.0;
     // WGSL's exp of such differences may be off by a dozen units in the last place.
@@ -80,7 +66,7 @@ fn the_smallest_host() {
 fn digits_are_learnt() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("made/for/it/curve.png");
-    let text = printed(&run("train_digits", &["--curve", file.to_str().unwrap()]));
+    let text = printed(&run_example("train_digits", &["--curve", file.to_str().unwrap()]));
     assert!((97.0..=100.0).contains(&number(&text, "accuracy")), "{text}");
     // It is told while it goes on, where there is no terminal in lines.
     assert!(text.matches("\nstep ").count() >= 3, "{text}");
@@ -96,7 +82,7 @@ fn digits_are_learnt() {
 fn what_is_not_learnt_is_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("curve.png");
-    let output = run("train_digits", &["--steps", "2", "--curve", file.to_str().unwrap()]);
+    let output = run_example("train_digits", &["--steps", "2", "--curve", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(number(&text, "accuracy") < 97.0, "{text}");
@@ -108,7 +94,7 @@ fn what_is_not_learnt_is_a_failure() {
 fn losses_shine_over_the_photograph() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("heat.png");
-    printed(&run("segmentation", &["--heatmap", file.to_str().unwrap()]));
+    printed(&run_example("segmentation", &["--heatmap", file.to_str().unwrap()]));
     let data = places::root().join("examples/data");
     let photo = Picture::read(&data.join("photo.png"));
     let heat = Picture::read(&file);

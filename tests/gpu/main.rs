@@ -1,6 +1,7 @@
 //! What a device computes, held to the reference and to PyTorch's numbers. Devices and their pipelines are shared by all
 //! modules ([`support::gpus`]).
 
+mod devices;
 mod doc_examples;
 mod edge_cases;
 mod examples;

@@ -3,7 +3,7 @@
 use support::close::{Tolerance, assert_close};
 use support::data::Data;
 use support::embedded::{Embedded, Place};
-use support::gpus::gpus;
+use support::gpus::in_turn;
 use support::points::{HUGE, Kind, Points};
 use wgpu_loss::{CrossEntropy, LabelType, Loss, Nll, Outputs, Reduction};
 
@@ -43,12 +43,12 @@ fn as_f32(x: f64) -> f64 {
     f64::from(x as f32)
 }
 
-/// On every device, as a whole, in pieces and recorded.
+/// On the devices in turn, as a whole, in pieces and recorded.
 #[track_caller]
 fn check(what: &str, loss: &dyn Loss, data: &Data, outputs: Outputs) {
     let truth = data.truth(loss, outputs);
     let what = format!("{what} of {:?}", data.shape());
-    for gpu in gpus() {
+    for gpu in in_turn() {
         for (name, gpu) in
             [("whole", gpu.with_piece_bytes(1 << 27)), ("in pieces", gpu.with_piece_bytes(1 << 14))]
         {
@@ -139,7 +139,7 @@ fn losses_of_single_elements() {
         let points = Points::with_huge_losses(kind, &[4099]);
         for reduction in REDUCTIONS {
             let truth = points.truth(reduction, kind.outputs());
-            for gpu in gpus() {
+            for gpu in in_turn() {
                 for bytes in [1 << 27, 1 << 12] {
                     let what = format!("{kind:?}, {reduction:?}, pieces of {bytes}, {}", gpu.name);
                     let gpu = gpu.with_piece_bytes(bytes);

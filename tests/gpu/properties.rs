@@ -6,7 +6,7 @@ use support::answer::{Answer, bits, widened};
 use support::close::{Tolerance, assert_close};
 use support::data::{Data, Target};
 use support::embedded::{Embedded, Place, submit};
-use support::gpus::gpus;
+use support::gpus::{TestGpu, gpus, in_turn};
 use support::rounding::{Rounding, UNIT, UNITS};
 use wgpu_loss::{
     CrossEntropy, Gpu, LabelType, Loss, Nll, Output, Outputs, Profile, Reduction, Softmax,
@@ -112,8 +112,8 @@ fn calls() -> Vec<Call> {
 
 #[test]
 fn every_element_is_written_and_nothing_else() {
-    for gpu in gpus() {
-        for call in calls() {
+    for call in calls() {
+        for gpu in in_turn() {
             let what = format!("{} on {}", call.name, gpu.name);
             let results = call.embedded(gpu, Place::default()).run();
             call.rounding().check(&what, &results.answer(), &call.truth());
@@ -123,8 +123,8 @@ fn every_element_is_written_and_nothing_else() {
 
 #[test]
 fn rows_without_a_result_are_written_too() {
-    for gpu in gpus() {
-        for call in calls() {
+    for call in calls() {
+        for gpu in in_turn() {
             let mut data = call.data.clone();
             let view = data.view;
             let elements =
@@ -166,8 +166,8 @@ fn rows_without_a_result_are_written_too() {
 
 #[test]
 fn tensors_may_start_at_any_word() {
-    for gpu in gpus() {
-        for call in calls() {
+    for call in calls() {
+        for gpu in in_turn() {
             let (rounding, truth) = (call.rounding(), call.truth());
             for lead in [1, 2, 3, 4, 63, 64, 65, 68] {
                 let what = format!("{} at word {lead} on {}", call.name, gpu.name);
@@ -205,8 +205,8 @@ fn no_rows_are_no_work() {
 
 #[test]
 fn labels_of_any_type_may_start_at_any_word() {
-    for gpu in gpus() {
-        for label_type in LabelType::ALL {
+    for label_type in LabelType::ALL {
+        for gpu in in_turn() {
             let data = Data::random(&[37, 5], 1).labels_as(label_type);
             let call = Call::new("nll", Nll::new(), data, Outputs::loss().with_grad());
             for lead in [0, 1, 2, 3, 65] {
@@ -221,8 +221,8 @@ fn labels_of_any_type_may_start_at_any_word() {
 
 #[test]
 fn one_buffer_may_hold_all_tensors() {
-    for gpu in gpus() {
-        for call in calls() {
+    for call in calls() {
+        for gpu in in_turn() {
             for (lead, in_place) in [(0, false), (3, false), (0, true)] {
                 if in_place && !call.outputs.grad {
                     continue;
@@ -238,8 +238,8 @@ fn one_buffer_may_hold_all_tensors() {
 
 #[test]
 fn a_gradient_in_place_is_the_same() {
-    for gpu in gpus() {
-        for call in calls().into_iter().filter(|call| call.outputs.grad) {
+    for call in calls().into_iter().filter(|call| call.outputs.grad) {
+        for gpu in in_turn() {
             // Wide loads need tensors that start on 16 bytes; at word 1 they are given up.
             for lead in [0, 1] {
                 let what = format!("{} at word {lead} on {}", call.name, gpu.name);
@@ -262,35 +262,37 @@ fn a_gradient_in_place_is_the_same() {
 #[test]
 fn rows_may_be_laid_out_as_for_another_device() {
     let outputs = Outputs::loss().with_grad();
-    for gpu in gpus() {
-        let own = gpu.kernels().profile();
-        // As a graphics card would: large groups, up to 256 lanes for a row, many groups that walk
-        // together. And as a small device would: groups of 16.
-        let card = own.clone().with_device_type(wgpu::DeviceType::DiscreteGpu);
-        let mut small = card.clone();
+    // As a graphics card would: large groups, up to 256 lanes for a row, many groups that walk together.
+    let card =
+        |gpu: &Gpu| gpu.kernels().profile().clone().with_device_type(wgpu::DeviceType::DiscreteGpu);
+    // As a small device would: groups of 16.
+    let small = |gpu: &Gpu| {
+        let mut small = card(gpu);
         small.limits.max_compute_invocations_per_workgroup = 16;
-        for (name, profile) in [("card", &card), ("small", &small)] {
-            // A few loads for each number of lanes there is.
-            for classes in [3, 12, 15, 64, 200, 999, 1000, 4097, 16_400, 20_001] {
-                let data = Data::random(&[9, classes], 1).holes().labels_as(LabelType::I32);
-                let call = Call::new("rows", unreduced(), data, outputs);
-                let what = format!("{classes} classes for a {name} on {}", gpu.name);
-                let results = call.embedded_for(profile, gpu, Place::default()).run();
-                call.rounding().check(&what, &results.answer(), &call.truth());
-            }
-            for shape in [&[300_001, 2][..], &[1, 2, 300_001]] {
-                let data = Data::random(shape, 1).labels_as(LabelType::I32);
-                let call = Call::new("rows", CrossEntropy::new(), data, outputs);
-                let what = format!("{shape:?} for a {name} on {}", gpu.name);
-                let results = call.embedded_for(profile, gpu, Place::default()).run();
-                call.rounding().check(&what, &results.answer(), &call.truth());
-            }
+        small
+    };
+    let check = |gpu: &TestGpu, what: &str, profile: &Profile, call: &Call| {
+        let what = format!("{}, {:?}, for a {what} on {}", call.name, call.data.shape(), gpu.name);
+        let results = call.embedded_for(profile, gpu, Place::default()).run();
+        call.rounding().check(&what, &results.answer(), &call.truth());
+    };
+    // A few loads for each number of lanes there is.
+    for classes in [3, 12, 15, 64, 200, 999, 1000, 4097, 16_400, 20_001] {
+        let data = Data::random(&[9, classes], 1).holes().labels_as(LabelType::I32);
+        let call = Call::new("rows", unreduced(), data, outputs);
+        in_turn().iter().for_each(|gpu| check(gpu, "card", &card(gpu), &call));
+        in_turn().iter().for_each(|gpu| check(gpu, "small device", &small(gpu), &call));
+    }
+    for shape in [&[300_001, 2][..], &[1, 2, 300_001]] {
+        let data = Data::random(shape, 1).labels_as(LabelType::I32);
+        let call = Call::new("rows", CrossEntropy::new(), data, outputs);
+        for gpu in gpus() {
+            check(gpu, "card", &card(gpu), &call);
+            check(gpu, "small device", &small(gpu), &call);
         }
-        for call in calls() {
-            let what = format!("{} for a card on {}", call.name, gpu.name);
-            let results = call.embedded_for(&card, gpu, Place::default()).run();
-            call.rounding().check(&what, &results.answer(), &call.truth());
-        }
+    }
+    for call in calls() {
+        in_turn().iter().for_each(|gpu| check(gpu, "card", &card(gpu), &call));
     }
 }
 
@@ -298,8 +300,8 @@ fn rows_may_be_laid_out_as_for_another_device() {
 
 #[test]
 fn two_runs_give_the_same_bits() {
-    for gpu in gpus() {
-        for call in calls() {
+    for call in calls() {
+        for gpu in in_turn() {
             let what = format!("{} on {}", call.name, gpu.name);
             let all = |output: Output<f32>| {
                 let elements = output.log_probs.or(output.probs);
@@ -364,8 +366,8 @@ fn check_pieces(what: &str, gpu: &Gpu, call: &Call, place: Place) {
 
 #[test]
 fn pieces_make_the_whole() {
-    for gpu in gpus() {
-        for call in calls() {
+    for call in calls() {
+        for gpu in in_turn() {
             let what = format!("{} on {}", call.name, gpu.name);
             check_pieces(&what, gpu, &call, Place::default());
             check_pieces(
@@ -381,8 +383,8 @@ fn pieces_make_the_whole() {
 #[test]
 fn pieces_make_the_whole_for_labels_of_any_type() {
     let outputs = Outputs::loss().with_grad();
-    for gpu in gpus() {
-        for label_type in LabelType::ALL {
+    for label_type in LabelType::ALL {
+        for gpu in in_turn() {
             // Two rows make a piece: small labels start inside a word.
             let data = Data::random(&[61, 5], 1).labels_as(label_type).random_weight();
             let what = format!("{label_type:?} on {}", gpu.name);
@@ -415,8 +417,8 @@ fn pieces_name_rows_of_the_whole() {
 
 #[test]
 fn a_shift_of_all_logits_changes_no_bit() {
-    for gpu in gpus() {
-        for call in calls().into_iter().filter(|call| !call.name.starts_with("nll")) {
+    for call in calls().into_iter().filter(|call| !call.name.starts_with("nll")) {
+        for gpu in in_turn() {
             let mut data = call.data.clone();
             // Exact in f32, and so are their sums with the shifts.
             data.input.iter_mut().for_each(|x| *x = (*x * 1024.0).round() / 1024.0);
@@ -452,8 +454,8 @@ fn reversed<T: Copy>(data: &Data, elements: &[T]) -> Vec<T> {
 
 #[test]
 fn the_order_of_the_classes_does_not_matter() {
-    for gpu in gpus() {
-        for call in calls() {
+    for call in calls() {
+        for gpu in in_turn() {
             let data = &call.data;
             let mut other = data.clone();
             other.input = reversed(data, &data.input);

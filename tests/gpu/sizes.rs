@@ -3,7 +3,7 @@
 
 use support::answer::Answer;
 use support::data::Data;
-use support::gpus::gpus;
+use support::gpus::{gpus, in_turn};
 use support::rounding::Rounding;
 use wgpu_loss::{CrossEntropy, EmptyMean, Loss, Nll, Outputs, Reduction, Softmax};
 
@@ -21,13 +21,13 @@ fn unreduced() -> CrossEntropy {
     CrossEntropy::new().reduction(Reduction::None)
 }
 
-/// Runs a call on every device against the reference.
+/// Runs a call on the devices in turn against the reference.
 #[track_caller]
 fn check(loss: &dyn Loss, data: &Data, outputs: Outputs) {
     let truth = data.truth(loss, outputs);
     let wanted = Answer::from(&truth);
     let rounding = Rounding::new(loss, data, outputs);
-    for gpu in gpus() {
+    for gpu in in_turn() {
         let what = format!("{:?} on {}", data.shape(), gpu.name);
         let output = data.on(gpu, loss, outputs);
         let used = rounding.check(&what, &Answer::from(&output), &wanted);

@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 
 use support::answer::{Answer, bits};
 use support::data::{Data, Types};
-use support::gpus::gpus;
+use support::gpus::{gpus, in_turn};
 use support::random::Random;
 use support::recorder::Recorder;
 use support::rounding::Rounding;
@@ -35,9 +35,10 @@ fn check(loss: &dyn Loss, data: &Data, outputs: Outputs) {
     let truth = data.truth(loss, outputs);
     let wanted = Answer::from(&truth);
     let rounding = Rounding::new(loss, data, outputs);
-    for ((name, tiny), whole) in tiny().iter().zip(gpus()) {
-        let what = format!("{:?} on {name}", data.shape());
-        let output = data.on(tiny, loss, outputs);
+    for whole in in_turn() {
+        let what = format!("{:?} on {} ({TINY} bytes)", data.shape(), whole.name);
+        let tiny = whole.with_memory_budget(TINY);
+        let output = data.on(&tiny, loss, outputs);
         rounding.check(&what, &Answer::from(&output), &wanted);
         let uncut = data.on(whole, loss, outputs);
         rounding.check(&what, &Answer::from(&uncut), &wanted);

@@ -9,6 +9,7 @@ mod family;
 mod files;
 mod hostile;
 mod interrupted;
+mod large;
 mod look;
 mod outputs;
 mod pages;

@@ -1,6 +1,10 @@
 //! The devices that every GPU test runs on.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Deref;
+use std::panic::Location;
+use std::slice;
 use std::sync::OnceLock;
 
 use wgpu_loss::gpu::TuningChoice;
@@ -35,12 +39,23 @@ impl Deref for TestGpu {
     }
 }
 
+/// How many pipelines the tests share before they begin anew: a software driver's take some megabytes each.
+const PIPELINES: usize = 300;
+
 /// Three devices on the best adapter: with all it offers, without subgroups, and with no more than
-/// a browser grants. They are opened once per test program.
+/// a browser grants. They are opened once per test program, and share what they compile with all tests.
 ///
 /// # Panics
 /// As [`TestGpu::open`].
 pub fn gpus() -> &'static [TestGpu] {
+    let gpus = opened();
+    if gpus.iter().map(|gpu| gpu.kernels().compiled()).sum::<usize>() > PIPELINES {
+        gpus.iter().for_each(|gpu| gpu.kernels().clear());
+    }
+    gpus
+}
+
+fn opened() -> &'static [TestGpu] {
     static GPUS: OnceLock<[TestGpu; 3]> = OnceLock::new();
     GPUS.get_or_init(|| {
         // What somebody has tuned on this machine is not what is tested.
@@ -50,4 +65,35 @@ pub fn gpus() -> &'static [TestGpu] {
         [("all", all), ("no subgroups", flat), ("default limits", portable)]
             .map(|(what, options)| TestGpu::open(what, options))
     })
+}
+
+thread_local! {
+    /// How often each line has asked for a device. A test has a thread of its own.
+    static ASKED: RefCell<HashMap<(&'static str, u32), usize>> = RefCell::default();
+}
+
+/// One of [`gpus`], another one each time: what is called in loops meets all of them, where all combinations with all
+/// devices would compile for minutes. With `SOAK` in the environment, all of them.
+///
+/// # Panics
+/// As [`TestGpu::open`].
+#[track_caller]
+pub fn in_turn() -> &'static [TestGpu] {
+    match std::env::var_os("SOAK") {
+        Some(_) => gpus(),
+        None => slice::from_ref(&gpus()[turn(Location::caller())]),
+    }
+}
+
+/// The sum of a count's digits to base 3, from another start for each line: it has no period, so that a loop of three
+/// around this meets each device with each of its values.
+fn turn(line: &Location<'static>) -> usize {
+    let asked = ASKED.with_borrow_mut(|asked| {
+        let count = asked.entry((line.file(), line.line())).or_default();
+        *count += 1;
+        *count - 1
+    });
+    let digits = std::iter::successors(Some(asked), |rest| Some(rest / 3));
+    let sum: usize = digits.take_while(|rest| *rest > 0).map(|rest| rest % 3).sum();
+    (sum + line.line() as usize) % 3
 }

@@ -2,6 +2,7 @@
 //! built on another machine; a program that is started by hand looks where it was built.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::time::SystemTime;
 
 /// The folder of the library: `tests/fixtures` and `examples/data` are in it.
@@ -10,9 +11,25 @@ pub fn root() -> PathBuf {
     said.map_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../..").into(), PathBuf::from)
 }
 
+/// An example with these arguments: cargo builds it where it is neither there nor up to date.
+pub fn run_example(name: &str, args: &[&str]) -> Output {
+    let mut command = match example(name) {
+        Some(program) => Command::new(program),
+        None => {
+            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+            let mut cargo = Command::new(cargo);
+            cargo.current_dir(root()).args(["run", "--quiet"]);
+            cargo.args((!cfg!(debug_assertions)).then_some("--release"));
+            cargo.args(["--example", name, "--"]);
+            cargo
+        }
+    };
+    command.args(args).output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
 /// An example that is built already: in the folder that `WGPU_LOSS_EXAMPLES` names, or where cargo builds examples along
 /// with the tests, if it is newer than everything that it is made of.
-pub fn example(name: &str) -> Option<PathBuf> {
+fn example(name: &str) -> Option<PathBuf> {
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     if let Some(folder) = std::env::var_os("WGPU_LOSS_EXAMPLES") {
         return Some(PathBuf::from(folder).join(file));

@@ -1,8 +1,6 @@
 //! Streams of the reference: batches and pieces are one tensor, whatever is asked for, and large outputs are the
 //! reference's, rounded to the types that a GPU gives them.
 
-mod support;
-
 use std::ops::Range;
 
 use support::data::{Data, Target, Types};

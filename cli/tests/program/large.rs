@@ -1,8 +1,6 @@
 //! Tensors that go through the CPU in pieces and in batches: results and checks are those of the whole.
 
-mod support;
-
-use support::{Folder, assert_judged, npy, tuple};
+use crate::support::{Folder, assert_judged, npy, tuple};
 
 const CLASSES: usize = 6;
 /// More than one piece, and more than one batch of what has to be converted.

@@ -1,7 +1,5 @@
 //! A GPU and the CPU through one trait: one loop, the same errors for the same misuse, bytes of the same types.
 
-mod support;
-
 use support::data::{Data, Types};
 use support::gpus::gpus;
 use support::recorder::Recorder;
