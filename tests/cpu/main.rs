@@ -1,5 +1,6 @@
 //! What needs no device: the f64 reference, plans, the texts of kernels and the rooms of the code.
 
+mod grid;
 mod invariance;
 mod plan;
 mod reference;

@@ -1,9 +1,8 @@
 //! Every WGSL text that a plan can ask for: valid in naga, translated to SPIR-V, MSL and HLSL without what hurts
 //! there, and accepted by Tint where its command is on the PATH.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::process::Command;
-use std::sync::OnceLock;
 
 use indexmap::IndexSet;
 use naga::back::{hlsl, msl, spv};
@@ -17,6 +16,8 @@ use support::subgroups::used_by_some_lanes;
 use support::texts::{parsed, parsed_kernel, workgroup_bytes};
 use wgpu_loss::Profile;
 use wgpu_loss::kernels::Spec;
+
+use crate::grid::{Text, sampled};
 
 /// A kernel in the three languages that wgpu hands to drivers.
 struct Translated {
@@ -59,25 +60,11 @@ fn assert_harmless(spec: &Spec, text: &Translated) {
     assert!(buffers as u64 >= spec.slots().len() as u64 - 1, "HLSL: {spec:?}");
 }
 
-/// The texts of every specialisation, those that are alike behind each other. Many specialisations differ in nothing
-/// the text shows.
-fn every_text() -> &'static [(String, Spec)] {
-    static TEXTS: OnceLock<Vec<(String, Spec)>> = OnceLock::new();
-    TEXTS.get_or_init(|| {
-        let texts: BTreeMap<String, Spec> =
-            every_spec().into_iter().map(|spec| (spec.wgsl(), spec)).collect();
-        assert!(texts.len() > 500, "only {} texts", texts.len());
-        println!("{} texts", texts.len());
-        texts.into_iter().collect()
-    })
-}
-
 #[test]
 fn every_specialisation_translates_without_harm() {
-    // All of them take ten minutes: with `SOAK=1`, one in sixteen otherwise.
-    let step = if std::env::var_os("SOAK").is_some() { 1 } else { 16 };
-    let texts: Vec<_> = every_text().iter().step_by(step).collect();
-    let done = texts.par_iter().map(|(_, spec)| {
+    // All of them take ten minutes.
+    let texts = sampled(16);
+    texts.par_iter().for_each(|Text { spec, .. }| {
         let (module, info) = parsed_kernel(spec);
         // Formulas of single elements add terms of one size, in any order.
         if spec.pointwise.is_none() {
@@ -87,7 +74,7 @@ fn every_specialisation_translates_without_harm() {
         assert_eq!(used_by_some_lanes(&module), [""; 0], "{spec:?}");
         assert_harmless(spec, &translated(spec.layout.longs, &module, &info));
     });
-    println!("{} of them translated", done.count());
+    println!("{} of them translated", texts.len());
 }
 
 /// Which products of a row a compiler fuses with a sum is written out in `fma`: rows have the same bits in all kernels.
@@ -95,14 +82,15 @@ fn every_specialisation_translates_without_harm() {
 #[test]
 fn no_sum_of_a_row_has_a_product_in_it() {
     let of_all_rows = ["add: ", "group_totals: ", "sum_word: "];
-    let step = if std::env::var_os("SOAK").is_some() { 1 } else { 92 };
-    let texts: Vec<_> = every_text().iter().step_by(step).collect();
-    texts.par_iter().filter(|(_, spec)| spec.pointwise.is_none()).for_each(|(text, spec)| {
-        let (module, info) = parsed(text);
-        let mut found = contractions(text, &module, &info);
-        found.retain(|line| !of_all_rows.iter().any(|function| line.starts_with(function)));
-        assert!(found.is_empty(), "{found:#?} of {spec:?}");
-    });
+    let texts = sampled(92);
+    texts.par_iter().filter(|text| text.spec.pointwise.is_none()).for_each(
+        |Text { spec, .. }| {
+            let (module, info) = parsed_kernel(spec);
+            let mut found = contractions(&spec.wgsl(), &module, &info);
+            found.retain(|line| !of_all_rows.iter().any(|function| line.starts_with(function)));
+            assert!(found.is_empty(), "{found:#?} of {spec:?}");
+        },
+    );
 }
 
 /// What a subgroup has computed and one lane alone uses, be it by way of a function.
@@ -215,12 +203,11 @@ fn what_hurts_is_found() {
     }
 }
 
-/// The compilers of `hostile.rs` take the texts, of which texts that follow each other are alike, and write WGSL.
+/// The hostile compilers take texts of every kind, and write WGSL.
 #[test]
 fn hostile_compilers_take_texts_of_every_kind() {
-    let texts: Vec<&String> = every_text().iter().map(|(text, _)| text).step_by(97).collect();
-    texts.par_iter().enumerate().for_each(|(number, text)| {
-        parsed(&COMPILERS[number % COMPILERS.len()].compile(text));
+    sampled(97).par_iter().enumerate().for_each(|(number, text)| {
+        parsed(&COMPILERS[number % COMPILERS.len()].compile(&text.spec.wgsl()));
     });
 }
 
@@ -280,12 +267,12 @@ fn tint_accepts_a_text_of_every_kind() {
             files.push((path, spec));
         }
     }
-    for (path, spec) in &files {
+    files.par_iter().for_each(|(path, spec)| {
         let output = Command::new("tint").arg("--format").arg("wgsl").arg(path).output();
         let output = output.expect("tint ran");
         let report = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{spec:?}\n{report}");
-    }
+    });
     println!("{} texts", files.len());
     std::fs::remove_dir_all(&folder).expect("the folder is ours");
 }

@@ -2,18 +2,18 @@
 //! `tests/data/texts.tsv` says. A change of Rust that moves nothing leaves the first alone, one of WGSL that moves
 //! nothing the second.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use naga::back::spv;
 use rayon::prelude::*;
 use support::places::run_example;
-use support::specs::every_spec;
 use support::spirv::canonical;
-use support::texts::parsed;
-use wgpu_loss::kernels::Spec;
+use support::texts::{parsed, parsed_kernel};
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::grid::{Text, grid};
 
 /// What the file says of the kernels of one kind: how many texts there are, a hash of them and one of their SPIR-V.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,30 +23,11 @@ struct Line {
     spirv: u64,
 }
 
-/// Kinds small enough that a hash which differs says where to look.
-fn kind(spec: &Spec) -> String {
-    let Spec { kernel, part, input, output, .. } = spec;
-    let layout = match (spec.layout.form.is_kept(), spec.layout.load) {
-        (true, load) => format!("kept by {}", load.elements()),
-        (false, load) => format!("by {}", load.elements()),
-    };
-    format!("{kernel:?}, {part:?}, {} to {}, {layout}", input.name(), output.name())
-}
-
-/// All texts by their kind; one that several kinds have is of the first.
-fn texts() -> BTreeMap<String, Vec<String>> {
-    let specs: Vec<Spec> = every_spec().into_iter().collect();
-    let texts: Vec<_> = specs.par_iter().map(|spec| (spec.wgsl(), kind(spec))).collect();
-    let mut kinds: HashMap<String, String> = HashMap::with_capacity(texts.len());
-    for (text, kind) in texts {
-        let known = kinds.entry(text).or_insert_with(|| kind.clone());
-        if kind < *known {
-            *known = kind;
-        }
-    }
-    let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    kinds.into_iter().for_each(|(text, kind)| texts.entry(kind).or_default().push(text));
-    texts
+/// All texts by their kind.
+fn by_kind() -> BTreeMap<&'static str, Vec<&'static Text>> {
+    let mut kinds: BTreeMap<&str, Vec<&Text>> = BTreeMap::new();
+    grid().texts.iter().for_each(|text| kinds.entry(&text.kind).or_default().push(text));
+    kinds
 }
 
 /// One hash of several, in whatever order they are.
@@ -55,9 +36,9 @@ fn of_all(mut hashes: Vec<u64>) -> u64 {
     xxh3_64(bytemuck::cast_slice(&hashes))
 }
 
-fn spirv_of(texts: &[String]) -> u64 {
-    let hash = |text: &String| {
-        let (module, info) = parsed(text);
+fn spirv_of(texts: &[&Text]) -> u64 {
+    let hash = |text: &&Text| {
+        let (module, info) = parsed_kernel(&text.spec);
         let options = spv::Options { lang_version: (1, 3), ..Default::default() };
         let words = spv::write_vec(&module, &info, &options, None).expect("SPIR-V");
         xxh3_64(bytemuck::cast_slice(&canonical(&words)))
@@ -82,16 +63,16 @@ fn stored() -> BTreeMap<String, Line> {
 }
 
 /// Translating takes minutes, so it is done for the kinds whose texts have changed; for all of them where the file is
-/// written, by `WGPU_LOSS_RENEW=1 cargo test --release --test texts`.
+/// written, by `WGPU_LOSS_RENEW=1 cargo test --release --test cpu texts`.
 #[test]
 fn texts_and_spirv_are_those_that_are_stored() {
-    let (texts, stored) = (texts(), stored());
+    let (texts, stored) = (by_kind(), stored());
     let renew = std::env::var_os("WGPU_LOSS_RENEW").is_some();
     let mut changed = Vec::new();
     let mut written = String::from("kind\ttexts\ttext\tSPIR-V\n");
     for (kind, texts) in &texts {
-        let text = of_all(texts.iter().map(|text| xxh3_64(text.as_bytes())).collect());
-        let old = stored.get(kind);
+        let text = of_all(texts.iter().map(|text| text.hash).collect());
+        let old = stored.get(*kind);
         let same = |line: &Line| (line.texts, line.text) == (texts.len(), text);
         if old.is_some_and(same) && !renew {
             continue;
@@ -105,7 +86,7 @@ fn texts_and_spirv_are_those_that_are_stored() {
             Some(_) => {}
         }
     }
-    let gone = stored.keys().filter(|kind| !texts.contains_key(*kind));
+    let gone = stored.keys().filter(|kind| !texts.contains_key(kind.as_str()));
     changed.extend(gone.map(|kind| format!("{kind}: no longer there")));
     if renew {
         std::fs::write(file(), written).expect("a file");
@@ -113,7 +94,7 @@ fn texts_and_spirv_are_those_that_are_stored() {
     }
     assert!(
         changed.is_empty(),
-        "kernels have changed; if they were meant to, WGPU_LOSS_RENEW=1 cargo test --release --test texts:\n{}",
+        "kernels have changed; if they were meant to, WGPU_LOSS_RENEW=1 cargo test --release --test cpu texts:\n{}",
         changed.join("\n")
     );
 }
@@ -121,24 +102,9 @@ fn texts_and_spirv_are_those_that_are_stored() {
 /// A name that is always on where a condition asks for it, or always off, decides nothing.
 #[test]
 fn every_name_in_a_condition_is_seen_both_ways() {
-    let specs: Vec<Spec> = every_spec().into_iter().collect();
-    type Seen = BTreeMap<(&'static str, usize, &'static str), [bool; 2]>;
-    let seen = specs.par_iter().fold(Seen::new, |mut seen, spec| {
-        for asked in spec.assembled().asked {
-            let at = seen.entry((asked.file, asked.line, asked.name)).or_default();
-            at[usize::from(asked.holds)] = true;
-        }
-        seen
-    });
-    let seen = seen.reduce(Seen::new, |mut all, some| {
-        for (at, [no, yes]) in some {
-            let of_all: &mut [bool; 2] = all.entry(at).or_default();
-            (of_all[0], of_all[1]) = (of_all[0] | no, of_all[1] | yes);
-        }
-        all
-    });
+    let seen = &grid().names;
     let mut wrong = Vec::new();
-    for ((file, line, name), [no, yes]) in &seen {
+    for ((file, line, name), [no, yes]) in seen {
         if !(no & yes) {
             wrong.push(format!("{file}:{line}: {name} is always {yes}"));
         }

@@ -40,15 +40,19 @@ fn devices() -> &'static [TestGpu; 3] {
     })
 }
 
-/// Compiler `number` on device `device`.
-fn compiled(number: usize, device: usize) -> Hostile {
-    let gpu = &devices()[device % 3];
-    let name = format!("{} by {}", gpu.name, COMPILERS[number].name);
-    Hostile { name, gpu: gpu.edited(EDITS[number]) }
+/// Compiler `number` on device `device`. All tests share what it has compiled.
+fn compiled(number: usize, device: usize) -> &'static Hostile {
+    static COMPILED: [[OnceLock<Hostile>; 3]; COMPILERS.len()] =
+        [const { [const { OnceLock::new() }; 3] }; COMPILERS.len()];
+    COMPILED[number][device % 3].get_or_init(|| {
+        let gpu = &devices()[device % 3];
+        let name = format!("{} by {}", gpu.name, COMPILERS[number].name);
+        Hostile { name, gpu: gpu.edited(EDITS[number]) }
+    })
 }
 
 /// Every compiler on one device, another one for each turn.
-fn in_turns(turn: usize) -> impl Iterator<Item = Hostile> {
+fn in_turns(turn: usize) -> impl Iterator<Item = &'static Hostile> {
     (0..COMPILERS.len()).map(move |number| compiled(number, turn + number))
 }
 
@@ -111,9 +115,9 @@ fn confident_rows_keep_their_digits() {
                 let what = format!("{shape:?} ahead by {ahead}");
                 let data = confident(shape, ahead);
                 let loss = CrossEntropy::new().reduction(Reduction::None);
-                check(&what, &hostile, &loss, &data, grad);
+                check(&what, hostile, &loss, &data, grad);
                 if ahead > 12.0 {
-                    check(&what, &hostile, &loss, &one_hot(&data), grad.with_log_probs());
+                    check(&what, hostile, &loss, &one_hot(&data), grad.with_log_probs());
                 }
             }
         }
@@ -144,7 +148,7 @@ fn rows_that_share_a_load_do_not_undo_each_other() {
             // All compilers store components in one way.
             let gpu = few.edited(EDITS[number]);
             let name = format!("{} by {}", few.name, COMPILERS[number].name);
-            for hostile in [Hostile { name, gpu }, compiled(number, turn)] {
+            for hostile in [&Hostile { name, gpu }, compiled(number, turn)] {
                 for in_place in [false, true] {
                     let loss = CrossEntropy::new().reduction(Reduction::Sum);
                     let outputs = Outputs::loss().with_grad();
@@ -174,8 +178,8 @@ fn sums_beyond_an_f32() {
         let data = data.labels(LabelType::I64, &labels);
         for hostile in in_turns(turn) {
             for outputs in [Outputs::loss(), Outputs::loss().with_grad()] {
-                check("losses of 3e38", &hostile, &CrossEntropy::new(), &data, outputs);
-                check("losses of 3e38", &hostile, &Nll::new(), &data, outputs);
+                check("losses of 3e38", hostile, &CrossEntropy::new(), &data, outputs);
+                check("losses of 3e38", hostile, &Nll::new(), &data, outputs);
             }
             let sum = CrossEntropy::new().reduction(Reduction::Sum);
             assert_eq!(data.on(&hostile.gpu, &sum, Outputs::loss()).loss, [f32::INFINITY]);
@@ -191,7 +195,7 @@ fn small_halves_are_not_lost() {
     let portable = compiled(0, 2);
     assert!(COMPILERS[0].flushes && !portable.gpu.kernels().profile().f16);
     let outputs = Outputs::loss().with_grad().in_f32();
-    check("small halves", &portable, &CrossEntropy::new(), &data, outputs);
+    check("small halves", portable, &CrossEntropy::new(), &data, outputs);
 }
 
 /// Each thing that a loss over classes can do, in each layout.
@@ -214,7 +218,7 @@ fn every_layout_and_option() {
             let data = data.in_types(Types::all(types[(turn + number) % 3]));
             // Each by one compiler, another one in the next layout.
             let hostile = compiled((turn + number) % 3, turn);
-            check(&format!("{shape:?}, option {number}"), &hostile, loss, &data, *outputs);
+            check(&format!("{shape:?}, option {number}"), hostile, loss, &data, *outputs);
         }
         let soft = Data::random(shape, 1).holes().random_probabilities();
         let mut plain = Data::random(shape, 1);
@@ -230,7 +234,7 @@ fn every_layout_and_option() {
         ];
         for (number, (loss, data)) in others.into_iter().enumerate() {
             let hostile = compiled((turn + number) % 3, turn);
-            check(&format!("{shape:?}, loss {number}"), &hostile, loss, data, grad);
+            check(&format!("{shape:?}, loss {number}"), hostile, loss, data, grad);
         }
     }
 }
@@ -252,7 +256,7 @@ fn fixtures_hold() {
         softmax.map(|case| (case.name.clone(), case.loss(), case.data.clone(), case.outputs())),
     );
     for (turn, (name, loss, data, outputs)) in sampled(cases).enumerate() {
-        check(&name, &compiled(turn % 3, 0), &*loss, &data, outputs);
+        check(&name, compiled(turn % 3, 0), &*loss, &data, outputs);
     }
 }
 
