@@ -3,16 +3,16 @@
 use serde::Serialize;
 use wgpu_loss::wgpu::AdapterInfo;
 
-/// What is told of an adapter.
+/// An adapter's properties in reports.
 #[derive(Clone, Debug, Serialize)]
 pub struct Adapter {
     /// Its name.
     pub name: String,
-    /// The API it is reached through.
+    /// The API through which it is used.
     pub backend: String,
     /// Its driver and the driver's version.
     pub driver: String,
-    /// What it is: a discrete or integrated GPU, software.
+    /// Its kind: a discrete or integrated GPU, software.
     #[serde(rename = "type")]
     pub kind: &'static str,
 }

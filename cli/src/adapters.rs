@@ -1,4 +1,4 @@
-//! `wgpu-loss adapters`: the GPUs there are.
+//! `wgpu-loss adapters`: the GPUs that wgpu finds.
 
 use serde::Serialize;
 use wgpu_loss::Gpu;
@@ -14,11 +14,11 @@ use crate::report;
 struct Listed {
     #[serde(flatten)]
     adapter: Adapter,
-    /// Whether `wgpu-loss tune` has kept numbers for it.
+    /// True if `wgpu-loss tune` has stored numbers for it.
     tuned: bool,
 }
 
-/// Lists them, best first.
+/// Lists the adapters, best first.
 pub fn list(json: bool) -> Result<(), Failure> {
     let listed = |info: &AdapterInfo| Listed {
         adapter: Adapter::from(info),
@@ -31,14 +31,14 @@ pub fn list(json: bool) -> Result<(), Failure> {
         report::print(&table(&adapters))?;
     }
     if adapters.is_empty() {
-        // The library knows what to install; its error says so.
+        // The library's error says what to install.
         let hint = Gpu::new().err().map_or("no GPU adapter".into(), |error| error.to_string());
         return Err(Failure::Failed(hint));
     }
     Ok(())
 }
 
-/// One line per adapter in aligned columns.
+/// Returns one line per adapter in aligned columns.
 fn table(adapters: &[Listed]) -> String {
     let rows: Vec<[&str; 5]> = adapters
         .iter()

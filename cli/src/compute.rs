@@ -1,4 +1,4 @@
-//! The device: a GPU, or the CPU twin where there is none or none is wanted.
+//! The device that computes: a GPU, or the CPU twin if there is none or none is wanted.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::error::{Failure, say};
 use crate::question::Question;
 use crate::results::Results;
 
-/// Where a loss is computed.
+/// The device on which a loss is computed.
 pub enum Device {
     /// On a GPU.
     Gpu(Box<Gpu>),
@@ -23,7 +23,7 @@ pub enum Device {
 }
 
 impl Device {
-    /// Finds the device that was asked for. On a GPU, a call may take so much memory.
+    /// Opens the requested device. On a GPU, a call may use so much memory.
     pub fn open(args: &RunArgs, memory_budget: Option<u64>) -> Result<Self, Failure> {
         let mut options = GpuOptions::new();
         if let Some(bytes) = memory_budget {
@@ -46,7 +46,7 @@ impl Device {
                     }
                     Ok(Device::Cpu)
                 }
-                // There is a GPU and it is broken: whoever wants the CPU instead should say so.
+                // There is a GPU and it fails: the CPU is used only if the user asks for it.
                 Err(error) => Err(Failure::Failed(format!("{error}; --device cpu needs no GPU"))),
             },
         }
@@ -56,7 +56,7 @@ impl Device {
         Device::Gpu(Box::new(gpu))
     }
 
-    /// The adapter, where it is a GPU.
+    /// Returns the adapter, if it is a GPU.
     pub fn adapter(&self) -> Option<Adapter> {
         match self {
             Device::Gpu(gpu) => Some(gpu.info().into()),
@@ -64,7 +64,7 @@ impl Device {
         }
     }
 
-    /// Computes a loss. Results of a shape go where they are wanted.
+    /// Computes a loss. Large results are written to `results` as they come.
     pub fn run(
         &self,
         question: &Question<'_>,
@@ -74,7 +74,7 @@ impl Device {
         let start = Instant::now();
         let mut going = Going { results, progress, failure: None };
         let output = self.output(question, &mut going);
-        // What ended the work is worth more than that it ended.
+        // A failure of ours is returned, not the library's error that the work was stopped.
         if let Some(failure) = going.failure {
             return Err(failure.into());
         }
@@ -97,7 +97,7 @@ impl Device {
         })
     }
 
-    /// Computes all tensors where they lie, or in batches where they have to be converted.
+    /// Computes all tensors in place, or in batches if they have to be converted.
     fn output(&self, question: &Question<'_>, going: &mut Going<'_>) -> Result<Output<f32>, Stop> {
         let device: &dyn stream::Device = match self {
             Device::Gpu(gpu) => &**gpu,
@@ -121,7 +121,7 @@ impl Device {
 struct Going<'a> {
     results: &'a mut Results,
     progress: &'a mut dyn FnMut(u64),
-    /// Why the work was stopped.
+    /// The failure that stopped the work.
     failure: Option<Failure>,
 }
 
@@ -139,7 +139,7 @@ impl Sink for Going<'_> {
     }
 }
 
-/// Devices are not in files: their errors stand alone.
+/// Returns the failure of a device's error, which names no file.
 fn failed(error: Error) -> Failure {
     Failure::Failed(error.to_string())
 }

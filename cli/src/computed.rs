@@ -1,21 +1,21 @@
-//! What a device gave.
+//! The results of a device.
 
 use std::time::Duration;
 
 use wgpu_loss::{ClassLosses, Summary};
 
-/// What a device gave beside the results that go to their places as they come. Both give f32: the CPU
-/// twin's f64 is rounded, so that a result is of one kind wherever it was computed.
+/// The results of a device except the large ones, which are written as they come. Both devices give f32: the CPU twin's
+/// f64 is rounded, so that a result has the same type wherever it was computed.
 #[derive(Debug)]
 pub struct Computed {
-    /// The loss, where it is reduced.
+    /// The loss, if it is reduced.
     pub loss: Option<f32>,
-    /// The z-loss, where there is one and it is reduced.
+    /// The z-loss, if there is one and it is reduced.
     pub z_loss: Option<f32>,
-    /// The losses of each class, where they were asked for.
+    /// The losses of each class, if they were requested.
     pub classes: Option<ClassLosses>,
-    /// What was seen in the rows.
+    /// The summary of the rows.
     pub summary: Summary,
-    /// Where the time went.
+    /// The steps of the work, and the time that each took.
     pub seconds: Vec<(&'static str, Duration)>,
 }

@@ -1,4 +1,4 @@
-//! The losses there are, with options that can be changed.
+//! The losses, with options that can be changed.
 
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
@@ -6,7 +6,7 @@ use wgpu_loss::{
     PoissonNll, Problem, Reduction, Softmax,
 };
 
-/// A loss, and what of its options the check needs to know.
+/// A loss, and those of its options that the check needs.
 #[derive(Clone, Debug)]
 pub enum Formula {
     /// Cross-entropy.
@@ -25,7 +25,7 @@ pub enum Formula {
     KlDiv {
         /// The loss.
         loss: KlDiv,
-        /// The target is logarithms.
+        /// True if the target is logarithms.
         log_target: bool,
     },
     /// Negative log-likelihood under a normal distribution.
@@ -39,16 +39,16 @@ pub enum Formula {
     PoissonNll {
         /// The loss.
         loss: PoissonNll,
-        /// The input is the rate's logarithm.
+        /// True if the input is the rate's logarithm.
         log_input: bool,
-        /// With Stirling's terms.
+        /// True if Stirling's terms are added.
         full: bool,
-        /// What is added to a rate.
+        /// The number that is added to a rate.
         eps: f32,
     },
 }
 
-/// Runs `$body` for the loss that it is, whatever it is.
+/// Evaluates `$body` for the loss of any variant.
 macro_rules! each {
     ($formula:expr, $loss:ident => $body:expr) => {
         match $formula {
@@ -66,15 +66,15 @@ macro_rules! each {
 }
 
 impl Formula {
-    /// As the library takes it.
+    /// Returns the loss as the library takes it.
     pub fn loss(&self) -> &dyn Loss {
         each!(self, loss => loss)
     }
 
-    /// The loss over these shapes.
+    /// Returns the problem of the loss over these shapes.
     ///
-    /// A call on host data writes tensors out that are broadcast along too many different axes, so here the
-    /// problem is stated as if all were written out already.
+    /// A call on host data expands tensors that are broadcast along too many different axes, so this states the problem
+    /// as if all were expanded already.
     pub fn problem(&self, shapes: &Shapes<'_>, outputs: Outputs) -> Result<Problem, Error> {
         match self.loss().problem(shapes, outputs) {
             Err(Error::Groups { .. }) => {
@@ -88,7 +88,7 @@ impl Formula {
         }
     }
 
-    /// The same loss, reduced in another way.
+    /// Returns the same loss with another reduction.
     pub fn reduced(&self, reduction: Reduction) -> Self {
         let mut formula = self.clone();
         match &mut formula {

@@ -1,9 +1,9 @@
-//! Ctrl-C: files that are half written go away with the program.
+//! Ctrl-C: half-written files are removed when the program is interrupted.
 //!
-//! Results are written to temporary files beside their places. All of them are registered here; on
-//! SIGINT and SIGTERM they are removed and the program ends with 130 or 143, as a shell has it. A
-//! program that is killed outright leaves its temporary files (`.wgpu-loss-*.tmp`), but nothing under
-//! a final name. Elsewhere than on Unix an interrupted run leaves the same.
+//! Results are written to temporary files in their final folders. All of them are registered here; on SIGINT and
+//! SIGTERM they are removed and the program ends with 130 or 143, as shells report it. A program that is killed
+//! outright leaves its temporary files (`.wgpu-loss-*.tmp`), but nothing under a final name. On systems other than Unix
+//! an interrupted run leaves the same.
 
 use std::fs;
 use std::io;
@@ -17,27 +17,27 @@ static STATE: Mutex<State> = Mutex::new(State { temporaries: Vec::new(), saved: 
 #[derive(Debug)]
 struct State {
     temporaries: Vec<PathBuf>,
-    /// The results have their names.
+    /// True once the results have their names.
     saved: bool,
 }
 
-/// What is being written. Whoever holds it is not interrupted.
+/// The list of files that are being written. While a thread holds it, signals wait.
 pub struct Temporaries(MutexGuard<'static, State>);
 
 impl Temporaries {
-    /// Waits for whoever holds them.
+    /// Locks the list, and waits for a thread that holds it.
     pub fn lock() -> Self {
-        // A thread that panicked left the list as whole as any.
+        // A thread that panics while it holds the list leaves it consistent.
         Self(STATE.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Says that the results have their names.
+    /// Records that the results have their names.
     pub fn saved(&mut self) {
         self.0.saved = true;
     }
 
-    /// Makes a temporary file and remembers it, also when it is gone or has its final name: what is not
-    /// there cannot be removed.
+    /// Creates a temporary file and records it. It stays recorded when it is gone or has its final name: removing a
+    /// file that does not exist does nothing.
     pub fn create(
         &mut self,
         make: impl FnOnce() -> io::Result<NamedTempFile>,
@@ -53,7 +53,7 @@ pub fn watch() {
     #[cfg(unix)]
     {
         use signal_hook::consts::{SIGINT, SIGTERM};
-        // Where there is no such thread, signals do what they do by themselves.
+        // Without such a thread, signals have their default effect.
         let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else {
             return;
         };
@@ -65,7 +65,7 @@ pub fn watch() {
                     true => "interrupted; the results were saved before",
                     false => "interrupted; nothing was saved",
                 });
-                // Not `exit`: a driver's own clean-up may wait for work that is under way.
+                // Not `exit`: a driver's own clean-up may wait for work in progress.
                 signal_hook::low_level::exit(128 + signal);
             }
         };

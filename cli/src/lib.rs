@@ -1,21 +1,22 @@
-//! The program `wgpu-loss`: losses of arrays in files, on the GPU, with the CPU twin beside it.
+//! The program `wgpu-loss`: losses of arrays in files, on the GPU or on the CPU twin.
 //!
 //! ```text
-//! args/     what was asked for                     -> job/     one loss over named files
+//! args/     the command line's arguments           -> job/     one loss over named files
 //! files/    arrays in, arrays out                  -> sources  the files of a loss
-//! formula   the losses there are                   -> data/    any range of a loss's tensors
-//! outputs   what is saved                          -> look/    losses of rows, for who looks
-//! question  what is computed, over what            -> compute  on the GPU or the CPU twin
-//! results   where results go as they come          -> check/   the same against the f64 reference
-//! progress  a bar, where it takes a while          -> report/  lines for a person, JSON for a script
-//! interrupt Ctrl-C leaves nothing half-written     picture  what pictures share
-//! bench/    how fast all this is on a device          tune     the best numbers for one, kept
-//! visible   text that a terminal does not obey
+//! formula   the losses, with their options         -> data/    any range of a loss's tensors
+//! outputs   results that are saved                 -> look/    losses of rows, shown to a person
+//! question  a loss, its outputs and its data       -> compute  on the GPU or the CPU twin
+//! results   places of results as they come         -> check/   comparison with the f64 reference
+//! progress  a bar, if the work takes a while       -> report/  lines for a person, JSON for a script
+//! interrupt Ctrl-C leaves no half-written files    picture  font, colours and formats of pictures
+//! bench/    measures speed                            tune     finds and stores a device's best
+//! numbers
+//! visible   text that a terminal does not interpret
 //! ```
 //!
-//! Results go to stdout, everything else to stderr. Exit status: 0 for success, 1 for data, devices
-//! and checks that failed, 2 for wrong usage, 130 and 143 for Ctrl-C and SIGTERM. An error is one line
-//! that names what is at fault.
+//! Results go to stdout, all other output to stderr. Exit status: 0 for success, 1 for data, devices and checks that
+//! failed, 2 for wrong usage, 130 and 143 for Ctrl-C and SIGTERM. An error is one line that names the faulty file,
+//! tensor or option.
 
 // Arrays are read and written as the bytes of little-endian files, without a swap.
 #[cfg(target_endian = "big")]
@@ -61,7 +62,7 @@ pub fn main() -> ExitCode {
     interrupt::watch();
     let done = match args::parse() {
         Ok(Some(command)) => run(command),
-        // Help or the version was asked for and shown.
+        // Help or the version was requested and is shown.
         Ok(None) => Ok(()),
         Err(failure) => Err(failure),
     };
@@ -92,11 +93,11 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Keeps Mesa's device selection from complaining on stderr where there is no desktop.
+/// Stops Mesa's device selection layer from printing errors on stderr if there is no desktop.
 ///
 /// The layer asks a Wayland compositor which GPU to put first. In a container or over ssh there is
-/// none, and libwayland says so twice in every run, where we promise one line per error. It is left
-/// alone where somebody uses it: in a session, or with a selection of their own.
+/// none, and libwayland prints two errors in every run, where we promise one line per error. The
+/// layer is left alone if the user has a desktop session or has set a selection.
 fn quiet_device_selection() {
     let set = |name| std::env::var_os(name).is_some();
     if cfg!(target_os = "linux") && !set("XDG_RUNTIME_DIR") && !set("MESA_VK_DEVICE_SELECT") {

@@ -6,17 +6,17 @@ use crate::data::{Role, Stop};
 use crate::error::Failure;
 use crate::position::position;
 
-/// What the user called the tensors, to name them in the library's errors.
+/// The user's names of the tensors, for the library's errors.
 #[derive(Debug, Default)]
 pub struct Names {
     /// Each tensor's name and shape.
     pub all: Vec<(Role, String, Vec<usize>)>,
-    /// Whether the class axis was asked for, not only taken by default.
+    /// True if the user gave the class axis, so that it is not the default.
     pub class_axis_given: bool,
 }
 
 impl Names {
-    /// Why work over data stopped, in the user's words.
+    /// Returns the reason why work over data stopped, in the user's words.
     pub fn stopped(&self, stop: Stop) -> Failure {
         match stop {
             Stop::Library(error) => self.explain(error),
@@ -24,14 +24,15 @@ impl Names {
         }
     }
 
-    /// The library's error in the user's words: files instead of roles, flags instead of options.
+    /// Returns the library's error in the user's words: files instead of roles, flags instead of
+    /// options.
     pub fn explain(&self, error: Error) -> Failure {
         let (input, input_shape) = self.of(&[Role::Input]);
         let (target, target_shape) = self.of(&[Role::Target, Role::Values]);
         match error {
             Error::Shape { what, ref given, ref wanted } => {
                 let (file, _) = self.of(Self::roles(what));
-                // Labels that were saved as floats are taken for probabilities; say what they are.
+                // Labels that were saved as floats are taken for probabilities; the error says so.
                 let hint = match what {
                     "class probabilities" => "; labels are integers",
                     _ => "",
@@ -94,7 +95,7 @@ impl Names {
         }
     }
 
-    /// The name and shape of the tensor in one of the roles; the input's where there is none.
+    /// Returns the name and shape of the tensor in one of the roles; the input's if there is none.
     fn of(&self, roles: &[Role]) -> (&str, &[usize]) {
         let find = |roles: &[Role]| self.all.iter().find(|(other, ..)| roles.contains(other));
         match find(roles).or_else(|| find(&[Role::Input])) {
@@ -103,7 +104,7 @@ impl Names {
         }
     }
 
-    /// The roles that the library's errors mean.
+    /// Returns the roles that the library's errors mean.
     fn roles(what: &str) -> &'static [Role] {
         match what {
             "labels" | "class probabilities" | "target" => &[Role::Target, Role::Values],

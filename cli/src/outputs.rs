@@ -1,4 +1,4 @@
-//! What is saved, and where.
+//! The results that are saved, and their files.
 
 use std::path::PathBuf;
 
@@ -11,18 +11,18 @@ use crate::files::{Destination, Element, Unfinished, finish};
 use crate::question::{has_loss, is_unreduced};
 use crate::results::Results;
 
-/// What can be saved.
+/// A result that can be saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// The loss, reduced or not.
     Loss,
-    /// What there is for each row or each element.
+    /// An output with a number for each row or each element.
     Large(LargeOutput),
     /// A picture of an image's losses.
     Heatmap,
 }
 
-/// How a large output is stored, and its shape.
+/// Returns a large output's element type and shape.
 fn stored<'a>(
     problem: &'a Problem,
     data: &'a Data<'_>,
@@ -55,8 +55,8 @@ pub fn destinations(save: &[(Output, PathBuf)]) -> Result<Vec<(Output, Destinati
     Ok(destinations)
 }
 
-/// Where results go: to their files, or for a while to where they can be compared, reported and looked
-/// at. The losses of rows can be wanted beside a reduced loss.
+/// Returns the place of each large result: its file, or temporary storage if it is compared, reported or shown. The
+/// losses of rows may be wanted in addition to a reduced loss.
 pub fn places(
     problem: &Problem,
     data: &Data<'_>,
@@ -92,7 +92,7 @@ pub fn places(
     Ok(results)
 }
 
-/// Gives the results their names. A reduced loss and a heatmap are written only now.
+/// Gives the saved files their names. A reduced loss and a heatmap are written only now.
 pub fn save(
     mut files: Vec<Unfinished>,
     destinations: &[(Output, Destination)],

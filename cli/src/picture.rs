@@ -1,29 +1,28 @@
-//! What pictures share: a font of our own, colours, and how they become a file.
+//! The parts that pictures share: a font, colours, and conversion to a file.
 
 use std::fmt::Display;
 
 use plotters::style::{FontStyle, RGBColor, register_font};
 
-/// What texts are drawn with. Whoever shows an SVG takes a font of theirs.
+/// The font of texts. A viewer of an SVG uses its own.
 pub const FONT: &str = "sans-serif";
 /// Printable ASCII of DejaVu Sans, for PNGs on machines without fonts.
 const GLYPHS: &[u8] = include_bytes!("../assets/DejaVuSans-ascii.ttf");
 
-/// Texts and lines that are read.
+/// The colour of texts and lines that are read first.
 pub const INK: RGBColor = RGBColor(31, 41, 55);
-/// Those that are looked up.
+/// The colour of those that are read second.
 pub const FAINT: RGBColor = RGBColor(107, 114, 128);
-/// Lines behind everything.
+/// The colour of grid lines, which are drawn first.
 pub const GRID: RGBColor = RGBColor(229, 231, 235);
 
-/// Makes the font known. To be called before text is drawn.
+/// Registers the font. To be called before text is drawn.
 pub fn register() -> Result<(), String> {
     let registered = register_font(FONT, FontStyle::Normal, GLYPHS);
     registered.map_err(|_| "the font is damaged".into())
 }
 
-/// A picture of RGB dots with one dot for `finer` by `finer`, their mean: plotters does not smooth its
-/// lines.
+/// Averages RGB dots: one for each square of `finer` by `finer` dots, because plotters does not smooth its lines.
 pub fn smoothed(fine: &[u8], width: usize, finer: usize) -> Vec<u8> {
     let mut coarse = Vec::with_capacity(fine.len() / finer.pow(2));
     for rows in fine.chunks_exact(3 * width * finer) {
@@ -38,7 +37,7 @@ pub fn smoothed(fine: &[u8], width: usize, finer: usize) -> Vec<u8> {
     coarse
 }
 
-/// A PNG of RGB dots.
+/// Returns a PNG of RGB dots.
 pub fn png(dots: &[u8], width: u32, height: u32) -> Result<Vec<u8>, String> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width, height);
@@ -49,7 +48,7 @@ pub fn png(dots: &[u8], width: u32, height: u32) -> Result<Vec<u8>, String> {
     Ok(file)
 }
 
-/// An error in words.
+/// Returns an error in words.
 pub fn said(error: impl Display) -> String {
     error.to_string()
 }

@@ -1,11 +1,11 @@
-//! Positions in tensors, as they are told.
+//! Positions in tensors, as they are printed.
 
-/// A flat index as one index per axis, as `[0, 13, 7]`.
+/// Returns a flat index as one index per axis, such as `[0, 13, 7]`.
 pub fn position(flat: u64, shape: &[usize]) -> String {
     format!("{:?}", index(flat, shape))
 }
 
-/// The same as numbers.
+/// Returns the indices as numbers.
 pub fn index(flat: u64, shape: &[usize]) -> Vec<u64> {
     let mut index = vec![0; shape.len()];
     let mut rest = flat;

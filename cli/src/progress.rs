@@ -1,17 +1,17 @@
-//! A bar on stderr, where there is a person to see it and it takes a while.
+//! A bar on stderr, if stderr is a terminal and the work takes a while.
 
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Work that is done sooner shows nothing.
+/// Work that takes less than this shows nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How far the work is.
+/// The progress of the work.
 pub struct Meter {
     what: &'static str,
     rows: u64,
-    /// What a row takes of the files, in bytes.
+    /// The bytes of the files per row.
     row_bytes: f64,
     quiet: bool,
     start: Instant,
@@ -19,13 +19,13 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Of work over `rows` rows that are `bytes` long together.
+    /// Begins the progress of work over `rows` rows that have `bytes` bytes in all.
     pub fn new(what: &'static str, rows: u64, bytes: u64, quiet: bool) -> Self {
         let row_bytes = bytes as f64 / rows.max(1) as f64;
         Self { what, rows, row_bytes, quiet, start: Instant::now(), bar: None }
     }
 
-    /// So many rows are done.
+    /// Sets the number of rows that are done.
     pub fn done(&mut self, rows: u64) {
         let elapsed = self.start.elapsed();
         if self.quiet || (self.bar.is_none() && elapsed < PATIENCE) {
@@ -50,7 +50,7 @@ impl Drop for Meter {
     }
 }
 
-/// Drawn on stderr, and not at all where that is no terminal.
+/// Makes a bar on stderr, which is not drawn if that is no terminal.
 fn bar(what: &'static str, rows: u64) -> ProgressBar {
     let bar = ProgressBar::new(rows).with_prefix(what);
     let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent} %, {msg}");
@@ -58,7 +58,7 @@ fn bar(what: &'static str, rows: u64) -> ProgressBar {
     bar
 }
 
-/// A number in three digits or so.
+/// Formats a number in about three digits.
 fn counted(number: f64) -> String {
     match number {
         1e9.. => format!("{:.2} G", number / 1e9),

@@ -1,4 +1,4 @@
-//! What is computed, over what, and how it goes through a device.
+//! A loss, its outputs and its data, and the way they go through a device.
 
 use wgpu_loss::loss::{Divisor, Function};
 use wgpu_loss::{EmptyMean, Error, Inputs, Outputs, Problem, Reduction, Summary};
@@ -7,28 +7,28 @@ use crate::data::{Data, Stop};
 use crate::error::Failure;
 use crate::formula::Formula;
 
-/// What is computed, and over what.
+/// A loss, the requested outputs, and the data.
 pub struct Question<'a> {
     /// The loss.
     pub formula: &'a Formula,
-    /// What is asked for beside it.
+    /// The outputs requested in addition to the loss.
     pub outputs: Outputs,
-    /// What goes in.
+    /// The tensors.
     pub data: &'a Data<'a>,
-    /// The loss over this data, stated.
+    /// The problem of the loss over this data.
     pub problem: &'a Problem,
 }
 
 impl Question<'_> {
-    /// Hands the tensors to a stream, as many steps of the first axis at a time as are converted at once. The classes
-    /// must not be on that axis.
+    /// Passes the tensors to a stream in batches of as many steps of the first axis as are converted at once. The
+    /// classes must not be on that axis.
     pub fn batches(
         &self,
         push: &mut dyn FnMut(&Inputs<'_>) -> Result<(), Error>,
     ) -> Result<(), Stop> {
         let Self { data, problem, .. } = self;
         let (extent, steps) = (problem.input_shape[0], data.batch_steps(problem));
-        // One batch at least, to know the loss's shape.
+        // At least one batch, so that the shape of the loss is known.
         for start in (0..extent.max(1)).step_by(steps) {
             let end = extent.min(start + steps);
             push(&data.batch(problem, start..end)?.inputs())?;
@@ -36,7 +36,7 @@ impl Question<'_> {
         Ok(())
     }
 
-    /// Returns the divisor that a stream is to be given: that of a mean, where it is known or a gradient needs it.
+    /// Returns the divisor to give to a stream: that of a mean, if it is known or a gradient needs it.
     pub fn divisor(&self) -> Result<Option<f64>, Failure> {
         let Self { data, problem, .. } = self;
         let mean = matches!(problem.reduction, Reduction::Mean | Reduction::BatchMean);
@@ -48,17 +48,17 @@ impl Question<'_> {
     }
 }
 
-/// Whether there is a loss: the softmaxes give their distribution alone.
+/// Returns true if there is a loss: the softmaxes give their distribution alone.
 pub fn has_loss(problem: &Problem) -> bool {
     problem.function != Function::Softmax
 }
 
-/// Whether there is a loss for each row or element.
+/// Returns true if there is a loss for each row or element.
 pub fn is_unreduced(problem: &Problem) -> bool {
     has_loss(problem) && problem.reduction == Reduction::None
 }
 
-/// Returns what a reduction divides by, after all rows have been seen.
+/// Returns the divisor of a reduction, after all rows have been computed.
 pub fn divisor(problem: &Problem, summary: &Summary) -> f64 {
     match problem.divisor {
         Divisor::Known(divisor) => divisor,
@@ -70,7 +70,7 @@ pub fn divisor(problem: &Problem, summary: &Summary) -> f64 {
 pub fn reduced(problem: &Problem, summary: &Summary, sum: f64) -> f64 {
     let divisor = divisor(problem, summary);
     match problem.empty_mean {
-        // A NaN row shows, even where nothing has weight.
+        // A NaN row gives NaN, even if all weights are 0.
         _ if divisor != 0.0 || sum.is_nan() => sum / divisor,
         EmptyMean::Nan => f64::NAN,
         EmptyMean::Zero => 0.0,

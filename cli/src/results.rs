@@ -1,4 +1,4 @@
-//! Where results go as they come: files under way, temporary files, memory, or nowhere.
+//! The places of results as they come: files being written, temporary files, memory, or none.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::computed::Computed;
 use crate::error::Failure;
 use crate::files::{Bytes, Destination, Element, Scratch, Unfinished, floats};
 
-/// A result on its way.
+/// A result that is being written.
 #[derive(Debug)]
 struct Wanted {
     what: LargeOutput,
@@ -17,7 +17,7 @@ struct Wanted {
     place: Place,
 }
 
-/// Where it goes.
+/// The place of a result.
 #[derive(Debug)]
 enum Place {
     /// It is compared or reported, but not saved.
@@ -26,16 +26,16 @@ enum Place {
     File(Unfinished),
 }
 
-/// The results that somebody wants, on their way.
+/// The requested results, while they are written.
 #[derive(Debug, Default)]
 pub struct Results(Vec<Wanted>);
 
-/// The results, complete: each with its bytes and where its elements begin.
+/// The complete results: each with its bytes and the offset of its elements.
 #[derive(Debug)]
 pub struct Complete(Vec<(LargeOutput, Element, Bytes, u64)>);
 
 impl Results {
-    /// Keeps a result of so many elements for a while, if it is not saved.
+    /// Keeps a result of so many elements temporarily, if it is not saved.
     pub fn keep(
         &mut self,
         what: LargeOutput,
@@ -67,7 +67,7 @@ impl Results {
         self.0.iter_mut().find(|result| result.what == what)
     }
 
-    /// Takes a part of a result, from a byte of all its elements on.
+    /// Writes a part of a result, at a byte offset from its first element.
     pub fn write(&mut self, what: LargeOutput, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
         match self.find(what).map(|result| &mut result.place) {
             None => Ok(()),
@@ -76,7 +76,7 @@ impl Results {
         }
     }
 
-    /// Nothing more will come. The files are still to be given their names.
+    /// Completes all results. The files still have to be given their names.
     pub fn complete(self) -> Result<(Complete, Vec<Unfinished>), Failure> {
         let (mut all, mut files) = (Vec::new(), Vec::new());
         for Wanted { what, element, place } in self.0 {
@@ -95,15 +95,14 @@ impl Results {
 }
 
 impl Complete {
-    /// A result of floats; nothing where nobody wanted it.
+    /// Returns a result of floats; `None` if it was not requested.
     pub fn floats(&self, what: LargeOutput) -> Option<Floats<'_>> {
         let found = self.0.iter().find(|(other, ..)| *other == what);
         let (_, element, bytes, start) = found?;
         Some(floats(element.float_type()?, &bytes[*start as usize..]))
     }
 
-    /// Says that a range of a result's elements will hardly be read again: mapped files need not stay in
-    /// memory for them.
+    /// Releases the memory of a range of a mapped result, whose elements will hardly be read again.
     pub fn release(&self, what: LargeOutput, range: Range<usize>) {
         if let Some((_, element, bytes, start)) = self.0.iter().find(|(other, ..)| *other == what) {
             let at = |index: usize| *start as usize + index * element.bytes();
@@ -111,7 +110,7 @@ impl Complete {
         }
     }
 
-    /// All that was computed, to be compared.
+    /// Returns all results, to be compared.
     pub fn answer<'a>(&'a self, computed: &'a Computed) -> Answer<'a> {
         let Computed { loss, z_loss, summary, .. } = *computed;
         let classes = computed.classes.as_ref();

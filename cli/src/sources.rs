@@ -11,21 +11,21 @@ use crate::error::Failure;
 use crate::files::{Kind, Source};
 use crate::names::Names;
 
-/// What the user called the tensors. The input is the first of them.
+/// The user's names of the tensors. The input is the first of them.
 pub struct Files(Vec<(Role, Tensor)>);
 
 impl Files {
-    /// An input alone.
+    /// Begins with the input.
     pub fn new(input: PathBuf) -> Self {
         Self(vec![(Role::Input, Tensor::File(input))])
     }
 
-    /// And a file in another role, if there is one.
+    /// Adds a file in another role, if there is one.
     pub fn with(self, role: Role, file: Option<PathBuf>) -> Self {
         self.with_tensor(role, file.map(Tensor::File))
     }
 
-    /// And a file or a number in another role, if there is one.
+    /// Adds a file or a number in another role, if there is one.
     pub fn with_tensor(mut self, role: Role, tensor: Option<Tensor>) -> Self {
         self.0.extend(tensor.map(|tensor| (role, tensor)));
         self
@@ -39,7 +39,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Opens them and says what 16-bit words are.
+    /// Opens the files, and gives 16-bit words a type.
     pub fn open(files: &Files, words: Option<ElementType>) -> Result<Self, Failure> {
         let mut sources = Self { files: Vec::new(), numbers: Vec::new() };
         for (role, tensor) in &files.0 {
@@ -54,7 +54,7 @@ impl Sources {
         for (role, source) in &mut sources.files {
             match role {
                 Role::RowWeights => source.as_f32(),
-                // Masks and counts.
+                // Masks and counts may be integers or bools.
                 Role::Values | Role::ElementWeight | Role::PosWeight | Role::Var
                     if source.element.float_type().is_none() =>
                 {
@@ -63,7 +63,7 @@ impl Sources {
                 _ => {}
             }
             match role {
-                // Integers are labels. Whoever has raw words for a target has to say what they are.
+                // Integers are labels. For raw words as a target the user has to give the type.
                 Role::Target if source.kind().is_some() => {}
                 role => drop(source.want_floats(role.name())?),
             }
@@ -71,8 +71,8 @@ impl Sources {
         Ok(sources)
     }
 
-    /// The input has to be of the type, or words that may be. So may other floats; a target of words in
-    /// the input's shape is class probabilities, since labels lack an axis.
+    /// Gives the input a 16-bit type; it must have this type already, or be words. Other words are taken for floats of
+    /// the type too; a target of words in the input's shape is class probabilities, since labels lack an axis.
     fn take_words_for(&mut self, element_type: ElementType) -> Result<(), Failure> {
         let mut shape = Vec::new();
         for (role, source) in &mut self.files {
@@ -89,24 +89,24 @@ impl Sources {
         Ok(())
     }
 
-    /// The file in a role.
+    /// Returns the file in a role.
     pub fn get(&self, role: Role) -> Option<&Source> {
         self.files.iter().find(|(other, _)| *other == role).map(|(_, source)| source)
     }
 
-    /// The file of the input.
+    /// Returns the file of the input.
     pub fn input(&self) -> &Source {
-        // It is the first one, and always there.
+        // The first one always exists.
         &self.files[0].1
     }
 
-    /// Has floats in a role read as f32, whatever they are.
+    /// Reads floats in a role as f32, whatever their type.
     pub fn as_f32(&mut self, role: Role) {
         let those = self.files.iter_mut().filter(|(other, _)| *other == role);
         those.for_each(|(_, source)| source.as_f32());
     }
 
-    /// Their shapes and types.
+    /// Returns the shapes and types of all files.
     pub fn shapes(&self) -> Shapes<'_> {
         let mut shapes = Shapes::new(&self.input().shape);
         for (role, source) in &self.files {
@@ -137,7 +137,7 @@ impl Sources {
         shapes
     }
 
-    /// What errors call them.
+    /// Returns the names for errors.
     pub fn names(&self, class_axis_given: bool) -> Names {
         let named = |(role, source): &(Role, Source)| {
             (*role, source.name.display().to_string(), source.shape.clone())
@@ -148,9 +148,9 @@ impl Sources {
         Names { all: self.files.iter().map(named).chain(numbers).collect(), class_axis_given }
     }
 
-    /// Makes the elements readable. A large tensor that has to be converted is so by batches, as it is
-    /// read; where batches are steps of the first axis that are too long or the classes
-    /// themselves, or where tensors are broadcast, as a whole.
+    /// Makes the elements readable. A large tensor that has to be converted is converted in batches, as it is read; if
+    /// batches are steps of the first axis that are too long, or if that axis has the classes, or if tensors are
+    /// broadcast, it is converted as a whole.
     pub fn prepare(&mut self, problem: &Problem) -> Result<(), Failure> {
         let steps = problem.input_shape.first().map_or(1, |&n| n as u64).max(1);
         let step = self.input().stored_bytes() / steps;
@@ -169,7 +169,7 @@ impl Sources {
         self.files.iter().try_for_each(|(_, source)| source.verify())
     }
 
-    /// Any range of them.
+    /// Returns the tensors, of which any range can be read.
     pub fn data(&self) -> Data<'_> {
         let files = self.files.iter().map(|(role, source)| Given {
             role: *role,
@@ -183,7 +183,7 @@ impl Sources {
         Data::new(files.chain(numbers))
     }
 
-    /// How a person would call the target.
+    /// Returns a description of the target for a person.
     pub fn target_name(&self) -> Option<String> {
         let of =
             |role, kind| self.get(role).map(|source| format!("{} {kind}", source.element.name()));

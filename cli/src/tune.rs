@@ -1,4 +1,4 @@
-//! `wgpu-loss tune`: the numbers by which work is laid out best on a device, measured and kept.
+//! `wgpu-loss tune`: measures by which numbers work is laid out best on a device, and stores them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::args::TuneArgs;
 use crate::error::{Failure, say};
 use crate::report::{print, short, to_json};
 
-/// Tunes a device, or forgets that it was.
+/// Tunes a device, or deletes its stored numbers.
 pub fn run(args: &TuneArgs) -> Result<(), Failure> {
     let options = GpuOptions::new()
         .adapter(args.adapter.as_deref().unwrap_or_default())
@@ -31,7 +31,7 @@ pub fn run(args: &TuneArgs) -> Result<(), Failure> {
             Err(error) => (None, Some(failed(error))),
         },
     };
-    // What took minutes to find is told even where it cannot be kept.
+    // The numbers, which took minutes to find, are printed even if they cannot be stored.
     let report = Report { adapter: gpu.info().into(), tuned: &tuned, stored };
     print(&if args.json { report.json() } else { report.text() })?;
     failure.map_or(Ok(()), Err)
@@ -63,7 +63,7 @@ fn search(gpu: &Gpu, args: &TuneArgs) -> Result<Tuned, Failure> {
     }
     let name = gpu.info().name.trim().to_string();
     say(&format!("tuning {name}: {} min at most, leave the machine alone meanwhile", args.minutes));
-    // Drawn on stderr, and only where that is a terminal.
+    // Drawn on stderr, and only if that is a terminal.
     let bar = ProgressBar::new(0);
     let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -76,16 +76,16 @@ fn search(gpu: &Gpu, args: &TuneArgs) -> Result<Tuned, Failure> {
     tuned.map_err(failed)
 }
 
-/// What there is to tell.
+/// The contents of a report.
 struct Report<'a> {
     adapter: Adapter,
     tuned: &'a Tuned,
-    /// The file; `None` where nothing was kept.
+    /// The file; `None` if nothing was stored.
     stored: Option<PathBuf>,
 }
 
 impl Report<'_> {
-    /// The lines for a person.
+    /// Returns the lines for a person.
     fn text(&self) -> String {
         let Adapter { name, backend, driver, kind } = &self.adapter;
         let tuned = self.tuned;
@@ -127,7 +127,7 @@ impl Report<'_> {
         [gain.field.name().into(), table, winner, won]
     }
 
-    /// The JSON object.
+    /// Returns the JSON object.
     fn json(&self) -> String {
         let tuned = self.tuned;
         let clock = match tuned.clock {
@@ -180,12 +180,12 @@ fn pass(times: &ShapeTimes) -> &'static str {
     if times.grad { "fwd+bwd" } else { "fwd" }
 }
 
-/// How much faster.
+/// Formats a speedup as a change in percent.
 fn percent(times: f64) -> String {
     format!("{:+.0} %", 100.0 * (times - 1.0))
 }
 
-/// Names to the left, numbers to the right.
+/// Aligns names to the left and numbers to the right.
 fn aligned<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let head = head.map(String::from);
     let all = || std::iter::once(&head).chain(rows);

@@ -1,18 +1,18 @@
-//! Text that a terminal shows and does not obey.
+//! Text without characters that a terminal interprets.
 
-/// Whether a terminal may take a character for a command: those of control, and those that turn the
-/// direction of the text around them.
+/// Returns true if a terminal may interpret a character: control characters, and those that change
+/// the direction of the text around them.
 fn is_command(c: char) -> bool {
     let directs = matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}');
     c.is_control() || directs || matches!(c, '\u{2066}'..='\u{2069}')
 }
 
-/// A text with such characters written out: `\n`, `\u{1b}`.
+/// Returns a text with such characters as escapes: `\n`, `\u{1b}`.
 pub fn visible(text: &str) -> String {
     written_out(text, |c| c.escape_default().to_string())
 }
 
-/// The same within JSON, which leaves some of them as they are.
+/// Returns JSON with those characters escaped that JSON itself leaves as they are.
 pub fn visible_json(json: &str) -> String {
     written_out(json, |c| format!("\\u{:04x}", u32::from(c)))
 }

@@ -1,4 +1,4 @@
-//! What shows a loss to somebody who looks.
+//! The options that show the losses of rows.
 
 use std::path::PathBuf;
 
@@ -11,10 +11,10 @@ pub struct LookArgs {
     /// other whose loss without reduction has shape (N, H, W).
     #[arg(long, value_name = "FILE.png")]
     pub heatmap: Option<PathBuf>,
-    /// Which of the N images is drawn.
+    /// The image of the N that is drawn.
     #[arg(long, value_name = "I", default_value = "0", requires = "heatmap")]
     pub sample: usize,
-    /// Show how the losses of the rows are distributed, and where the largest are.
+    /// Show the distribution of the losses of the rows, and the rows with the largest.
     #[arg(long)]
     pub histogram: bool,
 }

@@ -1,4 +1,4 @@
-//! The losses, and what they share.
+//! The losses over classes, and the arguments that they share.
 
 use std::path::PathBuf;
 
@@ -18,14 +18,14 @@ pub struct CrossEntropyArgs {
     /// Spread this much of the target evenly over all classes, from 0 to 1.
     #[arg(long, value_name = "E", default_value = "0", value_parser = values::fraction)]
     pub label_smoothing: f32,
-    /// Multiply the logits by this before the softmax, behind any soft cap: 1 over the temperature.
+    /// Multiply the logits by this before the softmax, after any soft cap: 1 over the temperature.
     #[arg(long, value_name = "S", default_value = "1", value_parser = values::positive)]
     pub logit_scale: f32,
-    /// Bound the logits smoothly: CAP * tanh(x / CAP) takes their place.
+    /// Bound the logits smoothly: replace x by CAP * tanh(x / CAP).
     #[arg(long, value_name = "CAP", value_parser = values::positive)]
     pub softcap: Option<f32>,
-    /// Add COEF times the square of each row's log-sum-exp to what the gradient is of. It is told apart
-    /// from the loss.
+    /// Add COEF times the square of each row's log-sum-exp to the function that the gradient is taken of. It is
+    /// reported separately from the loss.
     #[arg(long, value_name = "COEF", default_value = "0", value_parser = values::finite)]
     pub z_loss: f32,
     /// Count the rows whose label has the largest logit.
@@ -56,7 +56,7 @@ pub struct CrossEntropyArgs {
     /// Save the variance of each row's log-probabilities, f32.
     #[arg(long, value_name = "FILE")]
     pub save_variance: Option<PathBuf>,
-    /// Save what each row adds to what the mean divides by, f32: 0 where it does not count.
+    /// Save each row's contribution to the divisor of the mean, f32: 0 where it does not count.
     #[arg(long, value_name = "FILE")]
     pub save_row_weights: Option<PathBuf>,
     #[command(flatten)]
@@ -127,7 +127,7 @@ pub struct EntropyArgs {
     pub run: RunArgs,
 }
 
-/// What the losses over classes share.
+/// Arguments that the losses over classes share.
 #[derive(Debug, Args)]
 pub struct ClassArgs {
     /// Axis of the classes, negative from the end [default: 1, or 0 for one axis; the last one for the
@@ -136,13 +136,13 @@ pub struct ClassArgs {
     pub class_axis: Option<isize>,
 }
 
-/// What the losses of labels share.
+/// Arguments that the losses of labels share.
 #[derive(Debug, Args)]
 pub struct LabelArgs {
     /// One weight per class.
     #[arg(long, value_name = "FILE")]
     pub weight: Option<PathBuf>,
-    /// A weight for each row, in the labels' shape: of its loss, and of the mean; 0 leaves a row out.
+    /// A weight for each row, in the labels' shape, which applies to its loss and in the mean; 0 leaves a row out.
     #[arg(long, value_name = "FILE")]
     pub row_weights: Option<PathBuf>,
     /// Leave out the rows with this label [default: -100].
@@ -150,14 +150,14 @@ pub struct LabelArgs {
     pub ignore_index: Option<i64>,
 }
 
-/// What all losses share.
+/// Arguments that all losses share.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("grads").multiple(true)))]
 pub struct LossArgs {
-    /// How the losses of the rows become one number.
+    /// Reduction of the losses of the rows to one number.
     #[arg(long, value_name = "HOW", default_value = "mean")]
     pub reduction: ReductionArg,
-    /// What the mean is where no row counts.
+    /// The mean if no row counts.
     #[arg(long, value_name = "WHAT", default_value = "nan")]
     pub empty_mean: EmptyMeanArg,
     /// Gradient with respect to the loss: one number, or one per row for reduction none.

@@ -1,4 +1,4 @@
-//! What looks at devices: `adapters`, `bench` and `tune`.
+//! The subcommands that are about devices: `adapters`, `bench` and `tune`.
 
 use std::path::PathBuf;
 
@@ -49,19 +49,20 @@ pub struct BenchArgs {
     /// Type of the logits: f32, f16 or bf16.
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = values::dtype)]
     pub dtype: ElementType,
-    /// Measure this alone [default: both].
+    /// Measure this pass alone [default: both].
     #[arg(long, value_name = "WHAT")]
     pub pass: Option<Pass>,
     /// Measure the first GPU whose name, driver or backend contains this [default: the best].
     #[arg(long, value_name = "TEXT")]
     pub adapter: Option<String>,
-    /// How often each time is measured; on the host for half a second at most, but once.
+    /// Number of times that each time is measured; on the host for half a second at most, but at
+    /// least once.
     #[arg(long, value_name = "N", default_value = "9", value_parser = values::count)]
     pub samples: usize,
     /// Measure numbers of classes from 4 to 151,936 and draw the bandwidths: an .svg or .png file.
     #[arg(long, value_name = "FILE", conflicts_with = "shape")]
     pub plot: Option<PathBuf>,
-    /// Elements of each shape in the picture, about.
+    /// Approximate number of elements of each shape in the picture.
     #[arg(long, value_name = "N", default_value = "33554432", value_parser = values::count)]
     #[arg(requires = "plot")]
     pub elements: usize,
@@ -79,20 +80,20 @@ pub struct TuneArgs {
     /// Tune this number alone; may be given several times [default: all].
     #[arg(long, value_name = "NAME", value_parser = values::field)]
     pub only: Vec<Field>,
-    /// Elements of each shape, about [default: 64 Mi on a discrete GPU, 16 Mi on an integrated one, 2 Mi
+    /// Approximate number of elements of each shape [default: 64 Mi on a discrete GPU, 16 Mi on an integrated one, 2 Mi
     /// in software].
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub elements: Option<usize>,
-    /// How often each time is measured.
+    /// Number of times that each time is measured.
     #[arg(long, value_name = "N", default_value = "7", value_parser = values::count)]
     pub samples: usize,
-    /// Start nothing new after this time.
+    /// Start no new measurement after this time.
     #[arg(long, value_name = "MINUTES", default_value = "10", value_parser = values::count)]
     pub minutes: usize,
-    /// Measure, but keep nothing.
+    /// Measure, but store nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Measure nothing, and forget what is kept for this adapter.
+    /// Measure nothing, and delete the stored numbers of this adapter.
     #[arg(long, conflicts_with_all = ["dry_run", "only", "elements", "samples", "minutes"])]
     pub reset: bool,
     /// Print one JSON object.

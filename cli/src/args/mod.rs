@@ -1,10 +1,10 @@
-//! What can be asked for on the command line.
+//! The command line's arguments.
 //!
 //! ```text
-//! loss      the losses over classes               run      where and how anything is computed
+//! loss      the losses over classes               run      arguments of everything that computes
 //! points    the losses of single elements
 //! look      pictures of a loss                    measure  adapters, bench and tune
-//! values    what single values have to be
+//! values    parsers of single values
 //! ```
 
 mod look;
@@ -38,7 +38,7 @@ use crate::error::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "wgpu-loss", version, after_help = FILES, arg_required_else_help = false)]
 pub struct Cli {
-    /// What is to be done.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -67,7 +67,7 @@ pub enum Command {
     /// Negative log-likelihood under Poisson distributions.
     #[command(after_help = FILES)]
     PoissonNll(PoissonNllArgs),
-    /// Entropy of the distribution that logits make.
+    /// Entropy of the distribution that logits define.
     #[command(after_help = FILES)]
     Entropy(EntropyArgs),
     /// Logarithm of the softmax along an axis.
@@ -76,12 +76,12 @@ pub enum Command {
     /// Softmax along an axis.
     #[command(after_help = FILES)]
     Softmax(SoftmaxArgs),
-    /// List the GPU adapters there are, best first.
+    /// List the GPU adapters, best first.
     Adapters(AdaptersArgs),
-    /// Measure how fast cross-entropy runs, beside what the device's memory allows.
+    /// Measure how fast cross-entropy runs, next to the bandwidth of the device's memory.
     #[command(after_help = BENCH)]
     Bench(BenchArgs),
-    /// Find the numbers by which work is laid out best on a device, and keep them.
+    /// Find the numbers by which work is laid out best on a device, and store them.
     #[command(after_help = TUNE)]
     Tune(TuneArgs),
 }
@@ -102,7 +102,7 @@ impl Command {
     }
 }
 
-/// Reads the command line. `None` where help or the version was asked for and is shown.
+/// Reads the command line. Returns `None` if help or the version was requested and is shown.
 pub fn parse() -> Result<Option<Command>, Failure> {
     let words = joined(std::env::args_os());
     let parsed = Cli::command().try_get_matches_from(words).and_then(|m| Cli::from_arg_matches(&m));
@@ -111,7 +111,7 @@ pub fn parse() -> Result<Option<Command>, Failure> {
         Err(error)
             if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
         {
-            // A reader that has seen enough of the help and closed the pipe is no error.
+            // A closed pipe is no error: its reader needs no more of the help.
             let _ = error.print().and_then(|()| std::io::stdout().flush());
             return Ok(None);
         }
@@ -124,8 +124,8 @@ pub fn parse() -> Result<Option<Command>, Failure> {
     Ok(Some(command))
 }
 
-/// The words of a command line, `--option -1e-30` as `--option=-1e-30`: clap would take the second for an
-/// option of that name. No option is called like a number.
+/// Returns the words of a command line, with `--option -1e-30` as `--option=-1e-30`: clap would take the second word
+/// for an option of that name. No option has a name like a number.
 fn joined(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let is_option = |word: &OsString| {
         let text = word.to_str().and_then(|text| text.strip_prefix("--"));
@@ -146,7 +146,7 @@ fn joined(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     all
 }
 
-/// Clap's message without its `error:` and without the usage below it, tips included.
+/// Returns clap's message without its `error:` and without the usage below it, but with tips.
 fn one_line(message: &str) -> String {
     let message = message.strip_prefix("error: ").unwrap_or(message);
     let said = message.split("\n\n").filter(|paragraph| {
@@ -172,14 +172,15 @@ mod tests {
         let words = joined(line.split(' ').map(OsString::from));
         let wanted = "wgpu-loss gaussian-nll -1 --var=-1e-30 --eps=-5 --full";
         assert_eq!(words, wanted.split(' ').collect::<Vec<_>>());
-        // Every option that takes a value takes a negative number for it.
+        // Every option that takes a value accepts a negative number as its value.
         for command in Cli::command().get_subcommands() {
             let options = command.get_arguments().filter(|arg| arg.get_action().takes_values());
             for option in options.filter_map(|arg| arg.get_long()) {
                 for number in ["-1", "-1e-30", "-.5E+3", "-inf", "-NaN", "-0"] {
                     let words = ["wgpu-loss", command.get_name(), &format!("--{option}"), number];
                     let words = joined(words.iter().map(OsString::from));
-                    // Its value may be refused, and other words be missing.
+                    // The value may be refused, and other words may be missing; the option's syntax
+                    // is tested alone.
                     let kind = Cli::try_parse_from(words).map_or_else(|e| Some(e.kind()), |_| None);
                     assert_ne!(kind, Some(ErrorKind::UnknownArgument), "--{option} {number}");
                 }

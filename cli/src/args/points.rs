@@ -7,7 +7,7 @@ use clap::Args;
 use super::values::{self, Tensor};
 use super::{LookArgs, LossArgs, RunArgs};
 
-/// What the losses of single elements share.
+/// Arguments that the losses of single elements share.
 #[derive(Debug, Args)]
 pub struct PointArgs {
     #[command(flatten)]
@@ -42,8 +42,8 @@ pub struct BceWithLogitsArgs {
     /// A weight for each element, in a shape that broadcasts to the input's.
     #[arg(long, value_name = "FILE")]
     pub weight: Option<PathBuf>,
-    /// A weight for what is positive of each element, in a shape that broadcasts to the input's: one for
-    /// each class on the last axis, say. Or one number.
+    /// A weight for the positive part of each element's loss, in a shape that broadcasts to the input's: one for each
+    /// class on the last axis, for example. Or one number.
     #[arg(long, value_name = "FILE or NUMBER", value_parser = values::tensor)]
     pub pos_weight: Option<Tensor>,
     #[command(flatten)]
@@ -72,7 +72,7 @@ pub struct KlDivArgs {
 pub struct GaussianNllArgs {
     /// Expected values.
     pub input: PathBuf,
-    /// What was observed, in a shape that broadcasts to the input's.
+    /// Observations, in a shape that broadcasts to the input's.
     pub target: PathBuf,
     /// The variance: in the input's shape, in that without the last axis, in that with 1 for one of its
     /// axes, or one number.
@@ -81,7 +81,7 @@ pub struct GaussianNllArgs {
     /// Add the constant term, log(2 pi) / 2.
     #[arg(long)]
     pub full: bool,
-    /// Take no variance to be less than this.
+    /// Raise smaller variances to this.
     #[arg(long, value_name = "E", default_value = "1e-6", value_parser = values::finite)]
     pub eps: f32,
     /// Compute the gradient with respect to the target too and save it, in the target's shape.

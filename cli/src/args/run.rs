@@ -1,4 +1,4 @@
-//! What everything that computes shares.
+//! Arguments that everything that computes shares.
 
 use clap::{Args, ValueEnum};
 use wgpu_loss::ElementType;
@@ -22,18 +22,18 @@ file that they replace, or not at all; Ctrl-C leaves nothing.
 
 Exit status: 0 success; 1 wrong data, failed device or failed check; 2 wrong usage.";
 
-/// What everything that computes shares.
+/// Arguments that everything that computes shares.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Where to compute; auto takes the best GPU, or the CPU where there is none.
+    /// The device that computes; auto takes the best GPU, or the CPU where there is none.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceArg,
     /// Compute on the first GPU whose name, driver or backend contains this.
     #[arg(long, value_name = "TEXT")]
     pub adapter: Option<String>,
-    /// Compare all that is computed with the f64 reference and fail where the largest relative
-    /// difference is above 2e-6 for a reduced loss, 1e-5 for anything else; and what halves, or logits
-    /// that are scaled or capped, are rounded to beyond that.
+    /// Compare all results with the f64 reference and fail where the largest relative difference is above 2e-6 for a
+    /// reduced loss, 1e-5 for anything else; rounding to halves, and rounding of logits that are scaled or capped, is
+    /// allowed in addition.
     #[arg(long)]
     pub check: bool,
     /// Take 16-bit words for floats of this type (the input's, and those of other floats saved so).
@@ -42,18 +42,18 @@ pub struct RunArgs {
     /// Type of saved gradients, log-probabilities and probabilities: the input's, or f32.
     #[arg(long, value_name = "TYPE", default_value = "same")]
     pub out_dtype: OutType,
-    /// Memory that the GPU and the host may take together, such as 512MiB or 2GB [default: what the
-    /// device has].
+    /// Memory that the GPU and the host may use together, such as 512MiB or 2GB [default: the
+    /// device's memory].
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub memory_budget: Option<u64>,
-    /// Results of a row have the same bits whatever the other rows, their number and the memory budget
-    /// are; slower for some shapes. On the CPU they always have.
+    /// Give the results of a row the same bits regardless of the other rows, their number and the memory budget; slower
+    /// for some shapes. Results on the CPU always have this property.
     #[arg(long)]
     pub batch_invariant: bool,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
-    /// Say nothing on stderr but errors: no progress and no notices.
+    /// Print only errors on stderr: no progress and no notices.
     #[arg(long)]
     pub quiet: bool,
 }

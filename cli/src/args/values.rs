@@ -1,4 +1,4 @@
-//! What single values have to be, and how they are refused.
+//! Parsers of single values, and their errors.
 
 use std::num::ParseFloatError;
 use std::ops::RangeInclusive;
@@ -20,7 +20,8 @@ pub enum Tensor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape(pub Vec<usize>);
 
-/// An f32 as it is written, rounded; `None` where nothing of it is left: an f32 is 0 or infinite then.
+/// Rounds a number, as written, to f32. Returns `None` if the number is finite and not zero, but the f32 is infinite or
+/// 0.
 fn held(text: &str) -> Result<Option<f32>, ParseFloatError> {
     let number: f32 = text.parse()?;
     let digits = text.split(['e', 'E']).next().unwrap_or_default();
@@ -32,7 +33,7 @@ fn held(text: &str) -> Result<Option<f32>, ParseFloatError> {
     Ok((!lost).then_some(number))
 }
 
-/// An f32 that is allowed, or what is wanted instead.
+/// Parses an f32 that is allowed; the error names what is wanted instead.
 fn number(text: &str, wanted: &str, allowed: impl Fn(f32) -> bool) -> Result<f32, String> {
     match held(text) {
         Ok(Some(number)) if allowed(number) => Ok(number),
@@ -41,7 +42,7 @@ fn number(text: &str, wanted: &str, allowed: impl Fn(f32) -> bool) -> Result<f32
     }
 }
 
-/// A number from 0 to 1. NaN is none.
+/// A number from 0 to 1. NaN is refused.
 pub fn fraction(text: &str) -> Result<f32, String> {
     number(text, "a number from 0 to 1", |number| (0.0..=1.0).contains(&number))
 }
@@ -56,7 +57,7 @@ pub fn positive(text: &str) -> Result<f32, String> {
     number(text, "a finite number above 0", |number| number.is_finite() && number > 0.0)
 }
 
-/// A number, or else the name of a file.
+/// A number, or the name of a file.
 pub fn tensor(text: &str) -> Result<Tensor, String> {
     match held(text) {
         Ok(Some(number)) => Ok(Tensor::Number(number)),
@@ -73,7 +74,7 @@ pub fn shape(text: &str) -> Result<Shape, String> {
     if extents.len() < 2 || extents.contains(&0) {
         return Err(wanted.into());
     }
-    // As bytes of logits and of labels, so that nothing overflows behind here.
+    // Counted as bytes of logits and of labels, so that nothing overflows later.
     let bytes = extents.iter().try_fold(8u64, |n, &extent| n.checked_mul(extent as u64));
     match bytes.is_some_and(|bytes| usize::try_from(bytes).is_ok()) {
         true => Ok(Shape(extents)),
@@ -106,7 +107,7 @@ pub fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "it must be a number from 1".into())
 }
 
-/// The same for what the library counts in 32 bits.
+/// A number from 1 that the library stores in 32 bits.
 pub fn small_count(text: &str) -> Result<u32, String> {
     let given = count(text)?;
     u32::try_from(given).map_err(|_| format!("it must be a number from 1 to {}", u32::MAX))

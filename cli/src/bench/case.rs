@@ -1,6 +1,6 @@
 //! The data of one measured shape: cross-entropy's logits and labels, the same on every run.
 //!
-//! The library's criterion bench includes this file too, so it names nothing of the program.
+//! The library's criterion bench includes this file too, so it imports nothing of the program.
 
 use std::collections::TryReserveError;
 
@@ -30,7 +30,7 @@ pub enum Stored {
 }
 
 impl Stored {
-    /// The first elements of a sequence, rounded to a type.
+    /// Rounds the first elements of a sequence to a type.
     pub fn new(
         element_type: ElementType,
         count: usize,
@@ -43,7 +43,7 @@ impl Stored {
         })
     }
 
-    /// As the library takes them.
+    /// Returns the floats as the library takes them.
     pub fn floats(&self) -> Floats<'_> {
         match self {
             Stored::F32(floats) => floats.into(),
@@ -54,7 +54,7 @@ impl Stored {
 }
 
 impl Case {
-    /// Logits from -4 to 4 and labels from all classes. `shape` has two axes or more.
+    /// Makes logits from -4 to 4 and labels from all classes. `shape` has two axes or more.
     pub fn new(shape: &[usize], element_type: ElementType) -> Result<Self, TryReserveError> {
         let classes = shape[1];
         let mut label_shape = shape.to_vec();
@@ -65,7 +65,8 @@ impl Case {
             shape: shape.to_vec(),
             label_shape,
             logits: Stored::new(element_type, elements, random(1).map(|x| 8.0 * x - 4.0))?,
-            // A number below 1 times the classes may round up to them.
+            // The product of a number below 1 and the number of classes may be rounded up to the
+            // number of classes.
             labels: filled(
                 rows,
                 random(2).map(|x| ((x * classes as f32) as i64).min(classes as i64 - 1)),
@@ -73,21 +74,21 @@ impl Case {
         })
     }
 
-    /// What a loss takes.
+    /// Returns a loss's inputs.
     pub fn inputs(&self) -> Inputs<'_> {
         let logits = Tensor::new(self.logits.floats(), &self.shape);
         Inputs::new(logits).labels(&self.labels, &self.label_shape)
     }
 
-    /// Bytes that have to move: logits and labels are read, and for a gradient the logits are read
-    /// again and the gradient is written.
+    /// Returns the bytes that have to move: logits and labels are read, and for a gradient the
+    /// logits are read again and the gradient is written.
     pub fn bytes(&self, grad: bool) -> u64 {
         let passes = if grad { 3 } else { 1 };
         passes * self.logits.floats().bytes().len() as u64 + size_of_val(&self.labels[..]) as u64
     }
 }
 
-/// The first elements of a sequence; fails where there is no memory for them.
+/// Collects the first elements of a sequence; fails if there is not enough memory.
 fn filled<T>(count: usize, elements: impl Iterator<Item = T>) -> Result<Vec<T>, TryReserveError> {
     let mut all = Vec::new();
     all.try_reserve_exact(count)?;
@@ -95,7 +96,7 @@ fn filled<T>(count: usize, elements: impl Iterator<Item = T>) -> Result<Vec<T>, 
     Ok(all)
 }
 
-/// Numbers in [0, 1), from a linear congruential generator.
+/// Returns numbers in [0, 1), from a linear congruential generator.
 fn random(seed: u64) -> impl Iterator<Item = f32> {
     let mut state = seed;
     std::iter::repeat_with(move || {

@@ -1,6 +1,6 @@
-//! A chart of bandwidths by number of classes, and how it becomes an SVG or a PNG.
+//! A chart of bandwidths by number of classes, written as an SVG or a PNG.
 //!
-//! The acceptance run draws by this file too, so it names nothing of the program but its `picture`.
+//! The acceptance run includes this file too, so of the program it imports `picture` alone.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -9,33 +9,34 @@ use crate::picture::{self, FAINT, FONT, GRID, INK, said};
 
 /// Width and height of an SVG.
 const SIZE: (u32, u32) = (960, 560);
-/// A PNG has this many dots for each of them,
+/// Dots of a PNG for each unit of `SIZE`.
 const DOTS: u32 = 2;
-/// and is drawn finer than that by as much again, since plotters does not smooth its lines.
+/// Factor by which a PNG is drawn finer than that and then averaged, since plotters does not smooth
+/// its lines.
 const FINER: u32 = 2;
-/// The height of the title and the line under it,
+/// The height of the title and the line under it.
 const TITLE: u32 = 80;
-/// of a line of the legend, and of what is left below it.
+/// The height of a line of the legend, and of the margin below the legend.
 const LINE: u32 = 24;
 const BELOW: u32 = 16;
 
-/// The blue and the orange of the library's own curves.
+/// The blue of the library's own curves; the orange is next.
 pub const LOSS: RGBColor = RGBColor(37, 99, 235);
 pub const GRADIENT: RGBColor = RGBColor(217, 119, 6);
 
-/// What somebody reaches.
+/// A curve of reached bandwidths.
 pub struct Curve {
-    /// What the legend says.
+    /// Its name in the legend.
     pub name: String,
-    /// Of its line, its dots and its roof.
+    /// Colour of its line, its dots and its roof.
     pub color: RGBColor,
     /// Log2 of the classes, and GB/s.
     pub points: Vec<(f64, f64)>,
-    /// What nothing should be faster than, in words, and GB/s.
+    /// The roof: its name, and GB/s. Nothing should be faster.
     pub roof: Option<(String, f64)>,
 }
 
-/// What the picture shows.
+/// A chart's texts and curves.
 pub struct Chart {
     pub title: String,
     pub subtitle: String,
@@ -45,7 +46,7 @@ pub struct Chart {
 type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
 impl Chart {
-    /// The bytes of an SVG.
+    /// Returns the bytes of an SVG.
     pub fn svg(&self) -> Result<Vec<u8>, String> {
         picture::register()?;
         let mut text = String::new();
@@ -53,7 +54,7 @@ impl Chart {
         Ok(text.into_bytes())
     }
 
-    /// The bytes of a PNG.
+    /// Returns the bytes of a PNG.
     pub fn png(&self) -> Result<Vec<u8>, String> {
         picture::register()?;
         let scale = DOTS * FINER;
@@ -94,7 +95,7 @@ impl Chart {
     }
 }
 
-/// The axes and the curves.
+/// Draws the axes and the curves.
 fn plane<DB: DrawingBackend>(
     area: &DrawingArea<DB, Shift>,
     curves: &[Curve],
@@ -148,7 +149,7 @@ fn plane<DB: DrawingBackend>(
     Ok(())
 }
 
-/// A whole number with a comma before every three digits.
+/// Formats a whole number with a comma before every three digits.
 pub fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! One shape and pass: the answer checked, then the times.
+//! Measures one shape and pass: the answer is checked, then timed.
 
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,11 @@ use crate::error::Failure;
 use crate::formula::Formula;
 use crate::question::Question;
 
-/// What runs on the host, or passes through it, is repeated for this long at most: the reference, and calls on host
-/// data. Large shapes take them seconds.
+/// Work on the host, and calls on host data, are repeated for this long at most: the reference takes seconds for large
+/// shapes, and so do such calls.
 const HOST_TIME: Duration = Duration::from_millis(500);
 
-/// What is computed.
+/// The measured computation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Pass {
     /// The loss.
@@ -29,7 +29,7 @@ pub enum Pass {
 }
 
 impl Pass {
-    /// Its name on the command line.
+    /// Returns its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Pass::Fwd => "fwd",
@@ -37,7 +37,7 @@ impl Pass {
         }
     }
 
-    /// What the library is asked for.
+    /// Returns the outputs that it requests.
     pub fn outputs(self) -> Outputs {
         match self {
             Pass::Fwd => Outputs::loss(),
@@ -46,19 +46,19 @@ impl Pass {
     }
 }
 
-/// What was measured of one shape and pass.
+/// The measurements of one shape and pass.
 pub struct Measured {
     /// The logits' shape.
     pub shape: Vec<usize>,
     /// The logits' type.
     pub element_type: ElementType,
-    /// What was computed.
+    /// The measured computation.
     pub pass: Pass,
     /// Bytes that have to move.
     pub bytes: u64,
     /// The mean loss.
     pub loss: f32,
-    /// What was compared with the reference, all of it right.
+    /// The outputs compared with the reference, all of them right.
     pub checked: Vec<Compared>,
     /// The kernels alone.
     pub kernel: Times,
@@ -68,7 +68,7 @@ pub struct Measured {
     pub end_to_end: Times,
     /// Making kernels and binding them, the first time.
     pub compile: Duration,
-    /// The first call's kernels: some drivers compile only now.
+    /// The first call's kernels: some drivers compile only at that time.
     pub first_kernel: Duration,
     /// The f64 reference on all cores.
     pub reference: Times,
@@ -77,12 +77,12 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Bytes moved per second.
+    /// Returns the bytes moved per second.
     pub fn rate(&self) -> f64 {
         self.bytes as f64 / self.kernel.median().as_secs_f64()
     }
 
-    /// Bytes per second that could be moved at most.
+    /// Returns the bytes per second that could be moved at most.
     pub fn roof_rate(&self) -> f64 {
         match self.pass {
             Pass::Fwd => self.roof.read_rate(),
@@ -90,17 +90,17 @@ impl Measured {
         }
     }
 
-    /// The part of the roof that is reached, in percent.
+    /// Returns the share of the roof that is reached, in percent.
     pub fn percent(&self) -> f64 {
         100.0 * self.rate() / self.roof_rate()
     }
 
-    /// How many times as fast as the reference, with everything resident.
+    /// Returns the speed relative to the reference, with everything resident.
     pub fn speedup(&self) -> f64 {
         self.reference.median().as_secs_f64() / self.resident.median().as_secs_f64()
     }
 
-    /// From tensors on the device to the first result, with nothing compiled.
+    /// Returns the time from tensors on the device to the first result, with nothing compiled.
     pub fn first_call(&self) -> Duration {
         self.compile + self.first_kernel
     }
@@ -115,7 +115,7 @@ pub fn measure(
     samples: usize,
 ) -> Result<Measured, Failure> {
     let (loss, inputs, outputs) = (CrossEntropy::new(), case.inputs(), pass.outputs());
-    // Nothing of another shape's kernels is left: this is a first call.
+    // A fresh context has no kernels of other shapes, so this is a first call.
     let gpu = &gpu.fresh();
     let first = gpu.run(&loss, &inputs, outputs).map_err(failed)?;
     let timing = first.timing.unwrap_or_default();
@@ -156,7 +156,7 @@ fn checked(case: &Case, pass: Pass, first: &Output<f32>) -> Result<Vec<Compared>
     let formula = Formula::CrossEntropy(loss);
     let outputs = pass.outputs();
     let question = Question { formula: &formula, outputs, data: &data, problem: &problem };
-    // A gradient comes widened; in the logits' type it is what the device wrote.
+    // A gradient is returned as f32; rounded to the logits' type it is what the device wrote.
     let grad = first.grad.as_deref().map(|grad| {
         let element_type = case.logits.floats().element_type();
         Stored::new(element_type, grad.len(), grad.iter().copied())
@@ -178,7 +178,7 @@ fn checked(case: &Case, pass: Pass, first: &Output<f32>) -> Result<Vec<Compared>
     }
 }
 
-/// Wall-clock times of work, at least one.
+/// Measures wall-clock times of work, at least one.
 fn host_times(samples: usize, work: impl Fn() -> Result<(), Error>) -> Result<Times, Failure> {
     let begin = Instant::now();
     let mut times = Vec::new();
@@ -190,7 +190,7 @@ fn host_times(samples: usize, work: impl Fn() -> Result<(), Error>) -> Result<Ti
     Ok(Times::new(Clock::Wall, times))
 }
 
-/// There are no files to name in the library's errors.
+/// Returns the failure of a library's error. No file is named, since the bench reads none.
 pub fn failed(error: Error) -> Failure {
     Failure::Failed(error.to_string())
 }

@@ -1,4 +1,4 @@
-//! `wgpu-loss bench`: how fast cross-entropy runs on a device, by shape, beside the device's roof.
+//! `wgpu-loss bench`: the speed of cross-entropy on a device, by shape, next to the device's roof.
 //!
 //! ```text
 //! case      tensors of a shape          -> measure   the answer checked, then the times
@@ -27,16 +27,15 @@ use crate::error::{Failure, say};
 use crate::files::{Destination, finish};
 use crate::report::print;
 
-/// The shapes that are measured where none are named: a small head, large vocabularies, few classes,
-/// images.
+/// The shapes that are measured by default: a small head, large vocabularies, few classes, images.
 const SHAPES: [&[usize]; 5] =
     [&[4096, 1000], &[2048, 32_000], &[512, 151_936], &[1 << 20, 10], &[4, 21, 512, 512]];
 /// The numbers of classes in a picture.
 const CLASSES: [usize; 11] = [4, 10, 32, 100, 256, 1000, 4096, 16_384, 32_000, 65_536, 151_936];
 
-/// Measures what was asked for and reports it.
+/// Measures the requested shapes and reports the results.
 pub fn run(args: &BenchArgs) -> Result<(), Failure> {
-    // Before the long work: what cannot be written cannot be wanted.
+    // Checked before the long work, so that an unwritable file fails early.
     let picture = args.plot.as_deref().map(Destination::picture).transpose()?;
     let gpu = Gpu::with_adapter(args.adapter.as_deref().unwrap_or_default()).map_err(failed)?;
     let (measured, refused) = measure_all(&gpu, args);
@@ -58,12 +57,12 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     }
 }
 
-/// Every shape in turn. One that fails says so and the next follows.
+/// Measures every shape in turn. If one fails, its error is reported and the next one follows.
 fn measure_all(gpu: &Gpu, args: &BenchArgs) -> (Vec<Measured>, Vec<Refused>) {
     let (mut measured, mut refused) = (Vec::new(), Vec::new());
     let shapes = shapes(args);
     let passes = passes(args);
-    // Drawn on stderr, and only where that is a terminal.
+    // Drawn on stderr, and only if that is a terminal.
     let progress = ProgressBar::new((shapes.len() * passes.len()) as u64);
     let style = ProgressStyle::with_template("{pos}/{len} {wide_msg}");
     progress.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -136,7 +135,7 @@ fn check_size(
     }
 }
 
-/// The shapes asked for: those of a picture have as many elements each.
+/// Returns the requested shapes: those of a picture have about the same number of elements each.
 fn shapes(args: &BenchArgs) -> Vec<Vec<usize>> {
     if args.plot.is_some() {
         let elements = args.elements;

@@ -7,7 +7,7 @@ use super::chart::{Chart, Curve, GRADIENT, LOSS, grouped};
 use super::measure::{Measured, Pass};
 use crate::files::Picture;
 
-/// Draws what was measured, as the bytes of a file.
+/// Draws the measurements, as the bytes of a file.
 pub fn draw(
     measured: &[Measured],
     adapter: &AdapterInfo,
@@ -33,7 +33,8 @@ pub fn draw(
     drawn.map_err(|error| format!("the picture cannot be drawn: {error}"))
 }
 
-/// What a pass reaches, under the middle of the roofs that were measured with each shape.
+/// Returns the bandwidths that a pass reaches, and as its roof the middle one of those measured
+/// with each shape.
 fn curve(pass: Pass, measured: &[Measured]) -> Option<Curve> {
     let mine = || measured.iter().filter(|m| m.pass == pass);
     let points = mine().map(|m| ((m.shape[1] as f64).log2(), m.rate() / 1e9)).collect();

@@ -1,6 +1,6 @@
 //! Shapes that could not be measured.
 
-/// Such a shape, and why.
+/// A shape that could not be measured, and its error.
 pub struct Refused {
     /// The shape.
     pub shape: Vec<usize>,
@@ -8,7 +8,7 @@ pub struct Refused {
     pub error: String,
 }
 
-/// A shape as on the command line.
+/// Returns a shape as it is written on the command line.
 pub fn named(shape: &[usize]) -> String {
     shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
 }

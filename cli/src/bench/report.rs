@@ -1,4 +1,4 @@
-//! What was measured: a table for a person, or one JSON object.
+//! The measurements as a table for a person, or as one JSON object.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ const COLUMNS: [&str; 10] = [
     "vs CPU",
 ];
 
-/// Everything there is to tell.
+/// The contents of a report.
 pub struct Report<'a> {
     adapter: Adapter,
     cores: usize,
@@ -39,7 +39,7 @@ pub struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// What was measured on a device, what could not be, and the picture that was saved.
+    /// Joins a device's measurements, the shapes that failed, and the picture that was saved.
     pub fn new(
         gpu: &Gpu,
         args: &BenchArgs,
@@ -52,13 +52,14 @@ impl<'a> Report<'a> {
         Self { adapter: gpu.info().into(), cores, element_type, samples, measured, refused, saved }
     }
 
-    /// What all kernel times were measured by; the wall clock, if only some were.
+    /// Returns the clock of all kernel times; the wall clock, if only some were measured on the
+    /// device.
     fn clock(&self) -> Clock {
         let wall = self.measured.iter().any(|m| m.kernel.clock == Clock::Wall);
         if wall { Clock::Wall } else { Clock::Timestamps }
     }
 
-    /// The lines for a person.
+    /// Returns the lines for a person.
     pub fn text(&self) -> String {
         if self.measured.is_empty() {
             return String::new();
@@ -84,7 +85,7 @@ impl<'a> Report<'a> {
         text
     }
 
-    /// The JSON object.
+    /// Returns the JSON object.
     pub fn json(&self) -> String {
         let refused = self.refused.iter().map(|r| json!({ "shape": r.shape, "error": r.error }));
         to_json(&json!({
@@ -113,7 +114,7 @@ fn clock_name(clock: Clock) -> &'static str {
     }
 }
 
-/// One line of the table.
+/// Returns one line of the table.
 fn row(m: &Measured) -> [String; 10] {
     [
         named(&m.shape),
@@ -129,7 +130,7 @@ fn row(m: &Measured) -> [String; 10] {
     ]
 }
 
-/// GB/s with three digits.
+/// Formats GB/s with three digits.
 fn gigabytes(rate: f64) -> String {
     match rate / 1e9 {
         rate @ 100.0.. => format!("{rate:.0}"),
@@ -138,7 +139,7 @@ fn gigabytes(rate: f64) -> String {
     }
 }
 
-/// Names to the left, numbers to the right.
+/// Aligns names to the left and numbers to the right.
 fn aligned(head: &[String; 10], rows: &[[String; 10]]) -> String {
     let all = || std::iter::once(head).chain(rows);
     let width = |column: usize| all().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -154,7 +155,7 @@ fn aligned(head: &[String; 10], rows: &[[String; 10]]) -> String {
     all().map(line).collect()
 }
 
-/// One shape and pass in JSON.
+/// Returns one shape and pass in JSON.
 fn result(m: &Measured) -> Value {
     let checked = m.checked.iter().map(|c| (c.what.replace(' ', "_"), c.largest.into()));
     json!({
@@ -194,7 +195,7 @@ fn seconds(time: Duration) -> f64 {
     time.as_secs_f64()
 }
 
-/// An f32 with the digits of an f32.
+/// An f32 that is printed with the shortest digits that identify it.
 struct Shortest(f32);
 
 impl Serialize for Shortest {

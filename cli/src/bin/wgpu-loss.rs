@@ -1,4 +1,4 @@
-//! The program `wgpu-loss`. All of it is in the library beside it, where tests and fuzzing reach the parts.
+//! The program `wgpu-loss`. All its code is in the library of this package, so that tests and fuzzing reach the parts.
 
 use std::process::ExitCode;
 

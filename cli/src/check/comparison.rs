@@ -1,55 +1,58 @@
-//! One output against the reference's, element by element.
+//! Compares one output with the reference's, element by element.
 
 use wgpu_loss::{ElementType, Floats};
 
 use crate::position::position;
 
-/// What any single element may differ by.
+/// The allowed relative difference of any single element.
 pub const ELEMENT: f64 = 1e-5;
 
-/// What the reduced loss may differ by. Every row is right to a few roundings and sums keep it so.
+/// The allowed relative difference of the reduced loss. Every row is right to a few roundings, and
+/// sums keep it so.
 pub const REDUCED: f64 = 2e-6;
 
 /// A unit in the last place of an f32, relative to the number, at most.
 pub const UNIT: f64 = f32::EPSILON as f64;
 
-/// A number is judged where it may be off by no more than this part of itself.
+/// A number is judged if its allowed error is no more than this part of itself.
 const JUDGED: f64 = 0.01;
 
-/// What `e^x` may be off by on a GPU, and what is made of it: WGSL grants `exp` 3 + 2 |x| units in the last place,
-/// and its argument is rounded.
+/// Returns the allowed error of `e^x` computed on a GPU, and of numbers made of it: WGSL grants `exp` 3 + 2 |x| units
+/// in the last place, and its argument is rounded.
 pub fn of_power(x: f64) -> f64 {
     x.exp() * (8.0 + 2.5 * x.abs()) * UNIT
 }
 
-/// One output compared.
+/// The result of comparing one output.
 #[derive(Debug)]
 pub struct Compared {
-    /// Which output, in words.
+    /// The output's name, in words.
     pub what: &'static str,
-    /// The largest relative difference. Infinite where only one of the two is a number.
+    /// The largest relative difference. Infinite if only one of the two is a number.
     pub largest: f64,
-    /// What it may be.
+    /// The allowed relative difference.
     pub tolerance: f64,
     /// Its type has fewer digits than an f32.
     pub coarse: bool,
-    /// Where it is, the value there and what the reference has there; `None` for an empty output.
+    /// The position of the largest difference, the value there and the reference's; `None` for an
+    /// empty output.
     pub worst: Option<(String, String, String)>,
-    /// How many numbers were compared.
+    /// The number of numbers compared.
     pub numbers: u64,
-    /// How many of them may be off by more than a hundredth of themselves, which says little.
+    /// The number of those whose allowed error is more than a hundredth of themselves, so that
+    /// comparing them proves little.
     pub unjudged: u64,
-    /// How many are NaN in both.
+    /// The number of those that are NaN in both.
     pub nan: u64,
 }
 
 impl Compared {
-    /// Whether it is right.
+    /// Returns true if the output is right.
     pub fn passed(&self) -> bool {
         self.largest <= self.tolerance
     }
 
-    /// Numbers that are the same or not, whole or counted.
+    /// Begins a comparison of numbers that must be equal, whole or counted.
     pub fn exact(what: &'static str, numbers: u64) -> Self {
         Self {
             what,
@@ -63,13 +66,14 @@ impl Compared {
         }
     }
 
-    /// What was found, for a person.
+    /// Returns the result, for a person.
     pub fn verdict(&self) -> String {
         let Self { what, largest, tolerance, numbers, unjudged, nan, .. } = self;
         let mut notes = Vec::new();
         let found = match *largest {
             _ if *nan > 0 && nan == numbers => format!("{what} NaN in both"),
-            // Half a unit of the smallest f16 is no difference, and that may be all of a number.
+            // Half a unit of the smallest f16 counts as no difference, and a number may be as small
+            // as that.
             0.0 if self.coarse => format!("{what} as its type rounds"),
             0.0 => format!("{what} exact"),
             _ if self.passed() => {
@@ -90,7 +94,7 @@ impl Compared {
         if notes.is_empty() { found } else { format!("{found} ({})", notes.join("; ")) }
     }
 
-    /// What to say where it is not.
+    /// Returns the error if the output is wrong.
     pub fn complaint(&self, discarded: bool) -> String {
         let Self { what, largest, tolerance, .. } = self;
         let at = match &self.worst {
@@ -107,7 +111,7 @@ impl Compared {
     }
 }
 
-/// One output, compared piece by piece.
+/// A comparison of one output, piece by piece.
 pub struct Comparison<'a> {
     pub given: Floats<'a>,
     shape: &'a [usize],
@@ -116,7 +120,8 @@ pub struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    /// Of numbers that may be off by [`ELEMENT`] of themselves, and what their type rounds.
+    /// Compares numbers whose allowed error is [`ELEMENT`] of themselves, and what their type
+    /// rounds.
     pub fn new(what: &'static str, given: Option<Floats<'a>>, shape: &'a [usize]) -> Self {
         let given = given.unwrap_or(Floats::F32(&[]));
         let tolerance = ELEMENT + Rounding::of(given.element_type()).relative;
@@ -125,8 +130,9 @@ impl<'a> Comparison<'a> {
         Self { given, shape, seen: 0, compared }
     }
 
-    /// The next numbers, with what each may be off by beyond the tolerance. Differences are told as a share of the size
-    /// that the tolerance would allow as much of: the number itself, where there is nothing beyond.
+    /// Compares the next numbers; `off` gives each one's allowed error in addition to the tolerance. Differences are
+    /// reported relative to the size for which the tolerance alone would allow as much: the number itself, if `off` is
+    /// 0.
     pub fn add(&mut self, first: usize, wanted: &[f64], off: impl Fn(usize) -> f64) {
         let Compared { largest, worst, tolerance, numbers, unjudged, nan, .. } = &mut self.compared;
         let rounding = Rounding::of(self.given.element_type());
@@ -152,7 +158,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// What was found, where all elements should have been seen.
+    /// Returns the result. All elements should have been compared.
     pub fn done(mut self) -> Compared {
         let elements = self.shape.iter().product::<usize>();
         if self.seen != elements || self.given.len() != elements {
@@ -162,17 +168,17 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// A tolerance in two digits at most.
+/// Formats a tolerance in two digits at most.
 fn short(tolerance: f64) -> String {
     format!("{tolerance:.1e}").replace(".0e", "e")
 }
 
-/// What storing a number in a type costs.
+/// The error of storing a number in a type.
 struct Rounding {
     element_type: ElementType,
     /// Half a unit in the last place, relative to the number.
     relative: f64,
-    /// Numbers may be off by this much.
+    /// The absolute error that is always allowed.
     smallest: f64,
     /// The smallest number that has all digits of the type.
     least: f64,
@@ -182,16 +188,16 @@ impl Rounding {
     fn of(element_type: ElementType) -> Self {
         let normal = f64::from(f32::MIN_POSITIVE);
         let (relative, smallest, least) = match element_type {
-            // Half of the smallest number there is, and a little for what is rounded before.
+            // Half of the smallest f16, and a little for roundings before it.
             ElementType::F16 => (2f64.powi(-11), 0.51 * 2f64.powi(-24), 2f64.powi(-14)),
             ElementType::BF16 => (2f64.powi(-8), normal, normal),
-            // Below its smallest normal number a GPU may flush to zero, as WGSL allows.
+            // A GPU may flush numbers below its smallest normal one to zero, as WGSL allows.
             _ => (0.0, normal, normal),
         };
         Self { element_type, relative, smallest, least }
     }
 
-    /// A number as the type has it, by way of f32: `half` takes an f64 that is close to a tie for one.
+    /// Rounds a number to the type by way of f32: `half` takes an f64 that is close to a tie for a tie.
     fn rounded(&self, x: f64) -> f64 {
         let x = x as f32;
         match self.element_type {
@@ -201,17 +207,17 @@ impl Rounding {
         }
     }
 
-    /// The difference of two numbers as a share of a size; never NaN.
+    /// Returns the difference of two numbers relative to a size; never NaN.
     fn difference(&self, given: f32, wanted: f64, size: f64) -> f64 {
         let a = f64::from(given);
-        // Every type ends earlier than f64, and beyond its range infinity is right.
+        // Every type has a smaller range than f64, and beyond it infinity is right.
         let overflowed =
             given.is_infinite() && wanted.is_finite() && self.rounded(wanted).is_infinite();
         let b = if overflowed { self.rounded(wanted) } else { wanted };
         if a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() < self.smallest {
             return 0.0;
         }
-        // What an f32 did not hold before it was scaled is infinite.
+        // A number that overflowed an f32 before it was scaled is infinite.
         if size.is_infinite() && b.is_finite() {
             let infinite = a.is_infinite() && a.signum() == b.signum();
             return if infinite { 0.0 } else { self.difference(given, wanted, b.abs()) };
@@ -258,7 +264,7 @@ mod tests {
         assert_eq!(rounding.rounded(22.0625), 22.0);
     }
 
-    /// What is allowed beyond a share of a number is told, and what is NaN in both is not called exact.
+    /// Allowances beyond a share of a number are reported, and outputs that are NaN in both are not called exact.
     #[test]
     fn what_cannot_be_judged_is_counted() {
         let (given, wanted) = ([1.0, 1.0, f32::NAN], [1.0, 1.5, f64::NAN]);

@@ -1,10 +1,11 @@
-//! `--check`: the result against the f64 reference, one largest relative difference per output.
+//! `--check`: compares the result with the f64 reference; one largest relative difference per
+//! output.
 //!
 //! ```text
 //! comparison  one output, element by element     words   predicted classes and ranks
-//! terms       what the numbers of rows may be off by beyond a share of themselves
-//! shares      the classes' weights that those are made of
-//! points      as terms, of losses of single elements
+//! terms       allowed errors of the numbers of rows, beyond a share of themselves
+//! shares      the classes' weights that those errors are made of
+//! points      as terms, for losses of single elements
 //! ```
 
 mod comparison;
@@ -28,20 +29,20 @@ use crate::data::{Role, Stop};
 use crate::error::Failure;
 use crate::question::{self, Question, is_unreduced};
 
-/// What was computed.
+/// The computed results.
 #[derive(Debug, Default)]
 pub struct Answer<'a> {
     /// The reduced loss.
     pub loss: Option<f32>,
     /// The reduced z-loss.
     pub z_loss: Option<f32>,
-    /// What was seen in the rows.
+    /// The summary of the rows.
     pub summary: Summary,
     /// The losses of each class.
     pub classes: Option<&'a ClassLosses>,
-    /// What there is for each row or element.
+    /// Outputs of one float for each row or element.
     pub floats: Vec<(LargeOutput, Floats<'a>)>,
-    /// The same in whole numbers.
+    /// Outputs of one whole number for each row.
     pub words: Vec<(LargeOutput, &'a [u32])>,
 }
 
@@ -65,7 +66,7 @@ pub fn run(
         Ok(())
     };
     let totals = in_f64(question, outputs, &mut take);
-    // What ended the work is worth more than that it ended.
+    // A failure of ours is returned, not the library's error that the work was stopped.
     if let Some(failure) = failure {
         return Err(failure.into());
     }
@@ -117,14 +118,15 @@ fn in_f64(
     Ok(stream.finish()?)
 }
 
-/// What the loss of a confident row, or the mean of several, may be off by, as a share of it. It is a sum of powers `e^-d`
-/// of distances `d` that are about minus its logarithm, and the mean of many is off by no more than one of their mean.
+/// Returns the allowed error of the loss of a confident row, or of the mean of several, relative to the loss. The loss
+/// is a sum of powers `e^-d` of distances `d` that are about minus its logarithm; the mean of many has no more relative
+/// error than a row whose loss is the mean.
 fn confident(problem: &Problem, loss: f64) -> f64 {
     let softmax = problem.function == Function::CrossEntropy;
     if softmax && loss > 0.0 && loss < 1.0 { of_power(loss.ln()) / loss } else { 0.0 }
 }
 
-/// A reduced loss, and what it may be off by beyond [`REDUCED`] of itself.
+/// Compares a reduced loss, whose allowed error is `off` beyond [`REDUCED`] of itself.
 fn reduced(what: &'static str, given: Option<f32>, wanted: f64, off: f64) -> Compared {
     let given = [given.unwrap_or(f32::NAN)];
     let mut loss = Comparison::new(what, Some(Floats::F32(&given)), &[]);
@@ -133,7 +135,7 @@ fn reduced(what: &'static str, given: Option<f32>, wanted: f64, off: f64) -> Com
     loss.compared
 }
 
-/// How many rows count is a whole number and has to be the same.
+/// Compares the number of rows that count: a whole number, which has to be the same.
 fn rows(given: &Summary, wanted: &Summary) -> Compared {
     count("live rows", given.live, wanted.live)
 }
@@ -143,7 +145,7 @@ fn count(what: &'static str, given: u64, wanted: u64) -> Compared {
     Compared { largest, ..Compared::exact(what, 1) }
 }
 
-/// How many rows are predicted right. Logits that are scaled or capped are rounded, and unequal ones may
+/// Compares the number of rows that are predicted right. Scaled or capped logits are rounded, and unequal ones may
 /// become equal.
 fn right(
     question: &Question<'_>,
@@ -166,7 +168,7 @@ fn right(
     Ok(compared)
 }
 
-/// The numbers of rows, where they were asked for.
+/// Returns an output of rows, if it was requested.
 fn numbers(rows: &RowOutputs<f64>, what: LargeOutput) -> Option<&[f64]> {
     rows.columns().find_map(|(other, column)| match column {
         RowColumn::Numbers(numbers) if other == what => Some(numbers),
@@ -178,7 +180,8 @@ fn found<T: Copy>(all: &[(LargeOutput, T)], what: LargeOutput) -> Option<T> {
     all.iter().find(|(other, _)| *other == what).map(|(_, found)| *found)
 }
 
-/// The losses of each class, which may be off by so much. A GPU adds them in units of 2^-56, and cuts off the rest of each.
+/// Compares the losses of each class, whose allowed errors are `off`. A GPU adds them in units of 2^-56, and cuts off
+/// the rest of each.
 fn classes(given: &ClassLosses, wanted: &ClassLosses, off: &[f64], mapped: bool) -> Compared {
     let losses: Vec<f32> = given.loss.iter().map(|&loss| loss as f32).collect();
     let shape = [wanted.loss.len()];
@@ -188,7 +191,7 @@ fn classes(given: &ClassLosses, wanted: &ClassLosses, off: &[f64], mapped: bool)
     };
     compared.add(0, &wanted.loss, of);
     let mut compared = compared.done();
-    // Of logits that are rounded, as many as there are in all.
+    // For rounded logits, any number of right predictions up to the number of rows passes.
     let right = mapped || given.correct == wanted.correct;
     if given.rows != wanted.rows || !right {
         (compared.largest, compared.worst) = (f64::INFINITY, None);
@@ -196,18 +199,18 @@ fn classes(given: &ClassLosses, wanted: &ClassLosses, off: &[f64], mapped: bool)
     compared
 }
 
-/// All outputs that there is something for each row or element of.
+/// Comparisons of all outputs that have a number for each row or element.
 struct Comparisons<'a> {
     floats: Vec<(LargeOutput, Comparison<'a>)>,
     words: Vec<(LargeOutput, Words<'a>)>,
     /// The sum of all losses, where they are reduced.
     sum: f64,
-    /// What the reduced loss and z-loss may be off by, beyond a share of themselves.
+    /// The allowed error of the reduced loss and then of the z-loss, beyond a share of themselves.
     loss: f64,
     z_loss: f64,
-    /// The same of the losses of each class.
+    /// The allowed errors of the losses of each class.
     classes: Vec<f64>,
-    /// The gradient with respect to variances that elements share, as far as it is summed, and what it may be off by.
+    /// The gradient with respect to variances that elements share, as far as it is summed, and its allowed error.
     variance: Option<[Vec<f64>; 2]>,
 }
 
@@ -251,7 +254,7 @@ impl<'a> Comparisons<'a> {
         }
     }
 
-    /// The reference's next piece.
+    /// Compares the reference's next piece.
     fn add(&mut self, question: &Question<'_>, piece: &Piece<'_>) -> Result<(), Failure> {
         let (output, rows) = (piece.output, &piece.output.rows);
         let mut of_variance = Vec::new();
@@ -290,7 +293,7 @@ impl<'a> Comparisons<'a> {
         Ok(())
     }
 
-    /// What sums over rows may be off by.
+    /// Adds a piece's allowed errors of sums over rows.
     fn add_sums(&mut self, lost: &Lost, piece: &Piece<'_>, problem: &Problem) {
         let sum = |all: &[f64]| all.iter().sum::<f64>();
         self.sum +=
@@ -307,7 +310,7 @@ impl<'a> Comparisons<'a> {
         }
     }
 
-    /// Adds a piece's part of the gradient with respect to variances that elements share, and of what it may be off by.
+    /// Adds a piece's part of the gradient with respect to variances that elements share, and of its allowed error.
     fn add_variance(&mut self, piece: &Piece<'_>, off: &[f64]) {
         let (Some([sums, offs]), Some(parts)) = (&mut self.variance, &piece.output.var_grad) else {
             return;
@@ -319,7 +322,7 @@ impl<'a> Comparisons<'a> {
         }
     }
 
-    /// Divides what sums over rows may be off by, as the sums are.
+    /// Divides the allowed errors of sums over rows by the sums' divisor.
     fn divide(&mut self, divisor: f64) {
         for off in [&mut self.loss, &mut self.z_loss] {
             *off = if divisor == 0.0 { 0.0 } else { *off / divisor.abs() };
@@ -343,7 +346,7 @@ mod tests {
 
     use super::*;
 
-    /// What WGSL grants `exp` is passed, and several times as much is not.
+    /// An error that WGSL grants `exp` passes, and one several times as large fails.
     #[test]
     fn confident_losses_are_as_exact_as_powers() {
         let target = TargetType::Labels(LabelType::U8);

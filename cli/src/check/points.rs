@@ -1,7 +1,8 @@
-//! What losses of single elements and their gradients may be off by, beyond a share of themselves.
+//! Allowed errors of losses of single elements and of their gradients, beyond a share of
+//! themselves.
 //!
-//! With input `x`, target `t`, weights `w` and `p`, variance `u` not below its least, and half a unit `h` in the last
-//! place of an f32, a loss or a gradient loses a few `h` of each term that it is a sum of, and what its powers do
+//! With input `x`, target `t`, weights `w` and `p`, variance `u` (at least `eps`), and half a unit `h` in the last
+//! place of an f32, a loss or a gradient has an error of a few `h` of each term of its sum, and the error of its powers
 //! (`8 + 2.5 d` units of `e^-d`):
 //!
 //! ```text
@@ -14,8 +15,8 @@
 //!   full, t > 1     t (e^d - 1 - d) + log(2 pi t) / 2, and h t |e^d - 1|,  d = x - log t or log(x / t)
 //! ```
 //!
-//! Where `log t - x` is near 0 both of its parts are exact, and it is off by a few `h` and no more. What is not here is a
-//! product, or a sum of positive terms, and judged by itself.
+//! Where `log t - x` is near 0 both of its parts are exact, and its error is a few `h` and no more. A loss that is not
+//! listed is a product, or a sum of positive terms, and compared relative to itself.
 
 use wgpu_loss::Tensor;
 use wgpu_loss::reference::Piece;
@@ -26,10 +27,10 @@ use crate::formula::Formula;
 
 /// Half a unit in the last place of an f32.
 const HALF: f64 = UNIT / 2.0;
-/// A few roundings, and a logarithm.
+/// The error of a few roundings and a logarithm.
 const FEW: f64 = 12.0 * HALF;
 
-/// What an element's number may be off by, and how large its terms are.
+/// The allowed error of an element's number, and the size of its terms.
 #[derive(Clone, Copy, Debug, Default)]
 struct Term {
     size: f64,
@@ -37,7 +38,7 @@ struct Term {
 }
 
 impl Term {
-    /// Of terms each of which loses a few roundings.
+    /// Makes a term that has an error of a few roundings.
     fn of(size: f64) -> Self {
         Self { size, off: FEW * size }
     }
@@ -47,10 +48,11 @@ impl Term {
     }
 }
 
-/// Those of one element: loss, gradient, target's gradient, variance's gradient.
+/// The terms of one element: loss, gradient, target's gradient, variance's gradient.
 type Terms = [Term; 4];
 
-/// What the numbers of a piece may be off by. That of the variance's gradient is set in `variance`.
+/// Returns the allowed errors of the numbers of a piece. That of the variance's gradient is added
+/// to `variance`.
 pub fn lost(formula: &Formula, piece: &Piece<'_>, variance: &mut Vec<f64>) -> Lost {
     let inputs = piece.inputs;
     let (shape, input) = (inputs.input.shape, Some(inputs.input));
@@ -71,12 +73,12 @@ pub fn lost(formula: &Formula, piece: &Piece<'_>, variance: &mut Vec<f64>) -> Lo
             terms.map(|Term { size, off }| Term { size: number(size), off: number(off) });
         lost.loss.push(loss.off);
         lost.sizes += loss.size;
-        // They are scaled when they are f32 already.
+        // The gradients are scaled when they are f32 already.
         let over = grad.size > f64::from(f32::MAX);
         lost.grad.push(if over { f64::INFINITY } else { scale * grad.off });
         lost.target_grad.push(scale * target_grad.off);
         if let Some(var) = &var {
-            // A sum over all that share the variance.
+            // The gradient is a sum over all elements that share the variance.
             variance[index(var.shape, i, shape)] +=
                 scale * (var_grad.off + REDUCED * var_grad.size);
         }
@@ -124,7 +126,7 @@ fn terms(formula: &Formula, x: f64, t: f64, [w, p, v]: [f64; 3]) -> Terms {
     }
 }
 
-/// Of Poisson's loss, with Stirling's terms or without.
+/// Returns the terms of Poisson's loss, with Stirling's terms or without.
 fn poisson(x: f64, t: f64, eps: f64, log_input: bool, stirling: bool) -> Terms {
     let none = Term::default();
     let rate = if log_input { x.exp() } else { x + eps };
@@ -142,7 +144,7 @@ fn poisson(x: f64, t: f64, eps: f64, log_input: bool, stirling: bool) -> Terms {
     let grad = match log_input {
         true if t > 0.0 && d.abs() <= 1.0 => Term::default().and(UNIT * rate),
         true => Term::of(rate + t.abs()).and(of_power(x)),
-        // What eps loses against x - t.
+        // The error of x - t if eps is lost against it.
         false => Term::default().and(eps.min(UNIT * x.abs().max(t.abs())) / rate.abs()),
     };
     [loss, grad, none, none]

@@ -1,4 +1,4 @@
-//! What each class of a row weighs: `w_c q'_c` with `q'_c = (1 - e) q_c + e / C`, as sizes.
+//! Weights of the classes of a row: `w_c q'_c` with `q'_c = (1 - e) q_c + e / C`, as sizes.
 
 use wgpu_loss::reference::Piece;
 use wgpu_loss::{Floats, Inputs, Labels, Problem};
@@ -10,7 +10,7 @@ pub struct Shares<'a> {
 }
 
 impl<'a> Shares<'a> {
-    /// Those of a piece.
+    /// Returns the shares of a piece.
     pub fn of(piece: &Piece<'a>) -> Self {
         Self { problem: piece.problem, inputs: piece.inputs }
     }
@@ -23,17 +23,17 @@ impl<'a> Shares<'a> {
         self.inputs.probabilities.map(|tensor| tensor.data)
     }
 
-    /// Whether every class has a share, so that a gradient is a difference.
+    /// Returns true if every class has a share, so that a gradient is a difference.
     pub fn spread(&self) -> bool {
         self.inputs.probabilities.is_some() || self.problem.label_smoothing > 0.0
     }
 
-    /// The row's own weight.
+    /// Returns the row's own weight.
     pub fn factor(&self, row: usize) -> f64 {
         self.inputs.row_weights.map_or(1.0, |all| f64::from(all.data.get(row)).abs())
     }
 
-    /// The weight of the row's label, 0 where that is no class; 1 without labels.
+    /// Returns the weight of the row's label, 0 if the label is not a class; 1 without labels.
     pub fn own(&self, row: usize) -> f64 {
         match self.labels() {
             Some(_) => self.label(row).map_or(0.0, |class| self.weight(class)),
@@ -41,14 +41,14 @@ impl<'a> Shares<'a> {
         }
     }
 
-    /// The class of the row, if that is what the target is.
+    /// Returns the class of the row, if the target is labels.
     pub fn label(&self, row: usize) -> Option<usize> {
         let label = self.labels()?.get(row);
         let class = usize::try_from(label).ok().filter(|&class| class < self.problem.view.classes);
         class.filter(|_| label != i128::from(self.problem.ignore_index))
     }
 
-    /// The share of a class, without the row's own weight.
+    /// Returns the share of a class, without the row's own weight.
     pub fn share(&self, row: usize, class: usize, element: usize) -> f64 {
         let q = match (self.probabilities(), self.labels()) {
             (Some(all), _) => f64::from(all.get(element)).abs(),

@@ -1,20 +1,20 @@
-//! What the numbers of rows may be off by, beyond a share of themselves.
+//! Allowed errors of the numbers of rows, beyond a share of themselves.
 //!
-//! It follows from the row's own numbers. With probabilities `p`, distances `d = z(top) - z`, `l = log(1 + excess)`,
+//! They follow from the row's own numbers. With probabilities `p`, distances `d = z(top) - z`, `l = log(1 + excess)`,
 //! shares `v` and their sum `V`, and a unit `e` in the last place of an f32:
 //!
 //! ```text
 //! exp(-d)       (8 + 2.5 d) e of itself: WGSL grants exp 3 + 2 d units, and d is rounded
-//! l             e (8 l + 2.5 sum p d), of the powers that it is a sum of
-//! z             e |z| where logits are scaled, a few e where they are capped. That moves lse by sum p as much,
+//! l             e (8 l + 2.5 sum p d), the errors of the powers that it is a sum of
+//! z             e |z| if logits are scaled, a few e if they are capped. That moves lse by sum p as much,
 //!               log p by 1 - p times its own and p times the others', a loss by v times its own and V times lse's
-//! gradient      V p - v: V times what p is off by, and 8 e V p where shares are subtracted
+//! gradient      V p - v: V times the error of p, and 8 e V p where shares are subtracted
 //! of entropy    p (d - sum p d)
-//! variance      sum p a^2, a = d - sum p d: what p is off by times a^2, and 2 p |a| times what a is off by
+//! variance      sum p a^2, a = d - sum p d: the error of p times a^2, and 2 p |a| times the error of a
 //! of softmax    p (u - sum p u), and of log-softmax u - p sum u
 //! ```
 //!
-//! A class so far below the top that nothing is left of its power adds nothing, however large its logit.
+//! A class so far below the top that its power is 0 adds nothing, however large its logit.
 
 use wgpu_loss::loss::{Function, Upstream};
 use wgpu_loss::reference::Piece;
@@ -24,12 +24,12 @@ use super::comparison::{UNIT, of_power};
 use super::shares::Shares;
 use super::words::{logit, mapped};
 
-/// Units of a handful of roundings.
+/// Units of a few roundings.
 const FEW: f64 = 8.0;
-/// What is below the smallest normal f32 may be taken for 0.
+/// A GPU may take numbers below the smallest normal f32 for 0.
 const FLUSHED: f64 = f32::MIN_POSITIVE as f64;
 
-/// What the numbers of a piece may be off by. A vector is empty where nothing is to be added.
+/// The allowed errors of the numbers of a piece. A vector is empty if nothing is to be added.
 #[derive(Debug, Default)]
 pub struct Lost {
     /// The losses of rows.
@@ -48,14 +48,14 @@ pub struct Lost {
     pub target_grad: Vec<f64>,
     /// Probabilities, or their logarithms.
     pub distribution: Vec<f64>,
-    /// The labels of rows, where class losses are sums over them.
+    /// The labels of rows, if class losses are sums over them.
     pub labels: Vec<Option<usize>>,
-    /// The sizes of all losses together, where these have either sign.
+    /// The sum of the sizes of all losses, if these have either sign.
     pub sizes: f64,
 }
 
 impl Lost {
-    /// The same of an output of rows.
+    /// Returns the allowed errors of an output of rows.
     pub fn of_rows(&self, what: LargeOutput) -> &[f64] {
         match what {
             LargeOutput::Lse => &self.lse,
@@ -66,7 +66,7 @@ impl Lost {
     }
 }
 
-/// Whether anything is compared that the numbers of single rows are needed for.
+/// Returns true if an output is compared whose allowed error depends on the numbers of single rows.
 pub fn has_terms(problem: &Problem) -> bool {
     let outputs = problem.outputs;
     let large =
@@ -84,7 +84,8 @@ pub fn has_terms(problem: &Problem) -> bool {
     }
 }
 
-/// What the reference is asked for: what is compared, and the probabilities that allowances are made of.
+/// Returns the outputs that the reference computes: those compared, and the probabilities that allowed errors are made
+/// of.
 pub fn outputs(problem: &Problem, outputs: Outputs) -> Outputs {
     match problem.function {
         Function::CrossEntropy if has_terms(problem) => outputs.with_log_probs().with_lse(),
@@ -98,29 +99,29 @@ pub fn outputs(problem: &Problem, outputs: Outputs) -> Outputs {
 struct Class {
     element: usize,
     p: f64,
-    /// How far below the top it is.
+    /// Its logit's distance below the top.
     d: f64,
-    /// What `p` may be off by for the power's sake.
+    /// The allowed error of `p` that is due to the power.
     power: f64,
-    /// What its logit may be off by.
+    /// The allowed error of its logit.
     logit: f64,
     share: f64,
 }
 
-/// What is known of a row.
+/// Sums over the classes of a row.
 #[derive(Clone, Copy, Debug)]
 struct Row {
-    /// `sum p d`, and what it may be off by.
+    /// `sum p d`, and its allowed error.
     depth: f64,
     depth_off: f64,
-    /// What `l` may be off by.
+    /// The allowed error of `l`.
     l_off: f64,
-    /// The probability of what is below the top.
+    /// The probability of the classes below the top.
     below: f64,
-    /// What the log-sum-exp is off by for the logits' sake, and what of it is of classes below the top.
+    /// The error of the log-sum-exp that is due to the logits, and the part of it from classes below the top.
     drift: f64,
     drift_below: f64,
-    /// The sum of the shares, and what their logits are off by together.
+    /// The sum of the shares, and the sum of the errors of their logits.
     whole: f64,
     share_drift: f64,
 }
@@ -144,23 +145,25 @@ impl Row {
         }
     }
 
-    /// What the logarithm of a class's probability is off by for the logits' sake.
+    /// Returns the error of the logarithm of a class's probability that is due to the logits.
     fn log_drift(&self, class: &Class) -> f64 {
-        // Of a class that is all but certain, 1 - p is what the others have.
+        // For a class that is all but certain, 1 - p is the sum of the others.
         match class.p > 0.5 {
             true => self.below * class.logit + self.drift_below,
             false => (1.0 - class.p) * class.logit + self.drift - class.p * class.logit,
         }
     }
 
-    /// What a class's probability is off by, or where it is all but certain what is left of 1.
+    /// Returns the error of a class's probability; if the class is all but certain, it is that of 1
+    /// - p.
     fn prob(&self, class: &Class) -> f64 {
         let power = if class.p > 0.5 { 0.0 } else { class.power };
         power + class.p * (self.l_off + self.log_drift(class)) + FLUSHED
     }
 
-    /// Bounds the error of the variance of the logarithms. The mean is rounded too, which moves the variance by twice the
-    /// standard deviation times the mean's error at most. An error that the mean has from the logits is of second order.
+    /// Bounds the error of the variance of the logarithms. The mean is rounded too, which moves the variance by at most
+    /// twice the standard deviation times the mean's error. An error of the mean that is due to the logits is of second
+    /// order.
     fn variance(&self, classes: &[Class]) -> f64 {
         let apart = |c: &Class| (c.d - self.depth).abs();
         let sum = |of: &dyn Fn(&Class) -> f64| classes.iter().map(|c| finite(of(c))).sum::<f64>();
@@ -172,14 +175,14 @@ impl Row {
         powers + distances + mean + variance * (FEW * UNIT + self.l_off) + 1e5 * FLUSHED
     }
 
-    /// What the entropy is off by.
+    /// Returns the error of the entropy.
     fn entropy(&self, classes: &[Class]) -> f64 {
         let moved = |c: &Class| finite(c.p * (c.d - self.depth).abs() * c.logit);
         self.l_off + self.depth_off + classes.iter().map(moved).sum::<f64>() + 1e3 * FLUSHED
     }
 }
 
-/// What the numbers of a piece of a problem may be off by.
+/// Returns the allowed errors of the numbers of a piece of a problem.
 pub fn lost(problem: &Problem, piece: &Piece<'_>) -> Lost {
     if !has_terms(problem) {
         return Lost::default();
@@ -198,7 +201,7 @@ pub fn lost(problem: &Problem, piece: &Piece<'_>) -> Lost {
 
 /// The rows of a piece.
 struct Rows<'a> {
-    /// The whole.
+    /// The whole problem.
     problem: &'a Problem,
     piece: &'a Piece<'a>,
     /// An upstream gradient for each element.
@@ -224,7 +227,7 @@ impl<'a> Rows<'a> {
         self.piece.inputs.input.data.get(element).into()
     }
 
-    /// The classes of a row.
+    /// Collects the classes of a row.
     fn gather(&self, row: usize, classes: &mut Vec<Class>) {
         let (view, output) = (&self.piece.problem.view, self.piece.output);
         let first = view.row_start(row);
@@ -301,21 +304,22 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// `V p - v + Z p`, times the slope of the soft cap.
+    /// Returns the error of `V p - v + Z p`, times the slope of the soft cap.
     fn gradient(&self, row: usize, r: &Row, class: &Class, pull: &Pulls, grad: f64) -> f64 {
         let apart = if self.shares.spread() { FEW * UNIT * class.p } else { 0.0 };
         let off = r.whole * (r.prob(class) + apart)
             + pull.value * (r.prob(class) + FEW * UNIT * class.p)
             + pull.off * class.p;
         let scale = self.scales[row] * f64::from(self.problem.logits.scale);
-        // 4 e / (1 + e)^2 with e = exp(-2 |u|), a power again, of a u that is a rounded quotient.
+        // The slope is 4 e / (1 + e)^2 with e = exp(-2 |u|): a power again, of a rounded quotient
+        // u.
         let slope = self.problem.logits.softcap.map_or(0.0, |cap| {
             UNIT * (FEW + 9.0 * (self.x(class.element) / f64::from(cap)).abs().min(60.0))
         });
         scale * off + slope * grad
     }
 
-    /// The product of an upstream gradient and the Jacobian.
+    /// Writes the errors of the product of an upstream gradient and the Jacobian.
     fn jacobian(&self, r: &Row, classes: &[Class], upstream: &Floats<'_>, grad: &mut [f64]) {
         let u = |class: &Class| f64::from(upstream.get(class.element));
         let sum = |of: &dyn Fn(&Class) -> f64| classes.iter().map(of).sum::<f64>();
@@ -337,23 +341,23 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// What a z-loss adds to `V`, and what that is off by.
+/// The term that a z-loss adds to `V`, and its error.
 struct Pulls {
     value: f64,
     off: f64,
 }
 
-/// A row without a distribution is compared as such.
+/// Returns 0 for NaN: a row without a distribution is compared without an allowance.
 fn number(off: f64) -> f64 {
     if off.is_nan() { 0.0 } else { off }
 }
 
-/// Nothing is left of a class at an infinite distance.
+/// Returns 0 for what is not finite: a class at an infinite distance adds nothing.
 fn finite(x: f64) -> f64 {
     if x.is_finite() { x } else { 0.0 }
 }
 
-/// What the gradients of a piece's rows are multiplied by: upstream gradient, row weight, divisor.
+/// Returns the factors of the gradients of a piece's rows: upstream gradient, row weight, divisor.
 pub fn scales(piece: &Piece<'_>) -> Vec<f64> {
     let upstream = piece.inputs.upstream.filter(|_| piece.problem.upstream == Upstream::PerRow);
     let weights = piece.inputs.row_weights;

@@ -1,4 +1,4 @@
-//! Predicted classes and ranks: the same, or as good.
+//! Compares predicted classes and ranks: the same, or as good.
 
 use wgpu_loss::Problem;
 
@@ -8,14 +8,14 @@ use crate::error::Failure;
 use crate::position::position;
 use crate::question::Question;
 
-/// Logits that differ by no more than this, relative to their size, may be equal where they are rounded.
+/// Logits whose difference is no more than this, relative to their size, may be equal after rounding.
 const NEAR: f64 = 1e-6;
-/// Whether logits are computed with before they are compared, and with it rounded.
+/// Returns true if logits are transformed, and thereby rounded, before they are compared.
 pub fn mapped(problem: &Problem) -> bool {
     problem.logits.scale != 1.0 || problem.logits.softcap.is_some()
 }
 
-/// One output of whole numbers, compared piece by piece.
+/// A comparison of one output of whole numbers, piece by piece.
 pub struct Words<'a> {
     given: &'a [u32],
     seen: usize,
@@ -24,13 +24,13 @@ pub struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    /// Of each row.
+    /// Compares an output of one number for each row.
     pub fn new(what: &'static str, given: &'a [u32], problem: &'a Problem) -> Self {
         let compared = Compared::exact(what, given.len() as u64);
         Self { given, seen: 0, problem, compared }
     }
 
-    /// The next rows.
+    /// Compares the next rows.
     pub fn add(
         &mut self,
         question: &Question<'_>,
@@ -49,8 +49,8 @@ impl<'a> Words<'a> {
         Ok(())
     }
 
-    /// Whether rounding explains the difference: of two classes whose logits are nearly equal, either may
-    /// come first.
+    /// Returns true if rounding explains the difference: of two classes whose logits are nearly equal, either may come
+    /// first.
     fn as_good(
         &self,
         question: &Question<'_>,
@@ -70,7 +70,7 @@ impl<'a> Words<'a> {
         Ok((given.abs_diff(wanted) as usize) < ties(question, row)?)
     }
 
-    /// What was found, where all rows should have been seen.
+    /// Returns the result. All rows should have been compared.
     pub fn done(mut self) -> Compared {
         if self.seen != self.given.len() {
             self.compared.largest = f64::INFINITY;
@@ -79,7 +79,7 @@ impl<'a> Words<'a> {
     }
 }
 
-/// Whether rounding may have changed the ranks of so many labels.
+/// Returns true if rounding may have changed the ranks of `count` labels.
 pub fn doubtful(question: &Question<'_>, count: u64) -> Result<bool, Failure> {
     let rows = if mapped(question.problem) { question.problem.view.rows() } else { 0 };
     let mut found = 0;
@@ -96,7 +96,7 @@ fn near(a: f64, b: f64) -> bool {
     (a - b).abs() <= NEAR * a.abs().max(b.abs())
 }
 
-/// How many logits of a row are nearly its label's, itself included.
+/// Counts the logits of a row that are nearly its label's, itself included.
 fn ties(question: &Question<'_>, row: usize) -> Result<usize, Failure> {
     let label = question.data.labels(question.problem, row..row + 1)?;
     let label = label.and_then(|part| usize::try_from(part.labels().get(0)).ok());
@@ -105,7 +105,7 @@ fn ties(question: &Question<'_>, row: usize) -> Result<usize, Failure> {
     Ok(label.map_or(0, |&label| logits.iter().filter(|&&z| near(z, label)).count()))
 }
 
-/// The logits of a row as they are compared.
+/// Returns the logits of a row as they are compared.
 fn logits(question: &Question<'_>, row: usize) -> Result<Vec<f64>, Failure> {
     let (problem, view) = (question.problem, &question.problem.view);
     let first = row / view.inner * view.classes * view.inner + row % view.inner;
@@ -118,7 +118,7 @@ fn logits(question: &Question<'_>, row: usize) -> Result<Vec<f64>, Failure> {
     (0..view.classes).map(of).collect()
 }
 
-/// A logit as it goes into the softmax.
+/// Returns a logit as it enters the softmax.
 pub fn logit(problem: &Problem, x: f64) -> f64 {
     let scale = f64::from(problem.logits.scale);
     match problem.logits.softcap.map(f64::from) {

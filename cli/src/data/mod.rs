@@ -1,4 +1,4 @@
-//! The tensors of one loss, of which any range can be had.
+//! The tensors of one loss, of which any range can be read.
 
 mod parts;
 
@@ -10,22 +10,22 @@ use wgpu_loss::{Error, Floats, Labels, Problem};
 use crate::error::Failure;
 use crate::files::{Part, Source};
 
-/// What has to be converted is converted in batches of about this many bytes.
+/// Elements that have to be converted are converted in batches of about this many bytes.
 pub const BATCH: usize = 16 << 20;
 
-/// Memory of files is given back after about so many bytes.
+/// Memory of mapped files is released after about so many bytes.
 const RELEASE: usize = 32 << 20;
 
-/// Why work over data stops.
+/// The reason why work over data stops.
 pub enum Stop {
-    /// The library refused it; the tensors' names are still to be said.
+    /// The library's error, which does not yet have the tensors' names.
     Library(Error),
-    /// Anything else, said already.
+    /// Any other failure, with its message complete.
     Failure(Failure),
 }
 
 impl Stop {
-    /// Whether elements were refused.
+    /// Returns true if elements were refused.
     pub fn is_of_data(&self) -> bool {
         matches!(self, Stop::Library(Error::BadTargets { .. } | Error::BadValues { .. }))
     }
@@ -43,7 +43,7 @@ impl From<Failure> for Stop {
     }
 }
 
-/// What a tensor is for.
+/// The role of a tensor in a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Logits or log-probabilities.
@@ -58,7 +58,7 @@ pub enum Role {
     RowWeights,
     /// A weight for each element.
     ElementWeight,
-    /// A weight for what is positive of each element.
+    /// A weight for the positive part of each element's loss.
     PosWeight,
     /// The variance.
     Var,
@@ -67,7 +67,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// What errors call it, ours and the library's.
+    /// Returns its name in errors, ours and the library's.
     pub fn name(self) -> &'static str {
         match self {
             Role::Input => "input",
@@ -81,7 +81,7 @@ impl Role {
     }
 }
 
-/// Where the elements of a tensor are.
+/// The storage of a tensor's elements.
 #[derive(Clone, Copy)]
 pub enum Operand<'a> {
     /// In a file.
@@ -93,7 +93,7 @@ pub enum Operand<'a> {
 }
 
 impl Operand<'_> {
-    /// A range of its elements, in C order.
+    /// Returns a range of its elements, in C order.
     pub fn part(&self, range: Range<usize>) -> Result<Part<'_>, Failure> {
         match self {
             Operand::File(source) => source.part(range),
@@ -113,16 +113,16 @@ impl Operand<'_> {
 /// A tensor of a loss.
 #[derive(Clone, Copy)]
 pub struct Given<'a> {
-    /// What it is for.
+    /// Its role.
     pub role: Role,
-    /// Where its elements are.
+    /// The storage of its elements.
     pub operand: Operand<'a>,
     /// Its shape.
     pub shape: &'a [usize],
 }
 
 impl Given<'_> {
-    /// Whether it has elements for each row, or each element, of a loss over classes.
+    /// Returns true if it has elements for each row, or each element, of a loss over classes.
     fn is_of_rows(&self, problem: &Problem) -> bool {
         match self.role {
             Role::Input | Role::Target | Role::RowWeights => true,
@@ -133,7 +133,7 @@ impl Given<'_> {
         }
     }
 
-    /// All elements.
+    /// Returns all elements.
     pub fn all(&self) -> Result<Part<'_>, Failure> {
         self.operand.part(0..self.shape.iter().product())
     }
@@ -144,28 +144,28 @@ impl Given<'_> {
 pub struct Data<'a>(Vec<Given<'a>>);
 
 impl<'a> Data<'a> {
-    /// These tensors.
+    /// Collects tensors.
     pub fn new(given: impl IntoIterator<Item = Given<'a>>) -> Self {
         Self(given.into_iter().collect())
     }
 
-    /// The same with another tensor in a role, or without one.
+    /// Returns the same tensors with another one in a role, or without one.
     pub fn with(&self, role: Role, given: Option<Given<'a>>) -> Self {
         let others = self.0.iter().filter(|given| given.role != role).copied();
         Self(others.chain(given).collect())
     }
 
-    /// The tensor in a role.
+    /// Returns the tensor in a role.
     pub fn get(&self, role: Role) -> Option<&Given<'a>> {
         self.0.iter().find(|given| given.role == role)
     }
 
-    /// A range of the elements of the tensor in a role, if there is one.
+    /// Returns a range of the elements of the tensor in a role, if there is one.
     pub fn part(&self, role: Role, range: Range<usize>) -> Result<Option<Part<'_>>, Failure> {
         self.get(role).map(|given| given.operand.part(range)).transpose()
     }
 
-    /// The labels of a range of rows, if that is what the target is.
+    /// Returns the labels of a range of rows, if the target is labels.
     pub fn labels(
         &self,
         problem: &Problem,
@@ -177,21 +177,21 @@ impl<'a> Data<'a> {
         }
     }
 
-    /// Whether all tensors can be used where they lie.
+    /// Returns true if all tensors can be used in place.
     pub fn in_place(&self) -> bool {
         self.0.iter().all(|given| given.operand.in_place())
     }
 
-    /// Says that the first so many rows have been read, of which those before `from` have been said
-    /// before. What is mapped need not stay in memory for them. Gives what to say next time.
+    /// Releases the mapped memory of the first `rows` rows, which have been read; that of the rows
+    /// before `from` is released already. Returns the `from` of the next call.
     pub fn release(&self, problem: &Problem, from: u64, rows: u64) -> u64 {
-        // Steps of the axes before the classes: all of a step has been read, or it is said next time.
+        // Counted in steps of the axes before the classes: a step that is read in part is released by a later call.
         let (step_rows, classes) = match problem.pointwise {
             Some(_) => (1, 1),
             None => (problem.view.inner.max(1), problem.view.classes),
         };
         let step = |rows: u64| rows as usize / step_rows;
-        // Row by row it would be one call to the kernel after the other.
+        // Releasing row by row would be one system call for each.
         let some = (RELEASE / (4 * classes).max(1)) as u64;
         if rows < from + some && rows < problem.losses() as u64 {
             return from;
@@ -209,8 +209,8 @@ impl<'a> Data<'a> {
         (step(rows) * step_rows) as u64
     }
 
-    /// The sum of the weights of all rows that count: of their labels' class weights and their own. Bad
-    /// labels count nothing: whoever computes will tell of them.
+    /// Returns the sum of the weights of all rows that count: the products of their labels' class weights and their
+    /// own. A bad label counts nothing here: the computation reports it.
     pub fn row_weight_sum(&self, problem: &Problem) -> Result<f64, Failure> {
         let rows = problem.view.rows();
         let weights = self.get(Role::Weight).map(Given::all).transpose()?;

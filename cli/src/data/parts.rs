@@ -57,7 +57,7 @@ impl Data<'_> {
 }
 
 impl Parts<'_> {
-    /// As the library takes them.
+    /// Returns the parts as the library takes them.
     pub fn inputs(&self) -> Inputs<'_> {
         let none = Tensor::new(Floats::F32(&[]), &[0]);
         let input = self.0.iter().find(|part| part.role == Role::Input);

@@ -1,9 +1,9 @@
-//! Bytes that stay where they are: a mapped file, or memory.
+//! Bytes that are not copied: a mapped file, or memory.
 //!
-//! A mapped file costs no memory of its own: the kernel reads its pages when they are first touched
-//! and drops them when it needs room. The price is that a file which another program cuts short while
-//! it is mapped ends ours with SIGBUS at the first touch behind its new end; there is no error to
-//! return. Temporary files of ours have no name, so nobody can.
+//! A mapped file costs no memory of its own: the kernel reads its pages when they are first touched and drops them when
+//! it needs room. The price is that if another program truncates a mapped file, our first access past the new end
+//! raises SIGBUS and ends the program; there is no error to return. Our own temporary files have no name, so no other
+//! program can truncate them.
 
 use std::fs::File;
 use std::io;
@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
-/// Memory is given back in runs of this many bytes, whole pages on any machine.
+/// Memory is released in runs of this many bytes, whole pages on any machine.
 #[cfg(unix)]
 const PAGES: usize = 1 << 20;
 
-/// Shared bytes that start on 8 bytes or better.
+/// Shared bytes that are aligned to 8 bytes or more.
 #[derive(Clone, Debug)]
 pub struct Bytes(Arc<Held>);
 
@@ -27,14 +27,14 @@ enum Held {
 }
 
 impl Bytes {
-    /// A whole file.
+    /// Maps a whole file.
     pub fn map(file: &File) -> io::Result<Self> {
-        // Nothing cannot be mapped everywhere.
+        // Some systems refuse to map an empty file.
         if file.metadata()?.len() == 0 {
             return Ok(Memory::default().into());
         }
-        // SAFETY: the bytes are only read, and as types for which any bits do. Whoever changes the file
-        // meanwhile changes numbers, which we never rely on twice; whoever truncates it ends us.
+        // SAFETY: the bytes are only read, and as types for which all bit patterns are valid. A program that changes
+        // the file meanwhile changes numbers, which we never rely on twice; one that truncates it ends us.
         let map = unsafe { Mmap::map(file)? };
         Ok(Self(Arc::new(Held::Mapped(map))))
     }
@@ -43,15 +43,15 @@ impl Bytes {
     pub fn will_be_read_in_order(&self) {
         #[cfg(unix)]
         if let Held::Mapped(map) = &*self.0 {
-            // A hint: who does not take it is only slower.
+            // A hint: if the kernel ignores it, reading is only slower.
             let _ = map.advise(memmap2::Advice::Sequential);
         }
     }
 }
 
 impl Bytes {
-    /// Lets the kernel take back the memory behind a range that will hardly be read again. Whoever reads
-    /// it all the same finds it as it was.
+    /// Lets the kernel take back the memory of a range that will hardly be read again. A later read finds the same
+    /// bytes.
     pub fn release(&self, range: Range<usize>) {
         #[cfg(unix)]
         if let Held::Mapped(map) = &*self.0 {
@@ -60,8 +60,8 @@ impl Bytes {
             let length = length / PAGES * PAGES;
             if length > 0 && start + length <= map.len() {
                 let advice = memmap2::UncheckedAdvice::DontNeed;
-                // SAFETY: the map is shared with a file and only read, so its pages hold nothing that the
-                // file does not. A hint: who does not take it only keeps the memory.
+                // SAFETY: the map is shared with a file and only read, so its pages hold nothing that the file does
+                // not. A hint: if the kernel ignores it, the memory is only kept.
                 let _ = unsafe { map.unchecked_advise_range(advice, start, length) };
             }
         }
@@ -87,7 +87,7 @@ impl Deref for Bytes {
     }
 }
 
-/// Memory that starts on 8 bytes, so that elements of every type can be read in place.
+/// Memory that is aligned to 8 bytes, so that elements of every type can be read in place.
 #[derive(Debug, Default)]
 pub struct Memory {
     words: Vec<u64>,
@@ -95,7 +95,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Zeros; an error where they do not fit into memory.
+    /// Allocates zeros; an error if they do not fit into memory.
     pub fn zeros(length: usize) -> Result<Self, String> {
         let mut words = Vec::new();
         let count = length.div_ceil(8);
@@ -106,12 +106,12 @@ impl Memory {
         Ok(Self { words, length })
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn bytes(&self) -> &[u8] {
         &bytemuck::cast_slice(&self.words)[..self.length]
     }
 
-    /// The bytes, to be written.
+    /// Returns the bytes, to be written.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut bytemuck::cast_slice_mut(&mut self.words)[..self.length]
     }

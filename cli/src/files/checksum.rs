@@ -1,34 +1,33 @@
-//! The checksum of an archive's member, taken as its bytes are read.
+//! The checksum of an archive's member, computed as its bytes are read.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use flate2::Crc;
 
-/// The CRC-32 of a member that is read where it lies. Each byte is taken once, in order, whatever is
-/// read twice or never.
+/// The CRC-32 of a member that is read in place. Each byte is added once, in order, however often it is read.
 #[derive(Debug)]
 pub struct Checksum {
-    /// What errors call the member.
+    /// The member's name in errors.
     name: String,
-    /// What the archive says.
+    /// The checksum that the archive states.
     wanted: u32,
-    /// Where the member ends.
+    /// The end of the member in the archive.
     end: usize,
-    /// Up to here, the bytes are taken.
+    /// The bytes before this one are added.
     taken: Cell<usize>,
     crc: RefCell<Crc>,
 }
 
 impl Checksum {
-    /// That of the member called `name` in this range of an archive.
+    /// Begins the checksum of the member called `name` in this range of an archive.
     pub fn new(name: &str, range: &Range<usize>, wanted: u32) -> Self {
         let (name, taken, crc) = (name.into(), Cell::new(range.start), RefCell::new(Crc::new()));
         Self { name, wanted, end: range.end, taken, crc }
     }
 
-    /// Takes the bytes before a place in the archive. To be called when they have been read: they are
-    /// still in memory then.
+    /// Adds the bytes before a place in the archive. To be called when they have been read: they are still in memory
+    /// then.
     pub fn take(&self, archive: &[u8], before: usize) {
         let (from, to) = (self.taken.get(), before.min(self.end));
         if from < to {
@@ -37,7 +36,7 @@ impl Checksum {
         }
     }
 
-    /// Takes all that is left, and refuses a member whose checksum is another.
+    /// Adds all bytes that are left, and refuses a member whose checksum is another.
     pub fn check(&self, archive: &[u8]) -> Result<(), String> {
         self.take(archive, self.end);
         match self.crc.borrow().sum() == self.wanted {
@@ -47,7 +46,7 @@ impl Checksum {
     }
 }
 
-/// What is said of a member whose checksum is not the one that its archive has for it.
+/// Returns the error of a member whose checksum is not the one that its archive states.
 pub fn damaged(name: &str) -> String {
     format!(
         "member {name:?} is damaged: its bytes do not have the checksum that its archive states"

@@ -1,4 +1,4 @@
-//! The element types of arrays in files, and what they are read as.
+//! The element types of arrays in files, and the types that they are read as.
 
 use wgpu_loss::{ElementType, LabelType};
 
@@ -15,13 +15,13 @@ pub enum Element {
     F64,
     /// One byte: 0 is false, all others are true.
     Bool,
-    /// Two bytes that NumPy has no type for: it saves other libraries' bf16 so.
+    /// Two bytes that NumPy has no type for: it stores other libraries' bf16 in this way.
     Raw16,
     /// An integer.
     Integer(LabelType),
 }
 
-/// What the elements of an array are for the library.
+/// The library's type of an array's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Floats of a type that the kernels read.
@@ -34,7 +34,7 @@ impl Element {
     /// Classes and ranks, as they are saved.
     pub const WORD: Self = Element::Integer(LabelType::U32);
 
-    /// Its size in a file.
+    /// Returns its size in a file.
     pub fn bytes(self) -> usize {
         match self {
             Element::Bool => 1,
@@ -45,7 +45,7 @@ impl Element {
         }
     }
 
-    /// Its name, as NumPy has it.
+    /// Returns its name in NumPy.
     pub fn name(self) -> &'static str {
         match self {
             Element::F16 => "float16",
@@ -66,7 +66,7 @@ impl Element {
         }
     }
 
-    /// The label type it is, where it can be labels.
+    /// Returns its label type, if it can be labels.
     pub fn label_type(self) -> Option<LabelType> {
         match self {
             Element::Bool => Some(LabelType::U8),
@@ -75,7 +75,7 @@ impl Element {
         }
     }
 
-    /// The type that floats are handed on in: their own, or f32 where that is f64.
+    /// Returns the type that floats are read as: their own, or f32 for f64.
     pub fn float_type(self) -> Option<ElementType> {
         match self {
             Element::F16 => Some(ElementType::F16),
@@ -85,7 +85,7 @@ impl Element {
         }
     }
 
-    /// Whether its bits may be those of a 16-bit float, if somebody says so.
+    /// Returns true if its bits may be those of a 16-bit float, if the user says so.
     pub fn is_raw_16(self) -> bool {
         matches!(self, Element::Raw16 | Element::Integer(LabelType::U16))
     }

@@ -1,7 +1,7 @@
-//! Elements out of files, in the order and type that the library reads: C order, little-endian,
+//! Elements of files, in the order and type that the library reads: C order, little-endian,
 //! aligned, and no f64.
 //!
-//! Any range of elements can be had alone, so that an array never has to be in memory as a whole.
+//! Any range of elements can be read alone, so that an array never has to be in memory as a whole.
 
 use std::ops::Range;
 
@@ -30,8 +30,8 @@ macro_rules! words {
 }
 words!(u8, u16, u32, u64);
 
-/// The elements of a range as they are stored, with their bytes in order. `stored` are the bytes of
-/// all elements.
+/// Copies the elements of a range as they are stored, with their bytes in native order. `stored`
+/// are the bytes of all elements.
 fn words<W: Word>(stored: &[u8], layout: &Layout, range: Range<usize>, to: &mut [W]) {
     if layout.in_c_order() {
         let size = size_of::<W>();
@@ -45,7 +45,7 @@ fn words<W: Word>(stored: &[u8], layout: &Layout, range: Range<usize>, to: &mut 
     }
 }
 
-/// A range, in C order, of what is stored in Fortran order.
+/// Copies a range, in C order, of an array that is stored in Fortran order.
 ///
 /// With the first axis `i` and all others together as `j` in C order, element `(i, j)` is wanted at
 /// `i * others + j` and stored at `place(j) * first + i`: the other axes are in Fortran order, too.
@@ -56,7 +56,8 @@ fn transposed<W: Word>(stored: &[u8], shape: &[usize], range: Range<usize>, to: 
         bytemuck::pod_read_unaligned::<W>(&stored[at..at + size_of::<W>()])
     };
     let mut places = [0; TILE];
-    // Outer steps that are wanted in part stand alone, the ones between them are taken in squares.
+    // The first and last steps, of which a part may be wanted, are copied alone; those between them
+    // in squares.
     let mut at = range.start;
     while at < range.end {
         let (i, j) = (at / others, at % others);
@@ -83,7 +84,7 @@ fn transposed<W: Word>(stored: &[u8], shape: &[usize], range: Range<usize>, to: 
     }
 }
 
-/// The index in Fortran order of the element at an index in C order.
+/// Returns the index in Fortran order of the element at an index in C order.
 fn place_of(mut index: usize, shape: &[usize]) -> usize {
     let (mut place, mut stride) = (0, shape.iter().product::<usize>());
     for &extent in shape.iter().rev() {
@@ -94,7 +95,7 @@ fn place_of(mut index: usize, shape: &[usize]) -> usize {
     place
 }
 
-/// Writes a range of elements, in the type they are read as, to `to`, which has room for them.
+/// Writes a range of elements, in the type they are read as, to `to`, whose length must be theirs.
 pub fn gather(stored: &[u8], layout: &Layout, range: Range<usize>, to: &mut [u8], as_f32: bool) {
     match layout.element {
         Element::F64 => {
@@ -126,7 +127,7 @@ pub fn gather(stored: &[u8], layout: &Layout, range: Range<usize>, to: &mut [u8]
     }
 }
 
-/// Whole numbers as floats: large ones are rounded.
+/// Converts whole numbers to floats: large ones are rounded.
 fn integers(
     stored: &[u8],
     layout: &Layout,
@@ -146,7 +147,7 @@ fn integers(
     }
 }
 
-/// The same in another type, step by step.
+/// Copies elements in another type, step by step.
 fn converted<W: Word>(
     stored: &[u8],
     layout: &Layout,

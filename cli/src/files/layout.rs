@@ -1,18 +1,18 @@
-//! What a header says of an array.
+//! The contents of an array's header.
 
 use super::Element;
 
 /// The most axes an array may have, as in NumPy.
 const MAX_AXES: usize = 64;
 
-/// Where the elements of an array lie, what they are, and in which shape.
+/// The place, type and shape of an array's elements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
     /// Their type.
     pub element: Element,
-    /// Whether the bytes of each are swapped.
+    /// True if the bytes of each element are swapped.
     pub big_endian: bool,
-    /// Whether the first axis is the fastest, not the last.
+    /// True if the first axis is the fastest, not the last.
     pub fortran_order: bool,
     /// The shape.
     pub shape: Vec<usize>,
@@ -23,7 +23,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Whether the elements lie in C order, first axis slowest.
+    /// Returns true if the elements are in C order, first axis slowest.
     pub fn in_c_order(&self) -> bool {
         // With one axis of more than one element, or none, both orders are the same bytes.
         !self.fortran_order
@@ -32,7 +32,7 @@ impl Layout {
     }
 }
 
-/// The number of elements of a shape that must lie in `available` bytes.
+/// Returns the number of elements of a shape, which must fit in `available` bytes.
 pub fn checked_count(shape: &[usize], element: Element, available: u64) -> Result<usize, String> {
     if shape.len() > MAX_AXES {
         return Err(format!("has {} axes, but {MAX_AXES} are the most", shape.len()));
@@ -55,7 +55,7 @@ pub fn checked_count(shape: &[usize], element: Element, available: u64) -> Resul
     }
 }
 
-/// The names there are, so that a slip of the pen is seen at once.
+/// Lists the names that exist, so that a typing error is easy to see.
 pub fn listed(mut names: Vec<String>) -> String {
     /// Models hold hundreds of tensors; the line stays readable.
     const MOST: usize = 20;

@@ -1,4 +1,4 @@
-//! Where an array lies, by what the user wrote.
+//! The location of an array, from the name that the user wrote.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ pub enum Location {
 }
 
 impl Location {
-    /// What kind of file a name means; `None` for an unknown ending. Endings may be in capitals.
+    /// Parses a name; `None` for an unknown ending. Endings may be in capitals.
     pub fn of(name: &Path) -> Option<Self> {
         // An array's name may hold anything, so the file ends at the first of these.
         let cuts = [".npz", ".safetensors"].map(|ending| cut(name.as_os_str(), ending));
@@ -36,7 +36,7 @@ impl Location {
         }
     }
 
-    /// The file.
+    /// Returns the file's path.
     pub fn file(&self) -> &Path {
         match self {
             Location::Npy(file) | Location::Npz(file, _) | Location::Safetensors(file, _) => file,
@@ -44,7 +44,7 @@ impl Location {
     }
 }
 
-/// The file and the array of `FILE<ending>:ARRAY`, at the first such place.
+/// Splits `FILE<ending>:ARRAY` into the file and the array, at the first such place.
 fn cut<'a>(name: &'a OsStr, ending: &str) -> Option<(&'a OsStr, &'a OsStr)> {
     let bytes = name.as_encoded_bytes();
     let mut windows = bytes.windows(ending.len() + 1);
@@ -52,14 +52,14 @@ fn cut<'a>(name: &'a OsStr, ending: &str) -> Option<(&'a OsStr, &'a OsStr)> {
         window.strip_suffix(b":").is_some_and(|end| end.eq_ignore_ascii_case(ending.as_bytes()))
     })?;
     let colon = start + ending.len();
-    // SAFETY: the bytes are those of a name, cut right before and right behind an ASCII character.
+    // SAFETY: the bytes are those of a name, cut right before and right after an ASCII character.
     let part = |bytes| unsafe { OsStr::from_encoded_bytes_unchecked(bytes) };
     Some((part(&bytes[..colon]), part(&bytes[colon + 1..])))
 }
 
-/// Opens a file whose length means something.
+/// Opens a regular file, whose length is meaningful.
 pub fn open_regular(path: &Path) -> Result<File, String> {
-    // Looked at before it is opened, because opening a named pipe waits for its writer.
+    // Checked before the file is opened, because opening a named pipe waits for its writer.
     let metadata = fs::metadata(path).map_err(|e| reason(&e))?;
     if metadata.is_dir() {
         return Err("is a folder, not a file".into());

@@ -1,15 +1,16 @@
 //! Arrays in files: `.npy`, and arrays in `.npz` and `.safetensors`.
 //!
 //! ```text
-//! location   what the user wrote               layout    what a header says (npy, npz, safetensors)
+//! location   the name that the user wrote      layout    the contents of a header (npy, npz, safetensors)
 //! bytes      a mapped file, or memory          gather    any range in the type and order wanted
-//! source     an array in a file                scratch   room for what has to be converted
+//! source     an array in a file                scratch   room for elements that have to be
+//! converted
 //! output     files that results are saved to   replace   their names, all at once
 //! checksum   of an archive's member, as it is read
 //! ```
 //!
-//! Files are mapped, never read as a whole, and a header is checked against the file's length before
-//! anything is made of it: no header makes us allocate more than the file holds.
+//! Files are mapped, never read as a whole, and a header is checked against the file's length before it is used: no
+//! header makes us allocate more than the file holds.
 
 mod bytes;
 mod checksum;
@@ -32,7 +33,7 @@ pub use self::replace::finish;
 pub use self::scratch::Scratch;
 pub use self::source::{Part, Source, floats};
 
-/// An I/O error in plain words.
+/// Returns an I/O error in plain words.
 pub(crate) fn reason(error: &std::io::Error) -> String {
     use std::io::ErrorKind;
     match error.kind() {

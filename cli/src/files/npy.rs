@@ -5,8 +5,8 @@
 //! {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }   padded with spaces and a newline
 //! ```
 //!
-//! We read the literal ourselves, without recursion and without arithmetic that could overflow: of
-//! the crates for it, npyz 0.9 multiplies a hostile shape past `u64` before it can be looked at.
+//! We parse the literal ourselves, without recursion and without arithmetic that could overflow: of
+//! the crates for it, npyz 0.9 multiplies a hostile shape past `u64` before it can be checked.
 
 use wgpu_loss::LabelType;
 
@@ -21,9 +21,9 @@ const MAX_HEADER: usize = 1 << 20;
 /// The most bytes of a file that its header can take.
 pub const MOST_BEFORE_ELEMENTS: usize = 12 + MAX_HEADER;
 
-/// Reads the header of a file of `length` bytes, of which the first are at hand.
+/// Reads the header of a file of `length` bytes, of which `start` are the first.
 pub fn read_layout(start: &[u8], length: u64) -> Result<Layout, String> {
-    // A file too short for the magic is no .npy, however it begins.
+    // A file that is shorter than the magic and version is not a .npy file.
     if start.len() < 8 || start[..6] != *MAGIC {
         return Err("is not an .npy file".into());
     }
@@ -82,7 +82,7 @@ impl Header {
                 "shape" => shape = Some(literal.extents().ok_or_else(malformed)?),
                 _ => return Err(malformed()),
             }
-            // Python allows a comma behind the last entry and wants one between entries.
+            // Python allows a comma after the last entry and wants one between entries.
             if literal.eat(',').is_none() && !literal.peek('}') {
                 return Err(malformed());
             }
@@ -99,8 +99,8 @@ impl Header {
     }
 }
 
-/// The little of Python's literals that the header needs. Every method skips blanks first and, where
-/// it gives `None`, the header is refused as a whole.
+/// A parser of those of Python's literals that the header needs. Every method skips blanks first. If one returns
+/// `None`, the header is refused as a whole.
 struct Literal<'a> {
     rest: &'a str,
 }
@@ -155,7 +155,8 @@ impl<'a> Literal<'a> {
     }
 }
 
-/// The element type of a `descr` such as `<f4` and whether its bytes are swapped, or why it is not read.
+/// Parses a `descr` such as `<f4`: returns the element type and whether its bytes are swapped, or the reason why it is
+/// not read.
 fn element(descr: &str) -> Result<(Element, bool), String> {
     let mut rest = descr.chars();
     let order = match rest.as_str().chars().next() {
@@ -184,7 +185,7 @@ fn element(descr: &str) -> Result<(Element, bool), String> {
     Ok((element, order == '>' && element.bytes() > 1))
 }
 
-/// Why an element type is not read, by its name.
+/// Returns the reason why an element type is not read.
 fn unsupported(descr: &str, kind: &str) -> String {
     let name = match kind.chars().next() {
         Some('O') => return format!("holds Python objects ('{descr}'), which are not read"),
@@ -200,7 +201,7 @@ fn unsupported(descr: &str, kind: &str) -> String {
     format!("holds {name} ('{descr}'), but floats, integers or bools are wanted")
 }
 
-/// How a type is called in the header. There is no name for bf16: its bits are saved as integers.
+/// Returns a type's name in the header. There is no name for bf16: its bits are saved as integers.
 fn descr(element: Element) -> &'static str {
     match element {
         Element::F16 => "<f2",
@@ -210,7 +211,7 @@ fn descr(element: Element) -> &'static str {
     }
 }
 
-/// The header of a C-order array, padded so that the elements start on 64 bytes.
+/// Returns the header of a C-order array, padded so that the elements start on 64 bytes.
 pub fn header(element: Element, shape: &[usize]) -> Vec<u8> {
     let extents: Vec<String> = shape.iter().map(usize::to_string).collect();
     // One extent needs a comma to be a tuple.
@@ -291,7 +292,7 @@ mod tests {
         assert!(parse(structured).unwrap_err().contains("structured"));
     }
 
-    /// Any one byte of a header may be anything: it is read or refused, and nothing else.
+    /// A header in which any one byte has any value is read or refused, and nothing panics.
     #[test]
     fn damaged_headers_do_not_panic() {
         let good = header(Element::F32, &[3, 4]);

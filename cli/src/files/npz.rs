@@ -1,9 +1,8 @@
 //! Arrays in `.npz`: a zip archive of `.npy` files.
 //!
-//! `np.savez` stores them as they are, and they are used where they lie. `np.savez_compressed`
-//! deflates them, and they have to be inflated before they can be read in any order. Nothing that the
-//! archive says of sizes is believed: the `.npy` header says how many elements there are, and they
-//! must be there, no more and no fewer.
+//! `np.savez` stores them uncompressed, and they are used in place. `np.savez_compressed` deflates them, and they have
+//! to be inflated before they can be read in any order. Sizes that the archive states are not relied on: the `.npy`
+//! header says how many elements there are, and the member must hold exactly these.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -19,16 +18,16 @@ use super::layout::{Layout, listed};
 use super::npy;
 use super::scratch::Scratch;
 
-/// What the elements are inflated by.
+/// Elements are inflated in steps of this many bytes.
 const STEP: usize = 1 << 20;
 
-/// No deflated byte stands for more than this many.
+/// No deflated byte stands for more than this many bytes.
 const MOST_INFLATION: u64 = 1032;
 
 /// A `.npy` file in the archive.
 #[derive(Debug)]
 pub enum Member {
-    /// Stored as it is, in this range of the archive.
+    /// Stored uncompressed, in this range of the archive.
     Stored(Range<usize>, Checksum),
     /// Deflated.
     Deflated(Deflated),
@@ -37,11 +36,11 @@ pub enum Member {
 /// A deflated `.npy` file.
 #[derive(Debug)]
 pub struct Deflated {
-    /// What errors call it.
+    /// Its name in errors.
     name: String,
-    /// Where it is in the archive.
+    /// Its range in the archive.
     range: Range<usize>,
-    /// The length it says it has when it is inflated.
+    /// Its length after inflation, as the archive states it.
     size: u64,
     crc: u32,
 }
@@ -57,7 +56,7 @@ pub fn find(archive: &[u8], name: Option<&OsStr>) -> Result<Member, String> {
     let mut entries = zip.entries();
     while let Some(entry) = entries.next_entry().map_err(|e| damaged(&e))? {
         number += 1;
-        // What is no .npy is no array; NumPy does not load it as one either.
+        // A member that is not a .npy file is no array; NumPy does not load it as one either.
         let path = entry.file_path().as_bytes();
         let Some(array) = path.strip_suffix(b".npy") else { continue };
         let shown = String::from_utf8_lossy(array).into_owned();
@@ -113,7 +112,7 @@ pub fn find(archive: &[u8], name: Option<&OsStr>) -> Result<Member, String> {
 }
 
 impl Deflated {
-    /// Inflates as much as the header needs and reads it.
+    /// Inflates the header, and reads it.
     pub fn read_layout(&self, archive: &[u8]) -> Result<Layout, String> {
         let mut start = Vec::new();
         let decoder = DeflateDecoder::new(&archive[self.range.clone()]);
@@ -172,7 +171,7 @@ pub mod tests {
 
     use super::*;
 
-    /// An archive of files given as name, contents and whether they are deflated.
+    /// Makes an archive of files given as name, contents and whether they are deflated.
     pub fn archive(files: &[(&str, &[u8], bool)]) -> Vec<u8> {
         let (mut archive, mut directory) = (Vec::new(), Vec::new());
         for &(name, contents, deflate) in files {

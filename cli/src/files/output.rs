@@ -11,14 +11,14 @@ use super::{Bytes, Element, npy, reason};
 use crate::error::Failure;
 use crate::interrupt::Temporaries;
 
-/// A file to be written, known to be writable so far.
+/// A file to be written, whose folder was writable when it was probed.
 #[derive(Clone, Debug)]
 pub struct Destination {
-    /// What the user called it.
+    /// The user's name for it.
     pub name: PathBuf,
-    /// The file itself, links followed, so that a link stays one.
+    /// The file itself after following links, so that a link stays a link.
     pub(super) path: PathBuf,
-    /// The folder it is in.
+    /// The folder that it is in.
     pub(super) folder: PathBuf,
 }
 
@@ -40,7 +40,7 @@ impl Destination {
         Self::ending(name, "npy", "results")
     }
 
-    /// The same for a heatmap.
+    /// Checks that `name` can be written as a heatmap.
     pub fn heatmap(name: &Path) -> Result<Self, Failure> {
         Self::ending(name, "png", "heatmaps")
     }
@@ -54,7 +54,7 @@ impl Destination {
         Self::probe(name).map_err(|problem| Failure::of(name.display(), problem))
     }
 
-    /// The same for a picture, whose format is its ending's.
+    /// Checks that `name` can be written as a picture, whose format is that of its ending.
     pub fn picture(name: &Path) -> Result<(Self, Picture), Failure> {
         let ending = name.extension().and_then(|e| e.to_str()).unwrap_or_default();
         let format = match ending.to_ascii_lowercase().as_str() {
@@ -69,7 +69,7 @@ impl Destination {
         Ok((probed, format))
     }
 
-    /// Writes a file whose bytes are at hand.
+    /// Writes a file from its bytes.
     pub fn bytes(&self, bytes: &[u8]) -> Result<Unfinished, Failure> {
         let mut file = self.begin()?;
         file.file.write_all(bytes).map_err(|e| self.failed(&e))?;
@@ -81,7 +81,7 @@ impl Destination {
         let mut file = self.begin()?;
         let header = npy::header(element, shape);
         file.offset = header.len() as u64;
-        // Inputs of this shape were counted, and the largest result takes no more bytes to an element.
+        // The product was checked for inputs of this shape, and no result has larger elements.
         let elements = shape.iter().fold(1u64, |n, &extent| n.saturating_mul(extent as u64));
         file.length = elements.saturating_mul(element.bytes() as u64);
         file.file.write_all(&header).map_err(|e| self.failed(&e))?;
@@ -106,7 +106,7 @@ impl Destination {
             Ok(metadata) if metadata.is_dir() => {
                 return Err("cannot be written: it is a folder".into());
             }
-            // A rename would put a file in the place of a device.
+            // A rename would replace a device by a file.
             Ok(metadata) if !metadata.is_file() => {
                 return Err("cannot be written: it is not a regular file".into());
             }
@@ -120,17 +120,17 @@ impl Destination {
         let path = followed(name).map_err(|e| cannot(&e))?;
         let folder = path.parent().unwrap_or(Path::new("/")).to_path_buf();
         let destination = Self { name: name.to_path_buf(), path, folder };
-        // Gone again at once: nothing lies about while the inputs are looked at.
+        // Removed again at once, so that no file is left while the inputs are opened.
         destination.temporary().map_err(|e| cannot(&e))?;
         Ok(destination)
     }
 
-    /// Whether both are one file.
+    /// Returns true if both are one file.
     pub fn same_file(&self, other: &Self) -> bool {
         self.path == other.path
     }
 
-    /// An empty file beside the destination, on the same file system, with the mode and the owner of the
+    /// Creates an empty file in the destination's folder, on the same file system, with the mode and the owner of the
     /// file that it will replace.
     fn temporary(&self) -> io::Result<NamedTempFile> {
         let old = match fs::metadata(&self.path) {
@@ -141,7 +141,7 @@ impl Destination {
         #[cfg(unix)]
         if old.is_none() {
             use std::os::unix::fs::PermissionsExt;
-            // Those of any new file; a temporary file's own would hide the result from everybody else.
+            // The permissions of any new file; a temporary file's own would hide the result from all other users.
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
         let file = Temporaries::lock().create(|| builder.tempfile_in(&self.folder))?;
@@ -150,14 +150,14 @@ impl Destination {
     }
 }
 
-/// What temporary files are called.
+/// Returns a builder with the names of temporary files.
 pub(super) fn temporaries() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".wgpu-loss-").suffix(".tmp");
     builder
 }
 
-/// The file that a name means: links are followed, also to where nothing is yet.
+/// Returns the file that a name means: links are followed, also to a file that does not exist yet.
 fn followed(name: &Path) -> io::Result<PathBuf> {
     let mut path = name.to_path_buf();
     for _ in 0..MOST_LINKS {
@@ -176,7 +176,7 @@ fn followed(name: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many links"))
 }
 
-/// Gives a new file the owner, group and mode of an old one. Elsewhere than on Unix it has its folder's.
+/// Gives a new file the owner, group and mode of an old one. On systems other than Unix it inherits from its folder.
 #[cfg(unix)]
 fn make_like(file: &File, old: &fs::Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, fchown};
@@ -192,7 +192,7 @@ fn make_like(file: &File, old: &fs::Metadata) -> io::Result<()> {
             io::Error::other(problem)
         })?;
     }
-    // Behind the owner, whose change takes some bits of the mode away.
+    // After the owner, because changing the owner clears some bits of the mode.
     file.set_permissions(old.permissions())
 }
 
@@ -201,25 +201,25 @@ fn make_like(_: &File, _: &fs::Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// A file on its way: it lies beside its place, under another name.
+/// A file that is being written: in its final folder, under a temporary name.
 #[derive(Debug)]
 pub struct Unfinished {
     pub(super) destination: Destination,
     pub(super) file: NamedTempFile,
     /// First byte of the elements.
     offset: u64,
-    /// How many bytes of elements there will be.
+    /// The number of bytes of all elements.
     length: u64,
 }
 
 impl Unfinished {
-    /// Writes elements, from a byte of all elements on.
+    /// Writes elements, at a byte offset from the first element.
     pub fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
         let written = write_at(self.file.as_file_mut(), self.offset + offset, bytes);
         written.map_err(|e| self.destination.failed(&e))
     }
 
-    /// What was written, and where its elements begin.
+    /// Returns the bytes that were written, and the offset of the elements in them.
     pub fn read(&self) -> Result<(Bytes, u64), Failure> {
         let bytes = Bytes::map(self.file.as_file()).map_err(|e| self.destination.failed(&e))?;
         if bytes.len() as u64 != self.offset + self.length {

@@ -1,8 +1,8 @@
-//! Files get their names, all of them or none.
+//! Gives files their final names, all of them or none.
 //!
-//! A file system renames one file at a time. So all bytes are on the disk before the first file is
-//! renamed; files that are replaced are kept under temporary names beside their places until the last
-//! one is; and where one cannot be renamed, those before it are undone.
+//! A file system renames one file at a time. Therefore all bytes are on the disk before the first file is renamed;
+//! files that are replaced are kept under temporary names in the same folder until the last one is renamed; and if one
+//! cannot be renamed, the renames before it are undone.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use super::output::{Destination, Unfinished, temporaries};
 use crate::error::Failure;
 use crate::interrupt::Temporaries;
 
-/// Gives files their names. Ctrl-C waits for all of them.
+/// Gives files their final names. Ctrl-C waits for all of them.
 pub fn finish(files: Vec<Unfinished>) -> Result<(), Failure> {
     for Unfinished { destination, file, .. } in &files {
         file.as_file().sync_all().map_err(|e| destination.failed(&e))?;
@@ -36,20 +36,20 @@ pub fn finish(files: Vec<Unfinished>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Files that are renamed; undone when this is dropped, the last one first.
+/// Renamed files; dropping this undoes the renames, the last one first.
 struct Renamed(Vec<Place>);
 
-/// A file's place.
+/// A file's final place.
 struct Place {
     path: PathBuf,
-    /// What was there before, under a temporary name.
+    /// The file that was there before, under a temporary name.
     old: Option<TempPath>,
-    /// Whether the new file is there.
+    /// True if the new file is there.
     new: bool,
 }
 
 impl Renamed {
-    /// Renames a file, and keeps what was there before if that may have to be undone.
+    /// Renames a file. With `keep`, the file that it replaces is kept so that this can be undone.
     fn add(&mut self, file: NamedTempFile, to: &Destination, keep: bool) -> io::Result<()> {
         let old = if keep { keep_old(to)? } else { None };
         self.0.push(Place { path: to.path.clone(), old, new: false });
@@ -69,7 +69,7 @@ impl Place {
     fn undo(self) {
         match self.old {
             Some(old) if fs::rename(&old, &self.path).is_err() => {
-                // It stays under its temporary name, which is better than nowhere.
+                // It stays under its temporary name, which is better than deleting it.
                 let _ = old.keep();
             }
             Some(_) => {}
@@ -89,7 +89,7 @@ fn keep_old(to: &Destination) -> io::Result<Option<TempPath>> {
         Err(e) => return Err(e),
         Ok(_) => {}
     }
-    // Not every file system has hard links. Without one, the place is empty until the new file comes.
+    // Some file systems have no hard links. Without one, the place is empty until the new file is renamed.
     let link = |other: &Path| match fs::hard_link(&to.path, other) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => fs::rename(&to.path, other),
         linked => linked,
@@ -97,10 +97,10 @@ fn keep_old(to: &Destination) -> io::Result<Option<TempPath>> {
     Ok(Some(temporaries().make_in(&to.folder, link)?.into_temp_path()))
 }
 
-/// Has the names in a folder written to the disk, where folders can be.
+/// Writes a folder's names to the disk, if the system can.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     use io::ErrorKind::{InvalidInput, Unsupported};
-    // A folder that may not be read cannot be opened, and Windows opens none.
+    // A folder without read permission cannot be opened, and Windows opens none.
     let Ok(opened) = fs::File::open(folder) else { return Ok(()) };
     match opened.sync_all() {
         Err(e) if !matches!(e.kind(), InvalidInput | Unsupported) => Err(e),
@@ -120,7 +120,8 @@ mod tests {
         (path, array)
     }
 
-    /// The second of three results cannot be renamed: all are as before, and nothing lies about.
+    /// If the second of three results cannot be renamed, all files are as before, and no temporary
+    /// file is left.
     #[test]
     fn one_that_fails_undoes_all() {
         for old in [true, false] {
@@ -141,7 +142,7 @@ mod tests {
         }
     }
 
-    /// What was kept comes back, however it was kept, and whether the new file had come or not.
+    /// A replaced file is restored, however it was kept, whether the new file was renamed or not.
     #[test]
     fn what_was_there_comes_back() {
         for (linked, new) in [(true, true), (true, false), (false, true), (false, false)] {

@@ -1,7 +1,7 @@
 //! Tensors in `.safetensors`: a length (u64), that many bytes of JSON, then the elements.
 //!
-//! The crate checks the JSON: that the tensors follow each other without gaps and have the bytes that
-//! their shapes want.
+//! The crate checks the JSON: the tensors must follow each other without gaps and have the number of bytes that their
+//! shapes need.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -14,7 +14,7 @@ use wgpu_loss::LabelType;
 use super::Element;
 use super::layout::{Layout, checked_count};
 
-/// As the format's own readers have it.
+/// The format's own readers have the same limit.
 const MAX_HEADER: u64 = 100_000_000;
 
 /// Reads the header of a file and finds a tensor in it.
@@ -45,7 +45,7 @@ pub fn read_layout(file: &[u8], name: Option<&OsStr>) -> Result<Layout, String> 
     let Some(name) = name else {
         return Err(format!("which tensor? write FILE.safetensors:TENSOR; {}", known(&metadata)));
     };
-    // A name that is no text is no tensor's.
+    // A name that is not UTF-8 is no tensor's.
     let Some(info) = name.to_str().and_then(|name| metadata.info(name)) else {
         return Err(format!("has no tensor {name:?}; {}", known(&metadata)));
     };
@@ -56,12 +56,12 @@ pub fn read_layout(file: &[u8], name: Option<&OsStr>) -> Result<Layout, String> 
     Ok(Layout { element, big_endian: false, fortran_order: false, shape, offset, count })
 }
 
-/// The names there are, so that a slip of the pen is seen at once.
+/// Lists the names that exist, so that a typing error is easy to see.
 fn known(metadata: &Metadata) -> String {
     super::layout::listed(metadata.offset_keys())
 }
 
-/// The names of a header as they stand there. The crate keeps the last of those that are equal.
+/// A header's names in their order. The crate keeps the last of those that are equal.
 struct Names(Vec<String>);
 
 impl<'de> Deserialize<'de> for Names {

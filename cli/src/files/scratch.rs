@@ -1,4 +1,4 @@
-//! Room for elements that nobody names: memory, or a temporary file where there are many.
+//! Storage for elements without a file name: memory, or a temporary file if there are many.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -12,14 +12,14 @@ pub const MOST_IN_MEMORY: u64 = 16 << 20;
 /// Elements being written, in any order.
 #[derive(Debug)]
 pub enum Scratch {
-    /// A few.
+    /// For few elements.
     Memory(Memory),
-    /// Many: in an unnamed file, whose pages are the kernel's to keep or to write out.
+    /// For many elements: an unnamed file, whose pages the kernel keeps or writes out.
     File(File),
 }
 
 impl Scratch {
-    /// Room for `length` bytes. A file grows as it is written.
+    /// Allocates `length` bytes. A file grows as it is written.
     pub fn new(length: u64) -> Result<Self, String> {
         if length <= MOST_IN_MEMORY {
             return Memory::zeros(length as usize).map(Scratch::Memory);
@@ -42,7 +42,7 @@ impl Scratch {
         }
     }
 
-    /// What was written.
+    /// Returns the bytes that were written.
     pub fn done(self) -> Result<Bytes, String> {
         match self {
             Scratch::Memory(memory) => Ok(memory.into()),

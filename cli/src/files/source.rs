@@ -15,7 +15,7 @@ use super::scratch::Scratch;
 use super::{Element, Kind, npy, reason, safetensors};
 use crate::error::Failure;
 
-/// What has to be converted as a whole is converted in steps of this many bytes.
+/// Elements that have to be converted as a whole are converted in steps of this many bytes.
 const STEP: usize = 16 << 20;
 
 const UNKNOWN_ENDING: &str =
@@ -24,20 +24,20 @@ const UNKNOWN_ENDING: &str =
 /// An array in a file, whose header is read and checked against the file's length.
 #[derive(Debug)]
 pub struct Source {
-    /// What the user called it.
+    /// The user's name for it.
     pub name: PathBuf,
     /// Its element type in the file.
     pub element: Element,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// How its elements lie in `bytes`.
+    /// The layout of its elements in `bytes`.
     layout: Layout,
     bytes: Bytes,
-    /// `bytes` are those of an archive, and the array has to be inflated first.
+    /// Present if `bytes` are those of an archive, and the array has to be inflated first.
     deflated: Option<Deflated>,
-    /// `bytes` are those of an archive, and the array is read where it is stored in it.
+    /// Present if `bytes` are those of an archive, and the array is read in place.
     checksum: Option<Checksum>,
-    /// Elements of every type are handed on as f32.
+    /// True if elements of every type are read as f32.
     as_f32: bool,
 }
 
@@ -57,7 +57,7 @@ impl Source {
         Self::find(name, &location, bytes)
     }
 
-    /// Finds the array called `name` in the bytes of its file, which need not be there.
+    /// Finds the array called `name` in the bytes of its file, which need not exist.
     pub fn in_bytes(name: &Path, bytes: &[u8]) -> Result<Self, Failure> {
         let found = Location::of(name).ok_or(UNKNOWN_ENDING.into()).and_then(|location| {
             let mut memory = Memory::zeros(bytes.len())?;
@@ -98,7 +98,7 @@ impl Source {
         Failure::of(self.name.display(), problem)
     }
 
-    /// What the elements are read as; `None` for raw words that nobody has given a type.
+    /// Returns the type that the elements are read as; `None` for raw words without a type.
     pub fn kind(&self) -> Option<Kind> {
         match (self.element.float_type(), self.element.label_type()) {
             (Some(_), _) if self.as_f32 => Some(Kind::Floats(ElementType::F32)),
@@ -108,7 +108,7 @@ impl Source {
         }
     }
 
-    /// The type of its floats, as they are read.
+    /// Returns the type of its floats, as they are read.
     pub fn float_type(&self) -> ElementType {
         match self.kind() {
             Some(Kind::Floats(element_type)) => element_type,
@@ -116,7 +116,7 @@ impl Source {
         }
     }
 
-    /// Refuses an array that is not of floats, and gives their type.
+    /// Refuses an array that is not of floats, and returns their type.
     pub fn want_floats(&self, role: &str) -> Result<ElementType, Failure> {
         if let Some(Kind::Floats(element_type)) = self.kind() {
             return Ok(element_type);
@@ -129,7 +129,7 @@ impl Source {
         Err(self.failed(format!("{role} of type {name}, but floats are wanted; {hint}")))
     }
 
-    /// Takes 16-bit words for floats of a type. What has a type already must be of that one.
+    /// Takes 16-bit words for floats of a type. Floats must have that type already.
     pub fn take_for(&mut self, element_type: ElementType) -> Result<(), Failure> {
         let wanted = Element::from(element_type);
         if self.element != wanted && !(self.element.is_raw_16() && wanted.bytes() == 2) {
@@ -144,22 +144,22 @@ impl Source {
         Ok(())
     }
 
-    /// Has floats of every type, integers and bools handed on as f32.
+    /// Reads floats of every type, integers and bools as f32.
     pub fn as_f32(&mut self) {
         self.as_f32 = true;
     }
 
-    /// How many elements there are.
+    /// Returns the number of elements.
     pub fn count(&self) -> usize {
         self.layout.count
     }
 
-    /// The bytes of all elements in the file.
+    /// Returns the number of bytes of all elements in the file.
     pub fn stored_bytes(&self) -> u64 {
         (self.count() * self.element.bytes()) as u64
     }
 
-    /// The bytes of an element as it is read.
+    /// Returns the number of bytes of an element as it is read.
     fn width(&self) -> usize {
         match self.kind() {
             Some(Kind::Floats(element_type)) => element_type.bytes() as usize,
@@ -167,14 +167,13 @@ impl Source {
         }
     }
 
-    /// The stored bytes of all elements.
+    /// Returns the stored bytes of all elements.
     fn stored(&self) -> &[u8] {
         let start = self.layout.offset as usize;
         &self.bytes[start..start + self.layout.count * self.layout.element.bytes()]
     }
 
-    /// Whether elements can be used where they lie. Bools cannot: every byte but 0 is true, and is handed
-    /// on as 1.
+    /// Returns true if elements can be used in place. Bools cannot: every byte but 0 is true, and is read as 1.
     pub fn in_place(&self) -> bool {
         self.deflated.is_none()
             && self.layout.element != Element::Bool
@@ -185,7 +184,7 @@ impl Source {
             && self.stored().as_ptr().align_offset(self.width()) == 0
     }
 
-    /// Inflates what is deflated. To be called before elements are read.
+    /// Inflates a deflated array. To be called before elements are read.
     pub fn inflate(&mut self) -> Result<(), Failure> {
         if let Some(deflated) = &self.deflated {
             let inflated = deflated.inflate(&self.bytes, &self.layout);
@@ -199,7 +198,8 @@ impl Source {
         Ok(())
     }
 
-    /// Says that a range of elements, in C order, has been read and will hardly be read again.
+    /// Releases the memory of a range of elements, in C order, that has been read and will hardly
+    /// be read again.
     pub fn release(&self, range: Range<usize>) {
         if self.layout.in_c_order() && self.deflated.is_none() {
             let (start, width) = (self.layout.offset as usize, self.layout.element.bytes());
@@ -211,14 +211,14 @@ impl Source {
         }
     }
 
-    /// Refuses an array whose bytes are not those that its archive has a checksum of. To be called when
-    /// its elements have been read, and before anything made of them is given away.
+    /// Refuses an array whose bytes do not have the checksum that its archive states. To be called after its elements
+    /// have been read, and before any result of them is given away.
     pub fn verify(&self) -> Result<(), Failure> {
         let checked = self.checksum.as_ref().map_or(Ok(()), |sum| sum.check(&self.bytes));
         checked.map_err(|problem| self.failed(problem))
     }
 
-    /// A range of elements, in C order.
+    /// Returns a range of elements, in C order.
     pub fn part(&self, range: Range<usize>) -> Result<Part<'_>, Failure> {
         let Some(kind) = self.kind().filter(|_| self.deflated.is_none()) else {
             return Err(self.failed("its elements cannot be read yet"));
@@ -233,8 +233,8 @@ impl Source {
         Ok(Part::Copied(kind, memory))
     }
 
-    /// All elements. What cannot be used where it lies is converted first, step by step: in memory, or
-    /// in a temporary file where there is much of it.
+    /// Reads all elements. Those that cannot be used in place are converted first, step by step: in memory, or in a
+    /// temporary file if there are many.
     pub fn settle(&mut self) -> Result<(), Failure> {
         self.inflate()?;
         if self.in_place() || self.kind().is_none() {
@@ -269,12 +269,12 @@ impl Source {
     }
 }
 
-/// A range of a tensor's elements, where they lie or copied.
+/// A range of a tensor's elements, in place or copied.
 #[derive(Debug)]
 pub enum Part<'a> {
-    /// Floats where they lie.
+    /// Floats in place.
     Floats(Floats<'a>),
-    /// Labels where they lie.
+    /// Labels in place.
     Labels(Labels<'a>),
     /// A copy.
     Copied(Kind, Memory),
@@ -288,7 +288,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The floats; none where they are labels.
+    /// Returns the floats; none if they are labels.
     pub fn floats(&self) -> Floats<'_> {
         match self {
             Part::Floats(floats) => *floats,
@@ -299,7 +299,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The labels; none where they are floats.
+    /// Returns the labels; none if they are floats.
     pub fn labels(&self) -> Labels<'_> {
         match self {
             Part::Labels(labels) => *labels,
@@ -309,7 +309,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Bytes as floats. They must be aligned.
+/// Returns bytes as floats. They must be aligned.
 pub fn floats(element_type: ElementType, bytes: &[u8]) -> Floats<'_> {
     match element_type {
         ElementType::F16 => Floats::F16(bytemuck::cast_slice(bytes)),
@@ -318,7 +318,7 @@ pub fn floats(element_type: ElementType, bytes: &[u8]) -> Floats<'_> {
     }
 }
 
-/// Bytes as labels. They must be aligned.
+/// Returns bytes as labels. They must be aligned.
 fn labels(label_type: LabelType, bytes: &[u8]) -> Labels<'_> {
     match label_type {
         LabelType::I8 => Labels::I8(bytemuck::cast_slice(bytes)),
@@ -356,7 +356,7 @@ mod tests {
         Ok(all)
     }
 
-    /// A file of each kind with the same twelve floats.
+    /// Makes a file of each kind with the same twelve floats.
     fn files() -> Vec<(&'static str, Vec<u8>)> {
         let body: Vec<u8> = (0..12).flat_map(|i| (i as f32).to_le_bytes()).collect();
         let array = [npy::header(Element::F32, &[3, 4]), body.clone()].concat();
@@ -377,7 +377,7 @@ mod tests {
         }
     }
 
-    /// Any byte may be anything, and the file may end anywhere: it is read or refused, and nothing else.
+    /// A file in which any byte has any value, or that ends anywhere, is read or refused, and nothing panics.
     #[test]
     fn damaged_files_do_not_panic() {
         for (name, good) in files() {
@@ -394,7 +394,7 @@ mod tests {
         }
     }
 
-    /// An archive has checksums: with one bit of it flipped, it is refused, or what is read is right.
+    /// Archives have checksums: one with a flipped bit is refused, or is read as the same numbers.
     #[test]
     fn archives_with_a_flipped_bit_do_not_give_other_numbers() {
         let wanted: Vec<f32> = (0..12).map(|i| i as f32).collect();
@@ -409,7 +409,7 @@ mod tests {
         }
     }
 
-    /// The same for several bytes at once.
+    /// Files with several damaged bytes do not panic either.
     #[test]
     fn badly_damaged_files_do_not_panic() {
         // Knuth's multiplier for 64 bits.

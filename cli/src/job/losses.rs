@@ -1,4 +1,4 @@
-//! The job that each subcommand is.
+//! The jobs of the subcommands for losses over classes.
 
 use std::path::PathBuf;
 
@@ -104,7 +104,7 @@ impl Job {
             .saving(args.save_grad, LargeOutput::Grad, Outputs::with_grad)
     }
 
-    /// A loss of files, with nothing beside it.
+    /// Makes the job of a loss of files, with default options.
     pub(super) fn new(command: &'static str, formula: Formula, files: Files, run: RunArgs) -> Self {
         let outputs = match run.out_dtype {
             OutType::Same => Outputs::loss(),
@@ -115,13 +115,13 @@ impl Job {
         Self { command, formula, reduction, files, outputs, save, looks, class_axis_given, run }
     }
 
-    /// With what the losses over classes share.
+    /// Adds the arguments that the losses over classes share.
     fn of_classes(mut self, args: &ClassArgs) -> Self {
         self.class_axis_given = args.class_axis.is_some();
         self
     }
 
-    /// With what all losses share.
+    /// Adds the arguments that all losses share.
     pub(super) fn reduced(mut self, args: LossArgs) -> Self {
         self.reduction = Some(args.reduction.into());
         self.files = self.files.with(Role::Upstream, args.upstream);
@@ -129,14 +129,14 @@ impl Job {
         self.saving(args.save_grad, LargeOutput::Grad, Outputs::with_grad)
     }
 
-    /// With what the losses of labels share.
+    /// Adds the arguments that the losses of labels share.
     fn with_labels(mut self, args: LabelArgs) -> Self {
         let files = self.files.with(Role::Weight, args.weight);
         self.files = files.with(Role::RowWeights, args.row_weights);
         self
     }
 
-    /// With what there is to see.
+    /// Adds the options that show the losses of rows.
     pub(super) fn seen(mut self, args: LookArgs) -> Self {
         let LookArgs { sample, histogram, .. } = args;
         self.looks = Looks { heatmap: args.heatmap.is_some(), sample, histogram };
@@ -144,7 +144,7 @@ impl Job {
         self
     }
 
-    /// With something that is saved, if it is.
+    /// Adds an output that is saved, if it is requested.
     pub(super) fn saving(
         mut self,
         file: Option<PathBuf>,

@@ -1,8 +1,9 @@
-//! One loss over named files in five steps: request, open, compute, check, report. What was looked at and what is saved
-//! goes before the report.
+//! One loss over named files in five steps: request, open, compute, check, report. The losses of rows are shown, and
+//! results are saved, before the report.
 //!
-//! Whatever can fail early does: destinations are probed and shapes compared before elements are
-//! read, and the device is opened before that too. Nothing is saved unless all went well.
+//! Errors are found as early as possible: destinations are probed and shapes compared before
+//! elements are read, and the device is opened before that too. Results are saved only if all steps
+//! succeed.
 
 mod losses;
 #[cfg(test)]
@@ -31,10 +32,10 @@ use crate::report::{self, Classes, Report, Tokens};
 use crate::results::{Complete, Results};
 use crate::sources::{Files, Sources};
 
-/// A GPU that has no memory for less is not tried again.
+/// The least memory budget with which a computation is repeated.
 const LEAST_BUDGET: u64 = 1 << 20;
 
-/// What was asked for, whatever the loss.
+/// A user's request, for any loss.
 pub struct Job {
     command: &'static str,
     formula: Formula,
@@ -48,7 +49,7 @@ pub struct Job {
     run: RunArgs,
 }
 
-/// Does the job and reports it.
+/// Runs the job and reports it.
 pub fn run(job: Job) -> Result<(), Failure> {
     let mut request = Request::new(&job)?;
     let (mut device, start) = timed(|| Device::open(&job.run, job.run.memory_budget))?;
@@ -74,14 +75,14 @@ pub fn run(job: Job) -> Result<(), Failure> {
     }
 }
 
-/// What was asked for, over files that are there and go together. No element has been read.
+/// A request whose files exist and have matching shapes. No element has been read.
 struct Request<'a> {
     job: &'a Job,
     sources: Sources,
     names: Names,
     problem: Problem,
     destinations: Vec<(Output, Destination)>,
-    /// What the user called the input.
+    /// The user's name for the input.
     input: String,
 }
 
@@ -100,7 +101,7 @@ impl<'a> Request<'a> {
         Ok(Self { job, sources, names, problem, destinations, input })
     }
 
-    /// Makes the elements readable, and says how long that took.
+    /// Makes the elements readable, and returns the time that it took.
     fn open(&mut self) -> Result<Duration, Failure> {
         timed(|| self.sources.prepare(&self.problem)).map(|((), time)| time)
     }
@@ -113,7 +114,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The loss over the files' shapes.
+/// Returns the problem of the loss over the files' shapes.
 fn problem(job: &Job, sources: &Sources) -> Result<Problem, Error> {
     let problem = job.formula.problem(&sources.shapes(), job.outputs)?;
     let wanted = [problem.view.classes];
@@ -126,7 +127,7 @@ fn problem(job: &Job, sources: &Sources) -> Result<Problem, Error> {
     }
 }
 
-/// Refuses to count labels among more classes than there are.
+/// Refuses a `--top-k` that is larger than the number of classes.
 fn check_top_k(job: &Job, problem: &Problem) -> Result<(), Failure> {
     let (k, classes) = (job.outputs.top_k, problem.view.classes);
     match usize::try_from(k).is_ok_and(|k| k <= classes) {
@@ -135,30 +136,30 @@ fn check_top_k(job: &Job, problem: &Problem) -> Result<(), Failure> {
     }
 }
 
-/// What is computed, checked and reported.
+/// A request with its data: computes, checks and reports.
 struct Work<'a> {
     request: &'a Request<'a>,
     question: Question<'a>,
 }
 
-/// What was computed, and where it is.
+/// The results, and the place of each.
 struct Done {
     computed: Computed,
     complete: Complete,
     files: Vec<Unfinished>,
-    /// Where the time went so far.
+    /// The time of each step so far.
     seconds: Vec<(&'static str, Duration)>,
 }
 
 impl Work<'_> {
-    /// Computes everything that there is a place for.
+    /// Computes all requested outputs.
     fn compute(&self, device: &mut Device) -> Result<Done, Failure> {
         let Request { job, sources, names, problem, destinations, .. } = self.request;
         let (check, rows) = (job.run.check, job.looks.any());
         let results = outputs::places(problem, self.question.data, destinations, check, rows)?;
         let done = self.results(device, results);
         if done.as_ref().map_or_else(Stop::is_of_data, |_| true) {
-            // That a file is damaged explains what is refused in it.
+            // First, because a damaged file explains why its elements are refused.
             sources.verify()?;
         }
         done.map_err(|stop| names.stopped(stop))
@@ -184,7 +185,7 @@ impl Work<'_> {
         Ok(Done { computed, complete, files, seconds })
     }
 
-    /// A GPU that runs out of memory gets less of it at a time, as often as that helps.
+    /// Computes, and repeats with half the memory budget while a GPU runs out of memory.
     fn tirelessly(
         &self,
         device: &mut Device,
@@ -209,13 +210,13 @@ impl Work<'_> {
             if !run.quiet {
                 say(&format!("{error}; trying again with --memory-budget {budget}"));
             }
-            // The device that had no memory goes before the next one comes.
+            // Drop the device that ran out of memory before the next one is opened.
             *device = Device::Cpu;
             *device = Device::open(run, Some(budget))?;
         }
     }
 
-    /// Compares what was computed with the reference, where that is asked for.
+    /// Compares the results with the reference, if `--check` is given.
     fn checked(&self, device: &Device, done: &mut Done) -> Result<Option<Vec<Compared>>, Failure> {
         let Request { job, names, .. } = self.request;
         if !job.run.check {
@@ -236,7 +237,7 @@ impl Work<'_> {
         check::run(&self.question, answer, &mut self.watched("checking", &self.question))
     }
 
-    /// Looks at the losses of rows, where that is asked for.
+    /// Shows the losses of rows, if that is requested.
     fn see(&self, done: &mut Done) -> Result<Seen, Failure> {
         let Request { job, problem, input, .. } = self.request;
         let losses = done.complete.floats(LargeOutput::RowLoss);
@@ -248,7 +249,7 @@ impl Work<'_> {
         Ok(seen)
     }
 
-    /// Gives the results their names, and returns these.
+    /// Gives the saved files their names, and returns these.
     fn save(&self, done: &mut Done, seen: &Seen) -> Result<Vec<String>, Failure> {
         let destinations = &self.request.destinations;
         if destinations.is_empty() {
@@ -302,7 +303,7 @@ impl Work<'_> {
         report::print(&if job.run.json { report.json() } else { report.text() })
     }
 
-    /// Shows how far the work is, and gives back the memory of what has been read.
+    /// Shows the progress, and releases the memory of elements that have been read.
     fn watched<'a>(
         &self,
         what: &'static str,

@@ -1,5 +1,5 @@
-//! Whether `--check` can fail: results that are wrong by a thousandth, or in the wrong row, have to be found, in every
-//! output of every loss. They are computed as a user would have them, changed, and given to the check.
+//! Tests that `--check` can fail: results that are wrong by a thousandth, or in the wrong row, have to be found, in
+//! every output of every loss. They are computed as for a user, changed, and given to the check.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use wgpu_loss::{ClassLosses, Floats, LargeOutput};
 use super::*;
 use crate::args::{self, Command};
 
-/// A command line with an output of every kind that a loss has.
+/// Command lines that have every kind of output of each loss.
 const COMMANDS: [&str; 22] = [
     "cross-entropy x.npy t.npy --save-grad g.npy --save-log-probs p.npy --save-lse l.npy --save-argmax a.npy \
      --save-rank r.npy --save-entropy e.npy --save-variance v.npy --save-row-weights w.npy --accuracy --top-k 3 --per-class --z-loss 0.1",
@@ -78,7 +78,7 @@ impl OwnedFloats {
         self.borrow().len()
     }
 
-    /// Numbers, each from its place and value.
+    /// Returns numbers, each computed from its place and value.
     fn changed(&self, change: impl Fn(usize, f32) -> f32) -> Self {
         let floats = self.borrow();
         let all = floats.iter().enumerate().map(|(i, x)| change(i, x));
@@ -113,7 +113,7 @@ impl Owned {
         }
     }
 
-    /// This, wrong in one output each, and what was done.
+    /// Returns copies that are wrong in one output each, and the change that was made.
     fn mutants(&self) -> Vec<(String, Owned)> {
         let mut all: Vec<(String, Owned)> = Vec::new();
         let mut add = |what: String, change: &dyn Fn(&mut Owned)| {
@@ -121,7 +121,7 @@ impl Owned {
             change(&mut mutant);
             all.push((what, mutant));
         };
-        // An f16 has 2^-11 of itself to lose, a bf16 eight times as much.
+        // An f16 may have an error of 2^-11 of itself, a bf16 of eight times as much.
         let scaled = |x: f32| x * 1.001;
         if self.loss.is_some() {
             add("loss * 1.001".into(), &|mutant| mutant.loss = mutant.loss.map(scaled));
@@ -135,7 +135,7 @@ impl Owned {
             add(format!("{what:?} * {by}"), &|mutant| {
                 mutant.floats[at].1 = floats.changed(|_, x| x * by);
             });
-            // Two rows that differ: all weights are 1 where none are given.
+            // Two rows that differ: all weights are 1 if none are given.
             let size = floats.len() / ROWS;
             let all: Vec<f32> = floats.borrow().iter().collect();
             let of = |row: usize| &all[row * size..(row + 1) * size];
@@ -171,8 +171,9 @@ impl Owned {
     }
 }
 
-/// Arrays for all commands: `x` logits, `m` masked ones, `q` and `r` probabilities, `t` labels, `c` class weights, `y` row
-/// weights, `v` variances, `n` counts, `s` their rates and `k` the logarithms of those, `h` logits of two bytes.
+/// Writes arrays for all commands: `x` logits, `m` masked ones, `q` and `r` probabilities, `t` labels, `c` class
+/// weights, `y` row weights, `v` variances, `n` counts, `s` their rates and `k` the logarithms of those, `h` logits of
+/// two bytes.
 fn write_arrays(folder: &Path) {
     let mut seed = 1u64;
     let mut next = || {
@@ -224,7 +225,7 @@ fn save(folder: &Path, name: &str, descr: &str, shape: &[usize], bytes: &[u8]) {
     std::fs::write(folder.join(format!("{name}.npy")), file).unwrap();
 }
 
-/// The job of a command line, whose files are in the folder.
+/// Returns the job of a command line whose files are in the folder.
 fn job(folder: &Path, words: &str) -> Job {
     let path = |word: &str| folder.join(word).display().to_string();
     let words = words.split_whitespace();

@@ -1,4 +1,4 @@
-//! The jobs that are losses of single elements.
+//! The jobs of the subcommands for losses of single elements.
 
 use wgpu_loss::{Bce, BceWithLogits, GaussianNll, KlDiv, LargeOutput, Outputs, PoissonNll};
 

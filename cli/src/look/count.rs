@@ -1,28 +1,28 @@
-//! Numbers counted as they come, however many there are.
+//! Counts numbers as they come, in constant memory.
 //!
-//! Every f32 falls into one of 2^20 cells by its upper 20 bits: sign, exponent and 11 bits of its digits,
-//! so a cell is 2^-11 of its numbers wide, or less. What is read off the cells is that exact, 0.05 %;
-//! least, largest and sum are kept apart and are exact.
+//! Every f32 falls into one of 2^20 cells by its upper 20 bits: sign, exponent and 11 bits of its digits, so the width
+//! of a cell is 2^-11 of its numbers, or less. Numbers derived from the cells are that exact, 0.05 %; least, largest
+//! and sum are kept separately and are exact.
 
-/// So many lower bits of a number say nothing about its cell.
+/// The number of a number's lower bits that do not affect its cell.
 const LOWER: u32 = 12;
 
 /// Counts of finite numbers.
 #[derive(Debug)]
 pub struct Counted {
-    /// By order of the numbers.
+    /// The count of each cell, in the order of the numbers.
     cells: Vec<u64>,
-    /// How many there are.
+    /// The number of numbers counted.
     pub count: u64,
     sum: f64,
-    /// The least one; infinite where there is none.
+    /// The least one; infinite if there is none.
     pub least: f32,
     /// The largest one.
     pub most: f32,
 }
 
 impl Counted {
-    /// Nothing so far.
+    /// Begins with no numbers.
     pub fn new() -> Self {
         let (least, most) = (f32::INFINITY, f32::NEG_INFINITY);
         Self { cells: vec![0; 1 << (32 - LOWER)], count: 0, sum: 0.0, least, most }
@@ -37,12 +37,12 @@ impl Counted {
         self.most = self.most.max(number);
     }
 
-    /// The mean; NaN of nothing.
+    /// Returns the mean; NaN if there are no numbers.
     pub fn mean(&self) -> f64 {
         self.sum / self.count as f64
     }
 
-    /// The number that a share of all, from 0 to 1, is not above.
+    /// Returns the number that a share of all, from 0 to 1, does not exceed.
     pub fn quantile(&self, share: f64) -> f64 {
         let wanted = ((share * self.count as f64).ceil() as u64).max(1);
         let mut seen = 0;
@@ -59,7 +59,7 @@ impl Counted {
         }
     }
 
-    /// About the least number above 0; infinite where there is none.
+    /// Returns about the least number above 0; infinite if there is none.
     pub fn least_positive(&self) -> f64 {
         let zero = cell(0.0);
         let found = self.cells[zero..].iter().position(|&count| count > 0);
@@ -68,8 +68,8 @@ impl Counted {
         })
     }
 
-    /// How many lie from one edge on and below the next. All that is below the first edge or above the
-    /// last one is counted beside it.
+    /// Counts the numbers from each edge on and below the next. Numbers below the first edge or above the last one are
+    /// counted in the interval at that end.
     pub fn between(&self, edges: &[f64]) -> Vec<u64> {
         let mut cells: Vec<usize> = edges.iter().map(|&edge| cell(edge as f32)).collect();
         if let [first, .., last] = &mut cells[..] {
@@ -80,15 +80,15 @@ impl Counted {
     }
 }
 
-/// The cell of a number, by the numbers' order.
+/// Returns the cell of a number, by the numbers' order.
 fn cell(number: f32) -> usize {
-    // Bits of positive numbers are in order, and those of negative ones the other way round. -0 is 0.
+    // Bits of positive numbers are in order, and those of negative ones in the reverse order. -0 is 0.
     let bits = (number + 0.0).to_bits();
     let key = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
     (key >> LOWER) as usize
 }
 
-/// The first number of a cell.
+/// Returns the first number of a cell.
 fn first(cell: usize) -> f32 {
     let key = (cell as u32) << LOWER;
     f32::from_bits(if key >> 31 == 1 { key ^ 1 << 31 } else { !key })
@@ -129,7 +129,7 @@ mod tests {
         for (share, wanted) in [(0.0, 0.01), (0.25, 2.5), (0.5, 5.0), (0.99, 9.9), (1.0, 10.0)] {
             assert!((counted.quantile(share) / wanted - 1.0).abs() < 5e-4, "{share}");
         }
-        // A number in a cell with an edge counts above it.
+        // A number in a cell with an edge is counted above the edge.
         let counts = counted.between(&[0.0, 2.505, 5.005, 10.0]);
         assert_eq!(counts, [250, 250, 500]);
         assert!(Counted::new().quantile(0.5).is_nan());

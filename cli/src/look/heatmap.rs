@@ -1,4 +1,4 @@
-//! An image's losses as a picture: every pixel a colour, beside a scale of the colours.
+//! A picture of an image's losses: a colour for every pixel, and a scale of the colours.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -11,47 +11,47 @@ use crate::error::Failure;
 use crate::picture::{self, FAINT, FONT, INK, said};
 use crate::report::{Wide, digits};
 
-/// Images that are longer on a side are made smaller, by a whole factor, to this or less;
+/// Longest side of a picture: larger images are reduced by a whole factor to this or less.
 const LONGEST: usize = 2048;
-/// and those that are shorter are made larger, by a whole factor, to this or less.
+/// Images that are shorter are enlarged by a whole factor, to this or less.
 const SHORT: usize = 900;
-/// Around everything and between its parts.
+/// Space around and between the parts.
 const MARGIN: usize = 24;
 /// The height of title and subtitle.
 const HEAD: usize = 84;
-/// The height of the line below.
+/// The height of the line at the bottom.
 const FOOT: usize = 52;
-/// The width of the scale, and of the numbers beside it.
+/// The width of the scale; that of its numbers is next.
 const BAR: usize = 22;
 const NUMBERS: usize = 110;
 /// The least height of the scale, and the least width of the whole: titles and numbers need the room.
 const LOW: usize = 200;
 const NARROW: usize = 640;
-/// The longest title.
+/// The number of letters of the longest title.
 const LETTERS: usize = 64;
-/// Colours end at the loss that so many of the pixels are not above,
+/// The scale is clipped at the loss that this share of the pixels does not exceed,
 const SHARE: f64 = 0.99;
-/// where the largest is so many times as large: a few pixels would leave the others one colour.
+/// if the largest loss is this many times as large: a few pixels would leave the others one colour.
 const FAR: f64 = 1.5;
 
-/// Pixels that do not count.
+/// The colour of pixels that do not count.
 const IGNORED: RGBColor = RGBColor(150, 150, 150);
-/// Pixels whose loss is no number, or not finite. The scale has no such colour.
+/// The colour of pixels whose loss is not a finite number. The scale has no such colour.
 const BROKEN: RGBColor = RGBColor(0, 229, 255);
 
-/// An image's losses, and what their colours mean.
+/// An image's losses, and the meaning of their colours.
 #[derive(Debug, Serialize)]
 pub struct Heatmap {
     sample: usize,
     height: usize,
     width: usize,
-    /// So many pixels wide and high is a dot; its loss is the mean of theirs.
+    /// The width and height of a dot, in pixels; its loss is the mean of theirs.
     pixels_per_dot: usize,
     ignored: u64,
     nonfinite: u64,
     mean: Wide,
     most: Wide,
-    /// The losses that the scale begins and ends with.
+    /// The losses at the two ends of the scale.
     from: f64,
     to: f64,
     #[serde(skip)]
@@ -67,14 +67,14 @@ struct Dot {
 }
 
 impl Dot {
-    /// Their mean loss, where they have one.
+    /// Returns their mean loss, if they have one.
     fn loss(self) -> Option<f64> {
         (!self.broken && self.count > 0).then(|| self.sum / f64::from(self.count))
     }
 }
 
-/// An image's height and width, where the losses are images; the losses of single elements may have several
-/// channels, of which a pixel has the mean.
+/// Returns an image's height and width, if the losses are images; the losses of single elements may have several
+/// channels, whose mean is the pixel's loss.
 pub fn size(problem: &Problem, sample: usize, input: &str) -> Result<[usize; 2], Failure> {
     let shape = &problem.row_shape[..];
     let channels = problem.pointwise.is_some() && shape.len() == 4;
@@ -104,7 +104,7 @@ pub fn size(problem: &Problem, sample: usize, input: &str) -> Result<[usize; 2],
 }
 
 impl Heatmap {
-    /// Of one of the images whose pixels are the rows.
+    /// Makes the heatmap of one of the images whose pixels are the rows.
     pub fn of(
         rows: &Rows<'_>,
         sample: usize,
@@ -167,7 +167,7 @@ impl Heatmap {
         self.width.div_ceil(self.pixels_per_dot)
     }
 
-    /// Where the scale begins and ends.
+    /// Returns the losses at the two ends of the scale.
     fn ends(&self) -> (f64, f64) {
         let mut losses: Vec<f64> = self.dots.iter().filter_map(|dot| dot.loss()).collect();
         losses.sort_by(f64::total_cmp);
@@ -184,7 +184,7 @@ impl Heatmap {
         if to > from { (from, to) } else { (from, from + 1.0) }
     }
 
-    /// How far up the scale a loss is, from 0 to 1.
+    /// Returns the position of a loss on the scale, from 0 to 1.
     fn height_of(&self, loss: f64) -> f64 {
         ((loss - self.from) / (self.to - self.from)).clamp(0.0, 1.0)
     }
@@ -197,7 +197,7 @@ impl Heatmap {
         }
     }
 
-    /// What it shows, in words.
+    /// Describes the picture in words.
     pub fn text(&self) -> String {
         let Self { sample, height, width, from, to, .. } = self;
         let [from, to] = [*from, *to].map(|end| digits(end, 4));
@@ -217,7 +217,7 @@ impl Heatmap {
         text
     }
 
-    /// The picture, as the bytes of a PNG file.
+    /// Draws the picture, as the bytes of a PNG file.
     pub fn draw(&self, title: &str) -> Result<Vec<u8>, String> {
         picture::register()?;
         let columns = self.columns();
@@ -249,7 +249,7 @@ impl Heatmap {
         picture::png(&canvas.dots, whole, total)
     }
 
-    /// The colours that the scale has not, and what they mean.
+    /// Returns the colours that are not on the scale, and their meaning.
     fn legend(&self) -> Vec<(RGBColor, &'static str, usize)> {
         let entries =
             [(IGNORED, "ignored", self.ignored), (BROKEN, "NaN or infinite", self.nonfinite)];
@@ -257,7 +257,7 @@ impl Heatmap {
         there.map(|(color, text, _)| (color, text, text.len())).collect()
     }
 
-    /// Writes all texts: around an image, and beside a scale that ends at `right` and is so tall.
+    /// Writes all texts: around an image, and along a scale that ends at `right` and is so tall.
     fn write<DB: DrawingBackend>(
         &self,
         backend: DB,
@@ -280,7 +280,7 @@ impl Heatmap {
             area.draw_text(name, &beside, at(right + 10, y))
         };
         let clipped = self.most.0 > self.to;
-        // A number that the last one would be written over.
+        // A number that would overlap the last one is left out.
         let room = 0.06 * (self.to - self.from) * if clipped { 1.0 } else { 0.0 };
         for loss in scale::linear(self.from, self.to, 7) {
             if loss >= self.from && loss <= self.to - room {
@@ -299,13 +299,13 @@ impl Heatmap {
     }
 }
 
-/// The colour of a part of the scale.
+/// Returns the colour at a position on the scale.
 fn color(up: f64) -> RGBColor {
     let color = colorous::INFERNO.eval_continuous(up);
     RGBColor(color.r, color.g, color.b)
 }
 
-/// A title as our font has it.
+/// Returns a title in the characters that our font has.
 fn shown(title: &str) -> String {
     let known = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
     let letters = title.chars().count();

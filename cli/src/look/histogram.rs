@@ -1,4 +1,4 @@
-//! How the losses of rows are distributed, and where the largest are.
+//! The distribution of the losses of rows, and the rows with the largest.
 
 use std::cmp::Ordering;
 
@@ -11,19 +11,19 @@ use crate::error::Failure;
 use crate::position::index;
 use crate::report::{Number, Wide, digits};
 
-/// How many of the largest losses are named.
+/// The number of the largest losses that are listed.
 const WORST: usize = 10;
-/// There are at most so many bars, or one for every decade.
+/// The largest number of bars, if one for every decade is not more.
 const BARS: usize = 18;
-/// The longest has so many places.
+/// The width of the longest bar, in characters.
 const PLACES: usize = 36;
-/// Where the largest loss is so many times the median, bars are by orders of magnitude.
+/// Bars are by orders of magnitude if the largest loss is this many times the median.
 const SPREAD: f64 = 30.0;
-/// The first of these covers about this share of the rows, from 0 on.
+/// The share of the rows that the first of these bars, from 0 on, covers, about.
 const TAIL: f64 = 0.01;
-/// Nor are there bars so far below the largest loss.
+/// No bar starts this far below the largest loss, relative to it.
 const FAR: f64 = 1e-9;
-/// What is told of the distribution beside its ends.
+/// The quantiles that are listed, in addition to the ends.
 const SHARES: [(f64, &str); 7] = [
     (0.01, "1 %"),
     (0.05, "5 %"),
@@ -34,10 +34,10 @@ const SHARES: [(f64, &str); 7] = [
     (0.99, "99 %"),
 ];
 
-/// What there is to tell of the losses of rows.
+/// A summary of the losses of rows.
 #[derive(Debug, Serialize)]
 pub struct Histogram {
-    /// Rows with a finite loss: those of the bars.
+    /// The number of rows with a finite loss: those of the bars.
     rows: u64,
     ignored: u64,
     nan: u64,
@@ -51,7 +51,7 @@ pub struct Histogram {
     worst: Vec<Worst>,
 }
 
-/// A loss that so large a share of the rows is not above.
+/// A loss that a share of the rows does not exceed.
 #[derive(Debug, Serialize)]
 struct Quantile {
     share: f64,
@@ -77,7 +77,7 @@ struct Worst {
 }
 
 impl Histogram {
-    /// Looks at all rows.
+    /// Makes the histogram of all rows.
     pub fn of(rows: &Rows<'_>) -> Result<Self, Failure> {
         let mut counted = Counted::new();
         let mut worst = Largest::default();
@@ -120,7 +120,7 @@ impl Histogram {
         })
     }
 
-    /// The lines for a person, with their labels.
+    /// Returns the lines for a person, with their labels.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
         let mut first = format!("{} rows with a finite loss", self.rows);
         for (count, what) in
@@ -160,7 +160,8 @@ impl Bar {
     }
 }
 
-/// A bar of block characters, down to an eighth of a place; what is not nothing shows.
+/// Draws a bar of block characters, down to an eighth of a character; a share above 0 is always
+/// visible.
 fn bar(share: f64) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = (share * (8 * PLACES) as f64).round() as usize;
@@ -168,7 +169,8 @@ fn bar(share: f64) -> String {
     "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]
 }
 
-/// Bars of equal width, or where the losses are of many orders of magnitude, of equal factors.
+/// Divides the losses into bars of equal width, or if they have many orders of magnitude, of equal
+/// factors.
 fn bars(counted: &Counted) -> (&'static str, Vec<Bar>) {
     if counted.count == 0 {
         return ("linear", Vec::new());
@@ -197,10 +199,10 @@ fn bars(counted: &Counted) -> (&'static str, Vec<Bar>) {
 struct Largest(Vec<(usize, f32)>);
 
 impl Largest {
-    /// The next row.
+    /// Adds the next row.
     fn add(&mut self, row: usize, loss: f32) {
         let full = self.0.len() == WORST;
-        // NaN is no loss; how many there are is told elsewhere.
+        // NaN is skipped; the number of NaN is listed elsewhere.
         if loss.is_nan() || (full && self.0.last().is_some_and(|&(_, least)| loss <= least)) {
             return;
         }

@@ -1,7 +1,7 @@
-//! The losses of rows, for somebody who looks.
+//! The losses of rows, shown to a person.
 //!
 //! ```text
-//! rows       every row's loss beside the reduced one
+//! rows       every row's loss, in addition to the reduced one
 //! histogram  how they are distributed      count   numbers counted as they come
 //! heatmap    an image's as a picture       scale   round numbers over a range
 //! ```
@@ -19,21 +19,21 @@ pub use self::histogram::Histogram;
 pub use self::rows::{Rows, Unreduced, reduced};
 use crate::error::Failure;
 
-/// What somebody wants to see.
+/// The requested views of the losses.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Looks {
-    /// The picture of an image.
+    /// True if the picture of an image is requested.
     pub heatmap: bool,
-    /// Which image.
+    /// The index of the image.
     pub sample: usize,
-    /// The distribution.
+    /// True if the distribution is requested.
     pub histogram: bool,
 }
 
-/// What was seen.
+/// The views that were made.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// What the picture shows.
+    /// The contents of the picture.
     pub heatmap: Option<Heatmap>,
     /// The picture, as the bytes of a file.
     pub png: Option<Vec<u8>>,
@@ -42,12 +42,12 @@ pub struct Seen {
 }
 
 impl Looks {
-    /// Whether the losses of rows are wanted.
+    /// Returns true if the losses of rows are needed.
     pub fn any(&self) -> bool {
         self.heatmap || self.histogram
     }
 
-    /// Refuses what cannot be seen in such losses.
+    /// Refuses a view that losses of this shape do not have.
     pub fn check(&self, problem: &Problem, input: &str) -> Result<(), Failure> {
         match self.heatmap {
             true => heatmap::size(problem, self.sample, input).map(|_| ()),
@@ -55,7 +55,7 @@ impl Looks {
         }
     }
 
-    /// Looks at the losses of what a title says.
+    /// Makes the views of the rows' losses, with a title for the picture.
     pub fn see(&self, rows: &Rows<'_>, title: &str) -> Result<Seen, Failure> {
         let mut seen = Seen::default();
         if self.heatmap {

@@ -1,9 +1,9 @@
-//! Every row's loss beside the reduced one.
+//! Every row's loss, in addition to the reduced one.
 //!
-//! A call gives either. Where rows are looked at, the loss is computed without its reduction, in the one
-//! pass there is, and reduced here in f64 from the rows' losses, which are f32 and kept where results
-//! are kept that nobody saves. The gradient of the reduced loss is that of the rows with the same
-//! upstream gradient for each: what was given, divided by what the reduction divides by.
+//! A call of the library gives either. If the rows' losses are shown, the loss is computed without its reduction, in a
+//! single pass, and reduced here in f64 from the rows' losses, which are f32 and are kept with the other results that
+//! are not saved. The gradient of the reduced loss is that of the rows with the same upstream gradient for each: the
+//! given one, divided by the divisor of the reduction.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ use crate::formula::Formula;
 use crate::question::{self, Question};
 use crate::results::Complete;
 
-/// So many rows are looked at in one go.
+/// Rows are visited in steps of this many.
 const STEP: usize = 1 << 20;
 
 /// A loss without its reduction.
@@ -26,12 +26,12 @@ pub struct Unreduced {
     formula: Formula,
     outputs: Outputs,
     problem: Problem,
-    /// For a gradient, what each row's is multiplied by.
+    /// The upstream gradient of each row, if a gradient is requested.
     upstream: Option<Bytes>,
 }
 
 impl Unreduced {
-    /// The same loss over the same data.
+    /// Makes the same loss over the same data, without its reduction.
     pub fn of(question: &Question<'_>, shapes: &Shapes<'_>) -> Result<Self, Stop> {
         let Question { formula, data, problem, outputs } = question;
         let formula = formula.reduced(Reduction::None);
@@ -46,7 +46,7 @@ impl Unreduced {
         Ok(Self { formula, outputs: *outputs, problem, upstream })
     }
 
-    /// What goes in.
+    /// Returns the tensors that it takes.
     pub fn data<'a>(&'a self, data: &Data<'a>) -> Data<'a> {
         let given = self.upstream.as_ref().map(|all| Given {
             role: Role::Upstream,
@@ -56,13 +56,13 @@ impl Unreduced {
         data.with(Role::Upstream, given)
     }
 
-    /// What is computed.
+    /// Returns its question.
     pub fn question<'a>(&'a self, data: &'a Data<'a>) -> Question<'a> {
         Question { formula: &self.formula, outputs: self.outputs, data, problem: &self.problem }
     }
 }
 
-/// The loss of a problem and its z-loss, from those of its rows.
+/// Computes the loss of a problem and its z-loss from those of its rows.
 pub fn reduced(problem: &Problem, complete: &Complete, computed: &mut Computed) {
     let sum = |what| {
         let rows = complete.floats(what).unwrap_or(Floats::F32(&[]));
@@ -78,7 +78,7 @@ pub fn reduced(problem: &Problem, complete: &Complete, computed: &mut Computed) 
     computed.z_loss = (problem.z_loss != 0.0).then(|| reduced(LargeOutput::ZLoss));
 }
 
-/// A range in steps that are looked at in one go.
+/// Divides a range into the steps in which rows are visited.
 pub fn steps(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let end = range.end;
     range.step_by(STEP).map(move |start| start..end.min(start + STEP))
@@ -93,11 +93,11 @@ fn gradient_scale(problem: &Problem, data: &Data<'_>) -> Result<f32, Failure> {
         Divisor::Known(divisor) => divisor,
         Divisor::RowWeights => data.row_weight_sum(problem)?,
     };
-    // A mean over nothing moves nothing.
+    // The gradient of a mean over nothing is 0.
     Ok(if divisor == 0.0 { 0.0 } else { (given / divisor) as f32 })
 }
 
-/// A number for each row, in memory or, where they are many, in a temporary file.
+/// Returns one number for each row, in memory or, if they are many, in a temporary file.
 fn same_for_all(number: f32, rows: usize) -> Result<Bytes, Failure> {
     let mut scratch = Scratch::new(4 * rows as u64).map_err(Failure::Failed)?;
     let some = vec![number; rows.min(STEP)];
@@ -108,19 +108,19 @@ fn same_for_all(number: f32, rows: usize) -> Result<Bytes, Failure> {
     scratch.done().map_err(Failure::Failed)
 }
 
-/// The losses of all rows, and which of the rows do not count.
+/// The losses of all rows, and the means to tell which rows do not count.
 pub struct Rows<'a> {
     /// One for each row.
     pub losses: Floats<'a>,
-    /// Where they are kept.
+    /// The results that they are part of.
     pub kept: &'a Complete,
-    /// What they are losses of.
+    /// The tensors that they are computed from.
     pub data: &'a Data<'a>,
-    /// The loss.
+    /// The problem.
     pub problem: &'a Problem,
 }
 
-/// A run of rows.
+/// A range of rows.
 pub struct Run<'a> {
     losses: Floats<'a>,
     labels: Option<Part<'a>>,
@@ -129,7 +129,7 @@ pub struct Run<'a> {
 }
 
 impl Rows<'_> {
-    /// Some of them.
+    /// Returns a range of the rows.
     pub fn run(&self, range: Range<usize>) -> Result<Run<'_>, Failure> {
         Ok(Run {
             losses: self.losses.slice(range.clone()),
@@ -139,19 +139,19 @@ impl Rows<'_> {
         })
     }
 
-    /// Says that some of them have been looked at.
+    /// Releases the memory of rows that have been visited.
     pub fn seen(&self, range: Range<usize>) {
         self.kept.release(LargeOutput::RowLoss, range);
     }
 
-    /// The label of a row, where there are labels.
+    /// Returns the label of a row, if there are labels.
     pub fn label(&self, row: usize) -> Result<Option<i128>, Failure> {
         Ok(self.run(row..row + 1)?.label(0))
     }
 }
 
 impl Run<'_> {
-    /// Each row's loss, or `None` where it does not count.
+    /// Returns each row's loss, or `None` if it does not count.
     pub fn losses(&self) -> impl Iterator<Item = Option<f32>> {
         let weight = |row| self.weights.as_ref().map(|weights| weights.floats().get(row));
         let ignored = Some(self.ignore_index.into());

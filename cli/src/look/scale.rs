@@ -1,16 +1,17 @@
 //! Round numbers over a range.
 
-/// A step is 1, and ends that are beside a round number by no more than this are at it.
+/// Relative to a step of 1: an end that differs from a round number by no more than this is taken
+/// for it.
 const ROUNDING: f64 = 1e-6;
 
-/// Round numbers at equal distances, 1, 2 or 5 times a power of ten: at most `most` steps from one at or
-/// below `low` to one at or above `high`, which must be finite and not less.
+/// Returns round numbers at equal distances, 1, 2 or 5 times a power of ten: at most `most` steps from one at or below
+/// `low` to one at or above `high`, which must be finite and not less.
 pub fn linear(low: f64, high: f64, most: usize) -> Vec<f64> {
     let range = high - low;
     if range <= 0.0 || !range.is_finite() {
         return vec![low, high];
     }
-    // Around zero there are two steps, however long they are.
+    // A range around zero needs two steps, however long they are.
     let most = most.max(2);
     let mut power = (range / most as f64).log10().floor() as i32;
     loop {
@@ -26,9 +27,9 @@ pub fn linear(low: f64, high: f64, most: usize) -> Vec<f64> {
     }
 }
 
-/// Round numbers whose logarithms are about equally far apart, as many in every decade: at most `most`
-/// steps from one at or below `low` to one at or above `high`, or one in every decade, where these are
-/// more. Both must be positive and finite.
+/// Returns round numbers whose logarithms are about equally far apart, as many in every decade: at most `most` steps
+/// from one at or below `low` to one at or above `high`, or one in every decade, if these are more. Both must be
+/// positive and finite.
 pub fn logarithmic(low: f64, high: f64, most: usize) -> Vec<f64> {
     const DECADES: [&[f64]; 4] =
         [&[1.0, 1.5, 2.0, 3.0, 5.0, 7.0], &[1.0, 2.0, 5.0], &[1.0, 3.0], &[1.0]];
@@ -45,7 +46,7 @@ pub fn logarithmic(low: f64, high: f64, most: usize) -> Vec<f64> {
     fits.unwrap_or_else(|| numbers(&[1.0]))
 }
 
-/// As the nearest number to the decimal one: 3 thousandths are 0.003, and 3 * 0.001 are not.
+/// Returns the number nearest to the decimal one: 3 thousandths are 0.003, and 3 * 0.001 is not.
 fn times_power(number: f64, power: i32) -> f64 {
     match power {
         -300..0 => number / 10f64.powi(-power),

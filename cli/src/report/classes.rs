@@ -1,11 +1,11 @@
-//! How each class fares: its rows, their mean loss, and how many are predicted right.
+//! The rows of each class, their mean loss, and the number predicted right.
 
 use serde::Serialize;
 use wgpu_loss::ClassLosses;
 
 use super::numbers::{Wide, digits};
 
-/// So many classes are listed for a person.
+/// The number of classes that are listed for a person.
 const LISTED: usize = 20;
 
 /// The classes that have rows, those with the largest mean loss first.
@@ -24,7 +24,7 @@ struct Class {
 }
 
 impl Classes {
-    /// Of all classes; `counted` where right predictions were counted.
+    /// Makes the list of all classes; `counted` if right predictions were counted.
     pub fn of(all: &ClassLosses, counted: bool) -> Self {
         let sums = all.loss.iter().zip(&all.rows).enumerate();
         let mut classes: Vec<Class> = sums
@@ -34,7 +34,7 @@ impl Classes {
                 Class { class, rows, mean_loss: Wide(loss / rows as f64), correct }
             })
             .collect();
-        // NaN before all numbers: there is something to look at.
+        // NaN is listed before all numbers, because it needs attention.
         let key = |class: &Class| {
             if class.mean_loss.0.is_nan() { f64::INFINITY } else { class.mean_loss.0 }
         };
@@ -42,7 +42,7 @@ impl Classes {
         Self(classes)
     }
 
-    /// The lines for a person, with their labels.
+    /// Returns the lines for a person, with their labels.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
         let counted = self.0.iter().any(|class| class.correct.is_some());
         let heading = if counted { "right" } else { "" };

@@ -1,5 +1,5 @@
-//! What was computed, where, how long it took and whether it is right: a few aligned lines for a
-//! person, or one JSON object.
+//! The results, the device, the times and the check: a few aligned lines for a person, or one JSON
+//! object.
 
 mod classes;
 mod json;
@@ -22,7 +22,7 @@ use crate::look::Seen;
 use crate::position::position;
 use crate::visible::visible;
 
-/// Everything there is to tell.
+/// The contents of a report.
 pub struct Report<'a> {
     /// The subcommand.
     pub command: &'static str,
@@ -34,42 +34,42 @@ pub struct Report<'a> {
     pub dtype: &'static str,
     /// The target's type and kind.
     pub target: Option<String>,
-    /// Whether there are class weights.
+    /// True if there are class weights.
     pub weighted: bool,
     /// The input's shape without the class axis.
     pub row_shape: &'a [usize],
     /// The adapter; `None` for the CPU twin.
     pub adapter: Option<Adapter>,
-    /// What was seen in the rows.
+    /// The summary of the rows.
     pub summary: Summary,
     /// The losses: one, one per row, or none.
     pub losses: &'a [f32],
     /// Their shape.
     pub loss_shape: &'a [usize],
-    /// Where the time went.
+    /// The time of each step.
     pub seconds: Vec<(&'static str, Duration)>,
-    /// The outputs compared, where `--check` was given.
+    /// The outputs compared, if `--check` was given.
     pub check: Option<&'a [Compared]>,
     /// The z-losses: one, one per row, or none.
     pub z_losses: &'a [f32],
-    /// Whether each row has a weight.
+    /// True if each row has a weight.
     pub row_weights: bool,
-    /// What was asked for beside the loss.
+    /// The outputs requested in addition to the loss.
     pub outputs: Outputs,
-    /// How each class fares, where that was asked for.
+    /// The results of each class, if they were requested.
     pub classes: Option<Classes>,
-    /// The likelihood of tokens, where that is what it is.
+    /// The likelihood of tokens, if the loss is one.
     pub tokens: Option<Tokens>,
-    /// What somebody wanted to see.
+    /// The views of the rows' losses.
     pub seen: &'a Seen,
     /// The files that were written.
     pub saved: Vec<String>,
-    /// The type of gradients and distributions in them.
+    /// The type of gradients and distributions in these files.
     pub output_type: ElementType,
 }
 
 impl Report<'_> {
-    /// The lines for a person.
+    /// Returns the lines for a person.
     pub fn text(&self) -> String {
         let mut lines: Vec<(&str, String)> = vec![("computed", self.what())];
         lines.push(("device", self.device()));
@@ -154,7 +154,7 @@ impl Report<'_> {
         }
     }
 
-    /// The rows that are predicted right.
+    /// Returns the number of rows that are predicted right, and their share.
     fn right(&self) -> Option<String> {
         let Summary { live, correct, top_k, .. } = self.summary;
         let counted = |count: u64| format!("{count} ({:.1} %)", 100.0 * count as f64 / live as f64);
@@ -175,7 +175,7 @@ impl Report<'_> {
             return format!("{shape:?}");
         }
         let numbers = || loss.iter().map(|&x| f64::from(x));
-        // `min` and `max` pass over NaN; where there is nothing else they have to be NaN.
+        // `min` and `max` skip NaN; if there is nothing else the result has to be NaN.
         let least = numbers().fold(f64::NAN, f64::min);
         let most = numbers().fold(f64::NAN, f64::max);
         let mean = numbers().sum::<f64>() / loss.len() as f64;
@@ -183,14 +183,14 @@ impl Report<'_> {
         format!("{shape:?}, least {least}, mean {mean}, most {most}")
     }
 
-    /// The JSON object.
+    /// Returns the JSON object.
     pub fn json(&self) -> String {
         to_json(self)
     }
 }
 
-/// Prints lines on stdout; what a terminal would obey is written out. Whoever closed the pipe has seen
-/// enough.
+/// Prints lines on stdout, with characters that a terminal interprets as escapes. A closed pipe is no error: its reader
+/// needs no more.
 pub fn print(text: &str) -> Result<(), Failure> {
     let text: String = text
         .split_inclusive('\n')

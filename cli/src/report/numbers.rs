@@ -1,4 +1,4 @@
-//! Numbers for a person, and in JSON.
+//! Formats of numbers for a person, and in JSON.
 
 use std::time::Duration;
 
@@ -7,16 +7,18 @@ use serde::{Serialize, Serializer};
 
 use crate::visible::visible_json;
 
-/// One line of JSON.
+/// Returns one line of JSON.
 pub fn to_json(value: &impl Serialize) -> String {
     match serde_json::to_string(value) {
         Ok(text) => visible_json(&text) + "\n",
-        // Only maps with odd keys and failing serializers fail, and there are none here.
+        // Serializing fails only for maps with keys that are not strings and for serializers that
+        // fail; there are none here.
         Err(error) => format!("{{\"error\":{:?}}}\n", error.to_string()),
     }
 }
 
-/// An f32 with the digits of an f32. JSON has no NaN and no infinity: they are strings.
+/// An f32 that is printed with the shortest digits that identify it. JSON has no NaN and no
+/// infinity: they are strings.
 #[derive(Clone, Copy, Debug)]
 pub struct Number(pub f32);
 
@@ -29,7 +31,7 @@ impl Serialize for Number {
     }
 }
 
-/// The same for an f64.
+/// An f64 that is printed in the same way.
 #[derive(Clone, Copy, Debug)]
 pub struct Wide(pub f64);
 
@@ -42,7 +44,7 @@ impl Serialize for Wide {
     }
 }
 
-/// Several of them.
+/// Several f32 that are printed in the same way.
 pub struct Numbers<'a>(pub &'a [f32]);
 
 impl Serialize for Numbers<'_> {
@@ -55,12 +57,12 @@ impl Serialize for Numbers<'_> {
     }
 }
 
-/// Nine significant digits, as C's `%.9g`: enough to tell any two f32 apart.
+/// Formats nine significant digits, as C's `%.9g`: enough to distinguish any two f32.
 pub fn general(x: f64) -> String {
     digits(x, 9)
 }
 
-/// So many significant digits, without zeros at the end.
+/// Formats so many significant digits, without zeros at the end.
 pub fn digits(x: f64, count: usize) -> String {
     if !x.is_finite() {
         return x.to_string();
@@ -80,7 +82,7 @@ pub fn digits(x: f64, count: usize) -> String {
     }
 }
 
-/// A duration in the unit that suits it.
+/// Formats a duration in a suitable unit.
 pub fn short(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds {

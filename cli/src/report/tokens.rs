@@ -1,11 +1,11 @@
-//! What a loss says of a language model: how likely it holds each token to be.
+//! The loss as that of a language model: the likelihood that it gives to each token.
 
 use serde::Serialize;
 use wgpu_loss::{Problem, Reduction, Summary};
 
 use super::numbers::{Wide, digits};
 
-/// From so many classes on, rows of classes are taken for tokens of a vocabulary.
+/// With this many classes or more, rows are taken for tokens of a vocabulary.
 const VOCABULARY: usize = 256;
 
 /// The likelihood of tokens.
@@ -16,14 +16,14 @@ pub struct Tokens {
     nll: Wide,
     /// The same with logarithms to base 2.
     bits: Wide,
-    /// `exp(nll)`: as unsure as between so many equally likely tokens.
+    /// `exp(nll)`: the number of equally likely tokens that would have the same loss.
     perplexity: Wide,
 }
 
 impl Tokens {
-    /// Of an input of shape (tokens, vocabulary), or (batch, tokens, vocabulary) with the classes on the
-    /// last axis, and labels. `losses` are the reduced loss or all rows'. With weights of classes or
-    /// smoothed labels, a loss is no likelihood; with weights of rows, the mean is theirs.
+    /// Returns the likelihood for an input of shape (tokens, vocabulary), or (batch, tokens, vocabulary) with the
+    /// classes on the last axis, and labels. `losses` are the reduced loss or all rows'. With weights of classes or
+    /// smoothed labels, a loss is no likelihood; with weights of rows, the mean is weighted by them.
     pub fn of(problem: &Problem, losses: &[f32], summary: &Summary) -> Option<Self> {
         let axes = problem.input_shape.len();
         let last = axes > 1 && problem.class_axis + 1 == axes;
@@ -46,7 +46,7 @@ impl Tokens {
         Some(Self { count, nll: Wide(nll), bits: Wide(bits), perplexity: Wide(nll.exp()) })
     }
 
-    /// The line for a person.
+    /// Returns the line for a person.
     pub fn line(&self) -> String {
         let [nll, bits, perplexity] =
             [self.nll, self.bits, self.perplexity].map(|number| digits(number.0, 6));
