@@ -1,5 +1,5 @@
-//! What cross-entropy's extras cost: the time of the kernels with them over the time without, measured in
-//! turns on the same tensors. The answers are asserted against the f64 reference first.
+//! The cost of cross-entropy's extras: the time of the kernels with them over the time without, measured in turns on
+//! the same tensors. The answers are asserted against the f64 reference first.
 //!
 //! `cargo bench --bench extras` measures the best adapter; `WGPU_LOSS_ADAPTER=llvmpipe` picks one, `-- --json` answers
 //! programs, and `-- --only TEXT` measures those whose line contains it.
@@ -17,10 +17,10 @@ use wgpu_loss_cli::bench::case::Case;
 
 const SHAPES: [&[usize]; 5] =
     [&[4096, 1000], &[2048, 32_000], &[512, 151_936], &[1 << 20, 10], &[4, 21, 512, 512]];
-/// Pairs of measurements: the median of their quotients is what counts.
+/// Pairs of measurements: the result is the median of their quotients.
 const PAIRS: usize = 15;
 
-/// A loss with something beside it.
+/// A loss with an optional output.
 struct Extra {
     name: &'static str,
     loss: CrossEntropy,
@@ -41,7 +41,7 @@ fn extras() -> Vec<Extra> {
     ]
 }
 
-/// Measures it.
+/// Runs the bench.
 pub fn main() {
     let gpu = gpu();
     say(format!("{} ({:?}): time with / time without", gpu.info().name, gpu.info().backend));
@@ -98,7 +98,7 @@ fn quotient(timer: &Timer<'_>, with: &Bound, without: &Bound) -> Result<(f64, Du
     Ok((quotients[PAIRS / 2], least))
 }
 
-/// Refuses to time a wrong answer.
+/// Panics if an answer is wrong, before it is timed.
 fn assert_answer(
     gpu: &Gpu,
     case: &Case,

@@ -1,4 +1,4 @@
-//! What batch invariance costs: the time of the kernels with the option over the time without, measured in turns on
+//! The cost of batch invariance: the time of the kernels with the option over the time without, measured in turns on
 //! the same tensors.
 //!
 //! `cargo bench --bench invariance` measures the best adapter; `WGPU_LOSS_ADAPTER=llvmpipe` picks one, `-- --json`
@@ -28,10 +28,10 @@ const SHAPES: [&[usize]; 10] = [
     &[4, 21, 512, 512],
     &[4, 150, 64, 64],
 ];
-/// Pairs of measurements: the median of their quotients is what counts.
+/// Pairs of measurements: the result is the median of their quotients.
 const PAIRS: usize = 9;
 
-/// Measures it.
+/// Runs the bench.
 pub fn main() {
     let gpu = gpu();
     let fixed = Gpu::with_options(&options().batch_invariant()).expect("the same adapter");
@@ -68,7 +68,7 @@ fn measure(
         let case = Case::new(shape, element_type).expect("memory for the tensors");
         let with = fixed.bind(&loss, &case.inputs(), outputs)?;
         let without = gpu.bind(&loss, &case.inputs(), outputs)?;
-        // Where both are the same work there is nothing to measure.
+        // If both plans are the same work there is nothing to measure.
         if with.plan().to_string() == without.plan().to_string() {
             say(format!("the same  {label}"));
             results.push(json!({ "shape": shape, "type": typed, "pass": pass, "quotient": 1.0 }));

@@ -1,9 +1,9 @@
 //! The benches that take `--json`, in one program for machines without cargo: wgpu is linked once.
 //!
-//! `packed NAME [--json]`, NAME being that of a file beside this one; `cargo bench --bench NAME` runs one of them
+//! `packed NAME [--json]`, where NAME is that of a file in this folder; `cargo bench --bench NAME` runs one of them
 //! alone.
 
-// Every one of them is a program of its own, with what it shares with the others.
+// Every one of them is also a program of its own, with its copy of the shared modules.
 #![allow(clippy::duplicate_mod)]
 
 #[path = "extras.rs"]

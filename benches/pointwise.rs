@@ -1,6 +1,6 @@
-//! Losses of single elements with everything resident, beside the device's roof: how fast it reads as
-//! many bytes as the inputs have, and with a gradient reads these and writes the gradient. The answer of
-//! each loss is asserted against the f64 reference before it is timed.
+//! Losses of single elements with everything resident, compared with the device's roof: its speed of reading as many
+//! bytes as the inputs have, and with a gradient of reading these and writing the gradient. The answer of each loss is
+//! asserted against the f64 reference before it is timed.
 //!
 //! `cargo bench --bench pointwise` measures the best adapter; `WGPU_LOSS_ADAPTER=llvmpipe` picks one, `-- --json`
 //! answers programs.
@@ -23,7 +23,7 @@ const TYPES: [ElementType; 2] = [ElementType::F32, ElementType::BF16];
 /// Measurements of each.
 const SAMPLES: usize = 15;
 
-/// Measures it.
+/// Runs the bench.
 pub fn main() {
     let gpu = gpu();
     let timer = gpu.timer().expect("a timer");
@@ -94,7 +94,7 @@ fn cases(element_type: ElementType) -> impl Iterator<Item = Case> {
     })
 }
 
-/// Refuses to time a wrong answer.
+/// Panics if an answer is wrong, before it is timed.
 fn assert_answer(gpu: &Gpu, case: &Case) -> Result<(), Error> {
     let wanted = reference::run(&*case.loss, &case.inputs(), Outputs::loss())?.loss[0];
     let got = gpu.run(&*case.loss, &case.inputs(), Outputs::loss())?.loss[0];
@@ -116,7 +116,7 @@ fn measure(
         let [tensor, inputs] = case.bytes();
         let written = if outputs.grad { tensor } else { 0 };
         let bound = gpu.bind(&*case.loss, &case.inputs(), outputs)?;
-        // What is read, and what is written while as much is read.
+        // The bytes that are read, and those that are written meanwhile.
         let roof = Roof::measure(gpu, inputs, 9)?;
         let copied = Roof::measure(gpu, written.max(16), 9)?;
         let least = match outputs.grad {

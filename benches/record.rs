@@ -1,5 +1,5 @@
-//! What a host pays for embedding: the time and the memory of planning, binding, recording and submitting, beside
-//! as many bare wgpu calls; and that a thousand steps allocate nothing on the device.
+//! The host's cost of embedding: the time and the memory of planning, binding, recording and submitting, compared with
+//! as many bare wgpu calls; and a test that a thousand steps allocate nothing on the device.
 //!
 //! `cargo bench --bench record` measures the best adapter; `WGPU_LOSS_ADAPTER=llvmpipe` picks one, `-- --json`
 //! answers programs.
@@ -21,12 +21,12 @@ mod harness;
 
 use harness::{adapter, answer, gpu, say, seconds};
 
-/// Measurements of each: the median counts.
+/// Measurements of each: the result is the median.
 const SAMPLES: usize = 101;
-/// Steps that may not allocate.
+/// Steps that must not allocate.
 const STEPS: usize = 1000;
 
-/// The system's allocator, and how often it was asked for memory.
+/// The system's allocator, with a count of its allocations.
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -54,7 +54,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// What something costs the host.
+/// The host's cost of an action.
 #[derive(Debug)]
 struct Cost {
     times: Vec<Duration>,
@@ -89,7 +89,7 @@ fn cost<S, R>(mut before: impl FnMut() -> S, mut work: impl FnMut(S) -> R) -> Co
     Cost { times, allocations: counts[SAMPLES / 2] }
 }
 
-/// Measures it.
+/// Runs the bench.
 pub fn main() {
     let gpu = gpu();
     say(format!("{} ({:?}), medians of {SAMPLES}", gpu.info().name, gpu.info().backend));
@@ -183,7 +183,7 @@ fn measure(
     json!({ "loss": name, "shape": shape, "dispatches": dispatches, "steps": steps })
 }
 
-/// The calls of a recording alone.
+/// Measures the calls of a recording alone.
 fn recorded(gpu: &Gpu, record: impl Fn(&mut wgpu::ComputePass<'_>)) -> Cost {
     let pass = || {
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
@@ -197,7 +197,7 @@ fn recorded(gpu: &Gpu, record: impl Fn(&mut wgpu::ComputePass<'_>)) -> Cost {
     cost(pass, work)
 }
 
-/// From a new encoder to its commands.
+/// Measures from a new encoder to its commands.
 fn commands(gpu: &Gpu, record: impl Fn(&mut wgpu::ComputePass<'_>)) -> wgpu::CommandBuffer {
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     record(&mut encoder.begin_compute_pass(&Default::default()));
@@ -216,7 +216,7 @@ fn submitted(gpu: &Gpu, record: impl Fn(&mut wgpu::ComputePass<'_>)) -> Cost {
     cost(before, |commands| gpu.queue().submit([commands]))
 }
 
-/// As many dispatches of kernels that do next to nothing, each with its own pipeline and bind group.
+/// The same number of dispatches of kernels that do next to nothing, each with its own pipeline and bind group.
 struct Bare {
     dispatches: Vec<(wgpu::ComputePipeline, wgpu::BindGroup)>,
     label: String,
@@ -279,7 +279,8 @@ impl Bare {
     }
 }
 
-/// Steps that are recorded, submitted and waited for; `tests/embedding/no_allocation.rs` looks while they are under way, too.
+/// Runs steps that are recorded, submitted and waited for; `tests/embedding/no_allocation.rs` also checks while they
+/// are in flight.
 fn steady(
     gpu: &Gpu,
     name: &str,

@@ -1,9 +1,9 @@
-//! Cross-entropy with everything resident, by the device's clock and by the wall's; where its tensors lie; and
-//! what a first call costs. The answer of each shape is asserted against the f64
-//! reference before it is timed.
+//! Cross-entropy with everything resident, by the device's clock and by the wall's; for several placements of its
+//! tensors; and the cost of a first call. The answer of each shape is asserted against the f64 reference before it is
+//! timed.
 //!
 //! `cargo bench --bench resident` measures the best adapter; `WGPU_LOSS_ADAPTER=llvmpipe` picks one.
-//! `wgpu-loss bench` measures the same shapes beside the device's roof.
+//! `wgpu-loss bench` measures the same shapes against the device's roof.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ fn bind(gpu: &Gpu, case: &Case, outputs: Outputs) -> Bound {
     gpu.bind(&CrossEntropy::new(), &case.inputs(), outputs).expect("bound tensors")
 }
 
-/// Refuses to time a wrong answer.
+/// Panics if an answer is wrong, before it is timed.
 fn assert_answer(gpu: &Gpu, case: &Case) {
     let loss = CrossEntropy::new();
     let wanted = reference::run(&loss, &case.inputs(), Outputs::loss()).expect("a loss").loss[0];
@@ -99,7 +99,7 @@ fn places(criterion: &mut Criterion) {
     }
 }
 
-/// All tensors in one buffer, each `lead` bytes behind a multiple of 256.
+/// Binds all tensors in one buffer, each `lead` bytes after a multiple of 256.
 fn bind_in_arena(gpu: &Gpu, case: &Case, lead: u64) -> Bound {
     let Stored::F32(logits) = &case.logits else { panic!("f32 logits") };
     let (logits, labels): (&[u8], &[u8]) = (cast_slice(logits), cast_slice(&case.labels));

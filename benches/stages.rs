@@ -1,6 +1,6 @@
-//! Where a loss's time goes: each dispatch alone, and the whole with something left out of its kernels, beside the
-//! whole and the roof. What is left out makes most losses wrong, and what is told of them is their time alone; the
-//! whole's losses, and those of kernels that only go without wgpu's checks or without subgroups, are asserted.
+//! The time of each part of a loss: each dispatch alone, and the whole with a part left out of its kernels, compared
+//! with the whole and the roof. Leaving parts out makes most losses wrong, and only their time is reported; the losses
+//! of the whole, and of kernels that only omit wgpu's checks or subgroups, are asserted.
 //!
 //! `cargo bench --bench stages -- --shape 8192x32000 --dtype f16` measures one shape of one type on the best adapter;
 //! `WGPU_LOSS_ADAPTER` picks one, `--json` answers programs, `--seconds` says when to begin no further shape (480).
@@ -19,19 +19,19 @@ use harness::{attempt, by_shape_and_type, say, seconds};
 
 /// Measurements of each.
 const SAMPLES: usize = 11;
-/// Those that a GPU should be fast at, and as much of them as a processor has time for.
+/// Shapes that a GPU should be fast at, and smaller ones for a processor.
 const SHAPES: [&[usize]; 5] =
     [&[8192, 32_000], &[4096, 151_936], &[65_536, 1000], &[1 << 24, 10], &[16, 21, 1024, 1024]];
 const SHAPES_CPU: [&[usize]; 5] =
     [&[512, 32_000], &[128, 151_936], &[8192, 1000], &[1 << 20, 10], &[2, 21, 512, 512]];
 
-/// Measures it.
+/// Runs the bench.
 pub fn main() {
     say(format!("medians of {SAMPLES}"));
     by_shape_and_type("stages", [&SHAPES, &SHAPES_CPU], stages);
 }
 
-/// All of one shape and type.
+/// Measures one shape and type.
 fn stages(
     gpu: &Gpu,
     shape: &[usize],
@@ -105,7 +105,7 @@ impl Stages<'_> {
         }))
     }
 
-    /// The whole, and by turns with it the whole with something left out; `None` where there is none of it.
+    /// Measures the whole, and in turns with it the whole with a part left out; `None` if it has no such part.
     fn without(&self, variation: &Variation, all: &Bound) -> Result<Option<Vec<Times>>, Error> {
         let (whole, part) = (self.gpu.kernels(), &variation.kernels);
         let texts = |kernels: &Kernels| {
@@ -132,7 +132,7 @@ fn clock_name(clock: Clock) -> &'static str {
     }
 }
 
-/// A table for people.
+/// Prints a table for people.
 fn tell(found: &Value) {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
     let median = |value: &Value| value["median"].as_f64().unwrap_or(f64::NAN);

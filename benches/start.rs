@@ -1,11 +1,11 @@
 //! The time to the first loss: from the start of a process to loss and gradient of (4096, 1000) f32 logits with i64
 //! labels, the gradient left on the device.
 //!
-//! Each sample is a process of its own, this program once more. It tells what its parts took: the instance, the
-//! adapter and its device, the kernels compiled, tensors uploaded and the first loss read; its whole life is
-//! measured from outside. Cold: the driver's shader caches are in an empty folder. Warm: the next process, which
-//! finds there what the first one left. The driver's own files are in the page cache in both: what a process before
-//! all others takes is told apart.
+//! Each sample is a process of its own, this program once more. It prints the times of its parts: the instance, the
+//! adapter and its device, the kernels compiled, tensors uploaded and the first loss read; its total time is measured
+//! from outside. Cold: the driver's shader caches are in an empty folder. Warm: the next process, which finds the files
+//! that the first one left there. The driver's own files are in the page cache in both: the time of a process before
+//! all others is reported separately.
 //!
 //! `cargo bench --bench start` measures the best adapter; `WGPU_LOSS_ADAPTER` picks one, `-- --json` answers programs.
 
@@ -24,18 +24,18 @@ use harness::{adapter, answer, gpu, say, seconds, timed};
 const SHAPE: [usize; 2] = [4096, 1000];
 /// Processes of each kind.
 const SAMPLES: usize = 5;
-/// What tells a process that it is one of the samples.
+/// The variable that makes a process one of the samples.
 const SAMPLE: &str = "WGPU_LOSS_BENCH_SAMPLE";
-/// Where drivers keep compiled shaders: NVIDIA's, Mesa's, and those that ask the desktop.
+/// The variables for the folders of compiled shaders: NVIDIA's, Mesa's, and those of the desktop.
 const CACHES: [&str; 3] =
     ["__GL_SHADER_DISK_CACHE_PATH", "MESA_SHADER_CACHE_DIR", "XDG_CACHE_HOME"];
-/// What has them keep any: NVIDIA's does not for root, unless told to.
+/// The variables that enable these caches: NVIDIA's is off for root by default.
 const CACHING: [(&str, &str); 2] =
     [("__GL_SHADER_DISK_CACHE", "1"), ("MESA_SHADER_CACHE_DISABLE", "false")];
-/// What a sample tells.
+/// The times that a sample prints.
 const PARTS: [&str; 4] = ["instance", "device", "kernels", "loss"];
 
-/// Measures, or is measured.
+/// Runs the bench, or one sample of it.
 pub fn main() {
     match std::env::var_os(SAMPLE) {
         Some(_) => println!("{}", sample()),
@@ -117,7 +117,7 @@ impl Kind {
     }
 }
 
-/// What a process told, and how long it lived.
+/// A sample's output, and the total time of its process.
 struct Sample {
     told: Value,
     total: Duration,
@@ -139,7 +139,7 @@ fn measure() {
             started
         });
         match started {
-            // The first process of all, and its second, warm everything but the shaders.
+            // The first two processes of all warm everything but the shaders.
             [Ok(one), Ok(_)] if first.is_none() => first = Some(one),
             [Ok(one), Ok(other)] => {
                 cold.add(&one);
@@ -177,7 +177,7 @@ fn measure() {
     answer("start", adapter, found);
 }
 
-/// Starts this program once more, its driver's caches in a folder, and checks its answer.
+/// Starts this program once more, with its driver's caches in a folder, and checks its answer.
 fn start(caches: &Path, wanted: f64) -> Result<Sample, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(program);

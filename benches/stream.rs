@@ -1,7 +1,7 @@
-//! A file that is larger than the memory budget, from the page cache through the device: the mean
-//! cross-entropy of (rows, 1000) f32 logits with i64 labels. Compared with what it cannot beat: reading the file,
-//! uploading it with nothing computed, and the kernels alone over as many bytes that are resident. How well the
-//! three overlap: the time over that of the slowest of them.
+//! A file that is larger than the memory budget, from the page cache through the device: the mean cross-entropy of
+//! (rows, 1000) f32 logits with i64 labels. Compared with lower bounds of its time: reading the file, uploading it
+//! without computation, and the kernels alone over as many bytes that are resident. The overlap of the three is the
+//! time over that of the slowest of them.
 //!
 //! `cargo bench --bench stream`; `WGPU_LOSS_ADAPTER` picks an adapter, `WGPU_LOSS_GIB` the file's size
 //! (4, or a quarter of the free memory); `-- --json` answers programs.
@@ -25,7 +25,7 @@ const BUDGET: u64 = 512 << 20;
 const TIMES: usize = 5;
 const GIB: f64 = (1u64 << 30) as f64;
 
-/// Measures it.
+/// Runs the bench.
 pub fn main() {
     let room = harness::free_memory().map_or(4.0, |free| free as f64 / 4.0 / GIB);
     let gib = harness::number("WGPU_LOSS_GIB", room.min(4.0));
@@ -90,7 +90,7 @@ fn write_file(rows: usize) -> File {
     file
 }
 
-/// Reads the file by and by, as a program would that does nothing with it.
+/// Reads the file step by step, and does nothing with it.
 fn read_file(file: &mut File) {
     let mut bytes = vec![0; 1 << 20];
     file.rewind().expect("a file");
@@ -120,10 +120,10 @@ struct Run {
     upload: Duration,
     kernel: Duration,
     read_back: Duration,
-    /// Bytes of the host beyond the page cache.
+    /// Bytes of the host's memory, without the page cache.
     peak: u64,
     loss: f32,
-    /// Time of all cores, where the system tells.
+    /// Time of all cores, if the system gives it.
     cores: Duration,
 }
 
@@ -143,7 +143,7 @@ impl Run {
 
 /// The file's bytes.
 fn mapped(file: &File) -> Mmap {
-    // SAFETY: nobody else has the file, which has no name, and nothing writes to it any more.
+    // SAFETY: no other program has the file, which has no name, and nothing writes to it any more.
     unsafe { Mmap::map(file) }.expect("a mapping")
 }
 
@@ -179,7 +179,7 @@ fn streamed(gpu: &Gpu, file: &File, labels: &[i64]) -> Run {
     }
 }
 
-/// Looks at the process's memory after every piece.
+/// Samples the process's memory after every piece.
 struct Watch(u64);
 
 impl Sink for Watch {
@@ -195,7 +195,7 @@ impl Sink for Watch {
     }
 }
 
-/// Bytes of the process that are not pages of a file. 0 where nobody tells.
+/// Returns the bytes of the process that are not pages of a file; 0 if the system does not say.
 fn anonymous_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let of = |name: &str| {

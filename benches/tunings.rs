@@ -1,6 +1,6 @@
-//! What each number of a tuning is worth: cross-entropy laid out by the adapter's table with one number changed, beside
-//! the table's own layout. Every loss is asserted. All kernels of a pass are compiled before the first is measured, for
-//! a GPU that waits for a compiler lowers its clocks.
+//! The effect of each number of a tuning: cross-entropy laid out by the adapter's table with one number changed,
+//! compared with the table's own layout. Every loss is asserted. All kernels of a pass are compiled before the first is
+//! measured, because a GPU that waits for a compiler lowers its clocks.
 //!
 //! `cargo bench --bench tunings -- --shape 8192x32000 --dtype f16` measures one shape of one type on the best adapter;
 //! `WGPU_LOSS_ADAPTER` picks one, `--json` answers programs, `--seconds` says when to begin no further shape (480).
@@ -16,19 +16,19 @@ use harness::{by_shape_and_type, say, seconds};
 
 /// Measurements of each.
 const SAMPLES: usize = 11;
-/// On a GPU so many elements that no cache holds them, and few enough to be made quickly.
+/// On a GPU, more elements than any cache holds, but few enough to be made quickly.
 const SHAPES: [&[usize]; 5] =
     [&[4096, 32_000], &[65_536, 1000], &[2048, 50_257], &[1 << 23, 10], &[8, 21, 1024, 1024]];
 const SHAPES_CPU: [&[usize]; 5] =
     [&[256, 32_000], &[8192, 1000], &[128, 50_257], &[1 << 20, 10], &[1, 21, 512, 512]];
 
-/// Measures it.
+/// Runs the bench.
 pub fn main() {
     say(format!("medians of {SAMPLES}"));
     by_shape_and_type("tunings", [&SHAPES, &SHAPES_CPU], measure);
 }
 
-/// All of one shape and type.
+/// Measures one shape and type.
 fn measure(
     gpu: &Gpu,
     shape: &[usize],
@@ -62,7 +62,7 @@ fn measure(
     Ok(())
 }
 
-/// The table's layout and every other that a change makes, compiled side by side.
+/// Binds the table's layout and every other that a change makes, compiled at the same time.
 fn bound(gpu: &Gpu, tensors: &Tensors, outputs: Outputs) -> Vec<(String, Result<Bound, Error>)> {
     let profile = gpu.kernels().profile();
     let mut seen = Vec::new();

@@ -1,12 +1,12 @@
-//! How fast tensors reach the device and results the host: what the host's memory and the bus give, and what the
-//! library makes of it.
+//! The speed of transfers of tensors to the device and of results to the host: that of the host's memory and the bus,
+//! and that of the library.
 //!
-//! The least that a byte takes is a copy by the host into staging memory and one by the device out of it. Where a GPU
-//! offers the host all of its memory, wgpu takes staging memory from there: then the host's copy is what crosses the
-//! bus, and the device's is no more than a copy within its own memory.
+//! A byte needs at least a copy by the host into staging memory and one by the device out of it. If a GPU exposes all
+//! of its memory to the host, wgpu allocates staging memory there: then the host's copy crosses the bus, and the
+//! device's is only a copy within its own memory.
 //!
-//! `cargo bench --bench upload` measures the best adapter; `WGPU_LOSS_ADAPTER` picks one, `WGPU_LOSS_OWN_MEMORY=1` has a
-//! software driver do what a discrete GPU does, `-- --json` answers programs.
+//! `cargo bench --bench upload` measures the best adapter; `WGPU_LOSS_ADAPTER` picks one, `WGPU_LOSS_OWN_MEMORY=1`
+//! makes a software driver take the paths of a discrete GPU, `-- --json` answers programs.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ use harness::{adapter, answer, attempt, gpu, median, say, seconds, timed};
 
 const MIB: u64 = 1 << 20;
 const CLASSES: usize = 1024;
-/// Times that a way is gone before it counts, and that it counts.
+/// Repetitions of a transfer before it counts; those that count are next.
 const WARM_UP: usize = 2;
 const SAMPLES: usize = 9;
 
-/// Measures it.
+/// Runs the bench.
 pub fn main() {
     let gpu = gpu();
     let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
@@ -78,14 +78,14 @@ impl Host {
     }
 }
 
-/// What is found.
+/// The results.
 struct Ways<'a> {
     bytes: u64,
     results: &'a mut Vec<Value>,
 }
 
 impl Ways<'_> {
-    /// Goes a way again and again; the bytes pass `times` times.
+    /// Repeats a transfer; the bytes pass `times` times.
     fn go(&mut self, way: &str, times: u64, mut once: impl FnMut() -> Duration) {
         for _ in 0..WARM_UP {
             once();
@@ -104,7 +104,7 @@ impl Ways<'_> {
     }
 }
 
-/// What there is to reach.
+/// Measures the speed that the link can reach.
 fn link(gpu: &Gpu, host: &Host, ways: &mut Ways<'_>) -> Result<(), wgpu_loss::Error> {
     let from = host.bytes();
     let mut to = vec![0; from.len()];
@@ -126,7 +126,7 @@ fn link(gpu: &Gpu, host: &Host, ways: &mut Ways<'_>) -> Result<(), wgpu_loss::Er
     Ok(())
 }
 
-/// What the library reaches.
+/// Measures the speed that the library reaches.
 fn library(gpu: &Gpu, host: &Host, ways: &mut Ways<'_>) -> Result<(), wgpu_loss::Error> {
     let (loss, inputs) = (CrossEntropy::new(), host.inputs());
     let wanted = reference::run(&loss, &inputs, Outputs::loss())?.loss[0];
@@ -134,7 +134,7 @@ fn library(gpu: &Gpu, host: &Host, ways: &mut Ways<'_>) -> Result<(), wgpu_loss:
         let off = (f64::from(got) - wanted).abs() / wanted;
         assert!(off < 2e-6, "a loss of {got} for {wanted}");
     };
-    // Of all ways, that is where an error is likely: no memory, a device that is lost.
+    // Of all transfers, this one is likely to fail: no memory, a lost device.
     drop(gpu.bind(&loss, &inputs, Outputs::loss())?);
     ways.go("Gpu::bind", 1, || {
         let (time, bound) = timed(|| gpu.bind(&loss, &inputs, Outputs::loss()));
@@ -147,7 +147,8 @@ fn library(gpu: &Gpu, host: &Host, ways: &mut Ways<'_>) -> Result<(), wgpu_loss:
         time
     });
     for mib in [4, 8, 16, 32, 64] {
-        // The pieces that such a call is cut into; the library's own choice is a constant for each kind of device.
+        // The library's choice is a constant for each kind of device; this sets the size of the pieces that such a call
+        // is divided into.
         let gpu = gpu.with_piece_bytes(mib * MIB);
         ways.go(&format!("Gpu::run, fwd, pieces of {mib} MiB"), 1, || {
             let (time, output) = timed(|| gpu.run(&loss, &inputs, Outputs::loss()));

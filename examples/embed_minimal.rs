@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (device, queue) =
         pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default()))?;
 
-    // What the host has, and what it wants written.
+    // The host's tensors, and the buffers for results.
     let input = |label, contents| {
         let usage = wgpu::BufferUsages::STORAGE;
         let descriptor = wgpu::util::BufferInitDescriptor { label: Some(label), contents, usage };
@@ -67,7 +67,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     encoder.copy_buffer_to_buffer(&grad, 0, &staging, 0, GRAD_BYTES);
     queue.submit([encoder.finish()]);
 
-    // When the host likes: look at what came out.
+    // At any later time: read the results.
     staging.map_async(wgpu::MapMode::Read, .., |_| {}); // the view below reports a failure
     let Decoded { loss, summary, .. } = reader.wait()?; // or `reader.read().await?`
     println!("loss     {loss} over {} of {} rows", summary.live, summary.rows);

@@ -105,7 +105,7 @@ impl Args {
         }
     }
 
-    /// The operands that the loss takes, in the shapes that they have most often.
+    /// Returns the operands that the loss takes, in their usual shapes.
     fn shapes<'a>(&'a self, rows: &'a [usize]) -> Shapes<'a> {
         let Shape(input) = &self.shape;
         let values = TargetType::Values(ElementType::F32);
@@ -140,7 +140,7 @@ impl Args {
         let mut profile = Profile::portable().with_device_type(device_type);
         profile.subgroup_size = self.subgroups;
         profile.subgroups_alike = self.subgroups.is_some();
-        // As the software drivers that there are.
+        // The same as on existing software drivers.
         (profile.int64, profile.f16) = match self.device {
             Device::Software => (true, true),
             Device::Discrete | Device::Integrated => (false, false),
@@ -173,7 +173,7 @@ fn print(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
         text += &format!("\n// --- {spec}\n\n{}", spec.wgsl());
     }
     match std::io::stdout().write_all(text.as_bytes()) {
-        // As `head` does, which has seen enough.
+        // A closed pipe, as `head` leaves it, is no error.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }

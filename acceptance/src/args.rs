@@ -13,7 +13,7 @@ OUT/logs; the report takes up what is there, so several runs into one folder mak
 Exit status: 0 where everything that was asked for ran and passed, 1 where something failed or was not run,
 2 for wrong usage.";
 
-/// Runs the tests and benches of wgpu-loss on the GPU at hand, PyTorch's beside them, and writes one report.
+/// Runs the tests and benches of wgpu-loss on this machine's GPU, and PyTorch's for comparison, and writes one report.
 #[derive(Debug, Parser)]
 #[command(name = "gpu-acceptance", version, after_help = AFTER)]
 #[command(override_usage = "gpu-acceptance [OPTIONS]")]
@@ -27,23 +27,23 @@ pub struct Args {
     /// Run these parts alone, and leave the others' results as they are.
     #[arg(long, value_name = "PART,...", value_delimiter = ',')]
     pub only: Vec<Part>,
-    /// Start nothing after so many minutes: no part, and of a part no further shape or test module.
+    /// Start nothing after so many minutes: no part, and within a part no further shape or test module.
     #[arg(long, value_name = "N", default_value_t = 240.0, value_parser = minutes)]
     pub minutes: f64,
     /// A Python that has PyTorch, for the parts peers-*.
     #[arg(long, value_name = "PATH", default_value = "python3")]
     pub python: PathBuf,
-    /// Elements of each shape of the grid, about [default: 64 Mi on a discrete GPU, 16 Mi on another, 1 Mi in
-    /// software].
+    /// Approximate number of elements of each shape of the grid [default: 64 Mi on a discrete GPU, 16 Mi on another, 1
+    /// Mi in software].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1 << 12..))]
     pub elements: Option<u64>,
-    /// Measure the grid and the peers this often.
+    /// Number of times that the grid and the peers are measured.
     #[arg(long, value_name = "N", default_value_t = 15)]
     pub samples: u64,
-    /// Run nothing: write the report of what is in OUT.
+    /// Run nothing: write the report of the results in OUT.
     #[arg(long, conflicts_with = "only")]
     pub report: bool,
-    /// Run nothing: draw the bandwidths of OUT beside the peers': an .svg or .png file.
+    /// Run nothing: draw the bandwidths in OUT next to the peers': an .svg or .png file.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "report"])]
     pub picture: Option<PathBuf>,
     /// Draw the loss alone, without its gradient.
@@ -54,7 +54,7 @@ pub struct Args {
     pub pack: PathBuf,
 }
 
-/// A time that a `Duration` holds: a year at most.
+/// Parses a time that a `Duration` holds: a year at most.
 fn minutes(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(minutes) if (0.0..=525_600.0).contains(&minutes) => Ok(minutes),
@@ -63,7 +63,7 @@ fn minutes(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
-    /// Whether a part is asked for.
+    /// Returns true if a part is requested.
     pub fn wants(&self, part: Part) -> bool {
         self.only.is_empty() || self.only.contains(&part)
     }

@@ -1,4 +1,4 @@
-//! What all parts of a run share: what is asked for, where results go, and the time that is left.
+//! The data that all parts of a run share: the arguments, the folder of results, and the time that is left.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -8,12 +8,12 @@ use serde_json::Value;
 use crate::args::Args;
 use crate::pack::Pack;
 
-/// The time limit of a test module, and of a bench of what is around the kernels.
+/// The time limit of a test module, and of a bench of the code around the kernels.
 pub const MODULE: Duration = Duration::from_secs(10 * 60);
-/// What has begun when the time is up may take as long.
+/// Time that a program may run after the time is up, if it has begun.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// What all parts need.
+/// The data that all parts need.
 pub struct Context<'a> {
     pub pack: &'a Pack,
     pub args: &'a Args,
@@ -23,22 +23,22 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Whether it is a GPU that is measured.
+    /// Returns true if the measured adapter is a GPU.
     pub fn gpu(&self) -> bool {
         self.machine["gpu"] == true
     }
 
-    /// Time that is left.
+    /// Returns the time that is left.
     pub fn left(&self) -> Duration {
         Duration::from_secs_f64(60.0 * self.args.minutes).saturating_sub(self.begin.elapsed())
     }
 
-    /// Why something is not started any more.
+    /// Returns the reason why nothing more is started, once the time is up.
     pub fn time_is_up(&self) -> Option<String> {
         self.left().is_zero().then(|| format!("not run: the {} minutes were up", self.args.minutes))
     }
 
-    /// How long a program may take that may take so long: what has begun is given half a minute more than is left.
+    /// Returns the time limit of a program: `most`, or half a minute more than is left.
     pub fn limit(&self, most: Duration) -> Duration {
         most.min(self.left() + GRACE)
     }

@@ -1,4 +1,4 @@
-//! What is wanted of a GPU, beside what was measured.
+//! Target figures for a GPU, compared with the measurements.
 
 use serde_json::{Value, json};
 
@@ -8,18 +8,18 @@ use crate::results::{DTYPES, PASSES, Results, device_ms, is_right};
 /// Percent of the roof that a loss should reach, by shape.
 const FORWARD: [(&[&[u64]], f64); 3] =
     [(&LARGE_ROWS, 85.0), (&ROWS, 70.0), (&SHORT_AND_COLUMNS, 60.0)];
-/// And with its gradient, of two reads and a write, at each of these.
+/// Percent of the roof, of two reads and a write, for a loss with its gradient at each of these shapes.
 const GRADIENT: f64 = 80.0;
-/// Bytes per second of types of two bytes, as a part of f32's.
+/// Bytes per second of types of two bytes, as a share of f32's.
 const HALVES: f64 = 0.8;
-/// A stream's time, as a multiple of what takes longest in it.
+/// A stream's time, as a multiple of its slowest part's.
 const STREAM: f64 = 1.25;
 
 /// A figure.
 pub struct Figure {
     pub what: String,
     pub wanted: String,
-    /// What it is, and whether that is enough; `None` where it was not measured.
+    /// The measurement, and true if it is good enough; `None` if it was not measured.
     pub measured: Option<(String, bool)>,
 }
 
@@ -44,7 +44,7 @@ impl Figure {
     }
 }
 
-/// All of them. Times of a software driver say nothing about a GPU, so there none counts as measured.
+/// Returns all figures. Times of a software driver say nothing about a GPU, so with one none counts as measured.
 pub fn all(results: &Results) -> Vec<Figure> {
     let mut figures = Vec::new();
     figures.extend(roofs(results));
@@ -57,7 +57,7 @@ pub fn all(results: &Results) -> Vec<Figure> {
     figures
 }
 
-/// At least a part of the roof.
+/// Requires at least a share of the roof.
 fn roofs(results: &Results) -> Vec<Figure> {
     let figure = |shape: &[u64], pass: &str, least: f64| {
         let percent = results.cell("f32", shape, pass).and_then(|m| m["percent_of_roof"].as_f64());
@@ -75,7 +75,7 @@ fn roofs(results: &Results) -> Vec<Figure> {
     figures
 }
 
-/// Types of two bytes are nearly as fast, by their bytes.
+/// Requires that types of two bytes are nearly as fast, by their bytes.
 fn halves(results: &Results) -> Vec<Figure> {
     let mut figures = Vec::new();
     for (dtype, _) in DTYPES.into_iter().filter(|(_, bytes)| *bytes == 2) {
@@ -93,7 +93,7 @@ fn halves(results: &Results) -> Vec<Figure> {
     figures
 }
 
-/// Ahead of everybody whose answer is right, by the device's own times.
+/// Requires that we are ahead of all contenders with right answers, by the device's own times.
 fn contests(results: &Results) -> Vec<Figure> {
     let mut figures = Vec::new();
     for (dtype, _) in DTYPES {

@@ -10,7 +10,7 @@ const CLASSES: [u64; 28] = [
     2, 3, 4, 8, 10, 16, 21, 32, 50, 64, 100, 128, 256, 512, 1000, 1001, 1024, 2048, 4096, 8192,
     16_384, 32_000, 50_257, 65_536, 128_256, 151_936, 262_144, 1_048_576,
 ];
-/// Of those, the ones that are measured beside other libraries: torch.compile takes its time for each.
+/// Those that are compared with other libraries: torch.compile takes a while for each.
 const PEER_CLASSES: [u64; 5] = [32, 256, 4096, 16_384, 262_144];
 /// Classes and positions of images; 513 by 513 starts no row on 16 bytes, and 7 by 7 are few positions.
 const IMAGES: [[u64; 3]; 7] = [
@@ -22,7 +22,7 @@ const IMAGES: [[u64; 3]; 7] = [
     [1000, 7, 7],
     [1000, 14, 14],
 ];
-/// Rows, and classes: what does not fill a GPU, or hardly.
+/// Rows, and classes: shapes that fill no GPU, or hardly.
 const FEW: [[u64; 2]; 8] = [
     [1, 1000],
     [128, 10],
@@ -34,21 +34,22 @@ const FEW: [[u64; 2]; 8] = [
     [1, 4_000_000],
 ];
 
-/// The shapes for which figures are wanted of a GPU.
+/// The shapes that figures refer to on a GPU.
 pub const LARGE_ROWS: [&[u64]; 2] = [&[8192, 32_000], &[4096, 151_936]];
 pub const ROWS: [&[u64]; 1] = [&[65_536, 1000]];
 pub const SHORT_AND_COLUMNS: [&[u64]; 2] = [&[16_777_216, 10], &[16, 21, 1024, 1024]];
 
-/// Those of them all, the largest last.
+/// Returns all shapes that figures refer to, the largest last.
 pub fn wanted() -> Vec<Shape> {
     let all = ROWS.iter().chain(&SHORT_AND_COLUMNS).chain(&LARGE_ROWS);
     all.map(|shape| shape.to_vec()).collect()
 }
 
-/// The whole grid, in groups that are measured by one process each: about `elements` elements to a shape, and what
-/// figures are wanted for, on a GPU: that comes first, should the time be up.
+/// Returns the whole grid, in groups that are measured by one process each: about `elements` elements per shape, and on
+/// a GPU the shapes that figures refer to: these come first, in case the time runs out.
 pub fn groups(elements: u64, gpu: bool) -> Vec<Vec<Shape>> {
-    // Large ones take the processor a minute each to check: each by itself, or a limit of the machine's loses all.
+    // Large shapes take the processor a minute each to check: each has its own process, so that a limit of the machine
+    // stops one alone.
     let mut all: Vec<Vec<Shape>> = Vec::new();
     if gpu {
         all.extend(wanted().into_iter().map(|shape| vec![shape]));
@@ -63,7 +64,7 @@ pub fn groups(elements: u64, gpu: bool) -> Vec<Vec<Shape>> {
     all
 }
 
-/// What is measured beside other libraries, the wanted first.
+/// Returns the shapes that are compared with other libraries, those with figures first.
 pub fn beside_peers(elements: u64, gpu: bool) -> Vec<Shape> {
     let mut all = if gpu { wanted() } else { Vec::new() };
     all.extend(rows(&PEER_CLASSES, elements));
@@ -73,30 +74,30 @@ pub fn beside_peers(elements: u64, gpu: bool) -> Vec<Shape> {
     all
 }
 
-/// Rows of so many classes.
+/// Returns shapes of rows of so many classes.
 fn rows(classes: &[u64], elements: u64) -> Vec<Shape> {
     let fit = classes.iter().filter(|&&classes| classes <= elements);
     fit.map(|&classes| vec![elements / classes, classes]).collect()
 }
 
-/// As many images as there is room for.
+/// Returns a shape of as many images as `elements` allows.
 fn images([classes, height, width]: [u64; 3], elements: u64) -> Option<Shape> {
     let count = elements / (classes * height * width);
     (count > 0).then(|| vec![count, classes, height, width])
 }
 
-/// A shape as on the command line.
+/// Returns a shape as it is written on the command line.
 pub fn named(shape: &[u64]) -> String {
     shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x")
 }
 
-/// A shape in JSON; empty where it is none.
+/// Reads a shape from JSON; empty if there is none.
 pub fn read(shape: &Value) -> Shape {
     shape.as_array().into_iter().flatten().filter_map(Value::as_u64).collect()
 }
 
-/// Bytes that have to move for a pass over logits of so many bytes each, with labels of 8: as `wgpu-loss bench`
-/// counts them.
+/// Returns the bytes that have to move for a pass over logits of `size` bytes each, with labels of 8: counted as
+/// `wgpu-loss bench` does.
 pub fn bytes(shape: &[u64], size: u64, gradient: bool) -> u64 {
     let elements: u64 = shape.iter().product();
     let classes = shape.get(1).copied().unwrap_or(1).max(1);

@@ -1,4 +1,4 @@
-//! What the machine is, as far as it tells.
+//! A description of the machine, as far as the system gives one.
 
 use std::fs;
 use std::path::Path;
@@ -11,11 +11,11 @@ use crate::args::Args;
 use crate::pack::Pack;
 use crate::process;
 
-/// What NVIDIA's tool is asked for.
+/// The fields requested from NVIDIA's tool.
 const NVIDIA: &str = "name,driver_version,memory.total,clocks.max.sm,clocks.max.memory,power.limit,\
                       pcie.link.gen.max,pcie.link.width.max";
 
-/// The adapter that is measured, and what is around it.
+/// Describes the adapter that is measured, and the machine.
 pub fn describe(pack: &Pack, args: &Args, logs: &Path) -> Result<Value, String> {
     let adapters = adapters(pack, args, logs)?;
     let wanted = args.adapter.as_deref().unwrap_or_default().to_lowercase();
@@ -28,7 +28,7 @@ pub fn describe(pack: &Pack, args: &Args, logs: &Path) -> Result<Value, String> 
         let names: Vec<_> = all.iter().filter_map(|adapter| adapter["name"].as_str()).collect();
         format!("no adapter matches {wanted:?}; there are: {}", names.join(", "))
     })?;
-    // The tests take the best one, whatever is measured.
+    // The tests use the best one, whichever is measured.
     let first = all.first().cloned().unwrap_or_default();
     Ok(json!({
         "adapter": adapter,
@@ -63,14 +63,14 @@ fn nvidia_smi() -> Option<String> {
     Some(format!("{NVIDIA}: {said}"))
 }
 
-/// What a command of the system prints; `None` where there is none, or it fails.
+/// Returns the output of a system command; `None` if there is no such command, or it fails.
 fn said_by(program: &str, args: &[&str]) -> Option<String> {
     let output = Command::new(program).args(args).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_string();
     output.status.success().then_some(text)
 }
 
-/// The value of the first line of a file that begins with a word.
+/// Returns the value of the first line of a file that begins with a word.
 fn value(file: &str, word: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(word))?;
@@ -93,7 +93,7 @@ fn system() -> String {
     format!("{name}, kernel {}", kernel.trim())
 }
 
-/// A name that a file can have.
+/// Returns a name that a file can have.
 pub fn file_name(adapter: &Value) -> String {
     let name = adapter["name"].as_str().unwrap_or_default();
     let mut file = String::new();

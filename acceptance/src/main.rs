@@ -1,12 +1,12 @@
-//! `scripts/gpu-acceptance`: runs the packed tests and benches on the GPU at hand, PyTorch's beside them, and writes
-//! one report in Markdown and in JSON.
+//! `scripts/gpu-acceptance`: runs the packed tests and benches on this machine's GPU, and PyTorch's for comparison, and
+//! writes one report in Markdown and in JSON.
 //!
 //! ```text
-//! args, pack, machine     what is asked for, what was packed, where it runs
-//! context                 what the parts share
+//! args, pack, machine     the arguments, the packed files, the machine
+//! context                 the data that the parts share
 //! parts                   the parts of a run -> suites (tests), grid (shapes), process (a program, with a time limit)
-//! figures                 what is wanted of a GPU, beside what was measured
-//! report, picture         what is written
+//! figures                 target figures for a GPU, compared with the measurements
+//! report, picture         the output files
 //! ```
 
 mod args;
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether everything ran and passed.
+/// Runs all parts. Returns true if every one ran and passed.
 fn run(args: &Args) -> Result<bool, String> {
     let wrong = |error| format!("{}: {error}", args.out.display());
     fs::create_dir_all(args.out.join("parts")).map_err(wrong)?;
@@ -80,7 +80,7 @@ fn run(args: &Args) -> Result<bool, String> {
     Ok(Part::all().all(|part| !args.wants(part) || report::passed(&results, part)))
 }
 
-/// Runs the parts and keeps what each brings.
+/// Runs the parts and stores the results of each.
 fn measure(context: &Context<'_>) -> Result<(), String> {
     let Context { args, machine, .. } = context;
     eprintln!("{}", machine["adapter"]["name"].as_str().unwrap_or("?"));
@@ -108,7 +108,7 @@ fn measure(context: &Context<'_>) -> Result<(), String> {
             }
         }
         write_json(&context.out.join(format!("parts/{}.json", part.name())), &kept)?;
-        // Whoever is ended at a limit of the machine's leaves a report, too.
+        // The report is written now, so that there is one if the process is killed at a limit of the machine.
         report::write(&Results::read(&context.out)?, &context.out)?;
     }
     Ok(())

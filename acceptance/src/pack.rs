@@ -1,4 +1,4 @@
-//! What was packed, and how its programs are started.
+//! The packed files, and the start of their programs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub struct Pack {
 }
 
 impl Pack {
-    /// Reads what is said of it.
+    /// Reads the pack's description.
     pub fn open(root: &Path) -> Result<Self, String> {
         let file = root.join("pack.json");
         let wrong = |error: String| format!("{}: {error}", file.display());
@@ -26,12 +26,12 @@ impl Pack {
         Ok(Self { root, about })
     }
 
-    /// The commit that it was built of.
+    /// Returns the commit that it was built from.
     pub fn commit(&self) -> &str {
         self.about["commit"].as_str().unwrap_or("unknown")
     }
 
-    /// A program of `bin`. What somebody has tuned on this machine counts nowhere: `cache` does.
+    /// Starts a program of `bin`. Tunings stored on this machine are not used: `cache` is.
     pub fn program(&self, name: &str, args: &Args, cache: &Path) -> Command {
         let mut command = Command::new(self.root.join("bin").join(name));
         command.env("WGPU_LOSS_CACHE", cache);

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-/// A part of a run. What matters most comes first, should the time be up.
+/// A part of a run. The most important comes first, in case the time runs out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Part {
     Tests,
@@ -32,12 +32,12 @@ pub enum Part {
 }
 
 impl Part {
-    /// All of them, in their order.
+    /// Returns all parts in their order.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::value_variants().iter().copied()
     }
 
-    /// As on the command line.
+    /// Returns the name on the command line.
     pub fn name(self) -> String {
         self.to_possible_value().map_or(String::new(), |value| value.get_name().to_string())
     }

@@ -1,4 +1,4 @@
-//! The parts of a run: what each starts, and what it brings.
+//! The parts of a run: the programs that each starts, and the results that it returns.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,19 +13,19 @@ use crate::part::Part;
 use crate::results::{DTYPES, is_right, list};
 use crate::{process, suites};
 
-/// No program takes longer.
+/// The longest time limit of a program.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 /// The time limit of a group of shapes and of a shape.
 const GROUP: Duration = Duration::from_secs(10 * 60);
 const SHAPE: Duration = Duration::from_secs(3 * 60);
-/// What the peers of an element type may take, and the tuner, in minutes.
+/// The time limit of the peers of an element type, and of the tuner.
 const PEERS: Duration = Duration::from_secs(20 * 60);
 const TUNE: u64 = 8;
-/// After so long a bench of one element type begins no further shape.
+/// Time after which a bench of one element type begins no further shape.
 const TYPE: Duration = Duration::from_secs(150);
 
 impl Context<'_> {
-    /// What a part brings, or why it brings nothing. What it brings may say `all_passed: false`.
+    /// Runs a part and returns its result, or the reason why there is none. The result may say `all_passed: false`.
     pub fn run(&self, part: Part) -> Result<Value, String> {
         match part {
             Part::Tests => suites::run(self),
@@ -49,7 +49,7 @@ impl Context<'_> {
         }
     }
 
-    /// Elements of a shape of the grid.
+    /// Returns the number of elements of a shape of the grid.
     fn elements(&self) -> u64 {
         self.args.elements.unwrap_or(match self.machine["adapter"]["type"].as_str() {
             Some("discrete") => 1 << 26,
@@ -62,13 +62,13 @@ impl Context<'_> {
         grid::groups(self.elements(), self.gpu())
     }
 
-    /// What is measured beside others, and after tuning.
+    /// Returns the shapes that are compared with others, and measured after tuning.
     fn contested(&self) -> Vec<Shape> {
         grid::beside_peers(self.elements(), self.gpu())
     }
 
-    /// Shapes in one element type. A group whose process fails is measured once more, shape by shape: what stops
-    /// one does not cost the others.
+    /// Measures shapes in one element type. A group whose process fails is measured once more, shape by shape, so that
+    /// a shape that fails does not lose the results of the others.
     fn bench(&self, dtype: &str, cache: &Path, groups: Vec<Vec<Shape>>) -> Result<Value, String> {
         let (mut machine, mut results, mut errors) = (Value::Null, Vec::new(), Vec::new());
         for group in groups {
@@ -95,7 +95,8 @@ impl Context<'_> {
         }))
     }
 
-    /// A group by one process, or each of its shapes by one; the first shape of each process, and what that told.
+    /// Measures a group in one process, or each of its shapes in one; yields the first shape of each process, and its
+    /// result.
     fn bench_group<'a>(
         &self,
         dtype: &str,
@@ -133,22 +134,22 @@ impl Context<'_> {
         let log = format!("bench_{dtype}_{}_{}.log", named(&shapes[0]), shapes.len());
         let log = self.logs().join(log);
         let limit = self.limit(limit);
-        // A shape that does not fit is in the report, and the status says so.
+        // A shape that does not fit is in the report, and the exit status is a failure.
         process::run(command, &log, limit)?.json()
     }
 
-    /// A bench of what is around the kernels.
+    /// Runs a bench of the code around the kernels.
     fn end(&self, name: &str, words: &[&str]) -> Result<Value, String> {
         let mut command = self.pack.program("benches", self.args, &self.folder("untuned"));
         command.args([name, "--json"]).args(words);
         let log = [&[name], words].concat().join("_");
         let mut brought = self.whole(command, &log, MODULE)?;
-        // One shape's failure does not end a bench.
+        // A bench goes on after a shape fails.
         brought["all_passed"] = list(brought.get("failed")).is_empty().into();
         Ok(brought)
     }
 
-    /// A bench in a process for each element type: it answers when it ends.
+    /// Runs a bench in a process for each element type: a bench prints its results only when it ends.
     fn by_type(&self, bench: &str) -> Result<Value, String> {
         let (mut results, mut failed) = (Vec::new(), Vec::new());
         for (dtype, _) in DTYPES {
@@ -165,8 +166,8 @@ impl Context<'_> {
         Ok(json!({ "all_passed": failed.is_empty(), "results": results, "failed": failed }))
     }
 
-    /// What the driver's compiler makes of the kernels: registers, memory. A driver may keep that to itself, which is
-    /// no failure.
+    /// Reports the output of the driver's compiler for the kernels: registers, memory. Some drivers do not give it,
+    /// which is no failure.
     fn compiler(&self) -> Result<Value, String> {
         let mut command = Command::new(self.pack.root.join("bin/isa"));
         command.arg("--statistics").args(["--loss", "ce", "bce", "kl"]);
@@ -180,7 +181,7 @@ impl Context<'_> {
         }
     }
 
-    /// PyTorch and what comes with it.
+    /// Measures PyTorch and the libraries that come with it.
     fn peers(&self, dtype: &str) -> Result<Value, String> {
         let python = &self.args.python;
         let file = self.folder(&format!("peers-{dtype}"));
@@ -197,7 +198,7 @@ impl Context<'_> {
             "--only",
             match self.gpu() {
                 true => "ours,torch-cuda,torch-compile,torch-upcast,torch-upcast-compile,liger",
-                // In their place.
+                // Used in place of the GPU's contenders.
                 false => "ours,torch-cpu,torch-compile-cpu",
             },
         ]);
@@ -214,7 +215,7 @@ impl Context<'_> {
             fs::read_to_string(file.with_extension("json")).map_err(|_| finished.complaint())?;
         let brought: Result<Value, _> = serde_json::from_str(&text);
         let mut brought = brought.map_err(|error| format!("what bench.py has written: {error}"))?;
-        // Of the others' failures there are notes; ours are failures.
+        // Failures of other contenders are noted; ours are failures of the part.
         let good = |cell: &Value| cell["median_ms"].is_number() && is_right(cell);
         let mut ours = list(brought.get("results")).iter().filter(|cell| cell["name"] == "ours");
         brought["all_passed"] = ours.all(good).into();
@@ -229,20 +230,20 @@ impl Context<'_> {
             command.args(["--adapter", adapter]);
         }
         if !self.gpu() {
-            // To see that it runs: nobody needs the numbers.
+            // Tests that it runs; the numbers are not used.
             command.args(["--elements", "65536", "--samples", "1", "--only", "groups"]);
         }
         self.whole(command, "tune", LONGEST)
     }
 
-    /// Where the tuner has left something.
+    /// Returns the folder in which the tuner has stored a tuning.
     fn tuned(&self) -> Result<PathBuf, String> {
         let folder = self.folder("tuned");
         let empty = fs::read_dir(&folder).map_or(true, |mut entries| entries.next().is_none());
         if empty { Err("nothing was tuned: run the part tune first".into()) } else { Ok(folder) }
     }
 
-    /// A program whose whole output is its JSON.
+    /// Runs a program whose whole output is its JSON.
     fn whole(&self, command: Command, name: &str, limit: Duration) -> Result<Value, String> {
         let log = self.logs().join(format!("{name}.log"));
         let finished = process::run(command, &log, self.limit(limit))?;

@@ -1,4 +1,4 @@
-//! The picture of a report: bandwidth by number of classes, beside others.
+//! The picture of a report: bandwidth by number of classes, compared with others.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use wgpu_loss_cli::bench::chart::{Chart, Curve, GRADIENT, LOSS};
 
 /// The element type that is drawn.
 const DTYPE: (&str, u64) = DTYPES[0];
-/// Who is drawn beside us, as what.
+/// The other contenders in the picture: name, label and colour.
 const RIVALS: [(&str, &str, RGBColor); 5] = [
     ("torch-cuda", "PyTorch", RGBColor(220, 38, 38)),
     ("torch-compile", "torch.compile", RGBColor(22, 163, 74)),
@@ -21,7 +21,7 @@ const RIVALS: [(&str, &str, RGBColor); 5] = [
     ("torch-compile-cpu", "torch.compile, CPU", RGBColor(22, 163, 74)),
 ];
 
-/// Draws a picture of what a folder holds: of the loss alone, or with its gradient.
+/// Draws the results of a folder: of the loss alone, or with its gradient.
 pub fn save(results: &Results, forward: bool, file: &Path) -> Result<(), String> {
     let chart = chart(results, forward)?;
     let drawn = match file.extension().and_then(|ending| ending.to_str()) {
@@ -55,7 +55,7 @@ fn chart(results: &Results, forward: bool) -> Result<Chart, String> {
     })
 }
 
-/// Under the middle of the roofs that were measured with each shape.
+/// Returns our curve, with the middle one of the roofs that were measured with each shape.
 fn ours(results: &Results, pass: &str) -> Option<Curve> {
     let rows = || results.grid(DTYPE.0).iter().filter(|m| m["pass"] == pass && of_rows(m));
     let rate = |m: &Value, key: &str| m[key].as_f64();
@@ -70,7 +70,7 @@ fn ours(results: &Results, pass: &str) -> Option<Curve> {
     Some(Curve { name: "wgpu-loss".into(), color, points: in_order(points), roof })
 }
 
-/// What a contender reaches where its answers are right.
+/// Returns the bandwidths of a contender whose answers are right.
 fn rival(results: &Results, name: &str, pass: (&str, &str)) -> Vec<(f64, f64)> {
     let (dtype, size) = DTYPE;
     let cells = results.contenders().filter(|cell| {
@@ -88,13 +88,13 @@ fn in_order(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
     points
 }
 
-/// Whether the logits are rows, and enough of them to fill a device.
+/// Returns true if the logits are rows, and enough of them to fill a device.
 fn of_rows(m: &Value) -> bool {
     let shape = grid::read(&m["shape"]);
     shape.len() == 2 && shape.iter().product::<u64>() >= SMALLEST
 }
 
-/// Fewer elements than this say how long a launch takes, not how fast memory is.
+/// With fewer elements than this, the time is that of a launch, not that of memory.
 const SMALLEST: u64 = 1 << 19;
 
 fn log_classes(m: &Value) -> Option<f64> {

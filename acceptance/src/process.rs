@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// How often a program is looked at.
+/// Time between two checks of a program.
 const LOOK: Duration = Duration::from_millis(20);
-/// Between the request to end and the end.
+/// Time between the request to end and the kill.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A program that has ended.
 pub struct Finished {
-    /// `None` where it was ended at its limit.
+    /// `None` if it was ended at its limit.
     status: Option<ExitStatus>,
     pub stdout: String,
     stderr: String,
@@ -22,18 +22,18 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Whether it says of itself that all is well.
+    /// Returns true if its exit status is a success.
     pub fn succeeded(&self) -> bool {
         self.status.is_some_and(|status| status.success())
     }
 
-    /// The JSON object that it printed.
+    /// Returns the JSON object that it printed.
     pub fn json(&self) -> Result<Value, String> {
         let object = self.stdout.find('{').map_or("", |start| &self.stdout[start..]);
         serde_json::from_str(object).map_err(|_| self.complaint())
     }
 
-    /// How it ended, in a line.
+    /// Describes its end in a line.
     pub fn complaint(&self) -> String {
         let how = match self.status {
             None => format!("not done after {:.0} s", self.seconds),
@@ -41,7 +41,7 @@ impl Finished {
         };
         let lines: Vec<_> =
             self.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        // A panic is told in the line behind the place where it happened, and a backtrace may follow.
+        // A panic's message is on the line after its place in the source, and a backtrace may follow.
         let panic = lines.iter().position(|line| line.contains(" panicked at "));
         let why = match panic {
             Some(place) => lines.get(place + 1),
@@ -76,7 +76,7 @@ pub fn run(mut command: Command, log: &Path, limit: Duration) -> Result<Finished
     Ok(Finished { status, stdout, stderr, seconds })
 }
 
-/// Waits for the end, and brings it about at the limit.
+/// Waits for the end; at the limit, ends the program.
 fn ended(child: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatus>> {
     let start = Instant::now();
     let mut asked = false;
@@ -88,7 +88,7 @@ fn ended(child: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatu
             child.kill()?;
         } else if start.elapsed() >= limit && !asked {
             asked = true;
-            // The standard library can only kill. A program that is asked may end its own children.
+            // The standard library can only kill. A program that is asked to end can end its own children.
             let id = child.id().to_string();
             let _ = Command::new("kill").args(["-TERM", &id]).status();
         }

@@ -1,4 +1,4 @@
-//! What a folder of results holds, and how it is looked up.
+//! The results in a folder, and look-up in them.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::part::Part;
 
 /// Element types, in the order of the report, with their bytes.
 pub const DTYPES: [(&str, u64); 3] = [("f32", 4), ("bf16", 2), ("f16", 2)];
-/// Passes as `wgpu-loss bench` names them, and as the peers do.
+/// Passes: the names in `wgpu-loss bench`, and the peers' names.
 pub const PASSES: [(&str, &str); 2] = [("fwd", "forward"), ("fwd+bwd", "forward+backward")];
 
 /// All parts that were run on the same adapter with the same build.
@@ -47,48 +47,48 @@ impl Results {
         Ok(Self { machine, pack, parts, others })
     }
 
-    /// Whether it is a GPU that was measured.
+    /// Returns true if the measured adapter is a GPU.
     pub fn gpu(&self) -> bool {
         self.machine["gpu"] == true
     }
 
-    /// The measured adapter's name.
+    /// Returns the measured adapter's name.
     pub fn name(&self) -> &str {
         self.machine["adapter"]["name"].as_str().unwrap_or("unknown")
     }
 
-    /// A part, as it was kept.
+    /// Returns a part, as it was stored.
     pub fn part(&self, name: &str) -> Option<&Value> {
         self.parts.get(name)
     }
 
-    /// What a part has brought.
+    /// Returns a part's result.
     pub fn result(&self, name: &str) -> Option<&Value> {
         self.part(name)?.get("result")
     }
 
-    /// All shapes and passes of the grid in an element type.
+    /// Returns all shapes and passes of the grid in an element type.
     pub fn grid(&self, dtype: &str) -> &[Value] {
         list(self.result(&format!("bench-{dtype}")).map(|result| &result["results"]))
     }
 
-    /// One of them.
+    /// Returns one of them.
     pub fn cell(&self, dtype: &str, shape: &[u64], pass: &str) -> Option<&Value> {
         let is = |m: &&Value| m["pass"] == pass && grid::read(&m["shape"]) == shape;
         self.grid(dtype).iter().find(is)
     }
 
-    /// What was measured beside others, for each element type.
+    /// Returns the comparisons with others, one for each element type.
     pub fn peers(&self) -> impl Iterator<Item = &Value> {
         DTYPES.iter().filter_map(|(dtype, _)| self.result(&format!("peers-{dtype}")))
     }
 
-    /// All shapes, passes and contenders of it.
+    /// Returns all shapes, passes and contenders of these.
     pub fn contenders(&self) -> impl Iterator<Item = &Value> {
         self.peers().flat_map(|peers| list(peers.get("results")))
     }
 
-    /// What was measured beside others for one shape, element type and pass (by the peers' name).
+    /// Returns the comparison with others for one shape, element type and pass (by the peers' name).
     pub fn contest(&self, dtype: &str, shape: &[u64], pass: &str) -> Vec<&Value> {
         let is = |cell: &&Value| {
             (&cell["dtype"], &cell["pass"]) == (&dtype.into(), &pass.into())
@@ -97,7 +97,7 @@ impl Results {
         self.contenders().filter(is).collect()
     }
 
-    /// The shapes of the contenders, each once.
+    /// Returns the shapes of the contenders, each once.
     pub fn contested(&self) -> Vec<Shape> {
         let mut shapes: Vec<Shape> = Vec::new();
         for shape in self.contenders().map(|cell| grid::read(&cell["shape"])) {
@@ -108,23 +108,23 @@ impl Results {
         shapes
     }
 
-    /// Everything, for the report in JSON.
+    /// Returns all parts, for the report in JSON.
     pub fn json(&self) -> Map<String, Value> {
         self.parts.clone()
     }
 }
 
-/// An array's elements; none of what is no array.
+/// Returns an array's elements; none if the value is no array.
 pub fn list(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// The time of a contender: the device's own, where it was asked.
+/// Returns a contender's time: by the device's own clock, if that was used.
 pub fn device_ms(cell: &Value) -> Option<f64> {
     cell["device_median_ms"].as_f64().or_else(|| cell["median_ms"].as_f64())
 }
 
-/// Whether a contender's answer is right, as far as it gave one.
+/// Returns true if a contender's answer is right, as far as it gave one.
 pub fn is_right(cell: &Value) -> bool {
     list(cell.get("wrong")).is_empty()
 }

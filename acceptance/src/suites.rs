@@ -1,4 +1,4 @@
-//! The packed test programs: every GPU test there is, a process for each module.
+//! The packed test programs: every GPU test, in one process for each module.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,10 +18,10 @@ use crate::process;
 struct Suite {
     name: String,
     program: PathBuf,
-    /// Where its sources were, from the root: where it looks for its data.
+    /// The folder of its sources, from the root, in which it looks for its data.
     folder: &'static str,
-    /// The module whose modules each get a process of their own; the tests outside are not run. `None`: one process runs
-    /// all tests. What crashes or stalls costs no other module its results.
+    /// The module whose modules each get a process of their own; the tests outside are not run. `None`: one process
+    /// runs all tests. If a process crashes or stalls, only its own module's results are lost.
     modules_of: Option<&'static str>,
 }
 
@@ -31,10 +31,11 @@ struct Module {
     tests: Vec<String>,
 }
 
-/// Cores for each module that runs beside others: its tests are threads that compile kernels most of the time.
+/// Cores for each module that runs at the same time as others: its tests are threads that compile kernels most of the
+/// time.
 const CORES: usize = 2;
 
-/// Runs all of them, as far as the time goes.
+/// Runs all of them, as long as there is time.
 pub fn run(context: &Context<'_>) -> Result<Value, String> {
     let mut modules = Vec::new();
     for suite in suites(context.pack)? {
@@ -101,7 +102,7 @@ fn suites(pack: &Pack) -> Result<Vec<Suite>, String> {
     Ok(all)
 }
 
-/// A test program as cargo would start it.
+/// Returns the command by which cargo would start a test program.
 fn command(pack: &Pack, suite: &Suite) -> Command {
     let mut command = Command::new(&suite.program);
     command.env("CARGO_MANIFEST_DIR", pack.root.join(suite.folder));
@@ -110,7 +111,7 @@ fn command(pack: &Pack, suite: &Suite) -> Command {
     command
 }
 
-/// What there is to run.
+/// Lists the modules to run.
 fn list(pack: &Pack, suite: &Suite, logs: &Path) -> Result<Vec<Module>, String> {
     let mut command = command(pack, suite);
     command.args(["--list", "--format", "terse"]);
@@ -129,7 +130,7 @@ fn list(pack: &Pack, suite: &Suite, logs: &Path) -> Result<Vec<Module>, String> 
     Ok(modules.into_iter().map(|(name, tests)| Module { name, tests }).collect())
 }
 
-/// The module of a test, by which its results are named.
+/// Returns the module of a test, by which its results are named.
 fn module_of(suite: &Suite, test: &str) -> Option<String> {
     let Some(parent) = suite.modules_of else { return Some(suite.name.clone()) };
     let (module, _) = test.strip_prefix(parent)?.split_once("::")?;
@@ -167,7 +168,7 @@ fn run_module(context: &Context<'_>, suite: &Suite, module: &Module) -> Result<V
     }))
 }
 
-/// How often a test that failed beside others passes alone: whether its fault comes and goes.
+/// Number of times that a test which failed among others is run alone, to see if the failure is repeatable.
 const AGAIN: usize = 3;
 
 fn passes_alone(
@@ -187,13 +188,13 @@ fn passes_alone(
     Ok(format!("{passes} of {AGAIN}"))
 }
 
-/// What a test program has told.
+/// The parsed output of a test program.
 #[derive(Debug, Default, PartialEq)]
 struct Said {
     passed: Vec<String>,
     failed: Vec<String>,
     ignored: Vec<String>,
-    /// What a test left out on this device, and why.
+    /// The cases that a test left out on this device, and the reason.
     not_run: Vec<String>,
 }
 
@@ -213,7 +214,7 @@ fn read(text: &str) -> Said {
         else {
             continue;
         };
-        // Said of a test whose panic is what is wanted.
+        // Printed for a test that should panic.
         let test = test.strip_suffix(" - should panic").unwrap_or(test);
         match result.split([',', ' ']).next() {
             Some("ok") => said.passed.push(test.into()),
@@ -254,7 +255,7 @@ mod tests {
         assert_eq!(said.failed, ["gpu_a::two"]);
         assert_eq!(said.ignored, ["gpu_a::three"]);
         assert_eq!(said.not_run, ["a card has memory of its own"]);
-        // A program that crashed has not told of all its tests.
+        // A program that crashed has not reported all its tests.
         assert!(said.told("gpu_a::three") && !said.told("gpu_a::four"));
     }
 }

@@ -1,4 +1,4 @@
-//! The report of results that are made up here: what it says of a GPU, and of what is none.
+//! The report of results that are made up here, of a GPU and of a software driver.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -50,7 +50,7 @@ impl Folder {
     /// The report for people, and for programs.
     fn report(&self) -> (String, Value) {
         let output = self.run(&["--report"]);
-        // Parts are missing, which is no success.
+        // Parts are missing, which is a failure.
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         let read = |file: &str| fs::read_to_string(self.0.path().join(file)).unwrap();
         let json = serde_json::from_str(&read("A-Card-9000.json")).unwrap();
@@ -114,7 +114,7 @@ fn filled(kind: &str) -> Folder {
 #[test]
 fn a_gpu() {
     let folder = filled("discrete");
-    // What another build has measured does not count.
+    // The results of another build do not count.
     let other = json!({ "commit": "another", "adapter": adapter("discrete"), "result": {} });
     folder.write("parts/start", &other);
     let (text, json) = folder.report();
@@ -174,7 +174,7 @@ fn pictures() {
     }
     assert!(folder.run(&["--picture", "p.svg", "--forward"]).status.success());
     let svg = fs::read_to_string(folder.0.path().join("p.svg")).unwrap();
-    // Whoever is wrong has no curve.
+    // A contender with wrong answers has no curve.
     assert!(svg.contains("PyTorch") && !svg.contains("torch.compile"), "{svg}");
     for (file, word) in [("p.gif", ".svg or .png"), ("none/p.svg", "none/p.svg")] {
         let output = folder.run(&["--picture", file]);

@@ -1,5 +1,5 @@
-//! What lies between the host and the device: the host's copies into and out of mapped memory, and the device's
-//! copies between that and its own.
+//! The link between the host and the device: the host's copies into and out of mapped memory, and the device's copies
+//! between that and its own.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use wgpu_loss::wgpu::{self, BufferUsages};
 
 use super::timed;
 
-/// Timestamps: at both ends of a pass before the copy and of one behind it.
+/// Timestamps: at both ends of a pass before the copy and of one after it.
 const QUERIES: u32 = 4;
 
 /// Buffers of one size on both sides.
@@ -18,11 +18,11 @@ pub struct Link<'a> {
     staging: wgpu::Buffer,
     device: wgpu::Buffer,
     readable: wgpu::Buffer,
-    /// `None` where the device has no timestamps.
+    /// `None` if the device has no timestamps.
     queries: Option<(wgpu::QuerySet, wgpu::Buffer, wgpu::Buffer)>,
 }
 
-/// How many threads copy.
+/// The number of threads that copy.
 #[derive(Clone, Copy)]
 pub enum Threads {
     One,
@@ -30,7 +30,7 @@ pub enum Threads {
 }
 
 impl<'a> Link<'a> {
-    /// Buffers of so many bytes, a multiple of four.
+    /// Makes buffers of so many bytes, a multiple of four.
     pub fn new(gpu: &'a Gpu, bytes: u64) -> Self {
         let device = gpu.device();
         let buffer = |size, usage| {
@@ -75,7 +75,7 @@ impl<'a> Link<'a> {
         time
     }
 
-    /// Copies out of the staging buffer.
+    /// Copies from the staging buffer to the device's.
     pub fn up(&self) -> Duration {
         self.copy(&self.staging, &self.device)
     }
@@ -85,7 +85,7 @@ impl<'a> Link<'a> {
         self.copy(&self.device, &self.readable)
     }
 
-    /// Reads what came back.
+    /// Reads the bytes that were copied back.
     pub fn read(&self, to: &mut [u8], threads: Threads) -> Duration {
         self.mapped(&self.readable, wgpu::MapMode::Read);
         let view = self.readable.get_mapped_range(..).expect("a mapping");
@@ -95,7 +95,7 @@ impl<'a> Link<'a> {
         time
     }
 
-    /// Writes to the device's buffer the usual way, and waits until it is there.
+    /// Writes to the device's buffer by the usual call, and waits until the copy is done.
     pub fn write(&self, from: &[u8]) -> Duration {
         let (time, ()) = timed(|| {
             self.gpu.queue().write_buffer(&self.device, 0, from);
@@ -114,7 +114,7 @@ impl<'a> Link<'a> {
         self.gpu.device().poll(wgpu::PollType::wait_indefinitely()).expect("a device at work");
     }
 
-    /// A copy, by timestamps if they make sense, else by the wall clock.
+    /// Times a copy, by timestamps if they are plausible, else by the wall clock.
     fn copy(&self, from: &wgpu::Buffer, to: &wgpu::Buffer) -> Duration {
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         self.stamp(&mut encoder, 0);
@@ -132,7 +132,8 @@ impl<'a> Link<'a> {
         self.between().filter(|time| *time <= wall).unwrap_or(wall)
     }
 
-    /// An empty pass with timestamps at its ends. wgpu has others between commands, but not on every device.
+    /// Records an empty pass with timestamps at its ends. wgpu has timestamps between commands too, but not on every
+    /// device.
     fn stamp(&self, encoder: &mut wgpu::CommandEncoder, first: u32) {
         let Some((query_set, ..)) = &self.queries else { return };
         encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -145,7 +146,7 @@ impl<'a> Link<'a> {
         });
     }
 
-    /// From the end of the first pass to the beginning of the second.
+    /// Returns the time from the end of the first pass to the beginning of the second.
     fn between(&self) -> Option<Duration> {
         let (_, _, readable) = self.queries.as_ref()?;
         self.mapped(readable, wgpu::MapMode::Read);

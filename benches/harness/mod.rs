@@ -1,6 +1,6 @@
-//! What the benches share that tell people or, with `--json`, programs.
+//! The parts that the benches share, which print for people or, with `--json`, for programs.
 //!
-//! With `--json`, stdout is one JSON object and everything else goes to stderr. Times are seconds.
+//! With `--json`, stdout is one JSON object and all other output goes to stderr. Times are seconds.
 
 // Each bench uses a part of it.
 #![allow(dead_code)]
@@ -16,19 +16,19 @@ use serde_json::{Value, json};
 use wgpu_loss::wgpu::{AdapterInfo, DeviceType};
 use wgpu_loss::{ElementType, Gpu, GpuOptions};
 
-/// Whether the answer is for programs.
+/// Returns true if the output is for programs.
 pub fn wants_json() -> bool {
     std::env::args().any(|argument| argument == "--json")
 }
 
-/// What follows each `name` on the command line.
+/// Returns the words that follow each `name` on the command line.
 pub fn arguments(name: &str) -> Vec<String> {
     let all: Vec<String> = std::env::args().collect();
     all.windows(2).filter(|pair| pair[0] == name).map(|pair| pair[1].clone()).collect()
 }
 
-/// The whole of a bench that measures each shape in each type, on its own, as long as there is time (`--seconds`, 480).
-/// There are shapes for a GPU, and others for a processor.
+/// Runs a bench that measures each shape in each type by itself, as long as there is time (`--seconds`, 480). There are
+/// shapes for a GPU, and others for a processor.
 pub fn by_shape_and_type(
     name: &str,
     [on_gpu, on_processor]: [&[&[usize]]; 2],
@@ -55,7 +55,7 @@ pub fn by_shape_and_type(
     answer(name, adapter(gpu.info()), json!({ "results": results, "failed": failed }));
 }
 
-/// The shapes that `--shape` names; without it those for a GPU, or as much of them as a processor has time for.
+/// Returns the shapes that `--shape` names; without it those for a GPU, or the smaller ones for a processor.
 fn shapes(gpu: &Gpu, on_gpu: &[&[usize]], on_processor: &[&[usize]]) -> Vec<Vec<usize>> {
     let axis = |text: &str| text.parse().unwrap_or_else(|_| panic!("{text:?} is no length"));
     let given: Vec<_> =
@@ -72,7 +72,7 @@ fn types() -> Vec<ElementType> {
     [ElementType::F32, ElementType::BF16, ElementType::F16].into_iter().filter(wanted).collect()
 }
 
-/// Tells people how it goes.
+/// Prints progress for people.
 pub fn say(text: impl AsRef<str>) {
     match wants_json() {
         true => eprintln!("{}", text.as_ref()),
@@ -80,7 +80,7 @@ pub fn say(text: impl AsRef<str>) {
     }
 }
 
-/// Ends a bench: prints what programs want of it.
+/// Ends a bench: prints the result for programs.
 pub fn answer(command: &str, adapter: Value, mut found: Value) {
     if !wants_json() {
         return;
@@ -90,8 +90,8 @@ pub fn answer(command: &str, adapter: Value, mut found: Value) {
     println!("{found:#}");
 }
 
-/// The adapter that `WGPU_LOSS_ADAPTER` names, or else the best. With `WGPU_LOSS_OWN_MEMORY` it is used as if it had
-/// memory of its own, so that a software driver does what a discrete GPU does.
+/// Returns the options for the adapter that `WGPU_LOSS_ADAPTER` names, or else the best. With `WGPU_LOSS_OWN_MEMORY` it
+/// is used as if it had memory of its own, so that a software driver takes the paths of a discrete GPU.
 pub fn options() -> GpuOptions {
     let options = GpuOptions::new().adapter(std::env::var("WGPU_LOSS_ADAPTER").unwrap_or_default());
     match std::env::var_os("WGPU_LOSS_OWN_MEMORY") {
@@ -100,12 +100,12 @@ pub fn options() -> GpuOptions {
     }
 }
 
-/// A device on that adapter.
+/// Opens a device on that adapter.
 pub fn gpu() -> Gpu {
     Gpu::with_options(&options()).expect("a GPU adapter")
 }
 
-/// An adapter, as `wgpu-loss adapters --json` tells it.
+/// Returns an adapter, as `wgpu-loss adapters --json` prints it.
 pub fn adapter(info: &AdapterInfo) -> Value {
     let kind = match info.device_type {
         DeviceType::DiscreteGpu => "discrete",
@@ -133,7 +133,7 @@ pub fn seconds(times: &[Duration]) -> Value {
     })
 }
 
-/// The time in the middle; the lower of two.
+/// Returns the time in the middle; the lower of two.
 pub fn median(times: &[Duration]) -> Duration {
     middle(&sorted(times))
 }
@@ -148,14 +148,14 @@ fn middle(sorted: &[Duration]) -> Duration {
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
 }
 
-/// How long some work takes, and what it gives.
+/// Returns the time that some work takes, and its result.
 pub fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     let start = Instant::now();
     let made = work();
     (start.elapsed(), made)
 }
 
-/// A number that the environment may set.
+/// Returns a number that the environment may set.
 pub fn number(name: &str, otherwise: f64) -> f64 {
     match std::env::var(name) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, not a number")),
@@ -163,20 +163,20 @@ pub fn number(name: &str, otherwise: f64) -> f64 {
     }
 }
 
-/// Bytes of memory that nobody uses; `None` where the system does not tell.
+/// Returns the bytes of free memory; `None` if the system does not say.
 pub fn free_memory() -> Option<u64> {
     let told = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = told.lines().find(|line| line.starts_with("MemAvailable:"))?;
     Some(1024 * line.split_whitespace().nth(1)?.parse::<u64>().ok()?)
 }
 
-/// What a panic said.
+/// Returns a panic's message.
 fn said(panic: Box<dyn std::any::Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or(panic.downcast_ref::<String>().cloned()).unwrap_or("a panic".into())
 }
 
-/// Work whose failure, be it a panic, must not take the other results with it.
+/// Runs work whose failure, including a panic, must not lose the other results.
 pub fn attempt<T>(work: impl FnOnce() -> Result<T, wgpu_loss::Error>) -> Result<T, String> {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
         Ok(Ok(made)) => Ok(made),

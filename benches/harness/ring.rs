@@ -1,13 +1,13 @@
-//! Uploading alone: the same bytes, by the same threads, through staging buffers in turns, and nothing computed.
+//! Uploading alone: the same bytes, by the same threads, through staging buffers in turns, without computation.
 
 use wgpu_loss::Gpu;
 use wgpu_loss::gpu::fill;
 use wgpu_loss::wgpu::{self, BufferUsages};
 
-/// Pieces under way, as in the library.
+/// The number of pieces in flight, as in the library.
 const TURNS: usize = 3;
 
-/// Staging buffers, and the buffer that they are copied to: none where the device works in what the host fills.
+/// Staging buffers, and the buffer that they are copied to: none if the device reads the memory that the host fills.
 pub struct Ring<'a> {
     gpu: &'a Gpu,
     staging: Vec<wgpu::Buffer>,
@@ -17,7 +17,8 @@ pub struct Ring<'a> {
 }
 
 impl<'a> Ring<'a> {
-    /// For pieces as large as the library's, to the same place or one behind the other in a buffer of `room` bytes.
+    /// Makes a ring for pieces as large as the library's, to the same place or one after the other in a buffer of
+    /// `room` bytes.
     pub fn new(gpu: &'a Gpu, room: Option<u64>) -> Self {
         let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
         let piece: usize = if software { 4 << 20 } else { 32 << 20 };
@@ -65,7 +66,7 @@ impl<'a> Ring<'a> {
         (0..TURNS).for_each(|turn| self.wait(turn));
     }
 
-    /// Waits until a turn is the host's again.
+    /// Waits until the host may write to a turn's buffer again.
     fn wait(&mut self, turn: usize) {
         if let Some(submission) = self.submitted[turn].take() {
             let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };

@@ -1,4 +1,4 @@
-//! What is measured, on the device.
+//! The measured tensors, on the device.
 
 use wgpu_loss::{
     Bound, Buffers, CrossEntropy, ElementType, Error, Gpu, Kernels, Outputs, Plan, Profile,
@@ -21,7 +21,7 @@ pub struct Tensors {
 }
 
 impl Tensors {
-    /// The same on every run.
+    /// Makes tensors that are the same on every run.
     pub fn new(gpu: &Gpu, shape: &[usize], element_type: ElementType) -> Result<Self, Error> {
         let case = Case::new(shape, element_type).expect("memory for the tensors");
         let wanted = reference::run(&CrossEntropy::new(), &case.inputs(), Outputs::loss())?.loss[0];
@@ -31,7 +31,7 @@ impl Tensors {
         Ok(Self { case, wanted, logits, labels, grad: storage(gpu, room) })
     }
 
-    /// The loss as a device of that profile would compute it, with these kernels.
+    /// Binds the loss as a device of that profile would compute it, with these kernels.
     pub fn bound(
         &self,
         kernels: &Kernels,
@@ -51,7 +51,7 @@ impl Tensors {
         Plan::new(&CrossEntropy::new(), &self.case.inputs().shapes(), outputs, profile)
     }
 
-    /// Refuses a wrong loss.
+    /// Panics if a loss is wrong.
     pub fn check(&self, gpu: &Gpu, bound: &Bound) -> Result<(), Error> {
         let reader = bound.reader()?;
         let mut encoder = gpu.device().create_command_encoder(&Default::default());

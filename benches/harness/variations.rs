@@ -1,22 +1,22 @@
-//! The same kernels with something left out.
+//! The same kernels with a part left out.
 
 use wgpu_loss::Kernels;
 use wgpu_loss::wgpu::ShaderRuntimeChecks;
 
-/// Kernels with something left out.
+/// Kernels with a part left out.
 pub struct Variation {
-    /// What.
+    /// The part that is left out.
     pub what: &'static str,
     pub kernels: Kernels,
-    /// What becomes of a text.
+    /// The edit of a kernel's text.
     pub edit: fn(String) -> String,
-    /// Whether it goes without some of wgpu's checks.
+    /// True if it omits some of wgpu's checks.
     pub trusts: bool,
-    /// Whether the loss is right all the same.
+    /// True if the loss is right nevertheless.
     pub is_right: bool,
 }
 
-/// All of them.
+/// Returns all variations.
 pub fn variations(kernels: &Kernels) -> Vec<Variation> {
     let checked = ShaderRuntimeChecks::checked();
     let none = ShaderRuntimeChecks::unchecked();
@@ -54,7 +54,7 @@ fn as_it_is(text: String) -> String {
     text
 }
 
-/// `abs` takes the same arguments, and costs a GPU nothing.
+/// Replaces `exp` by `abs`, which takes the same arguments and costs a GPU nothing.
 fn no_exp(text: String) -> String {
     let mut whole = String::with_capacity(text.len());
     let mut rest = text.as_str();
@@ -67,7 +67,7 @@ fn no_exp(text: String) -> String {
     whole + rest
 }
 
-/// The label's class in the place of its logit.
+/// Replaces the label's logit by the label.
 fn no_gather(text: String) -> String {
     let text = text
         .replace("    return logit_word(places, r.class_index);", "    return r.class_index;")
@@ -83,7 +83,7 @@ fn no_gather(text: String) -> String {
     }
 }
 
-/// Every load is looked at for what is no number.
+/// Removes the test of every load for NaN and infinity.
 fn no_look(text: String) -> String {
     text.replace("    f.signed = max(f.signed, bitcast<Ints>(words));\n", "")
         .replace("    f.unsigned = max(f.unsigned, words);\n", "")

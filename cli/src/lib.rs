@@ -9,8 +9,7 @@
 //! results   places of results as they come         -> check/   comparison with the f64 reference
 //! progress  a bar, if the work takes a while       -> report/  lines for a person, JSON for a script
 //! interrupt Ctrl-C leaves no half-written files    picture  font, colours and formats of pictures
-//! bench/    measures speed                            tune     finds and stores a device's best
-//! numbers
+//! bench/    measures speed                            tune     finds a device's best numbers
 //! visible   text that a terminal does not interpret
 //! ```
 //!

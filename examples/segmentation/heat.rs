@@ -1,4 +1,4 @@
-//! Draws losses over an image: `heat.wgsl` and what it wants.
+//! Draws losses over an image: `heat.wgsl` and its resources.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -7,7 +7,7 @@ use std::path::Path;
 use support::examples::Result;
 use wgpu_loss::wgpu::{self, util::DeviceExt};
 
-/// What there is of an image's dots, and of the picture's: red, green, blue, opacity.
+/// The components of a dot of images and of the picture: red, green, blue, opacity.
 const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
 const DOT_BYTES: u32 = 4;
 
@@ -44,7 +44,7 @@ pub struct Heat {
 }
 
 impl Heat {
-    /// Of an image's pixels, each as so many dots wide and high.
+    /// Makes the pass for an image's pixels, each as so many dots wide and high.
     pub fn new(
         device: &wgpu::Device,
         queue: &wgpu::Queue,
@@ -123,12 +123,12 @@ impl Heat {
         encoder.copy_texture_to_buffer(self.target.as_image_copy(), copy, self.target.size());
     }
 
-    /// Where the picture is once all that was recorded is done.
+    /// Returns the buffer of the picture, once all recorded work is done.
     pub fn staging(&self) -> &wgpu::Buffer {
         &self.staging
     }
 
-    /// The RGB dots of that.
+    /// Returns the RGB dots of that buffer's bytes.
     pub fn dots(&self, bytes: &[u8]) -> Vec<u8> {
         let width = (self.target.width() * DOT_BYTES) as usize;
         let rows = bytes.chunks_exact(row_bytes(self.target.width()) as usize);
@@ -137,7 +137,7 @@ impl Heat {
     }
 }
 
-/// What a row of the picture takes in a buffer.
+/// Returns the bytes of a row of the picture in a buffer.
 fn row_bytes(width: u32) -> u32 {
     (width * DOT_BYTES).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT)
 }

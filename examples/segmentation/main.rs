@@ -19,7 +19,7 @@ use wgpu_loss_cli::picture;
 
 use heat::{Heat, Image};
 
-/// The label of pixels that nobody knows.
+/// The label of pixels of unknown class.
 const UNKNOWN: i64 = 255;
 /// Dots of the picture for each pixel, along a side.
 const DOTS: u32 = 4;
@@ -27,7 +27,7 @@ const DOTS: u32 = 4;
 /// Draws the loss of each pixel of the sample photograph.
 #[derive(Parser)]
 struct Args {
-    /// Where the picture goes.
+    /// The file of the picture.
     #[arg(long, value_name = "FILE", default_value = "target/segmentation.png")]
     heatmap: PathBuf,
 }
@@ -75,7 +75,7 @@ fn draw(file: &Path) -> Result<()> {
     let bound = Bound::new(&kernels, plan, &buffers)?;
     let heat = Heat::new(&device, &queue, &losses, &photo, DOTS);
 
-    // One submission: losses, picture, and the picture's way back.
+    // One submission: losses, picture, and the picture's copy to the host.
     let mut encoder = device.create_command_encoder(&Default::default());
     bound.encode(&mut encoder);
     heat.draw(&mut encoder);

@@ -2,10 +2,10 @@
 
 use wgpu_loss::wgpu;
 
-/// Places are multiples of so many floats, which the loss reads in one load.
+/// Offsets are multiples of so many floats, which the loss reads in one load.
 const ALIGNMENT: u32 = 4;
 
-/// Where a matrix lies in the arena, in floats. The shaders know it as `Matrix`.
+/// The place of a matrix in the arena, in floats. The shaders know it as `Matrix`.
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Matrix {
@@ -17,7 +17,7 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// The same floats, seen the other way round.
+    /// Returns the transpose, over the same floats.
     pub fn transposed(self) -> Self {
         Self {
             rows: self.columns,
@@ -28,7 +28,7 @@ impl Matrix {
         }
     }
 
-    /// The first row, as if it were there so many times.
+    /// Returns the first row, as if it were repeated so many times.
     pub fn repeated(self, rows: u32) -> Self {
         Self { rows, row_step: 0, ..self }
     }
@@ -37,19 +37,19 @@ impl Matrix {
         self.rows * self.columns
     }
 
-    /// Its first byte.
+    /// Returns the offset of its first byte.
     pub fn offset(self) -> u64 {
         u64::from(self.start) * 4
     }
 
-    /// Its bytes, as the library wants to be told of them.
+    /// Returns its bytes as the library takes them.
     pub fn range(self, arena: &wgpu::Buffer) -> wgpu::BufferBinding<'_> {
         let size = wgpu::BufferSize::new(u64::from(self.len()) * 4);
         wgpu::BufferBinding { buffer: arena, offset: self.offset(), size }
     }
 }
 
-/// Hands out the arena's floats, one matrix behind the other.
+/// Hands out the arena's floats, one matrix after the other.
 #[derive(Default)]
 pub struct Arena {
     floats: u32,

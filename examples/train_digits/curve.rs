@@ -6,9 +6,9 @@ use support::examples::Result;
 use wgpu_loss::Decoded;
 use wgpu_loss_cli::picture::{self, FAINT, FONT, GRID, INK};
 
-/// Dots of the picture,
+/// Width and height of the picture, in dots.
 const SIZE: (u32, u32) = (960, 400);
-/// which is drawn with so many times as many, and smoothed.
+/// The picture is drawn this many times as large, and smoothed.
 const FINER: u32 = 3;
 
 /// Draws the curve, as the bytes of a PNG file.

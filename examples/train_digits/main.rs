@@ -24,19 +24,19 @@ use progress::Progress;
 
 const HIDDEN: usize = 32;
 const CLASSES: usize = 10;
-/// Numbers are looked at once in so many steps.
+/// Losses are read back once in so many steps.
 const LOOK: u64 = 5;
-/// What is called learnt, in percent of the images.
+/// The accuracy that must be reached, in percent of the images.
 const WANTED: f64 = 97.0;
 
 /// Trains a perceptron of two layers on handwritten digits.
 #[derive(Parser)]
 struct Args {
-    /// How often the parameters go down their gradients.
+    /// Number of steps of gradient descent.
     #[arg(long, value_name = "N", default_value_t = 100)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000))]
     steps: u64,
-    /// Where the picture of the loss curve goes.
+    /// The file for the picture of the loss curve.
     #[arg(long, value_name = "FILE", default_value = "target/train_digits.png")]
     curve: PathBuf,
 }
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Trains, and returns how many of the images are told right, in percent.
+/// Trains, and returns the share of images that are recognised, in percent.
 fn train(args: &Args) -> Result<f64> {
     let images = npy::read(&examples::data("digits_images.npy"), "|u1")?;
     let labels = npy::read(&examples::data("digits_labels.npy"), "<i8")?;
@@ -71,7 +71,7 @@ fn train(args: &Args) -> Result<f64> {
     Ok(percent(last))
 }
 
-/// The loss, where logits and labels lie. Its gradient takes the logits' place.
+/// Binds the loss to the logits and labels. Its gradient overwrites the logits.
 fn bind(device: &wgpu::Device, network: &Network, count: usize) -> Result<Bound> {
     let kernels = Kernels::new(device);
     let (logits, labels) = ([count, CLASSES], [count]);
@@ -84,7 +84,7 @@ fn bind(device: &wgpu::Device, network: &Network, count: usize) -> Result<Bound>
     Ok(Bound::new(&kernels, plan, &buffers)?)
 }
 
-/// Does all steps, and returns what each began with.
+/// Runs all steps, and returns the loss at the beginning of each.
 fn learn(
     device: &wgpu::Device,
     queue: &wgpu::Queue,
@@ -92,7 +92,7 @@ fn learn(
     bound: &Bound,
     steps: u64,
 ) -> Result<Vec<Decoded>> {
-    // Every step's loss stays on the GPU until the end; a reader brings one now and then.
+    // Every step's loss stays on the GPU until the end; some are read back earlier.
     let history = device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("history"),
         size: steps * RESULT_BYTES,
@@ -117,7 +117,7 @@ fn learn(
             reader.record(&mut encoder);
         }
         queue.submit([encoder.finish()]);
-        // To wait now and then also keeps the host from running far ahead of the device.
+        // Waiting now and then also keeps the host from running far ahead of the device.
         if look {
             let decoded = reader.wait()?;
             progress.show(step, decoded.loss, percent(&decoded));

@@ -15,10 +15,10 @@ use crate::arena::{Arena, Matrix};
 const LANES: u32 = 64;
 const RATE: f32 = 0.3;
 const MOMENTUM: f32 = 0.9;
-/// Where the first weights' random numbers start.
+/// The seed of the first weights' random numbers.
 const SEED: u64 = 7;
 
-/// The layers' weights and biases, one behind the other; or their gradients, or velocities.
+/// The layers' weights and biases, one after the other; or their gradients, or velocities.
 #[derive(Clone, Copy)]
 struct Parameters {
     w1: Matrix,
@@ -37,13 +37,13 @@ impl Parameters {
         }
     }
 
-    /// How many floats they take, those between them included.
+    /// Returns the number of their floats, with those between them.
     fn count(&self) -> u32 {
         self.b2.start + self.b2.len() - self.w1.start
     }
 }
 
-/// What becomes of a product's elements.
+/// The operation on a product's elements.
 #[derive(Clone, Copy)]
 enum Finish {
     Nothing,
@@ -53,7 +53,7 @@ enum Finish {
 }
 
 impl Finish {
-    /// Its number in `matmul.wgsl`, and where the bias lies.
+    /// Its number in `matmul.wgsl`, and the place of the bias.
     fn words(self) -> [u32; 2] {
         match self {
             Self::Nothing => [0, 0],
@@ -79,20 +79,20 @@ impl Step {
     }
 }
 
-/// The network, its data, and everything between them.
+/// The network, its data, and all intermediate matrices.
 pub struct Network {
-    /// Holds all that follows.
+    /// The buffer of all matrices.
     pub arena: wgpu::Buffer,
     /// An i64 for each image, as two words.
     pub labels: Matrix,
-    /// Written by the forward pass. The backward pass wants their gradient in the same place.
+    /// Written by the forward pass. The backward pass reads their gradient in the same place.
     pub logits: Matrix,
     forward: Vec<Step>,
     backward: Vec<Step>,
 }
 
 impl Network {
-    /// Of images with values from 0 to 1, a label for each, and random weights.
+    /// Makes a network for images with values from 0 to 1, a label for each, and random weights.
     pub fn new(
         device: &wgpu::Device,
         queue: &wgpu::Queue,
@@ -111,7 +111,7 @@ impl Network {
 
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let (label, size, mapped_at_creation) = (Some("arena"), layout.bytes(), false);
-        // All zeros, as wgpu makes buffers: biases and velocities start so.
+        // wgpu's buffers start as zeros: so do biases and velocities.
         let arena = device.create_buffer(&wgpu::BufferDescriptor {
             label,
             size,
@@ -144,12 +144,12 @@ impl Network {
         Self { arena, labels: labels_at, logits, forward, backward }
     }
 
-    /// Records what leads from the images to the logits.
+    /// Records the steps from the images to the logits.
     pub fn forward(&self, pass: &mut wgpu::ComputePass<'_>) {
         self.forward.iter().for_each(|step| step.record(pass));
     }
 
-    /// Records what leads from the logits' gradient to better parameters.
+    /// Records the steps from the logits' gradient to the new parameters.
     pub fn backward(&self, pass: &mut wgpu::ComputePass<'_>) {
         self.backward.iter().for_each(|step| step.record(pass));
     }
@@ -196,21 +196,21 @@ impl<'a> Pipelines<'a> {
         }
     }
 
-    /// `out = finish(a b)`.
+    /// Returns the step `out = finish(a b)`.
     fn product(&self, a: Matrix, b: Matrix, out: Matrix, finish: Finish) -> Step {
         let mut words = bytemuck::cast_slice(&[a, b, out]).to_vec();
         words.extend(finish.words());
         self.step(&self.multiply, &words, out.len())
     }
 
-    /// A step of all parameters down their gradients.
+    /// Returns the step of all parameters along their gradients.
     fn descent(&self, now: &Parameters, grad: &Parameters, velocity: &Parameters) -> Step {
         let starts = [now, grad, velocity].map(|parameters| parameters.w1.start);
         let numbers = [now.count(), RATE.to_bits(), MOMENTUM.to_bits()];
         self.step(&self.descend, &[starts, numbers].concat(), now.count())
     }
 
-    /// One invocation for each element; the kernel reads these words.
+    /// Returns a step with one invocation for each element; the kernel reads these words.
     fn step(&self, pipeline: &wgpu::ComputePipeline, words: &[u32], elements: u32) -> Step {
         let words = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: None,

@@ -1,10 +1,10 @@
-//! How far the training is: a bar on a terminal, plain lines elsewhere.
+//! The progress of the training: a bar on a terminal, plain lines elsewhere.
 
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Of plain lines, one for every so many of what is shown.
+/// Of plain lines, one of so many is printed.
 const SPARSE: u64 = 4;
 
 pub struct Progress {
@@ -24,7 +24,7 @@ impl Progress {
 
     pub fn show(&mut self, step: u64, loss: f32, percent: f64) {
         let seen = format!("loss {loss:.4}, {percent:.2} % right");
-        // It hides itself where stderr is no terminal.
+        // The bar hides itself if stderr is no terminal.
         if !self.bar.is_hidden() {
             self.bar.set_message(seen);
             self.bar.set_position(step);

@@ -1,5 +1,6 @@
-//! Calls: a loss of small tensors on a device of some limits, subgroups, tuning and memory budget, called in one way or
-//! another, has the numbers of the f64 reference; outputs are poisoned first, and nothing beside them is written.
+//! Calls: a loss of small tensors on a device of some limits, subgroups, tuning and memory budget, called in one of
+//! several ways, has the numbers of the f64 reference; outputs are filled with garbage first, and nothing outside them
+//! is written.
 
 use wgpu_loss::Error;
 
@@ -15,8 +16,8 @@ pub fn run(data: &[u8]) {
     judged(data);
 }
 
-/// Runs all of these, and asserts that the tolerances were such that the comparisons say something. Of a single call
-/// that is too much to ask: of its three numbers one may be a difference of which nothing is left.
+/// Runs all of these, and asserts that the tolerances were small enough for the comparisons to prove something. A
+/// single call need not pass that: one of its three numbers may be a difference without significant digits.
 pub fn run_all(calls: impl Iterator<Item = Vec<u8>>) {
     calls
         .map(|call| judged(&call))
@@ -33,7 +34,7 @@ fn judged(data: &[u8]) -> Judged {
     }
 }
 
-/// Whether a device of such limits or such a budget may refuse a call that is right.
+/// Returns true if a device of such limits or such a budget may refuse a valid call.
 fn may_refuse(error: &Error) -> bool {
     matches!(error, Error::Limit { .. } | Error::Budget { .. })
 }

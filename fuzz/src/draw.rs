@@ -1,4 +1,4 @@
-//! Drawing from the fuzzer's bytes. Where they are used up, the first of what there is to choose from comes.
+//! Draws choices from the fuzzer's bytes. Once they are used up, every choice is the first.
 
 use std::cell::RefCell;
 
@@ -28,7 +28,7 @@ impl<'a> Draw<'a> {
         all[self.below(all.len())]
     }
 
-    /// Whether something comes that does in `eighths` of 8 cases.
+    /// Returns true in `eighths` of 8 cases.
     pub fn comes(&self, eighths: u64) -> bool {
         self.within(0, 7) >= 8 - eighths
     }

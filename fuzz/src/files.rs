@@ -1,6 +1,5 @@
-//! Files: whatever the bytes are, they are read or refused. What is read is the same in parts, as a whole and after
-//! conversion; what was written undamaged is read as it was written, and so is an archive with one wrong bit, or it is
-//! refused.
+//! Files: any bytes are read or refused. An array is the same whether it is read in parts, as a whole or after
+//! conversion; an undamaged file is read as it was written, and so is an archive with one wrong bit, or it is refused.
 
 use std::path::Path;
 
@@ -12,10 +11,10 @@ use written::Written;
 
 mod written;
 
-/// What files are called.
+/// The names of files.
 const NAMES: [&str; 4] = ["a.npy", "a.npz", "a.npz:x", "a.safetensors:x"];
 
-/// Runs the fuzzer's bytes: the first one says whether the others are a file, or choices of one that is written here.
+/// Runs the fuzzer's bytes: the first one decides if the others are a file, or choices for one that is written here.
 pub fn run(data: &[u8]) {
     let Some((&kind, rest)) = data.split_first() else { return };
     let how = How::of(kind >> 3);
@@ -25,7 +24,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// As what the elements are read.
+/// The type that the elements are read as.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum How {
     Own,
@@ -43,7 +42,7 @@ impl How {
     }
 }
 
-/// What was read of an array.
+/// An array that was read.
 struct Read {
     shape: Vec<usize>,
     element: Element,
@@ -54,7 +53,7 @@ struct Read {
 /// Reads an array in parts, and as a whole.
 ///
 /// # Panics
-/// Where the two differ.
+/// If the two differ.
 fn read(name: &str, file: &[u8], how: How) -> Result<Read, String> {
     let mut source =
         Source::in_bytes(Path::new(name), file).map_err(|failure| failure.message())?;
@@ -94,7 +93,7 @@ fn bytes_of(part: &Part<'_>) -> Vec<u8> {
     [floats.bytes(), labels.bytes()].concat()
 }
 
-/// Writes an array into a file and reads it. Some files are damaged first, and only have to be survived.
+/// Writes an array into a file and reads it. Some files are damaged first, and only must not cause a panic.
 fn written(draw: Draw<'_>, how: How) {
     let array = Written::draw(&draw);
     let (name, mut file) = array.file(&draw);
@@ -102,7 +101,7 @@ fn written(draw: Draw<'_>, how: How) {
     for _ in 0..edits {
         damage(&mut file, &draw);
     }
-    // Archives have checksums: one wrong bit is found, or does not matter.
+    // Archives have checksums: one wrong bit is found, or has no effect.
     let flipped = edits == 0 && name.contains(".npz") && draw.comes(3);
     if flipped {
         let at = draw.below(file.len());
@@ -125,7 +124,7 @@ fn written(draw: Draw<'_>, how: How) {
     }
 }
 
-/// One change of a file's bytes.
+/// Makes one change to a file's bytes.
 fn damage(file: &mut Vec<u8>, draw: &Draw<'_>) {
     if file.is_empty() {
         return;

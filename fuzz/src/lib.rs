@@ -1,5 +1,5 @@
-//! What fuzzing runs: each module has a `run` that takes the fuzzer's bytes and panics where a promise is broken.
-//! `docs/testing.md` says how; `scripts/fuzz` builds the programs in `bin/` with libFuzzer.
+//! Fuzz targets: each module has a `run` that takes the fuzzer's bytes and panics if a promise is broken.
+//! `docs/testing.md` says how to run them; `scripts/fuzz` builds the programs in `bin/` with libFuzzer.
 //!
 //! ```text
 //! files    bytes as .npy, .npz and .safetensors   -> read or refused, and what is read is what was written

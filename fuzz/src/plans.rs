@@ -31,14 +31,14 @@ pub fn run(data: &[u8]) {
         let limit = &mut profile.limits.max_storage_buffer_binding_size;
         *limit = (*limit).max(elements.saturating_mul(4) / PIECES);
     }
-    // An error is an answer too. It can be shown whatever it says.
+    // An error is a valid answer too. Displaying it must not panic.
     match Plan::new(&*loss, &tensors.shapes(), outputs, &profile) {
         Ok(plan) => promises::check(&plan, &profile, &tensors, &draw),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 
-/// What a loss takes.
+/// The kind of a loss's operands.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     /// Labels or class probabilities.
@@ -145,7 +145,7 @@ struct Tensors {
 }
 
 impl Tensors {
-    /// Mostly tensors that fit together.
+    /// Draws tensors whose shapes mostly match.
     fn draw(draw: &Draw<'_>, kind: Kind) -> Self {
         let axes = draw.one_of(&[2, 2, 2, 3, 4, 1, 0, 5, 6]);
         let input: Vec<usize> = (0..axes).map(|_| draw.extent()).collect();
@@ -213,7 +213,7 @@ fn shape_of(given: &Option<(ElementType, Vec<usize>)>) -> Option<&[usize]> {
     given.as_ref().map(|(_, shape)| &shape[..])
 }
 
-/// This shape, and now and then another one.
+/// Returns this shape, and now and then another one.
 fn shape(draw: &Draw<'_>, wanted: &[usize]) -> Vec<usize> {
     let mut shape = wanted.to_vec();
     if draw.within(0, 31) == 31 {

@@ -1,4 +1,4 @@
-//! What is around the kernels, and where their time goes.
+//! The sections on the code around the kernels, and on the kernels' time.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::text::{bytes, digits, row, table, time};
 use crate::grid::{self, named};
 use crate::results::{Results, list};
 
-/// All sections that there is something for.
+/// Returns all sections that have results.
 pub fn sections(results: &Results) -> String {
     let section = |name: &str, text: fn(&Value) -> String| match results.result(name) {
         Some(result) => text(result) + "\n" + &failures(result),
@@ -27,14 +27,14 @@ pub fn sections(results: &Results) -> String {
     .concat()
 }
 
-/// What could not be measured, in the bench's own words.
+/// Lists the failures to measure, in the bench's own words.
 fn failures(result: &Value) -> String {
     let lines = list(result.get("failed")).iter().map(|failed| format!("- failed: {failed}\n"));
     let text: String = lines.collect();
     if text.is_empty() { text } else { text + "\n" }
 }
 
-/// A time that is a number, or a median.
+/// Returns a time that is a number, or a median.
 fn seconds(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value["median"].as_f64())
 }
@@ -102,7 +102,7 @@ fn stream(stream: &Value) -> String {
         + &format!("\n{overlap} times the longest of the three.\n")
 }
 
-/// Where a kernel's time goes: its dispatches, and what is left when something is left out.
+/// Lists a kernel's time: that of its dispatches, and that of the kernel with a part of it left out.
 fn stages(stages: &Value) -> String {
     let mut text = "## Where the time goes\n\n".to_string();
     let rows = list(stages.get("results")).iter().map(|stage| {
@@ -135,8 +135,7 @@ fn stages(stages: &Value) -> String {
     text
 }
 
-/// What the numbers of the table are worth: the layouts that are faster than its own, the fastest first, and how often as
-/// fast.
+/// Lists the layouts that are faster than the table's own, the fastest first, and by which factor.
 fn tunings(tunings: &Value) -> String {
     let results = list(tunings.get("results"));
     let kind = |m: &Value| ["shape", "dtype", "pass"].map(|key| m[key].clone());
@@ -164,7 +163,7 @@ fn tunings(tunings: &Value) -> String {
     "## What the table's numbers are worth\n\n".to_string() + &table(&head, rows)
 }
 
-/// The driver's own words, between tabs.
+/// Lists the driver's own output, between tabs.
 fn compiler(compiler: &Value) -> String {
     let head = "## What the driver's compiler says\n\n".to_string();
     if let Some(why) = compiler["left_out"].as_str() {
@@ -177,7 +176,7 @@ fn compiler(compiler: &Value) -> String {
     head + &table(&names, rows)
 }
 
-/// Losses of single elements.
+/// Lists losses of single elements.
 fn pointwise(pointwise: &Value) -> String {
     let rows = list(pointwise.get("results")).iter().map(|m| {
         let text = |key: &str| m[key].as_str().unwrap_or_default().to_string();
@@ -195,7 +194,7 @@ fn pointwise(pointwise: &Value) -> String {
     "## Losses of single elements\n\n4096 x 4096 elements.\n\n".to_string() + &table(&head, rows)
 }
 
-/// What goes beside cross-entropy.
+/// Lists the cost of cross-entropy's optional outputs.
 fn extras(extras: &Value) -> String {
     let rows = list(extras.get("results")).iter().map(|m| {
         row([

@@ -1,8 +1,8 @@
 //! The report: NAME.json with everything, NAME.md for people.
 //!
 //! ```text
-//! speed    cross-entropy by shape, and beside others
-//! ends     what is around the kernels: start, upload, record, stream; stages; tunings, tuning
+//! speed    cross-entropy by shape, and compared with others
+//! ends     the code around the kernels: start, upload, record, stream; stages; tunings, tuning
 //! ```
 
 mod ends;
@@ -19,11 +19,11 @@ use crate::machine::file_name;
 use crate::part::Part;
 use crate::results::{Results, list};
 
-/// What a run on a software driver says first.
+/// The first line of a report of a software driver.
 pub const NO_GPU: &str =
     "NO GPU WAS MEASURED: this is a software driver, and nothing here says how fast a GPU is.";
 
-/// Writes both files; that for people is returned.
+/// Writes both files, and returns the path of the one for people.
 pub fn write(results: &Results, out: &Path) -> Result<PathBuf, String> {
     let figures = figures::all(results);
     let name = file_name(&results.machine["adapter"]);
@@ -33,7 +33,7 @@ pub fn write(results: &Results, out: &Path) -> Result<PathBuf, String> {
     Ok(file("md"))
 }
 
-/// Whether a part ran, and all of it passed.
+/// Returns true if a part ran, and all of it passed.
 pub fn passed(results: &Results, part: Part) -> bool {
     results.result(&part.name()).is_some_and(|result| result["all_passed"] != false)
 }
@@ -64,7 +64,7 @@ fn markdown(results: &Results, figures: &[Figure]) -> String {
     text
 }
 
-/// The machine, the build, the command.
+/// Describes the machine, the build, the command.
 fn about(results: &Results) -> String {
     let Results { machine, pack, .. } = results;
     let said = |value: &Value| match value {
@@ -107,7 +107,7 @@ fn about(results: &Results) -> String {
     lines.iter().map(|line| format!("- {line}\n")).collect::<String>() + "\n"
 }
 
-/// Each part's outcome.
+/// Lists each part's outcome.
 fn summary(results: &Results) -> String {
     let rows = Part::all().map(|part| {
         let name = part.name();

@@ -1,4 +1,4 @@
-//! How fast cross-entropy is: by shape, and beside others.
+//! The speed of cross-entropy: by shape, and compared with others.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::text::{digits, row, table, time};
 use crate::grid::{self, named};
 use crate::results::{DTYPES, PASSES, Results, device_ms, is_right, list};
 
-/// All tables of kernels.
+/// Returns all tables of kernels.
 pub fn tables(results: &Results) -> String {
     let mut text = String::new();
     for (dtype, _) in DTYPES {
@@ -22,7 +22,7 @@ pub fn tables(results: &Results) -> String {
     text + &beside_others(results)
 }
 
-/// A grid: as `wgpu-loss bench` prints it.
+/// Lists a grid, as `wgpu-loss bench` prints it.
 fn by_shape(bench: &Value) -> String {
     let rows = list(bench.get("results")).iter().map(|m| {
         let seconds = &m["seconds"];
@@ -63,7 +63,7 @@ fn refused(bench: &Value) -> String {
     if text.is_empty() { text } else { format!("Not measured:\n\n{text}\n") }
 }
 
-/// What tuning changes.
+/// Lists the changes by tuning.
 fn beside_untuned(results: &Results, tuned: &Value) -> String {
     let rows = list(tuned.get("results")).iter().map(|m| {
         let (shape, pass) = (grid::read(&m["shape"]), m["pass"].as_str().unwrap_or_default());
@@ -81,7 +81,7 @@ fn beside_untuned(results: &Results, tuned: &Value) -> String {
     table(&["shape", "pass", "table's", "tuned", "faster"], rows) + "\n" + &refused(tuned)
 }
 
-/// A table for each element type and pass: contenders across, shapes down.
+/// Returns a table for each element type and pass: contenders across, shapes down.
 fn beside_others(results: &Results) -> String {
     if results.peers().next().is_none() {
         return String::new();
@@ -119,7 +119,7 @@ fn beside_others(results: &Results) -> String {
     for (index, note) in notes.iter().enumerate() {
         text += &format!("{}. {note}\n", index + 1);
     }
-    // The same for each type.
+    // Left out alike for each type.
     let left_out = results.peers().next().and_then(|peers| peers["left_out"].as_object());
     for (name, reason) in left_out.into_iter().flatten() {
         text += &format!("- left out: {name}: {}\n", reason.as_str().unwrap_or("?"));
@@ -127,7 +127,7 @@ fn beside_others(results: &Results) -> String {
     text + "\n"
 }
 
-/// A contender's time, with a mark where it is wrong or missing.
+/// Returns a contender's time, with a mark if it is wrong or missing.
 fn entry(cell: Option<&&Value>, notes: &mut Vec<String>) -> String {
     let Some(cell) = cell else { return "-".into() };
     let mut mark = |note: String| {

@@ -1,11 +1,11 @@
 //! Tables in Markdown, and numbers as people read them.
 
-/// A line of cells.
+/// Returns a line of cells.
 pub fn row<const N: usize>(cells: [String; N]) -> Vec<String> {
     cells.into()
 }
 
-/// A table. A cell's own bars would part it.
+/// Returns a table. Bars within a cell are escaped, because they would divide it.
 pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let line = |cells: &[String]| {
         let cells: Vec<_> =
@@ -18,7 +18,7 @@ pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Stri
     text
 }
 
-/// A number with three digits that count.
+/// Formats a number with three significant digits.
 pub fn digits(number: f64) -> String {
     let places = match number.abs() {
         ..0.0995 => 4,

@@ -1,6 +1,6 @@
-//! What AMD's disassembly says of the loops of a kernel: blocks, loops, kinds of instructions.
+//! Counts in AMD's disassembly of a kernel: blocks, loops, kinds of instructions.
 
-/// Instructions by what they keep busy.
+/// Instructions by the unit that they use.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     /// f32 additions, products, fused ones.
@@ -23,17 +23,17 @@ pub struct Counts {
     pub store_bytes: f64,
     /// The group's own memory.
     pub shared: f64,
-    /// Reads under way at most before the first wait for one of them.
+    /// The largest number of reads in flight before the first wait for one of them.
     pub under_way: f64,
     /// The width of the widest read and write, in bytes.
     pub widest_load: f64,
     pub widest_store: f64,
-    /// What the kinds above come to where no instruction takes three maxima at once.
+    /// The sum of the kinds above if no instruction takes three maxima at once.
     pub alu_of_two: f64,
 }
 
 impl Counts {
-    /// All that the vector unit issues.
+    /// Returns the number of instructions that the vector unit issues.
     pub fn vector(&self) -> f64 {
         self.fma + self.alu + self.special + self.moves + self.across
     }
@@ -92,7 +92,7 @@ impl Counts {
 #[derive(Clone, Debug)]
 pub struct Loop {
     pub counts: Counts,
-    /// Whether loops inside it read memory and take powers.
+    /// True if loops inside it read memory and take powers.
     pub outer: bool,
 }
 

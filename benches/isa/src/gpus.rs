@@ -1,8 +1,8 @@
-//! What GPUs do in a second, and how long a loop would take them.
+//! The speed of GPUs, and the time that a loop would take on them.
 
 use crate::code::Counts;
 
-/// What a GPU does in a second, in lanes.
+/// A GPU's operations in a second, in lanes.
 pub struct Gpu {
     issue: f64,
     alu: f64,
@@ -21,7 +21,7 @@ pub const GPUS: [Gpu; 4] = [
 ];
 
 impl Gpu {
-    /// Time of the arithmetic as a part of the memory's.
+    /// Returns the time of the arithmetic as a share of the memory's.
     pub fn share(&self, c: &Counts) -> f64 {
         let nvidia = self.alu < self.issue;
         let alu = if nvidia { c.alu_of_two } else { c.alu };

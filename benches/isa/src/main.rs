@@ -1,4 +1,4 @@
-//! What a GPU's compiler makes of the kernels: registers, waves, instructions. See README.md.
+//! Statistics of the code that a GPU's compiler makes of the kernels: registers, waves, instructions. See README.md.
 
 mod code;
 mod gpus;
@@ -21,7 +21,7 @@ use crate::plans::{Call, Table};
 use crate::spirv::Checks;
 use crate::vulkan::{Compiled, Compiler};
 
-/// Compiles the kernels of plans as wgpu would, and counts what comes out.
+/// Compiles the kernels of plans as wgpu would, and counts instructions.
 #[derive(Parser)]
 struct Options {
     /// Shapes; classes are the second number.
@@ -49,10 +49,10 @@ struct Options {
     /// Every kernel of a plan, not only those that read the logits.
     #[arg(long)]
     all: bool,
-    /// What the driver says of each kernel, by its own names, and no loops: for drivers other than Mesa's for AMD.
+    /// The driver's statistics of each kernel, by its own names, and no loops: for drivers other than Mesa's for AMD.
     #[arg(long)]
     statistics: bool,
-    /// A folder for each kernel's texts: WGSL, and what the driver shows.
+    /// A folder for each kernel's texts: WGSL, and the driver's representations.
     #[arg(long)]
     dump: Option<PathBuf>,
 }
@@ -116,13 +116,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Kernels that read the logits, and write what is as large.
+/// Returns true for kernels that read the logits, or write tensors as large.
 fn is_large(spec: &Spec) -> bool {
     matches!(spec.kernel, Kernel::Rows | Kernel::Columns | Kernel::Pointwise)
         && spec.part != Part::Merge
 }
 
-/// Elements of one turn of a loop.
+/// Returns the elements of one turn of a loop.
 fn elements_of(spec: &Spec, counts: &Counts) -> f64 {
     let pack = spec.layout.load.elements() as f64;
     match spec.layout.form {
@@ -177,7 +177,7 @@ fn measure(
     Ok(rows)
 }
 
-/// Loops that fold or write elements.
+/// Returns true for loops that fold or write elements.
 fn is_hot(spec: &Spec, l: &Loop) -> bool {
     if spec.layout.form.is_kept() || spec.kernel == Kernel::Pointwise {
         return true;

@@ -10,7 +10,7 @@ use wgpu_loss::{
     TargetType, wgpu,
 };
 
-/// Which table of geometries.
+/// The table of geometries.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub enum Table {
     Discrete,
@@ -26,7 +26,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Every combination.
+    /// Returns every combination.
     pub fn all(
         losses: &[String],
         shapes: &[String],
@@ -53,7 +53,7 @@ impl Call {
         self.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
     }
 
-    /// Its plan on a GPU whose subgroups all have that size.
+    /// Returns its plan on a GPU whose subgroups all have that size.
     pub fn plan(&self, table: Table, subgroup: u32) -> Result<Plan, Box<dyn Error>> {
         let device_type = match table {
             Table::Discrete => wgpu::DeviceType::DiscreteGpu,

@@ -6,7 +6,7 @@ use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-/// Which of wgpu's runtime checks are in the code.
+/// The wgpu runtime checks in the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Checks {
     /// All of them: what the library asks for.
@@ -17,10 +17,10 @@ pub enum Checks {
     Trusted,
 }
 
-/// The module's words. `robust` tells whether the driver checks the bounds of buffers.
+/// Returns the module's words. With `robust`, the driver checks the bounds of buffers.
 ///
 /// # Errors
-/// What naga refuses, with the place in the text.
+/// The errors of naga, with the place in the text.
 pub fn words(
     text: &str,
     bindings: &[u32],

@@ -1,11 +1,11 @@
-//! A Vulkan device that compiles and never runs: one that a driver makes without hardware will do.
+//! A Vulkan device that compiles and never runs: a driver's null device without hardware suffices.
 
 use std::error::Error;
 use std::ffi::CStr;
 
 use ash::{Device, Entry, Instance, khr, vk};
 
-/// What a driver tells of a pipeline.
+/// The driver's information on a pipeline.
 pub struct Compiled {
     /// Numbers, by the driver's names.
     pub statistics: Vec<(String, f64)>,
@@ -24,7 +24,7 @@ impl Compiled {
 pub struct Compiler {
     /// Its name and driver.
     pub name: String,
-    /// Whether storage buffers are checked by the driver, as far as wgpu asks for it.
+    /// True if the driver checks storage buffers, as far as wgpu requests it.
     pub robust: bool,
     properties: khr::pipeline_executable_properties::Device,
     device: Device,
@@ -38,7 +38,7 @@ fn text(raw: &CStr) -> String {
 
 impl Compiler {
     /// # Errors
-    /// Where there is no loader, no device, or one that does not show what it compiles.
+    /// If there is no loader, no device, or if the device does not show what it compiles.
     pub fn open() -> Result<Self, Box<dyn Error>> {
         // SAFETY: the loader's library is trusted to be one.
         let entry = unsafe { Entry::load()? };
@@ -70,7 +70,7 @@ impl Compiler {
             names.push(ash::ext::robustness2::NAME.as_ptr());
         }
 
-        // What wgpu-hal 30 switches on of what changes the code.
+        // The features that wgpu-hal 30 enables and that change the code.
         let mut shown = vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default()
             .pipeline_executable_info(true);
         let mut robustness =
@@ -102,7 +102,7 @@ impl Compiler {
     /// subgroups of one size or (as wgpu does it) of any.
     ///
     /// # Errors
-    /// What the driver refuses.
+    /// The driver's error.
     pub fn compile(
         &self,
         words: &[u32],
@@ -217,7 +217,7 @@ impl Compiler {
 
 impl Drop for Compiler {
     fn drop(&mut self) {
-        // SAFETY: all that was made of them is gone.
+        // SAFETY: all objects that were made of them are destroyed.
         unsafe {
             self.device.destroy_device(None);
             self.instance.destroy_instance(None);

@@ -1,4 +1,4 @@
-//! What the contenders share: the job they are given, the data, the clock, the line they print.
+//! The parts that the contenders share: the job, the data, the clock, the line that they print.
 //! `torch_peers.py` does the same in Python.
 
 use std::borrow::Cow;
@@ -14,7 +14,7 @@ use wgpu_loss::ElementType;
 /// A result of anything that may fail.
 pub type Fallible<T> = Result<T, Failure>;
 
-/// Why a contender failed; the driver puts it below the table.
+/// The reason why a contender failed; the driver prints it below the table.
 pub struct Failure(String);
 
 impl<E: fmt::Display> From<E> for Failure {
@@ -43,7 +43,7 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// As the library names it.
+    /// Returns the library's name.
     pub fn element_type(self) -> ElementType {
         match self {
             Self::F32 => ElementType::F32,
@@ -52,7 +52,7 @@ impl Dtype {
         }
     }
 
-    /// Elements of this type as f32.
+    /// Returns elements of this type as f32.
     pub fn widen(self, bytes: &[u8]) -> Cow<'_, [f32]> {
         match self {
             Self::F32 => aligned(bytes),
@@ -62,7 +62,7 @@ impl Dtype {
     }
 }
 
-/// Bytes as what they are; copied where they do not lie as such.
+/// Returns bytes as elements; copied if they are not aligned.
 fn aligned<T: Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
     match bytemuck::try_cast_slice(bytes) {
         Ok(elements) => elements.into(),
@@ -76,13 +76,13 @@ fn aligned<T: Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
 pub struct Job {
     /// The contender's name in the table.
     pub name: String,
-    /// Where `logits.bin` and `labels.bin` are.
+    /// The folder of `logits.bin` and `labels.bin`.
     pub data: PathBuf,
     /// (N, C) or (N, C, ...).
     pub shape: Vec<usize>,
     /// The type of the logits.
     pub dtype: Dtype,
-    /// How many times a pass is timed.
+    /// The number of times that a pass is timed.
     pub samples: usize,
     /// No further sample of a pass starts after so many seconds, if there are three.
     pub seconds: f64,
@@ -109,7 +109,7 @@ impl Job {
         self.shape[1]
     }
 
-    /// What lies behind the classes: 1, or the pixels of an image.
+    /// Returns the number of elements per class after the class axis: 1, or the pixels of an image.
     pub fn inner(&self) -> usize {
         self.shape[2..].iter().product()
     }
@@ -174,11 +174,11 @@ impl Job {
     }
 }
 
-/// How long runs of one pass took.
+/// The times of runs of one pass.
 pub struct Times {
     /// By the wall clock, from the call to the end of the work.
     pub wall: Vec<Duration>,
-    /// By the device's clock; none where it has none.
+    /// By the device's clock; empty if it has none.
     pub device: Vec<Duration>,
 }
 
@@ -190,7 +190,7 @@ fn milliseconds(times: &[Duration]) -> Option<(f64, f64)> {
     Some(((ms[ms.len() / 2] + ms[(ms.len() - 1) / 2]) / 2.0, least))
 }
 
-/// What is timed.
+/// The timed computation.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Pass {
     /// The loss.
@@ -212,7 +212,7 @@ impl Pass {
     }
 }
 
-/// What a contender computed, for the driver to check.
+/// A contender's result, for the driver to check.
 pub struct Answer {
     /// The mean loss.
     pub loss: f64,

@@ -3,8 +3,7 @@
 //! ```text
 //! location   the name that the user wrote      layout    the contents of a header (npy, npz, safetensors)
 //! bytes      a mapped file, or memory          gather    any range in the type and order wanted
-//! source     an array in a file                scratch   room for elements that have to be
-//! converted
+//! source     an array in a file                scratch   room for elements that are converted
 //! output     files that results are saved to   replace   their names, all at once
 //! checksum   of an archive's member, as it is read
 //! ```

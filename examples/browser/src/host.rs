@@ -16,7 +16,7 @@ const ALIGNMENT: u64 = 256;
 
 /// A device, its queue, and the library's pipelines.
 pub struct Host {
-    /// What is special about it.
+    /// The property that distinguishes it.
     pub name: &'static str,
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
@@ -24,12 +24,12 @@ pub struct Host {
 }
 
 impl Host {
-    /// A device with WebGPU's default limits and no features.
+    /// Opens a device with WebGPU's default limits and no features.
     pub async fn bare(adapter: &wgpu::Adapter) -> Result<Self, Failure> {
         Self::open("bare", adapter, wgpu::DeviceDescriptor::default()).await
     }
 
-    /// A device with what the library asks for.
+    /// Opens a device with everything that the library requests.
     pub async fn wanted(adapter: &wgpu::Adapter) -> Result<Self, Failure> {
         let descriptor = wgpu::DeviceDescriptor {
             required_features: wanted_features(adapter),
@@ -65,7 +65,7 @@ impl Host {
         })
     }
 
-    /// The bytes of a range of a buffer, once all that was submitted is done.
+    /// Reads the bytes of a range of a buffer, once all submitted work is done.
     pub async fn read(&self, range: wgpu::BufferBinding<'_>) -> Result<Vec<u8>, Failure> {
         let size = range.size.map_or(range.buffer.size() - range.offset, |size| size.get());
         let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
@@ -96,7 +96,7 @@ impl<'a> Arena<'a> {
         Self { host, buffer, end: Cell::new(0) }
     }
 
-    /// Room for so many bytes, rounded up to whole words.
+    /// Reserves so many bytes, rounded up to whole words.
     pub fn room(&self, bytes: usize) -> Range<u64> {
         let start = self.end.get().next_multiple_of(ALIGNMENT);
         let range = start..start + (bytes as u64).next_multiple_of(4);
@@ -104,7 +104,7 @@ impl<'a> Arena<'a> {
         range
     }
 
-    /// Room for elements, filled with them.
+    /// Reserves room for elements, and writes them.
     pub fn put<T: Pod>(&self, elements: &[T]) -> Range<u64> {
         let mut bytes: Vec<u8> = bytemuck::cast_slice(elements).to_vec();
         let range = self.room(bytes.len());
@@ -113,13 +113,13 @@ impl<'a> Arena<'a> {
         range
     }
 
-    /// A range as it is bound.
+    /// Returns a range as a binding.
     pub fn at(&self, range: &Range<u64>) -> wgpu::BufferBinding<'_> {
         let size = wgpu::BufferSize::new(range.end - range.start);
         wgpu::BufferBinding { buffer: &self.buffer, offset: range.start, size }
     }
 
-    /// The elements of a range.
+    /// Reads the elements of a range.
     pub async fn read<T: Pod>(&self, range: &Range<u64>) -> Result<Vec<T>, Failure> {
         Ok(bytemuck::pod_collect_to_vec(&self.host.read(self.at(range)).await?))
     }

@@ -1,4 +1,4 @@
-//! Losses and gradients, held to the page's own arithmetic.
+//! Losses and gradients, compared with the page's own arithmetic.
 
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
@@ -13,7 +13,7 @@ use crate::{Failure, page};
 /// The label of rows that are left out.
 const IGNORED: u32 = 255;
 
-/// Images, classes and positions: what goes along rows, and what goes along columns.
+/// Images, classes and positions: some for the kernels of rows, and some for those of columns.
 const SHAPES: [[usize; 3]; 7] = [
     [64, 10, 1],
     [37, 131, 1],
@@ -24,7 +24,7 @@ const SHAPES: [[usize; 3]; 7] = [
     [1, 5000, 6],
 ];
 
-/// More than the 128 MiB that a binding of a bare device holds: it is cut into pieces.
+/// More than the 128 MiB that a binding of a bare device holds: the library divides it into pieces.
 const LARGE: [usize; 3] = [1050, 32_000, 1];
 
 pub async fn run(host: &Host) {
@@ -42,7 +42,7 @@ pub async fn run(host: &Host) {
     }
 }
 
-/// Where the tensors lie.
+/// The placement of the tensors.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Layout {
     /// Inputs in one buffer, the gradient in another.
@@ -61,7 +61,7 @@ async fn cross_entropy(
     let logits = noise(images * classes * positions, 1);
     let rows = images * positions;
     let label = |row: usize| if row % 7 == 3 { IGNORED } else { (row * row % classes) as u32 };
-    // A class may have that number; then nothing is left out.
+    // A class may have that number; then no row is left out.
     let labels: Vec<u32> = (0..rows).map(label).collect();
     let ignored = if classes > IGNORED as usize { i64::from(u32::MAX) } else { IGNORED.into() };
     let truth = truth::cross_entropy(&logits, &labels, shape);
@@ -84,7 +84,7 @@ async fn bce_with_logits(host: &Host, layout: Layout) -> Result<(), Failure> {
     compare(host, &BceWithLogits::new(), &shapes, tensors, layout, &truth).await
 }
 
-/// Runs a loss over an input and a target (its bytes), and reads its result in both ways that there are.
+/// Runs a loss over an input and a target (its bytes), and reads its result in both available ways.
 async fn compare(
     host: &Host,
     loss: &impl Loss,
@@ -126,7 +126,7 @@ async fn compare(
         let bytes = arena.read::<u8>(&result).await?;
         close("loss in the arena", &[bound.decode(&bytes)?.loss], &[truth.loss], 2e-6)?;
     }
-    // The same bytes once more, by a loop that asks now and then.
+    // Computes the same once more, and polls for the result.
     for _ in 0..10_000 {
         match reader.try_read() {
             Some(again) if again == Ok(decoded) => return Ok(()),

@@ -10,11 +10,11 @@ mod truth;
 
 use host::Host;
 
-/// What a case fails with.
+/// The error of a case.
 type Failure = Box<dyn std::error::Error>;
 
 fn main() {
-    // Without this the page would stand still and nobody would know why.
+    // Without this hook a panic would stop the page without a message.
     std::panic::set_hook(Box::new(|panic| {
         page::report("a panic", Err(panic));
         page::end();
@@ -38,7 +38,7 @@ async fn run() -> Result<(), Failure> {
         refusals::lose(host).await;
     }
     own::run().await?;
-    // Errors that nobody has waited for come now.
+    // Errors that are not awaited arrive now.
     page::pause().await;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! What the library does where it has a device of its own: calls on host data, which are awaited here. Every loss, most
-//! options and outputs, against the library's reference in f64.
+//! Calls on host data, by a library with a device of its own, which are awaited here. Every loss, most options and
+//! outputs, against the library's reference in f64.
 
 use wgpu_loss::{
     Bce, BceWithLogits, CrossEntropy, Entropy, Error, GaussianNll, Gpu, GpuOptions, Inputs, KlDiv,
@@ -9,7 +9,7 @@ use wgpu_loss::{
 use crate::truth::{close, noise};
 use crate::{Failure, page};
 
-/// How far results may be off.
+/// The allowed error of results, as a share.
 const PART: f64 = 1e-5;
 
 pub async fn run() -> Result<(), Failure> {
@@ -22,7 +22,7 @@ pub async fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-/// What blocks would stop the page for good.
+/// Calls that block return an error: blocking would stop the page for good.
 fn blocking(gpu: &Gpu) -> Result<(), Failure> {
     let inputs = Inputs::new(Tensor::new(&[1.0, 2.0], &[1, 2])).labels(&[0u8], &[1]);
     let run = gpu.run(&CrossEntropy::new(), &inputs, Outputs::loss());

@@ -18,7 +18,7 @@ pub fn line(text: &str) {
     }
 }
 
-/// Reports what a case came to.
+/// Reports the outcome of a case.
 pub fn report(name: &str, outcome: Result<(), impl Display>) {
     match outcome {
         Ok(()) => line(&format!("ok {name}")),
@@ -29,7 +29,7 @@ pub fn report(name: &str, outcome: Result<(), impl Display>) {
     }
 }
 
-/// The last line.
+/// Writes the last line.
 pub fn end() {
     let text = match FAILURES.get() {
         0 => "all passed".to_string(),
@@ -41,7 +41,7 @@ pub fn end() {
     }
 }
 
-/// Gives the browser a turn of its own.
+/// Lets the browser run its own work.
 pub async fn pause() {
     let turn = js_sys::Promise::new(&mut |resolve, _| {
         if let Some(window) = web_sys::window() {

@@ -1,4 +1,4 @@
-//! What is refused, by the library or by the GPU.
+//! Calls that the library or the GPU refuses.
 
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{Bound, Buffers, CrossEntropy, Error, LabelType, Outputs, Plan, TargetType};
@@ -10,7 +10,7 @@ use crate::{Failure, page};
 const ROWS: usize = 16;
 const CLASSES: usize = 20;
 
-/// What the library refuses, and what the GPU sees in the data.
+/// Tests the library's errors, and the errors that the GPU finds in the data.
 pub async fn run(host: &Host) {
     page::report(&format!("a bad label, {}", host.name), bad_label(host).await);
     page::report(&format!("ranges that overlap, {}", host.name), overlap(host));
@@ -25,7 +25,7 @@ fn plan(host: &Host) -> Result<Plan, Error> {
     Plan::new(&CrossEntropy::new(), &shapes, Outputs::loss().with_grad(), host.kernels.profile())
 }
 
-/// Work over tensors that are of no interest.
+/// Binds some work, over any tensors.
 fn any(host: &Host, arena: &Arena<'_>) -> Result<Bound, Failure> {
     let (x, t) = (arena.put(&noise(ROWS * CLASSES, 9)), arena.put(&[3i32; ROWS]));
     let buffers = Buffers::new(arena.at(&x)).target(arena.at(&t)).grad_in_place();
@@ -77,7 +77,7 @@ fn too_small(host: &Host) -> Result<(), Failure> {
     }
 }
 
-/// Nothing overlaps, but bindings start at multiples of more than 4 bytes, and a browser looks at bindings.
+/// No tensors overlap, but bindings start at multiples of more than 4 bytes, and a browser checks bindings for overlap.
 fn aliases(host: &Host) -> Result<(), Failure> {
     let arena = Arena::new(host, 1 << 13);
     let (x, t) = (arena.room(4 * ROWS * CLASSES), arena.room(4 * ROWS));
@@ -107,11 +107,11 @@ async fn busy(host: &Host) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the library cannot know in a browser is heard by whoever listens: the host's own scope here.
+/// Errors that the library cannot know in a browser reach the host's own error scope.
 async fn scope(host: &Host) -> Result<(), Failure> {
     let arena = Arena::new(host, 1 << 13);
     let (x, t) = (arena.put(&noise(ROWS * CLASSES, 9)), arena.put(&[3i32; ROWS]));
-    // More than there is room for: a buffer that is none.
+    // More than fits: the buffer is invalid.
     let validation = host.device.push_error_scope(wgpu::ErrorFilter::Validation);
     let broken = host.buffer(1 << 50, wgpu::BufferUsages::STORAGE);
     validation.pop().await.ok_or("no error for a buffer of 2^50 bytes")?;
@@ -126,7 +126,7 @@ async fn scope(host: &Host) -> Result<(), Failure> {
     }
 }
 
-/// A device that goes away, which has to be one that nobody needs any more.
+/// Tests a lost device, which must be one that no other case needs.
 pub async fn lose(host: Host) {
     page::report(&format!("a lost device, {}", host.name), lost(&host).await);
 }
@@ -142,7 +142,7 @@ async fn lost(host: &Host) -> Result<(), Failure> {
     let reading = reader.read();
     host.device.destroy();
     match reading.await {
-        // It may have come before.
+        // The result may have arrived before.
         Ok(_) | Err(Error::Lost { .. }) => {}
         other => return Err(format!("what was under way: {other:?}").into()),
     }
@@ -151,7 +151,7 @@ async fn lost(host: &Host) -> Result<(), Failure> {
         Err(Error::Lost { .. }) => {}
         other => return Err(format!("a reader: {other:?}").into()),
     }
-    // Neither panics nor reports anything.
+    // Neither panics nor reports an error.
     let bound = any(host, &Arena::new(host, 1 << 13))?;
     bound.encode(&mut host.encoder());
     match bound.reader()?.read().await {

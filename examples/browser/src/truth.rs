@@ -1,4 +1,4 @@
-//! The losses as the page understands them, in f64, and numbers to try them on.
+//! The losses by the page's own formulas, in f64, and numbers to test them on.
 
 /// A loss and its gradient.
 pub struct Truth {
@@ -55,9 +55,9 @@ pub fn noise(count: usize, seed: u32) -> Vec<f32> {
     (0..count as u32).map(number).collect()
 }
 
-/// Compares f32 results with f64 numbers: each may be off by a part of itself, and by a tenth of that of the largest,
-/// for differences of numbers that are close. WGSL's `exp` of such logits may be wrong by 15 units in the last place,
-/// 1.8e-6, and a sum of them by little more.
+/// Compares f32 results with f64 numbers: the allowed error is a share of each number, and a tenth of that share of the
+/// largest, for differences of numbers that are close. WGSL's `exp` of such logits may be wrong by 15 units in the last
+/// place, 1.8e-6, and a sum of them by little more.
 pub fn close(what: &str, got: &[f32], wanted: &[f64], part: f64) -> Result<(), String> {
     if got.len() != wanted.len() {
         return Err(format!("{what}: {} numbers, {} wanted", got.len(), wanted.len()));

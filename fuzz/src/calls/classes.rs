@@ -31,7 +31,7 @@ const HALVES: [ElementType; 2] = [ElementType::F16, ElementType::BF16];
 const REDUCTIONS: [Reduction; 4] =
     [Reduction::Mean, Reduction::None, Reduction::Sum, Reduction::BatchMean];
 
-/// A loss and what it is of.
+/// A loss and its tensors.
 struct Call {
     loss: Box<dyn Loss>,
     data: Data,
@@ -43,7 +43,7 @@ pub fn run(draw: &Draw<'_>) -> Judged {
     Call::draw(draw).make(draw)
 }
 
-/// The same of a call of more tensors than some devices bind at once.
+/// Draws and makes a call of more tensors than some devices bind at once.
 pub fn run_crowded(draw: &Draw<'_>) -> Judged {
     Call::crowded(draw).make(draw)
 }
@@ -101,10 +101,10 @@ impl Call {
         }
     }
 
-    /// Of so many tensors that several kernels share the work where a device binds few of them. Elements have two bytes
-    /// and rows an odd number of them, so that rows share words.
+    /// Draws a call of so many tensors that several kernels share the work on devices with few bindings. Elements have
+    /// two bytes and rows an odd number of them, so that rows share words.
     fn crowded(draw: &Draw<'_>) -> Self {
-        // Eight rows end where a load does. Tensors that do not, where a host has them, are read in single words.
+        // Eight rows end at the end of a load. Tensors for which a host has another alignment are read in single words.
         let shape = [draw.one_of(&[8, 9, 16, 24]), draw.one_of(&[23, 17, 21, 71, 131, 1003])];
         let data = weights(draw, 6, Data::random(&shape, 1).random_upstream());
         let data = labelled(draw, data).in_types(Types::all(draw.one_of(&HALVES)));
@@ -124,7 +124,7 @@ impl Call {
         Self::finish(draw, Box::new(softmax), data, outputs)
     }
 
-    /// In element types of some kind.
+    /// Draws the element types.
     fn finish(draw: &Draw<'_>, loss: Box<dyn Loss>, data: Data, mut outputs: Outputs) -> Self {
         outputs.in_f32 = draw.comes(2);
         let one = || draw.one_of(&TYPES);
@@ -211,7 +211,7 @@ impl Call {
     }
 }
 
-/// Random logits of some size, and the axis of the classes.
+/// Draws random logits of some size, and the axis of the classes.
 fn data(draw: &Draw<'_>) -> (Data, isize) {
     let classes = draw.one_of(&CLASSES);
     let mut outer = draw.one_of(&OUTER);
@@ -239,7 +239,7 @@ fn without_target(data: Data, axis: isize) -> Data {
     Data::new(&shape, axis, data.input)
 }
 
-/// With labels of some type, some of which are ignored or no class.
+/// Adds labels of some type, some of which are ignored or no class.
 fn labelled(draw: &Draw<'_>, mut data: Data) -> Data {
     let rows = data.view.rows();
     if let (Target::Labels(OwnedLabels::I64(labels)), true) = (&mut data.target, draw.comes(3)) {
@@ -261,7 +261,7 @@ fn labelled(draw: &Draw<'_>, mut data: Data) -> Data {
     if fits { data.labels_as(label_type) } else { data }
 }
 
-/// With weights of classes and of rows, each in so many eighths of all cases.
+/// Adds weights of classes and of rows, each in so many eighths of all cases.
 fn weights(draw: &Draw<'_>, eighths: u64, mut data: Data) -> Data {
     if draw.comes(eighths) {
         data = data.random_weight();

@@ -10,10 +10,10 @@ use wgpu_loss::{GpuOptions, Profile};
 use crate::draw::Draw;
 use support::gpus::TestGpu;
 
-/// Calls after which devices are opened anew: each keeps all kernels that it has compiled.
+/// Number of calls after which devices are reopened: each keeps all kernels that it has compiled.
 const CALLS: usize = 400;
 
-/// How a call is made.
+/// The way in which a call is made.
 #[derive(Debug)]
 pub enum Way {
     /// On host data, with so many bytes of memory.
@@ -53,7 +53,7 @@ fn opened() -> Vec<TestGpu> {
         .collect()
 }
 
-/// A device that this one can stand in for: of lower limits, smaller subgroups and any tuning.
+/// Draws a device that this one can stand in for: of lower limits, smaller subgroups and any tuning.
 fn lesser(own: &Profile, draw: &Draw<'_>) -> Profile {
     let mut profile = own.clone();
     let limits = &mut profile.limits;
@@ -82,7 +82,7 @@ fn lesser(own: &Profile, draw: &Draw<'_>) -> Profile {
     profile
 }
 
-/// Any tuning that is allowed and soon compiled.
+/// Draws a tuning that is valid and quickly compiled.
 fn tuning(draw: &Draw<'_>) -> Tuning {
     let mut tuning = Tuning::SOFTWARE;
     tuning.workgroup = draw.one_of(&[8, 1, 2, 4, 16, 32, 64, 256]);

@@ -49,7 +49,7 @@ pub fn run(draw: &Draw<'_>) -> Judged {
         };
         match got {
             Ok(got) => points.compare(&what, reduction, outputs, &got, &truth),
-            // Calls on host data write out what is broadcast in so many ways.
+            // Calls on host data expand tensors that are broadcast in so many ways.
             Err(Error::Groups { .. }) => Judged::default(),
             Err(error) if may_refuse(&error) => Judged::default(),
             Err(error) => panic!("{what}: {error}"),
@@ -57,7 +57,7 @@ pub fn run(draw: &Draw<'_>) -> Judged {
     })
 }
 
-/// Whether a gradient is too large for f16, of which the comparison would want the number itself.
+/// Returns true if a gradient is too large for f16, since the comparison needs the number itself.
 fn overflows(points: &Points, outputs: Outputs, truth: &Output<f64>) -> bool {
     let is_half = points.input.data.borrow().element_type() == ElementType::F16;
     let large = |grad: &Vec<f64>| grad.iter().any(|number| number.abs() > 65_000.0);
@@ -105,13 +105,13 @@ fn points(draw: &Draw<'_>, kind: Kind, reduction: Reduction) -> Points {
     if draw.comes(3) { points.with_upstream(reduction) } else { points }
 }
 
-/// A shape that broadcasts to the input's.
+/// Draws a shape that broadcasts to the input's.
 fn broadcast(draw: &Draw<'_>, input: &[usize]) -> Vec<usize> {
     let own = &input[draw.below(input.len() + 1)..];
     own.iter().map(|&extent| if draw.comes(3) { 1 } else { extent }).collect()
 }
 
-/// A shape that variances may have: one axis of the input's is 1 or, if it is the last, left out; or all are 1.
+/// Draws a shape that variances may have: one axis of the input's is 1 or, if it is the last, left out; or all are 1.
 fn var_shape(draw: &Draw<'_>, input: &[usize]) -> Vec<usize> {
     let mut shape = input.to_vec();
     match draw.below(4) {

@@ -1,4 +1,4 @@
-//! Arrays that are written here, byte by byte, and what reading them has to give.
+//! Arrays that are written here, byte by byte, and the elements that reading them must give.
 
 use std::io::Write;
 
@@ -30,7 +30,7 @@ const ELEMENTS: [Element; 14] = [
     Element::Integer(LabelType::U64),
 ];
 
-/// What holds the array.
+/// The container of the array.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Container {
     Npy,
@@ -39,7 +39,7 @@ enum Container {
     Safetensors,
 }
 
-/// An array and how it is to be written.
+/// An array and the way in which it is written.
 #[derive(Debug)]
 pub struct Written {
     container: Container,
@@ -47,7 +47,7 @@ pub struct Written {
     big_endian: bool,
     fortran_order: bool,
     pub shape: Vec<usize>,
-    /// What the elements' bits are drawn from.
+    /// The seed of the elements' bits.
     seed: u64,
 }
 
@@ -95,7 +95,7 @@ impl Written {
         })
     }
 
-    /// The bytes of the elements as they are read; `None` where they are refused.
+    /// Returns the bytes of the elements as they are read; `None` if they are refused.
     pub fn wanted(&self, how: How) -> Option<Vec<u8>> {
         let size = self.element.bytes();
         let own = || {
@@ -131,7 +131,7 @@ impl Written {
         }
     }
 
-    /// What the file is called, and its bytes.
+    /// Returns the file's name and its bytes.
     pub fn file(&self, draw: &Draw<'_>) -> (&'static str, Vec<u8>) {
         match self.container {
             Container::Npy => ("a.npy", self.npy(draw)),
@@ -168,7 +168,7 @@ impl Written {
         body
     }
 
-    /// Where the element at an index in C order stands in Fortran order.
+    /// Returns the position in Fortran order of the element at an index in C order.
     fn fortran_place(&self, mut index: usize) -> usize {
         let mut at = vec![0; self.shape.len()];
         for (axis, &extent) in self.shape.iter().enumerate().rev() {

@@ -1,11 +1,11 @@
-//! Devices that need not be there.
+//! Profiles of devices that need not exist.
 
 use wgpu_loss::kernels::Load;
 use wgpu_loss::plan::{Lanes, Profile, Tuning};
 
 use crate::draw::Draw;
 
-/// A device of any limits.
+/// Draws a device of any limits.
 pub fn profile(draw: &Draw<'_>) -> Profile {
     let mut profile = Profile::portable().with_device_type(draw.one_of(&[
         wgpu::DeviceType::DiscreteGpu,
@@ -63,7 +63,7 @@ pub fn profile(draw: &Draw<'_>) -> Profile {
     profile
 }
 
-/// Mostly a tuning that is allowed.
+/// Draws a tuning that is mostly valid.
 fn tuning(draw: &Draw<'_>) -> Tuning {
     let up_to = |draw: &Draw<'_>, most: u64| match draw.within(0, 63) {
         63 => draw.bits() as u32,

@@ -1,4 +1,4 @@
-//! What every plan promises, reckoned from shapes and limits alone, in 128 bits.
+//! The promises of every plan, calculated from shapes and limits alone, in 128 bits.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,15 +13,15 @@ use super::Tensors;
 use crate::draw::Draw;
 use support::texts::{parsed_kernel, workgroup_bytes};
 
-/// Dispatches of a plan at most of which all variants are looked at.
+/// Largest number of dispatches of a plan of which all variants are checked.
 const MOST_VARIED: usize = 40;
-/// Turns after which llvmpipe ends the loops of an invocation.
+/// Number of turns after which llvmpipe ends the loops of an invocation.
 const TURNS: u64 = 65_535;
 
-/// Holds a plan to its promises.
+/// Checks that a plan keeps its promises.
 ///
 /// # Panics
-/// Where it breaks one.
+/// If it breaks one.
 pub fn check(plan: &Plan, profile: &Profile, tensors: &Tensors, draw: &Draw<'_>) {
     let what = || format!("{plan}\n{:?}\n{profile:#?}", plan.problem());
     tiles(plan.pieces(), plan.problem().view, &what);
@@ -46,8 +46,8 @@ pub fn check(plan: &Plan, profile: &Profile, tensors: &Tensors, draw: &Draw<'_>)
     }
 }
 
-/// The pieces have every element once: they divide the outer axis, each part of it the inner axis, and each part of
-/// that the classes.
+/// Asserts that the pieces have every element once: they divide the outer axis, each part of it the inner axis, and
+/// each part of that the classes.
 fn tiles(pieces: &[Piece], view: ClassView, what: &dyn Fn() -> String) {
     if pieces.is_empty() {
         let rows = view.outer as u128 * view.inner as u128;
@@ -68,7 +68,7 @@ fn tiles(pieces: &[Piece], view: ClassView, what: &dyn Fn() -> String) {
     assert!(sound, "{pieces:?} are not the whole: {}", what());
 }
 
-/// Whether ranges that are not empty follow each other from 0 to `whole`.
+/// Returns true if ranges that are not empty follow each other from 0 to `whole`.
 fn divide<'a>(ranges: impl Iterator<Item = &'a Range<usize>>, whole: usize) -> bool {
     let mut end = 0;
     for range in ranges {
@@ -80,7 +80,8 @@ fn divide<'a>(ranges: impl Iterator<Item = &'a Range<usize>>, whole: usize) -> b
     end == whole
 }
 
-/// What a piece binds of each tensor is within the limit, wherever in its buffer the tensor starts.
+/// Asserts that the bytes that a piece binds of each tensor are within the limit, wherever in its buffer the tensor
+/// starts.
 fn bindings(plan: &Plan, profile: &Profile, tensors: &Tensors, what: &dyn Fn() -> String) {
     let limit = profile.limits.max_storage_buffer_binding_size.min(u32::MAX.into());
     let slack = profile.limits.min_storage_buffer_offset_alignment.max(32) + 32;
@@ -187,7 +188,7 @@ fn element_bytes(target: TargetType) -> u32 {
     }
 }
 
-/// The element of an operand that goes with an element of the input, as NumPy broadcasts.
+/// Returns the element of an operand that goes with an element of the input, by NumPy's broadcasting.
 fn broadcast_index(input: &[usize], operand: &[usize], mut element: u128) -> u128 {
     // A variance may lack its last axis.
     let lacks = operand.len() + 1 == input.len() && *operand == input[..operand.len()];

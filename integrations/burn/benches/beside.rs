@@ -1,5 +1,5 @@
-//! Cross-entropy by this crate beside Burn's own, on one device and the same tensors: medians, and whether
-//! the answers are right. `cargo bench` in this folder; `cargo bench -- 4096x1000` for one shape.
+//! Cross-entropy by this crate compared with Burn's own, on one device and the same tensors: medians, and the errors of
+//! the answers. `cargo bench` in this folder; `cargo bench -- 4096x1000` for one shape.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use wgpu_loss_burn::{CrossEntropyLossConfig, attach};
 
 const SHAPES: [[usize; 2]; 4] = [[128, 10], [4096, 1000], [1 << 20, 10], [1024, 32_000]];
 const SAMPLES: usize = 21;
-/// No further sample starts after so long.
+/// Time after which no further sample starts.
 const BUDGET: Duration = Duration::from_secs(20);
 
 fn main() {
@@ -66,7 +66,7 @@ fn measure(name: &str, [rows, classes]: [usize; 2], device: &Device) {
         let (value, given) = both();
         let value = f64::from(value.into_scalar::<f32>());
         let given = given.into_data().try_to_vec::<f32>().expect("f32");
-        // Of the largest element; 1 is as wrong as no gradient at all.
+        // Relative to the largest element; 1 is as wrong as no gradient at all.
         let largest = grad.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
         let off = given.iter().zip(&grad).fold(0.0, |most: f64, (&given, &truth)| {
             most.max((f64::from(given) - truth).abs() / largest)
@@ -79,7 +79,7 @@ fn measure(name: &str, [rows, classes]: [usize; 2], device: &Device) {
     }
 }
 
-/// The median of the milliseconds from a call to the end of its work on the device.
+/// Returns the median of the milliseconds from a call to the end of its work on the device.
 fn median(device: &Device, run: impl Fn()) -> f64 {
     let timed = || {
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Binary cross-entropy, in Burn's words.
+//! Binary cross-entropy, with Burn's names.
 
 use burn::config::Config;
 use burn::module::{Content, DisplaySettings, Module, ModuleDisplay};
@@ -12,25 +12,25 @@ use crate::{Error, Reduction};
 /// names and with the same defaults, and the reduction.
 #[derive(Config, Debug)]
 pub struct BinaryCrossEntropyLossConfig {
-    /// Weights, above 0: of rank 1 one for label 0 and one for label 1, else one for each element of the
+    /// Weights, above 0: for tensors of rank 1 one for label 0 and one for label 1, else one for each element of the
     /// last axis.
     pub weights: Option<Vec<f32>>,
 
-    /// How much of the target is spread evenly over all classes, from 0 to 1. The classes are the elements
-    /// of the last axis; of rank 1 there are two.
+    /// The share of the target that is spread evenly over all classes, from 0 to 1. The classes are the elements of the
+    /// last axis; for tensors of rank 1 there are two.
     pub smoothing: Option<f32>,
 
-    /// Whether the input is logits; probabilities otherwise.
+    /// True if the input is logits; probabilities otherwise.
     #[config(default = false)]
     pub logits: bool,
 
-    /// How the elements' losses become one number, or stay as they are. (Not in Burn.)
+    /// The reduction of the elements' losses. (Not in Burn.)
     #[config(default = "Reduction::Mean")]
     pub reduction: Reduction,
 }
 
 impl BinaryCrossEntropyLossConfig {
-    /// The loss, its weights on `device`.
+    /// Makes the loss, with its weights on `device`.
     ///
     /// # Panics
     /// As Burn's: smoothing outside 0 to 1, weights that are not above 0.
@@ -58,9 +58,9 @@ pub struct BinaryCrossEntropyLoss {
     pub weights: Option<Tensor<1>>,
     /// The label smoothing.
     pub smoothing: Option<f32>,
-    /// Whether the input is logits.
+    /// True if the input is logits.
     pub logits: bool,
-    /// How losses are reduced.
+    /// The reduction.
     #[module(skip)]
     pub reduction: Reduction,
 }
@@ -81,18 +81,18 @@ impl ModuleDisplay for BinaryCrossEntropyLoss {
 }
 
 impl BinaryCrossEntropyLoss {
-    /// The loss, in a tensor of one element; of reduction `none` one for each element.
+    /// Returns the loss, in a tensor of one element; for reduction `none` one for each element.
     ///
     /// # Shapes
     /// Logits and targets alike: `[batch]`, or `[batch, ..., classes]`.
     ///
     /// # Panics
-    /// Where [`try_forward`](Self::try_forward) returns an error.
+    /// If [`try_forward`](Self::try_forward) returns an error.
     pub fn forward<const D: usize>(&self, logits: Tensor<D>, targets: Tensor<D, Int>) -> Tensor<1> {
         self.try_forward(logits, targets).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The same, where nothing that can be seen before the device has it panics.
+    /// Returns the loss as [`forward`](Self::forward) does, or an error instead of a panic if the host can detect it.
     ///
     /// # Errors
     /// As [`CrossEntropyLoss::try_forward`](crate::CrossEntropyLoss::try_forward)'s.

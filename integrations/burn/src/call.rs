@@ -1,4 +1,4 @@
-//! What all losses share: the checks before an operation, and the operation.
+//! The parts that all losses share: the checks before an operation, and the operation.
 
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor};
@@ -19,10 +19,10 @@ pub(crate) enum Targets<const D: usize, const E: usize> {
     Values(Tensor<D>),
 }
 
-/// The loss of an input, in the input's element type.
+/// Returns the loss of an input, in the input's element type.
 ///
-/// Whatever can be seen without the device is checked before anything is queued, so that what an
-/// operation finds later is only what the device or the driver refuses.
+/// All errors that can be found without the device are found before anything is queued, so that an
+/// operation fails only if the device or the driver refuses it.
 pub(crate) fn call<const D: usize, const E: usize, const W: usize>(
     input: Tensor<D>,
     targets: Targets<D, E>,
@@ -45,7 +45,7 @@ pub(crate) fn call<const D: usize, const E: usize, const W: usize>(
     Ok(Tensor::<1>::from_dispatch(loss).cast(FloatDType::from(dtype)))
 }
 
-/// What Burn's own losses assert of their options.
+/// Asserts what Burn's own losses assert of their options.
 pub(crate) fn assert_options(smoothing: Option<f32>, weights: Option<&[f32]>) {
     if let Some(smoothing) = smoothing {
         assert!((0.0..=1.0).contains(&smoothing), "smoothing must be from 0 to 1, not {smoothing}");
@@ -56,7 +56,7 @@ pub(crate) fn assert_options(smoothing: Option<f32>, weights: Option<&[f32]>) {
     }
 }
 
-/// The tensor in an element type that the kernels read.
+/// Returns the tensor in an element type that the kernels read.
 fn as_read<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
     match tensor.dtype() {
         DType::F64 | DType::Flex32 => tensor.cast(FloatDType::F32),

@@ -16,7 +16,7 @@ use crate::ops::{GradOps, LossOps, Target, Weight};
 use crate::resource::Resource;
 use crate::weigh::weigh;
 
-/// Memory of Burn's own pool for a tensor, laid out like `like` where it has that tensor's shape.
+/// Allocates a tensor in Burn's own pool, laid out like `like` if it has that tensor's shape.
 fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
     let (client, device) = (like.client.clone(), like.device.clone());
     let handle: Handle = client.empty(shape.num_elements() * size_of::<f32>());
@@ -27,7 +27,7 @@ fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
     tensor
 }
 
-/// The first number of a tensor, where it is.
+/// Returns the first number of a tensor, in place.
 fn first_word(mut tensor: CubeTensor) -> CubeTensor {
     let rest = tensor.handle.size_in_used() - size_of::<f32>() as u64;
     tensor.handle = tensor.handle.offset_end(rest);
@@ -40,7 +40,7 @@ fn first_word(mut tensor: CubeTensor) -> CubeTensor {
     )
 }
 
-/// Where the tensors of an operation are.
+/// The buffers and offsets of an operation's tensors.
 struct Places {
     input: Resource,
     target: Resource,
@@ -70,7 +70,7 @@ impl Places {
     }
 }
 
-/// Computes the loss, and the gradient where it is asked for.
+/// Computes the loss, and the gradient if it is requested.
 fn compute(
     input: CubeTensor,
     target: Target<CubeBackend>,
@@ -83,7 +83,7 @@ fn compute(
     let plan = session.plan(operands.problem(with_grad)?)?;
     let Operands { criterion, input: Laid { tensor: input, .. }, target, weight, .. } = operands;
 
-    // The gradient takes the input's place where nobody else will look at the input again.
+    // The gradient overwrites the input if no other owner will read the input again.
     let in_place = with_grad && input.dtype == DType::F32 && input.handle.can_mut();
     let reduced = criterion.reduction != Reduction::None;
     let numbers = match reduced {
@@ -105,14 +105,14 @@ fn compute(
     let mut encoder = session.kernels.device().create_command_encoder(&descriptor);
     bound.encode(&mut encoder);
     session.queue.submit([encoder.finish()]);
-    // Until here Burn kept its hands off the memory; what it submits from now on comes behind.
+    // While the places are held Burn does not touch the memory; work that it submits from now on comes after ours.
     drop(places);
     let loss = if reduced { first_word(loss) } else { loss };
     Ok((loss, if in_place { Some(input) } else { grad }))
 }
 
-/// An operation has nowhere to return an error to. Under fusion Burn keeps the message for whoever reads
-/// the result; without, it reaches the caller of `forward`.
+/// Panics with the error: an operation has no way to return one. Under fusion Burn reports the message when the result
+/// is read; without, the panic reaches the caller of `forward`.
 fn or_panic<T>(result: Result<T, Error>) -> T {
     result.unwrap_or_else(|error| panic!("wgpu-loss-burn: {error}"))
 }

@@ -1,11 +1,11 @@
-//! Which loss an operation computes.
+//! The loss that an operation computes.
 
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
     Bce, BceWithLogits, CrossEntropy, EmptyMean, Error, Loss, Nll, Outputs, Problem, Reduction,
 };
 
-/// A loss and its options, as they travel through Burn's queue of operations.
+/// A loss and its options, as they are stored in Burn's queue of operations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Criterion {
     pub(crate) kind: Kind,
@@ -14,11 +14,11 @@ pub struct Criterion {
     /// The label whose rows are left out.
     pub(crate) ignore_index: Option<i64>,
     pub(crate) smoothing: f32,
-    /// The axis of the classes, where there are classes.
+    /// The axis of the classes, if there are classes.
     pub(crate) class_axis: usize,
 }
 
-/// The losses there are.
+/// The kinds of losses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Logits against labels.
@@ -32,18 +32,18 @@ pub(crate) enum Kind {
 }
 
 impl Criterion {
-    /// Without options.
+    /// Makes a criterion without options.
     pub(crate) fn new(kind: Kind, reduction: Reduction) -> Self {
         let (empty_mean, ignore_index) = (EmptyMean::Nan, None);
         Self { kind, reduction, empty_mean, ignore_index, smoothing: 0.0, class_axis: 1 }
     }
 
-    /// Whether there is an axis of classes, and a label for each row.
+    /// Returns true if there is an axis of classes, and a label for each row.
     pub(crate) fn has_classes(&self) -> bool {
         matches!(self.kind, Kind::CrossEntropy | Kind::Nll)
     }
 
-    /// How many losses come out of `count` rows or elements.
+    /// Returns the number of losses of `count` rows or elements.
     #[cfg(feature = "fusion")]
     pub(crate) fn losses(&self, count: usize) -> usize {
         if self.reduction == Reduction::None { count } else { 1 }

@@ -1,4 +1,4 @@
-//! Cross-entropy, in Burn's words.
+//! Cross-entropy, with Burn's names.
 
 use burn::config::Config;
 use burn::module::{Content, DisplaySettings, Module, ModuleDisplay};
@@ -24,24 +24,24 @@ pub struct CrossEntropyLossConfig {
     /// A weight for each class, above 0. The mean divides by the sum of the labels' weights.
     pub weights: Option<Vec<f32>>,
 
-    /// How much of the target is spread evenly over all classes, from 0 to 1.
+    /// The share of the target that is spread evenly over all classes, from 0 to 1.
     pub smoothing: Option<f32>,
 
-    /// Whether the input is logits; probabilities otherwise.
+    /// True if the input is logits; probabilities otherwise.
     #[config(default = true)]
     pub logits: bool,
 
-    /// How the rows' losses become one number, or stay as they are. (Not in Burn.)
+    /// The reduction of the rows' losses. (Not in Burn.)
     #[config(default = "Reduction::Mean")]
     pub reduction: Reduction,
 
-    /// Whether the mean over no rows at all is 0. It is NaN otherwise, as in Burn. (Not in Burn.)
+    /// If true, the mean over no rows at all is 0. It is NaN otherwise, as in Burn. (Not in Burn.)
     #[config(default = false)]
     pub zero_empty_mean: bool,
 }
 
 impl CrossEntropyLossConfig {
-    /// The loss, its weights on `device`.
+    /// Makes the loss, with its weights on `device`.
     ///
     /// # Panics
     /// As Burn's: smoothing outside 0 to 1, weights that are not above 0.
@@ -74,12 +74,12 @@ pub struct CrossEntropyLoss {
     pub weights: Option<Tensor<1>>,
     /// The label smoothing.
     pub smoothing: Option<f32>,
-    /// Whether the input is logits.
+    /// True if the input is logits.
     pub logits: bool,
-    /// How losses are reduced.
+    /// The reduction.
     #[module(skip)]
     pub reduction: Reduction,
-    /// Whether the mean over nothing is 0.
+    /// True if the mean over nothing is 0.
     pub zero_empty_mean: bool,
 }
 
@@ -101,21 +101,21 @@ impl ModuleDisplay for CrossEntropyLoss {
 }
 
 impl CrossEntropyLoss {
-    /// The mean, without rows labelled `pad_index`. As Burn's, which has it "for backward compatibility".
+    /// Makes the mean, without rows labelled `pad_index`. Burn has it "for backward compatibility".
     pub fn new(pad_index: Option<usize>, device: &Device) -> Self {
         let pad_tokens = pad_index.map(|label| vec![label]);
         CrossEntropyLossConfig::new().with_pad_tokens(pad_tokens).init(device)
     }
 
-    /// The loss, in a tensor of one element; of reduction `none` one for each row.
+    /// Returns the loss, in a tensor of one element; for reduction `none` one for each row.
     ///
     /// # Shapes
-    /// As Burn's, logits `[batch, classes]` and targets `[batch]`; or images, logits
-    /// `[batch, classes, ...]` and targets `[batch, ...]`. Logits that are transposed or permuted so that
-    /// only the axis of the classes is out of order are read as they lie.
+    /// Burn's shapes, logits `[batch, classes]` and targets `[batch]`; or images, logits `[batch, classes, ...]` and
+    /// targets `[batch, ...]`. Logits that are transposed or permuted so that only the axis of the classes is out of
+    /// order are read in place.
     ///
     /// # Panics
-    /// Where [`try_forward`](Self::try_forward) returns an error.
+    /// If [`try_forward`](Self::try_forward) returns an error.
     pub fn forward<const D: usize, const E: usize>(
         &self,
         logits: Tensor<D>,
@@ -124,9 +124,9 @@ impl CrossEntropyLoss {
         self.try_forward(logits, targets).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The same, where nothing that can be seen before the device has it panics.
+    /// Returns the loss as [`forward`](Self::forward) does, or an error instead of a panic if the host can detect it.
     ///
-    /// A label that is neither a class nor left out cannot be seen: its row's loss is NaN.
+    /// The host cannot detect a label that is neither a class nor left out: its row's loss is NaN.
     ///
     /// # Errors
     /// [`Error::Backend`] and [`Error::Unattached`] for devices this crate does not know,
@@ -155,7 +155,7 @@ impl CrossEntropyLoss {
         call(input, Targets::Labels(targets), self.weights.clone(), criterion)
     }
 
-    /// The labels with one label for all that is left out, and that label.
+    /// Returns the labels with one label for all that is left out, and that label.
     fn ignored<const E: usize>(
         &self,
         mut targets: Tensor<E, Int>,
@@ -170,7 +170,7 @@ impl CrossEntropyLoss {
         (targets, first)
     }
 
-    /// Smoothed labels against probabilities, which the library has no kernel for: Burn's own loss.
+    /// Computes smoothed labels against probabilities, which the library has no kernel for, by Burn's own loss.
     fn burns_own<const D: usize, const E: usize>(
         &self,
         probabilities: Tensor<D>,
@@ -196,7 +196,7 @@ impl CrossEntropyLoss {
     }
 }
 
-/// The logarithm, of what is at least the square root of the smallest normal number, as Burn has it.
+/// Returns the logarithm of the input, raised to at least the square root of the smallest normal number, as Burn does.
 fn log_of<const D: usize>(probabilities: Tensor<D>) -> Tensor<D> {
     let smallest = probabilities.dtype().finfo().map_or(0.0, |info| info.min_positive.sqrt());
     probabilities.clamp_min(smallest).log()

@@ -1,4 +1,4 @@
-//! Which wgpu device and queue a Burn device runs on.
+//! The wgpu device and queue of a Burn device.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use wgpu_loss::{Kernels, Plan, Problem, wgpu};
 use crate::Error;
 use crate::scale::Scale;
 
-/// What is kept for each attached device.
+/// The state of an attached device.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) kernels: Kernels,
@@ -21,11 +21,11 @@ pub(crate) struct Session {
     plans: Mutex<Vec<Arc<Plan>>>,
 }
 
-/// How many plans are kept for a device.
+/// The number of plans that are kept for a device.
 const PLANS: usize = 16;
 
 impl Session {
-    /// The plan of a problem, made where it is not among the last ones.
+    /// Returns the plan of a problem, and makes it if it is not among the last ones.
     pub(crate) fn plan(&self, problem: Problem) -> Result<Arc<Plan>, Error> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         let found = plans.iter().position(|plan| *plan.problem() == problem);
@@ -39,15 +39,15 @@ impl Session {
     }
 }
 
-/// Burn has no way from a device to its queue, so who opens the device says it once.
+/// Burn has no function from a device to its queue, so the code that opens the device attaches it once.
 static SESSIONS: Mutex<Option<HashMap<CubeDevice, Arc<Session>>>> = Mutex::new(None);
 
-/// Tells the losses of this crate which wgpu device and queue `device` runs on: those it was made from
-/// (`Device::wgpu_options().setup(..)`), or those that Burn made (`init_with_setup`).
+/// Attaches a device: the losses of this crate then use the wgpu device and queue that `device` runs on, those it was
+/// made from (`Device::wgpu_options().setup(..)`), or those that Burn made (`init_with_setup`).
 ///
-/// Once for each device; its clones and its `autodiff()` are attached with it. Attaching again forgets
-/// the compiled kernels. The handles must be the device's own, which nothing can tell: wgpu finds a buffer by
-/// its number within an instance, so that with the handles of another one losses fail, or read other memory.
+/// Once for each device; its clones and its `autodiff()` are attached with it. Attaching again drops the compiled
+/// kernels. The handles must be the device's own, which cannot be checked: wgpu finds a buffer by its number within an
+/// instance, so that with the handles of another one losses fail, or read other memory.
 ///
 /// # Errors
 /// [`Error::Backend`] for a device of another backend.
@@ -75,14 +75,14 @@ pub fn init(options: WgpuOptions) -> Result<Device, WgpuInitError> {
     Ok(device)
 }
 
-/// What is kept for a device.
+/// Returns the state of a device.
 pub(crate) fn session(device: &CubeDevice) -> Result<Arc<Session>, Error> {
     let sessions = SESSIONS.lock().unwrap_or_else(PoisonError::into_inner);
     let found = sessions.as_ref().and_then(|sessions| sessions.get(device));
     found.cloned().ok_or_else(|| Error::Unattached { device: format!("{device:?}") })
 }
 
-/// Burn's device, as its CubeCL backend knows it.
+/// Returns Burn's device as a device of its CubeCL backend.
 pub(crate) fn cube_device(device: &Device) -> Result<CubeDevice, Error> {
     match device.clone().inner().as_dispatch() {
         DispatchDevice::Cube(cube @ CubeDevice::Wgpu(_)) => Ok(cube.clone()),

@@ -1,6 +1,6 @@
-//! What is refused, or fails.
+//! Errors of the losses.
 
-/// Why a loss cannot be computed.
+/// The reason why a loss cannot be computed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -11,7 +11,7 @@ pub enum Error {
         device: String,
     },
 
-    /// Burn does not say which wgpu queue a device of its has, and nobody else did.
+    /// The device is not attached, and Burn does not say which wgpu queue it has.
     #[error(
         "{device} is not attached: open it with wgpu_loss_burn::init, or call wgpu_loss_burn::attach \
          with the handles it runs on"
@@ -24,7 +24,7 @@ pub enum Error {
     /// The tensors of a call are on several devices.
     #[error("{what} is on {given}, but the input is on {wanted}")]
     Device {
-        /// Which tensor.
+        /// The tensor.
         what: &'static str,
         /// Its device.
         given: String,
@@ -35,7 +35,7 @@ pub enum Error {
     /// A tensor has elements that the kernels do not read.
     #[error("{what} has elements of type {given}, but {wanted} was wanted")]
     ElementType {
-        /// Which tensor.
+        /// The tensor.
         what: &'static str,
         /// Its type.
         given: String,
@@ -43,14 +43,14 @@ pub enum Error {
         wanted: &'static str,
     },
 
-    /// Burn has no buffer for a tensor, say because the work that was to write it failed.
+    /// Burn has no buffer for a tensor, for example because the work that was to write it failed.
     #[error("Burn hands out no buffer: {reason}")]
     Buffer {
-        /// What Burn says.
+        /// Burn's message.
         reason: String,
     },
 
-    /// What the library refuses, or what the device failed at.
+    /// An error of the library, or of the device.
     #[error(transparent)]
     Loss(#[from] wgpu_loss::Error),
 }

@@ -1,4 +1,4 @@
-//! How a tensor lies in its buffer, where a kernel can read it as it lies.
+//! The layout of a tensor in its buffer, if a kernel can read it in place.
 
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
@@ -8,20 +8,20 @@ pub(crate) struct Laid {
     pub(crate) tensor: CubeTensor,
     /// Its extents, from the axis with the longest steps to the one with the shortest.
     pub(crate) shape: Vec<usize>,
-    /// Where axis 1 is among them.
+    /// The index of axis 1 among them.
     pub(crate) class_axis: usize,
 }
 
 impl Laid {
-    /// The tensor as it lies, if no more than the place of axis 1 is out of order: transposed logits
-    /// `(N, C)` have their classes outermost, images that were permuted from `(N, H, W, C)` have them
-    /// innermost. Any other tensor is copied into its own order first.
+    /// Returns the tensor in place, if only the position of axis 1 is out of order: transposed logits `(N, C)` have
+    /// their classes outermost, images that were permuted from `(N, H, W, C)` have them innermost. Any other tensor is
+    /// copied into its own order first.
     pub(crate) fn of(tensor: CubeTensor) -> Self {
         if tensor.meta.is_tiled() {
             return Self::in_order(into_contiguous(tensor));
         }
         let (extents, strides) = (tensor.meta.shape(), tensor.meta.strides());
-        // An axis of extent 1 may have any step: it stays where it is among its neighbours.
+        // An axis of extent 1 may have any step: it stays between its neighbours.
         let mut axes: Vec<usize> = (0..extents.num_dims()).collect();
         let rows = axes.iter().copied().filter(|&axis| axis != 1);
         let place = |steps: usize| rows.clone().filter(|&axis| strides[axis] > steps).count();
@@ -51,7 +51,7 @@ impl Laid {
         Self { tensor, shape, class_axis }
     }
 
-    /// The tensor in its own order, copied where it lies in another.
+    /// Returns the tensor in its own order, copied if it has another.
     pub(crate) fn contiguous(tensor: CubeTensor) -> Self {
         Self::in_order(into_contiguous(tensor))
     }

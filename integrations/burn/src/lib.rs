@@ -1,9 +1,9 @@
 //! Burn's cross-entropy losses, computed by wgpu-loss on Burn's wgpu backend.
 //!
 //! Take [`CrossEntropyLossConfig`] or [`BinaryCrossEntropyLossConfig`] from here in place of
-//! `burn::nn::loss`, and open the device by [`init`] (or tell [`attach`] what it runs on). The losses take
-//! and return Burn's tensors, on any device of its wgpu backend, with and without autodiff and fusion. They
-//! read and write the tensors where Burn has them: nothing is copied, and nothing waits.
+//! `burn::nn::loss`, and open the device by [`init`] (or pass its wgpu handles to [`attach`]). The losses take and
+//! return Burn's tensors, on any device of its wgpu backend, with and without autodiff and fusion. They read and write
+//! the tensors in Burn's own buffers, without copies and without waiting.
 //!
 //! ```
 //! use burn::tensor::{Device, Int, Tensor};

@@ -1,4 +1,4 @@
-//! What an operation is given, laid out as the kernels read it.
+//! The inputs of an operation, laid out as the kernels read them.
 
 use burn::tensor::DType;
 use burn_cubecl::CubeBackend;
@@ -49,7 +49,7 @@ impl Operands {
         Ok(Self { criterion, input, target, target_type, weight })
     }
 
-    /// What is computed, over the axes as they lie in memory.
+    /// Returns the problem, over the axes in their order in memory.
     pub(crate) fn problem(&self, with_grad: bool) -> Result<Problem, Error> {
         let mut shapes = Shapes::new(&self.input.shape)
             .input_type(element_type("input", self.input.tensor.dtype)?)

@@ -11,7 +11,7 @@ use burn::{backend::fusion::custom::TensorSpec, tensor::Shape};
 
 use crate::criterion::Criterion;
 
-/// What the input is compared with.
+/// The target of a loss.
 #[derive(ExtensionType)]
 #[extension_type(fusion: cfg(feature = "fusion"))]
 pub enum Target<B: Backend> {
@@ -34,7 +34,7 @@ pub enum Weight<B: Backend> {
 /// The loss of an input, f32: one number, or with reduction `none` one for each row or element.
 #[backend_extension(Cube, Fusion: cfg(feature = "fusion"), Autodiff)]
 pub trait LossOps: Backend {
-    /// Computes it. The gradient is with respect to the input alone.
+    /// Computes the loss. The gradient is with respect to the input alone.
     #[fusion(meta = loss_spec)]
     fn loss(
         input: FloatTensor<Self>,
@@ -44,10 +44,10 @@ pub trait LossOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// What differentiating a loss takes.
+/// The operations that differentiating a loss needs.
 #[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
 pub trait GradOps: Backend {
-    /// The loss and its gradient with respect to the input, both f32, in one submission.
+    /// Computes the loss and its gradient with respect to the input, both f32, in one submission.
     #[fusion(meta = loss_and_grad_spec)]
     fn loss_and_grad(
         input: FloatTensor<Self>,
@@ -56,13 +56,13 @@ pub trait GradOps: Backend {
         criterion: Criterion,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// A gradient times a number on the GPU. Nothing is read or written where the number is 1, which it
-    /// is where `backward` starts at the loss.
+    /// Multiplies a gradient by a number on the GPU. Nothing is read or written if the number is 1, as it is if
+    /// `backward` starts at the loss.
     #[fusion(dtype = grad, shape = grad)]
     fn weigh(grad: FloatTensor<Self>, upstream: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// What fusion has to know of a result before it is computed.
+/// Returns a result's shape and type, which fusion needs before it is computed.
 #[cfg(feature = "fusion")]
 fn loss_spec(
     input: &TensorSpec,
@@ -88,15 +88,15 @@ fn loss_and_grad_spec(
     (loss_spec(input, target, weight, criterion), grad)
 }
 
-/// The step of the backward pass. The gradient is there since the forward pass, up to the upstream one.
+/// The step of the backward pass. The forward pass has computed the gradient, except for the upstream one.
 #[derive(Debug)]
 struct LossBackward;
 
-/// What the step keeps.
+/// The tensors that the step keeps.
 #[derive(Clone, Debug)]
 struct Kept<T> {
     grad: T,
-    /// That of the input.
+    /// The type of the input.
     dtype: DType,
     has_classes: bool,
 }

@@ -1,8 +1,8 @@
-//! How losses become one number.
+//! Reductions of losses.
 
 use burn::config::Config;
 
-/// How losses are reduced. Burn's cross-entropies have the mean only.
+/// The reduction of losses. Burn's cross-entropies have the mean only.
 #[derive(Config, Debug, Copy, PartialEq, Eq)]
 pub enum Reduction {
     /// The mean over the rows that count, weighted where there are weights; or the mean over elements.

@@ -1,4 +1,4 @@
-//! The memory of Burn's tensors, as wgpu has it.
+//! The memory of Burn's tensors, as wgpu buffers.
 
 use burn_cubecl::cubecl::wgpu::{AutoCompiler, WgpuResource, WgpuServer};
 use burn_cubecl::tensor::CubeTensor;
@@ -11,8 +11,8 @@ use crate::Error;
 pub(crate) struct Resource(ManagedResource<WgpuResource>);
 
 impl Resource {
-    /// Where the tensor behind a handle is. All work that was recorded for it is submitted with this, so
-    /// that whatever is submitted next to Burn's queue finds it done.
+    /// Returns the buffer of a tensor. All work that was recorded for it is submitted by this call, so that work that
+    /// is submitted next to Burn's queue runs after it.
     pub(crate) fn of(tensor: &CubeTensor) -> Result<Self, Error> {
         let handle = tensor.handle.clone();
         let found = tensor.client.get_resource::<WgpuServer<AutoCompiler>>(handle);

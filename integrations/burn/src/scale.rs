@@ -2,7 +2,7 @@
 
 use wgpu_loss::wgpu::{self, util::DeviceExt};
 
-/// Enough lanes to fill a GPU; where there is nothing to do, few enough to be done at once.
+/// Enough groups to fill a GPU, and few enough to take little time if there is nothing to do.
 const GROUPS: u32 = 1024;
 /// Lanes of a group, as the shader has it.
 const LANES: u64 = 256;
@@ -28,7 +28,7 @@ impl Scale {
         Self { device: device.clone(), pipeline }
     }
 
-    /// Records `grad *= upstream`, in as many bindings as the device wants.
+    /// Records `grad *= upstream`, in as many bindings as the device's limits need.
     pub(crate) fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,

@@ -39,7 +39,7 @@ fn mean() -> Criterion {
     Criterion::new(Kind::CrossEntropy, Reduction::Mean)
 }
 
-/// Which bytes of which buffer a tensor has.
+/// Returns a tensor's buffer, and its offset in it.
 fn place(tensor: &CubeTensor) -> (wgpu_loss::wgpu::Buffer, u64) {
     let resource = Resource::of(tensor).expect("a buffer");
     let binding = resource.binding();

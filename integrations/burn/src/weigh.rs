@@ -10,7 +10,7 @@ use crate::Error;
 use crate::device::session;
 use crate::resource::Resource;
 
-/// `grad * upstream`, in place where nobody else has the gradient.
+/// Returns `grad * upstream`, in place if the gradient has no other owner.
 pub(crate) fn weigh(grad: CubeTensor, upstream: CubeTensor) -> Result<CubeTensor, Error> {
     if !grad.handle.can_mut() {
         let ones: Shape = vec![1; grad.meta.shape().num_dims()].into();

@@ -21,10 +21,10 @@ fn main() -> Fallible<()> {
     Ok(())
 }
 
-/// One pass. On the CPU nothing is left to wait for.
+/// Runs one pass. On the CPU there is nothing to wait for.
 fn run(job: &Job, logits: &Var, labels: &Tensor, pass: Pass) -> Fallible<(Tensor, Option<Tensor>)> {
     let input = match pass {
-        // Nothing is remembered for a gradient.
+        // No graph is recorded for a gradient.
         Pass::Forward => logits.as_detached_tensor(),
         Pass::Backward => logits.as_tensor().clone(),
     };

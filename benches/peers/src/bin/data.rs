@@ -1,5 +1,4 @@
-//! Writes the logits and labels of one shape for all contenders, and prints what the answers should
-//! be, in f64.
+//! Writes the logits and labels of one shape for all contenders, and prints the right answers, in f64.
 
 use std::fs;
 
@@ -10,7 +9,7 @@ use wgpu_loss::{CrossEntropy, Outputs, reference};
 
 use wgpu_loss_cli::bench::case::Case;
 
-/// Products summed by one thread at a time: always the same ones, and so always the same sum.
+/// Products are summed in pieces of this many, each by one thread, so that the sum is always the same.
 const PIECE: usize = 1 << 20;
 
 fn main() -> Fallible<()> {

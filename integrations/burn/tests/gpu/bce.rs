@@ -9,7 +9,7 @@ use crate::support::{
     GRAD, LOSS, Truth, close, device, differentiated, host, ints, labels, numbers, tensor, truth,
 };
 
-/// Ours and Burn's of the same options against the truth.
+/// Compares ours and Burn's of the same options with the truth.
 fn compare<const D: usize>(
     options: &BinaryCrossEntropyLossConfig,
     (data, targets, shape): (&[f32], &[i64], [usize; D]),
@@ -36,7 +36,7 @@ fn compare<const D: usize>(
 fn one_number_for_each_sample() {
     let data = numbers(50, 1);
     let targets = labels(50, 2, 2);
-    // Of rank 1, a weight for each of the two labels.
+    // For tensors of rank 1, a weight for each of the two labels.
     let weights = [0.5f32, 2.0];
     let each: Vec<f32> = targets.iter().map(|&label| weights[label as usize]).collect();
     let values: Vec<f32> = targets.iter().map(|&label| label as f32).collect();

@@ -13,7 +13,7 @@ use wgpu_loss_burn::CrossEntropyLossConfig;
 
 use crate::support::{LOSS, close, host, ints, labels, numbers, opened, tensor, truth};
 
-/// Where Burn has a tensor, asked as any user of CubeCL would ask.
+/// Returns a tensor's buffer in Burn, by CubeCL's public interface.
 fn place(tensor: &CubeTensor) -> WgpuResource {
     let client = &tensor.client;
     let found = client.get_resource::<WgpuServer<AutoCompiler>>(tensor.handle.clone());
@@ -76,7 +76,7 @@ impl Memory<'_> {
         report.expect("a wgpu backend that reports its allocations").total_allocated_bytes
     }
 
-    /// What `run` takes at its peak: Burn keeps what is freed until it is told to give it back.
+    /// Returns the memory that `run` takes at its peak: Burn keeps freed memory until it is asked to release it.
     fn taken<T>(&self, run: impl FnOnce() -> T) -> (u64, T) {
         self.0.sync().expect("a device");
         self.0.memory_cleanup();
@@ -86,7 +86,7 @@ impl Memory<'_> {
     }
 }
 
-/// No tensor is copied for the kernels, and the gradient takes the place of logits that nobody else has.
+/// No tensor is copied for the kernels, and the gradient overwrites logits that have no other owner.
 #[test]
 fn no_memory_of_the_tensors_size_is_asked_for() {
     // A device of its own: other tests allocate.
@@ -107,7 +107,7 @@ fn no_memory_of_the_tensors_size_is_asked_for() {
     for (what, taken, wanted) in [
         ("forward", memory.taken(|| loss.forward(x(), t())).0, &little),
         ("of the transpose", memory.taken(|| loss.forward(x().transpose(), t())).0, &little),
-        // What the measurement says of copies.
+        // The size of a copy, by the same measurement.
         ("a copy", memory.taken(|| x() * 2.0).0, &a_copy),
         (
             "of a slice",
@@ -122,21 +122,21 @@ fn no_memory_of_the_tensors_size_is_asked_for() {
     let autodiff = device.clone().autodiff();
     let base: Tensor<2> = tensor(&data, [rows, classes], &autodiff).require_grad();
     let targets = ints(&labels, [rows], &autodiff);
-    // Logits as they come out of a model: what made them does not need them again.
+    // Logits as a model returns them: the operation that made them does not need them again.
     let logits = base.clone() + 1.0;
     let kept = logits.clone();
     let (taken, _) = memory.taken(|| loss.forward(logits, targets.clone()));
     assert!(a_copy.contains(&taken), "a gradient beside the logits: {taken}");
     let (taken, value) = memory.taken(|| loss.forward(kept, targets));
     assert!(little.contains(&taken), "a gradient in the place of the logits: {taken}");
-    // Weighed where it is.
+    // Multiplied in place.
     let (taken, grads) = memory.taken(|| (value * 0.5).backward());
     assert!(little.contains(&taken), "the backward pass: {taken}");
     assert!(base.grad(&grads).is_some());
 }
 
-/// Each loss reads what Burn has recorded before, and Burn reads what the loss wrote, without a `sync`
-/// between them; memory that is freed at once is used again at once.
+/// Each loss reads what Burn has recorded before, and Burn reads what the loss wrote, without a `sync` between them;
+/// memory that is freed is reused at once.
 #[test]
 fn everything_happens_in_its_order() {
     let (device, _) = opened();

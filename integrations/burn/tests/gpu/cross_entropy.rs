@@ -12,7 +12,7 @@ use crate::support::{
 const ROWS: usize = 37;
 const CLASSES: usize = 11;
 
-/// Ours and Burn's of the same options, with and without a gradient, against the f64 reference.
+/// Compares ours and Burn's of the same options, with and without a gradient, with the f64 reference.
 fn compare(options: &CrossEntropyLossConfig, loss: CrossEntropy) {
     let device = device();
     let data = numbers(ROWS * CLASSES, 1);
@@ -117,7 +117,7 @@ fn probabilities_instead_of_logits() {
     close("the loss", &loss, &truth.loss, LOSS, 1e-6);
     close("the gradient", &grad, &chained, GRAD.0, GRAD.1);
 
-    // With smoothing it is Burn's own loss that runs.
+    // With smoothing, Burn's own loss runs.
     let smoothed = options.with_smoothing(Some(0.1)).init(&device);
     let burns = burns::CrossEntropyLossConfig::new()
         .with_logits(false)
@@ -150,7 +150,7 @@ fn reductions() {
         close("the gradient", &grad, &truth.grad, GRAD.0, GRAD.1);
     }
 
-    // One loss for each row, weighed row by row on the way back.
+    // One loss for each row, multiplied row by row in the backward pass.
     let ours = options.with_reduction(Reduction::None).init(&device);
     let factors: Vec<f32> = (0..ROWS).map(|row| row as f32 / 8.0 - 2.0).collect();
     let upstream = Some(tensor(&factors, [ROWS], &device));

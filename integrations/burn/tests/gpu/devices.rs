@@ -1,4 +1,4 @@
-//! A device that Burn made, and one that was there before.
+//! A device that Burn made, and one that existed before.
 
 use burn::tensor::Device;
 use burn::tensor::wgpu::WgpuSetup;
@@ -8,8 +8,8 @@ use wgpu_loss_burn::{CrossEntropyLossConfig, attach};
 
 use crate::support::{LOSS, close, host, ints, labels, numbers, tensor, truth};
 
-/// A wgpu device as an application would open it, with what Burn's kernels ask for: Burn goes by what the
-/// adapter has, not by what the device was asked for.
+/// Opens a wgpu device as an application would, with everything that Burn's kernels need: Burn relies on the adapter's
+/// features, not on those requested from the device.
 pub fn own_setup() -> WgpuSetup {
     let instance =
         wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
@@ -36,11 +36,11 @@ fn the_applications_device_is_given_to_burn() {
     let device = Device::wgpu_options().setup(setup.clone()).init().expect("Burn takes it");
     attach(&device, &setup).expect("a device of Burn's wgpu backend");
     works_on(&device);
-    // The application's own work goes on beside it.
+    // The application's own work on the device still runs.
     setup.device.poll(wgpu::PollType::wait_indefinitely()).expect("the device is there");
 }
 
-/// Burn's device is every other test's; here it is asked for by the crate's own function, which a process
+/// All other tests use a device that the tests opened for Burn; here the crate's own function opens it, which a process
 /// can do only once for each kind, so the default one is taken.
 #[test]
 fn burns_device_is_used_by_the_losses() {
@@ -51,7 +51,7 @@ fn works_on(device: &Device) {
     let data = numbers(9 * 3, 1);
     let targets = labels(9, 3, 2);
     let loss = CrossEntropyLossConfig::new().init(device);
-    // Burn computes before and behind.
+    // Burn computes before and after.
     let logits = tensor(&data, [9, 3], device) * 1.5;
     let value = loss.forward(logits, ints(&targets, [9], device)) + 1.0;
     let scaled: Vec<f32> = data.iter().map(|x| x * 1.5).collect();

@@ -1,4 +1,4 @@
-//! Tensors that do not lie in their own order, images, empty ones, types.
+//! Tensors in another order, images, empty ones, types.
 
 use burn::tensor::{FloatDType, IntDType, Tensor, activation};
 use wgpu_loss::{CrossEntropy, Inputs, Tensor as View};
@@ -111,7 +111,7 @@ fn labels_of_every_type_that_burn_has() {
 #[test]
 fn half_precision() {
     let device = device();
-    // Every device of Burn's has f32; f16 wants a feature of the adapter.
+    // Every device of Burn's has f32; f16 is a feature of the adapter.
     if !device.supports_dtype(FloatDType::F16) {
         assert!(
             !crate::support::opened()
@@ -143,8 +143,8 @@ fn half_precision() {
     close("the gradient", &grad, &truth.grad, 1e-3, 1e-6);
 }
 
-/// Operations whose own backward pass needs what they gave, with and without keeping it: the gradient must
-/// not take its place.
+/// Operations whose own backward pass needs their results, with and without keeping them: the gradient must not
+/// overwrite these.
 #[test]
 fn outputs_that_are_needed_again() {
     let (rows, classes) = (21, 6);

@@ -1,4 +1,4 @@
-//! What is refused by `try_forward`, and what only the device sees.
+//! Calls that `try_forward` refuses, and errors that only the device finds.
 
 use burn::tensor::{Device, Tensor};
 use wgpu_loss_burn::{CrossEntropyLossConfig, Error};

@@ -6,12 +6,13 @@ use burn::tensor::wgpu::WgpuSetup;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use wgpu_loss::{Inputs, Loss, Outputs, reference};
 
-/// How far a loss may be off.
+/// The allowed relative error of a loss.
 pub const LOSS: f64 = 2e-6;
-/// How far a gradient may be off, and what does not matter beside the largest.
+/// The allowed relative error of a gradient, and the absolute one, which is negligible compared with the largest
+/// element.
 pub const GRAD: (f64, f64) = (1e-5, 1e-9);
 
-/// Burn's device, attached, and the handles it runs on; the whole process has one. Fails where there is no
+/// Returns Burn's device, attached, and the handles it runs on; the whole process has one. Panics if there is no
 /// adapter.
 pub fn opened() -> &'static (Device, WgpuSetup) {
     static DEVICE: OnceLock<(Device, WgpuSetup)> = OnceLock::new();
@@ -78,7 +79,7 @@ pub fn truth(loss: &impl Loss, inputs: &Inputs<'_>) -> Truth {
     Truth { loss: output.loss, grad: output.grad.expect("it was asked for") }
 }
 
-/// A loss, and the gradient of what the loss is weighed by `upstream` for.
+/// Returns a loss, and the gradient of the loss times `upstream`.
 pub fn differentiated<const D: usize>(
     input: Tensor<D>,
     upstream: Option<Tensor<1>>,
