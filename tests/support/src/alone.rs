@@ -1,4 +1,4 @@
-//! Tests that need a process to themselves: for its environment, or for all that its devices hold.
+//! Tests that need a process to themselves: for its environment, or for all objects of its devices.
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -18,7 +18,7 @@ const ALONE: &str = "WGPU_LOSS_TEST_ALONE";
 /// ```
 ///
 /// # Panics
-/// Where the test fails in its process, or does not run there.
+/// If the test fails in its process, or does not run there.
 #[track_caller]
 pub fn is_alone(module: &str, test: &str, variables: &[(&str, &OsStr)]) -> bool {
     if std::env::var_os(ALONE).is_some() {

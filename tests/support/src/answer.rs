@@ -1,8 +1,8 @@
-//! The numbers of an output, wherever they come from.
+//! The numbers of an output, from any source.
 
 use wgpu_loss::Output;
 
-/// What a call computed, in f64.
+/// The results of a call, in f64.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The loss: one number or one per row; none for softmax.

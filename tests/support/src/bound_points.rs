@@ -1,5 +1,5 @@
 //! Losses of single elements as a host embeds them: tensors inside larger buffers, outputs poisoned
-//! first, and what lies beside them checked afterwards.
+//! first, and the words around them checked afterwards.
 
 use wgpu_loss::{
     BadValue, Bound, Buffers, ElementType, Gpu, Output, Outputs, Plan, Profile, Reduction,
@@ -12,13 +12,13 @@ use super::points::Points;
 const POISON: u32 = 0x7fc0_dead;
 const POISON_HALF: u16 = 0xdead;
 const GUARD: u32 = 0xeeee_eeee;
-/// Words behind each tensor.
+/// Words after each tensor.
 const BEHIND: usize = 100;
 
 /// A tensor inside a buffer.
 struct Held {
     buffer: wgpu::Buffer,
-    /// Bytes of the buffer that are the tensor's, guards included.
+    /// Bytes of the buffer that belong to the tensor, guards included.
     own: std::ops::Range<usize>,
     lead: usize,
     element_type: ElementType,
@@ -40,7 +40,7 @@ impl Held {
         Self { buffer, own, lead, element_type, elements }
     }
 
-    /// An output that nobody has written yet.
+    /// Makes an output that holds poison.
     fn poisoned(
         gpu: &Gpu,
         room: &Room,
@@ -64,10 +64,10 @@ impl Held {
         }
     }
 
-    /// The elements.
+    /// Returns the elements.
     ///
     /// # Panics
-    /// Where one was not written, or something beside them was.
+    /// If one was not written, or a word around them was.
     #[track_caller]
     fn read(&self, gpu: &Gpu, what: &str) -> Vec<f32> {
         let words = read_words(gpu, &self.buffer);
@@ -89,7 +89,7 @@ impl Held {
     }
 }
 
-/// How a call is embedded.
+/// The way in which a call is embedded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Place {
     /// Words in front of the tensors; each has one more than the one before.
@@ -121,7 +121,7 @@ pub fn plan_of(
     Plan::new(&*loss, &points.inputs().shapes(), outputs, &profile).unwrap()
 }
 
-/// Runs a call twice, insists on the same bits, and gives the answer as a host call would.
+/// Runs a call twice, asserts that the bits are the same, and returns the result as a host call would.
 #[track_caller]
 pub fn run(
     gpu: &Gpu,
@@ -155,7 +155,7 @@ fn run_once(
     run_plan(gpu, points, plan_of(gpu, points, reduction, outputs, place), place)
 }
 
-/// Runs a call by a plan of any profile, and gives the answer as a host call would.
+/// Runs a call by a plan of any profile, and returns the result as a host call would.
 #[track_caller]
 pub fn run_plan(
     gpu: &Gpu,

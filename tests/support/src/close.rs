@@ -2,7 +2,7 @@
 
 use wgpu_loss::ElementType;
 
-/// How far a result may be from the truth: `absolute + relative * |truth|`.
+/// The allowed error of a result: `absolute + relative * |truth|`.
 #[derive(Clone, Copy, Debug)]
 pub struct Tolerance {
     pub relative: f64,
@@ -20,7 +20,7 @@ impl Tolerance {
         Self { absolute, ..Self::EXACT }
     }
 
-    /// Whether `got` is as close to `wanted` as this. NaN and the infinities match only themselves.
+    /// Returns true if `got` is as close to `wanted` as this. NaN and the infinities match only themselves.
     pub fn admits(self, got: f64, wanted: f64) -> bool {
         if wanted.is_finite() {
             (got - wanted).abs() <= self.absolute + self.relative * wanted.abs()
@@ -30,8 +30,8 @@ impl Tolerance {
     }
 }
 
-/// Counts the numbers that a comparison judges, and those that it cannot: where more than a hundredth of a number is
-/// allowed, whatever is there passes.
+/// Counts the numbers that a comparison judges, and those that it cannot: if more than a hundredth of a number is
+/// allowed, any value passes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Judged {
     pub numbers: usize,
@@ -39,8 +39,8 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// Takes a number in, and what it may be off by. What an element type has no normal number for is not counted, and
-    /// neither is what a few powers add up to that may be flushed to zero.
+    /// Adds a number and its allowed error. Numbers below the normal ones of an element type are not counted, nor are
+    /// sums of a few powers that may be flushed to zero.
     pub fn add(&mut self, element_type: ElementType, wanted: f64, allowed: f64) {
         let least = if element_type == ElementType::F16 { 6.2e-5 } else { 1.2e-34 };
         if wanted.is_finite() && wanted.abs() >= least {
@@ -49,13 +49,13 @@ impl Judged {
         }
     }
 
-    /// What two comparisons judged.
+    /// Returns the counts of two comparisons.
     pub fn and(self, other: Self) -> Self {
         Self { numbers: self.numbers + other.numbers, unjudged: self.unjudged + other.unjudged }
     }
 
-    /// Asserts that a comparison says something: of 20 numbers, one may be a difference of which nothing is left, as
-    /// where an input is its target.
+    /// Asserts that a comparison proves something: of 20 numbers, one may be a difference without significant digits,
+    /// as where an input is its target.
     #[track_caller]
     pub fn assert_says_something(&self, what: &str) {
         let Self { numbers, unjudged } = self;

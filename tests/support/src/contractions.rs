@@ -1,9 +1,9 @@
-//! Sums that have a product in them, without `fma`: compilers may round the product before it is added or not, and do so
-//! in one kernel and not in the next, whose text around it differs. NVIDIA's does; a quotient is a product to it, by
-//! the reciprocal. Rows that several kernels compute would differ in their last bits.
+//! Sums that have a product in them, without `fma`: compilers may round the product before it is added or not, and may
+//! do so in one kernel and not in the next, whose text around it differs. NVIDIA's does; it treats a quotient as a
+//! product, by the reciprocal. Rows that several kernels compute would differ in their last bits.
 //!
-//! What is looked at is what a compiler sees when it has put all functions into one: values go through variables,
-//! members, arguments and results. `min`, `max` and bit casts hide a product.
+//! The search sees what a compiler sees after it has inlined all functions: values go through variables, members,
+//! arguments and results. `min`, `max` and bit casts hide a product.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -30,7 +30,7 @@ pub fn contractions(text: &str, module: &Module, info: &ModuleInfo) -> BTreeSet<
     });
     let all: Vec<_> = functions.chain(entries).collect();
     let mut known = Known::default();
-    // Until nothing more is found: products go from function to function.
+    // Repeated until nothing more is found: products go from function to function.
     loop {
         let before = known.results.len() + known.arguments.len();
         all.iter().for_each(|seen| seen.pass_on(&mut known));
@@ -41,14 +41,14 @@ pub fn contractions(text: &str, module: &Module, info: &ModuleInfo) -> BTreeSet<
     all.iter().flat_map(|seen| seen.sums(text, &known)).collect()
 }
 
-/// Where products go between functions.
+/// Products that go between functions: the results and arguments that may be products.
 #[derive(Default)]
 struct Known {
     results: HashSet<(Handle<Function>, Path)>,
     arguments: HashSet<(Handle<Function>, u32, Path)>,
 }
 
-/// A function, and what it stores, calls and returns.
+/// A function, and its stores, calls and results.
 struct Seen<'a> {
     module: &'a Module,
     handle: Option<Handle<Function>>,
@@ -101,7 +101,7 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// The variable that a pointer points into, and where. Elements of an array are one.
+    /// Returns the variable that a pointer points into, and the path in it. Elements of an array are one.
     fn place(&self, pointer: Handled) -> Option<(Handle<LocalVariable>, Path)> {
         match self.function.expressions[pointer] {
             Expression::LocalVariable(local) => Some((local, Path::new())),
@@ -121,7 +121,7 @@ impl<'a> Seen<'a> {
         self.info[of].ty.inner_with(&self.module.types)
     }
 
-    /// Whether a value or what a pointer points to has members.
+    /// Returns true if a value, or the value that a pointer points to, has members.
     fn is_struct(&self, of: Handled) -> bool {
         match *self.inner(of) {
             TypeInner::Struct { .. } => true,
@@ -132,7 +132,7 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// Whether what is at a path in a value may be a product.
+    /// Returns true if the value at a path in a value may be a product.
     fn is_product(
         &self,
         of: Handled,
@@ -197,7 +197,7 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// Tells of the products that this function returns and gives to others.
+    /// Records the products that this function returns and passes to others.
     fn pass_on(&self, known: &mut Known) {
         if let (Some(handle), Some(result)) = (self.handle, &self.function.result) {
             for path in self.paths(result.ty) {
@@ -219,7 +219,7 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// The members of a type, and theirs; the whole of what has none.
+    /// Returns the members of a type, and theirs; the whole of a type without members.
     fn paths(&self, ty: Handle<Type>) -> Vec<Path> {
         let TypeInner::Struct { members, .. } = &self.module.types[ty].inner else {
             return vec![Path::new()];

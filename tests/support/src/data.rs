@@ -49,7 +49,7 @@ struct Encoded {
     upstream: Option<OwnedFloats>,
 }
 
-/// What the input is compared with.
+/// The target of the input.
 #[derive(Clone, Debug)]
 pub enum Target {
     None,
@@ -176,8 +176,8 @@ impl Data {
         self
     }
 
-    /// With random weights of the rows in `[0.5, 2)`. About one in eight is zero, and its label, where
-    /// labels are i64, one that nobody may look at.
+    /// With random weights of the rows in `[0.5, 2)`. About one in eight is zero, and its label, if labels are i64, is
+    /// one that must not be read.
     pub fn random_row_weights(mut self) -> Self {
         let mut random = Random(17);
         let mut weights = Vec::new();

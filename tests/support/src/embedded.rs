@@ -1,6 +1,6 @@
 //! The library as a host embeds it: the host's buffers, encoder, pass and submission. Each tensor
-//! lies somewhere inside a larger buffer, outputs are poisoned first, and whatever no kernel may
-//! touch is checked afterwards.
+//! is somewhere inside a larger buffer, outputs are poisoned first, and all words that no kernel
+//! may write are checked afterwards.
 
 use std::cell::Cell;
 
@@ -15,19 +15,19 @@ use super::data::{Data, Target};
 use super::extras::Extras;
 use super::floats::from_bytes;
 
-/// What outputs hold before they are written: a NaN that no kernel writes.
+/// The content of outputs before they are written: a NaN that no kernel writes.
 pub const POISON: u32 = 0x7fc0_dead;
 
-/// What lies in front of a tensor and behind it. As labels: 0xee, 0xeeee, ... are bad ones.
+/// The words before and after a tensor. As labels: 0xee, 0xeeee, ... are bad ones.
 const GUARD: u32 = 0xeeee_eeee;
 
-/// What outputs of two bytes hold before they are written.
+/// The content of outputs of two bytes before they are written.
 const POISON_HALF: u16 = 0xdead;
 
-/// Words behind each tensor: more than any kernel reads or writes at once.
+/// Words after each tensor: more than any kernel reads or writes at once.
 const BEHIND: usize = 1100;
 
-/// Where the tensors lie.
+/// The placement of the tensors.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Place {
     /// Words in front of each tensor.
@@ -38,11 +38,11 @@ pub struct Place {
     pub arena: bool,
 }
 
-/// Where tensors are put.
+/// The buffers that tensors are put into.
 pub enum Room {
     /// Each into a buffer of its own.
     Apart,
-    /// One behind the other into one buffer, which has so many words in use.
+    /// One after the other into one buffer, which has so many words in use.
     Arena(wgpu::Buffer, Cell<usize>),
 }
 
@@ -63,7 +63,7 @@ impl Room {
         (arena.clone(), start)
     }
 
-    /// Guards behind each tensor, of those that there would be in a buffer of its own.
+    /// Returns the number of guards after each tensor, of those that there would be in a buffer of its own.
     pub fn behind(&self, apart: usize) -> usize {
         if matches!(self, Self::Apart) { apart } else { 1 }
     }
@@ -73,11 +73,11 @@ impl Room {
 struct Held {
     name: &'static str,
     buffer: wgpu::Buffer,
-    /// Where the guards in front of the tensor begin in the buffer.
+    /// The start of the guards before the tensor in the buffer.
     start: usize,
     lead: usize,
     behind: usize,
-    /// What the tensor's words were.
+    /// The tensor's words before the run.
     words: Vec<u32>,
     written: bool,
     /// The last word holds one element of two bytes, and a guard.
@@ -91,7 +91,7 @@ pub struct Embedded<'a> {
     tensors: Vec<Held>,
 }
 
-/// What a run left in the buffers.
+/// The contents of the buffers after a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Results {
     /// The reduced loss as a word; softmax has none.
@@ -175,23 +175,23 @@ impl<'a> Embedded<'a> {
         Self { gpu, bound, tensors }
     }
 
-    /// Records the work once, submits it and gives the results.
+    /// Records the work once, submits it and returns the results.
     #[track_caller]
     pub fn run(&self) -> Results {
         submit(self.gpu, |pass| self.bound.record(pass));
         self.results()
     }
 
-    /// What a host reads of a result.
+    /// Returns a result as a host reads it.
     pub fn decoded(&self) -> Decoded {
         let result = read_words(self.gpu, self.bound.result().buffer);
         self.bound.decode(bytemuck::cast_slice(&result)).unwrap()
     }
 
-    /// Reads what was computed.
+    /// Reads the results.
     ///
     /// # Panics
-    /// Where an output's element was not written, or something else was.
+    /// If an output's element was not written, or another word was.
     #[track_caller]
     pub fn results(&self) -> Results {
         let problem = self.bound.plan().problem();
@@ -306,7 +306,7 @@ impl Results {
 }
 
 impl Results {
-    /// What is said of rows and classes.
+    /// Returns the outputs of rows and classes.
     pub fn extras(&self, problem: &Problem) -> Extras {
         let (asked, records) = (problem.record(), self.records.as_deref().unwrap_or_default());
         let wide = |words: Vec<u32>| -> Vec<f64> {
@@ -379,7 +379,7 @@ pub fn read_words_of(
     bytemuck::pod_collect_to_vec(&view)
 }
 
-/// An output of a type that nobody has written yet.
+/// Returns an output of a type, filled with poison.
 fn poisoned(element_type: ElementType, elements: usize) -> Vec<u32> {
     match element_type.bytes() {
         2 => padded(bytemuck::cast_slice(&vec![POISON_HALF; elements])),

@@ -1,4 +1,4 @@
-//! What the examples share.
+//! The parts that the examples share.
 
 use std::error::Error;
 use std::fs;

@@ -1,8 +1,8 @@
-//! What is computed beside loss, gradient and distribution, wherever it comes from.
+//! The optional outputs of a loss, from any source.
 
 use wgpu_loss::{ClassLosses, Output, RowOutputs};
 
-/// Of each row and each class, in f64.
+/// The outputs of each row and each class, in f64.
 #[derive(Clone, Debug)]
 pub struct Extras {
     /// One number or one per row; none where there is no z-loss.

@@ -18,9 +18,9 @@ use super::records::{Number, exact_f32, f32s, f64s, label_type_of, read, reducti
 pub struct Case {
     /// Its name: the file's, a slash, and its own.
     pub name: String,
-    /// What comes out.
+    /// The right results.
     pub truth: Truth,
-    /// What goes in.
+    /// The inputs.
     pub data: Data,
     function: Function,
     class_axis: Option<isize>,
@@ -124,7 +124,7 @@ impl Case {
         self.data.inputs()
     }
 
-    /// All that the truth speaks of.
+    /// Returns the outputs that the truth has.
     pub fn outputs(&self) -> Outputs {
         let mut outputs = Outputs::loss();
         if self.truth.grad.is_some() {

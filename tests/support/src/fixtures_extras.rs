@@ -13,10 +13,10 @@ use super::records::{Number, exact_f32, f32s, f64s, label_type_of, read, reducti
 pub struct Case {
     /// The file's name, a slash, and its own.
     pub name: String,
-    /// What comes out, in float64.
+    /// The right results, in float64.
     pub truth: Answer,
     pub extras: Extras,
-    /// What goes in.
+    /// The inputs.
     pub data: Data,
     options: Options,
 }
@@ -128,7 +128,7 @@ impl Case {
         Box::new(loss)
     }
 
-    /// All that the truth speaks of.
+    /// Returns the outputs that the truth has.
     pub fn outputs(&self) -> Outputs {
         let mut outputs = Outputs::loss().with_row_weights();
         outputs.grad = self.truth.grad.is_some();

@@ -13,7 +13,7 @@ pub struct Case {
     pub shape: Vec<usize>,
     pub input: Vec<f32>,
     pub target: Vec<f32>,
-    /// What is broadcast to the input's shape; `var` also from the shape without the last axis.
+    /// Broadcast to the input's shape; `var` also from the shape without the last axis.
     pub weight: Option<Shaped>,
     pub pos_weight: Option<Shaped>,
     pub var: Option<Shaped>,

@@ -11,9 +11,9 @@ use super::records::{Number, f32s, f64s, read, reduction_of};
 pub struct Case {
     /// The file's name, a slash, and its own.
     pub name: String,
-    /// What comes out, in float64; no gradient where the case says nothing about it.
+    /// The right results, in float64; no gradient if the case has none.
     pub truth: Answer,
-    /// What goes in. A scalar is one class, in another shape.
+    /// The inputs. A scalar is one class, in another shape.
     pub data: Data,
     function: Function,
     axis: isize,
@@ -68,7 +68,7 @@ impl Case {
         }
     }
 
-    /// All that the truth speaks of.
+    /// Returns the outputs that the truth has.
     pub fn outputs(&self) -> Outputs {
         let outputs = Outputs::loss();
         if self.truth.grad.is_some() { outputs.with_grad() } else { outputs }

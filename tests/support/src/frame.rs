@@ -55,7 +55,7 @@ impl Frame {
         Bound::new(kernels, self.plan(kernels.profile()), &self.buffers())
     }
 
-    /// Whether a result is this step's.
+    /// Asserts that a result is this step's.
     #[track_caller]
     pub fn check(&self, what: &str, decoded: Decoded) {
         let truth = self.data.truth(&CrossEntropy::new(), Outputs::loss());

@@ -10,10 +10,10 @@ use std::sync::OnceLock;
 use wgpu_loss::gpu::TuningChoice;
 use wgpu_loss::{Gpu, GpuOptions};
 
-/// A device and what is special about it.
+/// A device and its distinguishing property.
 pub struct TestGpu {
     pub name: String,
-    /// What it was opened with.
+    /// The options that it was opened with.
     pub options: GpuOptions,
     gpu: Gpu,
 }
@@ -22,7 +22,7 @@ impl TestGpu {
     /// A device that a test has opened for itself.
     ///
     /// # Panics
-    /// Where there is no adapter: a test that needs a GPU must not pass for want of one.
+    /// If there is no adapter: a test that needs a GPU must not pass without one.
     pub fn open(what: &str, options: GpuOptions) -> Self {
         let gpu = Gpu::with_options(&options).unwrap_or_else(|error| {
             panic!("the GPU tests need a GPU or a software driver ({what}): {error}")
@@ -39,7 +39,7 @@ impl Deref for TestGpu {
     }
 }
 
-/// How many pipelines the tests share before they begin anew: a software driver's take some megabytes each.
+/// The number of pipelines that the tests share before these are dropped: a software driver's take some megabytes each.
 const PIPELINES: usize = 300;
 
 /// Three devices on the best adapter: with all it offers, without subgroups, and with no more than
@@ -58,7 +58,7 @@ pub fn gpus() -> &'static [TestGpu] {
 fn opened() -> &'static [TestGpu] {
     static GPUS: OnceLock<[TestGpu; 3]> = OnceLock::new();
     GPUS.get_or_init(|| {
-        // What somebody has tuned on this machine is not what is tested.
+        // Tunings stored on this machine are not tested.
         let all = GpuOptions::new().tuning(TuningChoice::Table);
         let flat = all.clone().without_subgroups();
         let portable = flat.clone().default_limits();
@@ -68,12 +68,12 @@ fn opened() -> &'static [TestGpu] {
 }
 
 thread_local! {
-    /// How often each line has asked for a device. A test has a thread of its own.
+    /// The number of times that each line has asked for a device. A test has a thread of its own.
     static ASKED: RefCell<HashMap<(&'static str, u32), usize>> = RefCell::default();
 }
 
-/// One of [`gpus`], another one each time: what is called in loops meets all of them, where all combinations with all
-/// devices would compile for minutes. With `SOAK` in the environment, all of them.
+/// Returns one of [`gpus`], another one each time: calls in loops meet all of them, while compiling all combinations
+/// for all devices would take minutes. With `SOAK` in the environment, all of them.
 ///
 /// # Panics
 /// As [`TestGpu::open`].

@@ -1,5 +1,5 @@
-//! What hurts in a translated kernel: a store to a component of a vector in a buffer, and a constant that is added to
-//! a sum of floats.
+//! Harmful constructs in a translated kernel: a store to a component of a vector in a buffer, and a constant that is
+//! added to a sum of floats.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +12,7 @@ use super::hostile::reals;
 /// Stores to components of vectors in buffers, in SPIR-V: the pointers' numbers.
 pub fn component_stores(words: &[Word]) -> Vec<Word> {
     let mut found = Stores::default();
-    // Behind a header of five words: instructions, each with its length and its opcode in its first word.
+    // After a header of five words: instructions, each with its length and its opcode in its first word.
     let mut rest = &words[5..];
     while let [first, ..] = rest {
         let (instruction, behind) = rest.split_at((first >> 16) as usize);
@@ -49,7 +49,7 @@ struct Stores {
 }
 
 impl Stores {
-    /// Whether the last step of an access chain is into a vector in a buffer.
+    /// Returns true if the last step of an access chain is into a vector in a buffer.
     fn is_component(&self, base: Word, steps: &[Word]) -> bool {
         let Some(Type::Pointer { buffer: true, to }) =
             self.pointers.get(&base).and_then(|of| self.types.get(of))
@@ -123,13 +123,13 @@ pub fn component_stores_in_msl(text: &str) -> Vec<&str> {
         let line = line.trim_start();
         let Some((target, _)) = line.split_once(" = ") else { return false };
         let Some((buffer, rest)) = target.split_once('[') else { return false };
-        // Behind the index of the load: `.x`, or an index of its own.
+        // After the index of the load: `.x`, or an index of its own.
         buffers.contains(buffer) && behind(rest).is_some_and(|rest| !rest.is_empty())
     };
     text.lines().filter(stores).collect()
 }
 
-/// What follows the bracket that closes an index.
+/// Returns the text after the bracket that closes an index.
 fn behind(text: &str) -> Option<&str> {
     let mut depth = 1;
     for (at, c) in text.char_indices() {

@@ -1,4 +1,4 @@
-//! What tests, fuzzing and examples share: devices, random data, poisoned buffers, tolerances, PyTorch's numbers.
+//! Parts that tests, fuzzing and examples share: devices, random data, poisoned buffers, tolerances, PyTorch's numbers.
 
 pub mod alone;
 pub mod answer;

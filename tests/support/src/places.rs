@@ -1,5 +1,5 @@
-//! Where things lie at run time. Cargo says it in the environment, as scripts/gpu-acceptance does of programs that were
-//! built on another machine; a program that is started by hand looks where it was built.
+//! Paths at run time. Cargo gives them in the environment, as scripts/gpu-acceptance does for programs that were built
+//! on another machine; a program that is started by hand uses the paths of its build.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,7 +11,7 @@ pub fn root() -> PathBuf {
     said.map_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../..").into(), PathBuf::from)
 }
 
-/// An example with these arguments: cargo builds it where it is neither there nor up to date.
+/// Runs an example with these arguments: cargo builds it if it does not exist or is not up to date.
 pub fn run_example(name: &str, args: &[&str]) -> Output {
     let mut command = match example(name) {
         Some(program) => Command::new(program),
@@ -27,8 +27,8 @@ pub fn run_example(name: &str, args: &[&str]) -> Output {
     command.args(args).output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
-/// An example that is built already: in the folder that `WGPU_LOSS_EXAMPLES` names, or where cargo builds examples along
-/// with the tests, if it is newer than everything that it is made of.
+/// Returns an example that is built already: in the folder that `WGPU_LOSS_EXAMPLES` names, or where cargo builds
+/// examples along with the tests, if it is newer than all its sources.
 fn example(name: &str) -> Option<PathBuf> {
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     if let Some(folder) = std::env::var_os("WGPU_LOSS_EXAMPLES") {
@@ -41,7 +41,7 @@ fn example(name: &str) -> Option<PathBuf> {
     (built.metadata().ok()?.modified().ok()? >= newest).then_some(built)
 }
 
-/// When a file, or the newest file below a folder, was changed.
+/// Returns the time of the last change of a file, or of the newest file below a folder.
 fn newest(path: &Path) -> Option<SystemTime> {
     match path.read_dir() {
         Ok(entries) => entries.filter_map(|entry| newest(&entry.ok()?.path())).max(),
@@ -49,7 +49,7 @@ fn newest(path: &Path) -> Option<SystemTime> {
     }
 }
 
-/// How a test of a module, [`module_path!`], is called on the command line of its test program.
+/// Returns the name of a test of a module, [`module_path!`], on the command line of its test program.
 pub fn test_name(module: &str, test: &str) -> String {
     match module.split_once("::") {
         Some((_, inner)) => format!("{inner}::{test}"),

@@ -1,4 +1,4 @@
-//! Owned inputs of losses of single elements, random ones, and how far rounding may take the answers.
+//! Owned inputs of losses of single elements, random ones, and the allowed errors of the results.
 
 use std::cell::RefCell;
 
@@ -340,7 +340,7 @@ impl Points {
         let p = self.at(self.pos_weight.as_ref(), element);
         let v = self.at(self.var.as_ref(), element).max(self.eps.unwrap_or(1e-6).into());
         let terms = self.terms_of(x, t, w, p, v);
-        // Where a factor is 0, nothing is left of what is infinite.
+        // If a factor is 0, the product is 0, even with an infinite one.
         let finite = |x: f64| if x.is_finite() { x } else { 0.0 };
         Terms {
             loss: finite(terms.loss),
@@ -395,7 +395,7 @@ impl Points {
         }
     }
 
-    /// Holds an answer to the truth.
+    /// Compares an answer with the truth.
     #[track_caller]
     pub fn check(
         &self,
@@ -408,7 +408,7 @@ impl Points {
         self.compare(what, reduction, outputs, got, truth).assert_says_something(what);
     }
 
-    /// As [`Points::check`], and tells how many numbers it could judge instead of asserting it.
+    /// Compares as [`Points::check`] does, and returns the number of judged numbers instead of asserting it.
     #[track_caller]
     pub fn compare(
         &self,
@@ -424,7 +424,7 @@ impl Points {
             Reduction::BatchMean => self.input.shape.first().copied().unwrap_or(1) as f64,
             _ => 1.0,
         };
-        // What sums may add: a term goes through three levels of 16, and a tree.
+        // The error of sums: a term goes through three levels of 16, and a tree.
         const SUM: f64 = 64.0;
         let terms: Vec<Terms> = (0..count).map(|element| self.terms(element)).collect();
         let upstream = |element: usize| match &self.upstream {
@@ -518,7 +518,7 @@ fn check_one(what: &str, name: &str, index: usize, got: f32, truth: f64, toleran
 /// where `d` and the logarithm of the ratio are off by two units and as much of themselves.
 fn poisson(x: f64, t: f64, eps: f64, log_input: bool, stirling: bool) -> Terms {
     let rate = if log_input { x.exp() } else { x + eps };
-    // Units that the exponential may be off by.
+    // Units of the exponential's error.
     let power = |d: f64| if log_input { 14.0 + 4.0 * d.abs() } else { 0.0 };
     let loss = match (stirling, log_input) {
         (true, _) => {
@@ -534,7 +534,7 @@ fn poisson(x: f64, t: f64, eps: f64, log_input: bool, stirling: bool) -> Terms {
     let grad = match log_input {
         true if t > 0.0 && (x - t.ln()).abs() <= 1.0 => 12.0 * (rate - t).abs() + 2.0 * rate,
         true => power(x) * rate + 4.0 * t.abs(),
-        // What eps may lose against x - t.
+        // The error of x - t if eps is lost against it.
         false => 12.0 * ((rate - t) / rate).abs() + (eps / UNIT).min(x.abs().max(t.abs())) / rate,
     };
     Terms::new(loss, grad)

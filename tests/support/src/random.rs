@@ -1,4 +1,4 @@
-//! A small generator: what the numbers are does not matter, that they stay the same does.
+//! A small generator: its numbers are arbitrary, but stay the same.
 
 /// A linear congruential generator (Knuth's constants), of which the upper bits are used.
 #[derive(Clone)]

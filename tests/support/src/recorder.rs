@@ -1,9 +1,9 @@
-//! A sink that keeps what comes as it comes.
+//! A sink that stores its input unchanged.
 
 use wgpu_loss::gpu::stream::Progress;
 use wgpu_loss::{Error, LargeOutput, Sink};
 
-/// Keeps all that comes, and every report.
+/// Stores all writes, and every report.
 #[derive(Default)]
 pub struct Recorder {
     pub parts: Vec<(LargeOutput, u64, Vec<u8>)>,

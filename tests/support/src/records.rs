@@ -1,4 +1,4 @@
-//! What the cases of all fixture files are written in.
+//! The format of the cases of all fixture files.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -45,7 +45,7 @@ pub fn f32s(numbers: Vec<Number>) -> Vec<f32> {
     f64s(numbers).into_iter().map(exact_f32).collect()
 }
 
-/// What goes in must be exact in f32: the truth holds for it and not for something near it.
+/// Returns an input, which must be exact in f32: the truth holds for it and not for a number near it.
 pub fn exact_f32(x: f64) -> f32 {
     let narrow = x as f32;
     // serde_json reads a decimal to within one unit of f64, far inside half a unit of f32.

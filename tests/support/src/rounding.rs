@@ -1,4 +1,4 @@
-//! How far f32 arithmetic may take a result from the truth.
+//! Errors of results that f32 arithmetic may cause.
 //!
 //! A row's loss is `sum_c v_c (top - x_c) + V log1p(excess)`: no term is negative, so relative
 //! errors do not grow. `WGSL` grants `exp(-d)` an error of `3 + 2 d` units in the last place, and
@@ -58,7 +58,7 @@ impl<'a> Rounding<'a> {
         self.of_results(2.0)
     }
 
-    /// The tolerances of what is off by as much as so many results.
+    /// The tolerances of a number whose error is the sum of so many results' errors.
     pub fn of_results(mut self, results: f64) -> Self {
         self.results = results;
         self
@@ -67,7 +67,7 @@ impl<'a> Rounding<'a> {
     /// Compares two answers; returns the largest part of its tolerance that a number used up.
     ///
     /// # Panics
-    /// With the first number that is too far off, and where there is nothing to compare.
+    /// With the first number whose error is too large, and if there is nothing to compare.
     #[track_caller]
     pub fn check(&self, what: &str, got: &Answer, wanted: &Answer) -> f64 {
         let (used, judged) = self.compare(what, got, wanted);
@@ -75,7 +75,7 @@ impl<'a> Rounding<'a> {
         used
     }
 
-    /// As [`Rounding::check`], and tells how many numbers it could judge instead of asserting it.
+    /// Compares as [`Rounding::check`] does, and returns the number of judged numbers instead of asserting it.
     #[track_caller]
     pub fn compare(&self, what: &str, got: &Answer, wanted: &Answer) -> (f64, Judged) {
         let mut check = Check::new(what, self.results);
@@ -95,7 +95,7 @@ impl<'a> Rounding<'a> {
         (check.used, check.judged)
     }
 
-    /// Compares what is said of rows and classes; as [`Rounding::check`].
+    /// Compares the outputs of rows and classes, as [`Rounding::check`] does.
     #[track_caller]
     pub fn check_extras(&self, what: &str, got: &Extras, wanted: &Extras) -> f64 {
         let (used, judged) = self.compare_extras(what, got, wanted);
@@ -103,7 +103,7 @@ impl<'a> Rounding<'a> {
         used
     }
 
-    /// As [`Rounding::check_extras`], and tells how many numbers it could judge instead of asserting it.
+    /// Compares as [`Rounding::check_extras`] does, and returns the number of judged numbers instead of asserting it.
     #[track_caller]
     pub fn compare_extras(&self, what: &str, got: &Extras, wanted: &Extras) -> (f64, Judged) {
         let mut check = Check::new(what, self.results);
@@ -134,7 +134,7 @@ impl<'a> Rounding<'a> {
         (check.used, check.judged)
     }
 
-    /// Classes at the top, or so near to it that they may be.
+    /// Checks that classes are at the top, or so near to it that they may be.
     #[track_caller]
     fn check_argmax(&self, what: &str, got: Option<&[u32]>, wanted: Option<&[u32]>) {
         assert_eq!(got.map(<[u32]>::len), wanted.map(<[u32]>::len), "{what}: argmax");
@@ -152,8 +152,8 @@ impl<'a> Rounding<'a> {
         }
     }
 
-    /// Ranks between the least and the most that logits as near as they may be leave open; and with them
-    /// how many rows are predicted right.
+    /// Checks that ranks are between the least and the largest that nearly equal logits allow; and so for the number of
+    /// rows that are predicted right.
     #[track_caller]
     fn check_rank(&self, what: &str, got: &Extras, wanted: &Extras) {
         let (ranks, truths) = (got.rows.rank.as_deref(), wanted.rows.rank.as_deref());
@@ -182,7 +182,7 @@ impl<'a> Rounding<'a> {
         }
     }
 
-    /// Sums of losses that may each be off, and of units of 2^-56 that each is cut to.
+    /// Checks sums of losses: each loss may have its error, and is cut to units of 2^-56.
     #[track_caller]
     fn check_classes(&self, what: &str, got: &ClassLosses, wanted: &ClassLosses) {
         assert_eq!(got.rows, wanted.rows, "{what}: rows of classes");
@@ -210,7 +210,7 @@ impl<'a> Rounding<'a> {
         assert!(right, "{what}: of classes {got:?} rows are right, but {wanted:?} were wanted");
     }
 
-    /// How many classes of a row are so near to the label's that they may come before it or not.
+    /// Counts the classes of a row that are so near to the label's that they may come before it or not.
     fn near(&self, row: usize) -> u32 {
         let Some(label) = self.class(row) else { return 0 };
         let view = self.data.view;
@@ -223,12 +223,12 @@ impl<'a> Rounding<'a> {
         near.count() as u32
     }
 
-    /// How many rows have such classes.
+    /// Counts the rows that have such classes.
     fn open(&self) -> u64 {
         (0..self.rows.len()).filter(|&row| self.near(row) > 0).count() as u64
     }
 
-    /// What the sum over rows is divided by.
+    /// Returns the divisor of the sum over rows.
     fn divisor(&self) -> f64 {
         match self.problem.divisor {
             Divisor::Known(divisor) => divisor,
@@ -236,7 +236,7 @@ impl<'a> Rounding<'a> {
         }
     }
 
-    /// What a row adds to the mean's divisor.
+    /// Returns a row's contribution to the mean's divisor.
     fn row_weight(&self, row: usize) -> f64 {
         let factor = self.factor(row);
         match &self.data.target {
@@ -280,7 +280,7 @@ impl<'a> Rounding<'a> {
         out
     }
 
-    /// What a row's upstream gradients are from each other. Kernels measure them from that of the highest class so far.
+    /// Sets the distances of a row's upstream gradients. Kernels measure them from that of the highest class so far.
     fn spread(&self, out: &mut Row, row: usize, upstream: &[f64]) {
         let view = self.data.view;
         let below: Vec<(f64, f64)> = (0..view.classes)
@@ -335,7 +335,7 @@ impl<'a> Rounding<'a> {
         self.factor(row) * self.weight(class) * smoothed
     }
 
-    /// How far a row's loss, or the reduced one, may be off.
+    /// Returns the allowed error of a row's loss, or of the reduced one.
     fn loss(&self, row: usize, truth: f64) -> f64 {
         if self.problem.function == Function::Nll {
             return UNIT * self.nll_loss(truth);
@@ -343,7 +343,7 @@ impl<'a> Rounding<'a> {
         self.reduced(row, |row| self.row_loss_units(row)) + UNITS * UNIT * truth.abs() + SMALLEST
     }
 
-    /// Units of a row's loss beyond the handful.
+    /// Returns the units of a row's loss in addition to [`UNITS`].
     fn row_loss_units(&self, row: usize) -> f64 {
         let r = &self.rows[row];
         match self.problem.function {
@@ -352,7 +352,7 @@ impl<'a> Rounding<'a> {
         }
     }
 
-    /// How far the loss of a row may be off before it is reduced.
+    /// Returns the allowed error of the loss of a row before it is reduced.
     fn row_loss_off(&self, row: usize) -> f64 {
         let r = &self.rows[row];
         if self.problem.function == Function::Nll {
@@ -371,7 +371,7 @@ impl<'a> Rounding<'a> {
         UNIT * (self.row_loss_units(row) + UNITS * loss.sum::<f64>()) + SMALLEST
     }
 
-    /// How far a row's z-loss, or the reduced one, may be off.
+    /// Returns the allowed error of a row's z-loss, or of the reduced one.
     fn z_loss(&self, row: usize, truth: f64) -> f64 {
         let of_row = |row: usize| {
             let r = &self.rows[row];
@@ -381,20 +381,19 @@ impl<'a> Rounding<'a> {
         self.reduced(row, of_row) + UNITS * UNIT * truth.abs() + SMALLEST
     }
 
-    /// Units of one row, or of the reduced sum over rows, as what they come to.
+    /// Converts units of one row, or of the reduced sum over rows, to an absolute error.
     fn reduced(&self, row: usize, units: impl Fn(usize) -> f64) -> f64 {
         if self.problem.reduction == Reduction::None {
             UNIT * units(row)
         } else if self.divisor == 0.0 {
             0.0
         } else {
-            // A row without a number makes the truth none either, and is compared as such.
+            // If a row's number is NaN so is the truth, and it is compared as such.
             UNIT * (0..self.rows.len()).map(units).sum::<f64>() / self.divisor.abs()
         }
     }
 
-    /// Units times what they are units of, for `-w_t x_t`: one product, or some dozens of sums of
-    /// both signs and a quotient.
+    /// Returns the error for `-w_t x_t`: one product, or some dozens of sums of both signs and a quotient.
     fn nll_loss(&self, truth: f64) -> f64 {
         if self.problem.reduction == Reduction::None || self.divisor == 0.0 {
             return truth.abs();
@@ -409,7 +408,7 @@ impl<'a> Rounding<'a> {
         UNITS * sizes.sum::<f64>() / self.divisor
     }
 
-    /// How far an element of the gradient `scale (V p_c - v_c)` may be off.
+    /// Returns the allowed error of an element of the gradient `scale (V p_c - v_c)`.
     fn grad(&self, element: usize, truth: f64) -> f64 {
         if self.problem.function == Function::Nll {
             return truth.abs() * 4.0 * UNIT;
@@ -455,11 +454,11 @@ impl<'a> Rounding<'a> {
         let scale = (row.scale * logit.slope).abs();
         scale * (parts * UNIT + of_z_loss)
             + (4.0 + logit.slope_units) * UNIT * truth.abs()
-            // A power that is flushed takes its part of V and of the z-loss with it.
+            // A power that is flushed removes its part of V and of the z-loss too.
             + SMALLEST * (1.0 + scale * (row.whole.abs() + flushed))
     }
 
-    /// How far an element of the product of an upstream gradient and the Jacobian may be off.
+    /// Returns the allowed error of an element of the product of an upstream gradient and the Jacobian.
     fn product(&self, element: usize, truth: f64) -> f64 {
         let (row, class) = self.data.view.row_and_class(element);
         let row = &self.rows[row];
@@ -476,7 +475,7 @@ impl<'a> Rounding<'a> {
         parts * UNIT + SMALLEST * (1.0 + row.upstream)
     }
 
-    /// How far a log-probability or probability may be off.
+    /// Returns the allowed error of a log-probability or probability.
     fn element(&self, element: usize, truth: f64) -> f64 {
         let row = &self.rows[self.data.view.row_and_class(element).0];
         let (d, off) = self.logit(element).below(row.top);
@@ -489,7 +488,7 @@ impl<'a> Rounding<'a> {
     }
 }
 
-/// A comparison under way.
+/// A comparison in progress.
 struct Check<'a> {
     what: &'a str,
     used: f64,
@@ -521,7 +520,7 @@ impl<'a> Check<'a> {
                 if wanted.is_finite() { self.results * tolerance(i, wanted) } else { 0.0 };
             let off = (got - wanted).abs();
             self.judged.add(element_type, wanted, allowed);
-            // What is within the tolerance in f32 is rounded to the nearest of the output's type.
+            // A number within the tolerance in f32 is rounded to the nearest of the output's type.
             let (low, high) = match element_type {
                 ElementType::F32 => (wanted - allowed, wanted + allowed),
                 half => (rounded(half, wanted - allowed), rounded(half, wanted + allowed)),

@@ -1,4 +1,4 @@
-//! What the tolerances of a row are made of: see `rounding.rs`.
+//! The parts of a row's tolerances: see `rounding.rs`.
 
 use wgpu_loss::loss::LogitMap;
 
@@ -7,12 +7,12 @@ use super::rounding::{SMALLEST, UNIT, UNITS, UNITS_PER_DEPTH};
 /// Units granted to a capped logit: two divisions (2.5 units each), an exp and products.
 const CAPPED_UNITS: f64 = 8.0;
 
-/// A logit of the softmax, and the units of itself that it may be off by, in absolute terms.
+/// A logit of the softmax, and the units of itself that its error may have, in absolute terms.
 #[derive(Clone, Copy, Debug)]
 pub struct Logit {
     pub z: f64,
     pub off: f64,
-    /// `dz/dx`, and the units of itself that it may be off by.
+    /// `dz/dx`, and the units of itself that its error may have.
     pub slope: f64,
     pub slope_units: f64,
 }
@@ -26,16 +26,16 @@ impl Logit {
         };
         let u = x / cap;
         let z = scale * cap * u.tanh();
-        // 4 e / (1 + e)^2 with e = exp(-2 |u|), which is good to 3 + 4 |u| units and 2 |u| times the
-        // rounding of u, 2.5. Behind 60 caps it is taken there, and is nothing.
+        // 4 e / (1 + e)^2 with e = exp(-2 |u|), which is good to 3 + 4 |u| units and 2 |u| times the rounding of u,
+        // 2.5. Beyond 60 caps u is limited to that, and the slope is 0.
         let e = (-2.0 * u.abs()).exp();
         let slope_units = UNITS + 9.0 * u.abs().min(60.0);
         let slope = scale * 4.0 * e / ((1.0 + e) * (1.0 + e));
         Self { z, off: CAPPED_UNITS * z.abs(), slope, slope_units }
     }
 
-    /// The distance from the top, and the units that it may be off by for the logits' sake. Of a logit from itself there
-    /// is none: the same number is made of it each time.
+    /// Returns the distance from the top, and its error that is due to the logits, in units. The distance of a logit
+    /// from itself is exact: it is mapped to the same number each time.
     pub fn below(self, top: Logit) -> (f64, f64) {
         let d = top.z - self.z;
         let same = self.off == 0.0 || self.slope == top.slope;
@@ -43,38 +43,39 @@ impl Logit {
     }
 }
 
-/// What the tolerances of a row are made of.
+/// The parts of a row's tolerances.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub top: Logit,
     pub excess: f64,
     /// The mean distance of the mass below the top.
     pub depth: f64,
-    /// The mean of what distances of that mass are off by, in units.
+    /// The mean error of the distances of that mass, in units.
     pub drift: f64,
     pub entropy: f64,
-    /// Units that the entropy may be off by.
+    /// Units of the entropy's error.
     pub entropy_units: f64,
-    /// How far the variance of the log-probabilities may be off.
+    /// The allowed error of the variance of the log-probabilities.
     pub variance_off: f64,
-    /// `V`, the sum of the row's shares; 0 where it does not count.
+    /// `V`, the sum of the row's shares; 0 if it does not count.
     pub whole: f64,
-    /// What `sum_c v_c d_c` is off by for the logits' sake, in units.
+    /// The error of `sum_c v_c d_c` that is due to the logits, in units.
     pub gap_drift: f64,
-    /// What it adds to the mean's divisor.
+    /// The contribution to the mean's divisor.
     pub weight: f64,
     /// Upstream gradient over divisor.
     pub scale: f64,
     /// The sum of the sizes of a distribution's upstream gradients.
     pub upstream: f64,
-    /// How far those of the classes that are no lower than a class may be from the one at the top, by class.
+    /// By class: the largest distance of the upstream gradients of classes that are no lower than it from that at the
+    /// top.
     pub apart: Vec<f64>,
-    /// The mean of these distances by the distribution, times the units that the probabilities are off by.
+    /// The mean of these distances by the distribution, times the units of the probabilities' error.
     pub product: f64,
 }
 
 impl Row {
-    /// Of these logits; the sums over shares and upstream gradients are still missing.
+    /// Makes the row of these logits; the sums over shares and upstream gradients are still missing.
     pub fn new(logits: impl Iterator<Item = Logit> + Clone) -> Self {
         let mut top: Option<Logit> = None;
         for logit in logits.clone() {
@@ -112,27 +113,28 @@ impl Row {
             apart: Vec::new(),
             product: 0.0,
         };
-        // Each e_c is off by some units of itself, each d_c by half a unit and what the logits are.
+        // Each e_c has an error of some units of itself, each d_c of half a unit and that of the logits.
         let mean_depth = moment / (1.0 + mass);
         let off = logits.clone().filter_map(|logit| {
             let (d, off) = logit.below(top);
             let p = row.prob(d);
             let units = 3.0 + UNITS_PER_DEPTH * d + off;
-            // What a device may flush to zero is lost whole.
+            // A number that a device may flush to zero is lost whole.
             let lost = if (-d).exp() < SMALLEST { (1.0 + d) / UNIT } else { 0.0 };
             let off = p * (units * (1.0 + d + mean_depth) + d + off + lost);
             (d > 0.0 && d.is_finite()).then_some(off)
         });
-        // log1p halves what it is given before anything else.
+        // log1p halves its argument before anything else.
         let flushed = 2.0 * SMALLEST / UNIT;
         row.entropy_units = UNITS * row.entropy + off.sum::<f64>() + flushed;
         row.variance_off = row.variance_off(logits, mean_depth);
         row
     }
 
-    /// Each e_c is off by some units of itself, which moves `sum p a^2`, a = d - mean d, by as much times a^2; each d_c by
-    /// half a unit and what the logits are, by 2 p |a| times as much, and its square. The mean is off by the units of the
-    /// depths, and that moves sums of squares by the standard deviation at most.
+    /// Bounds the error of `sum p a^2`, a = d - mean d. Each e_c has an error of some units of itself, which moves the
+    /// sum by as much times a^2; each d_c of half a unit and that of the logits, which moves it by 2 p |a| times as
+    /// much, and its square. The mean's error is the units of the depths, and moves sums of squares by the standard
+    /// deviation at most.
     fn variance_off(&self, logits: impl Iterator<Item = Logit>, mean: f64) -> f64 {
         let (mut variance, mut off, mut mean_off, mut lost) = (0.0, 0.0, UNITS * mean, 0.0);
         for logit in logits {
@@ -146,18 +148,18 @@ impl Row {
             off += p * apart * (units * apart + 2.0 * (d + of_logit));
             off += p * of_logit * of_logit * UNIT;
             mean_off += p * (units * d + d);
-            // What a device may flush to zero is lost whole.
+            // A number that a device may flush to zero is lost whole.
             lost += if (-d).exp() < SMALLEST { p * apart * apart } else { 0.0 };
         }
         UNIT * (off + 2.0 * variance.sqrt() * mean_off + UNITS * variance) + lost
     }
 
-    /// `log(1 + excess)`.
+    /// Returns `log(1 + excess)`.
     pub fn log_excess(&self) -> f64 {
         self.excess.ln_1p()
     }
 
-    /// Units that `log(1 + excess)` may be off by for the sake of its exps.
+    /// Returns the units of the error of `log(1 + excess)` that is due to its exps.
     pub fn log_units(&self) -> f64 {
         (UNITS_PER_DEPTH * self.depth + self.drift) * self.log_excess()
     }
@@ -166,18 +168,18 @@ impl Row {
         self.top.z + self.log_excess()
     }
 
-    /// How far the log-sum-exp may be off.
+    /// Returns the allowed error of the log-sum-exp.
     pub fn lse_off(&self) -> f64 {
         UNIT * (self.top.off + self.log_units() + UNITS * self.log_excess() + self.lse().abs())
     }
 
-    /// The probability at this distance below the top.
+    /// Returns the probability at this distance below the top.
     pub fn prob(&self, below: f64) -> f64 {
         (-below).exp() / (1.0 + self.excess)
     }
 
-    /// Units granted to the probability of a class: of its distance from the top, which is off by so
-    /// many.
+    /// Returns the units granted to the probability of a class: those of its distance from the top, whose error is
+    /// `off`.
     pub fn units(&self, (below, off): (f64, f64)) -> f64 {
         let below = finite(below);
         UNITS + UNITS_PER_DEPTH * (below + self.depth) + off + self.drift

@@ -22,7 +22,7 @@ pub fn every_spec() -> IndexSet<Spec> {
                 }
             }
         }
-        // So many positions that lanes have them to themselves, and more classes than a lane keeps.
+        // So many positions that each lane has its own, and more classes than a lane keeps.
         let mut large = profile.clone();
         large.limits.max_storage_buffer_binding_size = 4 << 30;
         let mut frugal = large.clone();
@@ -81,7 +81,7 @@ pub fn every_spec() -> IndexSet<Spec> {
     for profile in profiles().into_iter().step_by(4) {
         losses_of_elements(&profile, &mut specs);
     }
-    // What one kernel has no bindings for is shared by two.
+    // A kernel that has too few bindings is divided into two.
     let mut few = Profile::portable();
     few.limits.max_storage_buffers_per_shader_stage = 7;
     losses_of_elements(&few, &mut specs);
@@ -118,7 +118,7 @@ impl Types {
     }
 }
 
-/// Devices that differ in what plans look at.
+/// Returns devices that differ in the properties that plans use.
 fn profiles() -> Vec<Profile> {
     let (gpu, cpu) = (wgpu::DeviceType::DiscreteGpu, wgpu::DeviceType::Cpu);
     let mut profiles = vec![Profile::portable()];
@@ -203,8 +203,8 @@ fn in_arenas(specs: &mut IndexSet<Spec>) {
     specs.extend(arenas.into_iter().map(|spec| Spec { arena: true, ..spec }));
 }
 
-/// What is done beside: each thing by itself and all of them together, on rows that are short, kept,
-/// streamed, shared and cut, and on columns.
+/// Adds optional outputs: each by itself and all of them together, on rows that are short, kept, streamed, shared and
+/// cut, and on columns.
 pub fn with_extras(specs: &mut IndexSet<Spec>) {
     let labels = TargetType::Labels(LabelType::I32);
     let alone: Vec<(CrossEntropy, Outputs, bool)> = {

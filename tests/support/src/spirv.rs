@@ -1,5 +1,5 @@
-//! SPIR-V without what drivers do not look at: the numbers of ids, the order of declarations, and what the entry point
-//! does not reach.
+//! SPIR-V without the parts that drivers ignore: the numbers of ids, the order of declarations, and code that the entry
+//! point does not reach.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 
 use naga::{Block, Expression, Function, Handle, LocalVariable, Module, Statement};
 
-/// The functions that keep such a result in a variable, which is read under conditions alone from there on.
+/// Returns the functions that keep such a result in a variable which is read only under conditions from there on.
 pub fn used_by_some_lanes(module: &Module) -> Vec<String> {
     let mut collecting: HashSet<Handle<Function>> = HashSet::new();
     let mut found = Vec::new();
-    // A function stands behind those that it calls.
+    // A function is declared after those that it calls.
     for (handle, function) in module.functions.iter() {
         let Uses { collects, waiting, lost, .. } = Uses::of(function, &collecting);
         if collects {
@@ -22,7 +22,7 @@ pub fn used_by_some_lanes(module: &Module) -> Vec<String> {
     found
 }
 
-/// What happens in a function, in order.
+/// The events in a function, in order.
 struct Uses<'a> {
     function: &'a Function,
     collecting: &'a HashSet<Handle<Function>>,
@@ -30,7 +30,7 @@ struct Uses<'a> {
     results: HashSet<Handle<Expression>>,
     /// Variables with results that no lane has used yet outside of conditions.
     waiting: HashSet<Handle<LocalVariable>>,
-    /// There was such a variable, and it has got another value.
+    /// True if there was such a variable, and it was assigned another value.
     lost: bool,
 }
 
@@ -82,7 +82,7 @@ impl<'a> Uses<'a> {
     fn store(&mut self, pointer: Handle<Expression>, value: Handle<Expression>, conditional: bool) {
         let Some(variable) = self.variable(pointer) else { return };
         let whole = matches!(self.function.expressions[pointer], Expression::LocalVariable(_));
-        // What is overwritten before all lanes have read it is no more to be read.
+        // A value that is overwritten before all lanes have read it can no longer be read.
         if whole && !conditional && self.waiting.remove(&variable) {
             self.lost = true;
         }

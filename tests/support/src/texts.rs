@@ -3,7 +3,7 @@
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use wgpu_loss::kernels::Spec;
 
-/// What kernels may use where a device has it.
+/// Returns the capabilities that kernels may use if a device has them.
 pub fn capabilities() -> Capabilities {
     Capabilities::SUBGROUP
         | Capabilities::SHADER_INT64
@@ -24,7 +24,7 @@ pub fn workgroup_bytes(module: &naga::Module, info: &ModuleInfo) -> u64 {
 /// Parses and validates a kernel.
 ///
 /// # Panics
-/// Where naga does not take its text, with the files and lines that it comes from.
+/// If naga does not accept its text, with the files and lines that it comes from.
 pub fn parsed_kernel(spec: &Spec) -> (naga::Module, ModuleInfo) {
     let assembly = spec.assembled();
     let refuse = |report: String| panic!("{spec}: {}", assembly.with_origins(&report));
@@ -34,7 +34,7 @@ pub fn parsed_kernel(spec: &Spec) -> (naga::Module, ModuleInfo) {
 /// Parses and validates.
 ///
 /// # Panics
-/// Where naga does not take the text.
+/// If naga does not accept the text.
 pub fn parsed(text: &str) -> (naga::Module, ModuleInfo) {
     validated(text).unwrap_or_else(|report| panic!("{report}\n{text}"))
 }

@@ -1,4 +1,4 @@
-//! Tunings that nobody would choose, but that plans have to work with.
+//! Unusual tunings that plans have to work with.
 
 use wgpu_loss::kernels::Load;
 use wgpu_loss::plan::{Lanes, Tuning};
@@ -6,7 +6,7 @@ use wgpu_loss::plan::{Lanes, Tuning};
 use super::random::Random;
 
 impl Random {
-    /// Any tuning that is allowed.
+    /// Returns any valid tuning.
     pub fn tuning(&mut self) -> Tuning {
         let mut tuning = Tuning::DISCRETE;
         tuning.workgroup = 1 << self.below(11);
@@ -26,7 +26,7 @@ impl Random {
         tuning
     }
 
-    /// A number from 1 to `most`, of any size.
+    /// Returns a number from 1 to `most`, of any size.
     fn up_to(&mut self, most: u32) -> u32 {
         let sized = self.below(most as usize) >> self.below(most.ilog2() as usize + 1);
         sized as u32 + 1

@@ -1,4 +1,4 @@
-//! What a compiler calls after a load or an operation: functions in front of the kernel's text, one for each width.
+//! Functions that a compiler calls after a load or an operation: in front of the kernel's text, one for each width.
 
 use naga::{Function, Handle, Module, VectorSize};
 
@@ -13,7 +13,7 @@ pub struct Helpers {
     half: Handle<Function>,
 }
 
-/// What is done to the value of an operation.
+/// The kind of an operation, which determines the change of its value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum After {
     /// Any arithmetic, and loads.
@@ -26,7 +26,7 @@ pub enum After {
 }
 
 impl Helpers {
-    /// The function that makes of a value what it may be; `exp` and `log` take their argument too.
+    /// Returns the function that changes a value as the compiler may; `exp` and `log` take their argument too.
     pub fn after(&self, after: After, size: Option<VectorSize>) -> Handle<Function> {
         let place = size.map_or(1, |size| size as usize) - 1;
         match after {

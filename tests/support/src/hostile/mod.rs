@@ -1,4 +1,4 @@
-//! Compilers that do to a kernel's text what WGSL allows, and the drivers at hand do not.
+//! Compilers that change a kernel's text as WGSL allows, and as the installed drivers do not.
 //!
 //! WGSL's accuracy rules (section "Floating Point Evaluation") let an implementation reassociate sums and products,
 //! fuse a product with a sum or evaluate `fma` as both, flush denormals, and assume that no NaN and no infinity
@@ -19,22 +19,22 @@ pub use sums::reals;
 
 use super::texts::{capabilities, parsed};
 
-/// What a compiler does to a text.
+/// The changes that a compiler makes to a text.
 #[derive(Clone, Copy, Debug)]
 pub struct Compiler {
     pub name: &'static str,
     /// Sums and products of three and more terms begin with this term (modulo their number), and go round.
     pub first_term: usize,
     pub products: Products,
-    /// In which direction `exp`, `log` and divisions are off, by what they may be.
+    /// The direction of the errors of `exp`, `log` and divisions, which are as large as allowed.
     pub errors: Errors,
     /// Denormals are zero, as f16 in a word too: where they are loaded, and as results.
     pub flushes: bool,
-    /// What would be an infinity or NaN is some number.
+    /// An infinity or NaN is replaced by some number.
     pub assumes_finite: bool,
 }
 
-/// What becomes of products in sums, and of `fma`.
+/// The treatment of products in sums, and of `fma`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Products {
     /// All of them are rounded before they are added.
@@ -91,7 +91,7 @@ impl Compiler {
     /// The text that this compiler makes of another.
     ///
     /// # Panics
-    /// Where naga does not take either of them.
+    /// If naga does not accept either of them.
     pub fn compile(&self, text: &str) -> String {
         let whole = format!("{}\n{text}", helpers::text(self));
         let (mut module, info) = parsed(&whole);

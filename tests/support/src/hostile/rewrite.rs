@@ -102,7 +102,7 @@ impl Rewriter<'_> {
         handle
     }
 
-    /// A new operation on f32, and what may become of its value.
+    /// Adds a new operation on f32, and the change of its value.
     pub fn arithmetic(&mut self, expression: Expression) -> Handle<Expression> {
         use BinaryOperator::Divide;
         let size = self.operand.expect("an operation on f32");
@@ -167,7 +167,7 @@ impl Rewriter<'_> {
         self.made[old.index()] = Some(made);
     }
 
-    /// Whether a load is of memory outside the function.
+    /// Returns true if a load is of memory outside the function.
     fn is_bound(&self, load: Handle<Expression>) -> bool {
         let Expression::Load { pointer } = *self.old(load) else { return false };
         let space = self.inner(pointer).pointer_space();
@@ -286,7 +286,7 @@ impl Rewriter<'_> {
     }
 
     /// Loads vectors whose components are stored once, before any of these stores: nothing else in the function may
-    /// write them meanwhile, and of what other invocations write the language lets a compiler know nothing.
+    /// write them meanwhile, and the language lets a compiler ignore writes of other invocations.
     fn hold_vectors(&mut self) {
         for (pointer, _) in self.old.expressions.iter() {
             let Some((vector, ty)) = self.vector_of(pointer) else { continue };
@@ -302,7 +302,7 @@ impl Rewriter<'_> {
         }
     }
 
-    /// A new variable with what a vector is.
+    /// Makes a new variable with a vector's value.
     fn held_from(
         &mut self,
         vector: Handle<Expression>,
@@ -341,7 +341,7 @@ impl Rewriter<'_> {
         self.block.push(Statement::Store { pointer: vector, value: whole }, Span::UNDEFINED);
     }
 
-    /// The buffer that a vector is in and the argument that is its index, where that says where it is.
+    /// Returns the buffer that a vector is in and the argument that is its index, if these determine its place.
     fn place_of(&self, vector: Handle<Expression>) -> Option<(Handle<GlobalVariable>, u32)> {
         let Expression::Access { base, index } = *self.old(vector) else { return None };
         match (self.old(base), self.old(index)) {
@@ -352,7 +352,7 @@ impl Rewriter<'_> {
         }
     }
 
-    /// The vector that a pointer is a component of, and its type, where it is in a buffer.
+    /// Returns the vector that a pointer is a component of, and its type, if it is in a buffer.
     fn vector_of(
         &self,
         pointer: Handle<Expression>,
