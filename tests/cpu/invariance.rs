@@ -1,5 +1,5 @@
-//! Batch-invariant plans: how a row is folded does not depend on the number of rows, nor on where tensors lie. The bits
-//! themselves are compared by `gpu_invariance.rs`.
+//! Batch-invariant plans: the fold of a row does not depend on the number of rows, nor on the placement of tensors. The
+//! bits themselves are compared by `tests/gpu/invariance.rs`.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ fn profiles() -> Vec<Profile> {
     kinds.into_iter().flat_map(|kind| sizes.map(|size| profile(kind, size))).collect()
 }
 
-/// What the order of a row's operations follows from; `None` for kernels that fold no logits.
+/// Returns what determines the order of a row's operations; `None` for kernels that fold no logits.
 fn order(spec: &Spec) -> Option<String> {
     if !matches!(spec.kernel, Kernel::Rows | Kernel::Columns) || spec.part == Part::Write {
         return None;
@@ -35,7 +35,7 @@ fn order(spec: &Spec) -> Option<String> {
         Form::Chunks => "chunks",
         Form::Few | Form::Fours => "streamed",
     };
-    // A lane with rows of its own takes their classes one by one, whatever its loads are.
+    // A lane with rows of its own reads their classes one by one, whatever its loads are.
     Some(match spec.kernel {
         Kernel::Columns => format!("columns, {form}"),
         _ => format!(
@@ -86,7 +86,7 @@ fn the_order_follows_from_the_classes_alone() {
                 let rows = [1, 2, 3, 7, 8, 64, 600];
                 let found = orders(&fixed, kind, element_type, &rows);
                 let what = format!("{kind:?}, {element_type:?}, {profile:?}");
-                // One set of kernels for any number of rows, with one order for each part of the work.
+                // There is one set of kernels for any number of rows, with one order for each part of the work.
                 assert_eq!(found.len(), 1, "{what}: {found:#?}");
                 let found = found.first().unwrap();
                 let parts: BTreeSet<_> =
@@ -98,7 +98,7 @@ fn the_order_follows_from_the_classes_alone() {
             }
         }
     }
-    // Without the option there are others: the test can tell.
+    // Without the option there are others, so the test can fail.
     assert!(several > compared / 4, "{several} of {compared}");
 }
 
@@ -112,7 +112,7 @@ fn what_is_never_cut_has_to_fit() {
         Plan::new(&CrossEntropy::new(), &shapes, Outputs::loss(), profile)
     };
     let default = profile.clone().with_batch_invariance(false);
-    // Rows of several parts are cut between them, others not at all.
+    // Rows of several parts are divided between them, others are not divided.
     for (shape, cut) in [(&[3, 50_000][..], true), (&[1, 19, 5000], false), (&[2, 9000, 3], true)] {
         assert!(plan(&default, shape).unwrap().pieces().len() > 1, "{shape:?}");
         match plan(&profile, shape) {

@@ -1,4 +1,4 @@
-//! What needs no device: the f64 reference, plans, the texts of kernels and the rooms of the code.
+//! Tests that need no device: the f64 reference, plans, the texts of kernels and the rooms of the code.
 
 mod grid;
 mod invariance;

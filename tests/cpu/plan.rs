@@ -1,4 +1,4 @@
-//! Plans are pure: what they cut, count and refuse is tested without a device.
+//! Plans are pure: their pieces, sizes and errors are tested without a device.
 
 use support::random::Random;
 use wgpu_loss::kernels::{Part, RowLoads, Spec};
@@ -115,9 +115,9 @@ fn a_kernel_of_too_many_bindings_is_shared_by_several() {
     }
 }
 
-/// Two elements of two bytes share a word. Where rows of an odd number of them start inside a load, every second row
-/// starts inside a word, and both rows have to be one lane's: they are taken in pairs, whether one kernel does all of
-/// the work or several share it.
+/// Two elements of two bytes share a word. If rows of an odd number of them start inside a load, every second row
+/// starts inside a word, and both rows must belong to one lane: they are processed in pairs, whether one kernel does
+/// all of the work or several share it.
 #[test]
 fn rows_that_share_words_are_written_in_pairs() {
     let shares_words = |spec: &Spec| {
@@ -207,7 +207,7 @@ fn workspace_stays_small() {
     }
 }
 
-/// What is told of rows beside their losses makes states larger: fewer of them have the same memory.
+/// Optional outputs of rows make states larger: fewer of them have the same memory.
 #[test]
 fn workspace_stays_small_whatever_states_have() {
     let gpu = with_subgroups(32, wgpu::DeviceType::DiscreteGpu);
@@ -222,7 +222,7 @@ fn workspace_stays_small_whatever_states_have() {
             assert!(plan.workspace_bytes() <= allowed, "{shape:?} on {what}:\n{plan}");
         }
     }
-    // Rows that are cut: the states of all rows of a piece are there at once.
+    // Rows that are divided: the states of all rows of a piece are kept at once.
     for inner in [40_000, 400_000] {
         let (shape, rows) = ([1, 300, inner], [1, inner]);
         let shapes = Shapes::new(&shape).target(I64, &rows);
@@ -264,8 +264,8 @@ fn workgroups_respect_the_devices_limits() {
     }
 }
 
-/// Parts of batch-invariant rows are numbered through all pieces, so each piece begins where a part does, also where the
-/// device has not the memory for as many lanes as it was asked for.
+/// Parts of batch-invariant rows are numbered through all pieces, so each piece begins where a part does, even if the
+/// device has less memory than the requested number of lanes needs.
 #[test]
 fn pieces_of_invariant_rows_begin_with_a_part() {
     let mut seen = 0;
@@ -413,7 +413,7 @@ impl Anything {
         all[self.0.below(all.len())]
     }
 
-    /// Extents up to what overflows, small ones more often.
+    /// Returns extents up to some that overflow, small ones more often.
     fn shape(&mut self) -> Vec<usize> {
         const SMALL: [usize; 8] = [0, 1, 2, 3, 8, 17, 64, 1001];
         const LARGE: [usize; 7] =
@@ -427,7 +427,7 @@ impl Anything {
         self.one_of(&[ElementType::F32, ElementType::F16, ElementType::BF16])
     }
 
-    /// Shapes of a loss's operands: mostly those that it wants.
+    /// Returns shapes of a loss's operands: mostly those that it needs.
     fn shapes<'a>(&mut self, loss: &str, shapes: &'a [Vec<usize>; 7]) -> Shapes<'a> {
         let [input, others @ ..] = shapes;
         let of_elements = !matches!(loss, "cross_entropy" | "nll" | "softmax" | "entropy");
@@ -486,7 +486,7 @@ impl Anything {
         outputs
     }
 
-    /// One of the kinds of devices, mostly with some of its limits and numbers changed.
+    /// Returns one of the kinds of devices, mostly with some of its limits and numbers changed.
     fn profile(&mut self) -> Profile {
         let mut profile = profiles().swap_remove(self.0.below(4)).1;
         let limits = &mut profile.limits;
@@ -522,7 +522,7 @@ impl Anything {
     }
 }
 
-/// What a loss has no use for is refused, not left lying.
+/// An operand that a loss does not use is refused, not ignored.
 #[test]
 fn operands_that_a_loss_does_not_use_are_refused() {
     const F32: ElementType = ElementType::F32;
@@ -587,7 +587,7 @@ fn the_order_of_the_shapes_builders_does_not_matter() {
     assert_eq!(typed, upstream(alone.upstream(&[6, 5]).upstream_type(F16)));
 }
 
-/// llvmpipe ends an invocation's loops after 65,535 turns in all, and says nothing.
+/// llvmpipe ends an invocation's loops after 65,535 turns in all, without an error.
 #[test]
 fn software_drivers_get_no_endless_loops() {
     let outputs = Outputs::loss().with_grad();
@@ -735,7 +735,7 @@ fn tensors_of_any_size_have_plans() {
         ] {
             let (classes, inner) = (shape[1], shape[2..].iter().product::<usize>());
             if profile.device_type == wgpu::DeviceType::Cpu && inner > 1 << 31 {
-                continue; // no software driver sums that many groups' partials, or is asked to
+                continue; // no software driver adds up so many groups' partials, nor is it used so
             }
             let mut labels = shape.clone();
             labels.remove(1);

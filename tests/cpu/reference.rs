@@ -112,7 +112,7 @@ impl Data {
     }
 }
 
-/// A small generator: what the numbers are does not matter, that they stay the same does.
+/// A small generator: its numbers are arbitrary, but stay the same.
 struct Random(u64);
 
 impl Random {
@@ -781,13 +781,13 @@ fn nll_takes_infinities_as_they_are_and_nan_as_nan() {
     let inf = f64::INFINITY;
     assert_close("loss", &output.loss, &[inf, -inf, f64::NAN, 0.0, 6.0], Tolerance::EXACT);
     let nan = f64::NAN;
-    // The gradient does not look at the input.
+    // The gradient does not depend on the input.
     let wanted = [-2.0, 0.0, -2.0, 0.0, -2.0, 0.0, -2.0, 0.0, 0.0, -4.0];
     assert_close("grad", grad(&output), &wanted, Tolerance::EXACT);
     assert_eq!((output.summary.nonfinite, output.summary.first_nonfinite), (1, Some(2)));
     assert_eq!((output.summary.live, output.summary.weight), (5, 12.0));
 
-    // A weight of 0 leaves nothing of an infinity, but does not hide a NaN.
+    // A weight of 0 removes an infinity, but does not hide a NaN.
     let output = data.weight(&[0.0, 4.0]).run(&loss);
     assert_close("loss", &output.loss, &[0.0, 0.0, nan, 0.0, 6.0], Tolerance::EXACT);
 }

@@ -1,5 +1,5 @@
-//! The f64 reference of what goes with cross-entropy, of the entropy, and of softmax gradients: against
-//! PyTorch's answers, differences, and what must hold.
+//! The f64 reference of cross-entropy's optional outputs, of the entropy, and of softmax gradients: compared with
+//! PyTorch's answers and with differences, and tested for properties.
 
 use support::answer::Answer;
 use support::close::{Tolerance, assert_close};
@@ -22,9 +22,9 @@ const NAN: f32 = f32::NAN;
 /// at most, times weights and upstream gradients of up to 2 each, and twice the log-sum-exp of a z-loss.
 const PYTORCH: Tolerance = Tolerance { relative: 1e-12, absolute: 1e-13 };
 
-/// What is worked out with many digits is compared with to the last ones. `exp(-d)` at a distance of up
-/// to 100 is good to 100 times the few roundings in `d`, each 2^-53 of it: 5e-14. The
-/// differences behind the gradients end at 1e-118.
+/// Cases calculated with many digits are compared to the last ones. `exp(-d)` at a distance of up to 100 is good to 100
+/// times the few roundings in `d`, each 2^-53 of it: 5e-14. The differences from which gradients are made end at
+/// 1e-118.
 const EXACT_TRUTH: Tolerance = Tolerance { relative: 5e-14, absolute: 1e-110 };
 
 fn optional(what: &str, got: &Option<Vec<f64>>, wanted: &Option<Vec<f64>>, tolerance: Tolerance) {
@@ -63,7 +63,7 @@ fn extras_are_pytorchs() {
         let (got, wanted) = (Extras::from(&output), &case.extras);
         let tolerance = if name.ends_with("_mpmath") { EXACT_TRUTH } else { PYTORCH };
         assert_close(&format!("{name}: z-loss"), &got.z_loss, &wanted.z_loss, tolerance);
-        // What is said of rows is worked out with many digits in all cases, what is said of classes in none.
+        // Outputs of rows are calculated with many digits in all cases, outputs of classes in none.
         // The log-sum-exp may be near 0 where its terms are not.
         let lse = Tolerance { relative: 5e-14, absolute: 1e-14 };
         optional(&format!("{name}: lse"), &got.rows.lse, &wanted.rows.lse, lse);
@@ -88,10 +88,10 @@ fn extras_are_pytorchs() {
 
 // ---- Gradients
 
-/// What the gradient is of: loss and z-loss, or the distribution, summed with the upstream gradient.
+/// Returns the differentiated function: loss and z-loss, or the distribution, summed with the upstream gradient.
 fn value(data: &Data, loss: &dyn Loss) -> f64 {
     let mut outputs = Outputs::loss().with_grad();
-    // Only the softmaxes do not take an upstream gradient for nothing.
+    // The softmaxes alone need an upstream gradient for a gradient.
     let problem = loss.problem(&data.shapes(), outputs).unwrap();
     outputs.grad = problem.function == Function::Softmax;
     let output = data.truth(loss, outputs);
@@ -137,7 +137,7 @@ const REDUCTIONS: [Reduction; 4] =
 
 const WEIGHT: [f32; 5] = [0.5, 1.5, 0.0, 2.0, 1.0];
 
-/// A combination of what goes with cross-entropy.
+/// A combination of cross-entropy's options and outputs.
 struct Combination {
     name: String,
     loss: CrossEntropy,
@@ -245,23 +245,23 @@ fn alone(data: Data, axis: isize) -> Data {
 
 // ---- Properties
 
-/// All that can be asked for beside a loss.
+/// Returns all outputs that a loss can give in addition.
 fn of_any_target() -> Outputs {
     let outputs = Outputs::loss().with_lse().with_argmax().with_entropy().with_row_weights();
     outputs.with_variance().with_grad().with_log_probs()
 }
 
-/// All that can be asked for beside a loss with labels.
+/// Returns all outputs that a loss with labels can give in addition.
 fn everything() -> Outputs {
     of_any_target().with_rank().with_accuracy().with_top_k(3).with_class_losses()
 }
 
-/// All that can be asked for of this data.
+/// Returns all outputs that this data can give.
 fn all_of(data: &Data) -> Outputs {
     if data.label(0).is_some() { everything() } else { of_any_target() }
 }
 
-/// The bits of all numbers of an output that stay the same where only the order of summation does.
+/// Returns the bits of all numbers of an output that stay the same if only the order of summation changes.
 fn bits(output: &Output<f64>) -> Vec<Vec<u64>> {
     let parts =
         [Some(&output.loss), Some(&output.z_loss), output.grad.as_ref(), output.log_probs.as_ref()];
@@ -624,7 +624,7 @@ fn a_soft_cap_makes_infinities_finite() {
     assert_eq!(output.rows.argmax.unwrap(), [0, 0, 0, u32::MAX]);
     assert_eq!(output.rows.rank.unwrap(), [2, 2, 0, u32::MAX]);
     let grad = output.grad.unwrap();
-    // Where the cap holds for good there is no slope.
+    // At the cap the slope is 0.
     assert_eq!(grad[1], 0.0);
     assert_eq!(grad[3..9], [0.0; 6]);
     assert!(grad[0] > 0.0 && grad[9..].iter().all(|g| g.is_nan()));
@@ -690,7 +690,7 @@ fn what_does_not_fit_is_refused() {
     let inputs = data.inputs().row_weights(Tensor::new(&weights, &[2, 2]));
     let error = reference::run(&loss, &inputs, plain).unwrap_err();
     assert!(matches!(error, Error::Shape { what: "row weights", .. }));
-    // A label is looked at only where its row has weight.
+    // A label is validated only if its row has weight.
     let bad = data.labelled(&[1, 2], 99).row_weights(vec![1.0, 0.0, 1.0, 1.0]);
     let error = reference::run(&loss, &bad.inputs(), plain).unwrap_err();
     assert!(matches!(error, Error::BadTargets { count: 1, first: 2, value: 99, .. }));

@@ -1,5 +1,5 @@
-//! Streams of the reference: batches and pieces are one tensor, whatever is asked for, and large outputs are the
-//! reference's, rounded to the types that a GPU gives them.
+//! Streams of the reference: batches and pieces give the same results as one tensor, for any outputs, and large outputs
+//! are the reference's, rounded to the types that a GPU gives them.
 
 use std::ops::Range;
 
@@ -19,8 +19,8 @@ use wgpu_loss::{
 const REDUCTIONS: [Reduction; 4] =
     [Reduction::None, Reduction::Mean, Reduction::Sum, Reduction::BatchMean];
 
-/// What sums of the same terms in another order may differ by, relative to the sum of the terms' sizes: sums keep what
-/// their additions round away, so a few roundings by 2^-53 are left.
+/// The allowed difference of sums of the same terms in another order, relative to the sum of the terms' sizes: sums
+/// keep the rounding errors of their additions, so a few roundings by 2^-53 are left.
 const SUM: f64 = 1e-15;
 
 /// The tensors of some steps of the first axis.
@@ -118,13 +118,13 @@ fn batches(extent: usize) -> Vec<Range<usize>> {
     all
 }
 
-/// The bytes of an output of the whole, as a sink gets them.
+/// Returns the bytes of an output of the whole, as a sink gets them.
 fn bytes(element_type: ElementType, numbers: &[f64]) -> Vec<u8> {
     let narrow: Vec<f32> = numbers.iter().map(|&x| rounded(element_type, x) as f32).collect();
     OwnedFloats::new(element_type, &narrow).borrow().bytes().to_vec()
 }
 
-/// All large outputs of the whole.
+/// Returns all large outputs of the whole.
 fn large(inputs: &Inputs<'_>, output: &Output<f64>) -> Vec<(LargeOutput, Vec<u8>)> {
     let is_unreduced = !output.loss_shape.is_empty() && !output.loss.is_empty();
     let unreduced = |numbers| is_unreduced.then_some(numbers);
@@ -151,7 +151,7 @@ fn large(inputs: &Inputs<'_>, output: &Output<f64>) -> Vec<(LargeOutput, Vec<u8>
     all.chain(rows).collect()
 }
 
-/// Each byte of an output, which must have come once.
+/// Returns the bytes of an output, each of which must have been written once.
 #[track_caller]
 fn recorded(sink: &Recorder, what: LargeOutput) -> Vec<u8> {
     let mut parts: Vec<_> = sink.parts.iter().filter(|part| part.0 == what).collect();
@@ -170,7 +170,7 @@ fn near(what: &str, got: f64, wanted: f64, sizes: f64) {
     assert!(same || (got - wanted).abs() <= SUM * sizes, "{what}: {got} for {wanted}");
 }
 
-/// What a stream or a call into a sink gave, against the whole.
+/// Compares the result of a stream, or of a call into a sink, with the whole.
 #[track_caller]
 fn compare(
     what: &str,
@@ -216,14 +216,14 @@ fn compare(
     assert!(sink.reports.windows(2).all(|two| two[0].bytes < two[1].bytes), "{what}");
 }
 
-/// A loss of terms of one sign.
+/// Checks a loss of terms of one sign.
 #[track_caller]
 fn check(what: &str, loss: &dyn Loss, inputs: &Inputs<'_>, outputs: Outputs) {
     check_sum(what, loss, inputs, outputs, 0.0);
 }
 
-/// A loss in a call into a sink, and in a stream of batches that are cut into pieces of every size. `sizes` is the
-/// reduced loss, were all terms positive.
+/// Checks a loss in a call into a sink, and in a stream of batches that are divided into pieces of every size. `sizes`
+/// is the reduced loss, if all terms were positive.
 #[track_caller]
 fn check_sum(what: &str, loss: &dyn Loss, inputs: &Inputs<'_>, outputs: Outputs, sizes: f64) {
     let whole = reference::run(loss, inputs, outputs).unwrap();
@@ -385,8 +385,8 @@ fn types_of_tensors_are_those_of_outputs() {
     }
 }
 
-/// Operands of shapes that broadcast in every way. A variance that all batches share is one of each batch, so it is
-/// looked at apart.
+/// Operands of shapes that broadcast in every way. A variance that all batches share is a variance of each batch, so it
+/// is tested separately.
 #[test]
 fn losses_of_single_elements() {
     let shape = [23, 6, 10];
@@ -579,7 +579,7 @@ fn bad_labels_are_counted_over_all_pieces_and_their_rows_are_nan() {
         let whole = reference::run_into(loss, &data.inputs(), outputs, &mut ()).unwrap_err();
         assert_eq!(whole, reference::run(loss, &data.inputs(), outputs).unwrap_err());
     }
-    // A mean's divisor is looked for first.
+    // A mean's divisor is computed first.
     let mean = CrossEntropy::new();
     let whole = reference::run_into(&mean, &data.inputs(), outputs, &mut ()).unwrap_err();
     assert_eq!(whole, reference::run(&mean, &data.inputs(), outputs).unwrap_err());

@@ -1,5 +1,5 @@
-//! Any tuning that is allowed gives plans that are allowed: no panic, no endless loops, no workspace
-//! beyond measure, and WGSL that is valid. No GPU is needed.
+//! Any valid tuning gives valid plans: no panic, no endless loops, no excessive workspace, and valid WGSL. No GPU is
+//! needed.
 
 use std::collections::HashSet;
 
@@ -10,12 +10,12 @@ use wgpu_loss::loss::Shapes;
 use wgpu_loss::plan::Tuning;
 use wgpu_loss::{CrossEntropy, Error, LabelType, Outputs, Plan, Profile, TargetType};
 
-/// As many as are tried.
+/// The number of tunings that are tried.
 const TUNINGS: usize = 1500;
-/// As many texts as are validated: debug builds take their time.
+/// The number of texts that are validated: debug builds take long.
 const TEXTS: usize = 400;
 
-/// From nothing to what no machine holds.
+/// From empty shapes to some larger than any memory.
 const SHAPES: [&[usize]; 15] = [
     &[0, 5],
     &[3, 0],

@@ -1,15 +1,15 @@
-//! The rooms of the library: no two files import each other, however far around (nor those of the program, of the
-//! acceptance and of the drop-in for Burn), and no room imports one above it.
-//! What counts is what `use` says; a path that is written out where it is needed is not looked at.
+//! The rooms of the library: no two files import each other, directly or through others (nor those of the program, of
+//! the acceptance and of the drop-in for Burn), and no room imports one above it. Only `use` declarations count; a path
+//! that is written out at its use is not checked.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use syn::{Item, UseTree, Visibility};
 
-/// The library's rooms, from the ground up; each may import what is in its own line and below. What has no name here
-/// is the meaning of losses and what they are told of: tensors, errors, inputs, outputs, the reference, and what its streams
-/// share with those of a GPU.
+/// The library's rooms, from the ground up; each may import from its own line and below. Modules without a name here
+/// are the meaning of losses: tensors, errors, inputs, outputs, the reference, and the parts that its streams share
+/// with those of a GPU.
 const ROOMS: [&[&str]; 5] =
     [&["kernels"], &["plan"], &["device", "scope", "wait"], &["bound"], &["gpu"]];
 
@@ -18,7 +18,7 @@ type Module = Vec<String>;
 
 /// The modules of a crate, and what they import by `use`.
 struct Source {
-    /// Paths of imports, from the root on, and whether others may take them from there.
+    /// Paths of imports from the root, and true for those that are re-exported.
     imports: BTreeMap<Module, Vec<(Module, bool)>>,
 }
 
@@ -48,7 +48,7 @@ impl Source {
         Self { imports: imports.collect() }
     }
 
-    /// The module that has what a path names: the file that it is taken from, through what others pass on.
+    /// Returns the module that defines the name of a path, through re-exports.
     fn home(&self, path: &[String], depth: usize) -> Option<Module> {
         assert!(depth < 10, "{path:?} is passed on for ever");
         let known =
@@ -64,7 +64,7 @@ impl Source {
         }
     }
 
-    /// Which modules each one imports from. What it passes on it does not use.
+    /// Returns the modules that each one imports from. Re-exports are not counted.
     fn graph(&self) -> BTreeMap<&Module, BTreeSet<Module>> {
         let used = |module: &Module, paths: &Vec<(Module, bool)>| -> BTreeSet<Module> {
             let paths = paths.iter().filter(|(_, is_public)| !is_public);
@@ -109,7 +109,7 @@ fn flattened(tree: &UseTree, before: Module, paths: &mut Vec<Module>) {
     }
 }
 
-/// The path from the crate's root on; `None` for what is of another crate.
+/// Returns the path from the crate's root; `None` for a path of another crate.
 fn from_root(module: &Module, path: Module, modules: &BTreeMap<Module, PathBuf>) -> Option<Module> {
     let supers = path.iter().take_while(|name| *name == "super").count();
     let child = || modules.contains_key(&[&module[..], &path[..1]].concat());
@@ -123,7 +123,7 @@ fn from_root(module: &Module, path: Module, modules: &BTreeMap<Module, PathBuf>)
     Some([base, rest].concat())
 }
 
-/// The imports that lead back to the module that has them, directly or through others.
+/// Returns the imports that lead back to the module that has them, directly or through others.
 fn circles<'a>(graph: &BTreeMap<&'a Module, BTreeSet<Module>>) -> Vec<(&'a Module, Module)> {
     let reached: HashMap<&Module, BTreeSet<&Module>> = graph
         .keys()
@@ -180,14 +180,14 @@ fn no_room_imports_one_above() {
     };
     let mut up = Vec::new();
     for (module, imports) in source.graph() {
-        // The root passes on what is public.
+        // The root re-exports the public names.
         let above = imports.into_iter().filter(|import| floor(import) > floor(module));
         up.extend(above.map(|import| (module.clone(), import)));
     }
     assert!(up.is_empty(), "{}", said(up));
 }
 
-/// A file of `shaders/`: what it imports, what it declares, and the names that it uses of others.
+/// A file of `shaders/`: its imports, its declarations, and the names of other files that it uses.
 struct Shader {
     imports: BTreeSet<Module>,
     declared: BTreeSet<String>,
@@ -237,7 +237,7 @@ impl Shader {
     }
 }
 
-/// The constants that Rust has for both sides: `const {c.name}` in the shaders.
+/// Returns the constants that Rust defines for both sides: `const {c.name}` in the shaders.
 fn constants() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/words.rs");
     let text = std::fs::read_to_string(path).expect("the constants");
@@ -246,7 +246,7 @@ fn constants() -> Vec<String> {
     names.map(|(name, _)| name.to_owned()).collect()
 }
 
-/// What is left of a line without the directives in front of it.
+/// Returns a line without the directives at its start.
 fn item(code: &str) -> &str {
     let mut rest = code.strip_prefix("@else ").unwrap_or(code);
     while ["@if(", "@elif(", "@for("].iter().any(|directive| rest.starts_with(directive)) {
@@ -260,8 +260,8 @@ fn item(code: &str) -> &str {
     rest
 }
 
-/// The names in a line, with the characters in front of each and behind it. A part in braces that stands for any name
-/// is a `*`.
+/// Returns the names in a line, with the characters before and after each. A part in braces that stands for any name is
+/// a `*`.
 fn names(code: &str) -> Vec<(String, Option<char>, Option<char>)> {
     let mut names = Vec::new();
     let mut rest = code;
@@ -292,7 +292,7 @@ fn names(code: &str) -> Vec<(String, Option<char>, Option<char>)> {
     names
 }
 
-/// Whether two names may be the same; in one of them a `*` may stand for any part.
+/// Returns true if two names may be the same; in one of them a `*` may stand for any part.
 fn is_named(a: &str, b: &str) -> bool {
     let matches = |pattern: &str, name: &str| {
         pattern.split_once('*').is_some_and(|(start, end)| {
@@ -302,7 +302,7 @@ fn is_named(a: &str, b: &str) -> bool {
     a == b || matches(a, b) || matches(b, a)
 }
 
-/// The files that kernels are made of: those in folders. One that stands outside is no loss's.
+/// Returns the files that kernels are made of: those in folders. A file outside belongs to no loss.
 fn texts() -> BTreeMap<Module, String> {
     let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut all = BTreeMap::new();
@@ -322,14 +322,14 @@ fn shaders() -> BTreeMap<Module, Shader> {
     texts().into_iter().map(|(module, text)| (module, Shader::read(&text))).collect()
 }
 
-/// What follows `{name}` or `{name.field}`, if a text begins with such a variable.
+/// Returns the text after `{name}` or `{name.field}`, if it begins with such a variable.
 fn variable(text: &str) -> Option<&str> {
     let (name, behind) = text.strip_prefix('{')?.split_once('}')?;
     let is_name = |c: char| c.is_alphanumeric() || "._".contains(c);
     (!name.is_empty() && name.chars().all(is_name)).then_some(behind)
 }
 
-/// How many conditions each line is under, its own and that of its function among them.
+/// Returns the number of conditions that each line is under, its own and its function's included.
 fn depths(text: &str) -> Vec<usize> {
     let mut open: Vec<usize> = Vec::new();
     let depth = |line: &str| {
@@ -338,7 +338,7 @@ fn depths(text: &str) -> Vec<usize> {
         let directives = &code[..code.len() - item.len()];
         let own = ["@if(", "@elif(", "@else"].iter().map(|d| directives.matches(d).count()).sum();
         let depth = open.iter().sum::<usize>() + own;
-        // What the first brace begins is under the line's conditions.
+        // The body of the first brace is under the line's conditions.
         let (mut own, mut rest) = (Some(own), item);
         while let Some(at) = rest.find(['{', '}']) {
             let after = &rest[at + 1..];
@@ -383,7 +383,7 @@ fn shaders_import_no_kernels_and_not_in_circles() {
     }
 }
 
-/// What a file of `shaders/` is made of stands at its top: it imports the files of all names that it uses, and no others.
+/// A file of `shaders/` lists its parts at its top: it imports the files of all names that it uses, and no others.
 #[test]
 fn shaders_import_what_they_name() {
     let shaders = shaders();
@@ -396,7 +396,7 @@ fn shaders_import_what_they_name() {
                 .filter(|(_, other)| other.declared.iter().any(|declared| is_named(declared, name)))
                 .map(|(module, _)| module)
                 .collect();
-            // Its variable is declared in front of all files.
+            // Its variable is declared before all files.
             let params = ["shared", "params"].map(str::to_owned).to_vec();
             let declaring = if name == "params" { BTreeSet::from([&params]) } else { declaring };
             let found: Vec<&Module> = shader
@@ -411,7 +411,7 @@ fn shaders_import_what_they_name() {
             }
             needed.extend(found);
         }
-        // It calls what is declared here: the walk over blocks, a kernel's.
+        // It calls functions that are declared here: the walk over blocks calls a kernel's.
         let calls = |import: &&Module| {
             let mut used = shaders[*import].used.iter();
             used.any(|name| shader.declared.iter().any(|declared| is_named(declared, name)))
@@ -427,12 +427,12 @@ fn shaders_import_what_they_name() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Whether a file has nothing but imports, and one of these among them.
+/// Returns true if a file has nothing but imports, and one of these among them.
 fn passes_on(shader: &Shader, declaring: &BTreeSet<&Module>) -> bool {
     shader.declared.is_empty() && shader.imports.iter().any(|import| declaring.contains(import))
 }
 
-/// Whether one of the files that declare a name may be imported at all: other kernels have names of their own.
+/// Returns true if one of the files that declare a name may be imported at all: other kernels have names of their own.
 fn is_for(module: &Module, declaring: &BTreeSet<&Module>) -> bool {
     let rooms = ["shared", "fields", &module[0], &module[1]];
     declaring.iter().any(|other| other[0] != "kernels" && rooms.contains(&other[0].as_str()))

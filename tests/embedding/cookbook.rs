@@ -1,4 +1,4 @@
-//! The shader of docs/embedding.md, which rustdoc does not compile, on a device behind real losses.
+//! The shader of docs/embedding.md, which rustdoc does not compile, on a device after real losses.
 
 use support::data::{Data, Target};
 use support::embedded::{buffer, read_words};
@@ -7,10 +7,10 @@ use support::labels::OwnedLabels;
 use wgpu_loss::{Bound, Buffers, CrossEntropy, LabelType, Outputs, wgpu};
 
 const TEXT: &str = include_str!("../../docs/embedding.md");
-/// How much of a running mean is the last step's.
+/// The weight of the last step in a running mean.
 const SHARE: f64 = 0.01;
 
-/// The document's only shader.
+/// Returns the document's only shader.
 fn shader() -> &'static str {
     let (_, rest) = TEXT.split_once("```wgsl\n").expect("a shader");
     let (shader, rest) = rest.split_once("```").expect("its end");
@@ -18,8 +18,8 @@ fn shader() -> &'static str {
     shader
 }
 
-/// Computes a loss and runs the document's kernel behind it, in one pass. Gives its mean, and the steps that it
-/// left out.
+/// Computes a loss and runs the document's kernel after it, in one pass. Returns its mean, and the steps that it left
+/// out.
 fn follow(gpu: &TestGpu, data: &Data) -> (f64, u32) {
     let device = gpu.device();
     let source = wgpu::ShaderSource::Wgsl(shader().into());

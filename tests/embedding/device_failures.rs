@@ -1,5 +1,5 @@
-//! What goes wrong in a host's hands: a typed error each time, no panic, and neither the host's error scopes nor its
-//! handlers hear of it. Ranges that do not fit are in `gpu_embedding.rs`.
+//! Failures in a host's hands: a typed error each time, no panic, and no error in the host's error scopes or handlers.
+//! Ranges that do not fit are in `host_pipeline.rs`.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use wgpu_loss::{
     wanted_limits,
 };
 
-/// A host's device, with handlers that count what they hear.
+/// A host's device, with handlers that count the errors that they receive.
 struct Host {
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -60,7 +60,7 @@ impl Host {
         Self { device, queue, uncaptured, lost }
     }
 
-    /// Runs `work` inside scopes of the host's, and insists that neither they nor the handler hear a thing.
+    /// Runs `work` inside scopes of the host's, and asserts that neither they nor the handler receive an error.
     #[track_caller]
     fn undisturbed<T>(&self, work: impl FnOnce() -> T) -> T {
         let filters = [
@@ -113,13 +113,13 @@ fn a_lost_device_is_an_error_at_every_stage() {
     let uncompiled = host.frame(40, 1000).plan(kernels.profile());
     host.undisturbed(|| {
         host.device.destroy();
-        // What is cached, what has to be compiled, and what is made anew.
+        // Cached objects, kernels that have to be compiled, and new objects.
         is_lost(frame.bound(&kernels));
         is_lost(bound.rebind(&other.buffers()));
         is_lost(kernels.compile(&uncompiled));
         is_lost(frame.bound(&host.kernels()));
         is_lost(bound.reader());
-        // Recording goes nowhere, and nothing comes back.
+        // Recording has no effect, and there is no result.
         host.submit(&bound, Some(&reader));
         is_lost(reader.wait());
         is_lost(pollster::block_on(reader.read()));
@@ -148,7 +148,7 @@ fn a_device_may_be_lost_while_it_works() {
         let _ = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         let _ = second.try_read();
         host.device.destroy();
-        // Either it came before the end, or it is an error; never nothing, and never another number.
+        // A result either arrived before the end, or is an error; never missing, and never another number.
         for read in [pollster::block_on(future), third.wait()] {
             match read {
                 Ok(decoded) => frame.check("before the end", decoded),
@@ -320,9 +320,9 @@ fn a_workspace_that_no_binding_holds_is_refused_by_name() {
     );
 }
 
-// ---- The host's own things
+// ---- The host's own state
 
-/// What a host sets of a pass, but for the pipeline and bind group 0, is as it was.
+/// The host's settings of a pass, other than the pipeline and bind group 0, stay as they were.
 #[test]
 fn recording_leaves_bind_groups_from_1_on() {
     let host = Host::new();
@@ -397,7 +397,7 @@ fn a_pipeline_cache_of_the_hosts_is_used() {
     let reader = bound.reader().unwrap();
     host.submit(&bound, Some(&reader));
     frame.check("through a cache", reader.wait().unwrap());
-    // What the drivers at hand leave in a cache does not tell. That another device's is refused does.
+    // The contents of a cache do not show that it was used on these drivers. That another device's is refused does.
     let error = host.undisturbed(|| frame.bound(&kernels.with_pipeline_cache(&foreign)));
     assert!(matches!(error, Err(Error::Device { .. })), "{error:?}");
 }
@@ -432,7 +432,7 @@ fn what_is_wanted_of_an_adapter_is_granted() {
 #[cfg(target_os = "linux")]
 const LITTLE_MEMORY: &str = "WGPU_LOSS_TEST_LITTLE_MEMORY";
 
-/// Software drivers have the memory of the process, which a shell can bound. The process is another one: a bound
+/// Software drivers use the memory of the process, which a shell can limit. The test runs in another process: a limit
 /// cannot be lifted again.
 #[cfg(target_os = "linux")]
 #[test]
@@ -441,7 +441,7 @@ fn memory_that_runs_out_is_an_error_and_not_the_end() {
         return without_memory();
     }
     if gpus()[0].info().device_type != wgpu::DeviceType::Cpu {
-        // A card's memory is not the process's: there is no bounding it from here.
+        // A card's memory is not the process's: it cannot be limited from here.
         println!("NOT RUN: {} has memory of its own", gpus()[0].info().name);
         return;
     }
@@ -465,7 +465,7 @@ fn without_memory() {
     let host = Host::new();
     let kernels = host.kernels();
     let frame = host.frame(40, 12);
-    // Compiled beforehand: what compilers do without memory is theirs.
+    // Compiled beforehand: the behaviour of compilers without memory is not ours.
     let bound = frame.bound(&kernels).unwrap();
     let reader = bound.reader().unwrap();
     host.submit(&bound, Some(&reader));
@@ -496,7 +496,7 @@ fn without_memory() {
     for error in failed {
         assert!(matches!(error, Some(Error::OutOfMemory { .. })), "{error:?}");
     }
-    // What is bound works on, and what failed works again where there is memory.
+    // Bound work still runs, and failed calls succeed again once there is memory.
     host.undisturbed(|| host.submit(&bound, None));
     taken.clear();
     host.device.poll(wgpu::PollType::wait_indefinitely()).unwrap();

@@ -328,8 +328,8 @@ fn outputs_that_meet_anything_are_refused() {
     }
 }
 
-// wgpu tells devices of one instance apart. A buffer of another instance it looks up among its own:
-// it may panic, or take another buffer for it, and no one above wgpu can tell.
+// wgpu distinguishes devices of one instance. It looks up a buffer of another instance among its
+// own: it may panic, or take another buffer for it, and no code above wgpu can detect that.
 
 #[test]
 fn buffers_of_another_device_are_refused_and_nobody_else_hears_of_it() {
@@ -357,7 +357,7 @@ fn buffers_of_another_device_are_refused_and_nobody_else_hears_of_it() {
         let error = fit.bind(&kernels, &buffers).unwrap_err();
         assert!(matches!(error, Error::Device { .. }), "{error}");
     }
-    // The device still works, and the host's scope and handlers have heard nothing.
+    // The device still works, and the host's scope and handlers have received no error.
     fit.bind(&kernels, &fit.buffers()).unwrap();
     assert_eq!(pollster::block_on(scope.pop()).map(|error| error.to_string()), None);
     assert_eq!(heard.load(Ordering::SeqCst), 0);

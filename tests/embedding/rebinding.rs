@@ -95,7 +95,7 @@ fn a_reading_may_be_dropped_or_given_up() {
         let _ = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         drop(future);
         let _ = reader.try_read();
-        // The host's next step is none the worse.
+        // The host's next step is not affected.
         submit(gpu, &bound, &reader);
         frame.check(&gpu.name, reader.wait().unwrap());
         // One reading at a time: the second is refused, the first is not harmed.
@@ -388,7 +388,7 @@ fn all_that_a_plan_may_need_is_compiled_beforehand() {
     assert_eq!(gpu.kernels().compiled(), all, "binding has compiled something");
 }
 
-/// Whatever is in a result's range, reading it is no panic: a host may decode before the first step, or other bytes.
+/// A result's range may hold any bytes without a panic: a host may decode before the first step, or other bytes.
 #[test]
 fn any_bytes_are_decoded() {
     let gpu = &gpus()[0];

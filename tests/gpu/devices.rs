@@ -16,7 +16,7 @@ fn devices() -> Vec<(String, &'static dyn Device)> {
     gpus.chain([("the CPU".to_owned(), &Cpu as &dyn Device)]).collect()
 }
 
-/// What a use of a stream comes to on each device.
+/// Returns the result of using a stream, which must be the same on each device.
 fn on_all<T: PartialEq + std::fmt::Debug>(
     loss: &dyn Loss,
     outputs: Outputs,
@@ -105,7 +105,7 @@ fn the_same_misuse_is_the_same_error() {
         let refused = on_all(&mean, Outputs::loss(), |mut stream| {
             stream.push(&inputs, &mut ())?;
             let refused = stream.push(&other.inputs(), &mut ()).unwrap_err();
-            // It has left nothing behind.
+            // It has left no state.
             stream.push(&inputs, &mut ())?;
             Ok::<_, Error>((refused, stream.finish()?.summary.rows))
         });

@@ -1,4 +1,4 @@
-//! The numbers of the texts behind this project, on the GPU and on the reference.
+//! The numbers of this project's reference texts, on the GPU and on the reference.
 
 use support::answer::{Answer, widened};
 use support::close::{Tolerance, assert_close};
@@ -55,7 +55,7 @@ fn four_rows() {
     ];
     let data = Data::rows(&logits, &[0, 2, 1, 3]);
     let loss = CrossEntropy::new().reduction(Reduction::None);
-    // Half a unit of the eighth decimal, and what WGSL's exp may be off by: 3 + 2 * 7 units in the last place.
+    // Half a unit of the eighth decimal, and the error that WGSL's exp may have: 3 + 2 * 7 units in the last place.
     let tolerance = Tolerance { relative: 3e-6, absolute: 5e-9 };
     check(&loss, &data, &[0.13484927, 0.11987498, 0.00523357, 0.02625655], tolerance);
     check_grad(&loss, &data);

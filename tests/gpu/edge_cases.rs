@@ -1,4 +1,4 @@
-//! What a loss means at its edges: ignored rows, infinities, NaN, means of nothing, bad labels.
+//! The edge cases of losses: ignored rows, infinities, NaN, means of nothing, bad labels.
 
 use support::answer::{Answer, widened};
 use support::close::{Tolerance, assert_close};
@@ -84,7 +84,7 @@ impl Seen<'_> {
     }
 }
 
-/// Runs a call on the devices in turn, compares it with the reference, and has a look.
+/// Runs a call on the devices in turn, compares it with the reference, and passes it to `look`.
 #[track_caller]
 fn check(name: &str, loss: &dyn Loss, data: &Data, outputs: Outputs, look: impl Fn(&Seen<'_>)) {
     let truth = data.truth(loss, outputs);
@@ -117,7 +117,7 @@ fn check_rows<const C: usize>(rows: &[[f32; C]], labels: &[i64], look: impl Fn(&
 fn an_ignored_row_counts_for_nothing_even_where_it_is_nan() {
     let rows = [[1.0, 2.0, 0.5], [NAN, 1.0, 0.0], [INF, INF, INF], [-INF; 3], [0.0, 3.0, 1.0]];
     for (name, data) in layouts(&rows, &[1, -100, -100, -100, 0]) {
-        // Nor does the gradient that comes in for it.
+        // Nor does its upstream gradient.
         let mut upstream = vec![2.0; data.view.rows()];
         upstream[1..4].copy_from_slice(&[NAN, INF, -INF]);
         let scaled = data.clone().upstream_rows(upstream);
@@ -197,9 +197,9 @@ fn a_row_without_a_distribution_stays_nan_under_an_empty_mean() {
     });
 }
 
-// ---- Weights that are no numbers
+// ---- Weights that are not finite
 
-/// One call on a device, near the reference, of four rows of which two have a weight that is no number.
+/// Makes one call on a device, near the reference, of four rows of which two have a weight that is not finite.
 #[track_caller]
 fn weighed<'a>(what: &str, gpu: &TestGpu, loss: &dyn Loss, data: &'a Data) -> Seen<'a> {
     let (output, truth) = (data.on(gpu, loss, with_grad()), data.truth(loss, with_grad()));
@@ -215,8 +215,8 @@ fn weighed<'a>(what: &str, gpu: &TestGpu, loss: &dyn Loss, data: &'a Data) -> Se
     Seen { what: what.into(), data, output }
 }
 
-/// A row one of whose weights is NaN or infinite has no loss, is named, and harms nobody else: neither their gradients
-/// nor what a mean divides by.
+/// A row with a weight that is NaN or infinite has no loss and is named, and changes neither the gradients of other
+/// rows nor the divisor of a mean.
 #[test]
 fn a_weight_that_is_no_number_names_its_rows() {
     let rows = [[0.5, 1.0, -1.0], [0.25, 2.0, 1.5], [3.0, 1.0, 2.0], [1.0, 0.0, 1.0]];
@@ -258,7 +258,7 @@ fn a_weight_that_is_no_number_names_its_rows() {
             assert_eq!((truth.nonfinite, truth.first_nonfinite), (4, Some(0)), "{name}");
         }
     }
-    // Rows that are cut into parts, whose labels' weights pass through the workspace.
+    // Rows that are divided into parts, whose labels' weights pass through the workspace.
     let mut data = Data::random(&[3, 40_000], 1).labels(LabelType::I64, &[5, 39_999, 20_000]);
     let mut weight = vec![1.0; 40_000];
     weight[39_999] = NAN;
@@ -514,7 +514,7 @@ fn logits_may_be_as_large_as_they_get() {
 
 #[test]
 fn a_loss_past_the_largest_number_is_infinite() {
-    // x_t is 6e38 below the top. The gradient does not mind.
+    // x_t is 6e38 below the top. The gradient is finite.
     for (name, data) in layouts(&[[3e38, -3e38, 0.0], [0.0, 1.0, 2.0]], &[1, 2]) {
         for gpu in gpus() {
             let what = format!("{name} on {}", gpu.name);
@@ -548,7 +548,7 @@ fn confident_rows_keep_their_digits() {
             let output = data.on(gpu, &unreduced(), with_grad());
             let seen = Seen { what, data: &data, output };
             for (row, &loss) in wanted.iter().enumerate() {
-                // The others are `depth` below. (`rounding.rs` says what exp and all else may lose.)
+                // The others are `depth` below. (`rounding.rs` states the errors of exp and the other operations.)
                 let depth = f64::from(rows[row][0] - rows[row][1]);
                 let tolerance = Tolerance::relative(UNIT * (UNITS + UNITS_PER_DEPTH * depth));
                 let what = format!("{}: row {row}", seen.what);
@@ -618,7 +618,7 @@ fn more_rows_of_nothing_than_can_be_counted_are_refused_or_nothing() {
 
 // ---- Bad labels
 
-/// Labels that are no class of five, whatever they look like to someone who reads half of them.
+/// Labels that are not a class of five, even if their lower half is.
 fn bad_labels(label_type: LabelType) -> Vec<i128> {
     match label_type {
         LabelType::U8 => vec![5, 255, 156],
@@ -803,7 +803,7 @@ fn batchmean_divides_by_the_first_extent() {
             assert!(off < 2e-6 * wanted, "{}", seen.what);
         });
     }
-    // Without an axis beside the classes the batch is one.
+    // With no axis other than the classes' the batch is one.
     check("batchmean", &loss, &Data::random(&[9], 0), with_grad(), |_| {});
 }
 
@@ -820,12 +820,12 @@ fn nll_takes_infinities_as_they_are_and_nan_as_nan() {
         let summary = seen.output.summary;
         assert_eq!((summary.nonfinite, summary.first_nonfinite), (1, Some(2)), "{}", seen.what);
     });
-    // A weight of 0 leaves nothing of an infinity, but does not hide a NaN.
+    // A weight of 0 removes an infinity, but does not hide a NaN.
     check("nll", &loss, &data.weight(&[0.0, 4.0]), Outputs::loss(), |seen| {
         let wanted = [0.0, 0.0, f64::NAN, 0.0, 6.0];
         assert_close(&seen.what, &widened(&seen.output.loss), &wanted, Tolerance::EXACT);
     });
-    // Sums meet infinities as numbers do.
+    // Infinities are added like numbers.
     let mean = Nll::new();
     for (labels, wanted) in [([0, 1], INF), ([1, 0], 0.0)] {
         let data = Data::rows(&[[-INF, 0.0], [0.0, -1.0]], &labels);

@@ -1,4 +1,4 @@
-//! The examples, run as somebody would run them, and what they leave behind.
+//! The examples, run as a user would run them, and the files that they write.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -10,7 +10,7 @@ use support::npy;
 use support::places::{self, run_example};
 use wgpu_loss::{CrossEntropy, Inputs, Outputs, Reduction, Tensor, reference};
 
-/// What it prints, where it succeeds.
+/// Returns the output of a run that must succeed.
 #[track_caller]
 fn printed(output: &Output) -> String {
     let error = String::from_utf8_lossy(&output.stderr);
@@ -18,7 +18,7 @@ fn printed(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// The first number behind a line's first word.
+/// Returns the first number after a line's first word.
 #[track_caller]
 fn number(text: &str, word: &str) -> f64 {
     let line = text.lines().find(|line| line.split_whitespace().next() == Some(word));
@@ -68,7 +68,7 @@ fn digits_are_learnt() {
     let file = folder.path().join("made/for/it/curve.png");
     let text = printed(&run_example("train_digits", &["--curve", file.to_str().unwrap()]));
     assert!((97.0..=100.0).contains(&number(&text, "accuracy")), "{text}");
-    // It is told while it goes on, where there is no terminal in lines.
+    // Progress is printed, in lines if there is no terminal.
     assert!(text.matches("\nstep ").count() >= 3, "{text}");
     let picture = Picture::read(&file);
     assert_eq!((picture.width, picture.height), (960, 400));

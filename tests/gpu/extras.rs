@@ -1,5 +1,5 @@
-//! What goes with cross-entropy, the entropy and the softmaxes' gradients on the GPU: PyTorch's answers,
-//! and combinations of everything against the reference.
+//! Cross-entropy's optional outputs, the entropy and the softmaxes' gradients on the GPU: PyTorch's answers, and
+//! combinations of all options compared with the reference.
 
 use support::answer::{Answer, bits};
 use support::data::{Data, Types};
@@ -15,7 +15,7 @@ use wgpu_loss::{
     Reduction, Softmax,
 };
 
-/// The answer of a GPU to all that is asked at once.
+/// Returns a GPU's results of all outputs in one call.
 #[track_caller]
 fn on(what: &str, gpu: &Gpu, loss: &dyn Loss, data: &Data, outputs: Outputs) -> (Answer, Extras) {
     let output = gpu.run(loss, &data.inputs(), outputs);
@@ -25,7 +25,7 @@ fn on(what: &str, gpu: &Gpu, loss: &dyn Loss, data: &Data, outputs: Outputs) -> 
 
 // ---- Known answers
 
-// Each case is a specialisation of its own, and compiling them is what takes time: the devices take turns.
+// Each case is a specialisation of its own, and compiling them takes the time: the devices take turns.
 
 #[test]
 fn extras_are_pytorchs() {
@@ -70,12 +70,12 @@ struct Call {
     outputs: Outputs,
 }
 
-/// How a call is made.
+/// The way in which a call is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
     /// On host data.
     Host,
-    /// On host data that passes through little memory.
+    /// On host data, with a budget of little memory.
     Tiny,
     /// Recorded by a host, in one piece.
     Recorded,
@@ -90,11 +90,11 @@ const WAYS: [Way; 5] = [Way::Host, Way::Tiny, Way::Recorded, Way::Steps, Way::In
 const REDUCTIONS: [Reduction; 4] =
     [Reduction::None, Reduction::Mean, Reduction::Sum, Reduction::BatchMean];
 
-/// A walk through the combinations: what is drawn stays the same from run to run.
+/// A walk through the combinations, which is the same from run to run.
 struct Walk(Random);
 
 impl Walk {
-    /// Whether something of this probability, in eighths, comes.
+    /// Returns true with this probability, in eighths.
     fn comes(&mut self, eighths: usize) -> bool {
         self.0.below(8) < eighths
     }
@@ -103,7 +103,7 @@ impl Walk {
         all[self.0.below(all.len())]
     }
 
-    /// Something for a tensor of this shape, classes on axis 1.
+    /// Draws a call for a tensor of this shape, classes on axis 1.
     fn call(&mut self, shape: &[usize]) -> Call {
         let mut data = Data::random(shape, 1);
         let reduction = self.one_of(&REDUCTIONS);
@@ -250,7 +250,7 @@ impl Walk {
         outputs
     }
 
-    /// In element types of some kind.
+    /// Draws the element types.
     fn finish(
         &mut self,
         name: String,
@@ -273,7 +273,7 @@ fn without_target(data: Data) -> Data {
 }
 
 impl Call {
-    /// The call made on a device in one way, against the reference.
+    /// Makes the call on a device in one way, and compares it with the reference.
     #[track_caller]
     fn check(&self, gpu: &TestGpu, way: Way) -> f64 {
         let what = format!("{} {:?} {way:?} on {}", self.name, self.outputs, gpu.name);
@@ -297,11 +297,11 @@ impl Call {
         used.max(rounding.check_extras(&what, &extras, &Extras::from(&truth)))
     }
 
-    /// The plan for a device whose bindings hold as many bytes of a tensor.
+    /// Plans for a device whose bindings hold as many bytes of a tensor.
     fn plan(&self, gpu: &Gpu, bytes: Option<u64>) -> Result<Plan, Error> {
         let mut profile: Profile = gpu.kernels().profile().clone();
         if let Some(bytes) = bytes {
-            // A piece may start a little behind its binding's start and end a little before its end.
+            // A piece may start a little after its binding's start and end a little before its end.
             let slack = u64::from(profile.limits.min_storage_buffer_offset_alignment).max(32) + 64;
             profile.limits.max_storage_buffer_binding_size = bytes + slack;
         }
@@ -327,7 +327,7 @@ impl Call {
     }
 }
 
-/// Calls of one shape, each on one device in one way. With SOAK=n in the environment it is a longer walk
+/// Makes calls of one shape, each on one device in one way. With SOAK=n in the environment it is a longer walk
 /// somewhere else.
 #[track_caller]
 fn walk(seed: u64, shape: &[usize], ways: &[Way], steps: usize) {
@@ -338,7 +338,7 @@ fn walk(seed: u64, shape: &[usize], ways: &[Way], steps: usize) {
     for step in 0..steps {
         let mut call = walk.call(shape);
         let way = ways[step % ways.len()];
-        // The sums of all classes are in memory beside every piece.
+        // The sums of all classes are in memory in addition to every piece.
         call.outputs.class_losses &= way != Way::Tiny || shape[1] < 200;
         used = used.max(call.check(&gpus()[walk.0.below(3)], way));
     }
@@ -377,7 +377,7 @@ fn combinations_over_large_vocabularies_of_columns() {
     walk(12, &[2, 16_500, 4], &WAYS, 5);
 }
 
-/// Two elements to a word, kernels that are shared by several, and outputs that nobody has written yet.
+/// Two elements to a word, kernels that share their work, and outputs that were not written before.
 #[test]
 fn combinations_of_more_tensors_than_bindings() {
     let soak: u64 = std::env::var("SOAK").map_or(0, |s| s.parse().unwrap());
@@ -405,7 +405,7 @@ fn sums_of_classes_carry_and_do_not_wrap() {
     let asked = Outputs::loss().with_class_losses();
     let loss = CrossEntropy::new().reduction(Reduction::Sum);
     for gpu in gpus() {
-        // Small losses beside large ones of both signs: the carries go through all words.
+        // Small losses next to large ones of both signs: the carries go through all words.
         let rows: Vec<[f32; 2]> = (0..10_000).map(|i| [(i % 97) as f32 * 1e7, 0.0]).collect();
         let labels: Vec<i64> = (0..10_000).map(|i| i64::from(i % 3 == 0)).collect();
         let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -0.5 };
@@ -428,8 +428,8 @@ fn sums_of_classes_carry_and_do_not_wrap() {
     }
 }
 
-/// One class at the top and all others as far below it as leaves it little of the mass: the mean square of the distances
-/// less their squared mean would lose log2(1 / p) bits, p the probability at the top.
+/// One class is at the top and all others so far below that little of the mass is theirs: the mean square of the
+/// distances less their squared mean would lose log2(1 / p) bits, p the probability at the top.
 #[test]
 fn variances_keep_their_digits() {
     let shapes: [(&[usize], isize); 6] = [

@@ -1,5 +1,5 @@
-//! The kernels as compilers may make them: every result within its bounds, whatever WGSL allows. The drivers at hand
-//! do none of it, so the texts are rewritten (`support/hostile`).
+//! The kernels as other compilers may translate them: every result is within its bounds, whatever WGSL allows. The
+//! installed drivers do none of it, so the texts are rewritten (`support/hostile`).
 
 use std::sync::OnceLock;
 
@@ -24,8 +24,8 @@ struct Hostile {
     gpu: Gpu,
 }
 
-/// Devices that are laid out as GPUs are. What a lane keeps is little: the texts are what takes the time, and each
-/// layout has the same lines however often they are repeated.
+/// Devices that are laid out as GPUs are. Lanes keep few values: compiling the texts takes the time, and each layout
+/// has the same lines however often they are repeated.
 fn devices() -> &'static [TestGpu; 3] {
     static DEVICES: OnceLock<[TestGpu; 3]> = OnceLock::new();
     DEVICES.get_or_init(|| {
@@ -56,8 +56,9 @@ fn in_turns(turn: usize) -> impl Iterator<Item = &'static Hostile> {
     (0..COMPILERS.len()).map(move |number| compiled(number, turn + number))
 }
 
-/// The bounds where every `exp` is off by all that it may be, in one direction. Some twenty of them carry a sum from
-/// one maximum to the next (components, loads, lanes, groups), by 3 units each, where 8 units are granted elsewhere.
+/// Returns the bounds if every `exp` has the largest allowed error, in one direction. Some twenty of them carry a sum
+/// from one maximum to the next (components, loads, lanes, groups), by 3 units each, where 8 units are granted
+/// elsewhere.
 fn rounding<'a>(loss: &dyn Loss, data: &'a Data, outputs: Outputs) -> Rounding<'a> {
     Rounding::new(loss, data, outputs).of_results(8.0)
 }
@@ -93,7 +94,7 @@ fn confident(shape: &[usize], ahead: f32) -> Data {
     data
 }
 
-/// A loss of a confident row is as small as what its other classes have, and so is its gradient.
+/// A loss of a confident row is as small as the share of its other classes, and so is its gradient.
 #[test]
 fn confident_rows_keep_their_digits() {
     // Short rows, columns, kept and streamed rows, ragged ones, rows that groups share.
@@ -133,8 +134,8 @@ fn one_hot(data: &Data) -> Data {
     data.clone().probabilities((0..data.view.elements()).map(probability).collect())
 }
 
-/// Rows that share a load are different lanes' and different groups' to write, in the logits' place too. A driver
-/// that takes eight lanes through a kernel side by side shows it where each row has four, as here.
+/// Rows that share a load are written by different lanes and different groups, in the logits' place too. A driver that
+/// runs eight lanes of a kernel in lockstep shows errors if each row has four, as here.
 #[test]
 fn rows_that_share_a_load_do_not_undo_each_other() {
     let mut tuning = Tuning::DISCRETE;
@@ -198,7 +199,7 @@ fn small_halves_are_not_lost() {
     check("small halves", portable, &CrossEntropy::new(), &data, outputs);
 }
 
-/// Each thing that a loss over classes can do, in each layout.
+/// Every option of a loss over classes, in each layout.
 #[test]
 fn every_layout_and_option() {
     let shapes: [&[usize]; 7] =
@@ -239,7 +240,7 @@ fn every_layout_and_option() {
     }
 }
 
-/// PyTorch's answers, edges and all, each case by one compiler: one in seven, all of them with `SOAK`.
+/// PyTorch's answers, edge cases included, each case by one compiler: one in seven, all of them with `SOAK`.
 #[test]
 fn fixtures_hold() {
     let classes = ["cross_entropy", "nll"].into_iter().flat_map(fixtures::load);

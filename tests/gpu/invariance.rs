@@ -1,5 +1,5 @@
-//! A row's bits and its neighbours: what is computed of a row, alone and among others. Docs: `docs/invariance.md`,
-//! whose two columns are tested here, with and without the option.
+//! The bits of a row, alone and among others. Docs: `docs/invariance.md`, whose two columns are tested here, with and
+//! without the option.
 
 use std::sync::OnceLock;
 
@@ -14,13 +14,13 @@ use wgpu_loss::{
     Plan, Profile, Reduction, RowColumn, Sink, Softmax,
 };
 
-/// What a row is made of: everything of it follows from this number.
+/// The seed of a row: all its numbers follow from it.
 type Seed = u64;
 /// Rows of nothing but NaN, and of nothing but infinity.
 const NAN: Seed = u64::MAX;
 const INF: Seed = u64::MAX - 1;
 
-/// What is asked for of rows.
+/// The requested outputs of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ask {
     Loss,
@@ -38,7 +38,7 @@ const ASKS: [Ask; 5] =
 struct Kind {
     ask: Ask,
     classes: usize,
-    /// Positions of an image; `None` where the classes are the last axis.
+    /// Positions of an image; `None` if the classes are the last axis.
     inner: Option<usize>,
     element_type: ElementType,
 }
@@ -70,7 +70,7 @@ impl Kind {
         }
     }
 
-    /// The tensors of these rows.
+    /// Returns the tensors of these rows.
     fn data(&self, rows: &[Seed]) -> Data {
         let (classes, inner) = (self.classes, self.inner.unwrap_or(1));
         assert!(rows.len().is_multiple_of(inner));
@@ -119,7 +119,7 @@ impl Kind {
         self.data(rows).plan(&*self.loss(), self.outputs(), profile)
     }
 
-    /// What is computed of each row in a host's buffers.
+    /// Returns the results of each row in a host's buffers.
     fn recorded(&self, gpu: &Gpu, profile: &Profile, place: Place, rows: &[Seed]) -> Vec<Bits> {
         let plan = self.plan(rows, profile);
         let records = plan.problem().record().len();
@@ -145,7 +145,7 @@ impl Kind {
         tensor.as_ref().map_or(Vec::new(), all)
     }
 
-    /// What is computed of each row of the host's data.
+    /// Returns the results of each row of the host's data.
     fn run(&self, gpu: &Gpu, rows: &[Seed]) -> Vec<Bits> {
         let output = self.data(rows).on(gpu, &*self.loss(), self.outputs());
         self.of_output(&output, rows.len())
@@ -172,7 +172,7 @@ impl Kind {
         (0..rows).map(of_row).collect()
     }
 
-    /// The same of batches of these sizes.
+    /// Returns the results of batches of these sizes.
     fn streamed(&self, gpu: &Gpu, batches: &[usize], rows: &[Seed]) -> Vec<Bits> {
         let loss = self.loss();
         let mut stream: Stream<'_> = gpu.stream(&*loss, self.outputs());
@@ -219,7 +219,7 @@ impl Kind {
     }
 }
 
-/// Everything that is computed of a row.
+/// All results of a row.
 #[derive(Clone, Debug, PartialEq)]
 struct Bits {
     loss: Option<u32>,
@@ -229,7 +229,7 @@ struct Bits {
 }
 
 impl Bits {
-    /// The first thing that differs.
+    /// Describes the first difference.
     fn difference(&self, other: &Self) -> Option<String> {
         let lists = [
             ("gradient", &self.grad, &other.grad),
@@ -249,7 +249,7 @@ impl Bits {
     }
 }
 
-/// What a stream has written.
+/// The outputs that a stream has written.
 #[derive(Default)]
 struct Tensors(Vec<(LargeOutput, Vec<u8>)>);
 
@@ -266,7 +266,7 @@ impl Sink for Tensors {
     }
 }
 
-/// Something that may change around a row.
+/// A change of a row's surroundings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     /// The other rows are NaN, infinite or ordinary.
@@ -281,7 +281,7 @@ enum Change {
     Arena,
     /// Bindings that hold two rows.
     Pieces,
-    /// Bindings that hold a part of a row, where rows are ever cut.
+    /// Bindings that hold a part of a row, for rows that may be divided.
     Boxes,
 }
 
@@ -303,7 +303,7 @@ fn rows_of(kind: Kind) -> Vec<Seed> {
     (1..=count as Seed).collect()
 }
 
-/// The first difference that a change makes to the bits of rows, which are `wanted`.
+/// Returns the first difference that a change makes to the bits of rows, which are `wanted`.
 fn difference(
     gpu: &Gpu,
     profile: &Profile,
@@ -386,7 +386,7 @@ fn difference(
         }
         Change::Boxes => {
             let small = bindings(step * 3 / 5);
-            // A binding has 32 bytes more than it says.
+            // A binding has 32 bytes more than its limit says.
             if step < 256 {
                 return None;
             }
@@ -398,7 +398,7 @@ fn difference(
                     assert!(plan.pieces().iter().all(cut), "{kind:?}: not cut");
                     same(&kind.recorded(gpu, &small, place, &rows), &all)
                 }
-                // With the option, rows that are never cut have to fit.
+                // With the option, rows that are never divided have to fit.
                 Err(Error::Limit { needed, allowed, .. }) if profile.batch_invariant => {
                     assert!(needed > allowed, "{kind:?}: {needed} of {allowed}");
                     None
@@ -409,7 +409,7 @@ fn difference(
     }
 }
 
-/// The same devices with the option.
+/// Returns the same devices with the option.
 fn invariant() -> &'static [TestGpu] {
     static GPUS: OnceLock<Vec<TestGpu>> = OnceLock::new();
     GPUS.get_or_init(|| {
@@ -428,12 +428,12 @@ fn profiles(gpu: &Gpu) -> [Profile; 2] {
 
 const TYPES: [ElementType; 3] = [ElementType::F32, ElementType::BF16, ElementType::F16];
 
-/// What these changes do to the bits of rows, one line for each that does anything.
+/// Lists the differences that these changes make to the bits of rows, one line for each.
 fn differences(gpu: &TestGpu, profile: &Profile, kind: Kind, changes: &[Change]) -> Vec<String> {
     let wanted = kind.recorded(gpu, profile, Place::default(), &rows_of(kind));
     assert_ne!(wanted[0], wanted[1], "{kind:?}: rows that are all the same show nothing");
     let told = |&change: &Change| {
-        // Where a panic tells of less.
+        // Printed here, because a panic message has less.
         let what = format!("{kind:?}, {change:?} on {}, as {:?}", gpu.name, profile.device_type);
         println!("{what}");
         let found = difference(gpu, profile, kind, &wanted, change)?;
@@ -562,7 +562,7 @@ fn calls_on_host_data_keep_their_bits() {
 
 // ---- By default
 
-/// What holds without the option, and what does not: both are in the table.
+/// Both what holds without the option and what does not are in the table.
 #[test]
 fn by_default_some_changes_keep_the_bits() {
     use Change::{Arena, Neighbours, Number, Pieces, Position, Word};
@@ -592,7 +592,7 @@ fn by_default_some_changes_keep_the_bits() {
         }
     }
     assert_none(&found);
-    // The option is what makes the difference.
+    // The difference is due to the option.
     assert!(kept.is_empty(), "kept without the option:\n{}", kept.join("\n"));
 }
 

@@ -14,8 +14,8 @@ use support::random::Random;
 use support::rounding::Rounding;
 use wgpu_loss::{CrossEntropy, LabelType, Loss, Nll, Outputs};
 
-/// How far the mean may be off. Rounding errors of many rows cancel; what is left is the error of
-/// `exp` where it leans to one side, and the sums' short trees.
+/// The allowed relative error of the mean. Rounding errors of many rows cancel; the rest is the
+/// error of `exp` where it has a bias, and that of the sums' short trees.
 const RELATIVE: f64 = 2e-6;
 
 /// One test at a time: each wants the memory and the cores for itself.

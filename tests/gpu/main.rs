@@ -1,5 +1,5 @@
-//! What a device computes, held to the reference and to PyTorch's numbers. Devices and their pipelines are shared by all
-//! modules ([`support::gpus`]).
+//! Results of devices, compared with the reference and with PyTorch's numbers. Devices and their pipelines are shared
+//! by all modules ([`support::gpus`]).
 
 mod devices;
 mod doc_examples;

@@ -33,7 +33,7 @@ fn tensors() -> Vec<Data> {
     shapes.into_iter().map(rows_of).collect()
 }
 
-/// Whether a number is the truth, or as an f32 what the truth is as an f32.
+/// Asserts that a number is the truth, or the f32 nearest to it.
 #[track_caller]
 fn close(what: &str, got: f64, wanted: f64) {
     assert_close(what, &[got], &[wanted], Tolerance::relative(2e-6));
@@ -145,7 +145,7 @@ fn losses_of_single_elements() {
                     let gpu = gpu.with_piece_bytes(bytes);
                     let got = points.on(&gpu, reduction, kind.outputs());
                     assert!(truth.loss[0] > 1e38, "{what}: {}", truth.loss[0]);
-                    // Of an exp at 88 the last 7 bits may be wrong.
+                    // The last 7 bits of an exp at 88 may be wrong.
                     let tolerance = Tolerance::relative(3e-5);
                     assert_close(&what, &[got.loss[0].into()], &[as_f32(truth.loss[0])], tolerance);
                 }

@@ -30,7 +30,7 @@ impl Call {
     /// The plan for a device whose bindings hold `bytes` bytes of a tensor.
     fn cut(&self, gpu: &Gpu, bytes: u64) -> Plan {
         let mut profile: Profile = gpu.kernels().profile().clone();
-        // A piece may start a little behind its binding's start and end a little before its end.
+        // A piece may start a little after its binding's start and end a little before its end.
         let slack = u64::from(profile.limits.min_storage_buffer_offset_alignment).max(32) + 32;
         profile.limits.max_storage_buffer_binding_size = bytes + slack;
         let plan = self.data.plan(&*self.loss, self.outputs, &profile);
@@ -278,8 +278,8 @@ fn more_rows_than_are_numbered_are_not_bound() {
     }
 }
 
-/// What the kernels make of a label: is it a class, and which one of the piece? Asked of the text
-/// itself, since no tensor of 2^32 classes is at hand.
+/// Runs the kernels' own functions on a label: is it a class, and which one of the piece? The
+/// functions are tested alone, since no tensor of 2^32 classes is available.
 const ASK: &str = "
 @compute @workgroup_size(1)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

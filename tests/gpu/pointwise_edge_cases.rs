@@ -1,5 +1,5 @@
-//! What losses of single elements make of values that are not ordinary: infinities and NaN, the ends of
-//! ranges, values they refuse; and how exact they are where formulas cancel.
+//! Losses of single elements of values that are not ordinary: infinities and NaN, the ends of ranges, values they
+//! refuse; and their precision if formulas cancel.
 
 use support::bound_points::{self, Place};
 use support::floats::OwnedFloats;
@@ -17,7 +17,7 @@ fn operand(data: &[f32], shape: &[usize]) -> Operand {
     Operand { data: OwnedFloats::new(ElementType::F32, data), shape: shape.to_vec() }
 }
 
-/// All pairs of an input and a target, each of them in every component of a load and behind the last one.
+/// Returns all pairs of an input and a target, each of them in every component of a load and after the last one.
 fn pairs(kind: Kind, inputs: &[f32], targets: &[f32]) -> Points {
     let pairs: Vec<(f32, f32)> =
         inputs.iter().flat_map(|&x| targets.iter().map(move |&t| (x, t))).collect();
@@ -35,7 +35,7 @@ fn check(points: &Points, relative: f64) {
     check_down_to(points, relative, 1.2e-38);
 }
 
-/// What drivers may take for 0 is below 1.2e-38, and makes a difference of `absolute`.
+/// Checks every pair; drivers may flush values below 1.2e-38 to 0, which makes a difference of `absolute`.
 #[track_caller]
 fn check_down_to(points: &Points, relative: f64, absolute: f64) {
     let outputs = points.kind.outputs();
@@ -107,7 +107,7 @@ fn logits_near_and_far() {
         &pairs(Kind::Logits, &[INF, -INF, NAN, 1.0, -1.0], &[0.0, 1.0, 0.25, 2.0, NAN, INF]),
         2e-6,
     );
-    // A weight of 0 leaves nothing of an infinity.
+    // A weight of 0 removes an infinity.
     let mut weighed = pairs(Kind::Logits, &[INF, -INF, 2.0], &[0.0, 1.0, 0.5]);
     let count = weighed.input.shape[0];
     let factors = |period: usize| -> Vec<f32> {
@@ -125,7 +125,7 @@ fn divergences_of_nothing_and_of_infinities() {
         &pairs(Kind::Kl { log_target: false }, &x, &[0.0, -0.0, 1.0, -0.5, 0.25, INF, NAN]),
         2e-6,
     );
-    // Of a target of 0 nothing is left, not even a gradient.
+    // A target of 0 has no loss, and no gradient either.
     let tiny = pairs(Kind::Kl { log_target: false }, &[-1.0], &[1.2e-38, 1e-30]);
     check(&tiny, 2e-6);
     check(&pairs(Kind::Kl { log_target: true }, &x, &[-INF, 0.0, -2.5, 1.0, INF, NAN]), 2e-6);
@@ -200,8 +200,8 @@ fn logarithms_keep_their_digits() {
     }
 }
 
-/// At the rate that fits a count the loss with Stirling's terms is next to nothing of its terms, and its gradient nothing.
-/// What the logarithm of the rate is off by against the count's, 2^-23 and as much of itself, is all that they may lose.
+/// At the rate that fits a count the loss with Stirling's terms is nearly 0 compared with its terms, and its gradient
+/// is 0. The only allowed error is that of the logarithm of the rate against the count's, 2^-23 and as much of itself.
 #[test]
 fn large_counts_keep_their_digits() {
     let apart = [0.0, 1e-6, 1e-4, 1e-3, 0.03, 0.3, 0.41, 0.9, 1.1, 3.0, 10.0];
@@ -256,8 +256,8 @@ fn large_counts_keep_their_digits() {
     }
 }
 
-/// Where a student has all but become its teacher, log q - x is what rounding x has left: it is off by two units of 1 and
-/// as much of itself, however large log q is.
+/// If a student has nearly become its teacher, log q - x is the rounding error of x: its error is two units of 1 and as
+/// much of itself, however large log q is.
 #[test]
 fn targets_that_are_reached() {
     let q: Vec<f32> = (0..3000).map(|n| (n as f32 / -30.0).exp2()).collect();
@@ -286,7 +286,7 @@ fn targets_that_are_reached() {
     }
 }
 
-/// What is refused, how often, where first and of what tensor.
+/// A refusal states the problem, the count, the first position and the tensor.
 #[test]
 fn values_out_of_range_are_named() {
     let count = 1000;
@@ -327,7 +327,7 @@ fn values_out_of_range_are_named() {
             assert_eq!((what, count, of, first, value), (*tensor, *bad, 1000, *position, *number));
         }
     }
-    // Of variances the first one's own place is told, however often it is used.
+    // For variances the first one's own position is printed, however often it is used.
     let mut var = vec![1.0f32; 10];
     var[7] = -2.5;
     let inputs = Inputs::new(Tensor::new(&ok, &shape))

@@ -1,4 +1,4 @@
-//! What must hold of any loss on any device, whatever its value.
+//! Properties of any loss on any device, whatever its value.
 
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ use wgpu_loss::{
     CrossEntropy, Gpu, LabelType, Loss, Nll, Output, Outputs, Profile, Reduction, Softmax,
 };
 
-/// A loss, its inputs, and what is asked for.
+/// A loss, its inputs, and the requested outputs.
 #[derive(Clone)]
 struct Call {
     name: &'static str,
@@ -348,7 +348,7 @@ fn small_bindings(gpu: &Gpu, call: &Call) -> Profile {
     let steps = if view.outer > 10 { 2 } else { 1 };
     let bytes = (4 * steps * view.classes * view.inner).next_multiple_of(32) as u64;
     let mut profile = gpu.kernels().profile().clone();
-    // A piece may start a little behind its binding's start and end a little before its end.
+    // A piece may start a little after its binding's start and end a little before its end.
     let slack = u64::from(profile.limits.min_storage_buffer_offset_alignment).max(32) + 32;
     profile.limits.max_storage_buffer_binding_size = bytes + slack;
     profile

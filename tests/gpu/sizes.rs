@@ -1,5 +1,5 @@
-//! The GPU against the reference over sizes: around every power of two that some layout of lanes or
-//! loads cares about, and the class counts of real models.
+//! The GPU compared with the reference over sizes: around every power of two that matters to a
+//! layout of lanes or loads, and the class counts of real models.
 
 use support::answer::Answer;
 use support::data::Data;
@@ -63,7 +63,7 @@ fn columns_of_every_height() {
     }
 }
 
-// llvmpipe leaves a shader's loops after 65,535 turns in all, without a word.
+// llvmpipe ends a shader's loops after 65,535 turns in all, without an error.
 #[test]
 fn rows_of_millions_of_classes() {
     for shape in [&[1, 3_000_001][..], &[2, 1_000_000], &[1, 1_000_001, 2], &[1, 400_000, 4]] {

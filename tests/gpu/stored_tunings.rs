@@ -1,5 +1,5 @@
-//! Tunings in files: kept, found again, and ignored where they are of another driver, damaged or
-//! absurd. One test, since the environment of a process names the folder.
+//! Tunings in files: stored, found again, and ignored if they belong to another driver, are damaged
+//! or absurd. One test, since the environment of a process names the folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,7 +80,7 @@ fn who_uses_it(odd: Tuning, table: Tuning) {
     assert!(given.store(&Gpu::adapters()[0]).is_err());
 }
 
-/// Other adapters have other files; what is of another driver or version is ignored.
+/// Other adapters have other files; a file of another driver or version is ignored.
 fn keys(info: &AdapterInfo, file: &Path) {
     let mut other = info.clone();
     other.device += 1;
@@ -106,7 +106,7 @@ fn keys(info: &AdapterInfo, file: &Path) {
     assert!(Tuning::stored(info).is_some());
 }
 
-/// Whatever is in the file, the device opens, by the table.
+/// The device opens by the table, whatever bytes are in the file.
 fn damaged(info: &AdapterInfo, file: &Path) {
     let text = fs::read_to_string(file).unwrap();
     let with = |from: &str, to: &str| {
@@ -165,7 +165,7 @@ fn damaged(info: &AdapterInfo, file: &Path) {
     pipes(info, file);
 }
 
-/// Nobody writes into this pipe: whoever opened it to read would wait for ever.
+/// Nothing writes into this pipe: opening it to read would block forever.
 #[cfg(unix)]
 fn pipes(info: &AdapterInfo, file: &Path) {
     if std::process::Command::new("mkfifo").arg(file).status().is_ok_and(|s| s.success()) {
@@ -177,7 +177,7 @@ fn pipes(info: &AdapterInfo, file: &Path) {
 #[cfg(not(unix))]
 fn pipes(_: &AdapterInfo, _: &Path) {}
 
-/// Nobody ever reads half a file.
+/// A reader never sees half a file.
 fn many_writers(info: &AdapterInfo, folder: &Path) {
     odd(info).store(info).unwrap();
     std::thread::scope(|scope| {

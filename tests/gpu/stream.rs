@@ -1,5 +1,5 @@
-//! Calls on host data in pieces: the answer does not depend on how many there are, large outputs come
-//! whole and once, batches are one tensor, and a call that ends early leaves a device that works.
+//! Calls on host data in pieces: the results do not depend on their number, large outputs are written whole and once,
+//! batches are one tensor, and a call that ends early leaves a device that works.
 
 use std::future::Future;
 use std::sync::OnceLock;
@@ -292,7 +292,7 @@ fn batches_are_one_tensor() {
     }
 }
 
-/// The same devices without a budget to speak of.
+/// Returns the same devices with practically no limit of memory.
 fn large() -> impl Iterator<Item = (&'static String, &'static Gpu)> {
     gpus().iter().map(|gpu| (&gpu.name, &**gpu))
 }
@@ -377,7 +377,7 @@ fn batches_that_do_not_go_together() {
         let error = stream.push(&other.inputs(), &mut ()).unwrap_err();
         assert!(matches!(error, Error::Option { .. }), "{error}");
     }
-    // Those that were refused have left nothing behind.
+    // The refused ones have left no state.
     push(&mut stream, &data, 7, 10, &mut ()).unwrap();
     let got = f64::from(stream.finish().unwrap().loss[0]);
     let wanted = data.truth(&loss, Outputs::loss()).loss[0];

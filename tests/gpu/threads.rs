@@ -1,5 +1,5 @@
-//! Threads that share one device, with budgets that hold a few rows: each has what it would have alone. A device that
-//! is lost in the middle of it is an error in each of them: no panic, no hang, and no result that is half of one.
+//! Threads that share one device, with budgets that hold a few rows: each has the results that it would have alone. A
+//! device that is lost meanwhile is an error in each of them: no panic, no hang, and no partial result.
 
 use std::sync::mpsc;
 use std::thread;
@@ -18,10 +18,10 @@ use wgpu_loss::{
 
 /// Bytes that hold a few dozen rows of the calls below.
 const TINY: u64 = 12 << 10;
-/// What nobody should wait for: scenarios take a second or two.
+/// The time limit of a scenario: they take a second or two.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A loss, what it is of, and what is asked for.
+/// A loss, its tensors, and the requested outputs.
 struct Call {
     loss: Box<dyn Loss + Send + Sync>,
     data: Data,
@@ -67,7 +67,7 @@ impl Call {
         pollster::block_on(call).map(|output| bits_of(&output))
     }
 
-    /// What the call gives alone, which is right.
+    /// Returns the call's result alone, which is right.
     fn alone(&self, gpu: &Gpu) -> Bits {
         let output = gpu.run(&*self.loss, &self.data.inputs(), self.outputs).unwrap();
         let rounding = Rounding::new(&*self.loss, &self.data, self.outputs);
@@ -103,7 +103,7 @@ impl Batches {
         stream.finish().map(|output| bits_of(&output))
     }
 
-    /// The same alone, and what came into its sink.
+    /// Returns the same alone, and the outputs in its sink.
     fn alone(&self, gpu: &Gpu) -> (Bits, Recorder) {
         let mut sink = Recorder::default();
         let output = self.stream(gpu, &mut sink).unwrap();
@@ -114,12 +114,12 @@ impl Batches {
 /// Runs a scenario in a thread of its own and waits for its end.
 ///
 /// # Panics
-/// Where it panics, and where it does not end.
+/// If it panics, or does not end.
 fn ends(what: &str, scenario: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel();
     let running = thread::spawn(move || {
         scenario();
-        // Nobody waits any more where it took too long.
+        // The receiver is gone if it took too long.
         let _ = done.send(());
     });
     match ended.recv_timeout(PATIENCE) {
@@ -168,7 +168,7 @@ fn threads_have_what_they_have_alone() {
 
 // ---- The device goes away
 
-/// Keeps what comes, and takes the device away at a write.
+/// Keeps the outputs, and destroys the device at a write.
 struct Destroying<'a> {
     gpu: &'a Gpu,
     /// Writes before that.
@@ -190,19 +190,19 @@ impl Sink for Destroying<'_> {
     }
 }
 
-/// A device for one scenario, with what is right on it.
+/// A device for one scenario, with the right results on it.
 struct Shared {
     gpu: Gpu,
     calls: [Call; 4],
     batches: Batches,
     wanted: Vec<Bits>,
     streamed: (Bits, Recorder),
-    /// How long a call takes alone.
+    /// The time that a call takes alone.
     call: Duration,
 }
 
 impl Shared {
-    /// On one of the tests' devices, opened anew: nobody else's is to be lost.
+    /// Opens one of the tests' devices anew: a shared one must not be lost.
     fn open(device: usize) -> Self {
         let options = gpus()[device].options.clone().memory_budget(TINY);
         let gpu = Gpu::with_options(&options).unwrap();
@@ -215,7 +215,7 @@ impl Shared {
         Self { gpu, calls, batches, wanted, streamed, call }
     }
 
-    /// Makes calls until the device is lost; what comes before is whole and right. Returns how many came.
+    /// Makes calls until the device is lost; results before that are whole and right. Returns their number.
     fn call_until_lost(&self, first: usize, asynchronous: bool) -> usize {
         for turn in 0.. {
             let number = (first + turn) % self.calls.len();
@@ -230,12 +230,12 @@ impl Shared {
         unreachable!("turns do not end");
     }
 
-    /// Streams until the device is lost, into a sink that takes it away after some writes, or never.
+    /// Streams until the device is lost, into a sink that destroys it after some writes, or never.
     fn stream_until_lost(&self, writes: usize) {
         loop {
             let mut sink = Destroying { gpu: &self.gpu, left: writes, kept: Recorder::default() };
             let got = self.batches.stream(&self.gpu, &mut sink);
-            // What came has the place and the bytes that it has alone.
+            // The outputs have the place and the bytes that they have alone.
             let all = &self.streamed.1.parts;
             assert!(sink.kept.parts.len() <= all.len());
             assert!(sink.kept.parts.iter().zip(all).all(|(got, wanted)| got == wanted));
@@ -247,7 +247,7 @@ impl Shared {
         }
     }
 
-    /// Every call afterwards says so, too.
+    /// Asserts that every later call reports it, too.
     fn is_lost(&self) {
         for call in &self.calls {
             for got in [call.on(&self.gpu), call.on_async(&self.gpu)] {

@@ -1,4 +1,4 @@
-//! Right answers however work is laid out, kernels that are compiled ahead, and the search itself.
+//! Right answers for any layout of the work, kernels that are compiled ahead, and the search itself.
 
 use std::time::Duration;
 
@@ -129,7 +129,7 @@ fn a_subgroup_for_each_row() {
     });
 }
 
-/// Takes minutes, for the sake of drivers: `cargo test --release --test gpu tuning:: -- --ignored`.
+/// Takes minutes, to test drivers: `cargo test --release --test gpu tuning:: -- --ignored`.
 #[test]
 #[ignore = "compiles hundreds of kernels"]
 fn any_numbers() {
@@ -179,7 +179,7 @@ fn a_host_chooses_for_its_own_kernels() {
     let mut tuning = table;
     tuning.groups = 3;
     assert_eq!(Kernels::with_tuning(gpu.device(), tuning).profile().tuning, tuning);
-    // Numbers that no plan can be made with are refused, not divided by.
+    // Numbers that no plan can be made with are refused; they are never divided by.
     tuning.part_loads = 0;
     let kernels = Kernels::with_tuning(gpu.device(), tuning);
     let (data, loss) = (Data::random(&[2, 3], 1), CrossEntropy::new());
@@ -226,7 +226,7 @@ fn a_search() {
     assert_eq!((tuned.dropped, tuned.complete), (0, true));
     assert_eq!((tuned.gains.len(), tuned.shapes.len()), (2, 10));
     assert!(tuned.gains.iter().all(|gain| gain.times >= 1.0));
-    // What was not to be tuned is as it was.
+    // Numbers that were not to be tuned are unchanged.
     let Tuning { groups, together, .. } = tuned.table;
     let mut tuning = tuned.tuning;
     (tuning.groups, tuning.together) = (groups, together);

@@ -18,7 +18,7 @@ use wgpu_loss::{
 
 const HALVES: [ElementType; 2] = [ElementType::F16, ElementType::BF16];
 
-/// Classes around what loads of eight, pairs of elements and short rows care about.
+/// Classes around the sizes that matter to loads of eight, pairs of elements and short rows.
 const CLASSES: [usize; 17] =
     [1, 2, 3, 8, 9, 15, 16, 17, 33, 36, 40, 50, 1000, 1001, 1004, 8193, 50257];
 
@@ -263,7 +263,7 @@ fn every_number_is_read() {
 /// The gradient of nll at the label is minus the upstream gradient: any f32 is rounded by the device.
 #[test]
 fn every_number_is_rounded_to_the_nearest() {
-    // Each number of the type, and what lies halfway to its neighbour and just beside that.
+    // Each number of the type, and those halfway to its neighbour and just next to that.
     for element_type in HALVES {
         let mut upstream = Vec::new();
         for pattern in 0..=u16::MAX {
@@ -307,8 +307,7 @@ fn every_number_is_rounded_to_the_nearest() {
     }
 }
 
-/// Whether the device has f16 numbers makes no difference: the first of the devices may have them, the
-/// last one has not.
+/// The feature for f16 numbers makes no difference: the first of the devices may have it, the last one has not.
 #[test]
 fn the_f16_feature_changes_nothing() {
     let [all, .., portable] = gpus() else { panic!("devices") };

@@ -27,7 +27,7 @@ fn deflated_arrays() {
         folder.write("a.npz", zip(&[bad, t.clone()]));
         let run = folder.cpu("cross-entropy a.npz:x a.npz:t --json");
         match run.code {
-            // Bits that mean nothing, behind the end of the stream.
+            // Bits without meaning, after the end of the stream.
             Some(0) => assert_eq!(run.json()["loss"], good, "bit {bit}"),
             _ => {
                 checksums += usize::from(run.stderr.contains("checksum"));

@@ -1,4 +1,4 @@
-//! Every way to be wrong: one line that names the file, an exit status, and nothing left behind.
+//! Every kind of error: one line that names the file, an exit status, and no files left.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -257,8 +257,8 @@ fn devices_are_neither_read_nor_replaced() {
     folder.cpu(words).bad(1, &["zero.npy", "not a regular file"]);
 }
 
-/// A disk that fills up while results are written leaves nothing of them. A limit on the size of
-/// files stands in for the disk.
+/// If the disk is full while results are written, no result is left. A limit on the size of files
+/// stands in for the disk.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_full_disk_leaves_nothing() {
@@ -277,7 +277,7 @@ fn a_full_disk_leaves_nothing() {
     assert_eq!(std::fs::read(folder.path("g.npy")).unwrap(), b"old");
 }
 
-/// A reader that goes away early, and one that was never there.
+/// A reader that closes the pipe early, and one that was closed from the start.
 #[test]
 fn closed_pipes_are_no_panic() {
     let folder = Folder::with_logits();

@@ -1,4 +1,4 @@
-//! What there is beside the losses: flags that are refused, reports for a person, files of every kind.
+//! The outputs in addition to the losses: flags that are refused, reports for a person, files of every kind.
 
 use crate::support::{Folder, bytes, npy, tuple};
 use serde_json::json;
@@ -118,7 +118,7 @@ fn a_report_of_everything() {
     assert_eq!(json["classes"].as_array().unwrap().len(), 3);
     let none = folder.json(&format!("{words} --reduction none"));
     assert_eq!(none["z_loss"].as_array().unwrap().len(), 4);
-    // The reduced ones again, from rows that are looked at.
+    // The reduced ones again, from rows that are visited.
     let looked = folder.json(&format!("{words} --histogram"));
     assert_eq!((&looked["loss"], &looked["z_loss"]), (&json["loss"], &json["z_loss"]));
     assert_eq!(looked["histogram"]["ignored"], 1);
@@ -128,7 +128,7 @@ fn a_report_of_everything() {
     }
 }
 
-/// More elements than are computed at a time on the CPU, with all there is to be seen in the last rows.
+/// More elements than are computed at a time on the CPU, with all special cases in the last rows.
 #[test]
 fn totals_of_many_elements() {
     let folder = Folder::new();
@@ -282,7 +282,7 @@ fn types_of_results() {
     folder.cpu("cross-entropy x.npy a.npy").good();
 }
 
-/// Masks are bools and counts are integers, as everybody saves them.
+/// Masks are bools and counts are integers, as users usually save them.
 #[test]
 fn masks_and_counts() {
     let folder = Folder::with_logits();
@@ -308,7 +308,7 @@ fn masks_and_counts() {
         let [a, b] = [words, &of_floats].map(|words| folder.json(words)["loss"].clone());
         assert!(a.is_number() && a == b, "{words}: {a} {b}");
     }
-    // Two bytes may be the bits of floats, but are numbers unless somebody says so.
+    // Two bytes may be the bits of floats, but are numbers unless the user says so.
     let words: Vec<u16> = counts.iter().map(|&n| n as u16).collect();
     folder.save("words.npy", &[4, 4], &words);
     folder.save("row_words.npy", &[4], &[1u16, 0, 1, 1]);

@@ -1,4 +1,4 @@
-//! Files that lie: one line that says so, soon and without taking memory.
+//! Files with false headers: refused by one line, quickly and without taking memory.
 
 #![cfg(target_os = "linux")]
 
@@ -13,7 +13,7 @@ fn x() -> Member {
 fn bad(archive: &[u8], name: &str, said: &[&str]) {
     let folder = Folder::new();
     folder.write("a.npz", archive);
-    // The address space is bounded, so that whoever believes a lie has no room for it.
+    // The address space is limited, so that a program which trusts a false size fails.
     let program = crate::support::program();
     let script = format!("ulimit -v 4000000; exec {program} softmax {name} --device cpu");
     let mut shell = std::process::Command::new("sh");
@@ -70,7 +70,7 @@ fn sizes_that_are_lies() {
     bad(&lie(&|m| m.data = vec![0xff; 100]), "a.npz:x", &["cannot be inflated"]);
 }
 
-/// A header may promise what is not there, and a zip may hold more than its header promises.
+/// A header may state more than the file holds, and a zip may hold more than its header states.
 #[test]
 fn bombs() {
     // A gigabyte of zeros in a megabyte, of which the header wants 64 bytes.
@@ -82,7 +82,7 @@ fn bombs() {
     // The same, said to be as long as the header wants it.
     let quiet = Member { size: 192, ..bomb };
     bad(&zip(&[quiet]), "a.npz:x", &["inflates to more than the 192 bytes"]);
-    // A terabyte in the header, and nothing behind it.
+    // A terabyte in the header, and nothing after it.
     for shape in ["262144, 1048576", "18446744073709551615, 2", "9223372036854775807, 4"] {
         let member = Member::new("x", &npy("'<f4'", false, shape, &[]), true);
         bad(&zip(&[member]), "a.npz:x", &["cut short"]);
@@ -112,7 +112,7 @@ fn safetensors_with_a_name_twice() {
     folder.cpu("softmax m.safetensors:x").bad(1, &["m.safetensors:x", "two tensors called \"x\""]);
 }
 
-/// What is inflated may find no room. A limit on the size of files stands in for the disk.
+/// Inflated elements may find no room. A limit on the size of files stands in for the disk.
 #[test]
 fn no_room_for_what_is_inflated() {
     let folder = Folder::new();

@@ -1,5 +1,5 @@
-//! Work on the CPU that is stopped half-way leaves nothing under a final name, and on Ctrl-C nothing at
-//! all. What is saved stays, and Ctrl-C says so.
+//! Work on the CPU that is stopped half-way leaves no file under a final name, and after Ctrl-C no file at all. Saved
+//! files stay, and the message on Ctrl-C says so.
 
 #![cfg(target_os = "linux")]
 
@@ -34,7 +34,7 @@ fn what_is_saved_is_not_said_to_be_lost() {
             wait("nothing is saved");
         }
         crate::support::kill(signal, &child);
-        // Nobody reads until it has ended.
+        // Nothing reads the output until it has ended.
         while child.try_wait().unwrap().is_none() {
             wait("it does not end");
         }

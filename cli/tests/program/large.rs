@@ -3,10 +3,10 @@
 use crate::support::{Folder, assert_judged, npy, tuple};
 
 const CLASSES: usize = 6;
-/// More than one piece, and more than one batch of what has to be converted.
+/// More than one piece, and more than one batch of conversion.
 const ROWS: usize = 810_000;
 
-/// Numbers between -4 and 4 that look like nothing.
+/// Returns numbers between -4 and 4 without a pattern.
 fn logits() -> Vec<f32> {
     (0..ROWS * CLASSES).map(|i| (i * 7919 % 10_007) as f32 / 1250.0 - 4.0).collect()
 }
@@ -26,7 +26,7 @@ fn folder() -> Folder {
     folder
 }
 
-/// Runs a command on the CPU and holds it to its own check.
+/// Runs a command on the CPU with the check, which must pass.
 #[track_caller]
 fn checked(folder: &Folder, words: &str) -> serde_json::Value {
     let json = folder.json(&format!("{words} --check --quiet"));
@@ -43,13 +43,13 @@ fn classes_on_any_axis() {
         let json =
             checked(&folder, &format!("cross-entropy {files} --class-axis {axis} {outputs}"));
         assert_eq!(json["rows"], ROWS, "{json}");
-        // The gradient of each row adds up to nothing, and that of all to what rounding leaves.
+        // The gradient of each row adds up to 0, and that of all to rounding errors.
         let sum: f64 = folder.load("g.npy").1.iter().map(|&x| f64::from(x)).sum();
         assert!(sum.abs() < 1e-6, "{sum}");
     }
 }
 
-/// What is stored as f64 is converted in batches, and gives the same bits.
+/// Elements stored as f64 are converted in batches, and give the same bits.
 #[test]
 fn batches_that_are_converted_are_the_whole() {
     let folder = folder();

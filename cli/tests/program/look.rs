@@ -1,4 +1,4 @@
-//! What there is to see: heatmaps and histograms of the losses of rows.
+//! Views of losses: heatmaps and histograms of the losses of rows.
 
 use std::io::Cursor;
 
@@ -11,7 +11,7 @@ const BROKEN: [u8; 3] = [0, 229, 255];
 const LEAST: [u8; 3] = [0, 0, 4];
 const MOST: [u8; 3] = [252, 255, 164];
 
-/// Where the image begins.
+/// The corner of the image.
 const CORNER: [usize; 2] = [24, 84];
 
 /// A picture's width, height and dots.
@@ -87,7 +87,7 @@ fn a_heatmap_shows_each_pixel() {
     assert_eq!(pixel(2, 1), IGNORED);
     let light = |[r, g, b]: [u8; 3]| u32::from(r) + u32::from(g) + u32::from(b);
     assert!(light(pixel(0, 0)) > light(pixel(1, 0)) && light(pixel(1, 0)) > light(pixel(2, 0)));
-    // The scale: its ends, beside the image.
+    // The scale: its ends, to the right of the image.
     let bar = 24 + 900 + 24 + 10;
     assert_eq!((picture.at(bar, 84), picture.at(bar, 84 + 599)), (MOST, LEAST));
     assert_eq!(picture.at(2, 2), [255; 3]);
@@ -106,7 +106,7 @@ fn a_heatmap_shows_each_pixel() {
     assert_eq!(Picture::load(&folder, "h.png").pixel(1, 1, 300), MOST);
 }
 
-/// Looking changes nothing, and is the same whatever is computed beside it.
+/// Views change no result, and are the same for every reduction and output.
 #[test]
 fn every_reduction_shows_the_same() {
     let folder = images();

@@ -1,4 +1,4 @@
-//! Saved files: complete, in the right place, and as accessible as any other.
+//! Saved files: complete, in the right place, and with the permissions of any other file.
 
 use crate::support::{Folder, LOGITS, close, exists, softmax};
 
@@ -52,7 +52,7 @@ fn modes_and_links_are_kept() {
     assert!(exists(&folder.path("link.npy")));
 }
 
-/// A result goes where a link leads, be there something or not.
+/// A result is written to the target of a link, whether that exists or not.
 #[test]
 #[cfg(unix)]
 fn links_are_followed() {
@@ -97,7 +97,7 @@ fn links_are_followed() {
 }
 
 /// The owner of a file that is replaced stays, or the file does. Only root can give files away: for
-/// anybody else there is nothing to be seen here.
+/// other users the test does nothing.
 #[test]
 #[cfg(unix)]
 fn owners_are_kept() {
@@ -127,8 +127,8 @@ fn owners_are_kept() {
     assert_eq!(folder.names(), ["p.npy", "t.npy", "x.npy"]);
 }
 
-/// Bytes are on the disk before a file has its name, and the names before the program says that they are
-/// there. A library in front of the system's tells what is asked for, and what is under the names then.
+/// Bytes are on the disk before a file has its name, and the names before the program reports them. A library in front
+/// of the system's records the calls, and the files under the names at that time.
 #[test]
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn results_are_on_the_disk() {

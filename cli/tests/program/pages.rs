@@ -1,4 +1,4 @@
-//! What the pages say of the program's options, and where their links lead.
+//! The program's options on the pages, and the targets of links.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

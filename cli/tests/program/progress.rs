@@ -1,4 +1,4 @@
-//! A bar where there is a person to see it, and not a word where there is none.
+//! A bar if stderr is a terminal, and no output if it is not.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,4 @@
-//! What the program says: the lines for a person and the JSON object.
+//! The output of the program: the lines for a person and the JSON object.
 
 use crate::support::{Folder, LOGITS, bytes, npy};
 
@@ -92,7 +92,7 @@ fn check_on_the_cpu_says_what_it_is_worth() {
     assert_eq!(json["check"]["live_rows"]["largest_relative_difference"], 0.0);
 }
 
-/// Rows of a vocabulary are tokens, and their loss a likelihood where nothing else is mixed in.
+/// Rows of a vocabulary are tokens, and their loss is a likelihood if no weights or smoothing are mixed in.
 #[test]
 fn tokens_have_a_perplexity() {
     let folder = Folder::new();
@@ -138,8 +138,8 @@ fn tokens_have_a_perplexity() {
     }
 }
 
-/// What a terminal would obey is written out, wherever it comes from: names of files, of tensors in them,
-/// words of the command line.
+/// Characters that a terminal interprets are written as escapes, wherever they come from: names of files, of tensors in
+/// them, words of the command line.
 #[test]
 #[cfg(unix)]
 fn names_do_not_command_terminals() {
@@ -174,7 +174,7 @@ fn names_do_not_command_terminals() {
         (folder.cpu_bytes(&[&[entropy, word("x.npy"), word("t.npy")][..], &reduction].concat()), 2),
         (folder.cpu_bytes(&[odd.as_bytes()]), 2),
     ] {
-        // clap takes what begins with an escape out of its own messages.
+        // clap removes words that begin with an escape from its own messages.
         let run = run.bad(code, &[r"\u{9b}31m\u{202e}"]);
         assert!(!obeyed(&run.stderr), "{:?}", run.stderr);
     }

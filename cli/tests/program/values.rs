@@ -1,4 +1,4 @@
-//! What the program computes, on the CPU twin: every command, reduction, type and file format.
+//! The results of the program on the CPU twin: every command, reduction, type and file format.
 
 use crate::support::{Folder, LABELS, LOGITS, LOSSES, bytes, close, npy, softmax};
 use half::{bf16, f16};
@@ -242,7 +242,7 @@ fn safetensors() {
     assert_eq!((&json["loss"], &json["dtype"]), (&wanted.into(), &"bfloat16".into()));
 }
 
-/// Where the order of the elements cannot matter, it does not.
+/// The order of elements is ignored if it makes no difference.
 #[test]
 fn fortran_order_of_a_line() {
     let folder = Folder::with_logits();

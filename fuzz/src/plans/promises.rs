@@ -205,7 +205,8 @@ fn broadcast_index(input: &[usize], operand: &[usize], mut element: u128) -> u12
     index
 }
 
-/// What is not cut fits a binding. A plan for less than every device binds means the tensors: 128 MiB are there.
+/// Asserts that the workspace, which is never divided, fits a binding. A limit below the 128 MiB that every device has
+/// applies to the tensors alone.
 fn workspace(plan: &Plan, profile: &Profile, what: &dyn Fn() -> String) {
     let limit = profile.limits.max_storage_buffer_binding_size;
     let limit = limit.clamp(128 << 20, u32::MAX.into());

@@ -6,7 +6,7 @@ use bytemuck::Pod;
 
 use crate::Host;
 
-/// What the arena is full of where nothing lies.
+/// The content of the arena outside the tensors.
 const EMPTY: u32 = 0x7fc0_beef;
 
 /// One buffer that holds every tensor, a few words apart, so that few of them start on 16 bytes.
@@ -59,7 +59,7 @@ impl<'a> Arena<'a> {
         bytemuck::pod_collect_to_vec(&self.host.read(self.at(range)))
     }
 
-    /// Makes sure that nothing was written beside what was given away.
+    /// Asserts that nothing was written outside the ranges that were handed out.
     #[track_caller]
     pub fn check(&self) {
         let all: Vec<u32> =

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// What takes longer never comes.
+/// A future that takes longer than this is taken for one that never ends.
 const LIMIT: Duration = Duration::from_secs(60);
 
 struct Unpark(Thread);

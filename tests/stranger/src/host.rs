@@ -7,9 +7,9 @@ use wgpu_loss::{Kernels, wanted_features, wanted_limits};
 
 use crate::block_on;
 
-/// A device, its queue, and what its handlers have heard.
+/// A device, its queue, and the errors that its handlers have received.
 pub struct Host {
-    /// What is special about it.
+    /// The property that distinguishes it.
     pub name: &'static str,
     /// The device.
     pub device: wgpu::Device,
@@ -20,11 +20,11 @@ pub struct Host {
     heard: Arc<Mutex<Vec<String>>>,
 }
 
-/// Runs `work` on a device with wgpu's default limits and no features, and on one that the library has had a say
-/// in. The application's error scopes are open meanwhile, and neither they nor its handlers may hear anything.
+/// Runs `work` on a device with wgpu's default limits and no features, and on one with everything that the library
+/// requests. The application's error scopes are open meanwhile, and neither they nor its handlers may receive an error.
 ///
 /// # Panics
-/// Where there is no adapter: a test that needs a GPU must not pass for want of one.
+/// If there is no adapter: a test that needs a GPU must not pass without one.
 pub fn on_every_host(work: impl Fn(&Host)) {
     let instance =
         wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());

@@ -1,4 +1,4 @@
-//! What an application has that uses wgpu-loss: a device, memory, an executor, and its own idea of the numbers.
+//! The parts of an application that uses wgpu-loss: a device, memory, an executor, and its own formulas.
 
 mod arena;
 mod executor;

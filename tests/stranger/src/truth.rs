@@ -1,6 +1,6 @@
-//! The losses as the application understands them, in f64.
+//! The losses by the application's own formulas, in f64.
 
-/// What cross-entropy of rows of logits comes to.
+/// The results of cross-entropy of rows of logits.
 #[derive(Default)]
 pub struct CrossEntropy {
     /// The loss of each row, times its label's weight; 0 for a row that is left out.

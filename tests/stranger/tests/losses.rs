@@ -177,7 +177,7 @@ fn what_does_not_fit_is_an_error_that_the_application_alone_sees() {
         let twice = bind(grad, buffers().grad(arena.at(&input))).unwrap_err();
         assert!(matches!(twice, Error::Overlap { .. }), "{twice}");
 
-        // What only the device can see.
+        // An error that only the device can find.
         let bound = bind(Outputs::loss(), buffers()).unwrap();
         let summary = run(host, &bound).summary;
         let bad = summary.check(bound.plan().problem()).unwrap_err();
@@ -186,7 +186,7 @@ fn what_does_not_fit_is_an_error_that_the_application_alone_sees() {
     });
 }
 
-/// What the other tests listen with is not deaf.
+/// The error scopes that the other tests use do receive errors.
 #[test]
 #[should_panic(expected = "a scope of bare: Some")]
 fn the_application_hears_of_its_own_mistakes() {

@@ -7,14 +7,14 @@ use std::process::Command;
 
 use crate::support::{Folder, Run, assert_judged, bytes, npy};
 
-/// Runs a command and gives with its output the most bytes of its own that it was seen to hold: of no file, and
-/// mapped by no driver.
+/// Runs a command and returns its output and the largest number of bytes of its own that it held: neither of a file,
+/// nor mapped by a driver.
 #[cfg(target_os = "linux")]
 fn run_and_look(command: &mut Command) -> (std::process::Output, u64) {
     use std::{process::Stdio, time::Duration};
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
-    // Somebody has to read what it says meanwhile.
+    // Its output must be read meanwhile.
     let output = std::thread::spawn(|| child.wait_with_output().unwrap());
     let mut most = 0;
     while !output.is_finished() {
@@ -65,7 +65,7 @@ fn four_gigabytes() {
     assert_eq!(json["rows"], rows);
     let loss = json["loss"].as_f64().unwrap();
     assert!((loss - (classes as f64).ln()).abs() < 0.01, "{loss}");
-    // Looking takes no more of it, and what there is beside the loss neither.
+    // Showing losses needs no more memory, nor do the outputs in addition to the loss.
     let words = "cross-entropy x.npy t.npy --histogram --accuracy --per-class --save-lse lse.npy";
     let looked = run(words);
     assert!((looked["loss"].as_f64().unwrap() / loss - 1.0).abs() < 1e-6, "{looked}");
@@ -155,7 +155,7 @@ fn fortran_order_with_the_classes_first() {
 /// More than 2^32 elements, and more than 2^33 bytes: one image of bf16 logits whose last positions are
 /// past all of that, and rows of them. Both files are sparse.
 ///
-/// It runs where it is asked for: `cargo test --release -p wgpu-loss-cli --test program any_size -- --ignored`.
+/// It runs only on request: `cargo test --release -p wgpu-loss-cli --test program any_size -- --ignored`.
 #[test]
 #[ignore = "8.6 GB of logits in a sparse file, twice: some seconds on a GPU, a minute in software"]
 fn past_32_bits_of_elements() {

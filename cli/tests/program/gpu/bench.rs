@@ -1,9 +1,9 @@
-//! `wgpu-loss bench`: what it measures, reports and draws. Needs an adapter, as the tests of `gpu.rs`.
+//! `wgpu-loss bench`: its measurements, reports and pictures. Needs an adapter, as all tests of this folder.
 
 use crate::support::{Folder, Run};
 use serde_json::Value;
 
-/// The program with as few samples as there can be.
+/// Runs the program with as few samples as possible.
 #[track_caller]
 fn bench(folder: &Folder, words: &str) -> Run {
     folder.run(&format!("bench --samples 2 {words}"))
@@ -16,7 +16,7 @@ fn positive(value: &Value) -> f64 {
     number
 }
 
-/// Insists on everything that a result should have.
+/// Asserts that a result has all its parts.
 #[track_caller]
 fn complete(result: &Value) {
     let clock = result["clock"].as_str().unwrap();

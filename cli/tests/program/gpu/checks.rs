@@ -149,8 +149,8 @@ fn probabilities_and_upstream() {
     checked(&folder, words);
 }
 
-/// A student that has become its teacher: the gradient is nothing but rounding, which is no failure. It is of the few
-/// results that a check cannot judge, and says so.
+/// A student that has become its teacher: the gradient is only rounding errors, which is no failure. It is one of the
+/// few results that a check cannot judge, and the report says so.
 #[test]
 fn a_target_that_is_reached() {
     let mut random = Random(3);
@@ -176,7 +176,7 @@ fn bad_labels_are_named_and_nothing_is_left() {
     assert_eq!(folder.names(), ["t.npy", "x.npy"]);
 }
 
-/// Hides the drivers there are, by the variable that Vulkan's loader reads.
+/// Hides all drivers, by the variable that Vulkan's loader reads.
 #[test]
 #[cfg(target_os = "linux")]
 fn without_an_adapter() {

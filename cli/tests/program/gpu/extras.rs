@@ -1,4 +1,4 @@
-//! What there is beside the losses, on a GPU: by batches, in pieces, in every type, with the check.
+//! The outputs in addition to the losses, on a GPU: by batches, in pieces, in every type, with the check.
 
 use crate::support::{Folder, assert_judged, bytes, judged, npy, tuple};
 use half::{bf16, f16};
@@ -115,8 +115,8 @@ fn bad_values_are_named() {
     assert!(!folder.names().contains(&"g.npy".to_string()));
 }
 
-/// Logits that a cap makes equal, terms that overflow, and entropies that are next to nothing: the check
-/// knows what f32 cannot tell.
+/// Logits that a cap makes equal, terms that overflow, and entropies that are nearly 0: the check allows for the limits
+/// of f32.
 #[test]
 fn numbers_at_the_ends() {
     let folder = Folder::new();

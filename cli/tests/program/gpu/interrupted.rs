@@ -1,5 +1,4 @@
-//! Work on a GPU that is stopped half-way leaves nothing under a final name, and on Ctrl-C nothing at
-//! all.
+//! Work on a GPU that is stopped half-way leaves no file under a final name, and after Ctrl-C no file at all.
 
 #![cfg(target_os = "linux")]
 

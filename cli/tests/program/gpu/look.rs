@@ -1,5 +1,5 @@
-//! The losses of rows beside reduced ones, on a GPU: the check compares loss and gradient with the
-//! reference, which reduces by itself.
+//! The losses of rows in addition to reduced ones, on a GPU: the check compares loss and gradient
+//! with the reference, which reduces by itself.
 
 use crate::support::{Folder, assert_judged};
 use half::f16;

@@ -1,4 +1,4 @@
-//! What the pages show of the program: their commands run, and print what stands below them.
+//! The examples of the program on the pages: their commands run, and print the output on the page.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ fn with_sample_data() -> Folder {
     folder
 }
 
-/// Whether a printed word is what a page says: a number, unless it is another in its last digit.
+/// Returns true if a printed word is the page's: a number may differ in its last digit.
 fn agrees(printed: &str, said: &str) -> bool {
     let (Ok(a), Ok(b)) = (printed.parse::<f64>(), said.parse::<f64>()) else {
         // The eighths of a bar.
@@ -35,7 +35,7 @@ fn agrees(printed: &str, said: &str) -> bool {
     (a - b).abs() <= 1.001 * unit
 }
 
-/// Whether a printed line is what a page says. Devices, times and errors are those of another machine.
+/// Returns true if a printed line is the page's. Devices, times and errors are those of another machine.
 fn is_as_said(printed: &str, said: &str) -> bool {
     let label = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
     if label(printed) != label(said) {
@@ -61,7 +61,7 @@ fn commands_print_what_the_pages_show() {
         for (index, block) in blocks.iter().enumerate().filter(|(_, block)| block.language == "sh")
         {
             let commands = block.lines.iter().filter_map(|line| line.strip_prefix(PROGRAM));
-            // Those measure for minutes: `pages.rs` looks at their options.
+            // Those measure for minutes: `pages.rs` checks their options.
             let is_run = |words: &&str| !words.starts_with("bench") && !words.starts_with("tune");
             for words in commands.filter(is_run) {
                 let run = folder.run(words).good();

@@ -1,11 +1,11 @@
-//! `wgpu-loss tune`: measured, kept, used and forgotten. Needs an adapter, as the tests of `gpu.rs`.
+//! `wgpu-loss tune`: measures, stores, uses and deletes tunings. Needs an adapter, as all tests of this folder.
 
 use crate::support::{Folder, Run, exists};
 
-/// A search of two numbers over shapes as small as can be.
+/// A search of two numbers over the smallest shapes.
 const SMALL: &str = "tune --elements 1 --samples 1 --only groups --only together";
 
-/// Insists on success; what is said on stderr is how long it may take.
+/// Asserts success; stderr has only the time limit.
 #[track_caller]
 fn done(run: Run) -> Run {
     assert_eq!(run.code, Some(0), "{}", run.stderr);
@@ -17,7 +17,7 @@ fn done(run: Run) -> Run {
     run
 }
 
-/// Whether `adapters` calls the first one tuned.
+/// Returns true if `adapters` calls the first one tuned.
 fn is_tuned(folder: &Folder) -> bool {
     let json = folder.run("adapters --json").good().json();
     json["adapters"][0]["tuned"].as_bool().unwrap()
@@ -85,7 +85,7 @@ fn a_file_in_place_of_the_folder() {
     folder.write("cache", "");
     let run = folder.run("tune --elements 1 --samples 1 --only together");
     assert_eq!(run.code, Some(1));
-    // What was found is told all the same.
+    // The numbers found are printed nevertheless.
     assert!(run.stdout.contains("nothing was stored"), "{}", run.stdout);
     assert!(run.stderr.contains("the stored tuning") && run.stderr.contains("cache"));
 }

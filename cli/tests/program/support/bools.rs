@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Folder, LOGITS, Member, npy, zip};
 
-/// Insists on two runs having the same loss.
+/// Asserts that two runs have the same loss.
 #[track_caller]
 fn alike(folder: &Folder, device: &str, given: &str, wanted: &str) {
     let loss = |words: &str| -> Value {

@@ -1,4 +1,4 @@
-//! Archives in which a bit is flipped: whatever is made of them, they are refused, and nothing is saved.
+//! Archives in which a bit is flipped: they are refused, whatever their data is used for, and nothing is saved.
 
 use super::{Element, Folder, Member, bytes, npy, tuple, zip};
 
@@ -25,7 +25,7 @@ impl Array {
     }
 }
 
-/// Insists on a run of the program being refused because of an array in `a.npz`.
+/// Asserts that a run of the program is refused because of an array in `a.npz`.
 #[track_caller]
 fn refused(folder: &Folder, words: &str, name: &str) {
     let said = ["a.npz", &format!("member \"{name}.npy\" is damaged"), "checksum"];
@@ -78,7 +78,7 @@ pub fn in_every_role(device: &str) {
             }
         }
     }
-    // A label that is no class any more: the damage is the reason, and is what is told.
+    // A label that is no longer a class: the damage is the reason, and is reported.
     let logits = Array::new("x", false, &[8, 5], &x);
     let mut labels = Array::new("t", false, &[8], &labels).member;
     let sign = labels.data.len() - 1;

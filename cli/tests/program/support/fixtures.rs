@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Folder;
 
-/// A case: what to run, and what it should give.
+/// A case: the command, and its right results.
 pub struct Case {
     /// Its name.
     pub name: String,
@@ -136,7 +136,7 @@ impl Case {
         case
     }
 
-    /// A cross-entropy or nll with what there is beside it.
+    /// Makes a cross-entropy or nll with its optional outputs.
     pub fn extras(folder: &Folder, value: &Value) -> Self {
         let shape = shape(&value["shape"]);
         Self::tensor(folder, "x.npy", &shape, &value["input"]);
@@ -216,8 +216,8 @@ impl Case {
         case
     }
 
-    /// Insists on what was saved and told being PyTorch's, to this much of each number or of the largest of
-    /// its tensor.
+    /// Asserts that the saved and printed numbers are PyTorch's, to this much of each number or of the largest of its
+    /// tensor.
     #[track_caller]
     pub fn check(&self, folder: &Folder, json: &Value, relative: f64, of_largest: f64) {
         let Self { name, words, .. } = self;

@@ -27,7 +27,7 @@ pub const LOSSES: [f64; 4] = [0.13484927, 0.11987498, 0.00523357, 0.02625655];
 
 /// A type that `.npy` files hold.
 pub trait Element: Copy {
-    /// How NumPy calls it.
+    /// Its name in NumPy.
     const DESCR: &'static str;
     /// Its bytes in a file.
     fn bytes(self) -> Vec<u8>;
@@ -79,7 +79,7 @@ pub fn bytes<T: Element>(elements: &[T]) -> Vec<u8> {
     elements.iter().flat_map(|&x| x.bytes()).collect()
 }
 
-/// A file in a `.npz`, whether what is said of it is true or not.
+/// A file in a `.npz`, whose header may be true or not.
 #[derive(Clone)]
 pub struct Member {
     /// Its name.
@@ -137,7 +137,7 @@ pub fn zip(members: &[Member]) -> Vec<u8> {
     archive
 }
 
-/// The program. Whoever runs tests that were built on another machine says where it is.
+/// Returns the program's path. For tests that were built on another machine, the environment gives it.
 pub fn program() -> String {
     let said = std::env::var("CARGO_BIN_EXE_wgpu-loss");
     said.unwrap_or_else(|_| env!("CARGO_BIN_EXE_wgpu-loss").into())
@@ -240,11 +240,11 @@ impl Folder {
         names
     }
 
-    /// A command of the program in the folder, with words parted by blanks.
+    /// Returns a command of the program in the folder, with words separated by blanks.
     pub fn command(&self, words: &str) -> Command {
         let mut command = Command::new(program());
         command.current_dir(self.0.path()).args(words.split_whitespace());
-        // What somebody has tuned on this machine is not what is tested.
+        // Tunings stored on this machine are not tested.
         command.env("WGPU_LOSS_CACHE", self.path("cache"));
         command
     }
@@ -305,7 +305,7 @@ impl Interrupted {
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     }
 
-    /// Insists on Ctrl-C and SIGTERM leaving nothing, and SIGKILL nothing under the name.
+    /// Asserts that Ctrl-C and SIGTERM leave no file, and SIGKILL none under the name.
     pub fn leaves_nothing(&self, device: &str) {
         self.0.write("p.npy", "old");
         let names = self.0.names();
@@ -328,7 +328,7 @@ pub fn kill(signal: &str, child: &Child) {
     assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
 }
 
-/// What a run left.
+/// The output of a run.
 pub struct Run {
     words: String,
     /// The exit status.
@@ -350,14 +350,14 @@ impl Run {
         }
     }
 
-    /// Insists on success without a word on stderr.
+    /// Asserts success without output on stderr.
     #[track_caller]
     pub fn good(self) -> Self {
         assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{}", self.words);
         self
     }
 
-    /// Insists on failure with an exit status, one line on stderr that has all the words given, and
+    /// Asserts failure with an exit status, one line on stderr that has all the words given, and
     /// nothing on stdout.
     #[track_caller]
     pub fn bad(self, code: i32, said: &[&str]) -> Self {
@@ -386,7 +386,7 @@ impl Run {
     }
 }
 
-/// How many numbers a check has compared, and how many of them it could not judge. It must have passed.
+/// Returns the number of numbers that a check has compared, and of those that it could not judge. It must have passed.
 #[track_caller]
 pub fn judged(json: &Value) -> (u64, u64) {
     assert_eq!(json["check"]["passed"], true, "{json}");
@@ -395,14 +395,15 @@ pub fn judged(json: &Value) -> (u64, u64) {
     counts.fold((0, 0), |(numbers, unjudged), [n, u]| (numbers + n, unjudged + u))
 }
 
-/// Insists on a check that passed and says something: of 50 numbers, one may be a difference of which little is left.
+/// Asserts that a check passed and proves something: of 50 numbers, one may be a difference with few significant
+/// digits.
 #[track_caller]
 pub fn assert_judged(json: &Value) {
     let (numbers, unjudged) = judged(json);
     assert!(numbers > 0 && unjudged * 50 <= numbers, "{unjudged} of {numbers}: {}", json["check"]);
 }
 
-/// Insists on numbers being close.
+/// Asserts that numbers are close.
 #[track_caller]
 pub fn close(given: &[f32], wanted: &[f64]) {
     assert_eq!(given.len(), wanted.len());
@@ -423,7 +424,7 @@ pub fn softmax(logits: &[f32], classes: usize) -> Vec<f64> {
         .collect()
 }
 
-/// Whether a path is there at all, as a file, a folder or a dangling link.
+/// Returns true if a path exists, as a file, a folder or a dangling link.
 pub fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }

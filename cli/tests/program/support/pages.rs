@@ -9,16 +9,16 @@ pub const PAGES: [(&str, &str); 5] = [
     ("examples/data/README.md", include_str!("../../../../examples/data/README.md")),
 ];
 
-/// How a page calls the program.
+/// The program's name on the pages.
 pub const PROGRAM: &str = "cargo run --release -- ";
 
 /// A fenced block.
 pub struct Block<'a> {
-    /// What follows the fence.
+    /// The word after the fence.
     pub language: &'a str,
     /// Its lines.
     pub lines: Vec<&'a str>,
-    /// Whether only blank lines part it from the block before.
+    /// True if only blank lines separate it from the block before.
     pub follows: bool,
 }
 

@@ -162,7 +162,7 @@ fn reductions() {
     close("their gradient", &grad, &truth.grad, GRAD.0, 1e-6);
 }
 
-/// Burn 0.22.1's own mean is 1.009 here on llvmpipe; benches/beside.rs shows it.
+/// Burn 0.22.1's own mean is 1.009 here on llvmpipe; the bench of this crate prints it.
 #[test]
 fn a_million_rows() {
     let (rows, classes) = (1 << 20, 10);
