@@ -74,7 +74,7 @@ fn resident(criterion: &mut Criterion) {
     }
 }
 
-/// Loss and gradient where the tensors lie in buffers of their own, in one buffer at multiples of 256 bytes, and in
+/// Measures loss and gradient with the tensors in buffers of their own, in one buffer at multiples of 256 bytes, and in
 /// one buffer with a word in front of each.
 fn places(criterion: &mut Criterion) {
     let gpu = gpu();

@@ -67,7 +67,7 @@ fn no_exp(text: String) -> String {
     whole + rest
 }
 
-/// Replaces the label's logit by the label.
+/// Replaces the label's logit by the number of the label's class, which needs no load.
 fn no_gather(text: String) -> String {
     let text = text
         .replace("    return logit_word(places, r.class_index);", "    return r.class_index;")

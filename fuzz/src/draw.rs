@@ -8,7 +8,7 @@ use arbitrary::Unstructured;
 pub struct Draw<'a>(RefCell<Unstructured<'a>>);
 
 impl<'a> Draw<'a> {
-    /// From the fuzzer's bytes.
+    /// Draws from the fuzzer's bytes.
     pub fn new(data: &'a [u8]) -> Self {
         Self(Unstructured::new(data).into())
     }

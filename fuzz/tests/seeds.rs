@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// All inputs of a target: `seeds/TARGET`, `found/TARGET` where there is one, and the same of another folder that the
-/// environment names. Each is named before it is given out, for where a run of it panics.
+/// Returns all inputs of a target: those in `seeds/TARGET`, in `found/TARGET` if it exists, and in that folder of
+/// another one that the environment names. Each name is printed first, so that a panic can be traced to its input.
 fn inputs(target: &str) -> impl Iterator<Item = Vec<u8>> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     let other = std::env::var_os("WGPU_LOSS_FUZZ_INPUTS").map(PathBuf::from);

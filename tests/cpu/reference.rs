@@ -740,7 +740,7 @@ const NOTHING: [f32; 0] = [];
 
 #[test]
 fn no_classes() {
-    // However many rows the shape speaks of: none of them holds anything.
+    // However many rows the shape has: none of them has an element.
     for rows in [3, 1 << 50] {
         let shape = [rows, 0];
         let inputs =

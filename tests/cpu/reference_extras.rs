@@ -237,7 +237,7 @@ fn gradient_of_nll_with_row_weights_is_the_slope() {
     }
 }
 
-/// The same without a target.
+/// Returns the same data without a target.
 fn alone(data: Data, axis: isize) -> Data {
     let shape = data.shape().to_vec();
     Data::new(&shape, axis, data.input)

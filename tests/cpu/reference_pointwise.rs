@@ -38,8 +38,8 @@ fn pytorchs_losses_and_gradients() {
 /// Steps of f32 that change a number by about a thousandth, each exact in f32.
 const STEP: f32 = 1.0 / 1024.0;
 
-/// The gradient against the difference of two losses: good to the third derivative times the step's
-/// square, 1e-6, and for the 16 levels of the step in the third power some more.
+/// Compares the gradient with the difference of two losses: it is good to the third derivative
+/// times the step's square, 1e-6, and for the 16 levels of the step in the third power some more.
 #[test]
 fn gradients_are_differences_of_losses() {
     for kind in Kind::ALL {

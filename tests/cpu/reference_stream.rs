@@ -617,7 +617,7 @@ fn nothing_there() {
     let output = stream.finish().unwrap();
     assert_eq!((output.loss, output.summary.rows), (vec![0.0], 0));
     assert_eq!(output.classes.unwrap().rows, [0; 5]);
-    // More rows of no classes than anything could visit.
+    // More rows of no classes than a loop could visit.
     let none = [0.0f32; 0];
     let many = Inputs::new(Tensor::new(&none, &[1 << 40, 0]));
     let output = reference::run_into(&Softmax::probs(), &many, Outputs::loss(), &mut ()).unwrap();

@@ -91,7 +91,7 @@ impl Host {
     }
 }
 
-// ---- The device goes away
+// ---- Lost devices
 
 #[track_caller]
 fn is_lost<T>(result: Result<T, Error>) {

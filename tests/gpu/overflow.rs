@@ -99,7 +99,8 @@ fn losses_against_probabilities() {
     }
 }
 
-/// The sum of the weights passes an f32, and the sum of weighed losses with it. Rows of another sign take half of it away again.
+/// The sum of the weights exceeds an f32, and with it the sum of weighted losses. Rows of the other sign subtract half
+/// of it again.
 #[test]
 fn weights() {
     for mut data in tensors() {

@@ -187,7 +187,7 @@ fn logarithms_keep_their_digits() {
     // With input and target equal, only the logarithm of the variance is left.
     let zeros = vec![0.0; steps.len()];
     exact(Kind::Gaussian { full: false }, &zeros, 0.0, Some(&steps));
-    // t log t is what is left of a divergence from log-probability 0.
+    // t log t is the divergence from log-probability 0.
     let shape = [steps.len()];
     let inputs = Inputs::new(Tensor::new(&zeros, &shape)).target(Tensor::new(&steps, &shape));
     let loss = KlDiv::new().reduction(Reduction::None);

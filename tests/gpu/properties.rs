@@ -26,7 +26,7 @@ impl Call {
         Self { name, loss: Rc::new(loss), data, outputs }
     }
 
-    /// The same loss of other data.
+    /// Returns the same loss of other data.
     fn of(&self, data: Data) -> Self {
         Self { data, ..self.clone() }
     }
@@ -70,7 +70,7 @@ fn image(classes: usize, pixels: usize) -> Data {
     data.labelled(&[1, pixels + 1], -100).labels_as(LabelType::I32)
 }
 
-/// The same without a target.
+/// Returns the same data without a target.
 fn alone(data: Data) -> Data {
     let shape = data.shape().to_vec();
     Data::new(&shape, 1, data.input)

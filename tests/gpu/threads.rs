@@ -166,7 +166,7 @@ fn threads_have_what_they_have_alone() {
     }
 }
 
-// ---- The device goes away
+// ---- Lost devices
 
 /// Keeps the outputs, and destroys the device at a write.
 struct Destroying<'a> {

@@ -39,8 +39,8 @@ fn check(what: &str, loss: &dyn Loss, data: &Data, outputs: Outputs) {
     check_on(in_turn(), &EVERYWHERE[..1], what, loss, data, outputs);
 }
 
-/// The same on some devices, for tensors that lie in such places; in place where the gradient has the
-/// input's type. (A software driver takes its time to compile: not all of everything runs everywhere.)
+/// Runs the same on some devices, for tensors in such places; in place if the gradient has the input's type. (A
+/// software driver takes its time to compile: not every combination runs everywhere.)
 #[track_caller]
 fn check_on(
     gpus: &[TestGpu],

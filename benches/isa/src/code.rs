@@ -11,7 +11,7 @@ pub struct Counts {
     pub special: f64,
     /// Moves.
     pub moves: f64,
-    /// Between lanes.
+    /// Exchanges between lanes.
     pub across: f64,
     /// The scalar unit's, one for all lanes.
     pub scalar: f64,

@@ -194,7 +194,7 @@ impl Compiler {
     ) -> Result<Vec<(String, String)>, Box<dyn Error>> {
         let call = self.properties.fp().get_pipeline_executable_internal_representations_khr;
         let mut count = 0;
-        // SAFETY: without an array the call tells how many there are.
+        // SAFETY: without an array the call returns their number.
         unsafe { call(self.device.handle(), info, &mut count, std::ptr::null_mut()) }.result()?;
         let mut found =
             vec![vk::PipelineExecutableInternalRepresentationKHR::default(); count as usize];

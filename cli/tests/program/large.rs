@@ -78,7 +78,7 @@ fn variances_that_elements_share() {
     }
 }
 
-/// Of labels in several pieces the first is named by its place in the whole.
+/// The first of several bad labels, in any piece, is named by its place in the whole.
 #[test]
 fn bad_labels_are_counted_in_all_pieces() {
     let folder = folder();

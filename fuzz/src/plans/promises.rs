@@ -218,7 +218,7 @@ fn workspace(plan: &Plan, profile: &Profile, what: &dyn Fn() -> String) {
     }
 }
 
-/// As many groups as the device takes, and at least one. The plan's text has them.
+/// Asserts that the number of groups is at most the device's, and at least one. The plan's text states them.
 fn groups(plan: &Plan, profile: &Profile, what: &dyn Fn() -> String) {
     let most = u64::from(profile.limits.max_compute_workgroups_per_dimension);
     if plan.dispatches() > 1000 {

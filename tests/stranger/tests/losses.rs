@@ -9,7 +9,7 @@ use wgpu_loss::{
 
 const VALUES: TargetType = TargetType::Values(ElementType::F32);
 
-/// Records the work, submits it, and reads the result as the application reads anything.
+/// Records the work, submits it, and reads the result in the application's usual way.
 fn run(host: &Host, bound: &Bound) -> Decoded {
     let mut encoder = host.encoder();
     bound.encode(&mut encoder);

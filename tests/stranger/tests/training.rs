@@ -9,7 +9,7 @@ const CLASSES: usize = 7;
 const STEPS: usize = 20;
 const RATE: f32 = 2.0;
 
-/// A step down the gradient that lies where the logits were, unless a label was refused; and a note of the loss.
+/// A step along the gradient, which has overwritten the logits, unless a label was refused; and a record of the loss.
 const STEP: &str = "
     @group(0) @binding(0) var<storage> result: array<u32, 16>;
     @group(0) @binding(1) var<storage> gradient: array<f32>;

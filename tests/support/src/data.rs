@@ -76,7 +76,7 @@ impl Data {
         }
     }
 
-    /// The same rounded to element types, and passed on in them. To be called last.
+    /// Rounds the data to element types, and passes them in these. To be called last.
     pub fn in_types(mut self, types: Types) -> Self {
         let encode = |element_type, floats: &mut Vec<f32>| {
             let encoded = OwnedFloats::new(element_type, floats);

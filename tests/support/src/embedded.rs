@@ -266,7 +266,7 @@ impl Held {
         wgpu::BufferBinding {
             buffer: &self.buffer,
             offset: 4 * (self.start + self.lead) as u64,
-            // No range is empty for wgpu; nothing of a tensor without elements is read.
+            // wgpu has no empty ranges; nothing of a tensor without elements is read.
             size: wgpu::BufferSize::new(4 * self.words.len().max(1) as u64),
         }
     }
@@ -332,7 +332,7 @@ pub fn buffer(gpu: &Gpu, words: &[u32]) -> wgpu::Buffer {
     buffer_of(gpu.device(), gpu.queue(), words)
 }
 
-/// As [`buffer`], of any device.
+/// Makes a buffer as [`buffer`] does, of any device.
 pub fn buffer_of(device: &wgpu::Device, queue: &wgpu::Queue, words: &[u32]) -> wgpu::Buffer {
     let buffer = device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("test"),
@@ -358,7 +358,7 @@ pub fn read_words(gpu: &Gpu, buffer: &wgpu::Buffer) -> Vec<u32> {
     read_words_of(gpu.device(), gpu.queue(), buffer)
 }
 
-/// As [`read_words`], of any device.
+/// Reads as [`read_words`] does, of any device.
 pub fn read_words_of(
     device: &wgpu::Device,
     queue: &wgpu::Queue,

@@ -1,5 +1,5 @@
-//! The cases of `tests/fixtures/extras.json`: cross-entropy with all that language models and
-//! segmentation ask of it, and NLL with row weights.
+//! The cases of `tests/fixtures/extras.json`: cross-entropy with all options that language models
+//! and segmentation use, and NLL with row weights.
 
 use serde::Deserialize;
 use wgpu_loss::{ClassLosses, CrossEntropy, Loss, Nll, Outputs, Reduction, RowOutputs};

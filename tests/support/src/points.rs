@@ -514,8 +514,8 @@ fn check_one(what: &str, name: &str, index: usize, got: f32, truth: f64, toleran
     );
 }
 
-/// Of Poisson's loss: with Stirling's terms `t (r - log(1 + r)) + log(2 pi t) / 2` for `r = rate / t - 1 = expm1(d)`,
-/// where `d` and the logarithm of the ratio are off by two units and as much of themselves.
+/// Returns the terms of Poisson's loss: with Stirling's terms `t (r - log(1 + r)) + log(2 pi t) / 2` for `r = rate / t
+/// - 1 = expm1(d)`, where the errors of `d` and of the logarithm of the ratio are two units and as much of themselves.
 fn poisson(x: f64, t: f64, eps: f64, log_input: bool, stirling: bool) -> Terms {
     let rate = if log_input { x.exp() } else { x + eps };
     // Units of the exponential's error.

@@ -36,7 +36,7 @@ impl Recorder {
         bytemuck::pod_collect_to_vec(&bytes)
     }
 
-    /// The same of an output of f32.
+    /// Returns the numbers of an output of f32, in the same way.
     #[track_caller]
     pub fn floats(&self, what: LargeOutput) -> Vec<f32> {
         self.words(what).into_iter().map(f32::from_bits).collect()

@@ -27,7 +27,7 @@ impl Logit {
         let u = x / cap;
         let z = scale * cap * u.tanh();
         // 4 e / (1 + e)^2 with e = exp(-2 |u|), which is good to 3 + 4 |u| units and 2 |u| times the rounding of u,
-        // 2.5. Beyond 60 caps u is limited to that, and the slope is 0.
+        // 2.5. Beyond 60 caps the slope is all but 0, and its units are those at 60.
         let e = (-2.0 * u.abs()).exp();
         let slope_units = UNITS + 9.0 * u.abs().min(60.0);
         let slope = scale * 4.0 * e / ((1.0 + e) * (1.0 + e));

@@ -1,5 +1,5 @@
-//! Results of subgroup operations that only some lanes use. A compiler may compute a value where it is used, and NVIDIA's
-//! does so with `subgroupOr`: in the branch of one lane, without the others.
+//! Results of subgroup operations that only some lanes use. A compiler may compute a value where it is used, and
+//! NVIDIA's does so with `subgroupOr`: in the branch of one lane, without the others.
 
 use std::collections::HashSet;
 

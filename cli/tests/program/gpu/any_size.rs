@@ -79,7 +79,7 @@ fn four_gigabytes() {
     sparse.set_len((file.len() + 4 * elements) as u64).unwrap();
     folder.save("zero.npy", &[1], &[0.0f32]);
     let json = run("poisson-nll y.npy zero.npy --histogram");
-    // exp(0), of each: WGSL lets it be off by 3 units in the last place.
+    // exp(0), of each: WGSL grants it an error of 3 units in the last place.
     assert!((json["loss"].as_f64().unwrap() - 1.0).abs() < 4e-7, "{json}");
     assert_eq!(json["histogram"]["rows"], elements);
 }
@@ -132,7 +132,7 @@ fn batches_of_an_archive_are_the_whole() {
     folder.run(words).bad(1, &["bad.npy", "2 of 7001 labels", "1501 at [6000]"]);
 }
 
-/// More than goes into memory has to be put in order before classes on the first axis can be read.
+/// A file that does not fit in memory has to be put in order before classes on the first axis can be read.
 #[test]
 fn fortran_order_with_the_classes_first() {
     let (classes, rows) = (70, 300_007);
@@ -190,7 +190,7 @@ fn past_32_bits_of_elements() {
         assert_eq!(losses.len(), ROWS);
         for (row, (got, wanted)) in losses.iter().zip(&wanted).enumerate() {
             let off = (f64::from(*got) / wanted - 1.0).abs();
-            // The exp of -18 may be off by 39 units in the last place.
+            // WGSL grants the exp of -18 an error of 39 units in the last place.
             assert!(off < 1e-5, "row {row}: {got} for {wanted}");
         }
     }

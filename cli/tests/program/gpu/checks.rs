@@ -79,7 +79,7 @@ fn every_number_of_a_small_example() {
     let all = "--save-loss l.npy --save-grad g.npy --save-log-probs lp.npy";
     let json = checked(&folder, &format!("cross-entropy x.npy t.npy {all}"));
     let mean = LOSSES.iter().sum::<f64>() / 4.0;
-    // WGSL's exp of such differences may be off by a dozen units, and the decimals are eight.
+    // WGSL grants exp of such differences an error of a dozen units, and the decimals are eight.
     assert!((json["loss"].as_f64().unwrap() - mean).abs() < 2e-7);
     for time in ["read", "start", "prepare", "upload", "kernel", "read_back", "check", "save"] {
         assert!(json["seconds"][time].is_number(), "no {time} in {json}");

@@ -47,7 +47,7 @@ fn measured_kept_used_and_forgotten() {
 
     let words = "cross-entropy x.npy t.npy --device gpu --check";
     folder.run(words).good();
-    // A damaged file is as good as none.
+    // A damaged file is treated as a missing one.
     std::fs::write(&file, "{").unwrap();
     assert!(!is_tuned(&folder));
     folder.run(words).good();

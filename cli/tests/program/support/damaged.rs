@@ -17,7 +17,7 @@ impl Array {
         Self { member: Member::new(name, &contents, false), header }
     }
 
-    /// The same with the lowest bit of a byte flipped, its checksum still that of the whole one.
+    /// Returns the array with the lowest bit of a byte flipped, and the checksum of the undamaged one.
     fn flipped(&self, byte: usize) -> Member {
         let mut member = self.member.clone();
         member.data[byte] ^= 1;

@@ -48,7 +48,7 @@ impl Case {
         !value.is_null()
     }
 
-    /// Wants a file to be saved with these numbers, if there are any.
+    /// Requires that a file is saved with these numbers, if there are any.
     fn saves(&mut self, flag: &str, file: &'static str, value: &Value) {
         if !value.is_null() {
             self.words += &format!(" --{flag} {file}");

@@ -340,7 +340,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Of a finished process.
+    /// Collects the output of a finished process.
     pub fn new(words: &str, output: Output) -> Self {
         Self {
             words: words.into(),

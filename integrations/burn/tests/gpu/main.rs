@@ -1,4 +1,4 @@
-//! Burn's losses by this crate, on the Vulkan driver at hand. Nothing is skipped without one.
+//! Burn's losses by this crate, on the installed Vulkan driver. Nothing is skipped without one.
 
 mod bce;
 mod buffers;

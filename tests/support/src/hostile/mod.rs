@@ -52,7 +52,7 @@ pub enum Errors {
     Mixed,
 }
 
-/// Between them, every pair of a sum of three is added first by one of them.
+/// The compilers. Every pair of a sum of three is added first by one of them.
 pub const COMPILERS: [Compiler; 3] = [
     Compiler {
         name: "hostile 1",

@@ -20,7 +20,7 @@ struct Signed<T> {
     inverse: bool,
 }
 
-/// The same sum or product, begun with another of its terms; `None` for anything else.
+/// Returns the same sum or product, begun with another of its terms; `None` for other expressions.
 pub fn reordered(to: &mut Rewriter<'_>, old: Handled) -> Option<Handled> {
     match to.old(old) {
         Expression::Binary { op: BinaryOperator::Add | BinaryOperator::Subtract, .. }
@@ -165,7 +165,7 @@ fn signed(to: &mut Rewriter<'_>, expr: Handled, inverse: bool) -> Handled {
     }
 }
 
-/// The number of components of f32; `None` of anything else.
+/// Returns the number of components of f32; `None` for other types.
 pub fn reals(inner: &TypeInner) -> Option<Option<naga::VectorSize>> {
     match *inner {
         TypeInner::Scalar(naga::Scalar::F32) => Some(None),
