@@ -1,11 +1,11 @@
-//! Kernels with something left out: [`LeftOut`].
+//! Kernels compiled with a part left out: [`LeftOut`].
 
 use super::Kernels;
 use super::left_out::LeftOut;
 use crate::plan::Profile;
 
 impl Kernels {
-    /// Kernels of their own whose texts are edited before they are compiled.
+    /// Returns kernels with a cache of their own, whose texts are edited before they are compiled.
     #[doc(hidden)]
     pub fn edited(&self, edit: fn(String) -> String) -> Self {
         self.varied(
@@ -14,18 +14,18 @@ impl Kernels {
         )
     }
 
-    /// Kernels of their own, with no more than these of wgpu's checks in them.
+    /// Returns kernels with a cache of their own, compiled with no more than these of wgpu's checks.
     ///
     /// # Safety
-    /// No kernel may read or write outside its bindings, and none may have a loop without end. This crate's own do
-    /// not, as long as plans and bindings fit each other; edited ones are the editor's business.
+    /// No kernel may read or write outside its bindings, and none may have an endless loop. This crate's own kernels do
+    /// neither, as long as plans and bindings fit each other; for edited kernels, the caller must ensure it.
     #[doc(hidden)]
     pub unsafe fn trusted(&self, checks: wgpu::ShaderRuntimeChecks) -> Self {
         let left_out = LeftOut { checks: Some(checks), ..self.shared.left_out };
         self.varied(self.shared.profile.clone(), left_out)
     }
 
-    /// Kernels of their own, laid out for a device without subgroups.
+    /// Returns kernels with a cache of their own, laid out for a device without subgroups.
     #[doc(hidden)]
     pub fn without_subgroups(&self) -> Self {
         let profile = Profile { subgroup_size: None, ..self.shared.profile.clone() };
@@ -70,7 +70,7 @@ mod tests {
         assert!(error.contains("full_totals"), "{error}");
     }
 
-    /// Edited kernels are compiled beside the others, and only they are edited.
+    /// Edited kernels are compiled in addition to the others, and only they are edited.
     #[test]
     fn what_is_left_out_stays_apart() {
         let gpu = Gpu::new().expect("a GPU adapter");
@@ -87,7 +87,7 @@ mod tests {
         edited.compile(&plan).expect("kernels");
         assert_eq!((edited.compiled(), EDITED.load(Ordering::Relaxed)), (compiled, compiled));
         assert_eq!(kernels.compiled(), compiled);
-        // SAFETY: nothing runs.
+        // SAFETY: no kernel is run.
         let trusted = unsafe { edited.trusted(wgpu::ShaderRuntimeChecks::unchecked()) };
         trusted.compile(&plan).expect("kernels");
         assert_eq!(EDITED.load(Ordering::Relaxed), 2 * compiled);

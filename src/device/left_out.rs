@@ -1,19 +1,19 @@
-//! Kernels with something left out, for the bench that tells what it costs. Nothing else has a use for them: they may
-//! give wrong losses.
+//! Kernels compiled with a part left out, for the benchmark that measures what that part costs. They may give wrong
+//! losses and are for that benchmark alone.
 
-/// What is done to an assembled text.
+/// A change of an assembled text.
 type Edit = fn(String) -> String;
 
-/// What is left out; nothing, but in a bench.
+/// The parts that are left out; none, except in a benchmark.
 #[derive(Clone, Copy, Default)]
 pub(super) struct LeftOut {
     pub edit: Option<Edit>,
-    /// The checks that are left: all of them, without a word.
+    /// The run-time checks that wgpu compiles in; `None` means all.
     pub checks: Option<wgpu::ShaderRuntimeChecks>,
 }
 
 impl LeftOut {
-    /// The module of an assembled text.
+    /// Compiles an assembled text into a module.
     pub fn module(self, device: &wgpu::Device, label: &str, text: String) -> wgpu::ShaderModule {
         let text = match self.edit {
             None => text,
@@ -23,7 +23,7 @@ impl LeftOut {
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(label), source };
         match self.checks {
             None => device.create_shader_module(descriptor),
-            // SAFETY: whoever called `Kernels::trusted` answers for it.
+            // SAFETY: the caller of `Kernels::trusted` has promised what wgpu requires.
             Some(checks) => unsafe { device.create_shader_module_trusted(descriptor, checks) },
         }
     }

@@ -1,4 +1,4 @@
-//! A device's pipelines, made once for each specialisation. [`Kernels`] is all of it that a host needs.
+//! A device's pipelines, compiled once for each specialisation. A host needs [`Kernels`] alone.
 
 mod edited;
 mod left_out;
@@ -15,13 +15,13 @@ use crate::scope::{is_lost, scoped};
 use crate::tensor::Slot;
 use crate::wait::Poller;
 
-/// What compiling is called in errors.
+/// The name of compilation in errors.
 const COMPILING: &str = "compiling a kernel";
 
 /// A device's pipelines, compiled when first wanted and kept.
 ///
-/// A handle, like those of wgpu: clones share the pipelines, and may be used by any thread. [`Bound`](crate::Bound) has
-/// an example of what they are for.
+/// A handle, like those of wgpu: clones share the pipelines, and any thread may use them. [`Bound`](crate::Bound) has
+/// an example.
 #[derive(Clone)]
 pub struct Kernels {
     shared: Arc<Shared>,
@@ -31,7 +31,7 @@ struct Shared {
     device: wgpu::Device,
     profile: Profile,
     pipelines: Mutex<HashMap<Spec, Arc<Pipeline>>>,
-    /// The host's, where there is one.
+    /// The host's cache, if it has given one.
     cache: Option<wgpu::PipelineCache>,
     left_out: LeftOut,
     poller: Poller,
@@ -45,19 +45,19 @@ pub(crate) struct Pipeline {
 }
 
 impl Kernels {
-    /// No pipelines yet, for `device`, laid out as the table of its kind of adapter says.
+    /// Returns an empty cache of pipelines for `device`, with the tuning of its kind of adapter.
     pub fn new(device: &wgpu::Device) -> Self {
         Self::with_tuning(device, Tuning::of(device.adapter_info().device_type))
     }
 
-    /// No pipelines yet, for `device`, laid out by these numbers. Plans refuse numbers that
-    /// [`Tuning::check`] refuses.
+    /// Returns an empty cache of pipelines for `device`, with this tuning. Plans return an error for numbers that
+    /// [`Tuning::check`] rejects.
     ///
     /// ```no_run
     /// use wgpu_loss::{Kernels, plan::Tuning};
     ///
     /// fn kernels(device: &wgpu::Device) -> Kernels {
-    ///     // What `wgpu-loss tune` has found for this adapter, if it was asked.
+    ///     // The tuning that `wgpu-loss tune` has stored for this adapter, if it was run.
     ///     match Tuning::stored(&device.adapter_info()) {
     ///         Some(tuning) => Kernels::with_tuning(device, tuning),
     ///         None => Kernels::new(device),
@@ -68,7 +68,7 @@ impl Kernels {
         Self::with_profile(device, Profile { tuning, ..Profile::of(device) })
     }
 
-    /// No pipelines yet, for a device of this profile.
+    /// Returns an empty cache of pipelines for a device of this profile.
     pub(crate) fn with_profile(device: &wgpu::Device, profile: Profile) -> Self {
         Self::of(device, profile, None, LeftOut::default())
     }
@@ -90,8 +90,8 @@ impl Kernels {
         Self { shared: Arc::new(shared) }
     }
 
-    /// The same for a host that keeps what drivers compile: no pipelines yet, and each is made with the host's cache, in
-    /// which the driver may find it or leave it. What the cache holds is the host's to store
+    /// Returns an empty cache of pipelines that are created with the host's `cache`, for hosts that keep what drivers
+    /// compile. The driver may find each pipeline in it, or add it. The host stores the cache's content
     /// ([`wgpu::PipelineCache::get_data`]).
     ///
     /// ```no_run
@@ -110,36 +110,35 @@ impl Kernels {
         Self::of(device, profile.clone(), Some(cache.clone()), *left_out)
     }
 
-    /// The device.
+    /// Returns the device.
     pub fn device(&self) -> &wgpu::Device {
         &self.shared.device
     }
 
-    /// What plans for this device have to know.
+    /// Returns the properties of the device that plans depend on.
     pub fn profile(&self) -> &Profile {
         &self.shared.profile
     }
 
-    /// Compiles what a plan needs and is not compiled yet, before there is any buffer. A later
-    /// [`Bound::new`](crate::Bound::new) then finds all of it, if the tensors start at the beginnings
-    /// of their buffers (or at multiples of 256 bytes), the buffers hold whole multiples of 32 bytes,
-    /// none of which has both inputs and outputs, no tensor is cut into pieces, and the gradient does not overwrite
-    /// the input. Others may need
-    /// other variants, which are compiled as they are bound; [`Kernels::compile_all`] compiles these too.
+    /// Compiles those pipelines of a plan that are not compiled yet; it needs no buffers. A later
+    /// [`Bound::new`](crate::Bound::new) then finds all of its pipelines, if the tensors start at the beginnings of
+    /// their buffers (or at multiples of 256 bytes), the buffers hold whole multiples of 32 bytes, no buffer has both
+    /// inputs and outputs, no tensor is cut into pieces, and the gradient does not overwrite the input. Other tensors
+    /// may need other variants, which are compiled as they are bound; [`Kernels::compile_all`] compiles these too.
     ///
-    /// `Kernels` may be shared by threads: several of them may compile a plan each. Some drivers, those
-    /// that run on the processor among them, put a part of the work off until a kernel is first run.
+    /// Threads may share `Kernels` and compile a plan each. Some drivers, among them those that run on the processor,
+    /// postpone a part of the compilation until a kernel is first run.
     ///
     /// # Errors
-    /// [`Error::Device`] where the driver does not take a kernel.
+    /// [`Error::Device`] if the driver rejects a kernel.
     pub fn compile(&self, plan: &Plan) -> Result<(), Error> {
         plan.specs().try_for_each(|spec| self.get(&spec).map(drop))
     }
 
-    /// Compiles all that any [`Bound`](crate::Bound) of a plan may need, wherever its tensors lie: for hosts that rebind
-    /// while frames are drawn, which must not wait for a compiler. These are a few variants of each kernel, for tensors
-    /// that start on 16 or 32 bytes or do not, in buffers of their own or shared by inputs and outputs, with the gradient
-    /// in the input's place or not.
+    /// Compiles all that any [`Bound`](crate::Bound) of a plan may need, wherever its tensors lie: for hosts that
+    /// rebind while frames are drawn and must not wait for a compiler. These are a few variants of each kernel: for
+    /// tensors that start on 16 or 32 bytes or do not, in buffers of their own or shared by inputs and outputs, with
+    /// the gradient in the input's place or not.
     ///
     /// # Errors
     /// As [`Kernels::compile`].
@@ -148,25 +147,25 @@ impl Kernels {
         specs.iter().try_for_each(|spec| self.get(spec).map(drop))
     }
 
-    /// How many pipelines are compiled.
+    /// Returns the number of compiled pipelines.
     pub fn compiled(&self) -> usize {
         self.cached().len()
     }
 
-    /// Drops all compiled pipelines; a [`Bound`](crate::Bound) keeps those that it uses, and what is bound later is compiled
-    /// again. For hosts that run for long and meet many shapes: nothing else ever removes a pipeline, and on a software
+    /// Drops all compiled pipelines. A [`Bound`](crate::Bound) keeps those that it uses; later ones compile theirs
+    /// again. For hosts that run for long and see many shapes: pipelines are never removed otherwise, and on a software
     /// driver each takes some megabytes.
     pub fn clear(&self) {
         self.cached().clear();
     }
 
-    /// The pipeline of a specialisation.
+    /// Returns the pipeline of a specialisation.
     pub(crate) fn get(&self, spec: &Spec) -> Result<Arc<Pipeline>, Error> {
         if let Some(found) = self.cached().get(spec) {
             return Ok(found.clone());
         }
         self.check(spec)?;
-        // Not under the lock: a compilation may take seconds, and other threads want other kernels.
+        // The lock is not held here: a compilation may take seconds, and other threads need other kernels.
         let assembly = spec.assembled();
         let made = scoped(self.device(), COMPILING, || self.build(spec, &assembly.text));
         let made = Arc::new(made.map_err(|error| match error {
@@ -181,17 +180,17 @@ impl Kernels {
         Ok(self.cached().entry(*spec).or_insert(made).clone())
     }
 
-    /// What polls the device for futures.
+    /// Returns the poller that polls the device for futures.
     pub(crate) fn poller(&self) -> &Poller {
         &self.shared.poller
     }
 
     fn cached(&self) -> MutexGuard<'_, HashMap<Spec, Arc<Pipeline>>> {
-        // A panic while the lock was held leaves the map whole: an entry is there or it is not.
+        // A panic while the lock was held leaves the map valid: an entry is there or it is not.
         self.shared.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Refuses a kernel that the device does not run. wgpu would say so as well, but not in a word.
+    /// Returns an error for a kernel that the device does not run. wgpu would report it too, but less clearly.
     fn check(&self, spec: &Spec) -> Result<(), Error> {
         let features = self.device().features();
         let missing = spec.features().into_iter().find(|feature| !features.contains(feature.0));
@@ -248,7 +247,7 @@ impl Kernels {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                // The kernels write what they read of workgroup memory.
+                // The kernels read only what they have written to workgroup memory.
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },

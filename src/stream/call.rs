@@ -1,4 +1,4 @@
-//! What calls on data that is all there have in common, and what comes of them and of streams.
+//! The common part of calls on complete data, and the results of calls and streams.
 
 use crate::classes::ClassLosses;
 use crate::io::{Summary, Timing};
@@ -6,20 +6,20 @@ use crate::loss::{Divisor, Function, Upstream};
 use crate::reference::{Sums, gradient_scale, weight_sums};
 use crate::{Error, Inputs, Output, Problem};
 
-/// A call on data that is all there, whose divisor is known before its gradient is computed.
+/// A call on complete data, whose divisor is known before its gradient is computed.
 pub(crate) struct Call {
     pub problem: Problem,
-    /// What the gradient is multiplied by.
+    /// The factor of the gradient.
     pub scale: f64,
-    /// The sum of the weights of live rows, where it was looked for.
+    /// The sum of the weights of live rows, if it was computed.
     weight: Option<f64>,
 }
 
 impl Call {
-    /// Looks for the divisor in labels and weights, where a gradient needs it.
+    /// Computes the divisor from labels and weights, if a gradient needs it.
     ///
     /// # Errors
-    /// [`Error::BadTargets`], where it looks at labels.
+    /// [`Error::BadTargets`], if it reads labels.
     pub fn new(mut problem: Problem, inputs: &Inputs<'_>) -> Result<Self, Error> {
         let mut weight = None;
         if problem.outputs.grad && problem.divisor == Divisor::RowWeights {
@@ -36,7 +36,7 @@ impl Call {
         Ok(Self { problem, scale, weight })
     }
 
-    /// Has a summary say what the gradient was divided by: sums of the same weights differ by their order.
+    /// Sets a summary's weight to the gradient's divisor: sums of the same weights differ by their order.
     pub fn set_weight(&self, summary: &mut Summary) {
         summary.weight = self.weight.unwrap_or(summary.weight);
     }

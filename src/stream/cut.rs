@@ -1,4 +1,4 @@
-//! How a call is cut into pieces: which rows are in each, and where their elements lie in the tensors.
+//! The pieces that a call is cut into: the rows of each, and the byte ranges of their elements in the tensors.
 
 use std::ops::Range;
 
@@ -6,13 +6,12 @@ use crate::loss::{CallTensor, Divisor, Pointwise, Upstream};
 use crate::tensor::{Axes, ClassView, ElementType};
 use crate::{BadValue, Problem, Reduction, Summary};
 
-/// Rows are cut in multiples of this, so that pieces of them start on the widest loads.
+/// Rows are cut in multiples of this, so that pieces start on the widest loads.
 const UNIT: usize = 8;
-/// Positions of an image at least in a piece, where there is room: shorter runs are slow to gather.
+/// The fewest positions of an image in a piece, where there is room: shorter runs are slow to gather.
 const RUN: usize = 4096;
 
-/// Some rows of a view: steps of the outer axis with all positions of the inner one, or one step with
-/// some of them.
+/// Some rows of a view: steps of the outer axis with all positions of the inner one, or one step with some of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RowRange {
     pub outer: Range<usize>,
@@ -20,24 +19,24 @@ pub(crate) struct RowRange {
 }
 
 impl RowRange {
-    /// The number of its first row.
+    /// Returns the number of its first row.
     pub fn first_row(&self, view: &ClassView) -> u64 {
         self.outer.start as u64 * view.inner as u64 + self.inner.start as u64
     }
 
-    /// The number of a class's element of its only row.
+    /// Returns the index of a class's element in its only row.
     pub fn element_of(&self, view: &ClassView, class: usize) -> u64 {
         let (outer, inner) = (self.outer.start as u64, self.inner.start as u64);
         (outer * view.classes as u64 + class as u64) * view.inner as u64 + inner
     }
 
-    /// The problem that it poses.
+    /// Returns the problem that it poses.
     pub fn problem(&self, whole: &Problem) -> Problem {
         problem_of(whole, self.outer.len(), self.inner.len())
     }
 
-    /// Where its elements lie, in bytes of a tensor that has some of the view's axes: in one run, or
-    /// where it has not all positions in one for each class.
+    /// Returns the byte ranges of its elements in a tensor that has some of the view's axes: one range, or one for
+    /// each class if the rows are not all positions of a step.
     pub fn runs(
         &self,
         view: &ClassView,
@@ -84,12 +83,12 @@ impl RowRange {
     }
 }
 
-/// The bytes that the tensors of one piece may have together.
+/// The bytes that the tensors of one piece may have in all.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
-    /// At most.
+    /// The upper limit.
     pub most: u64,
-    /// What is fast: pieces have no more, unless a single row does.
+    /// The size that is fast: no piece has more, unless it is a single row.
     pub aim: u64,
 }
 
@@ -101,7 +100,7 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    /// Cuts a problem. The error is how many bytes a piece has at least.
+    /// Cuts a problem. The error is the number of bytes that a piece has at least.
     pub fn new(problem: &Problem, room: Room) -> Result<Self, u64> {
         let least = match Bytes::of(problem) {
             bytes if bytes.cuts_inside(room) => bytes.per_position,
@@ -110,7 +109,7 @@ impl Cut {
         if least > room.most { Err(least) } else { Ok(Self::within(problem, room)) }
     }
 
-    /// Cuts a problem into pieces of about so many bytes, or of a single row where that has more.
+    /// Cuts a problem into pieces of about `aim` bytes, or of a single row where that has more.
     pub fn about(problem: &Problem, aim: u64) -> Self {
         Self::within(problem, Room { most: u64::MAX, aim })
     }
@@ -128,17 +127,17 @@ impl Cut {
         Self { outer: Axis::new(outer, 1), inner: Axis::new(inner, positions) }
     }
 
-    /// How many pieces there are.
+    /// Returns the number of pieces.
     pub fn len(&self) -> usize {
         self.outer.parts.saturating_mul(self.inner.parts)
     }
 
-    /// The largest extents of a piece, outer and inner.
+    /// Returns the largest extents of a piece, outer and inner.
     pub fn largest(&self) -> (usize, usize) {
         (self.outer.largest(), self.inner.largest())
     }
 
-    /// The pieces, in the order of their rows.
+    /// Returns the pieces, in the order of their rows.
     pub fn pieces(&self) -> impl Iterator<Item = RowRange> + use<> {
         let Self { outer, inner } = self.clone();
         (0..outer.parts).flat_map(move |o| {
@@ -161,26 +160,26 @@ impl Bytes {
         Self { per_outer, per_position: (per_outer / inner.max(1) as u64).max(1), inner }
     }
 
-    /// Whether steps of the outer axis are cut along the inner one.
+    /// Returns true if steps of the outer axis are cut along the inner one.
     fn cuts_inside(&self, room: Room) -> bool {
         self.per_outer > room.aim.min(room.most) && self.inner != 1
     }
 }
 
-/// Bytes up to which a piece may grow for the sake of longer runs.
+/// The size in bytes that a piece may grow to where that makes runs longer.
 const MOST_FOR_RUNS: u64 = 64 << 20;
 
 /// An axis in parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Axis {
     length: usize,
-    /// What parts are multiples of, but for the last.
+    /// The size that all parts but the last are multiples of.
     unit: usize,
     parts: usize,
 }
 
 impl Axis {
-    /// An axis in as few parts as there can be of up to `most`, which differ by one unit.
+    /// Cuts an axis into the fewest parts of up to `most`; their sizes differ by one unit.
     fn new(length: usize, most: usize) -> Self {
         let most = most.max(1);
         let unit = if most >= length { length.max(1) } else { UNIT.min(floor_power_of_two(most)) };
@@ -192,7 +191,7 @@ impl Axis {
         self.edge(part)..self.edge(part + 1)
     }
 
-    /// Where a part begins.
+    /// Returns the start of a part.
     fn edge(&self, part: usize) -> usize {
         let units = self.length.div_ceil(self.unit) as u128;
         let before = units * part as u128 / self.parts.max(1) as u128;
@@ -213,20 +212,20 @@ fn to_usize(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// The problem that a piece of this shape poses: its sum, or its rows' losses.
+/// Returns the problem that a piece of this shape poses: its sum, or its rows' losses.
 pub(crate) fn problem_of(whole: &Problem, outer: usize, inner: usize) -> Problem {
     let classes = whole.view.classes;
     let reduction = match whole.reduction {
         Reduction::None => Reduction::None,
         Reduction::Sum | Reduction::Mean | Reduction::BatchMean => Reduction::Sum,
     };
-    // What a mean divides by is in the gradient's scale, with what was given upstream.
+    // The gradient's scale contains the mean's divisor and the upstream gradient.
     let upstream = match (whole.outputs.any_grad(), whole.reduction, whole.upstream) {
         (false, ..) => Upstream::Ones,
         (true, Reduction::Mean | Reduction::BatchMean, _) => Upstream::Scalar,
         (true, _, upstream) => upstream,
     };
-    // Sums over shared variances go on on the host.
+    // The host continues the sums over shared variances.
     let pointwise = whole.pointwise.map(|pointwise| match pointwise.sums_var() {
         true => Pointwise { var_grad: ElementType::F32, ..pointwise },
         false => pointwise,
@@ -235,7 +234,7 @@ pub(crate) fn problem_of(whole: &Problem, outer: usize, inner: usize) -> Problem
         Some(_) => vec![outer, classes, inner],
         None => vec![outer, inner],
     };
-    // Where the classes are the last axis of the whole they are here.
+    // The classes are the last axis of the piece where they are the last axis of the whole.
     let input_shape = match whole.classes_are_last() {
         true => vec![outer, classes],
         false => vec![outer, classes, inner],
@@ -253,17 +252,17 @@ pub(crate) fn problem_of(whole: &Problem, outer: usize, inner: usize) -> Problem
     }
 }
 
-/// Returns whether each piece has such a tensor of its own: one that is cut with the rows, or any output.
+/// Returns true if each piece has its own part of this tensor: one that is cut with the rows, or any output.
 pub(crate) fn is_of_pieces(tensor: &CallTensor) -> bool {
     tensor.slot.is_output() || tensor.outer_bytes().is_some()
 }
 
-/// The tensors that each piece has of its own.
+/// Returns the tensors of which each piece has its own part.
 pub(crate) fn tensors_of_pieces(problem: &Problem) -> impl Iterator<Item = CallTensor> {
     problem.tensors().filter(is_of_pieces)
 }
 
-/// The bytes of all tensors that go with one step of the outer axis.
+/// Returns the bytes of all tensors that belong to one step of the outer axis.
 pub(crate) fn outer_bytes(problem: &Problem) -> u64 {
     let bytes = problem.tensors().map(|tensor| tensor.outer_bytes().unwrap_or(0));
     bytes.fold(0, u64::saturating_add)
@@ -281,7 +280,7 @@ mod tests {
         CrossEntropy::new().problem(&shapes, Outputs::loss().with_grad()).unwrap()
     }
 
-    /// The bytes of a piece's tensors.
+    /// Returns the bytes of a piece's tensors.
     fn bytes(problem: &Problem, piece: &RowRange) -> u64 {
         let rows = (piece.outer.len() * piece.inner.len()) as u64;
         rows * (8 * problem.view.classes as u64 + 1)
@@ -340,7 +339,7 @@ mod tests {
     fn what_does_not_fit_says_how_much_it_needs() {
         let room = Room { most: 1000, aim: 1000 };
         assert_eq!(Cut::new(&problem(&[9, 125]), room), Err(1001));
-        // One position of an image is as much as one row.
+        // One position of an image has as many bytes as one row.
         assert_eq!(Cut::new(&problem(&[9, 125, 8]), room), Err(1001));
         assert!(Cut::new(&problem(&[9, 124, 8]), room).is_ok());
     }

@@ -1,19 +1,19 @@
-//! What computes losses, chosen at run time.
+//! The interface of devices that compute losses, for a choice at run time.
 
 use super::sink::Sink;
 use crate::{Error, Inputs, Loss, Output, Outputs};
 
 /// Computes losses over host data: a [`Gpu`], or [`Cpu`](crate::reference::Cpu). The [module](super) has an example.
 ///
-/// Losses come as f32 from either; [`reference`](mod@crate::reference) has the CPU's in f64.
+/// Either returns losses as f32; [`reference`](mod@crate::reference) has the CPU's in f64.
 #[cfg_attr(feature = "gpu", doc = "\n\n[`Gpu`]: crate::Gpu")]
 #[cfg_attr(not(feature = "gpu"), doc = "\n\n[`Gpu`]: crate#features")]
 pub trait Device {
     /// Computes `loss` and returns all outputs in vectors.
     ///
     /// # Errors
-    /// Shapes, lengths and options that do not fit; [`Error::BadTargets`] and [`Error::BadValues`] for labels and values
-    /// out of range; what the device fails at.
+    /// Shapes, lengths and options that do not fit; [`Error::BadTargets`] and [`Error::BadValues`] for labels and
+    /// values out of range; failures of the device.
     fn run(
         &self,
         loss: &dyn Loss,
@@ -21,11 +21,11 @@ pub trait Device {
         outputs: Outputs,
     ) -> Result<Output<f32>, Error>;
 
-    /// Computes `loss` as [`run`](Self::run) does, but hands large outputs to a sink. They are empty or `None` in what is
-    /// returned.
+    /// Computes `loss` as [`run`](Self::run) does, but passes large outputs to a sink. They are empty or `None` in the
+    /// returned output.
     ///
     /// # Errors
-    /// As [`run`](Self::run), and what the sink returns.
+    /// As [`run`](Self::run), and the errors that the sink returns.
     fn run_into(
         &self,
         loss: &dyn Loss,
@@ -39,22 +39,22 @@ pub trait Device {
     fn stream<'a>(&'a self, loss: &'a dyn Loss, outputs: Outputs) -> Box<dyn Batches + 'a>;
 }
 
-/// A loss over batches that come one by one, of any [`Device`]: the stream of a GPU or of the
+/// A loss over batches that come one by one, on any [`Device`]: the stream of a GPU or of the
 /// [`reference`](crate::reference::Stream), whose methods these are.
 pub trait Batches {
-    /// Sets what a mean over all batches divides by, before the first of them. A gradient of a mean needs it:
-    /// [`Stream::divisor`](crate::reference::Stream::divisor) says what it is.
+    /// Sets the divisor of a mean over all batches, before the first batch. A gradient of a mean needs it:
+    /// [`Stream::divisor`](crate::reference::Stream::divisor) defines it.
     fn set_divisor(&mut self, divisor: f64);
 
-    /// Takes the next batch. Its large outputs are in the sink when this returns.
+    /// Computes the next batch. All of its large outputs have been passed to the sink when this returns.
     ///
     /// # Errors
-    /// As [`Stream::push`](crate::reference::Stream::push), and what the device fails at.
+    /// As [`Stream::push`](crate::reference::Stream::push), and failures of the device.
     fn push(&mut self, inputs: &Inputs<'_>, sink: &mut dyn Sink) -> Result<(), Error>;
 
     /// Returns the loss over all batches.
     ///
     /// # Errors
-    /// As [`Stream::finish`](crate::reference::Stream::finish), and what the device fails at.
+    /// As [`Stream::finish`](crate::reference::Stream::finish), and failures of the device.
     fn finish(self: Box<Self>) -> Result<Output<f32>, Error>;
 }

@@ -1,9 +1,9 @@
 //! Losses over data of any size, in pieces and in batches, on a GPU or on the CPU.
 //!
-//! A call is cut into pieces: runs of rows that pass through the device one after another. Each piece is a problem of its
-//! own, and its sums are merged on the host in f64. Large outputs go to a [`Sink`], piece by piece, so they need no
-//! memory: they may go to a file. Batches that come one by one, as a data loader gives them, follow each other along the
-//! first axis, and make one tensor together.
+//! A call is cut into pieces: runs of rows that pass through the device one after another. Each piece is a problem of
+//! its own, and its sums are merged on the host in f64. Large outputs are passed to a [`Sink`], piece by piece; they
+//! need no memory for the whole and may be written to a file. Batches that come one by one, as from a data loader,
+//! follow each other along the first axis and form one tensor.
 //!
 //! | | on a GPU, in f32 | on the CPU, in f64 |
 //! |---|---|---|

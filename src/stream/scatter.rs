@@ -1,11 +1,12 @@
-//! Parts of outputs on their way to a sink.
+//! Passes pieces of outputs to a sink.
 
 use super::cut::RowRange;
 use super::sink::Sink;
 use crate::tensor::Slot;
 use crate::{Error, LargeOutput, Problem};
 
-/// Hands a piece of an output to a sink and returns how many bytes it had. `rows_before` are those of earlier batches.
+/// Passes a piece of an output to a sink and returns its number of bytes. `rows_before` are the rows of earlier
+/// batches.
 pub(crate) fn scatter(
     slot: Slot,
     problem: &Problem,
@@ -17,7 +18,7 @@ pub(crate) fn scatter(
     let (Some(tensor), Some(what)) = (problem.tensor(slot), LargeOutput::of(slot)) else {
         return Ok(0);
     };
-    // An element is a row of its own where there are no classes.
+    // Without classes, each element is a row.
     let of_row =
         if problem.pointwise.is_none() && tensor.has_classes() { problem.view.classes } else { 1 };
     let base = rows_before * of_row as u64 * tensor.element_bytes;

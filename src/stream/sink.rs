@@ -2,13 +2,13 @@
 
 use crate::{Error, LargeOutput};
 
-/// Where large outputs go as they come. `()` is one that drops them.
+/// A receiver of large outputs, piece by piece. `()` is one that drops them.
 ///
 /// ```
 /// use wgpu_loss::stream::Progress;
 /// use wgpu_loss::{CrossEntropy, Error, Inputs, LargeOutput, Outputs, Sink, Tensor, reference};
 ///
-/// /// Keeps the gradient's bytes, and says how far it is.
+/// /// Keeps the gradient's bytes, and prints the progress.
 /// struct Gradient(Vec<u8>);
 ///
 /// impl Sink for Gradient {
@@ -29,25 +29,24 @@ use crate::{Error, LargeOutput};
 /// let logits = vec![0.5f32; 1 << 16];
 /// let inputs = Inputs::new(Tensor::new(&logits, &[1 << 8, 1 << 8])).labels(&[3u8; 1 << 8], &[1 << 8]);
 /// let mut gradient = Gradient(vec![0; 4 << 16]);
-/// // On a GPU, `Gpu::run_into` takes the same.
+/// // On a GPU, `Gpu::run_into` takes the same arguments.
 /// reference::run_into(&CrossEntropy::new(), &inputs, Outputs::loss().with_grad(), &mut gradient)?;
 /// assert_eq!(gradient.0[..4], (1.0f32 / 65536.0).to_ne_bytes());
 /// # Ok::<(), wgpu_loss::Error>(())
 /// ```
 pub trait Sink {
-    /// Takes a part of an output: its bytes from byte `offset` of the whole tensor on. Every byte of
-    /// every output that was asked for comes exactly once, in any order, in whole elements of the
-    /// output's type ([`LargeOutput`] says which; of the machine's byte order), whatever device computes it. `bytes`
-    /// may start at any address.
+    /// Receives a part of an output: its bytes from byte `offset` of the whole tensor on. Every byte of every requested
+    /// output comes exactly once, in any order, in whole elements of the output's type ([`LargeOutput`] documents it;
+    /// in the machine's byte order), on every device. `bytes` may start at any address.
     ///
     /// # Errors
-    /// Whatever goes wrong, as [`Error::Sink`]: it ends the call.
+    /// Any failure, as [`Error::Sink`]: it ends the call.
     fn write(&mut self, what: LargeOutput, offset: u64, bytes: &[u8]) -> Result<(), Error>;
 
-    /// Hears what is done, after each piece.
+    /// Receives the progress of the call after each piece.
     ///
     /// # Errors
-    /// Any, to end the call: [`Error::Stopped`] says no more than that.
+    /// Any error ends the call; [`Error::Stopped`] is for a stop that is no failure.
     fn progress(&mut self, done: &Progress) -> Result<(), Error> {
         let _ = done;
         Ok(())
@@ -70,13 +69,13 @@ impl Sink for () {
     }
 }
 
-/// How far a call is, as a [`Sink`] hears.
+/// The progress of a call, as a [`Sink`] receives it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
     /// Rows that are done.
     pub rows: u64,
-    /// Of how many; `None` in a stream, which may go on.
+    /// The number of all rows; `None` in a stream, which may go on.
     pub of: Option<u64>,
     /// Bytes of tensors that were read and written: on a GPU, moved to the device and back.
     pub bytes: u64,

@@ -1,5 +1,5 @@
-//! The gradient with respect to variances that several elements share: each piece has a part of the sum,
-//! and the parts are added up in f64.
+//! The gradient with respect to variances that several elements share: each piece has a part of the sum, and the parts
+//! are added in f64.
 
 use super::cut::RowRange;
 use super::sink::Sink;
@@ -7,7 +7,7 @@ use crate::loss::Operand;
 use crate::tensor::{OwnedFloats, Slot};
 use crate::{Error, LargeOutput, Problem};
 
-/// The variances whose gradients are sums over elements of several pieces, if a problem has such.
+/// Returns the variances whose gradients are sums over elements of several pieces, if a problem has any.
 pub(crate) fn shared_variance(problem: &Problem) -> Option<Operand> {
     let pointwise = problem.pointwise.filter(|pointwise| pointwise.sums_var())?;
     pointwise.var.filter(|_| problem.outputs.var_grad)
@@ -17,12 +17,12 @@ pub(crate) fn shared_variance(problem: &Problem) -> Option<Operand> {
 #[derive(Debug, Default)]
 pub(crate) struct VarianceSums {
     sums: Vec<f64>,
-    /// Variances of the batches before.
+    /// The number of variances in earlier batches.
     before: u64,
 }
 
 impl VarianceSums {
-    /// Makes room for a batch.
+    /// Allocates the sums of a batch.
     pub fn open(&mut self, problem: &Problem) -> Result<(), Error> {
         self.sums.clear();
         let Some(var) = shared_variance(problem) else { return Ok(()) };
@@ -36,7 +36,7 @@ impl VarianceSums {
         Ok(())
     }
 
-    /// Adds what a piece has summed and returns how many numbers that were.
+    /// Adds a piece's sums and returns their number.
     pub fn add(
         &mut self,
         var: Operand,
@@ -47,7 +47,7 @@ impl VarianceSums {
         let (mut parts, mut count) = (parts, 0);
         for run in piece.runs(&problem.view, var.axes, 1) {
             let sums = &mut self.sums[run.start as usize..run.end as usize];
-            // The sums come first: a part that has no place must not be taken.
+            // `sums` comes first: `zip` must not take a part for which there is no sum.
             for (sum, part) in sums.iter_mut().zip(&mut parts) {
                 *sum += part;
                 count += 1;
@@ -56,7 +56,7 @@ impl VarianceSums {
         count
     }
 
-    /// Hands the sums to a sink, in the type that the gradient has.
+    /// Passes the sums to a sink, in the gradient's type.
     pub fn close(
         &mut self,
         problem: &Problem,

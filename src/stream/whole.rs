@@ -1,4 +1,4 @@
-//! What the batches of a stream make together, and which of them go together.
+//! The tensor that the batches of a stream form, and the check that batches fit each other.
 
 use super::call::upstream_of;
 use crate::expand::stated;
@@ -6,7 +6,7 @@ use crate::loss::{Divisor, Operand, Pointwise};
 use crate::reference::gradient_scale;
 use crate::{Error, Inputs, Loss, Outputs, Problem, Reduction};
 
-/// The tensor that all batches of a stream make together. A stream of a GPU has one, as has a stream of the reference.
+/// The tensor that all batches of a stream form. Streams of a GPU and of the reference have one each.
 pub(crate) struct Whole<'a> {
     loss: &'a dyn Loss,
     outputs: Outputs,
@@ -25,8 +25,8 @@ impl<'a> Whole<'a> {
         self.divisor = Some(divisor);
     }
 
-    /// Checks the next batch and has it computed by `compute`, from its problem, its inputs, and what its gradient is
-    /// multiplied by. A batch that is refused leaves the whole as it was; where `compute` fails, every later call does.
+    /// Checks the next batch and computes it by `compute`, from its problem, its inputs, and its gradient's factor. A
+    /// batch that fails the check leaves the whole unchanged; after a failure of `compute`, every later call fails.
     pub fn push(
         &mut self,
         inputs: &Inputs<'_>,
@@ -48,10 +48,10 @@ impl<'a> Whole<'a> {
         Ok(())
     }
 
-    /// Returns the problem of all batches, with the divisor that was given.
+    /// Returns the problem of all batches, with the given divisor.
     ///
     /// # Errors
-    /// That of a batch that could not be computed; [`Error::Option`] where there was none.
+    /// The error of a batch that could not be computed; [`Error::Option`] if there was no batch.
     pub fn finish(self) -> Result<Problem, Error> {
         let Self { problem, failed, divisor, .. } = self;
         if let Some(error) = failed {
@@ -122,7 +122,7 @@ impl<'a> Whole<'a> {
         Ok(grown)
     }
 
-    /// Returns what the gradient is multiplied by.
+    /// Returns the factor of the gradient.
     fn scale(&self, batch: &Problem, inputs: &Inputs<'_>) -> Result<f64, Error> {
         let upstream = upstream_of(batch, inputs);
         let refuse =

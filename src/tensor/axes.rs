@@ -1,4 +1,4 @@
-//! Which axes a tensor has of those that the input has.
+//! The subset of the input's axes that a tensor has.
 
 use super::{ClassView, element_count};
 use crate::Error;
@@ -7,7 +7,7 @@ use crate::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Axes {
-    /// All of them: one element for each of the input's.
+    /// All axes: one element for each of the input's.
     Elements,
     /// Outer and inner: one element for each row.
     Rows,
@@ -26,7 +26,7 @@ pub enum Axes {
 }
 
 impl Axes {
-    /// By whether there is an outer axis, the classes' and an inner one.
+    /// Returns the axes whose flags are true.
     pub(crate) fn of(outer: bool, classes: bool, inner: bool) -> Self {
         match (outer, classes, inner) {
             (true, true, true) => Axes::Elements,
@@ -40,22 +40,22 @@ impl Axes {
         }
     }
 
-    /// Whether it has the outer axis.
+    /// Returns true if it has the outer axis.
     pub fn has_outer(self) -> bool {
         matches!(self, Axes::Elements | Axes::Rows | Axes::Outer | Axes::OuterClasses)
     }
 
-    /// Whether it has the classes' axis.
+    /// Returns true if it has the class axis.
     pub fn has_classes(self) -> bool {
         matches!(self, Axes::Elements | Axes::Classes | Axes::OuterClasses | Axes::ClassesInner)
     }
 
-    /// Whether it has the inner axis.
+    /// Returns true if it has the inner axis.
     pub fn has_inner(self) -> bool {
         matches!(self, Axes::Elements | Axes::Rows | Axes::Inner | Axes::ClassesInner)
     }
 
-    /// A view's extents along these axes, 1 along the others.
+    /// Returns a view's extents along these axes, 1 along the others.
     pub(crate) fn extents(self, view: &ClassView) -> [usize; 3] {
         let extent = |has, extent| if has { extent } else { 1 };
         [
@@ -65,7 +65,7 @@ impl Axes {
         ]
     }
 
-    /// The number of a tensor's element at a place of the input.
+    /// Returns the index of a tensor's element at a position of the input.
     pub(crate) fn place(self, view: &ClassView, [outer, class, inner]: [usize; 3]) -> u64 {
         let [_, classes, inners] = self.extents(view).map(|extent| extent as u64);
         let along = |has, at: usize| if has { at as u64 } else { 0 };
@@ -74,7 +74,7 @@ impl Axes {
         (outer * classes + class) * inners + along(self.has_inner(), inner)
     }
 
-    /// The number of a tensor's element that goes with an element of the input.
+    /// Returns the index of the tensor's element that belongs to an element of the input.
     pub(crate) fn index(self, view: &ClassView, element: usize) -> usize {
         match self {
             Axes::Elements => element,
@@ -88,15 +88,14 @@ impl Axes {
     }
 }
 
-/// Sees `input` as (outer, classes, inner) so that every operand, broadcast as in NumPy, has some of
-/// these three axes and no other. Gives the view and each operand's axes.
+/// Sees `input` as (outer, classes, inner) so that every operand, broadcast as in NumPy, has a subset of these three
+/// axes. Returns the view and each operand's axes.
 ///
-/// Neighbouring axes that the same operands have are one. Without any broadcasting there is the outer
-/// axis alone; where two suffice, they are outer and inner.
+/// Neighbouring axes that the same operands have are joined into one. Without broadcasting, the view has the outer axis
+/// alone; where two axes suffice, they are outer and inner.
 ///
 /// # Errors
-/// [`Error::Broadcast`] for an operand that does not broadcast, [`Error::Groups`] where three axes do not
-/// suffice.
+/// [`Error::Broadcast`] for an operand that does not broadcast, [`Error::Groups`] where three axes do not suffice.
 pub(crate) fn broadcast(
     input: &[usize],
     operands: &[(&'static str, &[usize])],
@@ -106,7 +105,7 @@ pub(crate) fn broadcast(
         check(what, shape, input)?;
     }
     if elements == 0 {
-        // Nothing is read: all that matters is that nothing is there.
+        // An empty operand is never read: any shape without elements will do.
         let axes = |(_, shape): &(_, &[usize])| match shape.contains(&0) {
             true => Axes::Elements,
             false => Axes::One,
@@ -116,7 +115,7 @@ pub(crate) fn broadcast(
             operands.iter().map(axes).collect(),
         ));
     }
-    // The groups of axes: their extents, and which operands have them.
+    // The groups of axes: their extents, and the operands that have them.
     let mut groups: Vec<(usize, Vec<bool>)> = Vec::new();
     for (axis, &extent) in input.iter().enumerate().filter(|&(_, &extent)| extent > 1) {
         let behind = input.len() - axis;
@@ -127,7 +126,7 @@ pub(crate) fn broadcast(
             _ => groups.push((extent, having)),
         }
     }
-    // Which groups are the view's axes.
+    // The group that each axis of the view is.
     let places = match groups.len() {
         0 => [None, None, None],
         1 => [Some(0), None, None],
@@ -138,8 +137,8 @@ pub(crate) fn broadcast(
     let [outer, classes, inner] = places.map(|place| place.map_or(1, |group| groups[group].0));
     let view = ClassView { outer, classes, inner };
     let axes = |operand: usize| {
-        // An axis of extent 1 is had by whoever has the others: what is there once for each element
-        // is known as such.
+        // An operand counts as having an axis of extent 1 if it has the other axes, so that an operand with one value
+        // for each element is recognised as such.
         let [o, c, i] =
             places.map(|place| place.is_none_or(|group: usize| groups[group].1[operand]));
         match (o, c, i) {
@@ -153,7 +152,7 @@ pub(crate) fn broadcast(
     Ok((view, (0..operands.len()).map(axes).collect()))
 }
 
-/// Refuses a shape that does not broadcast to the input's.
+/// Returns an error for a shape that does not broadcast to the input's.
 fn check(what: &'static str, shape: &[usize], input: &[usize]) -> Result<(), Error> {
     let behind = input.len().checked_sub(shape.len()).map(|front| &input[front..]);
     let fits = behind.is_some_and(|input| {

@@ -1,4 +1,4 @@
-//! Floats of the types that logits, class probabilities and class weights come in.
+//! Floats of the element types of logits, class probabilities and class weights.
 
 use std::ops::Range;
 
@@ -9,8 +9,8 @@ use rayon::prelude::*;
 #[cfg(feature = "reference")]
 use crate::Error;
 
-/// The element types of logits, class probabilities, class weights and gradients. Arithmetic is f32
-/// whatever they are. [`Floats`] has an example.
+/// The element types of logits, class probabilities, class weights and gradients. Arithmetic is f32 in all of them.
+/// [`Floats`] has an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ElementType {
@@ -27,7 +27,7 @@ impl ElementType {
     /// Every element type.
     pub const ALL: [ElementType; 3] = [ElementType::F32, ElementType::F16, ElementType::BF16];
 
-    /// Size of one element in bytes.
+    /// Returns the size of one element in bytes.
     pub fn bytes(self) -> u32 {
         match self {
             ElementType::F32 => 4,
@@ -35,7 +35,7 @@ impl ElementType {
         }
     }
 
-    /// Its name: `f32`, `f16` or `bf16`.
+    /// Returns its name: `f32`, `f16` or `bf16`.
     pub fn name(self) -> &'static str {
         match self {
             ElementType::F32 => "f32",
@@ -45,7 +45,7 @@ impl ElementType {
     }
 }
 
-/// Floats borrowed from the host, in the type they come in.
+/// Floats borrowed from the host, of any element type.
 ///
 /// ```
 /// use wgpu_loss::{ElementType, Floats, half::bf16};
@@ -75,7 +75,7 @@ macro_rules! with_floats {
 #[cfg(feature = "reference")]
 pub(crate) use with_floats;
 
-/// Floats of the host's own, in one of the types.
+/// Floats that the library owns, of any element type.
 #[cfg(feature = "reference")]
 #[derive(Clone, Debug)]
 pub(crate) enum OwnedFloats {
@@ -86,7 +86,8 @@ pub(crate) enum OwnedFloats {
 
 #[cfg(feature = "reference")]
 impl OwnedFloats {
-    /// Rounds numbers to a type, by way of f32: `half` takes an f64 that is close to a tie for one.
+    /// Rounds numbers to a type. They are rounded to f32 first: `half` rounds an f64 that is close to a tie as if it
+    /// were the tie.
     pub fn rounded(element_type: ElementType, numbers: &[f64]) -> Self {
         fn all<T: Send>(numbers: &[f64], narrow: impl Fn(f32) -> T + Sync) -> Vec<T> {
             numbers.par_iter().map(|&number| narrow(number as f32)).collect()
@@ -98,10 +99,10 @@ impl OwnedFloats {
         }
     }
 
-    /// Gathers the elements at some places, one after another.
+    /// Gathers the elements at the given indices, one after another.
     ///
     /// # Errors
-    /// [`Error::Limit`] where they do not fit into memory.
+    /// [`Error::Limit`] if they do not fit into memory.
     pub fn gathered(
         what: &'static str,
         floats: Floats<'_>,
@@ -131,7 +132,7 @@ impl OwnedFloats {
         })
     }
 
-    /// Borrows them.
+    /// Borrows the floats.
     pub fn borrow(&self) -> Floats<'_> {
         match self {
             Self::F32(floats) => Floats::F32(floats),
@@ -163,7 +164,7 @@ macro_rules! floats_from {
 floats_from!(F32: f32, F16: f16, BF16: bf16);
 
 impl<'a> Floats<'a> {
-    /// Their type.
+    /// Returns the element type.
     pub fn element_type(&self) -> ElementType {
         match self {
             Floats::F32(_) => ElementType::F32,
@@ -172,17 +173,17 @@ impl<'a> Floats<'a> {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         with_floats!(self, slice => slice.len())
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The element at a flat index; every type fits an f32.
+    /// Returns the element at a flat index; every type fits an f32.
     ///
     /// # Panics
     /// If `index` is not below [`Floats::len`].
@@ -194,13 +195,13 @@ impl<'a> Floats<'a> {
         }
     }
 
-    /// All elements as f32.
+    /// Returns all elements as f32.
     pub fn iter(&self) -> impl Iterator<Item = f32> + 'a {
         let floats = *self;
         (0..self.len()).map(move |index| floats.get(index))
     }
 
-    /// The elements of a range.
+    /// Returns the elements of a range.
     ///
     /// # Panics
     /// If the range reaches past [`Floats::len`].
@@ -212,7 +213,7 @@ impl<'a> Floats<'a> {
         }
     }
 
-    /// The elements' bytes, as they are uploaded.
+    /// Returns the elements' bytes, as they are uploaded.
     pub fn bytes(&self) -> &'a [u8] {
         with_floats!(*self, slice => bytemuck::cast_slice(slice))
     }

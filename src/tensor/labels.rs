@@ -1,9 +1,8 @@
-//! Class labels, in the type they come in.
+//! Class labels of any integer type.
 
 use std::ops::Range;
 
-/// The element types labels may have. They are read in this type on the device, never widened. [`Labels`] has an
-/// example.
+/// The element types of labels. The device reads them in this type, without widening. [`Labels`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[allow(missing_docs)]
@@ -31,7 +30,7 @@ impl LabelType {
         LabelType::I64,
     ];
 
-    /// Size of one label in bytes.
+    /// Returns the size of one label in bytes.
     pub fn bytes(self) -> u32 {
         match self {
             LabelType::U8 | LabelType::I8 => 1,
@@ -41,13 +40,13 @@ impl LabelType {
         }
     }
 
-    /// Whether a label can be negative.
+    /// Returns true if labels of this type can be negative.
     pub fn signed(self) -> bool {
         matches!(self, LabelType::I8 | LabelType::I16 | LabelType::I32 | LabelType::I64)
     }
 }
 
-/// Class labels borrowed from the host, in the type they come in.
+/// Class labels borrowed from the host, of any integer type.
 ///
 /// ```
 /// use wgpu_loss::{LabelType, Labels};
@@ -107,7 +106,7 @@ macro_rules! labels_from {
 labels_from!(U8: u8, I8: i8, U16: u16, I16: i16, U32: u32, I32: i32, U64: u64, I64: i64);
 
 impl<'a> Labels<'a> {
-    /// Their type.
+    /// Returns the label type.
     pub fn label_type(&self) -> LabelType {
         match self {
             Labels::U8(_) => LabelType::U8,
@@ -121,17 +120,17 @@ impl<'a> Labels<'a> {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of labels.
     pub fn len(&self) -> usize {
         with_labels!(self, slice => slice.len())
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no labels.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The label at a flat index, wide enough for every type.
+    /// Returns the label at a flat index, as an integer that holds every type.
     ///
     /// # Panics
     /// If `index` is not below [`Labels::len`].
@@ -139,7 +138,7 @@ impl<'a> Labels<'a> {
         with_labels!(self, slice => i128::from(slice[index]))
     }
 
-    /// The labels of a range.
+    /// Returns the labels of a range.
     ///
     /// # Panics
     /// If the range reaches past [`Labels::len`].
@@ -156,7 +155,7 @@ impl<'a> Labels<'a> {
         }
     }
 
-    /// The labels' bytes, as they are uploaded.
+    /// Returns the labels' bytes, as they are uploaded.
     pub fn bytes(&self) -> &'a [u8] {
         with_labels!(*self, slice => bytemuck::cast_slice(slice))
     }

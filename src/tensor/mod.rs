@@ -1,4 +1,4 @@
-//! Tensors as the losses see them: element types, shapes, the class axis.
+//! Tensors: element types, shapes, the class axis.
 
 mod axes;
 mod floats;
@@ -38,19 +38,19 @@ pub struct Tensor<'a> {
 }
 
 impl<'a> Tensor<'a> {
-    /// A tensor of `data` (`f32`, `half::f16` or `half::bf16`) in `shape`. Lengths are checked where
-    /// the tensor is used.
+    /// Returns a tensor of `data` (`f32`, `half::f16` or `half::bf16`) in `shape`. The call that uses the tensor checks
+    /// its length.
     pub fn new(data: impl Into<Floats<'a>>, shape: &'a [usize]) -> Self {
         Self { data: data.into(), shape }
     }
 
-    /// Refuses data of another length than the shape says.
+    /// Returns an error if the data's length is not the shape's product.
     pub(crate) fn check(&self, what: &'static str) -> Result<(), Error> {
         check_length(what, self.data.len(), self.shape)
     }
 }
 
-/// Refuses a length that is not the shape's product.
+/// Returns an error for a length that is not the shape's product.
 pub(crate) fn check_length(what: &'static str, given: usize, shape: &[usize]) -> Result<(), Error> {
     let wanted = element_count(what, shape)?;
     if given != wanted {
@@ -59,7 +59,7 @@ pub(crate) fn check_length(what: &'static str, given: usize, shape: &[usize]) ->
     Ok(())
 }
 
-/// The product of a shape; an error where it overflows `usize`.
+/// Returns the product of a shape, or an error if it overflows `usize`.
 pub(crate) fn element_count(what: &'static str, shape: &[usize]) -> Result<usize, Error> {
     // A zero anywhere makes the tensor empty, even where the other extents would overflow.
     if shape.contains(&0) {

@@ -1,20 +1,20 @@
-//! The buffers of a call, by the numbers of their bindings.
+//! The buffers of a call, numbered by their bindings.
 
-/// What a buffer is to a call.
+/// The role of a buffer in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// A tensor that callers give.
+    /// A tensor that the caller passes.
     Input,
-    /// A tensor that callers get.
+    /// A tensor that the caller receives.
     Output,
-    /// The kernels' own.
+    /// A buffer that only the kernels use.
     Own,
 }
 
-/// [`Slot`] from a table: what errors call a buffer, the variable that kernels bind it as, its role.
+/// Makes [`Slot`] from a table of the name in errors, the variable in kernels, and the role.
 macro_rules! slots {
     ($($slot:ident: $name:literal, $variable:literal, $role:ident;)*) => {
-        /// A buffer a kernel binds. The order is the binding number.
+        /// A buffer that a kernel binds. The order is the binding number.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[allow(missing_docs)]
         pub enum Slot {
@@ -22,24 +22,24 @@ macro_rules! slots {
         }
 
         impl Slot {
-            /// All of them, in their order.
+            /// All slots, in their order.
             pub(crate) const ALL: [Slot; [$(Slot::$slot),*].len()] = [$(Slot::$slot),*];
 
-            /// Returns what errors call it.
+            /// Returns the name by which errors call it.
             pub(crate) fn name(self) -> &'static str {
                 match self {
                     $(Slot::$slot => $name,)*
                 }
             }
 
-            /// Returns the variable that kernels bind it as, where they have no other name for what is in it.
+            /// Returns the variable that kernels bind it as, where they have no other name for its content.
             pub(crate) fn variable(self) -> &'static str {
                 match self {
                     $(Slot::$slot => $variable,)*
                 }
             }
 
-            /// Returns what it is to a call.
+            /// Returns its role in a call.
             pub(crate) fn role(self) -> Role {
                 match self {
                     $(Slot::$slot => Role::$role,)*
@@ -71,10 +71,10 @@ slots! {
 }
 
 impl Slot {
-    /// How many there are.
+    /// The number of slots.
     pub(crate) const COUNT: usize = Self::ALL.len();
 
-    /// Whether it is a tensor that callers get.
+    /// Returns true if it is a tensor that the caller receives.
     pub(crate) fn is_output(self) -> bool {
         self.role() == Role::Output
     }

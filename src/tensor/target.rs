@@ -1,8 +1,8 @@
-//! Kinds of targets.
+//! The types of targets.
 
 use super::{ElementType, LabelType};
 
-/// What a loss compares its input with. [`Shapes`](crate::loss::Shapes) has an example.
+/// The target that a loss compares its input with. [`Shapes`](crate::loss::Shapes) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TargetType {
@@ -15,7 +15,7 @@ pub enum TargetType {
 }
 
 impl TargetType {
-    /// How errors call it.
+    /// Returns the name by which errors call a target.
     pub(crate) fn described(target: Option<TargetType>) -> &'static str {
         match target {
             None => "no target",

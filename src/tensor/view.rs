@@ -1,9 +1,9 @@
-//! A tensor seen from its class axis.
+//! A tensor seen along its class axis.
 
 use super::element_count;
 use crate::Error;
 
-/// A tensor seen from its class axis: `(outer, classes, inner)`, contiguous, nothing transposed.
+/// A tensor seen along its class axis: `(outer, classes, inner)`, contiguous, nothing transposed.
 ///
 /// A *row* is one set of classes: there are `outer * inner` of them, row `o * inner + i` holding the
 /// elements `(o * classes + c) * inner + i`. `inner == 1` means that a row's classes are neighbours
@@ -24,17 +24,16 @@ pub struct ClassView {
     pub outer: usize,
     /// Extent of the class axis.
     pub classes: usize,
-    /// Product of the extents behind the class axis.
+    /// Product of the extents after the class axis.
     pub inner: usize,
 }
 
 impl ClassView {
-    /// The view of `shape` from `axis` (negative counts from the end; `None` means axis 1, or 0 for
-    /// rank 1), and the axis counted from the front.
+    /// Returns the view of `shape` from `axis` (negative counts from the end; `None` means axis 1, or 0 for rank 1),
+    /// and the axis counted from the front.
     ///
     /// # Errors
-    /// [`Error::ClassAxis`] where there is no such axis, [`Error::Limit`] where the shape's product
-    /// overflows.
+    /// [`Error::ClassAxis`] if there is no such axis, [`Error::Limit`] if the shape's product overflows.
     pub fn new(shape: &[usize], axis: Option<isize>) -> Result<(Self, usize), Error> {
         let axis = axis.unwrap_or(if shape.len() == 1 { 0 } else { 1 });
         let front = if axis < 0 { axis + shape.len() as isize } else { axis };
@@ -52,28 +51,28 @@ impl ClassView {
         Ok((view, front))
     }
 
-    /// Number of rows, `outer * inner`.
+    /// Returns the number of rows, `outer * inner`.
     pub fn rows(&self) -> usize {
         self.outer * self.inner
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     pub fn elements(&self) -> usize {
         self.rows() * self.classes
     }
 
-    /// Flat index of class 0 of a row; class `c` is `c * inner` further.
+    /// Returns the flat index of class 0 of a row; class `c` is `c * inner` further.
     ///
     /// # Panics
-    /// Where the tensor has no rows.
+    /// If the tensor has no rows.
     pub fn row_start(&self, row: usize) -> usize {
         row / self.inner * self.classes * self.inner + row % self.inner
     }
 
-    /// Row and class of a flat element index.
+    /// Returns the row and the class of a flat element index.
     ///
     /// # Panics
-    /// Where the tensor has no elements.
+    /// If the tensor has no elements.
     pub fn row_and_class(&self, element: usize) -> (usize, usize) {
         let (plane, i) = (element / self.inner, element % self.inner);
         (plane / self.classes * self.inner + i, plane % self.classes)

@@ -17,10 +17,10 @@ pub(crate) use self::poller::Poller;
 use crate::Error;
 use crate::scope::{is_lost, scoped};
 
-/// The pauses between looks for an answer: an eighth of what has passed already, within bounds.
+/// The pauses between checks for an answer: an eighth of the time that has passed, within bounds.
 ///
-/// wgpu 30 can wait for a time, too, but panics where another thread polls meanwhile: it finds the queue empty behind
-/// a wait that timed out, which it takes for impossible (`Device::maintain`).
+/// wgpu 30 can wait with a timeout too, but panics if another thread polls meanwhile: it finds the queue empty after a
+/// wait that timed out, and treats that as impossible (`Device::maintain`).
 pub(crate) struct Pauses(Duration);
 
 impl Pauses {
@@ -31,19 +31,19 @@ impl Pauses {
         Self(Self::SHORTEST)
     }
 
-    /// Sleeps; longer the next time.
+    /// Sleeps; longer at the next call.
     pub fn pause(&mut self) {
         std::thread::sleep(self.0);
         self.0 = (self.0 * 9 / 8).min(Self::LONGEST);
     }
 }
 
-/// Nobody: a browser polls its devices by itself.
+/// An empty stand-in: a browser polls its devices by itself.
 #[cfg(target_arch = "wasm32")]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Poller {}
 
-/// Who polls the device while a call waits.
+/// The thread that polls the device while a call waits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wait<'a> {
     /// The calling thread, which blocks.
@@ -52,7 +52,7 @@ pub(crate) enum Wait<'a> {
     Elsewhere(&'a Poller),
 }
 
-/// Runs a call that waits on this thread. In a browser, where that would be forever, it is not even begun.
+/// Runs a call that waits on this thread. In a browser, where it would wait forever, the call is not begun.
 pub(crate) fn block_on<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     #[cfg(not(target_arch = "wasm32"))]
     return pollster::block_on(call);
@@ -63,21 +63,21 @@ pub(crate) fn block_on<T>(call: impl Future<Output = Result<T, Error>>) -> Resul
     }
 }
 
-/// What will be known once the device is done.
+/// The receiving end of a result that is known once the device is done.
 pub(crate) struct Answer {
     receiver: OneshotReceiver<Result<(), Error>>,
-    /// For whoever waits for the device and fails: nobody else would answer.
+    /// Kept so that a failed wait for the device can answer it: no one else would.
     question: Arc<Question>,
 }
 
-/// The other end of an [`Answer`].
+/// The sending end of an [`Answer`].
 struct Question {
     sender: OneshotSender<Result<(), Error>>,
     answered: AtomicBool,
 }
 
 impl Question {
-    /// Answers. An answer that comes second, or that nobody waits for any more, is dropped.
+    /// Answers. A second answer is dropped, as is one whose receiver is gone.
     fn answer(&self, answer: Result<(), Error>) {
         self.answered.store(true, Ordering::Release);
         drop(self.sender.send(answer));
@@ -94,7 +94,7 @@ impl Answer {
         Self { receiver, question: Arc::new(Question { sender, answered: AtomicBool::new(false) }) }
     }
 
-    /// What answers.
+    /// Returns a function that answers.
     fn answering(&self) -> impl FnOnce(Result<(), Error>) + Send + 'static {
         let question = self.question.clone();
         move |answer| question.answer(answer)
@@ -107,7 +107,7 @@ impl Answer {
     }
 }
 
-/// Asks for a buffer to be mapped, which happens once the device has no use for it.
+/// Asks for a buffer to be mapped; the device maps it once it no longer uses it.
 pub(crate) fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode, during: &'static str) -> Answer {
     let answer = Answer::new();
     let answering = answer.answering();
@@ -117,7 +117,7 @@ pub(crate) fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode, during: &'static s
     answer
 }
 
-/// The cause of a failure of which wgpu has said no more than that it failed.
+/// Returns the cause of an error for which wgpu gives none.
 pub(crate) fn explained(device: &wgpu::Device, error: Error) -> Error {
     match error {
         // In a browser our mappings fail for no other reason.
@@ -129,7 +129,7 @@ pub(crate) fn explained(device: &wgpu::Device, error: Error) -> Error {
 }
 
 impl Wait<'_> {
-    /// Waits until all that was submitted is done, the last of it this submission.
+    /// Waits until all submitted work is done; this submission is the last of it.
     pub async fn for_queue(
         self,
         device: &wgpu::Device,
@@ -143,8 +143,8 @@ impl Wait<'_> {
         self.for_answers(device, Some(submission), [&answer], during).await
     }
 
-    /// Waits for answers: mappings of buffers, which come when the submissions that use them are done. Where the last of
-    /// these is known, it is `submission`.
+    /// Waits for answers: mappings of buffers, which complete when the submissions that use the buffers are done.
+    /// `submission` is the last of these, if it is known.
     pub async fn for_answers<const N: usize>(
         self,
         device: &wgpu::Device,
@@ -160,7 +160,7 @@ impl Wait<'_> {
                     let answer = loop {
                         match now(receiving.as_mut()) {
                             Some(answer) => break answer,
-                            // Another thread that polls has the answer in hand.
+                            // Another thread that polls is about to deliver the answer.
                             None if polled == Polled::Idle => break receiving.await,
                             None => {
                                 polled = poll(device, submission.take(), during)?;
@@ -185,7 +185,7 @@ impl Wait<'_> {
     }
 }
 
-/// What a future has to say at once.
+/// Polls a future once and returns its output if it is ready.
 pub(crate) fn now<T>(future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     match future.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
@@ -193,20 +193,20 @@ pub(crate) fn now<T>(future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     }
 }
 
-/// What a wait has ended with.
+/// The state of the queue at the end of a wait.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Polled {
-    /// Nothing that was submitted is left to be done.
+    /// All submitted work is done.
     Idle,
-    /// Something is, whether or not what was waited for is done.
+    /// Some submitted work is not done; the awaited part of it may be.
     Busy,
 }
 
-/// Waits for a submission on this thread; without one, only looks. What has come by then is answered.
+/// Waits for a submission on this thread; without one, polls once. Callbacks that are due are called.
 ///
-/// wgpu panics where the wait itself finds the device lost (`handle_error_fatal` in wgpu 30's `Device::poll`). Who
-/// waits for a number wants an error. A mapping that is asked for on a device that is known to be lost is answered at
-/// once, so nobody waits; where the wait is the first to know, the panic is caught, unless panics abort.
+/// wgpu panics if the wait itself finds the device lost (`handle_error_fatal` in wgpu 30's `Device::poll`), but callers
+/// need an error. On a device that is already known to be lost, a mapping fails at once, so there is no wait; where the
+/// wait is the first to find the loss, the panic is caught, unless panics abort.
 fn poll(
     device: &wgpu::Device,
     submission_index: Option<wgpu::SubmissionIndex>,
@@ -216,11 +216,11 @@ fn poll(
         Some(_) => wgpu::PollType::Wait { submission_index, timeout: None },
         None => wgpu::PollType::Poll,
     };
-    // Nothing of ours is touched in there, so nothing can be left halfway.
+    // The closure touches none of our data, so a panic leaves nothing half done.
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| device.poll(wait))) {
         Ok(Ok(status)) if status.is_queue_empty() => Ok(Polled::Idle),
         Ok(Ok(_)) => Ok(Polled::Busy),
-        // What was submitted to a lost device is none that wgpu knows.
+        // wgpu does not know a submission to a lost device.
         Ok(Err(error)) => {
             Err(explained(device, Error::Device { during, reason: error.to_string() }))
         }
@@ -234,7 +234,7 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// A mapping of a buffer, undone when it is dropped, whether it has come or not.
+/// A mapping of a buffer. It is undone on drop, completed or not.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     buffer: wgpu::Buffer,
@@ -252,7 +252,7 @@ impl Mapping {
         Ok((answer, Self { buffer: buffer.clone(), device: device.clone() }))
     }
 
-    /// The bytes, once the mapping has come.
+    /// Returns the bytes, once the mapping has completed.
     pub fn bytes(&self, during: &'static str) -> Result<wgpu::BufferView, Error> {
         let view = self.buffer.slice(..).get_mapped_range();
         view.map_err(|error| {
@@ -263,7 +263,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // A mapping that failed is none, of which wgpu would tell the host's handler.
+        // A failed mapping leaves the buffer unmapped; wgpu would report `unmap` to the host's error handler.
         let _ = scoped(&self.device, "unmapping", || self.buffer.unmap());
     }
 }

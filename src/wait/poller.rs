@@ -8,42 +8,42 @@ use std::thread;
 use super::{Answer, Pauses, Question, poll};
 use crate::Error;
 
-/// Starts a thread when it is first asked to wait, and keeps it for those who ask later. The thread ends when the last
-/// clone is dropped and nobody waits any more.
+/// Starts a thread at the first request and keeps it for later ones. The thread ends when the last clone is dropped and
+/// no requests are left.
 #[derive(Clone, Default)]
 pub(crate) struct Poller {
     requests: Arc<Mutex<Option<Sender<Request>>>>,
 }
 
-/// Answers that somebody waits for.
+/// Answers that a task waits for.
 struct Request {
     device: wgpu::Device,
-    /// Gone where nobody waits for the answer any more.
+    /// Dead where the task no longer waits for the answer.
     questions: Vec<Weak<Question>>,
     during: &'static str,
 }
 
 impl Poller {
-    /// Polls a device until these answers have come, or nobody waits for them.
+    /// Polls a device until these answers have come, or their tasks no longer wait for them.
     pub fn wait_for(
         &self,
         device: &wgpu::Device,
         answers: &[&Answer],
         during: &'static str,
     ) -> Result<(), Error> {
-        // On a device that is known to be lost, all are.
+        // On a device that is known to be lost, all are answered.
         if answers.iter().all(|answer| answer.question.is_answered()) {
             return Ok(());
         }
         let questions = answers.iter().map(|answer| Arc::downgrade(&answer.question)).collect();
         let request = Request { device: device.clone(), questions, during };
-        // A panic while the lock was held leaves a sender or none.
+        // A panic while the lock was held leaves a sender or none: either is valid.
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         let request = match &*requests {
             None => request,
             Some(running) => match running.send(request) {
                 Ok(()) => return Ok(()),
-                // Its thread has ended, which it does by a panic alone.
+                // The thread has ended, which happens only if it panics.
                 Err(refused) => refused.0,
             },
         };
@@ -52,14 +52,14 @@ impl Poller {
         polling
             .spawn(move || serve(&receiver))
             .map_err(|error| Error::Device { during, reason: error.to_string() })?;
-        // The receiver is there: the thread has only begun.
+        // The send succeeds: the thread has just started and holds the receiver.
         let _ = sender.send(request);
         *requests = Some(sender);
         Ok(())
     }
 }
 
-/// The thread: polls for all requests in turn, and sleeps where there are none.
+/// Polls for all requests in turn, and sleeps while there are none.
 fn serve(requests: &Receiver<Request>) {
     let mut open: Vec<Request> = Vec::new();
     let mut pauses = Pauses::new();
@@ -85,7 +85,7 @@ fn serve(requests: &Receiver<Request>) {
 }
 
 impl Request {
-    /// Looks whether the answers have come.
+    /// Polls the device. If that fails, all answers of this request are the error.
     fn poll(&self) {
         if let Err(error) = poll(&self.device, None, self.during) {
             let questions = self.questions.iter().filter_map(Weak::upgrade);
