@@ -1,4 +1,4 @@
-//! The sums of classes, as the device leaves them and as callers get them.
+//! The sums of classes: as the device writes them, and as callers receive them.
 
 use crate::Error;
 use crate::words::{
@@ -9,25 +9,24 @@ use crate::words::{
 /// Bytes of the sums of one class on the device, which [`class_losses`] reads.
 pub const CLASS_BYTES: u64 = 4 * CLASS_WORDS as u64;
 
-/// One over the unit of the device's sums.
+/// The device's sums are in units of one over this.
 const UNITS: f64 = (1u64 << CLASS_UNIT) as f64;
 
-/// The losses of each class: what its rows have, live ones with this label. From a host's own buffer by
-/// [`class_losses`].
+/// The losses of each class, over the live rows with this label. [`class_losses`] reads them from a host's own buffer.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ClassLosses {
-    /// The sum of their losses, as reduction `none` gives them.
+    /// The sum of the rows' losses, each as reduction `none` gives it.
     pub loss: Vec<f64>,
-    /// How many there are.
+    /// The number of rows.
     pub rows: Vec<u64>,
-    /// How many of them are predicted right, where [`Outputs::accuracy`](crate::Outputs::accuracy) asks for
-    /// that too; zeros otherwise.
+    /// The number of rows that are predicted right, where [`Outputs::accuracy`](crate::Outputs::accuracy) is on; zeros
+    /// otherwise.
     pub correct: Vec<u64>,
 }
 
 impl ClassLosses {
-    /// Adds the losses of further rows. Classes that only one side has are as they are there.
+    /// Adds the losses of further rows. A class that only one side has keeps that side's losses.
     ///
     /// ```
     /// use wgpu_loss::ClassLosses;
@@ -41,7 +40,7 @@ impl ClassLosses {
     /// assert_eq!(all.rows, [2, 4]);
     /// ```
     pub fn append(&mut self, next: &ClassLosses) {
-        // Named one by one: a new field is not forgotten.
+        // All fields are named, so that the compiler reports a new one that is missing here.
         let ClassLosses { loss, rows, correct } = next;
         add_each(&mut self.loss, loss);
         add_each(&mut self.rows, rows);
@@ -50,7 +49,7 @@ impl ClassLosses {
 }
 
 impl ClassLosses {
-    /// Gives the losses of so many classes at least: of those that had no row, zeros.
+    /// Extends the losses to at least `classes` classes, with zeros.
     pub(crate) fn extend_to(&mut self, classes: usize) {
         let Self { loss, rows, correct } = self;
         loss.resize(classes.max(loss.len()), 0.0);
@@ -78,7 +77,7 @@ struct ClassSum {
 }
 
 impl ClassSums {
-    /// Adds what the device left of a piece, [`CLASS_BYTES`] for each class.
+    /// Adds the device's sums of a piece, [`CLASS_BYTES`] for each class.
     pub fn add(&mut self, bytes: &[u8]) {
         let classes = bytes.len() / CLASS_BYTES as usize;
         self.0.resize(classes.max(self.0.len()), ClassSum::default());
@@ -101,10 +100,10 @@ impl ClassSums {
         }
     }
 
-    /// As callers get them, of so many classes: no piece, no sum.
+    /// Returns the losses of `classes` classes for callers; zeros if there was no piece.
     pub fn losses(mut self, classes: usize) -> ClassLosses {
         self.0.resize(classes, ClassSum::default());
-        // More than one of the flags are a NaN.
+        // A NaN, or infinities of both signs, gives NaN.
         let loss = |sum: &ClassSum| match sum.flags {
             0 => sum.loss as f64 / UNITS,
             HAS_POS_INF => f64::INFINITY,
@@ -119,11 +118,10 @@ impl ClassSums {
     }
 }
 
-/// Reads the bytes of sums of classes that were bound with
-/// [`Buffers::classes`](crate::Buffers::classes): [`CLASS_BYTES`] for each class. Four
-/// words, the low one first, are the sum of losses as a number of 128 bits in two's complement, in units of
-/// 2^-56; a word each are rows, rows predicted right (where that is asked for) and flags: 1 for a NaN, 2
-/// for a loss of `+inf` (or above 2^39), 4 for `-inf`.
+/// Reads the bytes of sums of classes that were bound with [`Buffers::classes`](crate::Buffers::classes):
+/// [`CLASS_BYTES`] for each class. Four words, the low one first, are the sum of losses as a number of 128 bits in
+/// two's complement, in units of 2^-56; three further words are the rows, the rows predicted right (where accuracy is
+/// on) and flags: 1 for a NaN, 2 for a loss of `+inf` (or above 2^39), 4 for `-inf`.
 ///
 /// ```
 /// use wgpu_loss::{CLASS_BYTES, class_losses};
@@ -138,7 +136,7 @@ impl ClassSums {
 /// ```
 ///
 /// # Errors
-/// [`Error::Length`] for bytes that are no whole number of classes.
+/// [`Error::Length`] if the bytes are not a whole number of classes.
 pub fn class_losses(bytes: &[u8]) -> Result<ClassLosses, Error> {
     if !(bytes.len() as u64).is_multiple_of(CLASS_BYTES) {
         let wanted = bytes.len().next_multiple_of(CLASS_BYTES as usize);
@@ -169,7 +167,7 @@ mod tests {
 
     #[test]
     fn words_are_fixed_point_numbers() {
-        // 1.5, -2^-56, and 1 where something was infinite.
+        // 1.5, -2^-56, and 1 with the flag of an infinite loss.
         let words = [
             [0, 0x0180_0000, 0, 0, 3, 2, 0],
             [u32::MAX, u32::MAX, u32::MAX, u32::MAX, 1, 0, 0],

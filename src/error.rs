@@ -1,11 +1,11 @@
-//! What can go wrong, said with what was given and what was wanted.
+//! The errors, each with the given value and the wanted one.
 
 use std::path::PathBuf;
 
-/// Everything this library refuses or fails at.
+/// Every error of this library.
 ///
-/// What the host can see is checked before any GPU work is recorded; what only the device can see
-/// ([`Error::BadTargets`]) comes back with the results.
+/// Errors that the host can detect are returned before any GPU work is recorded; errors that only the device can detect
+/// ([`Error::BadTargets`]) are returned with the results.
 ///
 /// ```
 /// use wgpu_loss::{Bce, CrossEntropy, Error, Inputs, Outputs, Tensor, reference};
@@ -29,7 +29,7 @@ pub enum Error {
     /// The class axis does not exist in the input.
     #[error("class axis {axis} is out of range for an input of shape {shape:?}")]
     ClassAxis {
-        /// The axis asked for; negative counts from the end.
+        /// The requested axis; negative counts from the end.
         axis: isize,
         /// The input's shape.
         shape: Vec<usize>,
@@ -38,22 +38,22 @@ pub enum Error {
     /// A tensor's shape does not fit the others.
     #[error("{what} has shape {given:?}, but {wanted:?} was wanted")]
     Shape {
-        /// Which tensor.
+        /// The tensor's name.
         what: &'static str,
-        /// Its shape.
+        /// The tensor's shape.
         given: Vec<usize>,
         /// The shape that would fit.
         wanted: Vec<usize>,
     },
 
-    /// A slice or buffer holds another number of elements than its shape says.
+    /// A slice or buffer holds another number of elements than its shape has.
     #[error("{what} holds {given} elements, but its shape {shape:?} wants {wanted}")]
     Length {
-        /// Which tensor.
+        /// The tensor's name.
         what: &'static str,
-        /// Elements given.
+        /// The number of elements given.
         given: usize,
-        /// Elements wanted.
+        /// The number of elements wanted.
         wanted: usize,
         /// The shape.
         shape: Vec<usize>,
@@ -64,20 +64,20 @@ pub enum Error {
     Target {
         /// The loss.
         loss: &'static str,
-        /// What was given.
+        /// The kind of target that was given.
         given: &'static str,
-        /// What it takes.
+        /// The kinds of target that the loss takes.
         wanted: &'static str,
     },
 
-    /// An option has a value it cannot have.
+    /// The value of an option is not allowed.
     #[error("{option} is {given}, but {wanted}")]
     Option {
         /// The option's name.
         option: &'static str,
-        /// Its value.
+        /// The option's value.
         given: String,
-        /// What is allowed.
+        /// The allowed values.
         wanted: &'static str,
     },
 
@@ -88,50 +88,50 @@ pub enum Error {
         *classes as i128 - 1
     )]
     BadTargets {
-        /// How many.
+        /// The number of such labels.
         count: u64,
-        /// Of how many.
+        /// The number of all labels.
         rows: u64,
-        /// The flat index of the first of them in the labels.
+        /// The flat index of the first bad label.
         first: u64,
-        /// Its value.
+        /// The value of the first bad label.
         value: i128,
         /// The number of classes.
         classes: usize,
-        /// The label that means "leave this row out".
+        /// The label that excludes its row.
         ignore_index: i64,
     },
 
     /// A tensor's shape does not broadcast to the input's.
     #[error("{what} has shape {given:?}, which does not broadcast to the input's {input:?}")]
     Broadcast {
-        /// Which tensor.
+        /// The tensor's name.
         what: &'static str,
-        /// Its shape.
+        /// The tensor's shape.
         given: Vec<usize>,
         /// The input's shape.
         input: Vec<usize>,
     },
 
-    /// Tensors are broadcast along so many different axes that a plan cannot tell them apart. Calls on
-    /// host data write such tensors out; others have to do so beforehand.
+    /// Tensors are broadcast along so many different axes that a plan cannot distinguish them. Calls on host data write
+    /// such tensors out; other callers must do so beforehand.
     #[error(
         "the tensors that are broadcast divide the input's axes into {groups} groups, but a plan knows \
          three: expand one of them to the input's shape"
     )]
     Groups {
-        /// Neighbouring axes that the same tensors have make a group.
+        /// The number of groups: neighbouring axes that the same tensors have form one.
         groups: usize,
     },
 
-    /// A tensor was not given, though the loss needs it, or the other way round.
+    /// A tensor is missing that the loss needs, or was given to a loss that does not take it.
     #[error("{loss} {} {operand}", if *.wanted { "needs" } else { "takes no" })]
     Operand {
         /// The loss.
         loss: &'static str,
-        /// The tensor.
+        /// The tensor's name.
         operand: &'static str,
-        /// Whether the loss needs it.
+        /// True if the loss needs the tensor.
         wanted: bool,
     },
 
@@ -141,61 +141,61 @@ pub enum Error {
          where {wanted} is wanted"
     )]
     BadValues {
-        /// The tensor of the first of them.
+        /// The tensor of the first such element.
         what: &'static str,
-        /// How many.
+        /// The number of such elements.
         count: u64,
-        /// Of how many.
+        /// The number of all elements.
         of: u64,
-        /// The flat index of the first of them in its tensor.
+        /// The flat index of the first such element in its tensor.
         first: u64,
-        /// Its value.
+        /// The value of the first such element.
         value: f32,
-        /// What values may be.
+        /// The allowed values.
         wanted: &'static str,
     },
 
-    /// Something is larger than the device allows.
+    /// A size is larger than the device allows.
     #[error("{what} needs {needed}, but the device's {limit} is {allowed}")]
     Limit {
-        /// What is too large.
+        /// The thing that is too large.
         what: &'static str,
         /// The limit's name in `wgpu::Limits`.
         limit: &'static str,
-        /// How much is needed.
+        /// The size that is needed.
         needed: u64,
-        /// How much there is.
+        /// The size that the device allows.
         allowed: u64,
     },
 
-    /// A buffer was not given, though the plan needs it, or the other way round.
+    /// A buffer is missing that the plan needs, or was given to a plan that does not use it.
     #[error("the plan {} a buffer for {what}", if *.needed { "needs" } else { "has no use for" })]
     Binding {
-        /// Which buffer.
+        /// The buffer's name.
         what: &'static str,
-        /// Whether the plan needs it.
+        /// True if the plan needs the buffer.
         needed: bool,
     },
 
     /// A buffer range is too small, misaligned, or reaches past the buffer's end.
     #[error("{what}: the range {offset}..{end} of a buffer of {size} bytes {problem}")]
     Range {
-        /// Which buffer.
+        /// The buffer's name.
         what: &'static str,
         /// First byte of the range.
         offset: u64,
-        /// First byte past it.
+        /// First byte after the range.
         end: u64,
         /// The buffer's size in bytes.
         size: u64,
-        /// What is wrong with it.
+        /// The fault of the range.
         problem: String,
     },
 
     /// A buffer lacks a usage.
     #[error("{what}: the buffer lacks the usage {missing}")]
     Usage {
-        /// Which buffer.
+        /// The buffer's name.
         what: &'static str,
         /// The missing usage flag.
         missing: &'static str,
@@ -204,75 +204,74 @@ pub enum Error {
     /// Two ranges that are written, or written and read, share bytes.
     #[error("{first} and {second} share bytes of one buffer")]
     Overlap {
-        /// One of them.
+        /// One of the ranges.
         first: &'static str,
-        /// The other.
+        /// The other range.
         second: &'static str,
     },
 
     /// A plan was made for a device with a feature that this one was opened without.
     #[error("{what} needs the feature {feature}, which the device was opened without")]
     Feature {
-        /// What needs it.
+        /// The thing that needs the feature.
         what: &'static str,
         /// The feature's name in `wgpu::Features`.
         feature: &'static str,
     },
 
-    /// No adapter fits.
+    /// No adapter matches.
     #[error("no GPU adapter {wanted}; {hint}")]
     NoAdapter {
-        /// What was looked for.
+        /// The adapters that were searched for.
         wanted: String,
-        /// What to do about it.
+        /// Advice on a remedy.
         hint: String,
     },
 
-    /// The adapter gave no device.
+    /// The adapter returned no device.
     #[error("the adapter {adapter:?} gave no device: {reason}")]
     NoDevice {
         /// The adapter's name.
         adapter: String,
-        /// What the driver said.
+        /// The driver's message.
         reason: String,
     },
 
-    /// The folder of stored tunings cannot be written, or there is none.
+    /// The folder of stored tunings cannot be written, or does not exist.
     #[error("the stored tuning {}: {reason}", .path.display())]
     Store {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason of the failure.
         reason: String,
     },
 
-    /// The memory that a call may take is too small for the least it could hold.
+    /// A call's memory budget is smaller than its smallest piece.
     #[error("a memory budget of {given} bytes is too small for {what}: {needed} are needed")]
     Budget {
-        /// What does not fit.
+        /// The thing that does not fit.
         what: &'static str,
-        /// The smallest budget that would do, in bytes.
+        /// The smallest budget that is enough, in bytes.
         needed: u64,
         /// The budget, in bytes.
         given: u64,
     },
 
-    /// The device has no memory left. It stays usable, and a smaller
-    /// `GpuOptions::memory_budget` may do.
+    /// The device has no memory left. It stays usable, and a smaller `GpuOptions::memory_budget` may succeed.
     #[error("the GPU is out of memory: {bytes} bytes were wanted for {what}")]
     OutOfMemory {
-        /// What the memory was for.
+        /// The purpose of the memory.
         what: &'static str,
-        /// How many bytes were wanted in this allocation; 0 where wgpu alone knows.
+        /// The size of the failed allocation in bytes; 0 if only wgpu knows it.
         bytes: u64,
     },
 
-    /// A `Sink` could not take what was computed.
+    /// A `Sink` could not store an output.
     #[error("{what} could not be written: {reason}")]
     Sink {
-        /// What was written.
+        /// The output that was written.
         what: &'static str,
-        /// What went wrong.
+        /// The reason of the failure.
         reason: String,
     },
 
@@ -280,31 +279,31 @@ pub enum Error {
     #[error("stopped")]
     Stopped,
 
-    /// A call that blocks, in a browser, where nobody may.
+    /// A blocking call in a browser, where blocking is not allowed.
     #[error("this call blocks, which a browser does not allow; its async form does not")]
     Blocking,
 
-    /// Something can be done once at a time, and is being done.
+    /// A second use of something that allows one at a time.
     #[error("{what} is under way already")]
     Busy {
-        /// What is being done.
+        /// The work in progress.
         what: &'static str,
     },
 
-    /// The device is lost: destroyed by the host, taken out, or given up by its driver. Nothing that was made
-    /// on it works any more; a new device needs new [`Kernels`](crate::Kernels).
+    /// The device is lost: destroyed by the host, removed, or given up by its driver. Nothing that was made on it works
+    /// any more; a new device needs new [`Kernels`](crate::Kernels).
     #[error("the device was lost; noticed while {during}")]
     Lost {
-        /// What was going on when it was noticed.
+        /// The work in progress when the loss was noticed.
         during: &'static str,
     },
 
-    /// The device failed while it worked, with what wgpu reported.
+    /// The device failed during its work. The reason is wgpu's message.
     #[error("the GPU failed while {during}: {reason}")]
     Device {
-        /// What it was doing.
+        /// The work in progress.
         during: &'static str,
-        /// What wgpu reported.
+        /// wgpu's message.
         reason: String,
     },
 }

@@ -1,12 +1,12 @@
-//! Operands written out to the input's shape, for calls on host data whose operands are broadcast along
-//! more axes than a plan tells apart.
+//! Operands written out in the input's shape, for calls on host data whose operands are broadcast along more axes than
+//! a plan can distinguish.
 
 use crate::loss::Loss;
 use crate::tensor::OwnedFloats;
 use crate::{Error, Inputs, Outputs, Problem, Tensor};
 
-/// The problem that a loss states of these inputs, and the inputs that it is about: with operands written
-/// out into `room` where that is necessary.
+/// Returns the problem that a loss states of these inputs, and the inputs that belong to it: where that is necessary,
+/// with operands written out into `room`.
 pub(crate) fn stated<'a>(
     loss: &(impl Loss + ?Sized),
     inputs: &Inputs<'a>,
@@ -31,8 +31,8 @@ pub(crate) fn stated<'a>(
     Ok((loss.problem(&inputs.shapes(), outputs)?, inputs))
 }
 
-/// Operands in the input's shape, where they are broadcast. Variances stay as they are, for the sake of
-/// their gradient; they alone never need it.
+/// Operands in the input's shape, where they are broadcast. Variances stay as they are, because their gradient has
+/// their shape; they never need to be written out.
 #[derive(Debug)]
 pub(crate) struct Expanded {
     target: Option<OwnedFloats>,
@@ -61,9 +61,9 @@ impl Expanded {
     }
 }
 
-/// The elements of a tensor that go with those of the input, in order, as NumPy broadcasts.
+/// Iterates over the indices of a tensor's elements that belong to the input's elements, in order, as NumPy broadcasts.
 struct Places {
-    /// From the last axis on: where we are, the extent, and how far the tensor's elements are apart.
+    /// From the last axis on: the current position, the extent, and the tensor's stride.
     axes: Vec<(usize, usize, usize)>,
     next: usize,
     left: usize,

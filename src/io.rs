@@ -1,4 +1,4 @@
-//! What goes in and what comes out of a host call, on the GPU or on the CPU alike.
+//! The inputs and outputs of a host call, the same on the GPU and on the CPU.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub struct Inputs<'a> {
     pub target: Option<Tensor<'a>>,
     /// A weight for each element.
     pub element_weight: Option<Tensor<'a>>,
-    /// A weight for what is positive of each element.
+    /// A weight for the positive part of each element's loss.
     pub pos_weight: Option<Tensor<'a>>,
     /// The variance.
     pub var: Option<Tensor<'a>>,
@@ -46,7 +46,7 @@ pub struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// Logits, or log-probabilities for [`Nll`](crate::Nll).
+    /// Returns inputs with logits, or with log-probabilities for [`Nll`](crate::Nll).
     pub fn new(input: Tensor<'a>) -> Self {
         Self {
             input,
@@ -62,7 +62,7 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    /// With class labels in the input's shape without the class axis. Replaces any target.
+    /// Sets class labels, in the input's shape without the class axis. Replaces any target.
     pub fn labels(mut self, labels: impl Into<Labels<'a>>, shape: &'a [usize]) -> Self {
         self.labels = Some((labels.into(), shape));
         self.probabilities = None;
@@ -70,7 +70,7 @@ impl<'a> Inputs<'a> {
         self
     }
 
-    /// With class probabilities in the input's shape. Replaces any target.
+    /// Sets class probabilities, in the input's shape. Replaces any target.
     pub fn probabilities(mut self, probabilities: Tensor<'a>) -> Self {
         self.probabilities = Some(probabilities);
         self.labels = None;
@@ -78,8 +78,8 @@ impl<'a> Inputs<'a> {
         self
     }
 
-    /// With a value for each element, in the input's shape or (where the loss says so) one that
-    /// broadcasts to it as in NumPy. Replaces any target.
+    /// Sets a value for each element, in the input's shape or (where the loss documents it) one that broadcasts to it
+    /// as in NumPy. Replaces any target.
     pub fn target(mut self, target: Tensor<'a>) -> Self {
         self.target = Some(target);
         self.labels = None;
@@ -87,49 +87,48 @@ impl<'a> Inputs<'a> {
         self
     }
 
-    /// With a weight for each element, in a shape that broadcasts to the input's as in NumPy:
-    /// [`Bce`](crate::Bce) and [`BceWithLogits`](crate::BceWithLogits).
+    /// Sets a weight for each element, in a shape that broadcasts to the input's as in NumPy: [`Bce`](crate::Bce) and
+    /// [`BceWithLogits`](crate::BceWithLogits).
     pub fn element_weight(mut self, weight: Tensor<'a>) -> Self {
         self.element_weight = Some(weight);
         self
     }
 
-    /// With a weight for what is positive of each element, in a shape that broadcasts to the input's as
-    /// in NumPy: [`BceWithLogits`](crate::BceWithLogits).
+    /// Sets a weight for the positive part of each element's loss, in a shape that broadcasts to the input's as in
+    /// NumPy: [`BceWithLogits`](crate::BceWithLogits).
     pub fn pos_weight(mut self, pos_weight: Tensor<'a>) -> Self {
         self.pos_weight = Some(pos_weight);
         self
     }
 
-    /// With a variance: [`GaussianNll`](crate::GaussianNll).
+    /// Sets a variance: [`GaussianNll`](crate::GaussianNll).
     pub fn var(mut self, var: Tensor<'a>) -> Self {
         self.var = Some(var);
         self
     }
 
-    /// With one weight per class.
+    /// Sets one weight per class.
     pub fn weight(mut self, weight: impl Into<Floats<'a>>) -> Self {
         self.weight = Some(weight.into());
         self
     }
 
-    /// With one weight per row, f32, in the shape of the labels. It multiplies the row's loss and what the
-    /// row adds to the mean's divisor; a row of weight 0 is left out as an ignored one is, whatever its
-    /// label.
+    /// Sets one weight per row, f32, in the shape of the labels. It multiplies the row's loss and its part of the
+    /// mean's divisor; a row of weight 0 is left out like an ignored one, whatever its label.
     pub fn row_weights(mut self, weights: Tensor<'a>) -> Self {
         self.row_weights = Some(weights);
         self
     }
 
-    /// With the gradient with respect to the loss, f32: one number, or the loss's shape for reduction
-    /// `none`. Without it, ones. For [`Softmax`](crate::Softmax) the gradient with respect to its result,
-    /// in the input's shape and of any element type.
+    /// Sets the gradient with respect to the loss, f32: one number, or the loss's shape for reduction `none`. Without
+    /// it, ones. For [`Softmax`](crate::Softmax) it is the gradient with respect to the result, in the input's shape
+    /// and of any element type.
     pub fn upstream(mut self, upstream: Tensor<'a>) -> Self {
         self.upstream = Some(upstream);
         self
     }
 
-    /// Refuses data whose lengths do not fit its shapes.
+    /// Returns an error for data whose lengths do not fit its shapes.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.input.check("input")?;
         if let Some((labels, shape)) = &self.labels {
@@ -156,7 +155,7 @@ impl<'a> Inputs<'a> {
         Ok(())
     }
 
-    /// The shapes alone.
+    /// Returns the shapes alone.
     pub fn shapes(&self) -> Shapes<'a> {
         let labels = self.labels.map(|(l, shape)| (TargetType::Labels(l.label_type()), shape));
         let probabilities =
@@ -202,32 +201,32 @@ pub struct Output<T> {
     /// The loss: one number, or one per row for reduction `none`. Empty for
     /// [`Softmax`](crate::Softmax).
     pub loss: Vec<T>,
-    /// The z-loss, apart from the loss and reduced as it is; empty where there is none.
+    /// The z-loss, reduced like the loss but not part of it; empty if there is none.
     pub z_loss: Vec<T>,
     /// The loss's shape: `[]`, or the input's without the class axis.
     pub loss_shape: Vec<usize>,
-    /// The gradient with respect to the input, in the input's shape, where asked for.
+    /// The gradient with respect to the input, in the input's shape, if requested.
     pub grad: Option<Vec<T>>,
-    /// The gradient with respect to the target, in its shape, where asked for.
+    /// The gradient with respect to the target, in its shape, if requested.
     pub target_grad: Option<Vec<T>>,
-    /// The gradient with respect to the variance, in its shape, where asked for.
+    /// The gradient with respect to the variance, in its shape, if requested.
     pub var_grad: Option<Vec<T>>,
-    /// The log-probabilities, in the input's shape, where asked for.
+    /// The log-probabilities, in the input's shape, if requested.
     pub log_probs: Option<Vec<T>>,
     /// The probabilities, in the input's shape ([`Softmax::probs`](crate::Softmax::probs)).
     pub probs: Option<Vec<T>>,
-    /// What else was asked for of each row.
+    /// The other requested outputs of each row.
     pub rows: RowOutputs<T>,
-    /// The losses of each class, where asked for.
+    /// The losses of each class, if requested.
     pub classes: Option<ClassLosses>,
-    /// What was seen in the rows.
+    /// The counts and sums over the rows.
     pub summary: Summary,
-    /// Where the time went; `None` on the CPU.
+    /// The times of the call's phases; `None` on the CPU.
     pub timing: Option<Timing>,
 }
 
 impl<T> Output<T> {
-    /// Nothing but what was seen in the rows.
+    /// Returns an output that has a summary alone.
     pub(crate) fn nothing(loss_shape: &[usize], summary: Summary) -> Self {
         Self {
             loss: Vec::new(),
@@ -247,7 +246,7 @@ impl<T> Output<T> {
 }
 
 impl Output<f64> {
-    /// Returns the same in f32, as a GPU gives it.
+    /// Returns the output in f32, as a GPU returns it.
     pub(crate) fn narrowed(self) -> Output<f32> {
         let narrow = |wide: Vec<f64>| wide.into_iter().map(|x| x as f32).collect::<Vec<f32>>();
         Output {
@@ -267,7 +266,7 @@ impl Output<f64> {
     }
 }
 
-/// A value that a loss is not defined for. [`Error`] has an example of what comes of it.
+/// A value that a loss is not defined for. [`Error`] has an example of the error that it causes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BadValue {
@@ -279,46 +278,45 @@ pub struct BadValue {
     pub value: f32,
 }
 
-/// What was seen in the rows. For losses of single elements every element is a row. [`Output`] has an example, and
-/// [`Reader`](crate::Reader) one of a device's.
+/// Counts and sums over the rows. For losses of single elements every element is a row. [`Output`] has an example, and
+/// [`Reader`](crate::Reader) one of a device's summary.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Rows in all.
+    /// Number of all rows.
     pub rows: u64,
     /// Rows that count: neither ignored nor with a bad label.
     pub live: u64,
-    /// Sum of the weights of live rows: class weights of their labels times row weights (their number,
+    /// Sum of the weights of live rows: class weights of their labels times row weights (the number of live rows,
     /// without weights).
     pub weight: f64,
     /// Rows whose label is neither a class nor `ignore_index`.
     pub bad: u64,
-    /// The first of them and its label.
+    /// The first bad row and its label.
     pub first_bad: Option<(u64, i128)>,
     /// The first element whose value the loss is not defined for: such elements count as `bad`.
     pub first_bad_value: Option<BadValue>,
-    /// Live rows whose loss or distribution is NaN for the sake of their logits, or of a weight of theirs that is NaN or
+    /// Live rows whose loss or distribution is NaN because of their logits, or because one of their weights is NaN or
     /// infinite. Such a weight is not part of [`weight`](Self::weight).
     pub nonfinite: u64,
-    /// The first of them.
+    /// The first such row.
     pub first_nonfinite: Option<u64>,
-    /// Live rows whose label has the largest logit, where [`Outputs::accuracy`](crate::Outputs::accuracy)
-    /// asks for them.
+    /// Live rows whose label has the largest logit, where [`Outputs::accuracy`](crate::Outputs::accuracy) is on.
     pub correct: u64,
-    /// Live rows whose label is among the k largest logits, where
-    /// [`Outputs::top_k`](crate::Outputs::top_k) asks for them.
+    /// Live rows whose label is among the k largest logits, where [`Outputs::top_k`](crate::Outputs::top_k) is set.
     pub top_k: u64,
 }
 
 impl Summary {
-    /// Rows left out by `ignore_index`, or by a row weight of 0. Of a summary that was decoded from anything else than
-    /// a result, 0 where there would be fewer.
+    /// Returns the number of rows that are left out by `ignore_index`, or by a row weight of 0. In a summary whose
+    /// counts contradict each other, because it was decoded from other bytes than a result's, the number is 0 rather
+    /// than negative.
     pub fn ignored(&self) -> u64 {
         self.rows.saturating_sub(self.live).saturating_sub(self.bad)
     }
 
-    /// Adds what was seen in the rows that follow these, as in the next batch. Positions in `next` are
-    /// counted from its own first row; here they go on behind these rows.
+    /// Adds the summary of the rows that follow these, as in the next batch. Positions in `next` are counted from its
+    /// own first row; here they continue after these rows.
     ///
     /// ```
     /// use wgpu_loss::{CrossEntropy, Inputs, Outputs, Summary, Tensor, reference};
@@ -333,7 +331,7 @@ impl Summary {
     /// # Ok::<(), wgpu_loss::Error>(())
     /// ```
     pub fn append(&mut self, next: &Summary) {
-        // Named one by one: a new field is not forgotten.
+        // All fields are named, so that the compiler reports a new one that is missing here.
         let Summary {
             rows,
             live,
@@ -360,8 +358,8 @@ impl Summary {
         self.top_k += top_k;
     }
 
-    /// What was refused on the device as the error that names it. Calls on host data do this by themselves; who
-    /// [embeds](crate::Bound) decides whether and when to look.
+    /// Returns the error for bad labels or values that the device found. Calls on host data do this by themselves; a
+    /// host that [embeds](crate::Bound) the library decides whether and when to check.
     ///
     /// # Errors
     /// [`Error::BadTargets`] for labels out of range, [`Error::BadValues`] for values that a loss is not
@@ -381,7 +379,7 @@ impl Summary {
         })
     }
 
-    /// Bad labels as the error that names them.
+    /// Returns the error for bad labels.
     pub(crate) fn check_labels(&self, classes: usize, ignore_index: i64) -> Result<(), Error> {
         match self.first_bad {
             None => Ok(()),
@@ -409,13 +407,13 @@ impl Summary {
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Timing {
-    /// Making pipelines and bind groups; near zero once the pipelines are cached.
+    /// Creating pipelines and bind groups; near zero once the pipelines are cached.
     pub prepare: Duration,
-    /// From host memory to the device.
+    /// Transfer from host memory to the device.
     pub upload: Duration,
     /// Recording, submitting and waiting for the kernels.
     pub kernel: Duration,
-    /// From the device to host memory.
+    /// Transfer from the device to host memory.
     pub read_back: Duration,
 }
 

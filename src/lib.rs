@@ -1,8 +1,8 @@
 //! Losses of neural-network training and their gradients, in WGSL, on any GPU that wgpu reaches.
 //!
-//! Cross-entropy, negative log-likelihood, softmax and log-softmax, with PyTorch's meaning. The
-//! arithmetic is f32, arranged so that a confident row's loss of 1e-12 stays 1e-12, and every loss
-//! has a twin in f64 on the CPU that the tests hold it to.
+//! Cross-entropy, negative log-likelihood, softmax and log-softmax, with PyTorch's meaning. The arithmetic is f32,
+//! arranged so that a confident row's loss of 1e-12 stays 1e-12. Every loss has a counterpart in f64 on the CPU, with
+//! which the tests compare it.
 //!
 //! ```
 //! use wgpu_loss::{CrossEntropy, Gpu, Inputs, Outputs, Tensor};
@@ -21,8 +21,8 @@
 //!
 //! # Features
 //!
-//! What is listed here is there by default. `default-features = false` leaves what records a loss into a host's own
-//! passes: [`loss`], [`plan`], [`kernels`], [`Bound`], and nothing but wgpu to depend on that is not small.
+//! The features listed here are on by default. `default-features = false` leaves the part that records a loss into a
+//! host's own passes: [`loss`], [`plan`], [`kernels`], [`Bound`]; apart from wgpu, its dependencies are small.
 //!
 //! | feature | what it adds |
 //! |---|---|
@@ -35,47 +35,46 @@
 //! From the top down; each can be used without those above it.
 //!
 //! ```text
-//! Gpu          a device of one's own; blocking and async calls on host data
+//! Gpu          a device of the library's own; blocking and async calls on host data
 //! Bound        a plan joined to buffers, recorded into any compute pass any number of times
-//! Plan         which kernels run over which pieces of the tensors; needs no device
+//! Plan         the kernels to run and their pieces of the tensors; needs no device
 //! Kernels      a device's pipelines, compiled when first wanted
 //! Loss         checks shapes and options and states the Problem; knows no GPU
 //! ```
 //!
-//! Whoever has a device already starts at [`Kernels`] and needs nothing of [`gpu`]: the library then
-//! records, and never submits, polls or reads back. [`mod@reference`] is the counterpart of [`Gpu`]: it
-//! takes the same [`Loss`] and [`Inputs`] and gives the same [`Output`], in f64. A [`Device`] is either,
-//! chosen at run time.
+//! A program that has a device already starts at [`Kernels`] and needs nothing of [`gpu`]: the library then records,
+//! and never submits, polls or reads back. [`mod@reference`] is the counterpart of [`Gpu`]: it takes the same [`Loss`]
+//! and [`Inputs`] and returns the same [`Output`], in f64. A [`Device`] is either, chosen at run time.
 //!
 //! # Modules
 //!
 //! - [`loss`]: one file per loss, with its formula, options and checks.
-//! - [`mod@reference`] (feature `reference`): their twins on the CPU.
+//! - [`mod@reference`] (feature `reference`): the same losses on the CPU.
 //! - [`mod@stream`] (feature `reference`): data of any size in pieces and batches, on either.
 //! - [`plan`]: dispatches, geometry, pieces, workspace, from shapes and a device's [`Profile`].
 //! - [`kernels`]: WGSL assembled from the texts in `shaders/`, one pipeline per specialisation.
-//! - [`gpu`] (feature `gpu`): adapter, device, transfers, waiting; times, and the numbers that are tuned by them.
+//! - [`gpu`] (feature `gpu`): adapter, device, transfers, waiting; measurements, and tunings by them.
 //!
 //! # Stability
 //!
-//! Versions follow [semver](https://semver.org): of what these pages show, a minor version takes nothing away.
+//! Versions follow [semver](https://semver.org): a minor version removes nothing that these pages document.
 //!
 //! - [`wgpu`] and [`half`] are re-exported, and their types are in our signatures. A new major version of either is
-//!   one of ours; the version of wgpu that a host has must be the one here.
+//!   a new major version of this crate; a host must use the version of wgpu that this crate uses.
 //! - Enums and structs that are likely to grow are `#[non_exhaustive]`: an [`Error`] may get further variants, an
 //!   [`Output`] further fields. Options are built ([`GpuOptions`], [`Outputs`], [`Buffers`]). What is complete by its
 //!   nature may be matched to the end: [`Reduction`], [`ClassView`].
-//! - The numbers of a [`Tuning`](plan::Tuning) mean what they mean in this version; others may lay work out
-//!   differently and find that none of the stored ones fits. So may the dispatches of a [`Plan`], the bytes of its
-//!   workspace, and with them the last bits of a sum of rows: the same on one device in one version.
-//! - The words of [`Bound::result`], and the bytes that [`class_losses`] reads, stay where they are said to be.
-//! - What is public and yet not on these pages (`kernels::Spec` and what it is made of, `plan::Params`) is there for
-//!   the crate's own tests. It may change at any time.
+//! - The numbers of a [`Tuning`](plan::Tuning) mean the same within a version only: others may lay work
+//!   out differently, and then use none of the stored numbers. The dispatches of a [`Plan`] may change too, as may the
+//!   bytes of its workspace, and with them the last bits of a sum of rows: they are the same on one device in one version.
+//! - The words of [`Bound::result`], and the bytes that [`class_losses`] reads, keep their documented layout.
+//! - Public items that are not on these pages (`kernels::Spec` and its parts, `plan::Params`) are for the
+//!   crate's own tests. They may change at any time.
 //!
-//! What the host can see is refused with an [`Error`] before anything is recorded. What only the
-//! device can see, such as a label that is no class, comes back in a [`Summary`].
+//! Errors that the host can detect are returned as an [`Error`] before any work is recorded. Errors that only the
+//! device can detect, such as a label that is no class, are returned in a [`Summary`].
 
-// Links to what a feature would add lead to the list of features without it.
+// Without a feature, links to its items lead to the list of features.
 #![doc = ""]
 #![cfg_attr(not(feature = "gpu"), doc = " [`gpu`]: #features")]
 #![cfg_attr(not(feature = "gpu"), doc = " [`Gpu`]: #features")]
@@ -87,7 +86,7 @@
 #![cfg_attr(not(feature = "reference"), doc = " [`Device`]: #features")]
 #![cfg_attr(feature = "reference", doc = " [`Device`]: stream::Device")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// What the optional parts alone call is not worth a condition each: a few small functions.
+// Functions that only the optional parts call: they are few and small, so they have no condition each.
 #![cfg_attr(not(feature = "gpu"), allow(dead_code))]
 // In a browser a device stays on its thread, and an `Arc` is no more than an `Rc`.
 #![cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]

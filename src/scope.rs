@@ -1,12 +1,11 @@
 //! wgpu's errors, caught where they arise instead of in the host's handler.
 //!
-//! Not in browsers: there a scope answers later and nobody may block until it does. A scope that nobody asks would
-//! swallow the error, so none is opened, and the host's own scopes and its handler hear it.
+//! Not in browsers: there a scope's result comes later, and blocking until then is not allowed. A scope whose result is
+//! never read would swallow the error, so none is opened, and the host's own scopes and its handler receive the errors.
 
 use crate::Error;
 
-/// Runs `work` inside error scopes and returns what wgpu reported as an [`Error::Device`], or as an
-/// [`Error::OutOfMemory`].
+/// Runs `work` inside error scopes and returns wgpu's error as an [`Error::Device`], or as an [`Error::OutOfMemory`].
 ///
 /// The scopes open and close on this thread, so a host's own scopes stay as they are.
 pub(crate) fn scoped<T>(
@@ -17,8 +16,8 @@ pub(crate) fn scoped<T>(
     allocating(device, during, 0, work)
 }
 
-/// Whether the device is lost. wgpu tells the host's callback alone, and there is no asking; but what is made on
-/// a lost device is nothing, without an error.
+/// Returns true if the device is lost. wgpu reports the loss only to the host's callback and has no query for it; but a
+/// buffer that is made on a lost device has no memory, without an error.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn is_lost(device: &wgpu::Device) -> bool {
     let canary = scoped(device, "making a buffer", || {
@@ -32,17 +31,17 @@ pub(crate) fn is_lost(device: &wgpu::Device) -> bool {
         buffer.destroy();
         nothing
     });
-    // Without memory there is an error.
+    // If there is no memory left, the scope has an error.
     canary.unwrap_or(false)
 }
 
-/// In a browser nothing tells: what is made on a lost device looks like any other, and only mappings fail.
+/// Returns false: in a browser, a buffer of a lost device looks like any other, and only mappings fail.
 #[cfg(target_arch = "wasm32")]
 pub(crate) fn is_lost(_: &wgpu::Device) -> bool {
     false
 }
 
-/// As [`scoped`], for work that allocates so many bytes of the device's memory.
+/// Runs `work` as [`scoped`] does; it allocates `bytes` bytes of the device's memory.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn allocating<T>(
     device: &wgpu::Device,
@@ -59,7 +58,7 @@ pub(crate) fn allocating<T>(
         if let Some(error) = pollster::block_on(report) {
             return Err(match error {
                 wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { what: during, bytes },
-                // What was made on a lost device is invalid, which wgpu does tell.
+                // A lost device yields invalid objects, whose use wgpu reports as an error.
                 _ if is_lost(device) => Error::Lost { during },
                 error => Error::Device { during, reason: error.to_string() },
             });
@@ -68,7 +67,7 @@ pub(crate) fn allocating<T>(
     Ok(done)
 }
 
-/// Without scopes; see above.
+/// Runs `work` without scopes; see above.
 #[cfg(target_arch = "wasm32")]
 pub(crate) fn allocating<T>(
     _: &wgpu::Device,

@@ -1,9 +1,9 @@
-//! What a host should ask of its adapter for this library's sake.
+//! The features and limits that a host should request from its adapter for this library.
 
 use wgpu::{Adapter, Features, Limits};
 
-/// The features of an adapter that make this library's kernels faster, to be added to those that a host asks for
-/// anyway. None of them is needed.
+/// Returns the features of an adapter that make this library's kernels faster, to be added to those that a host
+/// requests anyway. None of them is needed.
 ///
 /// `SUBGROUP` lets lanes merge without workgroup memory. Drivers that run on the processor load 64-bit integers
 /// (`SHADER_INT64`) and convert f16 (`SHADER_F16`) faster.
@@ -31,9 +31,9 @@ pub fn wanted_features(adapter: &Adapter) -> Features {
     adapter.features() & wanted
 }
 
-/// WebGPU's default limits, with those of the adapter where this library has a use for more: the sizes of buffers
-/// and bindings (larger ones are cut into fewer pieces), the number of storage buffers, the lanes of a workgroup
-/// and its memory. Where the adapter has less than the defaults, its own limits stand.
+/// Returns WebGPU's default limits, raised to those of the adapter where this library uses more: the sizes of buffers
+/// and bindings (larger ones are cut into fewer pieces), the number of storage buffers, the lanes of a workgroup and
+/// its memory. Where the adapter has less than the defaults, its own limits are returned.
 ///
 /// The example is at [`wanted_features`].
 pub fn wanted_limits(adapter: &Adapter) -> Limits {

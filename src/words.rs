@@ -1,11 +1,11 @@
-//! Words of buffers that kernels and host both read, and what they stand for. `shaders/shared/constants.wgsl` has the
-//! same names and numbers, from here.
+//! The indices and constants by which kernels and host both read buffers. `shaders/shared/constants.wgsl` gets the same
+//! names and numbers from here.
 
-/// The constants, and [`ALL`] of them with their names.
+/// Defines the constants, and [`ALL`] of them with their names.
 macro_rules! constants {
     ($($(#[$doc:meta])* $name:ident = $value:expr;)*) => {
         $($(#[$doc])*
-        // Some are the kernels' alone.
+        // Some are used by kernels alone.
         #[allow(dead_code)]
         pub(crate) const $name: u32 = $value;)*
 
@@ -15,31 +15,31 @@ macro_rules! constants {
 }
 
 constants! {
-    /// No class: of a row without a distribution, or one that the piece does not have.
+    /// No class: for a row without a distribution, or for a class that the piece does not have.
     NO_CLASS = u32::MAX;
     /// No row.
     NO_ROW = u32::MAX;
 
-    // Flags: what a row or a sum of rows has met.
+    // Flags: the NaNs and infinities of a row or of a sum of rows.
     HAS_NAN = 1;
     HAS_POS_INF = 2;
     HAS_NEG_INF = 4;
-    /// Of totals alone: they are in units of 2^`RAISED_BY`.
+    /// In totals alone: they are in units of 2^`RAISED_BY`.
     RAISED = 8;
     RAISED_BY = 64;
 
-    /// Words of the workspace in front of the partials. The first one is the divisor.
+    /// Words of the workspace before the partials. The first one is the divisor.
     HEADER_WORDS = 4;
     /// Words of a partial, and of the result.
     TOTALS_WORDS = 16;
-    // Which they are.
+    // Indices of these words.
     LOSS_AT = 0;
     WEIGHT_AT = 1;
     LIVE_AT = 2;
     FLAGS_AT = 3;
     BAD_AT = 4;
     FIRST_BAD_AT = 5;
-    /// The first bad label from its low word up; or the value that is refused, and of which operand it is.
+    /// The first bad label from its low word up; or the bad value, and the operand that has it.
     BAD_VALUE_AT = 6;
     BAD_OPERAND_AT = 7;
     NONFINITE_AT = 8;
@@ -47,7 +47,7 @@ constants! {
     Z_LOSS_AT = 10;
     CORRECT_AT = 11;
     TOP_K_AT = 12;
-    // Of the result alone: loss, weight and z-loss in units of 2^`RAISED_BY`.
+    // In the result alone: loss, weight and z-loss in units of 2^`RAISED_BY`.
     RAISED_LOSS_AT = 13;
     RAISED_WEIGHT_AT = 14;
     RAISED_Z_LOSS_AT = 15;
@@ -62,6 +62,6 @@ constants! {
     CLASS_ROWS_AT = 4;
     CLASS_CORRECT_AT = 5;
     CLASS_FLAGS_AT = 6;
-    /// Such a sum is in units of 2^-`CLASS_UNIT`.
+    /// The sum of a class is in units of 2^-`CLASS_UNIT`.
     CLASS_UNIT = 56;
 }

@@ -11,7 +11,7 @@ use crate::loss::CallTensor;
 use crate::plan::{Alignment, Params, Plan, Step, offset_alignment, ragged_load};
 use crate::tensor::{Axes, Slot};
 
-/// Bytes of the largest load, which what stands in for nothing has room for: eight elements of f32.
+/// Bytes of the largest load, eight elements of f32: the size of a stand-in for an empty tensor.
 const LARGEST_LOAD: u64 = 32;
 
 pub(super) struct Binder<'a> {
@@ -22,7 +22,7 @@ pub(super) struct Binder<'a> {
     pub(super) label: &'a str,
 }
 
-/// A bound range and how far behind its start the piece begins, in bytes.
+/// A bound range, and the offset in bytes of the piece from its start.
 struct Place<'a> {
     range: wgpu::BufferBinding<'a>,
     lead: u64,
@@ -37,12 +37,12 @@ impl Binder<'_> {
         self.plan.problem().tensor(slot)
     }
 
-    /// The call's tensors that a kernel binds.
+    /// Returns the call's tensors that a kernel binds.
     fn tensors_of(&self, spec: &Spec) -> impl Iterator<Item = CallTensor> {
         spec.slots().into_iter().filter_map(|(slot, _)| self.tensor(slot))
     }
 
-    /// The bytes of a slot that a step binds. Offsets are cut down to the device's alignment.
+    /// Returns the bytes of a slot that a step binds. Offsets are rounded down to the device's alignment.
     fn place<'s>(&'s self, (slot, access): (Slot, Access), step: &Step) -> Place<'s> {
         let nothing = Place {
             range: wgpu::BufferBinding {
@@ -63,7 +63,7 @@ impl Binder<'_> {
             },
         };
         let mut bytes = match (step.piece, slot) {
-            // What is cleared or counted in is bound whole.
+            // A buffer that is cleared, and one that is counted in, are bound whole.
             (None, _) | (_, Slot::Classes) => 0..tensor.bytes(),
             (Some(piece), _) => self.plan.pieces()[piece].bytes_of(&tensor),
         };
@@ -76,7 +76,7 @@ impl Binder<'_> {
         let alignment = offset_alignment(&self.device().limits());
         let (start, end) = (given.offset + bytes.start, given.offset + bytes.end);
         let offset = start / alignment * alignment;
-        // A load that has a row's last element may reach behind it, to be read and never written.
+        // A load that has a row's last element may reach past it; those bytes are read and never written.
         let whole =
             |bytes| Some(end.next_multiple_of(bytes)).filter(|&end| end <= given.buffer.size());
         let end = whole(32).or(whole(16)).unwrap_or(end.next_multiple_of(4));
@@ -94,13 +94,13 @@ impl Binder<'_> {
         Place { range: wgpu::BufferBinding { buffer, offset: start - lead, size }, lead }
     }
 
-    /// The variant of a step's kernel that these buffers allow.
+    /// Returns the variant of a step's kernel that these buffers allow.
     fn variant(&self, step: &Step) -> Spec {
         let spec = self.aligned(step);
         Spec { arena: self.shares_a_buffer(&spec), ..spec }
     }
 
-    /// Whether a host's buffer is both read and written by a kernel.
+    /// Returns true if a kernel both reads and writes one of the host's buffers.
     fn shares_a_buffer(&self, spec: &Spec) -> bool {
         let slots = spec.slots();
         let bound = |wanted| {
@@ -110,7 +110,7 @@ impl Binder<'_> {
         bound(Access::Write).any(|written| bound(Access::Read).any(|read| read == written))
     }
 
-    /// The variant that the tensors' places in their bindings allow.
+    /// Returns the variant that the tensors' offsets in their bindings allow.
     fn aligned(&self, step: &Step) -> Spec {
         let mut spec = step.spec;
         if !spec.is_softmax() && spec.kernel != Kernel::Pointwise {
@@ -125,15 +125,15 @@ impl Binder<'_> {
         self.plan.variant(&step, alignment)
     }
 
-    /// How the tensors of single elements lie: those in the input's shape, and those that are broadcast
-    /// (`weights`).
+    /// Returns the alignment of the tensors of single elements: of those in the input's shape, and of those that are
+    /// broadcast (`weights`).
     fn alignment_of_elements(&self, step: &Step) -> Alignment {
         let lies = |whole: bool, load: Load| {
             let tensors = self.tensors_of(&step.spec);
             tensors.filter(|tensor| (tensor.axes == Axes::Elements) == whole).all(|tensor| {
                 let bytes = tensor.element_bytes * load.elements() as u64;
                 let place = self.place((tensor.slot, Access::Read), step);
-                // A shader sees no part of a load.
+                // A shader cannot access a part of a load.
                 let size = place.range.size.map_or(0, |size| size.get());
                 place.lead.is_multiple_of(bytes) && (whole || size.is_multiple_of(bytes))
             })
@@ -144,17 +144,17 @@ impl Binder<'_> {
         Alignment { load, alike: false, labels: false, weights, records: false }
     }
 
-    /// How the tensors that a step reads and writes in loads lie in their bindings.
+    /// Returns the alignment in their bindings of the tensors that a step reads and writes in loads.
     fn alignment(&self, step: &Step) -> Alignment {
         let problem = self.plan.problem();
-        // Elements in front of each tensor in its binding.
+        // The number of elements before each tensor in its binding.
         let mut leads = Vec::new();
         let ragged = ragged_load(problem.input_type).elements() as u64;
         let mut whole = true;
         for tensor in self.tensors_of(&step.spec).filter(|t| step.spec.in_loads(t.slot)) {
             let place = self.place((tensor.slot, Access::Read), step);
             leads.push(place.lead / tensor.element_bytes);
-            // A shader sees no part of a load.
+            // A shader cannot access a part of a load.
             let load = tensor.element_bytes * ragged;
             whole &= place.range.size.is_some_and(|size| size.get().is_multiple_of(load));
         }
@@ -172,7 +172,7 @@ impl Binder<'_> {
         }
     }
 
-    /// Whether a tensor starts on a load of four of its elements, and its binding holds the last one whole.
+    /// Returns true if a tensor starts on a load of four of its elements, and its binding holds the last load whole.
     fn starts_on_packs(&self, slot: Slot, step: &Step) -> bool {
         self.tensor(slot).is_some_and(|tensor| {
             let load = pack_bytes(tensor.element_bytes);
@@ -182,7 +182,7 @@ impl Binder<'_> {
         })
     }
 
-    /// The dispatch of a step and its parameters. Whoever calls sees to wgpu's errors.
+    /// Returns the dispatch of a step and its parameters. Must be called inside an error scope.
     pub(super) fn bind(&self, step: &Step, index: u64) -> Result<(Dispatch, Params), Error> {
         let spec = self.variant(step);
         let pipeline = self.kernels.get(&spec)?;
@@ -202,7 +202,7 @@ impl Binder<'_> {
                 if cfg!(target_arch = "wasm32") {
                     self.check_aliases((slot, access), &place, &mut taken)?;
                 }
-                // What is no tensor of the call is words.
+                // Buffers that are no tensor of the call have words as elements.
                 let element_bytes = self.tensor(slot).map_or(4, |tensor| tensor.element_bytes);
                 let origin = place.lead / spec.origin_unit(slot, element_bytes);
                 params.origins[slot as usize] = origin as u32;
@@ -222,7 +222,7 @@ impl Binder<'_> {
         Ok((Dispatch { pipeline, bind_group, groups: step.groups }, params))
     }
 
-    /// Refuses a binding that the device does not take: the plan was made for another one.
+    /// Returns an error for a binding that the device does not allow: the plan was made for another one.
     fn check_size(&self, slot: Slot, place: &Place<'_>) -> Result<(), Error> {
         let needed = bytes_of(&place.range).1 - place.range.offset;
         let allowed = self.device().limits().max_storage_buffer_binding_size;
@@ -233,8 +233,8 @@ impl Binder<'_> {
         }
     }
 
-    /// Refuses a binding that shares bytes with another one of its step, where either is to be written: browsers do, and
-    /// bindings start earlier than the tensors in them.
+    /// Returns an error for a binding that shares bytes with another one of its step, if either is written: browsers do
+    /// not allow it, and bindings start earlier than the tensors in them.
     fn check_aliases<'s>(
         &self,
         (slot, access): (Slot, Access),
@@ -263,7 +263,7 @@ impl Binder<'_> {
     }
 }
 
-/// The first byte of a range, and the first one behind it.
+/// Returns the first byte of a range, and the first one after it.
 fn bytes_of(range: &wgpu::BufferBinding<'_>) -> (u64, u64) {
     let size = range.size.map_or(range.buffer.size() - range.offset, |size| size.get());
     (range.offset, range.offset + size)

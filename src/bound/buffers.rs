@@ -1,4 +1,4 @@
-//! The ranges of a host's buffers, and what they have to be like.
+//! The ranges of a host's buffers, and the requirements on them.
 
 use super::result::RESULT_BYTES;
 use crate::Error;
@@ -7,17 +7,16 @@ use crate::tensor::Slot;
 
 /// The ranges of a host's buffers that a plan works on.
 ///
-/// Offsets are multiples of 4 bytes; no other alignment is asked for (multiples of 16 are read
-/// faster). Inputs need `STORAGE` usage, and so do outputs.
+/// Offsets must be multiples of 4 bytes (multiples of 16 are read faster). Inputs and outputs need `STORAGE` usage.
 ///
-/// All of them may lie in one buffer (an arena). wgpu refuses a buffer that one dispatch binds to be read and to be
-/// written, even where the ranges do not meet; where a buffer holds tensors of both kinds, all are bound to be
-/// written. Ranges that are written may not meet any other, except by [`Buffers::grad_in_place`].
+/// All of them may lie in one buffer (an arena). wgpu does not allow one dispatch to bind a buffer both for reading and
+/// for writing, even if the ranges are disjoint; where a buffer holds tensors of both kinds, all are bound for writing.
+/// Ranges that are written may not overlap any other, except by [`Buffers::grad_in_place`].
 ///
 /// ```no_run
 /// use wgpu_loss::{Buffers, RESULT_BYTES, wgpu};
 ///
-/// /// 64 rows of 1000 logits, their labels, the gradient and the result, one behind the other.
+/// /// 64 rows of 1000 logits, their labels, the gradient and the result, one after the other.
 /// fn buffers(arena: &wgpu::Buffer) -> Buffers<'_> {
 ///     let range = |offset, bytes| wgpu::BufferBinding {
 ///         buffer: arena,
@@ -35,24 +34,24 @@ use crate::tensor::Slot;
 pub struct Buffers<'a> {
     ranges: Vec<(Slot, wgpu::BufferBinding<'a>)>,
     pub(super) in_place: bool,
-    /// Tensors that have the classes' axis are there for one piece at a time, from its first element on.
+    /// True if tensors with a class axis hold one piece at a time, from its first element on.
     pub(super) piecewise: bool,
     label: Option<&'a str>,
 }
 
 impl<'a> Buffers<'a> {
-    /// The input: logits, or log-probabilities for nll. f32, in the input's shape.
+    /// Returns buffers with the input: logits, or log-probabilities for nll. f32, in the input's shape.
     pub fn new(input: wgpu::BufferBinding<'a>) -> Self {
         Self { ranges: vec![(Slot::Logits, input)], in_place: false, piecewise: false, label: None }
     }
 
-    /// Ranges by their slots.
+    /// Returns buffers of ranges by their slots.
     pub(crate) fn of(ranges: impl Iterator<Item = (Slot, wgpu::BufferBinding<'a>)>) -> Self {
         Self { ranges: ranges.collect(), in_place: false, piecewise: false, label: None }
     }
 
-    /// The same, where tensors that have the classes' axis are there for one piece at a time: who records
-    /// a step sees to it that its piece is.
+    /// Marks tensors with a class axis as holding one piece at a time: the caller must put a step's piece in place
+    /// before it records the step.
     pub(crate) fn piecewise(self) -> Self {
         Self { piecewise: true, ..self }
     }
@@ -63,100 +62,100 @@ impl<'a> Buffers<'a> {
         self
     }
 
-    /// Labels in the type the plan names (the range rounded up to whole words); or class probabilities, in
-    /// the input's shape; or the target of a loss of single elements.
+    /// Sets the target: labels in the plan's type (the range rounded up to whole words); or class probabilities, in the
+    /// input's shape; or the target of a loss of single elements.
     pub fn target(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::Target, range)
     }
 
-    /// Class weights: f32, one per class.
+    /// Sets the class weights: f32, one per class.
     pub fn weight(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::Weight, range)
     }
 
-    /// The gradient with respect to the loss: f32, one value or one per row.
+    /// Sets the gradient with respect to the loss: f32, one value or one per row.
     pub fn upstream(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::Upstream, range)
     }
 
-    /// Row weights: f32, one per row.
+    /// Sets the row weights: f32, one per row.
     pub fn row_weights(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::RowWeights, range)
     }
 
-    /// Where the rows' records go: for each row one word for each of [`Problem::record`](crate::Problem::record), one behind the
-    /// other.
+    /// Sets the range of the rows' records: one after the other, each with one word for each output of
+    /// [`Problem::record`](crate::Problem::record).
     pub fn records(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::Record, range)
     }
 
-    /// Where the sums of classes go: for each class [`CLASS_BYTES`](crate::CLASS_BYTES) bytes, which
+    /// Sets the range of the sums of classes: for each class [`CLASS_BYTES`](crate::CLASS_BYTES) bytes, which
     /// [`class_losses`](crate::class_losses) reads.
     pub fn classes(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::Classes, range)
     }
 
-    /// Where reduction `none` writes the loss of each row, f32. A reduced loss is in
+    /// Sets the range of the loss of each row, f32, for reduction `none`. A reduced loss is in
     /// [`Bound::result`](crate::Bound::result).
     pub fn loss(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::RowLoss, range)
     }
 
-    /// Where the gradient goes: f32, in the input's shape.
+    /// Sets the range of the gradient: f32, in the input's shape.
     pub fn grad(mut self, range: wgpu::BufferBinding<'a>) -> Self {
         self.in_place = false;
         self.with(Slot::Grad, range)
     }
 
-    /// The gradient overwrites the input.
+    /// Makes the gradient overwrite the input.
     pub fn grad_in_place(mut self) -> Self {
         self.in_place = true;
         self.ranges.retain(|(slot, _)| *slot != Slot::Grad);
         self
     }
 
-    /// Where log-probabilities or probabilities go: f32, in the input's shape.
+    /// Sets the range of the log-probabilities or probabilities: f32, in the input's shape.
     pub fn elements(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::Elements, range)
     }
 
-    /// The weights of the elements, in their own shape.
+    /// Sets the weights of the elements, in their own shape.
     pub fn element_weight(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::ElementWeight, range)
     }
 
-    /// The weights of what is positive of the elements, in their own shape.
+    /// Sets the weights of the positive parts of the elements' losses, in their own shape.
     pub fn pos_weight(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::PosWeight, range)
     }
 
-    /// The variances, in their own shape.
+    /// Sets the variances, in their own shape.
     pub fn var(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::Variance, range)
     }
 
-    /// Where the gradient with respect to the target goes, in the target's shape.
+    /// Sets the range of the gradient with respect to the target, in the target's shape.
     pub fn target_grad(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::TargetGrad, range)
     }
 
-    /// Where the gradient with respect to the variances goes, in their shape.
+    /// Sets the range of the gradient with respect to the variances, in their shape.
     pub fn var_grad(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::VarianceGrad, range)
     }
 
-    /// Where the result goes, instead of a buffer that [`Bound`](crate::Bound) makes:
-    /// [`RESULT_BYTES`] in the layout that [`Bound::result`](crate::Bound::result) tells.
+    /// Sets the range of the result, which replaces a buffer that [`Bound`](crate::Bound) makes: [`RESULT_BYTES`] in
+    /// the layout of [`Bound::result`](crate::Bound::result).
     pub fn result(self, range: wgpu::BufferBinding<'a>) -> Self {
         self.with(Slot::Result, range)
     }
 
-    /// What debug labels begin with: which of a host's losses it is.
+    /// Sets the beginning of debug labels: the name of this loss among the host's.
     pub fn label(self, label: &'a str) -> Self {
         Self { label: Some(label), ..self }
     }
 
-    /// What debug labels of a plan over these buffers say.
+    /// Returns the debug label of a plan over these buffers.
     pub(super) fn label_of(&self, plan: &Plan) -> String {
         let name = plan.problem().function.name();
         match self.label {
@@ -170,7 +169,7 @@ impl<'a> Buffers<'a> {
         self.ranges.iter().find(|(other, _)| *other == slot).map(|(_, range)| range)
     }
 
-    /// Checks the ranges against what the plan needs.
+    /// Checks the ranges against the plan's needs.
     pub(super) fn check(&self, plan: &Plan) -> Result<(), Error> {
         let problem = plan.problem();
         let mut needed: Vec<Slot> = problem.tensors().map(|tensor| tensor.slot).collect();
@@ -198,7 +197,7 @@ impl<'a> Buffers<'a> {
         self.check_sharing(plan, &needed)
     }
 
-    /// The bytes that the range of a tensor, or of the result, has at least.
+    /// Returns the fewest bytes that the range of a tensor, or of the result, may have.
     fn bytes(&self, slot: Slot, plan: &Plan) -> u64 {
         let Some(tensor) = plan.problem().tensor(slot) else { return RESULT_BYTES };
         if !(self.piecewise && tensor.has_classes()) {
@@ -208,7 +207,7 @@ impl<'a> Buffers<'a> {
         pieces.map(|bytes| bytes.end - bytes.start).max().unwrap_or(0).next_multiple_of(4)
     }
 
-    /// Refuses outputs that share bytes with anything.
+    /// Returns an error if an output shares bytes with another range.
     fn check_sharing(&self, plan: &Plan, slots: &[Slot]) -> Result<(), Error> {
         let written = |slot: Slot| slot.is_output() || (slot == Slot::Logits && self.in_place);
         let range = |slot| {

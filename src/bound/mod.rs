@@ -1,4 +1,4 @@
-//! A plan joined to buffers: bind groups and parameters made once, recorded any number of times.
+//! A plan joined to buffers: bind groups and parameters are made once and recorded any number of times.
 
 mod binder;
 mod buffers;
@@ -35,7 +35,7 @@ use crate::{Error, Reduction};
 ///     Bound, Buffers, CrossEntropy, Error, Kernels, LabelType, Outputs, Plan, TargetType, wgpu,
 /// };
 ///
-/// /// Once.
+/// /// Runs once.
 /// fn bind(kernels: &Kernels, logits: &wgpu::Buffer, labels: &wgpu::Buffer) -> Result<Bound, Error> {
 ///     let shapes = Shapes::new(&[64, 1000]).target(TargetType::Labels(LabelType::U32), &[64]);
 ///     let outputs = Outputs::loss().with_grad();
@@ -46,7 +46,7 @@ use crate::{Error, Reduction};
 ///     Bound::new(kernels, plan, &buffers)
 /// }
 ///
-/// /// Every step.
+/// /// Runs at every step.
 /// fn step(pass: &mut wgpu::ComputePass<'_>, bound: &Bound) {
 ///     // ... the host's forward pass
 ///     bound.record(pass);
@@ -62,17 +62,17 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Binds a plan to buffers. Compiles the kernels the plan needs, where they are not cached.
+    /// Binds a plan to buffers. Compiles the plan's kernels that are not cached.
     ///
     /// # Errors
-    /// [`Error::Binding`] for a missing or superfluous buffer, [`Error::Range`], [`Error::Usage`]
-    /// and [`Error::Overlap`] for ranges that do not fit, [`Error::Feature`] and [`Error::Limit`] for a plan that was
-    /// made for another device, or of more than 2^32 - 2 rows, [`Error::OutOfMemory`], [`Error::Lost`], and
-    /// [`Error::Device`] for what only wgpu knows (a buffer of another device).
+    /// [`Error::Binding`] for a missing or superfluous buffer, [`Error::Range`], [`Error::Usage`] and
+    /// [`Error::Overlap`] for ranges that do not fit, [`Error::Feature`] and [`Error::Limit`] for a plan that was made
+    /// for another device, or of more than 2^32 - 2 rows, [`Error::OutOfMemory`], [`Error::Lost`], and
+    /// [`Error::Device`] for faults that only wgpu detects (a buffer of another device).
     ///
     /// # Panics
-    /// wgpu itself may panic on a buffer of another [`wgpu::Instance`], which nobody can tell from
-    /// outside: it finds buffers by their number within an instance.
+    /// wgpu itself may panic on a buffer of another [`wgpu::Instance`], which the library cannot detect: wgpu finds
+    /// buffers by their number within an instance.
     pub fn new(
         kernels: &Kernels,
         plan: impl Into<Arc<Plan>>,
@@ -91,9 +91,9 @@ impl Bound {
         Self::with_scratch(kernels.clone(), plan, buffers, scratch, label)
     }
 
-    /// Binds the same plan to other buffers, which costs bind groups, parameters and a result: no kernel is
-    /// compiled where the tensors start as they did before, on 16 bytes or not, and the workspace is shared, since a queue
-    /// does one thing after another. For a ring of frames in flight, and for hosts whose buffers change.
+    /// Binds the same plan to other buffers, at the cost of bind groups, parameters and a result. No kernel is compiled
+    /// if the same tensors as before start on 16 bytes, and the workspace is shared, since a queue runs its work in
+    /// order. For a ring of frames in flight, and for hosts whose buffers change.
     ///
     /// # Errors
     /// As [`Bound::new`].
@@ -127,12 +127,12 @@ impl Bound {
         Ok(Self { kernels, plan, dispatches, scratch, label })
     }
 
-    /// The plan.
+    /// Returns the plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// What debug labels say: the loss, behind [`Buffers::label`] where there is one.
+    /// Returns the debug label: the loss, after [`Buffers::label`] if it is set.
     pub fn label(&self) -> &str {
         &self.label
     }
@@ -140,8 +140,8 @@ impl Bound {
     /// Records the work into a compute pass, as a debug group with the loss's name. Nothing is submitted, polled,
     /// mapped, written or read back.
     ///
-    /// Of the pass's state it leaves another pipeline and another bind group 0 behind: a host sets its own again before
-    /// it dispatches. Bind groups from 1 on stay set.
+    /// It changes the pass's pipeline and bind group 0: a host sets its own again before it dispatches. Bind groups
+    /// from 1 on stay set.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.push_debug_group(&self.label);
         self.record_steps(pass);
@@ -153,7 +153,7 @@ impl Bound {
         self.encode_pass(encoder, None);
     }
 
-    /// As [`Bound::encode`], with the device's time before and after written to a host's queries
+    /// Records the work as [`Bound::encode`] does, and writes the device's time before and after to a host's queries
     /// (`Features::TIMESTAMP_QUERY`).
     ///
     /// ```no_run
@@ -197,8 +197,8 @@ impl Bound {
         pass.dispatch_workgroups(dispatch.groups, 1, 1);
     }
 
-    /// The result on the GPU, [`RESULT_BYTES`] long: the host's range, or a buffer with the usages
-    /// `STORAGE | COPY_SRC`. A next kernel may bind it as it is. In words of 32 bits:
+    /// Returns the result on the GPU, [`RESULT_BYTES`] long: the host's range, or a buffer with the usages
+    /// `STORAGE | COPY_SRC`. A later kernel may bind it as it is. In words of 32 bits:
     ///
     /// | word | | |
     /// |---|---|---|
@@ -206,9 +206,9 @@ impl Bound {
     /// | 1 | f32 | the sum of the rows' weights |
     /// | 2 | u32 | rows that count |
     /// | 3 | u32 | not 0 where something in the rows is NaN or infinite |
-    /// | 4 | u32 | rows that were refused: 0 if all is well |
+    /// | 4 | u32 | bad rows: 0 if all is well |
     /// | 5 | u32 | the first of them, `u32::MAX` where there is none |
-    /// | 6, 7 | | its label (64 bits), or the refused value; 0 where there is none |
+    /// | 6, 7 | | its label (64 bits), or the bad value; 0 where there is none |
     /// | 8, 9 | u32 | rows whose loss is not finite, and the first of them, `u32::MAX` where there is none |
     /// | 10 | f32 | the reduced z-loss |
     /// | 11, 12 | u32 | rows whose label is the largest class, and among the first k |
@@ -218,11 +218,11 @@ impl Bound {
         wgpu::BufferBinding { buffer, offset: *offset, size: wgpu::BufferSize::new(RESULT_BYTES) }
     }
 
-    /// What brings the result to the host. It has a staging buffer of its own.
+    /// Returns a reader that brings the result to the host, with a staging buffer of its own.
     ///
     /// # Errors
-    /// [`Error::Usage`] where the result is in a range of a host's buffer without `COPY_SRC`,
-    /// [`Error::OutOfMemory`], [`Error::Lost`].
+    /// [`Error::Usage`] if the result is in a range of a host's buffer without `COPY_SRC`, [`Error::OutOfMemory`],
+    /// [`Error::Lost`].
     pub fn reader(&self) -> Result<Reader, Error> {
         Reader::new(self)
     }
@@ -235,7 +235,7 @@ impl Bound {
         decoded(self.plan.problem(), bytes)
     }
 
-    /// Whether the loss is in [`Bound::result`], not in a buffer of its own.
+    /// Returns true if the loss is in [`Bound::result`], not in a buffer of its own.
     pub fn is_reduced(&self) -> bool {
         self.plan.problem().reduction != Reduction::None
     }

@@ -15,7 +15,7 @@ use crate::{Error, Problem};
 
 const DURING: &str = "reading a result";
 
-/// Reads what [`Bound::result`] holds: a staging buffer, made once and used again and again.
+/// Reads the content of [`Bound::result`] through a staging buffer that is made once and reused.
 ///
 /// [`Reader::record`] copies the result on the GPU; after the host's submission, one of [`Reader::wait`],
 /// [`Reader::read`] and [`Reader::try_read`] brings it to the host. A reader holds one result at a time: until it is
@@ -47,16 +47,17 @@ pub struct Reader {
     staging: wgpu::Buffer,
     plan: Arc<Plan>,
     poller: Poller,
-    /// Whether a reading is under way: wgpu takes the refusal of a second one out on the first.
+    /// True while a reading is under way: if a buffer is mapped twice, wgpu reports the second call's error on the
+    /// first mapping.
     busy: Arc<AtomicBool>,
-    /// What [`Reader::try_read`] has asked for.
+    /// The mapping that [`Reader::try_read`] has asked for.
     asked: Mutex<Option<Reading>>,
 }
 
-/// A mapping that was asked for.
+/// A mapping in progress, or complete.
 #[derive(Debug)]
 struct Reading {
-    // Dropped in this order: nobody hears of the end of a mapping that nobody waits for.
+    // Dropped in this order: without its receiver, the end of an abandoned mapping has no effect.
     answer: Answer,
     mapping: Mapping,
     _turn: Turn,
@@ -64,7 +65,7 @@ struct Reading {
     plan: Arc<Plan>,
 }
 
-/// The right to read, given back when it is dropped.
+/// The exclusive right to read, released on drop.
 #[derive(Debug)]
 struct Turn(Arc<AtomicBool>);
 
@@ -84,7 +85,7 @@ impl Drop for Turn {
 }
 
 impl Reader {
-    /// A staging buffer for the result of bound work.
+    /// Returns a reader with a staging buffer for the result of bound work.
     pub(super) fn new(bound: &Bound) -> Result<Self, Error> {
         let result = bound.result();
         if !result.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
@@ -114,24 +115,24 @@ impl Reader {
         })
     }
 
-    /// What is computed; [`Summary::check`](crate::Summary::check) asks for it.
+    /// Returns the problem, which [`Summary::check`](crate::Summary::check) needs.
     pub fn problem(&self) -> &Problem {
         self.plan.problem()
     }
 
-    /// Records a copy of the result, which belongs behind the work. A reading that [`Reader::try_read`] has begun
-    /// is given up.
+    /// Records a copy of the result; record it after the work. A reading that [`Reader::try_read`] has begun is
+    /// abandoned.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
         self.give_up();
         let size = self.staging.size();
         encoder.copy_buffer_to_buffer(&self.source, self.offset, &self.staging, 0, size);
     }
 
-    /// Blocks until the result is there, and gives it. Later submissions stay in flight, though on a busy queue the end
-    /// may be noticed a millisecond late; [`Reader::wait_for`] is exact.
+    /// Blocks until the result is there, and returns it. Later submissions stay in flight, though on a busy queue the
+    /// end may be noticed a millisecond late; [`Reader::wait_for`] is exact.
     ///
-    /// A device that is lost is an error. (wgpu panics where its own wait is the first to find that out. The panic is
-    /// caught; only in programs whose panics abort does it end the program.)
+    /// A lost device is an error. (wgpu panics if its own wait is the first to find the loss. The panic is caught; only
+    /// in programs whose panics abort does it end the program.)
     ///
     /// # Errors
     /// [`Error::Lost`], [`Error::Device`], and [`Error::Busy`] while a future of [`Reader::read`] is neither done nor
@@ -140,7 +141,7 @@ impl Reader {
         self.waited(None)
     }
 
-    /// As [`Reader::wait`], for the submission with the copy.
+    /// Waits as [`Reader::wait`] does, for the submission with the copy.
     ///
     /// # Errors
     /// As [`Reader::wait`].
@@ -153,9 +154,10 @@ impl Reader {
         block_on(async { self.ask()?.finished(Wait::Here, submission).await })
     }
 
-    /// Gives the result when it is there, under any executor: a thread polls the device meanwhile (in a browser, the
-    /// browser does). There is one for all readers of a [`Kernels`](crate::Kernels), started when first wanted and asleep
-    /// where nobody waits; later submissions stay in flight. The future is the caller's to keep, to send and to drop.
+    /// Returns the result when it is there, under any executor: a thread polls the device meanwhile (in a browser, the
+    /// browser does). All readers of a [`Kernels`](crate::Kernels) share this thread; it starts at first use and sleeps
+    /// while there are no requests. Later submissions stay in flight. The future borrows nothing: the caller may keep,
+    /// send or drop it.
     ///
     /// # Errors
     /// As [`Reader::wait`], when the future is done.
@@ -166,8 +168,8 @@ impl Reader {
         async move { reading?.finished(Wait::Elsewhere(&poller), None).await }
     }
 
-    /// The result, if it has come: neither blocks nor polls the device, which is left to a host that does so
-    /// anyway. The first call asks for it, and calls after the result has come ask anew.
+    /// Returns the result if it has come. It neither blocks nor polls the device: the host must poll it. The first call
+    /// asks for the result, and the first call after a result was returned asks again.
     ///
     /// # Errors
     /// As [`Reader::wait`].
@@ -189,7 +191,7 @@ impl Reader {
         }
     }
 
-    /// Drops what [`Reader::try_read`] has asked for.
+    /// Drops the mapping that [`Reader::try_read`] has asked for.
     fn give_up(&self) {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).take();
     }

@@ -7,28 +7,28 @@ use crate::words::{
 };
 use crate::{BadValue, Error, Problem, Summary};
 
-/// Bytes of the range behind [`Bound::result`](crate::Bound::result). [`Buffers`](crate::Buffers) has an example of one
-/// among a host's tensors.
+/// Bytes of [`Bound::result`](crate::Bound::result). [`Buffers`](crate::Buffers) has an example of such a range among a
+/// host's tensors.
 pub const RESULT_BYTES: u64 = 4 * TOTALS_WORDS as u64;
 
-/// What the last words of a result count in.
+/// The unit of the last words of a result.
 const RAISED_UNIT: f64 = (1u128 << RAISED_BY) as f64;
 
-/// What is in [`Bound::result`](crate::Bound::result). A [`Reader`](crate::Reader) brings it.
+/// The content of [`Bound::result`](crate::Bound::result), as a [`Reader`](crate::Reader) returns it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Decoded {
     /// The reduced loss.
     pub loss: f32,
-    /// The reduced z-loss; 0 where there is none.
+    /// The reduced z-loss; 0 if there is none.
     pub z_loss: f32,
-    /// What was seen in the rows.
+    /// The counts and sums over the rows.
     pub summary: Summary,
-    /// The loss and the z-loss, beyond what an f32 reaches too: a mean over pieces divides their sums.
+    /// The loss and the z-loss, also beyond the range of an f32: a mean over pieces divides their sums.
     pub(crate) wide: [f64; 2],
 }
 
-/// What the bytes of a result say.
+/// Decodes the bytes of a result.
 pub(super) fn decoded(problem: &Problem, bytes: &[u8]) -> Result<Decoded, Error> {
     let wanted = RESULT_BYTES as usize;
     if bytes.len() != wanted {
@@ -41,7 +41,7 @@ pub(super) fn decoded(problem: &Problem, bytes: &[u8]) -> Result<Decoded, Error>
     let signed = problem.label_type().is_some_and(|label| label.signed());
     let value = if signed { i128::from(bits as i64) } else { i128::from(bits) };
     let labels = problem.pointwise.is_none();
-    // Of rows that are NaN or infinite there is no sum beyond an f32.
+    // NaN and infinite rows have no sum beyond an f32.
     let real = |at: u32, raised: u32| match f32::from_bits(word(at)) {
         infinite if infinite.is_infinite() && word(FLAGS_AT) == 0 => {
             f64::from(f32::from_bits(word(raised))) * RAISED_UNIT

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::plan::{Params, Plan};
 use crate::tensor::Slot;
 
-/// What writing the parameters is called in errors.
+/// The name of the parameters' writing in errors.
 pub(super) const WRITING: &str = "writing the parameters";
 
 /// Bytes between stand-ins: a multiple of every device's offset alignment.
@@ -16,19 +16,19 @@ pub(super) const NOTHING_STRIDE: u64 = 256;
 #[derive(Debug)]
 pub(super) struct Scratch {
     pub(super) params: wgpu::Buffer,
-    /// Bytes from one step's parameters to the next.
+    /// Bytes from the start of one step's parameters to the next.
     pub(super) stride: u64,
-    /// Where the result goes: a buffer, and the first byte in it.
+    /// The result: a buffer, and the offset of the result in it.
     pub(super) result: (wgpu::Buffer, u64),
     pub(super) shared: Shared,
 }
 
-/// What all bindings of a plan on one queue have in common.
+/// The buffers that all bindings of a plan on one queue share.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     pub(super) workspace: wgpu::Buffer,
-    /// Stand in for tensors without elements, those that are read and those that are written: wgpu
-    /// binds no empty range, and no buffer as both.
+    /// Stand-ins for tensors without elements, one for those that are read and one for those that are written: wgpu
+    /// binds no empty range, and no buffer for both.
     pub(super) nothing: [wgpu::Buffer; 2],
 }
 
@@ -44,7 +44,7 @@ impl Shared {
 }
 
 impl Scratch {
-    /// Parameters and a result of a binding's own.
+    /// Allocates the parameters and the result of one binding.
     pub(super) fn new(
         device: &wgpu::Device,
         plan: &Plan,
@@ -61,13 +61,13 @@ impl Scratch {
         }
     }
 
-    /// Writes the steps' parameters, mapped since their buffer was made, once and for all: a queue's write while
-    /// something is recorded would come before all of it.
+    /// Writes the steps' parameters once, through the mapping that exists since their buffer was made. A queue's write
+    /// would not do: it would come before work that is being recorded.
     pub(super) fn write_params(&self, blocks: &[Params]) -> Result<(), Error> {
         for (index, block) in blocks.iter().enumerate() {
             let start = index as u64 * self.stride;
             let range = start..start + size_of::<Params>() as u64;
-            // The buffer was made without an error: what is mapped and not there is a lost device's.
+            // The buffer was made without an error: if its mapping has no bytes, the device is lost.
             let view = self.params.get_mapped_range_mut(range);
             let mut view = view.map_err(|_| Error::Lost { during: WRITING })?;
             view.copy_from_slice(bytemuck::bytes_of(block));
