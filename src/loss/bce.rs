@@ -23,8 +23,8 @@ use crate::Error;
 /// The logs keep their digits near 1: a loss of 1e-7 is as exact as one of 1. Where the input is logits,
 /// [`BceWithLogits`](super::BceWithLogits) is more exact than a sigmoid and this.
 ///
-/// Beyond PyTorch: a NaN is not refused. Its loss and gradient are NaN, and the
-/// [`Summary`](crate::Summary) counts it. So it is with an infinite weight.
+/// Beyond PyTorch: a NaN is no error. Its loss and gradient are NaN, and the [`Summary`](crate::Summary) counts it. The
+/// same holds for an infinite weight.
 ///
 /// ```
 /// use wgpu_loss::{Bce, Inputs, Outputs, Tensor, reference};
@@ -51,7 +51,7 @@ impl Default for Bce {
 impl Bce {
     shared_options!(reduction, empty_mean);
 
-    /// The mean over elements.
+    /// Returns the mean over elements.
     pub fn new() -> Self {
         Self { reduction: Reduction::Mean, empty_mean: EmptyMean::Nan }
     }

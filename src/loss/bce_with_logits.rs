@@ -21,8 +21,8 @@ use crate::Error;
 /// [`Inputs::pos_weight`](crate::Inputs::pos_weight)) broadcast to it as in NumPy. The mean divides by the
 /// number of elements, whatever the weights; `batchmean` by the extent of the first axis.
 ///
-/// Beyond PyTorch: at an infinite logit the loss is its limit, 0 where the target says so and infinite
-/// otherwise, where PyTorch has NaN. An infinite target or weight gives NaN.
+/// Beyond PyTorch: at an infinite logit the loss is its limit, 0 or infinite depending on the target, where PyTorch has
+/// NaN. An infinite target or weight gives NaN.
 ///
 /// ```
 /// use wgpu_loss::{BceWithLogits, Inputs, Outputs, Tensor, reference};
@@ -51,7 +51,7 @@ impl Default for BceWithLogits {
 impl BceWithLogits {
     shared_options!(reduction, empty_mean);
 
-    /// The mean over elements.
+    /// Returns the mean over elements.
     pub fn new() -> Self {
         Self { reduction: Reduction::Mean, empty_mean: EmptyMean::Nan }
     }

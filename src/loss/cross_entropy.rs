@@ -20,7 +20,7 @@ use crate::{Error, TargetType};
 /// mean           sum_i r_i loss_i / sum_i r_i w_t  (labels), / sum_i r_i  (probabilities)
 /// ```
 ///
-/// What training language models and segmentation adds, all of it in the same pass and combinable:
+/// Options for training language models and segmentation, all computed in the same pass and combinable:
 ///
 /// ```text
 /// logits         z_c = s cap tanh(x_c / cap)       softcap, then logit_scale s (1 / temperature)
@@ -28,18 +28,16 @@ use crate::{Error, TargetType};
 /// row weights    r_i multiplies all of row i; a row of weight 0 is left out
 /// ```
 ///
-/// The loss is then of `z` in place of `x`, the z-loss stands apart in
-/// [`Output::z_loss`](crate::Output::z_loss), and the gradient is that of their sum with respect to `x`.
-/// A soft cap makes infinities finite, as PyTorch's `tanh` does.
+/// The loss is then of `z` in place of `x`, the z-loss is separate in [`Output::z_loss`](crate::Output::z_loss), and
+/// the gradient is that of their sum with respect to `x`. A soft cap makes infinities finite, as PyTorch's `tanh` does.
 ///
 /// The class axis is axis 1 (0 for rank 1) unless [`class_axis`](Self::class_axis) says otherwise.
 /// Labels have the input's shape without the class axis, probabilities the input's shape.
 ///
-/// Beyond PyTorch: an ignored row has gradient 0 even if its logits are NaN, a class of weight
-/// `w_c q'_c = 0` contributes 0 even at logit `-inf`, and where the mean has nothing to divide by
-/// the gradient is zero. A weight that is NaN or infinite makes its own rows NaN, which the
-/// [`Summary`](crate::Summary) counts and names; a mean's gradient at other rows is theirs alone. A row
-/// without classes is a sum over nothing: its losses are 0.
+/// Beyond PyTorch: an ignored row has gradient 0 even if its logits are NaN, a class of weight `w_c q'_c = 0`
+/// contributes 0 even at logit `-inf`, and if the mean's divisor is 0, the gradient is zero. A weight that is NaN or
+/// infinite makes its own rows NaN, which the [`Summary`](crate::Summary) counts and names; it does not change a mean's
+/// gradient at other rows. A row without classes is a sum over nothing: its losses are 0.
 ///
 /// ```
 /// use wgpu_loss::{CrossEntropy, Inputs, Outputs, Tensor, reference};
@@ -70,7 +68,7 @@ impl Default for CrossEntropy {
 impl CrossEntropy {
     shared_options!(class_axis, ignore_index, reduction, empty_mean);
 
-    /// The mean over rows, no smoothing, `ignore_index` -100.
+    /// Returns the mean over rows, no smoothing, `ignore_index` -100.
     pub fn new() -> Self {
         Self {
             class_axis: None,
@@ -83,33 +81,32 @@ impl CrossEntropy {
         }
     }
 
-    /// How much of the target is spread evenly over all classes, in `[0, 1]`.
+    /// Sets the part of the target that is spread evenly over all classes, in `[0, 1]`.
     pub fn label_smoothing(mut self, smoothing: f32) -> Self {
         self.label_smoothing = smoothing;
         self
     }
 
-    /// What the logits are multiplied by before the softmax, behind any soft cap: one over the
-    /// temperature. Above 0.
+    /// Sets the factor of the logits before the softmax and after any soft cap: one over the temperature. Above 0.
     pub fn logit_scale(mut self, scale: f32) -> Self {
         self.logits.scale = scale;
         self
     }
 
-    /// Bounds the logits smoothly: `cap * tanh(x / cap)` takes their place. Above 0.
+    /// Bounds the logits smoothly: replaces them by `cap * tanh(x / cap)`. Above 0.
     pub fn softcap(mut self, cap: f32) -> Self {
         self.logits.softcap = Some(cap);
         self
     }
 
-    /// Adds `coefficient * lse^2` of each row to what the gradient is of, which keeps the log-sum-exp
+    /// Adds `coefficient * lse^2` of each row to the function whose gradient is computed, which keeps the log-sum-exp
     /// near 0.
     pub fn z_loss(mut self, coefficient: f32) -> Self {
         self.z_loss = coefficient;
         self
     }
 
-    /// Checks the target's shape and what goes with which kind of target.
+    /// Checks the target's shape and the options that depend on its kind.
     fn check_target(&self, axis: &ClassAxis, shapes: &Shapes<'_>) -> Result<TargetType, Error> {
         let Some((target, shape)) = shapes.target else {
             return Err(Error::Target {
@@ -188,7 +185,7 @@ impl Loss for CrossEntropy {
 }
 
 impl Reduction {
-    /// What this reduction divides by, given the target's type.
+    /// Returns the divisor of this reduction, given the target's type.
     pub(super) fn divisor(
         self,
         target: TargetType,

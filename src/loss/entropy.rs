@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{Error, TargetType};
 
-/// The entropy of the softmax of logits along an axis, the last one unless told otherwise: PyTorch's
+/// The entropy of the softmax of logits along an axis, by default the last one: PyTorch's
 /// `Categorical(logits=x).entropy()`.
 ///
 /// ```text
@@ -15,8 +15,8 @@ use crate::{Error, TargetType};
 /// gradient: dH/dx_c = p_c (-log p_c - H)
 /// ```
 ///
-/// The mean is over rows. A class at `-inf` contributes 0 and has gradient 0; a row of nothing but `-inf`,
-/// or with `+inf` or NaN, is NaN.
+/// The mean is over rows. A class at `-inf` contributes 0 and has gradient 0; a row of only `-inf`, or with `+inf` or
+/// NaN, is NaN.
 ///
 /// ```
 /// use wgpu_loss::{Entropy, Inputs, Outputs, Tensor, reference};
@@ -43,12 +43,12 @@ impl Default for Entropy {
 impl Entropy {
     shared_options!(reduction, empty_mean);
 
-    /// The mean over rows, of distributions along the last axis.
+    /// Returns the mean over rows, of distributions along the last axis.
     pub fn new() -> Self {
         Self { axis: -1, reduction: Reduction::Mean, empty_mean: EmptyMean::Nan }
     }
 
-    /// The axis of the classes; negative counts from the end.
+    /// Sets the axis of the classes; negative counts from the end.
     pub fn axis(mut self, axis: isize) -> Self {
         self.axis = axis;
         self

@@ -7,8 +7,8 @@ use crate::Error;
 
 /// Negative log-likelihood under a normal distribution, PyTorch's `gaussian_nll_loss`.
 ///
-/// For each element `x` of the input, a mean, its target `t`, and its variance `v`, of which
-/// `u = max(v, eps)` is used:
+/// For each element `x` of the input, a mean, its target `t`, and its variance `v`, which is bounded from below as
+/// `u = max(v, eps)`:
 ///
 /// ```text
 /// loss       = (log u + (x - t)^2 / u) / 2         full: + log(2 pi) / 2
@@ -17,12 +17,12 @@ use crate::Error;
 ///              dloss/dv = (1 - (x - t)^2 / u) / (2 u)
 /// ```
 ///
-/// The variance ([`Inputs::var`](crate::Inputs::var)) has the input's shape (heteroscedastic); or one value for
-/// each row (homoscedastic), in the input's shape without the last axis or with 1 for one of its axes; or it
-/// is a single number. Its gradient has its shape: where elements share a variance, it is the sum over them.
-/// As in PyTorch, keeping the variance away from 0 has no gradient of its own: `dloss/dv` is taken at `u`. A
-/// negative variance is an [`Error::BadValues`]. The target broadcasts to the input's shape as in NumPy; its
-/// gradient is there for targets of the input's shape.
+/// The variance ([`Inputs::var`](crate::Inputs::var)) has the input's shape (heteroscedastic); or one value for each
+/// row (homoscedastic), in the input's shape without the last axis or with 1 for one of its axes; or it is a single
+/// number. Its gradient has its shape: where elements share a variance, it is the sum over them. As in PyTorch, the
+/// bound of the variance has no gradient of its own: `dloss/dv` is taken at `u`. A negative variance is an
+/// [`Error::BadValues`]. The target broadcasts to the input's shape as in NumPy; its gradient is available for targets
+/// of the input's shape.
 ///
 /// Beyond PyTorch: reduction `batchmean`. An infinite input gives the loss `+inf`; an infinite target or
 /// variance gives NaN.
@@ -59,18 +59,18 @@ impl Default for GaussianNll {
 impl GaussianNll {
     shared_options!(reduction, empty_mean);
 
-    /// The mean over elements, without the constant, `eps` 1e-6.
+    /// Returns the mean over elements, without the constant, `eps` 1e-6.
     pub fn new() -> Self {
         Self { full: false, eps: 1e-6, reduction: Reduction::Mean, empty_mean: EmptyMean::Nan }
     }
 
-    /// Whether the constant `log(2 pi) / 2` is part of the loss.
+    /// Sets whether the constant `log(2 pi) / 2` is part of the loss.
     pub fn full(mut self, full: bool) -> Self {
         self.full = full;
         self
     }
 
-    /// What the variance is kept at or above. 1e-6 by default.
+    /// Sets the lower bound of the variance, 1e-6 by default.
     pub fn eps(mut self, eps: f32) -> Self {
         self.eps = eps;
         self

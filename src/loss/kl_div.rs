@@ -16,14 +16,14 @@ use crate::Error;
 ///              dloss/dt = log t - x + 1               exp(t) (t - x + 1)
 /// ```
 ///
-/// The divergence of whole distributions is the sum of their terms: reduction `batchmean`, which divides by
-/// the extent of the first axis. `mean` divides by the number of elements, as PyTorch's does. The target
-/// broadcasts to the input's shape as in NumPy; its gradient
-/// ([`Outputs::with_target_grad`](super::Outputs::with_target_grad)) is there for targets of the input's shape.
+/// The divergence of whole distributions is the sum of their terms: reduction `batchmean`, which divides by the extent
+/// of the first axis. `mean` divides by the number of elements, as PyTorch's does. The target broadcasts to the input's
+/// shape as in NumPy; its gradient ([`Outputs::with_target_grad`](super::Outputs::with_target_grad)) is available for
+/// targets of the input's shape.
 ///
-/// Beyond PyTorch: a target of probability 0 (or log-probability `-inf`) gives loss 0 and gradients 0 whatever
-/// the input, `-inf` too. Elsewhere an input of `-inf` gives `+inf`. A negative target's loss is NaN, as in
-/// PyTorch, and so is that of an infinite one.
+/// Beyond PyTorch: a target of probability 0 (or log-probability `-inf`) gives loss 0 and gradients 0 for every input,
+/// `-inf` included. Elsewhere an input of `-inf` gives `+inf`. A negative target's loss is NaN, as in PyTorch, and so
+/// is that of an infinite one.
 ///
 /// ```
 /// use wgpu_loss::{Inputs, KlDiv, Outputs, Reduction, Tensor, reference};
@@ -53,12 +53,12 @@ impl Default for KlDiv {
 impl KlDiv {
     shared_options!(reduction, empty_mean);
 
-    /// The mean over elements, of probabilities as target.
+    /// Returns the mean over elements, of probabilities as target.
     pub fn new() -> Self {
         Self { log_target: false, reduction: Reduction::Mean, empty_mean: EmptyMean::Nan }
     }
 
-    /// Whether targets are log-probabilities.
+    /// Sets whether targets are log-probabilities.
     pub fn log_target(mut self, log_target: bool) -> Self {
         self.log_target = log_target;
         self

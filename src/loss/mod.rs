@@ -1,8 +1,7 @@
-//! What is computed: one file per loss, with its formula, its options and its checks. Nothing here
-//! knows a GPU.
+//! The losses: one file for each, with its formula, its options and its checks. Nothing here depends on a GPU.
 //!
-//! Each loss turns the shapes it is given into a [`Problem`]: the checked, normalised statement that
-//! both the f64 `reference` and the GPU [`plan`](crate::plan) work from.
+//! Each loss turns the given shapes into a [`Problem`]: the checked, normalised statement from which both the f64
+//! `reference` and the GPU [`plan`](crate::plan) work.
 
 mod bce;
 mod bce_with_logits;
@@ -39,12 +38,12 @@ pub(crate) use tensors::CallTensor;
 use crate::Error;
 use crate::tensor::{ClassView, ElementType, TargetType};
 
-/// A loss: something that can check shapes and state the problem they pose. [`Problem`] has an example.
+/// A loss: it checks shapes and states the problem that they pose. [`Problem`] has an example.
 pub trait Loss {
     /// Checks the shapes and options and states the problem.
     ///
     /// # Errors
-    /// Whatever does not fit, by name: see [`Error`].
+    /// Shapes, types and options that do not fit, by name: see [`Error`].
     fn problem(&self, shapes: &Shapes<'_>, outputs: Outputs) -> Result<Problem, Error>;
 }
 
@@ -75,26 +74,26 @@ pub struct Shapes<'a> {
     pub input_type: ElementType,
     /// Type and shape of the target, for losses that have one.
     pub target: Option<(TargetType, &'a [usize])>,
-    /// Length of the class weights, where there are any.
+    /// Length of the class weights, if there are any.
     pub weight: Option<usize>,
     /// The class weights' type.
     pub weight_type: ElementType,
-    /// Shape of the row weights, where there are any.
+    /// Shape of the row weights, if there are any.
     pub row_weights: Option<&'a [usize]>,
-    /// Type and shape of the elements' weights, where there are any.
+    /// Type and shape of the elements' weights, if there are any.
     pub element_weight: Option<(ElementType, &'a [usize])>,
-    /// Type and shape of the weights of positive elements, where there are any.
+    /// Type and shape of the weights of positive elements, if there are any.
     pub pos_weight: Option<(ElementType, &'a [usize])>,
-    /// Type and shape of the variance, where there is one.
+    /// Type and shape of the variance, if there is one.
     pub var: Option<(ElementType, &'a [usize])>,
-    /// Shape of the upstream gradient (the gradient with respect to the loss), where there is one.
+    /// Shape of the upstream gradient (the gradient with respect to the loss), if there is one.
     pub upstream: Option<&'a [usize]>,
     /// The upstream gradient's type.
     pub upstream_type: ElementType,
 }
 
 impl<'a> Shapes<'a> {
-    /// Shapes of an f32 input alone.
+    /// Returns the shapes of an f32 input alone.
     pub fn new(input: &'a [usize]) -> Self {
         Self {
             input,
@@ -111,25 +110,25 @@ impl<'a> Shapes<'a> {
         }
     }
 
-    /// With a weight for each element, in a shape that broadcasts to the input's.
+    /// Sets a weight for each element, in a shape that broadcasts to the input's.
     pub fn element_weight(mut self, element_type: ElementType, shape: &'a [usize]) -> Self {
         self.element_weight = Some((element_type, shape));
         self
     }
 
-    /// With a weight for what is positive of each element, in a shape that broadcasts to the input's.
+    /// Sets a weight for the positive part of each element's loss, in a shape that broadcasts to the input's.
     pub fn pos_weight(mut self, element_type: ElementType, shape: &'a [usize]) -> Self {
         self.pos_weight = Some((element_type, shape));
         self
     }
 
-    /// With a variance.
+    /// Sets a variance.
     pub fn var(mut self, element_type: ElementType, shape: &'a [usize]) -> Self {
         self.var = Some((element_type, shape));
         self
     }
 
-    /// Refuses operands that a loss over a class axis has no use for. The target has a check of its own.
+    /// Returns an error for operands that a loss over a class axis does not take. The target has a check of its own.
     fn check_class_axis(&self, loss: &'static str, taken: Taken) -> Result<(), Error> {
         let superfluous = [
             ("class weight", self.weight.is_some() && !taken.class_weights),
@@ -145,60 +144,59 @@ impl<'a> Shapes<'a> {
         }
     }
 
-    /// With an input of another element type.
+    /// Sets the input's element type.
     pub fn input_type(mut self, input_type: ElementType) -> Self {
         self.input_type = input_type;
         self
     }
 
-    /// With a target.
+    /// Sets a target.
     pub fn target(mut self, target: TargetType, shape: &'a [usize]) -> Self {
         self.target = Some((target, shape));
         self
     }
 
-    /// With `classes` class weights, f32 unless [`weight_type`](Self::weight_type) says otherwise.
+    /// Sets `classes` class weights, f32 unless [`weight_type`](Self::weight_type) sets another type.
     pub fn weight(mut self, classes: usize) -> Self {
         self.weight = Some(classes);
         self
     }
 
-    /// With class weights, if there are any, of another element type.
+    /// Sets the element type of the class weights, if there are any.
     pub fn weight_type(mut self, weight_type: ElementType) -> Self {
         self.weight_type = weight_type;
         self
     }
 
-    /// The class weights' type, where there are any.
+    /// Returns the class weights' type, if there are any.
     fn given_weight_type(&self) -> Option<ElementType> {
         self.weight.map(|_| self.weight_type)
     }
 
-    /// With a weight for each row, f32.
+    /// Sets a weight for each row, f32.
     pub fn row_weights(mut self, shape: &'a [usize]) -> Self {
         self.row_weights = Some(shape);
         self
     }
 
-    /// With an upstream gradient, f32 unless [`upstream_type`](Self::upstream_type) says otherwise.
+    /// Sets an upstream gradient, f32 unless [`upstream_type`](Self::upstream_type) sets another type.
     pub fn upstream(mut self, shape: &'a [usize]) -> Self {
         self.upstream = Some(shape);
         self
     }
 
-    /// With an upstream gradient of another element type, for the losses that take one in the input's
-    /// shape.
+    /// Sets the element type of the upstream gradient, for the losses that take one in the input's shape.
     pub fn upstream_type(mut self, upstream_type: ElementType) -> Self {
         self.upstream_type = upstream_type;
         self
     }
 }
 
-/// Which function of the classes is computed; a part of the [`Problem`].
+/// The function of the classes that is computed; a part of the [`Problem`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Function {
-    /// Log-softmax and the expectation of its negative under the target, in one read.
+    /// Log-softmax and the expectation of its negative under the target, in one read of the logits.
     CrossEntropy,
     /// The gather: minus the input at the label.
     Nll,
@@ -219,7 +217,7 @@ pub enum Function {
 }
 
 impl Function {
-    /// Its name, in errors and debug labels.
+    /// Returns its name, in errors and debug labels.
     pub fn name(self) -> &'static str {
         match self {
             Function::CrossEntropy => "cross_entropy",
@@ -235,19 +233,19 @@ impl Function {
     }
 }
 
-/// What logits become before the softmax: `z = scale * cap * tanh(x / cap)`, or `scale * x` without a cap. A part
-/// of the [`Problem`].
+/// The map of logits before the softmax: `z = scale * cap * tanh(x / cap)`, or `scale * x` without a cap. A part of the
+/// [`Problem`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LogitMap {
     /// One over the temperature.
     pub scale: f32,
-    /// The bound of the soft cap, where there is one.
+    /// The bound of the soft cap, if there is one.
     pub softcap: Option<f32>,
 }
 
 impl LogitMap {
-    /// Logits as they are.
+    /// The map that leaves logits as they are.
     pub const IDENTITY: Self = Self { scale: 1.0, softcap: None };
 
     fn check(self) -> Result<(), Error> {
@@ -266,7 +264,7 @@ impl LogitMap {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Upstream {
-    /// None given: ones.
+    /// No upstream gradient: ones.
     Ones,
     /// One value for the reduced loss.
     Scalar,
@@ -276,7 +274,7 @@ pub enum Upstream {
     PerElement(ElementType),
 }
 
-/// What the sum over rows is divided by; a part of the [`Problem`].
+/// The divisor of the sum over rows; a part of the [`Problem`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Divisor {
     /// A number known from the shapes alone.
@@ -305,9 +303,9 @@ pub enum Divisor {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Problem {
-    /// What is computed.
+    /// The function that is computed.
     pub function: Function,
-    /// The input seen from its class axis.
+    /// The input seen along its class axis.
     pub view: ClassView,
     /// The input's shape, which gradient and log-probabilities share.
     pub input_shape: Vec<usize>,
@@ -321,69 +319,69 @@ pub struct Problem {
     pub row_shape: Vec<usize>,
     /// The target's type.
     pub target: Option<TargetType>,
-    /// The class weights' type, where there are any.
+    /// The class weights' type, if there are any.
     pub weight_type: Option<ElementType>,
-    /// The label that leaves its row out.
+    /// The label that excludes its row.
     pub ignore_index: i64,
     /// Label smoothing, in `[0, 1]`.
     pub label_smoothing: f32,
-    /// Whether each row has a weight.
+    /// True if each row has a weight.
     pub row_weights: bool,
-    /// What the logits become before anything else.
+    /// The map of the logits, before anything else.
     pub logits: LogitMap,
-    /// What the square of each row's log-sum-exp is multiplied by; 0 for none.
+    /// The coefficient of the square of each row's log-sum-exp; 0 for none.
     pub z_loss: f32,
-    /// How rows are reduced.
+    /// The reduction of the rows' losses.
     pub reduction: Reduction,
-    /// What a mean over nothing is.
+    /// The value of a mean over nothing.
     pub empty_mean: EmptyMean,
-    /// What the reduction divides by.
+    /// The divisor of the reduction.
     pub divisor: Divisor,
     /// The upstream gradient's form.
     pub upstream: Upstream,
-    /// What is asked for beside the loss.
+    /// The requested outputs other than the loss.
     pub outputs: Outputs,
     /// For losses of single elements: the formula and its operands.
     pub pointwise: Option<Pointwise>,
 }
 
 impl Problem {
-    /// Shape of the loss: `row_shape` for reduction `none`, `[]` otherwise.
+    /// Returns the shape of the loss: `row_shape` for reduction `none`, `[]` otherwise.
     pub fn loss_shape(&self) -> &[usize] {
         if self.reduction == Reduction::None { &self.row_shape } else { &[] }
     }
 
-    /// Whether no axis follows that of the classes.
+    /// Returns true if no axis follows the class axis.
     pub(crate) fn classes_are_last(&self) -> bool {
         self.class_axis + 1 == self.input_shape.len()
     }
 
-    /// Whether there are class weights.
+    /// Returns true if there are class weights.
     pub fn is_weighted(&self) -> bool {
         self.weight_type.is_some()
     }
 
-    /// Whether every class carries weight: class probabilities, label smoothing, or the upstream gradient of a
-    /// distribution.
+    /// Returns true if every class may have a share: class probabilities, label smoothing, or the upstream gradient of
+    /// a distribution.
     pub(crate) fn spreads(&self) -> bool {
         let probabilities = matches!(self.target, Some(TargetType::Probabilities(_)));
         let jacobian = self.function == Function::Softmax && self.outputs.grad;
         probabilities || jacobian || self.label_smoothing > 0.0
     }
 
-    /// Whether rows may differ in what they add to the mean's divisor.
+    /// Returns true if rows may differ in their parts of the mean's divisor.
     pub(crate) fn weighs_rows(&self) -> bool {
         self.row_weights || (self.is_weighted() && self.label_type().is_some())
     }
 
-    /// The words of a row's record, in their order: what is asked for of each row beside its loss.
+    /// Returns the words of a row's record, in their order: the requested outputs of each row other than its loss.
     pub fn record(&self) -> Vec<LargeOutput> {
         let asked = self.outputs.of_rows().into_iter().filter(|output| output.asked);
         let z_loss = self.z_loss != 0.0 && self.reduction == Reduction::None;
         asked.map(|output| output.what).chain(z_loss.then_some(LargeOutput::ZLoss)).collect()
     }
 
-    /// The labels' type, where the target is labels.
+    /// Returns the labels' type, if the target is labels.
     pub fn label_type(&self) -> Option<crate::LabelType> {
         match self.target {
             Some(TargetType::Labels(label_type)) => Some(label_type),
@@ -392,19 +390,19 @@ impl Problem {
     }
 }
 
-/// Which weights a loss over a class axis takes.
+/// The weights that a loss over a class axis takes.
 #[derive(Clone, Copy)]
 struct Taken {
     class_weights: bool,
     row_weights: bool,
 }
 
-/// The parts that every loss over a class axis checks alike.
+/// The checks that all losses over a class axis share.
 struct ClassAxis {
     view: ClassView,
     axis: usize,
     row_shape: Vec<usize>,
-    /// Extent of the first axis that is not the class axis; 1 where there is none.
+    /// Extent of the first axis that is not the class axis; 1 if there is none.
     batch: usize,
 }
 
@@ -417,7 +415,7 @@ impl ClassAxis {
         Ok(Self { view, axis, row_shape, batch })
     }
 
-    /// The problem of a function of the classes without target, weights, options or reduction.
+    /// Returns the problem of a function of the classes without target, weights, options or reduction.
     fn problem(self, function: Function, shapes: &Shapes<'_>, outputs: Outputs) -> Problem {
         Problem {
             function,
@@ -455,7 +453,7 @@ impl ClassAxis {
         }
     }
 
-    /// Checks the row weights' shape; tells whether there are any.
+    /// Checks the row weights' shape; returns true if there are any.
     fn row_weights(&self, given: Option<&[usize]>) -> Result<bool, Error> {
         if let Some(shape) = given {
             check_shape("row weights", shape, &self.row_shape)?;
@@ -471,7 +469,7 @@ impl ClassAxis {
             Reduction::None => (self.row_shape.as_slice(), Upstream::PerRow),
             _ => (&[][..], Upstream::Scalar),
         };
-        // A single number is a scalar, however many axes of one element it is wrapped in.
+        // A single number is a scalar, even in a shape of several axes of extent 1.
         let scalar = upstream == Upstream::Scalar && given.iter().all(|&d| d == 1);
         if given != wanted && !scalar {
             return Err(Error::Shape {
@@ -484,7 +482,7 @@ impl ClassAxis {
     }
 }
 
-/// Refuses a shape other than the wanted one.
+/// Returns an error for a shape other than the wanted one.
 fn check_shape(what: &'static str, given: &[usize], wanted: &[usize]) -> Result<(), Error> {
     if given == wanted {
         return Ok(());
@@ -492,7 +490,7 @@ fn check_shape(what: &'static str, given: &[usize], wanted: &[usize]) -> Result<
     Err(Error::Shape { what, given: given.to_vec(), wanted: wanted.to_vec() })
 }
 
-/// Refuses anything but f32 of tensors that go with the loss, not with the logits.
+/// Returns an error for a type other than f32 in tensors that belong to the loss, not to the logits.
 pub(crate) fn check_f32(option: &'static str, given: ElementType) -> Result<(), Error> {
     match given {
         ElementType::F32 => Ok(()),

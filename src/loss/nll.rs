@@ -47,7 +47,7 @@ impl Default for Nll {
 impl Nll {
     shared_options!(class_axis, ignore_index, reduction, empty_mean);
 
-    /// The mean over rows, `ignore_index` -100.
+    /// Returns the mean over rows, `ignore_index` -100.
     pub fn new() -> Self {
         Self {
             class_axis: None,

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::tensor::{ElementType, Slot};
 
-/// How the losses of the rows become one number, or stay as they are.
+/// The reduction of the rows' losses to one number, or none.
 ///
 /// ```
 /// use wgpu_loss::{CrossEntropy, Inputs, Outputs, Reduction, Tensor, reference};
@@ -29,13 +29,13 @@ pub enum Reduction {
     Mean,
     /// The sum over rows.
     Sum,
-    /// The sum over rows, divided by the batch size: the extent of the first axis that is not the
-    /// class axis (1 where there is none), whatever the weights.
+    /// The sum over rows, divided by the batch size: the extent of the first axis that is not the class axis (1 if
+    /// there is none), whatever the weights.
     BatchMean,
 }
 
-/// What the mean of nothing is: every row ignored, no rows, or weights that add up to zero. Its
-/// gradient is zero either way.
+/// The value of a mean over nothing: every row ignored, no rows, or weights that add up to zero. Its gradient is zero
+/// either way.
 ///
 /// ```
 /// use wgpu_loss::{CrossEntropy, EmptyMean, Inputs, Outputs, Tensor, reference};
@@ -54,12 +54,12 @@ pub enum EmptyMean {
     Zero,
 }
 
-/// What is asked for beside the loss.
+/// The requested outputs other than the loss.
 ///
-/// Gradient and distribution are in the input's shape, and of the input's element type unless f32 is
-/// asked for. What there is for each row has the labels' shape: numbers are f32, classes and ranks u32.
-/// None of it takes a further pass over the logits. [`Output`](crate::Output) has an example, and [`Loss`](super::Loss)
-/// refuses what does not go with it.
+/// Gradient and distribution are in the input's shape, and of the input's element type unless f32 is requested. Outputs
+/// of rows have the labels' shape: numbers are f32, classes and ranks u32. None of them takes a further pass over the
+/// logits. [`Output`](crate::Output) has an example; a [`Loss`](super::Loss) returns an error for outputs that it does
+/// not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Outputs {
@@ -77,13 +77,13 @@ pub struct Outputs {
     pub var_grad: bool,
     /// Gradient and distribution in f32, whatever the input's element type.
     pub in_f32: bool,
-    /// For each row `lse = log(sum_c exp z_c)`; `-inf` of no classes.
+    /// The log-sum-exp of each row, `lse = log(sum_c exp z_c)`; `-inf` if there are no classes.
     pub lse: bool,
-    /// For each row the class with the largest logit, the first one among equals; `u32::MAX` where the
-    /// row has no distribution (NaN, `+inf`, nothing but `-inf`, no classes).
+    /// For each row the class with the largest logit, the first one among equals; `u32::MAX` if the row has no
+    /// distribution (NaN, `+inf`, only `-inf`, no classes).
     pub argmax: bool,
-    /// For each row how many classes come before its label's: their logits are larger, or equal and the
-    /// class is lower. 0 is a right prediction; `u32::MAX` stands where the row does not count or has no
+    /// The rank of each row's label: the number of classes that come before it, because their logits are larger, or
+    /// equal and the class is lower. 0 is a right prediction; `u32::MAX` means that the row does not count or has no
     /// distribution.
     pub rank: bool,
     /// For each row the entropy `-sum_c p_c log p_c` of its distribution.
@@ -91,108 +91,106 @@ pub struct Outputs {
     /// For each row the variance `sum_c p_c (log p_c)^2 - (sum_c p_c log p_c)^2` of its distribution's
     /// log-probabilities, the second moment of the surprise about the entropy.
     pub variance: bool,
-    /// For each row what it adds to the mean's divisor: its class weight times its row weight, 0 where it
-    /// does not count.
+    /// For each row its part of the mean's divisor: its class weight times its row weight, 0 if it does not count.
     pub row_weights: bool,
-    /// How many rows have rank 0: [`Summary::correct`](crate::Summary::correct).
+    /// The number of rows of rank 0: [`Summary::correct`](crate::Summary::correct).
     pub accuracy: bool,
-    /// How many rows have a rank below this: [`Summary::top_k`](crate::Summary::top_k). 0 asks for
-    /// nothing.
+    /// The number of rows with a rank below this: [`Summary::top_k`](crate::Summary::top_k). 0 requests nothing.
     pub top_k: u32,
     /// The losses and rows of each class: [`Output::classes`](crate::Output::classes).
     pub class_losses: bool,
 }
 
 impl Outputs {
-    /// The loss alone.
+    /// Returns a request for the loss alone.
     pub fn loss() -> Self {
         Self::default()
     }
 
-    /// The gradient too.
+    /// Adds the gradient.
     pub fn with_grad(mut self) -> Self {
         self.grad = true;
         self
     }
 
-    /// The log-probabilities too.
+    /// Adds the log-probabilities.
     pub fn with_log_probs(mut self) -> Self {
         self.log_probs = true;
         self
     }
 
-    /// The gradient with respect to the target too.
+    /// Adds the gradient with respect to the target.
     pub fn with_target_grad(mut self) -> Self {
         self.target_grad = true;
         self
     }
 
-    /// The gradient with respect to the variance too.
+    /// Adds the gradient with respect to the variance.
     pub fn with_var_grad(mut self) -> Self {
         self.var_grad = true;
         self
     }
 
-    /// Whether any gradient is asked for.
+    /// Returns true if any gradient is requested.
     pub(crate) fn any_grad(self) -> bool {
         self.grad || self.target_grad || self.var_grad
     }
 
-    /// Gradient and distribution in f32, whatever the input's element type.
+    /// Requests gradient and distribution in f32, whatever the input's element type.
     pub fn in_f32(mut self) -> Self {
         self.in_f32 = true;
         self
     }
 
-    /// The log-sum-exp of each row too: see [`Outputs::lse`](Self#structfield.lse).
+    /// Adds the log-sum-exp of each row: see [`Outputs::lse`](Self#structfield.lse).
     pub fn with_lse(mut self) -> Self {
         self.lse = true;
         self
     }
 
-    /// The predicted class of each row too: see [`Outputs::argmax`](Self#structfield.argmax).
+    /// Adds the predicted class of each row: see [`Outputs::argmax`](Self#structfield.argmax).
     pub fn with_argmax(mut self) -> Self {
         self.argmax = true;
         self
     }
 
-    /// The rank of each row's label too: see [`Outputs::rank`](Self#structfield.rank).
+    /// Adds the rank of each row's label: see [`Outputs::rank`](Self#structfield.rank).
     pub fn with_rank(mut self) -> Self {
         self.rank = true;
         self
     }
 
-    /// The entropy of each row too: see [`Outputs::entropy`](Self#structfield.entropy).
+    /// Adds the entropy of each row: see [`Outputs::entropy`](Self#structfield.entropy).
     pub fn with_entropy(mut self) -> Self {
         self.entropy = true;
         self
     }
 
-    /// The variance of each row's log-probabilities too: see [`Outputs::variance`](Self#structfield.variance).
+    /// Adds the variance of each row's log-probabilities: see [`Outputs::variance`](Self#structfield.variance).
     pub fn with_variance(mut self) -> Self {
         self.variance = true;
         self
     }
 
-    /// The weight of each row too: see [`Outputs::row_weights`](Self#structfield.row_weights).
+    /// Adds the weight of each row: see [`Outputs::row_weights`](Self#structfield.row_weights).
     pub fn with_row_weights(mut self) -> Self {
         self.row_weights = true;
         self
     }
 
-    /// The number of rows predicted right too.
+    /// Adds the number of rows predicted right.
     pub fn with_accuracy(mut self) -> Self {
         self.accuracy = true;
         self
     }
 
-    /// The number of rows whose label is among the `k` largest logits too.
+    /// Adds the number of rows whose label is among the `k` largest logits.
     pub fn with_top_k(mut self, k: u32) -> Self {
         self.top_k = k;
         self
     }
 
-    /// The losses of each class too.
+    /// Adds the losses of each class.
     pub fn with_class_losses(mut self) -> Self {
         self.class_losses = true;
         self
@@ -211,7 +209,7 @@ impl Outputs {
         ]
     }
 
-    /// Refuses what a loss cannot give.
+    /// Returns an error for an output that a loss does not have.
     pub(crate) fn check(self, given: Given) -> Result<(), Error> {
         let there = |needs| match needs {
             Needs::Distribution => given.distribution,
@@ -224,7 +222,7 @@ impl Outputs {
             (self.accuracy, given.distribution && given.labels, "accuracy"),
             (self.top_k > 0, given.distribution && given.labels, "top_k"),
             (self.class_losses, given.labels, "class_losses"),
-            // Losses of single elements alone have these, and a check of their own.
+            // Only losses of single elements have these, and they have a check of their own.
             (self.target_grad, false, "target_grad"),
             (self.var_grad, false, "var_grad"),
         ];
@@ -245,14 +243,14 @@ impl Outputs {
         }
     }
 
-    /// Whether rows that do not count are looked at too.
+    /// Returns true if rows that do not count are read too.
     pub(crate) fn of_every_row(self) -> bool {
         let of_distribution =
             |output: RowOutput| output.asked && output.needs == Needs::Distribution;
         self.log_probs || self.probs || self.of_rows().into_iter().any(of_distribution)
     }
 
-    /// The element type of gradient and distribution.
+    /// Returns the element type of gradient and distribution.
     pub(crate) fn element_type(self, input_type: ElementType) -> ElementType {
         if self.in_f32 { ElementType::F32 } else { input_type }
     }
@@ -263,15 +261,15 @@ impl Outputs {
 pub(super) struct RowOutput {
     pub asked: bool,
     pub what: LargeOutput,
-    /// What errors call it: the field of [`Outputs`].
+    /// Its name in errors: the field of [`Outputs`].
     option: &'static str,
     needs: Needs,
 }
 
-/// What a row needs to have an output.
+/// The requirement of an output on its row.
 #[derive(Clone, Copy, PartialEq)]
 enum Needs {
-    /// A distribution: rows that do not count have one too.
+    /// A distribution, which rows that do not count have too.
     Distribution,
     /// A distribution and a label.
     Label,
@@ -279,46 +277,46 @@ enum Needs {
     Weight,
 }
 
-/// What a loss can give beside itself.
+/// The optional outputs of a loss.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Given {
     /// Classes of a row.
     pub classes: usize,
-    /// It makes a distribution of the input.
+    /// True if it makes a distribution of the input.
     pub distribution: bool,
-    /// Its rows have labels.
+    /// True if its rows have labels.
     pub labels: bool,
-    /// Its rows have weights.
+    /// True if its rows have weights.
     pub rows: bool,
-    /// What errors say instead.
+    /// The alternative that errors advise.
     pub instead: &'static str,
 }
 /// The options that several losses share, as builder methods of their own: fields of the same names.
 macro_rules! shared_options {
     ($($option:ident),+) => { $($crate::loss::options::shared_options!(@$option);)+ };
     (@reduction) => {
-        /// How the losses are reduced.
+        /// Sets the reduction of the losses.
         pub fn reduction(mut self, reduction: $crate::Reduction) -> Self {
             self.reduction = reduction;
             self
         }
     };
     (@empty_mean) => {
-        /// What a mean over nothing is.
+        /// Sets the value of a mean over nothing.
         pub fn empty_mean(mut self, empty_mean: $crate::EmptyMean) -> Self {
             self.empty_mean = empty_mean;
             self
         }
     };
     (@class_axis) => {
-        /// The axis of the classes; negative counts from the end.
+        /// Sets the axis of the classes; negative counts from the end.
         pub fn class_axis(mut self, axis: isize) -> Self {
             self.class_axis = Some(axis);
             self
         }
     };
     (@ignore_index) => {
-        /// The label whose rows are left out; any value, a class or not. -100 by default.
+        /// Sets the label whose rows are excluded; any value, a class or not. -100 by default.
         pub fn ignore_index(mut self, label: i64) -> Self {
             self.ignore_index = Some(label);
             self
@@ -333,7 +331,7 @@ pub(super) use shared_options;
 /// use wgpu_loss::loss::{Loss, Shapes};
 /// use wgpu_loss::{CrossEntropy, LabelType, LargeOutput, Outputs, TargetType};
 ///
-/// // What a row's record has, and in which order.
+/// // The outputs in a row's record, in their order.
 /// let shapes = Shapes::new(&[8, 3]).target(TargetType::Labels(LabelType::U8), &[8]);
 /// let problem = CrossEntropy::new().problem(&shapes, Outputs::loss().with_rank().with_lse())?;
 /// assert_eq!(problem.record(), [LargeOutput::Lse, LargeOutput::Rank]);
@@ -358,7 +356,7 @@ pub enum LargeOutput {
     Entropy,
     /// The variance of each row's log-probabilities: f32.
     Variance,
-    /// What each row adds to the mean's divisor: f32.
+    /// The part of each row in the mean's divisor: f32.
     RowWeights,
     /// The z-loss of each row, for reduction `none`: f32.
     ZLoss,
@@ -381,7 +379,7 @@ impl LargeOutput {
         }
     }
 
-    /// What errors call it.
+    /// Returns the name by which errors call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::RowLoss => Slot::RowLoss.name(),

@@ -1,5 +1,5 @@
-//! What the losses of single elements share: operands that are broadcast to the input's shape, checks,
-//! and the problem they state.
+//! The common part of the losses of single elements: operands that are broadcast to the input's shape, checks, and the
+//! problem they state.
 
 use super::{
     Divisor, EmptyMean, Function, LogitMap, Outputs, Problem, Reduction, Shapes, Upstream,
@@ -24,11 +24,11 @@ pub enum Formula {
 pub(crate) struct Operand {
     pub element_type: ElementType,
     pub axes: Axes,
-    /// How many elements it has.
+    /// The number of its elements.
     pub elements: usize,
 }
 
-/// What a loss of single elements has beside its input; a part of the [`Problem`].
+/// The formula and the operands, apart from the input, of a loss of single elements; a part of the [`Problem`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Pointwise {
@@ -37,7 +37,7 @@ pub struct Pointwise {
     pub(crate) weight: Option<Operand>,
     pub(crate) pos_weight: Option<Operand>,
     pub(crate) var: Option<Operand>,
-    /// What the variance, or the rate, is kept away from zero by.
+    /// The bound that keeps the variance away from zero, or the term that keeps the rate away from it.
     pub(crate) eps: f32,
     /// The element types of the gradients with respect to target and variance.
     pub(crate) target_grad: ElementType,
@@ -45,14 +45,14 @@ pub struct Pointwise {
 }
 
 impl Pointwise {
-    /// Whether the gradient with respect to the variance is a sum over the elements that share one.
+    /// Returns true if the gradient with respect to the variance is a sum over the elements that share one.
     pub(crate) fn sums_var(&self) -> bool {
         self.var.is_some_and(|var| var.axes != Axes::Elements)
     }
 }
 
-/// Where the variance's gradient is a sum: the input as `(outer, summed, inner)`, where each pair of
-/// an outer and an inner position shares one variance.
+/// Returns the view of the sums of a variance's gradient: the input as `(outer, summed, inner)`, where each pair of an
+/// outer and an inner position shares one variance.
 pub(crate) fn sum_view(axes: Axes, view: ClassView) -> ClassView {
     let ClassView { outer: o, classes: c, inner: i } = view;
     let (outer, classes, inner) = match axes {
@@ -67,7 +67,7 @@ pub(crate) fn sum_view(axes: Axes, view: ClassView) -> ClassView {
     ClassView { outer, classes, inner }
 }
 
-/// A loss of single elements, ready to look at shapes.
+/// A loss of single elements before its shapes are known.
 pub(super) struct Statement {
     pub name: &'static str,
     pub function: Function,
@@ -138,7 +138,7 @@ impl Statement {
         })
     }
 
-    /// Refuses operands that the loss has no use for, and the lack of one that it needs.
+    /// Returns an error for operands that the loss does not take, and for missing ones.
     fn check_operands(&self, shapes: &Shapes<'_>) -> Result<(), Error> {
         let weighted = matches!(self.formula, Formula::Bce | Formula::BceWithLogits);
         let gaussian = matches!(self.formula, Formula::GaussianNll { .. });
@@ -157,7 +157,7 @@ impl Statement {
         Ok(())
     }
 
-    /// Refuses what the loss cannot give.
+    /// Returns an error for outputs that the loss does not have.
     fn check_outputs(&self, shapes: &Shapes<'_>, outputs: Outputs) -> Result<(), Error> {
         let Outputs { grad, target_grad, var_grad, in_f32, .. } = outputs;
         let known = Outputs { grad, target_grad, var_grad, in_f32, ..Outputs::default() };
@@ -183,13 +183,13 @@ impl Statement {
         }
     }
 
-    /// The target's type and shape.
+    /// Returns the target's type and shape.
     fn target<'a>(&self, shapes: &Shapes<'a>) -> Result<(ElementType, &'a [usize]), Error> {
         match shapes.target {
             Some((TargetType::Values(element_type), shape)) => {
                 let same = matches!(self.formula, Formula::Bce | Formula::BceWithLogits);
                 if same {
-                    // PyTorch broadcasts no target of these two: a wrong shape is a mistake.
+                    // PyTorch broadcasts no target of these two losses: a wrong shape is a mistake.
                     super::check_shape("target", shape, shapes.input)?;
                 }
                 Ok((element_type, shape))
@@ -225,8 +225,8 @@ impl Statement {
     }
 }
 
-/// The shape of a variance as it is broadcast, by PyTorch's rules: the input's; the input's without the
-/// last axis; the input's with 1 for one of its axes; or a single number.
+/// Returns the shape by which a variance is broadcast, by PyTorch's rules: the input's; the input's without the last
+/// axis; the input's with 1 for one of its axes; or a single number.
 fn var_shape(shape: &[usize], input: &[usize]) -> Result<Vec<usize>, Error> {
     let one_axis_less = input.split_last().is_some_and(|(_, rest)| rest == shape);
     let single = shape.iter().all(|&extent| extent == 1) && shape.len() <= input.len();
@@ -244,8 +244,7 @@ fn var_shape(shape: &[usize], input: &[usize]) -> Result<Vec<usize>, Error> {
 }
 
 impl Problem {
-    /// How many losses there are before they are reduced: one for each element, or for each row of
-    /// classes.
+    /// Returns the number of losses before they are reduced: one for each element, or for each row of classes.
     pub fn losses(&self) -> usize {
         match self.pointwise {
             Some(_) => self.view.elements(),
@@ -253,8 +252,8 @@ impl Problem {
         }
     }
 
-    /// The place of an operand that a position of the input refers to: values are refused where they
-    /// stand.
+    /// Returns the index in the variance of the value that an element of the input uses: errors name a bad value by its
+    /// index in its own tensor.
     pub(crate) fn var_position(&self, element: u64) -> u64 {
         let var = self.pointwise.and_then(|pointwise| pointwise.var);
         var.map_or(element, |var| var.axes.index(&self.view, element as usize) as u64)

@@ -19,9 +19,9 @@ use crate::Error;
 /// The target broadcasts to the input's shape as in NumPy. The mean divides by the number of elements,
 /// `batchmean` by the extent of the first axis.
 ///
-/// Beyond PyTorch: at infinite inputs the loss is its limit, where PyTorch may have NaN (`exp(x)` outgrows
-/// `t x`, `x` outgrows its logarithm, and a count of 0 leaves nothing of the other term). A rate below `-eps`
-/// gives NaN, as does an infinite target.
+/// Beyond PyTorch: at infinite inputs the loss is its limit, where PyTorch may have NaN (`exp(x)` grows faster than
+/// `t x`, `x` grows faster than its logarithm, and a count of 0 makes the other term 0). A rate below `-eps` gives NaN,
+/// as does an infinite target.
 ///
 /// ```
 /// use wgpu_loss::{Inputs, Outputs, PoissonNll, Tensor, reference};
@@ -51,7 +51,7 @@ impl Default for PoissonNll {
 impl PoissonNll {
     shared_options!(reduction, empty_mean);
 
-    /// The mean over elements, of the rates' logarithms, without Stirling's terms, `eps` 1e-8.
+    /// Returns the mean over elements, of the rates' logarithms, without Stirling's terms, `eps` 1e-8.
     pub fn new() -> Self {
         Self {
             log_input: true,
@@ -62,19 +62,19 @@ impl PoissonNll {
         }
     }
 
-    /// Whether the input is the rate's logarithm. True by default.
+    /// Sets whether the input is the rate's logarithm. True by default.
     pub fn log_input(mut self, log_input: bool) -> Self {
         self.log_input = log_input;
         self
     }
 
-    /// Whether Stirling's approximation of `log(t!)` is part of the loss.
+    /// Sets whether Stirling's approximation of `log(t!)` is part of the loss.
     pub fn full(mut self, full: bool) -> Self {
         self.full = full;
         self
     }
 
-    /// What keeps a rate of 0 from an infinite logarithm, where the input is the rate itself. 1e-8 by
+    /// Sets the term that keeps the logarithm of a rate of 0 finite, where the input is the rate itself. 1e-8 by
     /// default.
     pub fn eps(mut self, eps: f32) -> Self {
         self.eps = eps;

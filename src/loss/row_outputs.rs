@@ -2,11 +2,11 @@
 
 use super::LargeOutput;
 
-/// Lists the outputs in the order of a row's record: field, type of an element, variant of [`LargeOutput`], and whether a
-/// column has numbers or words.
+/// Lists the outputs in the order of a row's record: field, type of an element, variant of [`LargeOutput`], and the
+/// type of a column: numbers or words.
 macro_rules! row_outputs {
     ($($(#[$doc:meta])* $field:ident: $element:ty, $what:ident, $column:ident;)*) => {
-        /// What was asked for of each row, in the labels' shape: see [`Outputs`](crate::Outputs), and
+        /// The requested outputs of each row, in the labels' shape: see [`Outputs`](crate::Outputs), and
         /// [`Output`](crate::Output) for an example.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
@@ -21,13 +21,13 @@ macro_rules! row_outputs {
         }
 
         impl<T> RowOutputs<T> {
-            /// Returns those that were asked for, in the order of a row's record.
+            /// Returns the requested outputs, in the order of a row's record.
             pub fn columns(&self) -> impl Iterator<Item = (LargeOutput, RowColumn<'_, T>)> {
                 let all = [$((LargeOutput::$what, self.$field.as_deref().map(RowColumn::$column)),)*];
                 all.into_iter().filter_map(|(what, column)| Some((what, column?)))
             }
 
-            /// Returns each field, to be written.
+            /// Returns each field, for writing.
             fn places(&mut self) -> impl Iterator<Item = (LargeOutput, Place<'_, T>)> {
                 [$((LargeOutput::$what, Place::$column(&mut self.$field)),)*].into_iter()
             }
@@ -40,13 +40,13 @@ row_outputs! {
     lse: T, Lse, Numbers;
     /// The predicted class.
     argmax: u32, Argmax, Words;
-    /// How many classes come before the label's.
+    /// The number of classes that come before the label's.
     rank: u32, Rank, Words;
     /// The entropy of the distribution.
     entropy: T, Entropy, Numbers;
     /// The variance of the distribution's log-probabilities.
     variance: T, Variance, Numbers;
-    /// What the row adds to the mean's divisor.
+    /// The row's part of the mean's divisor.
     weights: T, RowWeights, Numbers;
 }
 
@@ -65,8 +65,8 @@ enum Place<'a, T> {
 }
 
 impl RowOutputs<f32> {
-    /// Makes them from words: `column` returns those of an output, numbers as their bits, or `None` where it was not
-    /// asked for.
+    /// Makes the outputs from words: `column` returns those of an output, numbers as their bits, or `None` if it was
+    /// not requested.
     pub(crate) fn of_words(mut column: impl FnMut(LargeOutput) -> Option<Vec<u32>>) -> Self {
         let mut rows = Self::default();
         for (what, place) in rows.places() {
@@ -80,8 +80,8 @@ impl RowOutputs<f32> {
         rows
     }
 
-    /// Makes them from rows' records as a device writes them ([`Buffers::records`](crate::Buffers::records)). `record`
-    /// lists the outputs of one record, as [`Problem::record`](super::Problem::record) returns them.
+    /// Makes the outputs from rows' records as a device writes them ([`Buffers::records`](crate::Buffers::records)).
+    /// `record` lists the outputs of one record, as [`Problem::record`](super::Problem::record) returns them.
     ///
     /// ```
     /// use wgpu_loss::{LargeOutput, RowOutputs};
@@ -111,7 +111,7 @@ impl<T: Copy> RowOutputs<T> {
                     *to = Some(from.iter().map(|&x| number(x)).collect());
                 }
                 (Place::Words(to), RowColumn::Words(from)) => *to = Some(from.to_vec()),
-                // Both are of the same field.
+                // Unreachable: both sides are the same field, of one type.
                 _ => {}
             }
         }

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{Error, TargetType};
 
-/// Softmax or log-softmax along an axis, the last one unless told otherwise.
+/// Softmax or log-softmax along an axis, by default the last one.
 ///
 /// ```text
 /// log_softmax: y_c = x_c - log(sum_j exp x_j)
@@ -20,8 +20,8 @@ use crate::{Error, TargetType};
 /// ```
 ///
 /// There is no loss: the result is in [`Output::log_probs`](crate::Output::log_probs) or
-/// [`Output::probs`](crate::Output::probs). Classes at `-inf` have probability exactly 0; a row of
-/// nothing but `-inf`, or with `+inf` or NaN, is NaN.
+/// [`Output::probs`](crate::Output::probs). Classes at `-inf` have probability exactly 0; a row of only `-inf`, or with
+/// `+inf` or NaN, is NaN.
 ///
 /// ```
 /// use wgpu_loss::{Inputs, Outputs, Softmax, Tensor, reference};
@@ -39,23 +39,23 @@ pub struct Softmax {
 }
 
 impl Softmax {
-    /// Probabilities.
+    /// Returns a softmax whose result is probabilities.
     pub fn probs() -> Self {
         Self { axis: -1, log: false }
     }
 
-    /// Log-probabilities.
+    /// Returns a softmax whose result is log-probabilities.
     pub fn log_probs() -> Self {
         Self { axis: -1, log: true }
     }
 
-    /// The axis that is normalised; negative counts from the end.
+    /// Sets the axis that is normalised; negative counts from the end.
     pub fn axis(mut self, axis: isize) -> Self {
         self.axis = axis;
         self
     }
 
-    /// The gradient goes with an upstream gradient: each alone is of no use.
+    /// Checks that a gradient and an upstream gradient are requested together: neither is of use alone.
     fn upstream(&self, shapes: &Shapes<'_>, outputs: Outputs) -> Result<Upstream, Error> {
         match (shapes.upstream, outputs.grad) {
             (Some(shape), true) => {

@@ -1,4 +1,4 @@
-//! The tensors of a call: which there are, and how large each is.
+//! The tensors of a call, and their sizes.
 
 use super::{LargeOutput, Operand, Pointwise, Problem, Reduction, Upstream};
 use crate::classes::CLASS_BYTES;
@@ -14,7 +14,7 @@ pub(crate) struct CallTensor {
     pub axes: Axes,
     /// Size of one element.
     pub element_bytes: u64,
-    /// How many there are.
+    /// The number of elements.
     pub elements: u64,
     view: ClassView,
 }
@@ -30,7 +30,7 @@ impl Problem {
         let Self { view, outputs, .. } = *self;
         let along = |axes, element_bytes| CallTensor::along(slot, axes, element_bytes, view);
         let of = |axes, element_type: ElementType| along(axes, element_type.bytes().into());
-        // The axes of an empty input do not tell how large the tensors are that are broadcast to it.
+        // Broadcast operands have a size of their own: the axes of an empty input do not determine it.
         let like = |operand: Operand, element_type| CallTensor {
             elements: operand.elements as u64,
             ..of(operand.axes, element_type)
@@ -39,7 +39,7 @@ impl Problem {
             let operand = operand(self.pointwise.as_ref()?)?;
             Some(like(operand, operand.element_type))
         };
-        // An element is a row of its own where there are no classes.
+        // Without classes, each element is a row.
         let rows = if self.pointwise.is_some() { Axes::Elements } else { Axes::Rows };
         match slot {
             Slot::Logits => Some(of(Axes::Elements, self.input_type)),
@@ -77,7 +77,7 @@ impl Problem {
                 let words = self.record().len() as u64;
                 (words > 0).then(|| along(rows, WORD * words))
             }
-            // The sums of all classes are one thing: pieces of rows have a part in any of them.
+            // The sums of all classes are one element: each piece of rows may add to any of them.
             Slot::Classes => outputs
                 .class_losses
                 .then(|| along(Axes::One, CLASS_BYTES.saturating_mul(view.classes as u64))),
@@ -137,7 +137,7 @@ impl CallTensor {
     /// Returns a tensor that has some of the input's axes.
     fn along(slot: Slot, axes: Axes, element_bytes: u64, view: ClassView) -> Self {
         let extents = axes.extents(&view).map(|extent| extent as u64);
-        // Without a zero among them: the product of the others may be too large for a number.
+        // A zero extent is handled apart: the product of the others may overflow.
         let elements = match extents.contains(&0) {
             true => 0,
             false => extents.into_iter().fold(1, u64::saturating_mul),
@@ -145,7 +145,7 @@ impl CallTensor {
         Self { slot, axes, element_bytes, elements, view }
     }
 
-    /// Whether it has the classes' axis, along which rows are cut.
+    /// Returns true if it has the class axis, along which rows are cut.
     pub fn has_classes(&self) -> bool {
         self.axes.has_classes()
     }
@@ -158,14 +158,14 @@ impl CallTensor {
             .unwrap_or(u64::MAX)
     }
 
-    /// Returns the bytes that go with one step of the outer axis, of tensors that are cut with it or within it.
+    /// Returns the bytes that belong to one step of the outer axis, of tensors that are cut with it or within it.
     pub fn outer_bytes(&self) -> Option<u64> {
         let [_, classes, inner] = self.axes.extents(&self.view).map(|extent| extent as u64);
         (self.axes.has_outer() || self.axes.has_inner())
             .then(|| classes.saturating_mul(inner).saturating_mul(self.element_bytes))
     }
 
-    /// Returns where the element that goes with a place of the input begins, in bytes.
+    /// Returns the offset in bytes of the element that belongs to a position of the input.
     pub fn offset(&self, place: [usize; 3]) -> u64 {
         self.axes.place(&self.view, place) * self.element_bytes
     }
