@@ -4,7 +4,7 @@ use super::stopwatch::{Opening, Stopwatch};
 use crate::Error;
 use crate::plan::Tuning;
 
-/// How a [`Gpu`](crate::Gpu) is opened: on the best adapter, with all it offers, unless said otherwise.
+/// Options for opening a [`Gpu`](crate::Gpu): by default on the best adapter, with all its features.
 ///
 /// ```no_run
 /// use wgpu_loss::{Gpu, GpuOptions};
@@ -24,7 +24,7 @@ pub struct GpuOptions {
     pub(super) memory_budget: Option<u64>,
 }
 
-/// The numbers by which a device lays out its work.
+/// The choice of the tuning by which a device lays out its work.
 ///
 /// ```no_run
 /// use wgpu_loss::{Gpu, GpuOptions, gpu::TuningChoice, plan::Tuning};
@@ -37,75 +37,74 @@ pub struct GpuOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TuningChoice {
-    /// What [`Tuning::store`] has kept for this adapter and driver; the table where there is nothing,
-    /// or where the device is opened with less than the adapter offers (without subgroups, or with the
-    /// default limits). Nothing is ever measured to open a device.
+    /// The tuning that [`Tuning::store`] has kept for this adapter and driver. The table's, if there is none, or if the
+    /// device is opened with less than the adapter offers (without subgroups, or with the default limits). Opening a
+    /// device never measures.
     #[default]
     Stored,
-    /// The table of this crate: [`Tuning::of`] the kind of adapter.
+    /// The tuning of this crate's table: [`Tuning::of`] the kind of adapter.
     Table,
-    /// These numbers.
+    /// This tuning.
     Given(Tuning),
 }
 
 impl GpuOptions {
-    /// The best adapter, with all it offers.
+    /// Returns the options for the best adapter, with all its features.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The first adapter whose name, driver or backend contains `text`, whatever its case. The best one
-    /// where `text` is empty.
+    /// Sets the adapter: the first one whose name, driver or backend contains `text`, in any case; the best one if
+    /// `text` is empty.
     pub fn adapter(mut self, text: impl Into<String>) -> Self {
         self.adapter = Some(text.into()).filter(|text| !text.is_empty());
         self
     }
 
-    /// No subgroup operations, even where the adapter has them.
+    /// Opens the device without subgroup operations, even if the adapter has them.
     pub fn without_subgroups(mut self) -> Self {
         self.without_subgroups = true;
         self
     }
 
-    /// No more than WebGPU's default limits, as in a browser, and no timestamps.
+    /// Opens the device with WebGPU's default limits at most, as in a browser, and without timestamps.
     pub fn default_limits(mut self) -> Self {
         self.default_limits = true;
         self
     }
 
-    /// As if the device had memory of its own, even where it works in the host's: tensors go through staging
-    /// buffers. For tests and benches of what discrete GPUs do.
+    /// Treats the device as one with memory of its own, even if it works in the host's: tensors go through staging
+    /// buffers. For tests and benchmarks of the paths of discrete GPUs.
     #[doc(hidden)]
     pub fn own_memory(mut self) -> Self {
         self.own_memory = true;
         self
     }
 
-    /// What is computed of a row has the same bits whatever the number of rows, the row's place among them, the
-    /// batches of a stream and the memory budget are: [`Profile::batch_invariant`](crate::Profile). Off without
-    /// it, which is faster for some shapes.
+    /// Makes the bits of a row's outputs independent of the number of rows, the row's position among them, the batches
+    /// of a stream and the memory budget: [`Profile::batch_invariant`](crate::Profile). Off by default, which is faster
+    /// for some shapes.
     pub fn batch_invariant(mut self) -> Self {
         self.batch_invariant = true;
         self
     }
 
-    /// Where the numbers come from by which work is laid out.
+    /// Sets the choice of the tuning.
     pub fn tuning(mut self, tuning: TuningChoice) -> Self {
         self.tuning = tuning;
         self
     }
 
-    /// Bytes of tensors that a call on host data may hold at a time, on the device and in staging memory
-    /// on the host together; 512 MiB without it. Larger tensors go through in pieces
-    /// ([`stream`](super::stream)). Parameters and workspaces, some hundred KiB, come on top, and so do
-    /// outputs that are returned as vectors. [`Gpu::bind`](crate::Gpu::bind) does not ask: what is
-    /// resident is there in full.
+    /// Sets the bytes of tensors that a call on host data may hold at a time, on the device and in staging memory on
+    /// the host together; 512 MiB by default. Larger tensors are processed in pieces ([`stream`](super::stream)).
+    /// Parameters and workspaces, some hundred KiB, are not counted, nor are outputs that are returned as vectors.
+    /// [`Gpu::bind`](crate::Gpu::bind) ignores the budget: resident tensors are on the device in full.
     pub fn memory_budget(mut self, bytes: u64) -> Self {
         self.memory_budget = Some(bytes);
         self
     }
 
-    /// The numbers for an adapter.
+    /// Returns the tuning for an adapter.
     pub(super) fn tuning_for(&self, info: &wgpu::AdapterInfo) -> Result<Tuning, Error> {
         let table = Tuning::of(info.device_type);
         match self.tuning {
@@ -118,7 +117,7 @@ impl GpuOptions {
     }
 }
 
-/// Every adapter, best first.
+/// Returns every adapter, best first.
 pub(super) async fn enumerate() -> Vec<wgpu::Adapter> {
     adapters_of(&instance()).await
 }
@@ -129,7 +128,7 @@ fn instance() -> wgpu::Instance {
 
 async fn adapters_of(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
-    // Stable: a driver's own order holds among equals.
+    // The sort is stable: it keeps the drivers' own order among equals.
     adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type));
     adapters
 }
@@ -144,7 +143,7 @@ fn rank(device_type: wgpu::DeviceType) -> u32 {
     }
 }
 
-/// Opens a device on the adapter the options name.
+/// Opens a device on the adapter that the options name.
 pub(super) async fn open(
     options: &GpuOptions,
 ) -> Result<(wgpu::AdapterInfo, wgpu::Device, wgpu::Queue, Opening), Error> {
@@ -165,12 +164,12 @@ pub(super) async fn open(
         features |= adapter.features() & wgpu::Features::SUBGROUP;
     }
     if info.device_type == wgpu::DeviceType::Cpu && !options.default_limits {
-        // Software drivers load wide integers faster, see `kernels::Load`, and convert f16 by themselves.
+        // Software drivers load 64-bit integers faster, see `kernels::Load`, and convert f16 without help.
         features |=
             adapter.features() & (wgpu::Features::SHADER_INT64 | wgpu::Features::SHADER_F16);
     }
     if shares_memory(&info) && !options.default_limits && !options.own_memory {
-        // The host fills the very buffers that kernels read.
+        // The host fills the buffers that kernels read.
         features |= adapter.features() & wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
     }
     let required_limits = match options.default_limits {
@@ -190,12 +189,12 @@ pub(super) async fn open(
     Ok((info, device, queue, opening))
 }
 
-/// Whether the adapter works in the host's memory.
+/// Returns true if the adapter works in the host's memory.
 fn shares_memory(info: &wgpu::AdapterInfo) -> bool {
     matches!(info.device_type, wgpu::DeviceType::Cpu | wgpu::DeviceType::IntegratedGpu)
 }
 
-/// What a [`Timer`](super::Timer) would have, where the adapter has it.
+/// Returns the features of a [`Timer`](super::Timer), if the adapter has them.
 fn timestamps(options: &GpuOptions, adapter: &wgpu::Adapter) -> wgpu::Features {
     match options.default_limits {
         true => wgpu::Features::empty(),

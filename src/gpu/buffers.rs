@@ -1,4 +1,4 @@
-//! Buffers, and what is put into them and read from them while the caller waits.
+//! Buffers, and blocking writes and reads of their content.
 
 use bytemuck::Pod;
 
@@ -7,7 +7,7 @@ use crate::Error;
 use crate::scope::{allocating, scoped};
 use crate::wait::{Wait, block_on, explained, map};
 
-/// A buffer, or an error that says what it was for.
+/// Creates a buffer; an error names its purpose.
 pub(super) fn create(
     gpu: &Gpu,
     what: &'static str,
@@ -29,21 +29,21 @@ pub(super) fn create(
     })
 }
 
-/// A buffer that kernels read and write, and that is copied to and from. It holds whole loads; empty
-/// tensors get one too, which is bound by nothing.
+/// Creates a buffer that kernels read and write, and that is copied to and from. It holds whole loads; empty tensors
+/// get one too, which no kernel binds.
 pub(super) fn storage(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<wgpu::Buffer, Error> {
     let usage =
         wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
     create(gpu, what, bytes.max(1).next_multiple_of(16), usage, false)
 }
 
-/// A buffer to copy to and to read on the host.
+/// Creates a buffer that the device copies to and the host reads.
 pub(super) fn readable(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<wgpu::Buffer, Error> {
     let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
     create(gpu, what, bytes, usage, false)
 }
 
-/// Writes a few bytes before whatever is submitted next.
+/// Writes a few bytes before the next submission.
 pub(super) fn write(
     gpu: &Gpu,
     during: &'static str,
@@ -51,7 +51,7 @@ pub(super) fn write(
     offset: u64,
     bytes: &[u8],
 ) -> Result<(), Error> {
-    // wgpu copies whole words, so a last part of one is filled up.
+    // wgpu copies whole words, so the last one is padded.
     let (whole, rest) = bytes.split_at(bytes.len() / 4 * 4);
     let mut last = [0; 4];
     last[..rest.len()].copy_from_slice(rest);
@@ -65,7 +65,7 @@ pub(super) fn write(
     })
 }
 
-/// Waits for what was submitted and reads a readable buffer.
+/// Waits for all submitted work and reads a readable buffer.
 pub(super) fn read<T: Pod>(
     gpu: &Gpu,
     during: &'static str,
@@ -80,7 +80,7 @@ pub(super) fn read<T: Pod>(
     Ok(values)
 }
 
-/// The bytes of a buffer that is mapped for reading.
+/// Returns the bytes of a buffer that is mapped for reading.
 pub(super) fn viewed(
     gpu: &Gpu,
     buffer: &wgpu::Buffer,
@@ -89,13 +89,13 @@ pub(super) fn viewed(
     buffer.slice(..).get_mapped_range().map_err(|error| refused(gpu, error, during))
 }
 
-/// Why the bytes of a mapped buffer are not to be had.
+/// Returns the cause of a failure to access a mapped buffer's bytes.
 pub(super) fn refused(gpu: &Gpu, error: wgpu::MapRangeError, during: &'static str) -> Error {
     explained(&gpu.device, Error::Device { during, reason: error.to_string() })
 }
 
-/// Gives a mapped buffer back to the device. Another thread may have destroyed the device meanwhile: wgpu reports that
-/// to the device's handler, which panics by default, unless a scope takes it.
+/// Unmaps a buffer. Another thread may have destroyed the device meanwhile: wgpu reports that to the device's handler,
+/// which panics by default, unless a scope catches it.
 pub(super) fn unmap(gpu: &Gpu, buffer: &wgpu::Buffer, during: &'static str) -> Result<(), Error> {
     scoped(&gpu.device, during, || buffer.unmap())
 }

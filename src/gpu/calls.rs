@@ -10,13 +10,13 @@ use crate::wait::{Wait, block_on};
 use crate::{Bound, Error, Inputs, LargeOutput, Loss, Output, Outputs, Problem, RowOutputs};
 
 impl Gpu {
-    /// Computes `loss` over host data and waits for the results. Data of any size goes through in
-    /// pieces: see [`stream`](crate::stream).
+    /// Computes `loss` over host data and waits for the results. Data of any size is processed in pieces: see
+    /// [`stream`](crate::stream).
     ///
     /// # Errors
-    /// What [`Loss::problem`] and [`Plan::of`] refuse; [`Error::Length`] for data that does not fill
-    /// its shape; [`Error::BadTargets`] for labels out of range; [`Error::Budget`] where the memory budget
-    /// does not hold one row; [`Error::OutOfMemory`] and [`Error::Device`] where the device fails.
+    /// The errors of [`Loss::problem`] and [`Plan::of`]; [`Error::Length`] for data that does not fill its shape;
+    /// [`Error::BadTargets`] for labels out of range; [`Error::Budget`] if the memory budget does not hold one row;
+    /// [`Error::OutOfMemory`] and [`Error::Device`] if the device fails.
     pub fn run(
         &self,
         loss: &(impl Loss + ?Sized),
@@ -28,7 +28,7 @@ impl Gpu {
         block_on(self.collected(problem, &inputs, Wait::Here))
     }
 
-    /// As [`Gpu::run`], under any executor: a thread polls the device, one for all calls on it.
+    /// Computes as [`Gpu::run`] does, under any executor: a thread polls the device, one for all calls on it.
     ///
     /// # Errors
     /// As [`Gpu::run`].
@@ -68,8 +68,8 @@ impl Gpu {
         })
     }
 
-    /// Uploads host data and binds `loss` to it, to be recorded any number of times. The buffers,
-    /// those of the outputs among them, live as long as what is returned.
+    /// Uploads host data and binds `loss` to it, to be recorded any number of times. The buffers, the outputs'
+    /// included, live as long as the returned value.
     ///
     /// ```no_run
     /// use wgpu_loss::{CrossEntropy, Gpu, Inputs, Outputs, Tensor};
@@ -82,7 +82,7 @@ impl Gpu {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Limit`] for tensors past the device's buffers, and as [`Gpu::run`], bad labels excepted:
+    /// [`Error::Limit`] for tensors larger than the device's buffers, and as [`Gpu::run`], except for bad labels:
     /// nothing is computed yet.
     pub fn bind(
         &self,

@@ -1,4 +1,4 @@
-//! How long recorded work takes: by the device's own clock, or by the wall's.
+//! The time that recorded work takes: by the device's own clock, or by the wall clock.
 
 use std::time::Duration;
 
@@ -10,36 +10,36 @@ use crate::wait::{Wait, block_on};
 use crate::{Bound, Error};
 
 pub(super) const DURING: &str = "measuring time";
-/// How long work is done before its time counts: caches fill, and GPUs raise their clocks, which takes an idle H200 a
-/// quarter of a second.
+/// The time for which work is repeated before it is measured: caches fill, and GPUs raise their clocks, which takes an
+/// idle H200 a quarter of a second.
 const WARM_UP_GPU: Duration = Duration::from_millis(300);
-/// A processor's clocks are up: it has just recorded the work.
+/// A processor's clocks are already raised: it has just recorded the work.
 const WARM_UP_SOFTWARE: Duration = Duration::from_millis(50);
-/// A submission of the warm-up should take as long. A GPU that waits for the host after each short work stays slow.
+/// The target time of a warm-up submission. A GPU that waits for the host after each short work stays slow.
 const SUBMISSION: Duration = Duration::from_millis(10);
 
-/// What a time was measured by: see [`Timer`].
+/// The clock of a time: see [`Timer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
     /// The device's timestamps at the boundaries of a compute pass: the work alone.
     Timestamps,
-    /// The host's clock, from submission to the end of the work: the work, and what it costs to ask
-    /// for it and to hear of its end.
+    /// The host's clock, from submission to the end of the work: the work, and the cost of submitting it and of
+    /// noticing its end.
     Wall,
 }
 
-/// Times of the same work, done again and again by a [`Timer`].
+/// Times of the same work, repeated by a [`Timer`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Times {
-    /// What they were measured by, all of them.
+    /// The clock of all of the times.
     pub clock: Clock,
     /// The times, shortest first; at least one.
     pub sorted: Vec<Duration>,
 }
 
 impl Times {
-    /// Sorts times. No time at all counts as one of zero.
+    /// Sorts times. An empty list becomes one time of zero.
     pub fn new(clock: Clock, mut times: Vec<Duration>) -> Self {
         if times.is_empty() {
             times.push(Duration::ZERO);
@@ -48,22 +48,22 @@ impl Times {
         Self { clock, sorted: times }
     }
 
-    /// The one in the middle; the lower of two.
+    /// Returns the median; the lower of two.
     pub fn median(&self) -> Duration {
         self.sorted[(self.sorted.len() - 1) / 2]
     }
 
-    /// The shortest.
+    /// Returns the shortest time.
     pub fn least(&self) -> Duration {
         self.sorted[0]
     }
 
-    /// The longest.
+    /// Returns the longest time.
     pub fn most(&self) -> Duration {
         self.sorted[self.sorted.len() - 1]
     }
 
-    /// All of them together.
+    /// Returns the sum of all times.
     pub fn sum(&self) -> Duration {
         self.sorted.iter().sum()
     }
@@ -85,20 +85,20 @@ impl Times {
 #[derive(Debug)]
 pub struct Timer<'a> {
     pub(super) gpu: &'a Gpu,
-    /// `None` where the device has no timestamps.
+    /// `None` if the device has no timestamps.
     queries: Option<Queries>,
-    /// Where one number of a result is read back to.
+    /// The buffer for one number of a result, read by the host.
     scalar: wgpu::Buffer,
 }
 
-/// Timestamps at both ends of some passes, and their way to the host.
+/// Timestamps at both ends of some passes, and the buffers that bring them to the host.
 #[derive(Debug)]
 pub(super) struct Queries {
     passes: u32,
     set: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     readable: wgpu::Buffer,
-    /// Nanoseconds of a tick.
+    /// Nanoseconds per tick.
     period: f64,
 }
 
@@ -108,22 +108,22 @@ impl<'a> Timer<'a> {
         Ok(Self { gpu, queries: Queries::new(gpu, 1)?, scalar })
     }
 
-    /// Whether the device can be asked for timestamps. Where those that it gives make no sense,
-    /// [`Timer::kernel`] goes by the wall clock all the same.
+    /// Returns true if the device supports timestamps. If its timestamps make no sense, [`Timer::kernel`] uses the wall
+    /// clock all the same.
     pub fn has_timestamps(&self) -> bool {
         self.queries.is_some()
     }
 
-    /// Kernel time: records work into a compute pass, submits it and waits for it, `samples` times
-    /// (at least once), after doing the work for 300 ms without pauses (for 50 ms on a software driver; at least once)
-    /// that do not count.
+    /// Measures kernel time: records work into a compute pass, submits it and waits for it, `samples` times (at least
+    /// once), after a warm-up that repeats the work for 300 ms without pauses (for 50 ms on a software driver; at least
+    /// once).
     ///
-    /// By timestamps where the device has them and every one is above zero and within the wall
-    /// clock's time (drivers on Metal are known to answer zero), by the wall clock otherwise. Software
-    /// drivers keep good time too: llvmpipe's differs from the wall's by a constant 0.2 ms.
+    /// The clock is the device's timestamps if every one is above zero and within the wall clock's time (drivers on
+    /// Metal are known to return zero), and the wall clock otherwise. Timestamps of software drivers are good too:
+    /// llvmpipe's differ from the wall clock by a constant 0.2 ms.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device fails.
+    /// [`Error::Device`] if the device fails.
     pub fn kernel(
         &self,
         samples: usize,
@@ -137,8 +137,8 @@ impl<'a> Timer<'a> {
         Ok(taken.by(taken.clock()))
     }
 
-    /// Kernel times of bound works that are compared: in turns, so that none has the quieter machine, and by the same
-    /// clock.
+    /// Measures kernel times of bound works that are compared: in turns, so that changes of the machine's load affect
+    /// all, and by the same clock.
     #[doc(hidden)]
     pub fn in_turns(&self, samples: usize, works: &[&Bound]) -> Result<Vec<Times>, Error> {
         let once = |work: &Bound| self.once(&|pass: &mut wgpu::ComputePass<'_>| work.record(pass));
@@ -158,8 +158,8 @@ impl<'a> Timer<'a> {
         Ok(taken.iter().map(|taken| taken.by(clock)).collect())
     }
 
-    /// Resident time: records bound work, submits it, waits for it and reads one number of its result
-    /// back, `samples` times (at least once), after a warm-up as for [`Timer::kernel`].
+    /// Measures resident time: records bound work, submits it, waits for it and reads one number of its result back,
+    /// `samples` times (at least once), after a warm-up as for [`Timer::kernel`].
     ///
     /// # Errors
     /// As [`Timer::kernel`].
@@ -174,7 +174,7 @@ impl<'a> Timer<'a> {
         Ok(Times::new(Clock::Wall, times.collect::<Result<_, Error>>()?))
     }
 
-    /// Does work until the device is as fast as it gets: many times over in a submission, where it is short.
+    /// Repeats work until the device has reached its full speed: many times in a submission, if it is short.
     pub(super) fn warm_up(
         &self,
         record: &impl Fn(&mut wgpu::ComputePass<'_>),
@@ -202,7 +202,7 @@ impl<'a> Timer<'a> {
         }
     }
 
-    /// The work once: its time by the wall clock, and by timestamps where they make sense.
+    /// Runs the work once: its time by the wall clock, and by timestamps if they make sense.
     fn once(
         &self,
         record: &impl Fn(&mut wgpu::ComputePass<'_>),
@@ -215,12 +215,12 @@ impl<'a> Timer<'a> {
         Ok((wall, (!elapsed.is_zero() && elapsed <= wall).then_some(elapsed)))
     }
 
-    /// Submits and waits; how long that took.
+    /// Submits and waits; returns the time that took.
     pub(super) fn submitted(&self, commands: wgpu::CommandBuffer) -> Result<Duration, Error> {
         let start = Stopwatch::start();
         block_on(self.gpu.submitted([commands], Wait::Here, DURING))?;
         let wall = start.elapsed();
-        // The queue of a lost device is done at once: a time, but of nothing.
+        // The queue of a lost device is done at once: the time would be of no work.
         match is_lost(&self.gpu.device) {
             true => Err(Error::Lost { during: DURING }),
             false => Ok(wall),
@@ -239,7 +239,7 @@ impl<'a> Timer<'a> {
         encoder.finish()
     }
 
-    /// One step of a host that wants to see its loss.
+    /// Runs one step of a host that reads its loss.
     fn read_scalar(&self, bound: &Bound) -> Result<(), Error> {
         let Gpu { device, queue, .. } = self.gpu;
         scoped(device, DURING, || {
@@ -271,7 +271,7 @@ impl Samples {
         self.device.extend(device);
     }
 
-    /// The device's clock, if it told every time: a mean of two kinds of time would be neither.
+    /// Returns the device's clock, if all times have one: a mean must not mix two kinds of time.
     fn clock(&self) -> Clock {
         match self.device.len() == self.wall.len() {
             true => Clock::Timestamps,
@@ -289,7 +289,7 @@ impl Samples {
 }
 
 impl Queries {
-    /// For so many passes; `None` where the device has no timestamps, or not as many.
+    /// Returns timestamps for `passes` passes; `None` if the device has none, or too few.
     pub fn new(gpu: &Gpu, passes: u32) -> Result<Option<Self>, Error> {
         let (device, count) = (&gpu.device, 2 * passes);
         let many = count > wgpu::QUERY_SET_MAX_QUERIES;
@@ -311,7 +311,7 @@ impl Queries {
         Ok(Some(Self { passes, set, resolved, readable, period }))
     }
 
-    /// For one of the passes.
+    /// Returns the timestamp writes of one pass.
     pub fn writes(&self, pass: u32) -> wgpu::ComputePassTimestampWrites<'_> {
         wgpu::ComputePassTimestampWrites {
             query_set: &self.set,
@@ -320,14 +320,14 @@ impl Queries {
         }
     }
 
-    /// Behind the passes.
+    /// Resolves the timestamps; recorded after the passes.
     pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
         encoder.resolve_query_set(&self.set, 0..2 * self.passes, &self.resolved, 0);
         let bytes = self.readable.size();
         encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readable, 0, bytes);
     }
 
-    /// What each pass of the last submission took. Zero where the clock did not move, or went backwards.
+    /// Returns the time of each pass of the last submission; zero if the clock did not move, or went backwards.
     pub fn elapsed(&self, gpu: &Gpu) -> Result<Vec<Duration>, Error> {
         let ticks: Vec<u64> = read(gpu, DURING, &self.readable)?;
         let between = ticks.chunks(2).map(|ends| ends[1].saturating_sub(ends[0]));
@@ -337,10 +337,10 @@ impl Queries {
 }
 
 impl Gpu {
-    /// What measures how long recorded work takes on the device.
+    /// Returns a timer, which measures the time that recorded work takes on the device.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device fails.
+    /// [`Error::Device`] if the device fails.
     pub fn timer(&self) -> Result<Timer<'_>, Error> {
         Timer::new(self)
     }

@@ -1,13 +1,13 @@
-//! Copies between the host's memory and mapped buffers, by all cores: one alone does not use all of a memory's
-//! bandwidth, and fresh memory costs it a fault for every page.
+//! Copies between the host's memory and mapped buffers, by all cores: a single core does not use all of a memory's
+//! bandwidth, and takes a fault for every page of fresh memory.
 
 use std::mem::MaybeUninit;
 
-/// Bytes that are worth a thread.
+/// The bytes that justify a thread.
 const CHUNK: usize = 1 << 19;
 
-/// Fills mapped memory, as long as what it is filled with. Where a software driver computes on the same cores, both
-/// take as much of them as there is; it was faster all the same.
+/// Fills mapped memory; `from` is as long as `to`. A software driver computes on the same cores at the same time; using
+/// all cores was measured to be faster all the same.
 pub fn fill(mut to: wgpu::WriteOnly<'_, [u8]>, from: &[u8]) {
     if from.len() < 2 * CHUNK {
         return to.copy_from_slice(from);
@@ -21,8 +21,8 @@ pub fn fill(mut to: wgpu::WriteOnly<'_, [u8]>, from: &[u8]) {
 /// A part of mapped memory that another thread may write.
 struct Part<'a>(wgpu::WriteOnly<'a, [u8]>);
 
-// SAFETY: it is the only one to write these bytes, and a byte may be written by any thread. wgpu says so of
-// every sized type that is `Send`, and leaves out slices.
+// SAFETY: no other value can write these bytes, and any thread may write a byte. wgpu implements `Send` for every sized
+// type that is `Send`, but not for slices.
 unsafe impl Send for Part<'_> {}
 
 impl Part<'_> {
@@ -31,7 +31,7 @@ impl Part<'_> {
     }
 }
 
-/// Appends the numbers of `N` bytes each.
+/// Appends numbers of `N` bytes each.
 pub(super) fn extend<const N: usize>(
     values: &mut Vec<f32>,
     bytes: &[u8],
@@ -40,11 +40,11 @@ pub(super) fn extend<const N: usize>(
     let count = bytes.len() / N;
     values.reserve(count);
     set(&mut values.spare_capacity_mut()[..count], &bytes[..count * N], &number);
-    // SAFETY: `set` has given each of them a number.
+    // SAFETY: `set` has initialised each of them.
     unsafe { values.set_len(values.len() + count) };
 }
 
-/// Gives each place the number of its `N` bytes.
+/// Sets each element to the number in its `N` bytes.
 fn set<const N: usize>(
     places: &mut [MaybeUninit<f32>],
     bytes: &[u8],
@@ -73,7 +73,7 @@ mod tests {
     fn numbers_are_appended_in_order() {
         for count in [0, 1, 1000, 3 * CHUNK + 1] {
             let numbers: Vec<f32> = (0..count).map(|i| i as f32).collect();
-            // At an odd address.
+            // The leading byte puts the numbers at an odd address.
             let bytes = [&[0], bytemuck::cast_slice(&numbers)].concat();
             let mut values = vec![-1.0];
             extend(&mut values, &bytes[1..], f32::from_ne_bytes);

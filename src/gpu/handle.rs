@@ -1,4 +1,4 @@
-//! An adapter and a device of one's own.
+//! An adapter and a device that the library owns.
 
 use super::adapters::{self, GpuOptions};
 use super::stopwatch::Opening;
@@ -8,15 +8,15 @@ use crate::scope::scoped;
 use crate::wait::{Wait, block_on};
 use crate::{Bound, Error};
 
-/// The memory budget where none is given.
+/// The default memory budget.
 const MEMORY_BUDGET: u64 = 512 << 20;
-/// Bytes of a piece that passes through a GPU: long enough for the bus, short enough for several to be
-/// under way.
+/// Bytes of a piece that passes through a GPU: enough to use the bus fully, few enough for several pieces to be under
+/// way.
 const PIECE_GPU: u64 = 32 << 20;
-/// Bytes of a piece for a software driver: what the host has copied is read from the cache.
+/// Bytes of a piece for a software driver: the driver reads the host's copy from the cache.
 const PIECE_CPU: u64 = 4 << 20;
 
-/// A device of one's own, with its pipelines.
+/// A device that the library owns, with its pipelines.
 ///
 /// ```no_run
 /// use wgpu_loss::{CrossEntropy, Gpu, Inputs, Outputs, Tensor};
@@ -35,39 +35,37 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     pub(super) kernels: Kernels,
     pub(super) memory_budget: u64,
-    /// Bytes of a piece that passes through the device fast: a binding holds it, and no submission is
-    /// long.
+    /// Bytes of a piece that passes through the device fast: a binding holds it, and no submission is long.
     pub(super) piece_bytes: u64,
     pub(super) opening: Opening,
 }
 
 impl Gpu {
-    /// The best adapter: discrete before integrated before virtual before software.
+    /// Opens the best adapter: discrete before integrated before virtual before software.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] where there is no driver, [`Error::NoDevice`] where it fails.
+    /// [`Error::NoAdapter`] if there is no driver, [`Error::NoDevice`] if it fails.
     pub fn new() -> Result<Self, Error> {
         Self::with_options(&GpuOptions::new())
     }
 
-    /// The adapter that [`GpuOptions::adapter`] names.
+    /// Opens the adapter that [`GpuOptions::adapter`] names.
     ///
     /// # Errors
-    /// As [`Gpu::new`]; [`Error::NoAdapter`] lists the adapters there are.
+    /// As [`Gpu::new`]; [`Error::NoAdapter`] lists the available adapters.
     pub fn with_adapter(text: &str) -> Result<Self, Error> {
         Self::with_options(&GpuOptions::new().adapter(text))
     }
 
-    /// An adapter and device as the options say.
+    /// Opens an adapter and a device by the options.
     ///
     /// # Errors
-    /// As [`Gpu::new`], and what [`Tuning::check`](crate::plan::Tuning::check) refuses of numbers that
-    /// are given.
+    /// As [`Gpu::new`], and the errors of [`Tuning::check`](crate::plan::Tuning::check) for a given tuning.
     pub fn with_options(options: &GpuOptions) -> Result<Self, Error> {
         block_on(Self::open(options))
     }
 
-    /// As [`Gpu::with_options`], for those who may not block.
+    /// Opens a device as [`Gpu::with_options`] does, for callers that may not block.
     ///
     /// # Errors
     /// As [`Gpu::with_options`].
@@ -81,46 +79,45 @@ impl Gpu {
         Ok(Self { info, device, queue, kernels, memory_budget, piece_bytes, opening })
     }
 
-    /// The same device without its pipelines: what is run on it is compiled again (though the driver
-    /// may remember), which tells how long a first call takes.
+    /// Returns the same device without its pipelines: they are compiled again (though the driver may have cached them),
+    /// so that the time of a first call can be measured.
     pub fn fresh(&self) -> Self {
         let kernels = Kernels::with_profile(&self.device, self.kernels.profile().clone());
         Self { kernels, ..self.with_memory_budget(self.memory_budget) }
     }
 
-    /// Every adapter, best first. Empty in a browser, where nobody may wait for them.
+    /// Returns every adapter, best first. Empty in a browser, where waiting for them is not allowed.
     pub fn adapters() -> Vec<wgpu::AdapterInfo> {
         let found = block_on(async { Ok(adapters::enumerate().await) });
         found.iter().flatten().map(wgpu::Adapter::get_info).collect()
     }
 
-    /// The adapter.
+    /// Returns the adapter's properties.
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.info
     }
 
-    /// The device.
+    /// Returns the device.
     pub fn device(&self) -> &wgpu::Device {
         &self.device
     }
 
-    /// The queue.
+    /// Returns the queue.
     pub fn queue(&self) -> &wgpu::Queue {
         &self.queue
     }
 
-    /// The device's pipelines.
+    /// Returns the device's pipelines.
     pub fn kernels(&self) -> &Kernels {
         &self.kernels
     }
 
-    /// Bytes of tensors that a call on host data holds at most:
-    /// [`GpuOptions::memory_budget`].
+    /// Returns the bytes of tensors that a call on host data holds at most: [`GpuOptions::memory_budget`].
     pub fn memory_budget(&self) -> u64 {
         self.memory_budget
     }
 
-    /// The same device and pipelines, with another [`memory_budget`](GpuOptions::memory_budget).
+    /// Returns the same device and pipelines, with another [`memory_budget`](GpuOptions::memory_budget).
     pub fn with_memory_budget(&self, bytes: u64) -> Self {
         Self {
             info: self.info.clone(),
@@ -133,20 +130,20 @@ impl Gpu {
         }
     }
 
-    /// The same device and pipelines, with pieces of so many bytes, where the budget and the device allow them.
+    /// Returns the same device and pipelines, with pieces of `bytes` bytes, if the budget and the device allow them.
     #[doc(hidden)]
     pub fn with_piece_bytes(&self, bytes: u64) -> Self {
         let piece_bytes = bytes.min(largest_piece(self.kernels.profile()));
         Self { piece_bytes, ..self.with_memory_budget(self.memory_budget) }
     }
 
-    /// The same device, with kernels whose texts are edited before they are compiled: see [`Kernels`].
+    /// Returns the same device, with kernels whose texts are edited before they are compiled: see [`Kernels`].
     #[doc(hidden)]
     pub fn edited(&self, edit: fn(String) -> String) -> Self {
         Self { kernels: self.kernels.edited(edit), ..self.with_memory_budget(self.memory_budget) }
     }
 
-    /// How long it took to open the device.
+    /// Returns the time it took to open the device.
     #[doc(hidden)]
     pub fn opening(&self) -> Opening {
         self.opening
@@ -177,13 +174,13 @@ impl Gpu {
     }
 }
 
-/// What a piece should have on such a device.
+/// Returns the bytes of a piece on a device of this profile.
 fn piece_bytes(profile: &Profile) -> u64 {
     let fast = if profile.is_software() { PIECE_CPU } else { PIECE_GPU };
     fast.min(largest_piece(profile))
 }
 
 fn largest_piece(profile: &Profile) -> u64 {
-    // A binding has to hold a few bytes more than the tensor.
+    // A binding must hold a few bytes more than the tensor.
     profile.limits.max_storage_buffer_binding_size.saturating_sub(1 << 10)
 }

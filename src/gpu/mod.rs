@@ -1,9 +1,8 @@
-//! For those who have no device of their own: an adapter, a device, and calls on host data,
-//! blocking and async. They are built on [`Bound`](crate::Bound), as anyone else's would be. Needs the feature `gpu`.
-//! [`Gpu`] has an example.
+//! An adapter, a device, and calls on host data, blocking and async, for programs that have no device of their own.
+//! They are built on the public [`Bound`](crate::Bound). Needs the feature `gpu`. [`Gpu`] has an example.
 //!
-//! In a browser, where nobody may block, there are [`Gpu::open`] and [`Gpu::run_async`]; what blocks is refused
-//! ([`Error::Blocking`](crate::Error::Blocking)).
+//! In a browser, where blocking is not allowed, use [`Gpu::open`] and [`Gpu::run_async`]; calls that block return
+//! [`Error::Blocking`](crate::Error::Blocking).
 
 mod adapters;
 mod buffers;
@@ -22,7 +21,7 @@ mod uploader;
 
 pub use adapters::{GpuOptions, TuningChoice};
 pub use clock::{Clock, Timer, Times};
-// For the benches.
+// Public for the benchmarks.
 #[doc(hidden)]
 pub use copies::fill;
 pub use handle::Gpu;

@@ -27,7 +27,7 @@ impl Tensors {
         Ok(Self(buffers))
     }
 
-    /// The ranges to bind.
+    /// Returns the ranges to bind.
     pub fn buffers(&self) -> Buffers<'_> {
         Buffers::of(self.0.iter().map(|(slot, buffer)| (*slot, buffer.as_entire_buffer_binding())))
     }

@@ -1,4 +1,4 @@
-//! The roof: how long a device takes to move bytes when it does nothing else.
+//! The roof: the time that a device takes to move bytes and do nothing else.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use crate::scope::scoped;
 const DURING: &str = "measuring the roof";
 /// Bytes of a load.
 const VECTOR: u64 = 16;
-/// Loads of a lane that are under way together; `LOADS` in `roof.wgsl`.
+/// Loads of a lane that are in flight together; `LOADS` in `roof.wgsl`.
 const LOADS: u32 = 4;
-/// Groups at most on a GPU, a few for each place that a large one has for them.
+/// The most groups on a GPU: a few for each that a large GPU can run at a time.
 const GROUPS_GPU: u32 = 4096;
-/// Groups at most on a software driver. It runs one per core, but one invocation should not turn too
-/// often: llvmpipe ends its loops after 65,535 turns.
+/// The most groups on a software driver. It runs one per core, but a loop should not be too long: llvmpipe ends loops
+/// after 65,535 iterations.
 const GROUPS_CPU: u32 = 256;
-/// Words that are made at a time.
+/// Words that are uploaded at a time.
 const UPLOAD: u64 = 1 << 22;
 
-/// How long a device takes to move bytes by plain loads and stores of 16 bytes, several under way in
-/// each lane. Nothing that reads tensors from memory is expected to be faster.
+/// The time that a device takes to move bytes by plain loads and stores of 16 bytes, several in flight in each lane.
+/// Nothing that reads tensors from memory is expected to be faster.
 ///
-/// It is a roof for tensors of the same size only: small ones may stay in a cache, and then they do
-/// so here.
+/// It is a roof for tensors of the same size only: small ones may stay in a cache, and then do so in this measurement
+/// too.
 ///
 /// ```no_run
 /// use wgpu_loss::{Gpu, gpu::Roof};
@@ -39,46 +39,46 @@ const UPLOAD: u64 = 1 << 22;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Roof {
-    /// How many bytes were read, and written.
+    /// The number of bytes that were read, and written.
     pub bytes: u64,
     /// The median time of reading them.
     pub read: Duration,
-    /// The median time of reading them and writing as many elsewhere.
+    /// The median time of reading them and writing as many to another buffer.
     pub copy: Duration,
-    /// What both were measured by.
+    /// The clock of both times.
     pub clock: Clock,
 }
 
 impl Roof {
-    /// Measures the roof for tensors of `bytes` bytes (rounded up to 16), from `samples` samples of
-    /// each kind. Needs twice these bytes on the device. What was read and written is verified.
+    /// Measures the roof for tensors of `bytes` bytes (rounded up to 16), from `samples` samples of each kind. Needs
+    /// twice these bytes on the device. The read and written data are verified.
     ///
     /// # Errors
-    /// [`Error::Limit`] where the device has no buffer of that size; [`Error::Device`] where it fails,
-    /// or has read or written something else than it should.
+    /// [`Error::Limit`] if the device has no buffer of that size; [`Error::Device`] if it fails, or has read or written
+    /// wrong data.
     pub fn measure(gpu: &Gpu, bytes: u64, samples: usize) -> Result<Self, Error> {
         let mover = Mover::new(gpu, bytes.max(1).next_multiple_of(VECTOR))?;
         mover.verify()?;
         let timer = gpu.timer()?;
         let read = timer.kernel(samples, |pass| mover.record(pass, &mover.reads))?;
         let copy = timer.kernel(samples, |pass| mover.record(pass, &mover.copies))?;
-        // One of the two by the wall clock makes the roof a matter of the wall clock.
+        // If one of the two is by the wall clock, the roof counts as measured by it.
         let clock = if read.clock == copy.clock { read.clock } else { Clock::Wall };
         Ok(Self { bytes: mover.bytes, read: read.median(), copy: copy.median(), clock })
     }
 
-    /// Bytes read per second, where nothing is written.
+    /// Returns the bytes read per second, if nothing is written.
     pub fn read_rate(&self) -> f64 {
         self.bytes as f64 / self.read.as_secs_f64()
     }
 
-    /// Bytes read and written per second, as many of each.
+    /// Returns the bytes read and written per second, as many of each.
     pub fn copy_rate(&self) -> f64 {
         2.0 * self.bytes as f64 / self.copy.as_secs_f64()
     }
 
-    /// Bytes moved per second where a tensor is read, read again and written: what a loss does with
-    /// its gradient.
+    /// Returns the bytes moved per second if a tensor is read, read again and written, as a loss with its gradient
+    /// does.
     pub fn gradient_rate(&self) -> f64 {
         3.0 * self.bytes as f64 / (self.read + self.copy).as_secs_f64()
     }
@@ -93,7 +93,7 @@ struct Params {
     stretch: u32,
     step: u32,
     turns: u32,
-    /// Uniforms fill whole vectors.
+    /// Pads the struct: uniforms fill whole vectors.
     pad: [u32; 3],
 }
 
@@ -114,11 +114,11 @@ struct Mover<'a> {
     gpu: &'a Gpu,
     bytes: u64,
     sum: wgpu::Buffer,
-    /// What the sum should be.
+    /// The expected sum.
     wanted: u32,
     reads: Moves,
     copies: Moves,
-    /// Reads what was copied.
+    /// Reads the copy.
     rereads: Moves,
 }
 
@@ -147,7 +147,7 @@ impl<'a> Mover<'a> {
         }
     }
 
-    /// Insists on every word having been read, and copied.
+    /// Returns an error unless every word was read, and copied.
     fn verify(&self) -> Result<(), Error> {
         let read = self.sum_after(&[&self.reads])?;
         let copied = self.sum_after(&[&self.copies, &self.rereads])?;
@@ -178,8 +178,7 @@ impl<'a> Mover<'a> {
 }
 
 impl Moves {
-    /// Binds a kernel to all of `source`, piece by piece, and either to the same pieces of `other` or
-    /// to all of it.
+    /// Binds a kernel to all of `source`, piece by piece, and either to the same pieces of `other` or to all of it.
     fn new(
         gpu: &Gpu,
         entry: &str,
@@ -191,7 +190,7 @@ impl Moves {
         let pipeline = pipeline(gpu, entry, workgroup);
         let layout = pipeline.get_bind_group_layout(0);
         let limits = gpu.device.limits();
-        // Every piece starts where a binding may.
+        // Every piece starts at an offset that a binding may have.
         let alignment = u64::from(limits.min_storage_buffer_offset_alignment).max(VECTOR);
         let longest = limits.max_storage_buffer_binding_size / alignment * alignment;
         let pieces = (0..source.size()).step_by(longest as usize).map(|offset| {
@@ -217,9 +216,8 @@ impl Moves {
     }
 }
 
-/// How the groups share the tiles, and how many groups there are. A GPU runs its groups side by side,
-/// on neighbouring tiles; a core runs one after another, each along a stretch of its own, where the
-/// prefetcher follows.
+/// Returns the share of the tiles for each group, and the number of groups. A GPU runs its groups at the same time, on
+/// neighbouring tiles; a core runs one after another, each along a contiguous range, which suits the prefetcher.
 fn lay_out(gpu: &Gpu, vectors: u32, workgroup: u32) -> (Params, u32) {
     let profile = gpu.kernels.profile();
     let tiles = vectors / (workgroup * LOADS);
@@ -230,8 +228,8 @@ fn lay_out(gpu: &Gpu, vectors: u32, workgroup: u32) -> (Params, u32) {
     (Params { vectors, tiles, stretch, step, turns, pad: [0; 3] }, groups)
 }
 
-/// A software driver runs the subgroups of a group one after the other, each from the group's first
-/// tile to its last: a group of several would go through its memory as often.
+/// Returns the size of a workgroup. A software driver runs the subgroups of a group one after the other, each from the
+/// group's first tile to its last: with several, a group would pass over its memory several times.
 fn workgroup(gpu: &Gpu) -> u32 {
     let profile = gpu.kernels.profile();
     let wanted = if profile.is_software() { profile.subgroup_size.unwrap_or(8) } else { 256 };
@@ -271,8 +269,8 @@ fn uniform(gpu: &Gpu, params: &Params) -> wgpu::Buffer {
     buffer
 }
 
-/// Fills a buffer with words that differ, and gives their sum. (Memory that holds one word only is
-/// read faster by devices that compress.)
+/// Fills a buffer with words that differ, and returns their sum. (Devices that compress read memory faster if all of
+/// its words are equal.)
 fn fill(gpu: &Gpu, buffer: &wgpu::Buffer) -> Result<u32, Error> {
     let words = buffer.size() / 4;
     let mut uploader = Uploader::new(gpu, DURING);
@@ -286,7 +284,7 @@ fn fill(gpu: &Gpu, buffer: &wgpu::Buffer) -> Result<u32, Error> {
     Ok(sum)
 }
 
-/// The word at an index: it looks random, and differs from its neighbours'.
+/// Returns the word at an index: it looks random, and differs from its neighbours'.
 fn word(index: u64) -> u32 {
     (index as u32).wrapping_mul(0x9e37_79b1) ^ (index as u32 >> 13)
 }

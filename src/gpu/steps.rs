@@ -1,4 +1,4 @@
-//! How long each dispatch of a plan takes.
+//! The time of each dispatch of a plan.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use super::{Clock, Timer, Times};
 use crate::scope::scoped;
 use crate::{Bound, Error};
 
-/// One dispatch of a plan, and what it takes: see [`Timer::steps`].
+/// One dispatch of a plan, and its times: see [`Timer::steps`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct StepTimes {
     /// The kernel, its part and its layout, as the plan prints them.
     pub name: String,
-    /// How many workgroups are dispatched.
+    /// The number of workgroups that are dispatched.
     pub groups: u32,
-    /// What it takes.
+    /// The times of the dispatch.
     pub times: Times,
 }
 
 impl Timer<'_> {
-    /// What each dispatch of bound work takes, in the plan's order: all of them `samples` times (at least once), each
-    /// in a pass of its own, after a warm-up as for [`Timer::kernel`]. Where timestamps make no sense, each is
+    /// Measures each dispatch of bound work, in the plan's order: all of them `samples` times (at least once), each in
+    /// a pass of its own, after a warm-up as for [`Timer::kernel`]. If timestamps make no sense, each dispatch is
     /// submitted by itself and waited for.
     ///
-    /// Between passes the device's caches may be flushed, and what waits for nothing in one pass waits here: the sum may
-    /// be more than the whole.
+    /// Between passes the device may flush its caches, and dispatches that overlap in one pass do not overlap here: the
+    /// sum may be more than the time of the whole.
     ///
     /// ```no_run
     /// use wgpu_loss::{Bound, Error, Gpu};
@@ -68,7 +68,7 @@ impl Timer<'_> {
         Ok(told.collect())
     }
 
-    /// All steps once, by timestamps; `None` if they make no sense.
+    /// Runs all steps once, by timestamps; `None` if they make no sense.
     fn stamped(&self, bound: &Bound, queries: &Queries) -> Result<Option<Vec<Duration>>, Error> {
         let device = &self.gpu.device;
         let commands = scoped(device, DURING, || {
@@ -92,7 +92,7 @@ impl Timer<'_> {
         Ok((!sum.is_zero() && sum <= wall).then_some(elapsed))
     }
 
-    /// The times of each step, by the wall clock.
+    /// Measures each step by the wall clock.
     fn by_wall(&self, samples: usize, bound: &Bound) -> Result<Vec<Vec<Duration>>, Error> {
         let once = |step: usize| {
             let commands = scoped(&self.gpu.device, DURING, || {
@@ -134,7 +134,7 @@ mod tests {
         assert!(steps.iter().all(|step| step.times.sorted.len() == 5));
         let sum = steps.iter().map(|step| step.times.least()).sum::<std::time::Duration>();
         let ratio = sum.as_secs_f64() / whole.as_secs_f64();
-        // Others use the machine, too; and waiting for each step takes its time.
+        // Other processes use the machine, too; and waiting for each step takes time.
         assert!((0.2..20.0).contains(&ratio), "{sum:?} for {whole:?}");
         assert!(steps.iter().any(|step| step.name.starts_with("Rows")), "{steps:?}");
     }

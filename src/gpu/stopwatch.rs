@@ -2,26 +2,26 @@
 
 use std::time::Duration;
 
-/// How long it took to open a device, for the bench of cold starts.
+/// The times of opening a device, for the benchmark of cold starts.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Opening {
-    /// The drivers loaded, an instance made.
+    /// The time to load the drivers and make an instance.
     pub instance: Duration,
-    /// The adapters looked at, and a device opened.
+    /// The time to search the adapters and open a device.
     pub device: Duration,
 }
 
-/// Measures wall-clock time, where there is a clock.
+/// Measures wall-clock time, if there is a clock.
 pub(super) struct Stopwatch(Option<std::time::Instant>);
 
 impl Stopwatch {
     pub fn start() -> Self {
-        // The standard library has no clock in a browser and panics when asked.
+        // The standard library has no clock in a browser and panics on use.
         Self((!cfg!(target_arch = "wasm32")).then(std::time::Instant::now))
     }
 
-    /// Whether there is a clock.
+    /// Returns true if there is a clock.
     pub fn runs(&self) -> bool {
         self.0.is_some()
     }

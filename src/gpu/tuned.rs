@@ -1,8 +1,7 @@
 //! Tunings that were measured, kept in files: one per adapter, in the user's cache folder.
 //!
-//! What a file says is believed only where it is about this adapter, this driver and this version of
-//! the crate, and where every number is one that a plan can be laid out with. Everything else counts
-//! as no file at all.
+//! A file is used only if it belongs to this adapter, this driver and this version of the crate, and if a plan can be
+//! laid out with every number. All other files are treated as missing.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
@@ -16,18 +15,18 @@ use crate::plan::Tuning;
 
 /// The environment variable that names another folder.
 const FOLDER: &str = "WGPU_LOSS_CACHE";
-/// Bytes of a file at most: ours have a few hundred.
+/// The most bytes of a file: ours have a few hundred.
 const MOST_BYTES: u64 = 1 << 16;
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
     key: Key,
-    /// Read only where the key is right: other versions may have other numbers.
+    /// Parsed only if the key matches: other versions may have other numbers.
     tuning: serde_json::Value,
 }
 
-/// What a tuning was measured on.
+/// The adapter, driver and version that a tuning was measured with.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Key {
     adapter: String,
@@ -52,8 +51,8 @@ impl Key {
         }
     }
 
-    /// The file of an adapter. Adapters whose names differ in odd characters alone share it, and the
-    /// key inside tells whose it is.
+    /// Returns the file name of an adapter. Adapters whose names differ only in special characters share it; the key in
+    /// the file identifies the adapter.
     fn file_name(&self) -> String {
         let Self { adapter, vendor, device, backend, .. } = self;
         let odd = |c: char| !c.is_ascii_alphanumeric();
@@ -65,9 +64,8 @@ impl Key {
 }
 
 impl Tuning {
-    /// What was stored for an adapter, by [`Tuning::store`] or `wgpu-loss tune`. `None` where there is
-    /// nothing, where it is of another driver or another version of this crate, or where the file is
-    /// damaged.
+    /// Returns the tuning that [`Tuning::store`] or `wgpu-loss tune` has stored for an adapter. `None` if there is
+    /// none, if it is of another driver or another version of this crate, or if the file is damaged.
     ///
     /// Needs the feature `gpu`, as [`Tuning::store`] and [`Tuning::forget`] do.
     ///
@@ -84,11 +82,11 @@ impl Tuning {
         }
     }
 
-    /// Stores these numbers for an adapter, in place of what was stored before, and gives the file.
-    /// It appears whole or not at all, whoever else stores or reads.
+    /// Stores these numbers for an adapter, in place of any stored before, and returns the file's path. The file is
+    /// replaced as a whole, even if others store or read it at the same time.
     ///
     /// # Errors
-    /// What [`Tuning::check`] refuses, and [`Error::Store`] where there is no folder to write to.
+    /// The errors of [`Tuning::check`], and [`Error::Store`] if there is no folder to write to.
     pub fn store(&self, info: &wgpu::AdapterInfo) -> Result<PathBuf, Error> {
         self.check()?;
         let path = path(info)?;
@@ -100,11 +98,10 @@ impl Tuning {
         Ok(path)
     }
 
-    /// Forgets what was stored for an adapter, whatever its driver and version, and tells whether there
-    /// was anything.
+    /// Removes the stored tuning of an adapter, whatever its driver and version, and returns true if there was one.
     ///
     /// # Errors
-    /// [`Error::Store`] where the file cannot be removed.
+    /// [`Error::Store`] if the file cannot be removed.
     pub fn forget(info: &wgpu::AdapterInfo) -> Result<bool, Error> {
         let path = path(info)?;
         match fs::remove_file(&path) {
@@ -129,8 +126,8 @@ fn path(info: &wgpu::AdapterInfo) -> Result<PathBuf, Error> {
     }
 }
 
-/// The tuning in a file that is about `key`; `None` where there is no such file. An error says what is
-/// wrong with it.
+/// Reads the tuning in a file whose key is `key`; `None` if there is no such file. The error describes the fault of the
+/// file.
 fn read(path: &Path, key: &Key) -> Result<Option<Tuning>, String> {
     let Some(text) = read_text(path)? else { return Ok(None) };
     let stored: Stored = serde_json::from_str(&text).map_err(|error| error.to_string())?;
@@ -148,7 +145,7 @@ fn read_text(path: &Path) -> Result<Option<String>, String> {
     match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.to_string()),
-        // A pipe would keep its reader waiting.
+        // Opening a pipe would block.
         Ok(found) if !found.is_file() => return Err("it is not a file".into()),
         Ok(found) if found.len() > MOST_BYTES => return Err("it is too long".into()),
         Ok(_) => {}
@@ -159,20 +156,20 @@ fn read_text(path: &Path) -> Result<Option<String>, String> {
     Ok(Some(text))
 }
 
-/// Writes a file beside its place and moves it there.
+/// Writes a temporary file in the same folder and renames it.
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    // No other thread and no other process has this name.
+    // No other thread and no other process uses this name.
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let beside = path.with_extension(format!("{}-{number}.tmp", std::process::id()));
     let written = File::create(&beside)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
-        // It is of no use to anybody; the first error is the one to tell.
+        // The temporary file is of no use; the first error is the one to report.
         let _ = fs::remove_file(&beside);
     }
     written

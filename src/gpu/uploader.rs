@@ -1,4 +1,4 @@
-//! Host data on its way into buffers: through staging buffers in turns, so that the host fills one while the device
+//! Uploads of host data into buffers: through staging buffers in turns, so that the host fills one while the device
 //! copies out of another.
 
 use super::Gpu;
@@ -8,19 +8,19 @@ use crate::Error;
 use crate::scope::scoped;
 use crate::wait::{Answer, Wait, block_on, map};
 
-/// What an upload is called in errors.
+/// The name of an upload in errors.
 pub(super) const UPLOADING: &str = "uploading";
-/// Staging buffers at most: one that the host fills, and one or two that the device copies out of.
+/// The most staging buffers: one that the host fills, and one or two that the device copies out of.
 const TURNS: usize = 3;
-/// Bytes of each: enough for a submission to cost little beside the copy, and few enough for a tensor of some MB to
-/// need several.
+/// Bytes of each: enough that a submission costs little compared with the copy, and few enough for a tensor of some MB
+/// to use several.
 const PIECE_GPU: usize = 8 << 20;
-/// For a software driver: what the host has copied is read from the cache.
+/// Bytes of each for a software driver: the driver reads the host's copy from the cache.
 const PIECE_CPU: usize = 4 << 20;
-/// Bytes up to which wgpu's own staging memory is as good.
+/// The size in bytes up to which wgpu's own staging memory is as fast.
 const SMALL: usize = 1 << 20;
 
-/// What uploads.
+/// Uploads through staging buffers.
 pub(super) struct Uploader<'g> {
     gpu: &'g Gpu,
     during: &'static str,
@@ -32,11 +32,11 @@ pub(super) struct Uploader<'g> {
 /// A staging buffer.
 struct Turn {
     buffer: wgpu::Buffer,
-    /// What was submitted with it, and its mapping, asked for behind that. `None` while it is mapped.
+    /// Its last submission, and its mapping, which was asked for after that. `None` while it is mapped.
     under_way: Option<(wgpu::SubmissionIndex, Answer)>,
 }
 
-/// Uploads bytes of any length to a place of a buffer, and waits until they are there.
+/// Uploads bytes of any length to an offset in a buffer, and waits until they are there.
 pub(super) fn upload(
     gpu: &Gpu,
     during: &'static str,
@@ -50,15 +50,15 @@ pub(super) fn upload(
 }
 
 impl<'g> Uploader<'g> {
-    /// No staging buffers yet.
+    /// Returns an uploader without staging buffers; they are made when needed.
     pub fn new(gpu: &'g Gpu, during: &'static str) -> Self {
         let software = gpu.kernels.profile().is_software();
         let piece = if software { PIECE_CPU } else { PIECE_GPU };
         Self { gpu, during, piece, turns: Vec::new(), next: 0 }
     }
 
-    /// Sends bytes of any length to a place of a buffer, which is as long as whole words of them. They are there
-    /// for whatever is submitted next.
+    /// Sends bytes of any length to an offset in a buffer, whose size is at least theirs rounded up to whole words. The
+    /// next submission finds them there.
     pub fn upload(
         &mut self,
         buffer: &wgpu::Buffer,
@@ -77,13 +77,13 @@ impl<'g> Uploader<'g> {
         Ok(())
     }
 
-    /// Waits until all of it is there.
+    /// Waits until all bytes are there.
     pub fn finish(mut self) -> Result<(), Error> {
         (0..self.turns.len()).try_for_each(|turn| self.wait(turn))?;
         block_on(self.gpu.submitted([], Wait::Here, self.during))
     }
 
-    /// A staging buffer that is mapped: a new one, or that which was filled first.
+    /// Returns a staging buffer that is mapped: a new one, or the one that was filled first.
     fn free_turn(&mut self) -> Result<usize, Error> {
         if self.turns.len() < TURNS {
             let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
@@ -103,7 +103,7 @@ impl<'g> Uploader<'g> {
         block_on(Wait::Here.for_answers(device, Some(submission), [&mapped], self.during))
     }
 
-    /// Fills a staging buffer and has the device copy it.
+    /// Fills a staging buffer and submits its copy.
     fn send(
         &mut self,
         turn: usize,
@@ -113,7 +113,7 @@ impl<'g> Uploader<'g> {
     ) -> Result<(), Error> {
         let during = self.during;
         let Turn { buffer: staging, under_way } = &mut self.turns[turn];
-        // wgpu copies whole words, so a last part of one is filled up.
+        // wgpu copies whole words, so the last one is padded.
         let whole = bytes.len().next_multiple_of(4);
         let view = staging.get_mapped_range_mut(..whole as u64);
         let mut view = view.map_err(|error| refused(self.gpu, error, during))?;
@@ -137,7 +137,7 @@ mod tests {
     use crate::GpuOptions;
     use crate::gpu::buffers::{read, readable, storage};
 
-    /// Bytes of any length arrive, at their place, and nothing beside them is touched.
+    /// Bytes of any length arrive at their offset, and the bytes around them are unchanged.
     fn arrives(gpu: &Gpu) {
         let piece = Uploader::new(gpu, "testing").piece;
         for length in [1, SMALL, SMALL + 1, piece - 1, piece + 3, 4 * piece, 7 * piece + 6] {

@@ -9,15 +9,15 @@ use crate::{Error, Inputs, Loss, Output, Outputs};
 
 /// A loss over batches that come one by one: see [`stream`](crate::stream) for an example.
 ///
-/// Batches follow each other along the first axis; their other axes and their kinds of tensors are all
-/// the same, while each may have an extent of its own along the first, and one that is too large for the
-/// memory budget is cut. Large outputs go to a sink at offsets within the whole.
+/// Batches follow each other along the first axis; their other axes and their kinds of tensors are all the same. Each
+/// batch may have its own extent along the first axis; one that is too large for the memory budget is cut. Large
+/// outputs go to a sink at offsets within the whole.
 ///
-/// What the reduction divides by is known at the end, which is early enough for the loss. A gradient of a
-/// mean (reductions `mean` and `batchmean`) needs it from the first batch on, so it has to be given:
+/// The divisor of the reduction is known at the end, which is early enough for the loss. A gradient of a mean
+/// (reductions `mean` and `batchmean`) needs it from the first batch on, so the caller must set it:
 /// [`Stream::divisor`].
 ///
-/// Dropping a stream ends it; what is under way on the device is forgotten.
+/// Dropping a stream ends it; work that is under way on the device is abandoned.
 pub struct Stream<'a> {
     whole: Whole<'a>,
     executor: Executor<'a>,
@@ -32,25 +32,25 @@ impl Gpu {
 }
 
 impl Stream<'_> {
-    /// What a mean over all batches divides by: for labels the sum of the weights of all labels that are
-    /// not ignored (their number, without weights), for class probabilities the number of rows, for
-    /// `batchmean` the extent of the first axis. It counts for loss and gradient alike.
+    /// Sets the divisor of a mean over all batches: for labels the sum of the weights of all labels that are not
+    /// ignored (their number, without weights), for class probabilities the number of rows, for `batchmean` the extent
+    /// of the first axis. It is used for loss and gradient alike.
     pub fn divisor(mut self, divisor: f64) -> Self {
         self.whole.set_divisor(divisor);
         self
     }
 
-    /// Takes the next batch. Its large outputs are in the sink when this returns; what is summed may
-    /// still be under way, so that the caller can make the next batch meanwhile.
+    /// Computes the next batch. All of its large outputs have been passed to the sink when this returns; sums may still
+    /// be under way, so that the caller can make the next batch meanwhile.
     ///
     /// # Errors
-    /// What [`Gpu::run`] refuses of a batch alone, bad labels excepted, which [`Stream::finish`] tells of;
-    /// [`Error::Shape`] and [`Error::Option`] for a batch that does not go with those before it, or where
-    /// the classes are the first axis; [`Error::Option`] for a gradient whose divisor was not given. A
-    /// batch that is refused leaves the stream as it was.
+    /// The errors of [`Gpu::run`] for a single batch, except for bad labels, which [`Stream::finish`] reports;
+    /// [`Error::Shape`] and [`Error::Option`] for a batch that does not fit the earlier ones, or if the classes are the
+    /// first axis; [`Error::Option`] for a gradient whose divisor was not set. After these errors the stream is
+    /// unchanged.
     ///
-    /// What the sink returns, and [`Error::Device`] where the device fails: the stream is of no more use,
-    /// and every later call gives the same error.
+    /// The errors of the sink, and [`Error::Device`] if the device fails: after these the stream is unusable, and every
+    /// later call returns the same error.
     pub fn push(
         &mut self,
         inputs: &Inputs<'_>,
@@ -62,11 +62,11 @@ impl Stream<'_> {
         })
     }
 
-    /// Waits for what is under way and gives the loss over all batches, as [`Gpu::run_into`] does.
+    /// Waits for all work under way and returns the loss over all batches, as [`Gpu::run_into`] does.
     ///
     /// # Errors
-    /// [`Error::BadTargets`], where positions are counted over all batches; [`Error::Option`] where there
-    /// was no batch; the error of a push that failed; [`Error::Device`] where the device fails.
+    /// [`Error::BadTargets`], with positions counted over all batches; [`Error::Option`] if there was no batch; the
+    /// error of a push that failed; [`Error::Device`] if the device fails.
     pub fn finish(self) -> Result<Output<f32>, Error> {
         let Self { mut executor, whole } = self;
         let whole = whole.finish()?;

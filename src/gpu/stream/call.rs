@@ -1,4 +1,4 @@
-//! Calls on host data that is all there.
+//! Calls on complete host data.
 
 use super::executor::Executor;
 use crate::expand::stated;
@@ -8,14 +8,14 @@ use crate::wait::{Wait, block_on};
 use crate::{Error, Inputs, Loss, Output, Outputs, Problem};
 
 impl Gpu {
-    /// As [`Gpu::run`], but the losses of rows, gradient and distribution go to a sink, and are empty or
-    /// `None` in what is returned.
+    /// Computes as [`Gpu::run`] does, but passes the losses of rows, gradient and distribution to a sink; they are
+    /// empty or `None` in the returned output.
     ///
-    /// Where the answer is an error, the sink may have a part of the outputs: bad labels are all counted
-    /// first, and their rows are NaN.
+    /// If the call returns an error, the sink may have received a part of the outputs: bad labels are counted to the
+    /// end, and their rows are NaN.
     ///
     /// # Errors
-    /// As [`Gpu::run`], and what the sink returns.
+    /// As [`Gpu::run`], and the errors of the sink.
     pub fn run_into(
         &self,
         loss: &(impl Loss + ?Sized),
@@ -30,7 +30,7 @@ impl Gpu {
     }
 }
 
-/// One call on host data that is all there.
+/// Runs one call on complete host data.
 pub(in crate::gpu) async fn run(
     gpu: &Gpu,
     problem: Problem,

@@ -1,4 +1,4 @@
-//! A sink that keeps everything.
+//! A sink that keeps all outputs.
 
 use half::{bf16, f16};
 
@@ -7,7 +7,7 @@ use crate::stream::Sink;
 use crate::tensor::ElementType;
 use crate::{Error, LargeOutput, Problem};
 
-/// Large outputs in memory. Floats are widened to f32; classes and ranks are bits that look like f32.
+/// Large outputs in memory. Floats are widened to f32; classes and ranks are stored as the bits of an f32.
 #[derive(Debug, Default)]
 pub(in crate::gpu) struct Collected {
     columns: Vec<Column>,
@@ -16,13 +16,13 @@ pub(in crate::gpu) struct Collected {
 #[derive(Debug)]
 struct Column {
     what: LargeOutput,
-    /// The type that it comes in.
+    /// The element type in which it arrives.
     element_type: ElementType,
     values: Vec<f32>,
 }
 
 impl Collected {
-    /// Nothing yet of a problem's outputs, but room for them.
+    /// Returns a sink with room for a problem's outputs.
     pub fn new(problem: &Problem) -> Result<Self, Error> {
         let mut all = Self::default();
         for tensor in problem.tensors() {
@@ -52,13 +52,13 @@ impl Collected {
         Ok(())
     }
 
-    /// Floats, where they were asked for.
+    /// Returns an output of floats, if it was requested.
     pub fn take(&mut self, what: LargeOutput) -> Option<Vec<f32>> {
         let column = self.columns.iter_mut().find(|column| column.what == what)?;
         Some(std::mem::take(&mut column.values))
     }
 
-    /// The words of an output of rows, where it was asked for: classes, ranks, or numbers' bits.
+    /// Returns the words of an output of rows, if it was requested: classes, ranks, or numbers' bits.
     pub fn take_words(&mut self, what: LargeOutput) -> Option<Vec<u32>> {
         self.take(what).map(bytemuck::allocation::cast_vec)
     }
@@ -72,7 +72,7 @@ impl Sink for Collected {
         let start = offset as usize / element_bytes;
         let end = start + bytes.len() / element_bytes;
         if end > values.len() {
-            // Pieces mostly come in order, and then nothing is written twice.
+            // Pieces mostly come in order, and then no element is written twice.
             values.resize(start.max(values.len()), 0.0);
         }
         let over = values.len() - start;

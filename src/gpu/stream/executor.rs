@@ -1,4 +1,4 @@
-//! Pieces on their way through the device, one behind the other.
+//! Passes pieces through the device, one after the other.
 
 use std::collections::VecDeque;
 
@@ -19,10 +19,10 @@ use crate::tensor::{Axes, Slot};
 use crate::wait::{Wait, explained};
 use crate::{Error, Inputs, Problem};
 
-/// Pieces under way at most: one that the host fills, one that the device computes, and one that waits
-/// for either of them.
+/// The most pieces under way: one that the host fills, one that the device computes, and one that waits for either of
+/// them.
 const TURNS: usize = 3;
-/// How often pieces are halved where the device has no memory for them.
+/// The most times that pieces are halved if the device has no memory for them.
 const HALVINGS: u32 = 8;
 
 /// The classes of a view, and the axes of the operands.
@@ -34,17 +34,17 @@ fn kind_of(problem: &Problem) -> Option<Kind> {
     Some((problem.view.classes, operands.map(|operand| operand.map(|operand| operand.axes))))
 }
 
-/// Sends batches through the device in pieces and merges what comes back.
+/// Sends batches through the device in pieces and merges the results.
 #[derive(Debug)]
 pub(super) struct Executor<'g> {
     pub(super) gpu: &'g Gpu,
     pub(super) wait: Wait<'g>,
-    /// Whether there may be more batches after this one.
+    /// True if more batches may follow this one.
     open: bool,
     ring: Option<Ring>,
     under_way: VecDeque<UnderWay>,
     variance: VarianceSums,
-    /// What the ring's plans are for: they stay bound by the extents of pieces alone.
+    /// The kind that the ring's plans are for: plans are kept by the extents of pieces alone.
     kind: Option<Kind>,
     halvings: u32,
     /// Rows of the batches before this one.
@@ -61,12 +61,12 @@ struct UnderWay {
     submitted: Submitted,
     piece: RowRange,
     rows_before: u64,
-    /// Bytes that were uploaded.
+    /// The number of bytes that were uploaded.
     bytes: u64,
 }
 
 impl<'g> Executor<'g> {
-    /// For one batch, or for any number of them where it is `open`.
+    /// Returns an executor for one batch, or for any number of them if `open`.
     pub fn new(gpu: &'g Gpu, wait: Wait<'g>, open: bool) -> Self {
         Self {
             gpu,
@@ -85,8 +85,8 @@ impl<'g> Executor<'g> {
         }
     }
 
-    /// Takes a batch, whose gradient is multiplied by `scale`. Large outputs are all written when this
-    /// returns; what is only summed may still be under way.
+    /// Computes a batch, whose gradient is multiplied by `scale`. Large outputs are all written when this returns; sums
+    /// may still be under way.
     pub async fn push(
         &mut self,
         problem: &Problem,
@@ -109,13 +109,13 @@ impl<'g> Executor<'g> {
         let rows = problem.losses();
         self.variance.open(problem)?;
         if problem.pointwise.is_some() && self.kind != kind_of(problem) {
-            // Operands of a batch of one step are broadcast along other axes than those of larger ones.
+            // Operands of a batch of one step are broadcast along other axes than those of larger batches.
             self.drain(problem, sink).await?;
             self.ring = None;
             self.kind = kind_of(problem);
         }
         if rows > 0 && outer_bytes(problem) == 0 {
-            // Distributions over no classes: nothing to read and nothing to write.
+            // Distributions over no classes: there is nothing to read or write.
             self.sums = std::mem::take(&mut self.sums).merge(Sums::empty_rows(rows));
         } else if rows > 0 {
             match self.make_room(problem, sink).await {
@@ -125,7 +125,7 @@ impl<'g> Executor<'g> {
                         self.submit(problem, inputs, piece, sink).await?;
                     }
                 }
-                // Not even one row fits.
+                // The budget does not hold one row.
                 Err(refused @ Error::Budget { .. }) if problem.pointwise.is_none() => {
                     self.drain(problem, sink).await?;
                     self.ring = None;
@@ -136,7 +136,7 @@ impl<'g> Executor<'g> {
             }
         }
         self.rows += rows as u64;
-        // Sums of classes may wait.
+        // The sums of classes are merged later.
         let is_large = |slot: Slot| slot.is_output() && slot != Slot::Classes;
         if problem.tensors().any(|tensor| is_large(tensor.slot)) {
             self.drain(problem, sink).await?;
@@ -144,7 +144,7 @@ impl<'g> Executor<'g> {
         self.variance.close(problem, sink)
     }
 
-    /// Waits for all that is under way.
+    /// Waits for all pieces under way.
     pub async fn drain(
         &mut self,
         problem: &Problem,
@@ -157,8 +157,7 @@ impl<'g> Executor<'g> {
         Ok(())
     }
 
-    /// Cuts a batch, and sees to it that there are buffers for its pieces: smaller ones where the device
-    /// has no memory left.
+    /// Cuts a batch, and allocates buffers for its pieces: smaller ones if the device has no memory left.
     async fn make_room(
         &mut self,
         problem: &Problem,
@@ -168,7 +167,7 @@ impl<'g> Executor<'g> {
         loop {
             let (cut, turns) = match self.cut(problem) {
                 Ok(cut) => cut,
-                // Not for want of a budget, but of memory.
+                // The budget was large enough, but the memory was not.
                 Err(error) => return Err(refused.unwrap_or(error)),
             };
             let (outer, inner) = cut.largest();
@@ -197,13 +196,13 @@ impl<'g> Executor<'g> {
         }
     }
 
-    /// The pieces of a batch, and how many of them may be under way.
+    /// Returns the pieces of a batch, and the number of them that may be under way.
     fn cut(&self, problem: &Problem) -> Result<(Cut, usize), Error> {
         let budget = self.gpu.memory_budget >> self.halvings;
         let (of_pieces, shared): (Vec<CallTensor>, Vec<_>) =
             problem.tensors().partition(is_of_pieces);
         let shared: u64 = shared.iter().map(CallTensor::bytes).sum();
-        // What is between the tensors, the result, and outputs that every piece has whole.
+        // The bytes of the gaps between the tensors, of the result, and of outputs that every piece has whole.
         let whole = of_pieces.iter().filter(|tensor| tensor.outer_bytes().is_none());
         let outputs: u64 = whole.map(CallTensor::bytes).sum();
         let between = PADDING * (of_pieces.len() as u64 + 1) + outputs;
@@ -222,12 +221,12 @@ impl<'g> Executor<'g> {
         Err(Error::Budget { what: "one row", needed, given: self.gpu.memory_budget })
     }
 
-    /// Uploads what all pieces have in common.
+    /// Uploads the tensors that all pieces share.
     fn share(&mut self, problem: &Problem, inputs: &Inputs<'_>, scale: f64) -> Result<(), Error> {
         let Some(ring) = &mut self.ring else { return Ok(()) };
         let start = Stopwatch::start();
         let shared = problem.tensors().filter(|tensor| !is_of_pieces(tensor));
-        // What is given upstream of a sum is in the scale.
+        // The scale contains the upstream gradient of a sum.
         for slot in shared.map(|tensor| tensor.slot).filter(|&slot| slot != Slot::Upstream) {
             if let Some(bytes) = host_bytes(slot, inputs) {
                 ring.share(self.gpu, slot, bytes)?;
@@ -240,7 +239,7 @@ impl<'g> Executor<'g> {
         Ok(())
     }
 
-    /// Fills a turn with a piece and submits it, as soon as there is a free one.
+    /// Fills a turn with a piece and submits it, as soon as a turn is free.
     async fn submit(
         &mut self,
         problem: &Problem,
@@ -269,7 +268,7 @@ impl<'g> Executor<'g> {
         Ok(())
     }
 
-    /// Waits for the piece that was submitted first, and takes what it left.
+    /// Waits for the piece that was submitted first, and merges its results.
     async fn retire(
         &mut self,
         problem: &Problem,
@@ -321,7 +320,7 @@ impl<'g> Executor<'g> {
     }
 }
 
-/// Of two refusals for want of a budget, the one that wants less.
+/// Returns the error that needs the smaller budget.
 fn cheaper(error: Error, other: Error) -> Error {
     match (&error, &other) {
         (Error::Budget { needed: a, .. }, Error::Budget { needed: b, .. }) if b < a => other,
@@ -340,7 +339,7 @@ mod tests {
     const CLASSES: usize = 100;
     const MIB: u64 = 1 << 20;
 
-    /// A limit is for a whole process, so it gets one of its own.
+    /// A memory limit holds for a whole process, so this test runs one of its own.
     #[test]
     fn pieces_shrink_where_the_device_runs_out_of_memory() {
         const CHILD: &str = "WGPU_LOSS_TEST_SHORT_OF_MEMORY";
@@ -355,7 +354,7 @@ mod tests {
         let text = String::from_utf8_lossy(&output.stdout).into_owned()
             + &String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && text.contains("1 passed"), "{text}");
-        // A GPU has memory of its own, which no limit reaches.
+        // A GPU has memory of its own, which the limit does not count.
         if text.contains("software") {
             assert!(text.contains("halved"), "{text}");
         }
@@ -373,14 +372,14 @@ mod tests {
             assert!((output.loss[0] - (CLASSES as f32).ln()).abs() < 1e-5);
             Ok::<_, Error>(output)
         };
-        // Kernels, threads and whatever else is there once.
+        // Allocates kernels, threads and all else that is made once.
         run(&gpu, 100_000).expect("a loss");
         if !gpu.kernels.profile().is_software() {
             return;
         }
         println!("a software driver");
         limit_memory(600 * MIB);
-        // Three of these do not fit, and three of half the size do.
+        // Three pieces of this size do not fit, and three of half the size do.
         gpu.piece_bytes = 256 * MIB;
         gpu.memory_budget = 4096 * MIB;
         let error = resident(&gpu, &zeros, &labels).expect_err("more than there is");
@@ -409,7 +408,7 @@ mod tests {
         gpu.bind(&CrossEntropy::new(), &inputs, Outputs::loss()).map(drop)
     }
 
-    /// Lets this process have so much more address space than it has.
+    /// Limits this process to `more` bytes of address space on top of its present ones.
     fn limit_memory(more: u64) {
         let status = std::fs::read_to_string("/proc/self/status").expect("a status");
         let line = status.lines().find(|line| line.starts_with("VmSize:")).expect("a size");

@@ -1,4 +1,4 @@
-//! The host's side of a piece: tensors it is gathered from and scattered to.
+//! Copies between a piece and the host's tensors.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use crate::stream::{RowRange, Sink};
 use crate::tensor::Slot;
 use crate::{Error, Inputs, Problem};
 
-/// The host bytes of an input.
+/// Returns the host bytes of an input.
 pub(in crate::gpu) fn host_bytes<'a>(slot: Slot, inputs: &Inputs<'a>) -> Option<&'a [u8]> {
     match slot {
         Slot::Logits => Some(inputs.input.data.bytes()),
@@ -28,7 +28,7 @@ pub(in crate::gpu) fn host_bytes<'a>(slot: Slot, inputs: &Inputs<'a>) -> Option<
     }
 }
 
-/// Copies a piece of a tensor into mapped memory and tells how many bytes it had.
+/// Copies a piece of a tensor into mapped memory and returns its number of bytes.
 pub(super) fn gather(
     slot: Slot,
     problem: &Problem,
@@ -48,7 +48,7 @@ pub(super) fn gather(
     done as u64
 }
 
-/// The bytes of some classes of the one row of a piece, or of its one element of a tensor without classes.
+/// Returns the bytes of some classes of the one row of a piece, or of its one element of a tensor without classes.
 pub(super) fn row_bytes<'a>(
     slot: Slot,
     problem: &Problem,
@@ -70,7 +70,7 @@ pub(super) fn row_bytes<'a>(
     Cow::Owned(classes.flat_map(element).copied().collect())
 }
 
-/// Hands the words of a piece's records to a sink, each kind by itself.
+/// Passes the words of a piece's records to a sink, each output by itself.
 pub(super) fn scatter_records(
     problem: &Problem,
     rows_before: u64,

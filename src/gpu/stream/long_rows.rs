@@ -1,8 +1,8 @@
-//! Rows that are larger than the memory budget: each passes through in boxes of its classes.
+//! Rows that are larger than the memory budget: each passes through the device in boxes of its classes.
 //!
-//! The plan of one row, made for bindings that hold a part of it, folds box after box into one state,
-//! merges, and writes box after box. Here every step finds in the buffers just the box that it works on;
-//! a gradient needs each box twice.
+//! The plan of one row, made for bindings that hold a part of it, folds box after box into one state, merges, and
+//! writes box after box. The executor uploads the box of each step before the step runs; a gradient needs each box
+//! twice.
 
 use std::ops::Range;
 
@@ -23,30 +23,30 @@ use crate::tensor::Slot;
 use crate::wait::map;
 use crate::{Bound, Error, Inputs, LargeOutput, Plan, Problem, RESULT_BYTES};
 
-/// Bytes that a box has at least: below, the work would be all steps.
+/// The fewest bytes of a box: in smaller ones the overhead of steps would dominate.
 const LEAST: u64 = 4 << 10;
-/// Bytes that a box has at most: its step is a submission of its own.
+/// The most bytes of a box: its step is a submission of its own.
 const MOST: u64 = 64 << 20;
 const COMPUTING: &str = "computing a long row";
 
-/// The buffers that boxes pass through, and what is in them.
+/// The buffers that boxes pass through, and the classes that they hold.
 struct Boxes {
     bound: Bound,
     tensors: Vec<(CallTensor, wgpu::Buffer)>,
     readable: wgpu::Buffer,
-    /// The classes that are in the buffer of an input.
+    /// The classes that the buffer of an input holds.
     held: Vec<(Slot, Range<usize>)>,
 }
 
-/// What a step works on.
+/// The box of a step and its tensors.
 struct Work {
     classes: Range<usize>,
-    /// The tensors that are cut, and how they are bound.
+    /// The tensors that are cut, and their access by the step.
     tensors: Vec<(CallTensor, Access)>,
 }
 
 impl Executor<'_> {
-    /// Takes the rows of a batch, one by one.
+    /// Computes the rows of a batch, one by one.
     pub(super) async fn long_rows(
         &mut self,
         problem: &Problem,
@@ -73,7 +73,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Uploads what the row has one element of.
+    /// Uploads the inputs of which the row has one element.
     fn open_row(
         &mut self,
         boxes: &Boxes,
@@ -95,7 +95,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Uploads the boxes that a step reads, where they are not there.
+    /// Uploads the boxes that a step reads, unless the buffers hold them.
     async fn load(
         &mut self,
         boxes: &mut Boxes,
@@ -114,7 +114,7 @@ impl Executor<'_> {
             let bytes = row_bytes(slot, problem, inputs, row, classes.clone());
             self.progress.bytes += bytes.len() as u64;
             write(self.gpu, UPLOADING, boxes.buffer(slot), 0, &bytes)?;
-            // The host holds a copy until then.
+            // wgpu holds a copy on the host until then.
             self.gpu.submitted([], self.wait, UPLOADING).await?;
             boxes.held.retain(|(other, _)| *other != slot);
             boxes.held.push((slot, classes.clone()));
@@ -132,7 +132,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Hands the boxes that a step has written to the sink.
+    /// Passes the boxes that a step has written to the sink.
     async fn save(
         &mut self,
         boxes: &Boxes,
@@ -164,7 +164,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Merges the row's result, and hands its loss to the sink.
+    /// Merges the row's result, and passes its loss to the sink.
     async fn close_row(
         &mut self,
         boxes: &Boxes,
@@ -188,7 +188,7 @@ impl Executor<'_> {
         sink.progress(&self.progress)
     }
 
-    /// The first bytes of a buffer.
+    /// Reads the first bytes of a buffer.
     async fn read(
         &self,
         boxes: &Boxes,
@@ -213,12 +213,12 @@ impl Executor<'_> {
 }
 
 impl Boxes {
-    /// Buffers for boxes of one row that poses `problem`, as large as the memory budget allows.
+    /// Allocates buffers for boxes of one row that poses `problem`, as large as the memory budget allows.
     fn new(gpu: &Gpu, problem: &Problem) -> Result<Self, Error> {
         let cut = problem.tensors().filter(CallTensor::has_classes).count();
-        // Beside the tensors: what the host uploads, what it reads back, and a copy of that.
+        // In addition to the tensors: the host's staging for uploads and for reads, and a copy of the latter.
         let copies = cut as u64 + 3;
-        // Sums of classes are there whole, once more to be read.
+        // The sums of classes are there whole, and once more for reading.
         let sums = problem.tensor(Slot::Classes).map_or(0, |tensor| 2 * tensor.bytes());
         let of_box = (gpu.memory_budget.saturating_sub(sums) / copies).min(MOST);
         let profile = gpu.kernels.profile();
@@ -246,7 +246,7 @@ impl Boxes {
         Ok(Self { bound, tensors, readable, held: Vec::new() })
     }
 
-    /// A step's box, and what it reads and writes; `None` for steps over partials.
+    /// Returns a step's box, and the tensors that it reads and writes; `None` for steps over partials.
     fn step(&self, step: usize) -> Option<Work> {
         let plan = self.bound.plan();
         let step = &plan.steps()[step];
@@ -257,13 +257,13 @@ impl Boxes {
         Some(Work { classes: piece.classes.clone(), tensors })
     }
 
-    /// The tensors that a row has whole.
+    /// Returns the tensors that a row has whole.
     fn of_row(&self) -> impl Iterator<Item = &(CallTensor, wgpu::Buffer)> {
         self.tensors.iter().filter(|(tensor, _)| !tensor.has_classes())
     }
 
     fn buffer(&self, slot: Slot) -> &wgpu::Buffer {
-        // Every slot that a step binds was given a buffer, or is the plan's own.
+        // Every slot that a step binds has a buffer in `tensors`, or belongs to the plan.
         let found = self.tensors.iter().find(|(tensor, _)| tensor.slot == slot);
         found.map_or(self.bound.result().buffer, |(_, buffer)| buffer)
     }

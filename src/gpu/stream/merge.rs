@@ -1,4 +1,4 @@
-//! What the device saw in each piece, merged on the host.
+//! Merges the results of the pieces on the host.
 
 use crate::bound::Decoded;
 use crate::reference::Sums;
@@ -7,8 +7,8 @@ use crate::{Problem, Summary};
 
 /// Returns the sums of one piece. `rows_before` are rows of earlier batches.
 ///
-/// The device sums the rows of a piece in f32, by trees that keep every sum short; from there on sums
-/// are f64. Rows that all weigh the same are counted, not summed.
+/// The device sums the rows of a piece in f32, by trees that keep every sum short; from then on sums are f64. Rows of
+/// equal weight are counted, not summed.
 pub(super) fn of_piece(
     problem: &Problem,
     decoded: &Decoded,
@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(all, Sums::new((5u64 << 21) as f64, 0.0, wanted));
     }
 
-    /// A sum of f32 stops at 2^24 ones; this one does not.
+    /// An f32 that counts by ones stops at 2^24; this sum does not.
     #[test]
     fn many_pieces_keep_their_digits() {
         let problem = problem(CrossEntropy::new());

@@ -1,8 +1,8 @@
-//! Calls on host data of any size on a GPU: see [`stream`](crate::stream), whose sinks these take.
+//! Calls on host data of any size on a GPU: see [`stream`](crate::stream), which has their sinks.
 //!
-//! Pieces fit a part of [`GpuOptions::memory_budget`](crate::GpuOptions::memory_budget). While the device computes one
-//! piece, the host fills the next one and reads the one before. [`Gpu::run`](super::Gpu::run) is
-//! [`run_into`](super::Gpu::run_into) with a sink of its own.
+//! A piece fits a part of [`GpuOptions::memory_budget`](crate::GpuOptions::memory_budget). While the device computes
+//! one piece, the host fills the next one and reads the previous one. [`Gpu::run`](super::Gpu::run) is
+//! [`run_into`](super::Gpu::run_into) with a sink that keeps all outputs.
 //!
 //! ```no_run
 //! use wgpu_loss::{CrossEntropy, Gpu, Inputs, Outputs, Tensor};

@@ -1,4 +1,4 @@
-//! A few sets of buffers that pieces go through in turns, and the plans bound to them.
+//! Sets of buffers that pieces use in turns, and the plans bound to them.
 
 use std::sync::Arc;
 
@@ -13,20 +13,20 @@ use crate::tensor::Slot;
 use crate::wait::{Answer, Wait, map};
 use crate::{Bound, Error, Plan, Problem, RESULT_BYTES};
 
-/// Shapes of pieces whose plans stay bound: those of a call differ by little, and a stream's batches
-/// have one shape and perhaps a last one.
+/// The number of shapes of pieces whose plans stay bound: the pieces of a call have few shapes, and a stream's batches
+/// have one shape and perhaps another last one.
 const SHAPES: usize = 4;
 
-/// A tensor's place in the buffers of a slot.
+/// A tensor's range in the buffers of a slot.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     slot: Slot,
     offset: u64,
-    /// As many as the largest piece has.
+    /// The bytes of the largest piece.
     bytes: u64,
 }
 
-/// Where the tensors of a piece lie: inputs in one buffer, outputs and the result in another.
+/// The layout of a piece's tensors: inputs in one buffer, outputs and the result in another.
 #[derive(Clone, Debug)]
 struct Layout {
     inputs: Vec<Place>,
@@ -35,12 +35,11 @@ struct Layout {
     output_bytes: u64,
 }
 
-/// Bytes between one tensor's end and the next one's start at most: the coarsest alignment that a
-/// device may ask for.
+/// The most bytes between one tensor's end and the next one's start: the coarsest alignment that a device may require.
 pub(super) const PADDING: u64 = 256;
 
 impl Layout {
-    /// Room for a piece that poses this problem.
+    /// Returns a layout for pieces up to one that poses this problem.
     fn new(problem: &Problem, limits: &wgpu::Limits) -> Self {
         let alignment = offset_alignment(limits);
         let mut layout =
@@ -52,14 +51,14 @@ impl Layout {
                 false => (&mut layout.inputs, &mut layout.input_bytes),
             };
             places.push(Place { slot, offset: *end, bytes });
-            // Empty tensors have a place too, which nothing is bound to.
+            // Empty tensors have a range too, which is never bound.
             *end = (*end + bytes.max(4)).next_multiple_of(alignment);
         }
         layout.output_bytes += RESULT_BYTES;
         layout
     }
 
-    /// Whether a piece that poses this problem fits.
+    /// Returns true if a piece that poses this problem fits.
     fn holds(&self, problem: &Problem) -> bool {
         let all = || self.inputs.iter().chain(&self.outputs);
         tensors_of_pieces(problem).all(|tensor| {
@@ -67,7 +66,7 @@ impl Layout {
         })
     }
 
-    /// Behind all outputs.
+    /// Returns the offset of the result, after all outputs.
     fn result_offset(&self) -> u64 {
         self.output_bytes - RESULT_BYTES
     }
@@ -98,12 +97,11 @@ pub(super) struct Submitted {
     output: Answer,
 }
 
-/// The ring.
+/// The ring of turns.
 ///
-/// Where the device works in the host's memory, each turn has buffers of its own that are mapped when
-/// it is the host's turn and bound when it is the device's: a byte is copied once. Elsewhere turns have
-/// staging buffers, and the device, which does one thing after another, has one set that they are
-/// copied to and from.
+/// If the device works in the host's memory, each turn has buffers of its own, which are mapped while the host uses
+/// them and bound while the device does: a byte is copied once. Otherwise turns have staging buffers, and the device,
+/// which runs its work in order, has one set of buffers that they are copied to and from.
 #[derive(Debug)]
 pub(super) struct Ring {
     layout: Layout,
@@ -122,7 +120,7 @@ struct Constant {
 }
 
 impl Ring {
-    /// Buffers for pieces up to one that poses `largest`, of which `turns` are under way at a time.
+    /// Allocates buffers for pieces up to one that poses `largest`, of which `turns` are under way at a time.
     pub fn new(gpu: &Gpu, largest: &Problem, turns: usize) -> Result<Self, Error> {
         let layout = Layout::new(largest, &gpu.device.limits());
         let mut ring =
@@ -153,17 +151,17 @@ impl Ring {
         Ok(ring)
     }
 
-    /// How many pieces are under way at most.
+    /// Returns the most pieces that are under way.
     pub fn turns(&self) -> usize {
         self.turns.len()
     }
 
-    /// Whether the largest piece of a problem fits.
+    /// Returns true if the largest piece of a problem fits.
     pub fn holds(&self, largest: &Problem) -> bool {
         self.layout.holds(largest)
     }
 
-    /// Writes what all pieces share, where it is not there already.
+    /// Writes a tensor that all pieces share, unless it is there already.
     pub fn share(&mut self, gpu: &Gpu, slot: Slot, bytes: &[u8]) -> Result<(), Error> {
         let place = self.constants.iter().position(|(other, _)| *other == slot);
         let place = place.unwrap_or_else(|| {
@@ -178,7 +176,7 @@ impl Ring {
             Some(buffer) => buffer,
             None => storage(gpu, slot.name(), bytes.len() as u64)?,
         };
-        // Pieces that were submitted before see what was there before.
+        // Pieces that were submitted before read the previous content.
         write(gpu, UPLOADING, &buffer, 0, bytes)?;
         *constant = Constant { buffer: Some(buffer), bytes: bytes.to_vec() };
         Ok(())
@@ -201,7 +199,7 @@ impl Ring {
         unmap(gpu, buffer, UPLOADING)
     }
 
-    /// Binds the next turn's buffers to the plan of a piece that poses `problem`, unless they are.
+    /// Binds the next turn's buffers to the plan of a piece that poses `problem`, unless they are bound to it already.
     pub fn bind(&mut self, gpu: &Gpu, problem: &Problem) -> Result<Arc<Bound>, Error> {
         let shape = (problem.view.outer, problem.view.inner);
         let layout = &self.layout;
@@ -230,7 +228,7 @@ impl Ring {
         Ok(bound)
     }
 
-    /// Submits the next turn and asks for its buffers back.
+    /// Submits the next turn and asks for its buffers to be mapped.
     pub fn submit(&mut self, gpu: &Gpu, bound: Arc<Bound>) -> Result<Submitted, Error> {
         const DURING: &str = "computing";
         let turn = self.next;
@@ -263,19 +261,19 @@ impl Ring {
         Ok(Done { turn, bound })
     }
 
-    /// What a piece left.
+    /// Returns the outputs of a piece.
     pub fn outputs(&self, gpu: &Gpu, done: &Done) -> Result<Outputs<'_>, Error> {
         let view = viewed(gpu, &self.turns[done.turn].output, "reading back")?;
         Ok(Outputs { layout: &self.layout, view })
     }
 
-    /// Gives the buffers of a piece to the next one.
+    /// Frees the buffers of a piece for the next one.
     pub fn release(&self, gpu: &Gpu, done: Done) -> Result<(), Error> {
         unmap(gpu, &self.turns[done.turn].output, "reading back")
     }
 }
 
-/// A piece that the device is done with.
+/// A piece that the device has computed.
 #[derive(Debug)]
 pub(super) struct Done {
     turn: usize,
@@ -289,12 +287,12 @@ pub(super) struct Outputs<'a> {
 }
 
 impl Outputs<'_> {
-    /// The bytes of [`Bound::result`].
+    /// Returns the bytes of [`Bound::result`].
     pub fn result(&self) -> &[u8] {
         self.bytes(self.layout.result_offset(), RESULT_BYTES)
     }
 
-    /// The tensors, with room for the largest piece's.
+    /// Returns the tensors, each as long as the largest piece's.
     pub fn tensors(&self) -> impl Iterator<Item = (Slot, &[u8])> {
         let places = self.layout.outputs.iter();
         places.map(|place| (place.slot, self.bytes(place.offset, place.bytes)))
@@ -305,7 +303,7 @@ impl Outputs<'_> {
     }
 }
 
-/// Whether the host reads and writes the very buffers that kernels work on.
+/// Returns true if the host reads and writes the buffers that kernels use.
 pub(super) fn is_mapped(gpu: &Gpu) -> bool {
     gpu.device.features().contains(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS)
 }

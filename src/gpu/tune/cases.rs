@@ -12,14 +12,14 @@ use crate::{
     reference,
 };
 
-/// What the search is called in errors.
+/// The name of the search in errors.
 pub(super) const DURING: &str = "tuning";
 
 /// Classes of the few long rows: a large vocabulary.
 const VOCABULARY: usize = 151_936;
-/// Elements of the gradient that are compared, in each of three places.
+/// Elements of the gradient that are compared, at each of three positions.
 const COMPARED: usize = 4096;
-/// How far a loss may be off, and an element of a gradient: sums in another order differ by less.
+/// The largest error of a loss, and of an element of a gradient: sums in another order differ by less.
 const TOLERANCE: f32 = 1e-5;
 const GRAD_TOLERANCE: f32 = 1e-4;
 
@@ -29,7 +29,7 @@ pub(super) struct Case {
     pub outputs: Outputs,
     label_shape: Vec<usize>,
     labels: wgpu::Buffer,
-    /// What the table's numbers gave, after a look at the reference.
+    /// The results with the table's numbers, after a comparison with the reference.
     proof: Option<Proof>,
     /// The reference's loss.
     loss: f32,
@@ -41,7 +41,7 @@ struct Proof {
     grad: Vec<f32>,
 }
 
-/// The tensors of all cases: each begins where their buffers do.
+/// The tensors of all cases: each begins at the start of the buffers.
 pub(super) struct Cases<'a> {
     gpu: &'a Gpu,
     logits: wgpu::Buffer,
@@ -50,10 +50,10 @@ pub(super) struct Cases<'a> {
     pub all: Vec<Case>,
 }
 
-/// Rows that are kept and rows that are streamed, a few long ones, columns, short rows: of about
-/// `elements` elements each.
+/// Returns shapes of about `elements` elements each: resident rows and streaming rows, a few long ones, columns, short
+/// rows.
 pub(super) fn shapes(elements: usize) -> Vec<Vec<usize>> {
-    // Loads of eight, so that the widest candidates have their chance.
+    // Multiples of eight classes, so that the widest loads can be used.
     let rows = |classes: usize| vec![(elements / classes / 8 * 8).max(1), classes];
     let vocabulary = VOCABULARY.min(elements);
     let side = ((elements / 84).isqrt() / 8 * 8).max(8);
@@ -83,7 +83,7 @@ impl<'a> Cases<'a> {
         Ok(cases)
     }
 
-    /// A case without and one with gradient.
+    /// Adds a case without and one with gradient.
     fn add(&mut self, shape: &[usize], logits: &[f32]) -> Result<(), Error> {
         let classes = shape[1];
         let mut label_shape = shape.to_vec();
@@ -107,12 +107,12 @@ impl<'a> Cases<'a> {
         Ok(())
     }
 
-    /// What the device is.
+    /// Returns the device's profile.
     pub fn profile(&self) -> &Profile {
         self.gpu.kernels.profile()
     }
 
-    /// A case's work, as these numbers lay it out.
+    /// Returns the plan of a case with these numbers.
     pub fn plan(&self, case: &Case, tuning: Tuning) -> Result<Plan, Error> {
         let profile = Profile { tuning, ..self.profile().clone() };
         let target = TargetType::Labels(LabelType::I64);
@@ -129,7 +129,7 @@ impl<'a> Cases<'a> {
         Bound::new(&self.gpu.kernels, plan, &buffers)
     }
 
-    /// Remembers what the table's numbers give, and refuses a device on which that is wrong.
+    /// Stores the results with the table's numbers, and returns an error for a device on which they are wrong.
     pub fn set_proofs(&mut self, table: Tuning) -> Result<(), Error> {
         for index in 0..self.all.len() {
             let case = &self.all[index];
@@ -143,7 +143,7 @@ impl<'a> Cases<'a> {
         Ok(())
     }
 
-    /// Whether bound work gives a case's right answer.
+    /// Returns true if bound work gives a case's right results.
     pub fn is_right(&self, case: &Case, bound: &Bound) -> Result<bool, Error> {
         let Some(wanted) = &case.proof else { return Ok(false) };
         let got = self.run(case, bound)?;
@@ -184,12 +184,12 @@ impl<'a> Cases<'a> {
     }
 }
 
-/// Whether two numbers agree. NaN agrees with nothing: there is none in the right answers.
+/// Returns true if two numbers agree. NaN agrees with nothing: the right results have none.
 fn near(x: f32, y: f32, relative: f32, absolute: f32) -> bool {
     (x - y).abs() <= relative * y.abs() + absolute
 }
 
-/// Numbers in [0, 1) that look random: the same ones every time.
+/// Returns numbers in [0, 1) that look random: the same ones every time.
 fn random(count: usize) -> impl Iterator<Item = f32> {
     let number = |index: usize| {
         let mut word = (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
     use crate::{Reduction, gpu::TuningChoice};
 
-    /// What a candidate with a wrong loss, or without its gradient, would be told.
+    /// The check of a candidate detects a wrong loss and a missing gradient.
     #[test]
     fn wrong_answers_are_noticed() {
         let options = crate::GpuOptions::new().tuning(TuningChoice::Table);

@@ -1,4 +1,4 @@
-//! The numbers that are tuned, and what is tried for each.
+//! The numbers that are tuned, and the candidates for each.
 
 use crate::kernels::Load;
 use crate::plan::{Lanes, Profile, Tuning};
@@ -13,25 +13,24 @@ pub enum Field {
     Load,
     /// Lanes that share a row.
     Lanes,
-    /// Words that a lane keeps of a row that is shared by lanes.
+    /// Words of a row shared by lanes that a lane keeps.
     KeptRow,
-    /// Words that a lane keeps of neighbouring rows.
+    /// Words of neighbouring rows that a lane keeps.
     KeptColumns,
-    /// Words that a lane keeps of short rows.
+    /// Words of short rows that a lane keeps.
     KeptShort,
-    /// Groups of a dispatch at most.
+    /// The most groups of a dispatch.
     Groups,
     /// Groups that keep the device busy.
     Fill,
-    /// Loads of a lane at least in a part of a shared row.
+    /// The fewest loads of a lane in a part of a shared row.
     PartLoads,
-    /// Whether groups that run together work on neighbouring blocks.
+    /// True if groups that run together work on neighbouring blocks.
     Together,
 }
 
 impl Field {
-    /// All of them, in the order in which they are tuned: each is best chosen when those are that its
-    /// meaning depends on.
+    /// All numbers, in the order in which they are tuned: each comes after those that its effect depends on.
     pub const ALL: [Self; 10] = [
         Self::Workgroup,
         Self::Load,
@@ -45,7 +44,7 @@ impl Field {
         Self::Together,
     ];
 
-    /// Its name, as in [`Tuning`].
+    /// Returns its name, as in [`Tuning`].
     pub fn name(self) -> &'static str {
         match self {
             Self::Workgroup => "workgroup",
@@ -61,7 +60,7 @@ impl Field {
         }
     }
 
-    /// Its value in `tuning`, in words.
+    /// Returns its value in `tuning`, in words.
     pub fn value(self, tuning: &Tuning) -> String {
         match self {
             Self::Workgroup => tuning.workgroup.to_string(),
@@ -80,8 +79,8 @@ impl Field {
         }
     }
 
-    /// What is tried in place of its value in `present`, on a device of `profile`: the neighbourhood in
-    /// which adapters of a kind differ.
+    /// Returns the candidates in place of its value in `present`, on a device of `profile`: the range in which adapters
+    /// of a kind differ.
     pub(super) fn candidates(self, present: &Tuning, profile: &Profile) -> Vec<Tuning> {
         let software = profile.is_software();
         let numbers = |on_gpu: &[u32], on_cpu: &[u32], set: fn(&mut Tuning, u32)| {
@@ -119,7 +118,7 @@ impl Field {
                 let on_cpu = [64, 128, 256, 512, 1024];
                 numbers(&[1, 2, 4, 8, 16, 32], &on_cpu, |t, n| t.part_loads = n)
             }
-            // Groups of a GPU run side by side; a stretch for each has no chance.
+            // Groups of a GPU run at the same time; a contiguous range for each was never faster.
             Self::Together if !software => Vec::new(),
             Self::Together => [true, false].map(|together| Tuning { together, ..*present }).into(),
         };
@@ -137,7 +136,7 @@ fn loads(present: &Tuning, profile: &Profile) -> Vec<Tuning> {
         .collect()
 }
 
-/// A subgroup, or one bound of the present range moved at a time.
+/// Returns a subgroup, or the present range with one bound moved.
 fn lanes(present: &Tuning, software: bool) -> Vec<Tuning> {
     let (fewest, most) = match present.lanes {
         Lanes::Keeping { fewest, most } => (fewest, most),
@@ -158,7 +157,7 @@ fn lanes(present: &Tuning, software: bool) -> Vec<Tuning> {
 mod tests {
     use super::*;
 
-    /// Whatever wins, it can be stored and planned with.
+    /// Any winner can be stored and planned with.
     #[test]
     fn candidates_are_within_bounds() {
         for kind in [

@@ -1,8 +1,8 @@
-//! The search for an adapter's best numbers: what is tried is measured by the device's clock, and
-//! right before it is fast.
+//! The search for an adapter's best numbers: candidates are measured by the device's clock, and only those with right
+//! results count.
 //!
 //! ```text
-//! fields    the numbers, and what is tried for each
+//! fields    the numbers, and the candidates for each
 //! cases     the shapes, their tensors and the right answers
 //! ```
 
@@ -19,14 +19,14 @@ use super::{Clock, Gpu, Timer};
 use crate::plan::Tuning;
 use crate::{Bound, Error};
 
-/// How much faster a candidate has to be to win: less is noise, or not worth the change.
+/// The factor by which a candidate must be faster to win: less is noise, or not worth the change.
 const WORTH: f64 = 1.03;
-/// How often the fields are gone through at most; again only where something has changed.
+/// The most sweeps over the fields; a further one only if the last has changed something.
 const SWEEPS: usize = 2;
-/// Fewer elements than this are not measured.
+/// The fewest elements that are measured.
 const FEWEST_ELEMENTS: usize = 1 << 12;
 
-/// How [`Gpu::tune`] goes about it: all numbers, in ten minutes at most, unless said otherwise.
+/// Options of [`Gpu::tune`]: by default all numbers, in ten minutes at most.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,7 +43,7 @@ pub struct TuneOptions {
 }
 
 impl TuneOptions {
-    /// All numbers, in ten minutes at most.
+    /// Returns the options for all numbers, in ten minutes at most.
     pub fn new() -> Self {
         Self {
             elements: None,
@@ -53,26 +53,26 @@ impl TuneOptions {
         }
     }
 
-    /// Elements of each shape, about. By default so many that no cache holds them: 64 Mi on a discrete
+    /// Sets the approximate number of elements of each shape. The default is more than caches hold: 64 Mi on a discrete
     /// GPU, 16 Mi on an integrated one, 2 Mi in software, and no more than a binding holds.
     pub fn elements(mut self, elements: usize) -> Self {
         self.elements = Some(elements);
         self
     }
 
-    /// How often each time is measured: 7 times without it.
+    /// Sets the number of samples of each time: 7 by default.
     pub fn samples(mut self, samples: usize) -> Self {
         self.samples = samples;
         self
     }
 
-    /// No candidate is tried after this time. The one under way is finished.
+    /// Sets the time after which no further candidate is tried. The one under way is finished.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// The numbers to tune, in this order. The others stay as the table has them.
+    /// Sets the numbers to tune, in this order. The others stay as the table has them.
     pub fn fields(mut self, fields: impl Into<Vec<Field>>) -> Self {
         self.fields = fields.into();
         self
@@ -85,62 +85,62 @@ impl Default for TuneOptions {
     }
 }
 
-/// Where a search stands: told by [`Gpu::tune`] before each candidate is tried.
+/// The progress of a search, which [`Gpu::tune`] passes on before each candidate is tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Candidates that are done with.
+    /// Candidates that have been tried.
     pub done: usize,
-    /// Candidates in all, as far as is known.
+    /// All candidates that are known so far.
     pub of: usize,
-    /// The number that is tuned.
+    /// The number that is being tuned.
     pub field: Field,
-    /// The value that is tried.
+    /// The value that is being tried.
     pub value: String,
 }
 
-/// What a search has found: the answer of [`Gpu::tune`].
+/// The result of a search by [`Gpu::tune`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Tuned {
-    /// The numbers to begin with: [`Tuning::of`] the kind of adapter.
+    /// The numbers that the search began with: [`Tuning::of`] the kind of adapter.
     pub table: Tuning,
-    /// The best numbers. Those of the table, unless others are 3 % faster.
+    /// The best numbers: those of the table, unless others are 3 % faster.
     pub tuning: Tuning,
     /// The numbers that were tuned, one by one.
     pub gains: Vec<Gain>,
     /// The table's and the best numbers' times of all shapes.
     pub shapes: Vec<ShapeTimes>,
-    /// Elements of each shape, about.
+    /// The approximate number of elements of each shape.
     pub elements: usize,
-    /// What all times were measured by; the wall clock, if only some were.
+    /// The clock of all times; the wall clock, if it was used for some.
     pub clock: Clock,
     /// Candidates that were tried.
     pub tried: usize,
-    /// Candidates that were dropped because they do not compile or give wrong answers: drivers' bugs.
+    /// Candidates that were dropped because they do not compile or give wrong results: drivers' bugs.
     pub dropped: usize,
-    /// Whether all candidates were tried before the time was up.
+    /// True if all candidates were tried within the time.
     pub complete: bool,
 }
 
-/// What tuning one number has brought: a part of the answer of [`Gpu::tune`].
+/// The gain from tuning one number: a part of the result of [`Gpu::tune`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Gain {
     /// The number.
     pub field: Field,
-    /// How many times as fast the winner was, over the shapes for which it makes a difference; 1 where
-    /// the table's value stays.
+    /// The speed of the winner relative to the table's value, over the shapes for which it makes a difference; 1 if the
+    /// table's value stays.
     pub times: f64,
 }
 
-/// The times of a shape: a part of the answer of [`Gpu::tune`].
+/// The times of a shape: a part of the result of [`Gpu::tune`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ShapeTimes {
     /// The logits' shape; the classes are on axis 1.
     pub shape: Vec<usize>,
-    /// Whether the gradient was computed beside the loss.
+    /// True if the gradient was computed in addition to the loss.
     pub grad: bool,
     /// The median time with the table's numbers.
     pub table: Duration,
@@ -149,17 +149,15 @@ pub struct ShapeTimes {
 }
 
 impl Gpu {
-    /// Looks for better numbers than the table's for this adapter: one number after the other, each
-    /// value against the present best one, over shapes of cross-entropy with and without gradient. A
-    /// value wins where it is 3 % faster (in the geometric mean over those shapes for which it makes a
-    /// difference) twice in a row. The answers of all candidates are compared with the table's, and
-    /// those with the reference: what is wrong or does not compile is dropped, with a warning in the
-    /// log.
+    /// Searches for better numbers than the table's for this adapter: one number after the other, each value against
+    /// the present best one, over shapes of cross-entropy with and without gradient. A value wins if it is 3 % faster
+    /// (in the geometric mean over those shapes for which it makes a difference) twice in a row. The results of all
+    /// candidates are compared with the table's, and the table's with the reference: a candidate that is wrong or does
+    /// not compile is dropped, with a warning in the log.
     ///
-    /// Nothing is kept: [`Tuning::store`] does that. The device stays as it is, too, except that the
-    /// kernels of all candidates stay compiled. It should be opened with all that its adapter offers,
-    /// as those are that look for what is stored; and device and machine should have nothing else to
-    /// do.
+    /// Nothing is stored: call [`Tuning::store`] for that. The device's tuning does not change, but the kernels of all
+    /// candidates stay compiled. The device should be opened with all that its adapter offers, as are the devices that
+    /// look for stored numbers; and device and machine should be otherwise idle.
     ///
     /// ```no_run
     /// use wgpu_loss::Gpu;
@@ -172,8 +170,7 @@ impl Gpu {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Device`] where the device fails, has no memory left, or computes wrong losses with the
-    /// table's numbers.
+    /// [`Error::Device`] if the device fails, has no memory left, or computes wrong losses with the table's numbers.
     pub fn tune(
         &self,
         options: &TuneOptions,
@@ -202,7 +199,7 @@ impl Gpu {
     }
 }
 
-/// How many elements a shape has, about.
+/// Returns the approximate number of elements of a shape.
 fn elements(gpu: &Gpu, options: &TuneOptions) -> usize {
     let mi = 1 << 20;
     let wanted = options.elements.unwrap_or(match gpu.info.device_type {
@@ -212,18 +209,18 @@ fn elements(gpu: &Gpu, options: &TuneOptions) -> usize {
     });
     let limits = &gpu.kernels.profile().limits;
     let bytes = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
-    // In one piece: a little of the binding is left for offsets.
+    // The tensor is in one piece: a part of the binding is left for offsets.
     let fit = usize::try_from(bytes / 4).unwrap_or(usize::MAX) / 16 * 15;
     wanted.min(fit).max(FEWEST_ELEMENTS)
 }
 
-/// How a candidate compares with the present best.
+/// The comparison of a candidate with the present best.
 enum Verdict {
-    /// It is that many times as fast, over the shapes for which it makes a difference.
+    /// It is this many times as fast, over the shapes for which it makes a difference.
     Times(f64),
     /// It makes no difference.
     Same,
-    /// It cannot be used, and why.
+    /// It cannot be used, for this reason.
     Unfit(String),
 }
 
@@ -244,7 +241,7 @@ struct Search<'a, F> {
 }
 
 impl<F: FnMut(&Progress)> Search<'_, F> {
-    /// Goes through the fields, and once more if anything has changed.
+    /// Sweeps over the fields, and once more if anything has changed.
     fn sweep_all(&mut self) -> Result<(), Error> {
         for _ in 0..SWEEPS {
             let before = self.present;
@@ -259,7 +256,7 @@ impl<F: FnMut(&Progress)> Search<'_, F> {
         Ok(())
     }
 
-    /// Candidates of one sweep.
+    /// Returns the number of candidates of one sweep.
     fn candidates(&self) -> usize {
         let profile = self.cases.profile();
         let count = |field: &Field| field.candidates(&self.present, profile).len();
@@ -294,8 +291,8 @@ impl<F: FnMut(&Progress)> Search<'_, F> {
         Ok(())
     }
 
-    /// A candidate against the present best. One that would win has to win again, and the lesser of the
-    /// two results counts: among many candidates, one is always lucky.
+    /// Compares a candidate with the present best. One that would win has to win again, and the lesser of the two
+    /// results counts: among many candidates, some are fast by chance.
     fn times_as_fast(&self, candidate: Tuning) -> Result<Verdict, Error> {
         let first = self.compare(candidate)?;
         match first {
@@ -335,7 +332,7 @@ impl<F: FnMut(&Progress)> Search<'_, F> {
 }
 
 impl<F> Search<'_, F> {
-    /// Times of two works under the same conditions.
+    /// Measures two works under the same conditions.
     fn measure(&self, works: [&Bound; 2]) -> Result<[Duration; 2], Error> {
         let times = self.timer.in_turns(self.options.samples, &works)?;
         if times[0].clock == Clock::Wall {
@@ -344,7 +341,7 @@ impl<F> Search<'_, F> {
         Ok([times[0].median(), times[1].median()])
     }
 
-    /// The table beside the winners. Gains that were won one by one have to hold together.
+    /// Compares the table with the winners. Gains that were won one by one have to hold together.
     fn finish(mut self, table: Tuning, elements: usize) -> Result<Tuned, Error> {
         let mut shapes = Vec::new();
         let mut logarithms = Vec::new();
@@ -373,7 +370,7 @@ impl<F> Search<'_, F> {
         })
     }
 
-    /// A case by the table's numbers and the winners', and whether that is the same.
+    /// Measures a case by the table's numbers and the winners'; returns true if the plans are the same.
     fn beside_table(&self, case: &Case, table: Tuning) -> Result<(ShapeTimes, bool), Error> {
         let plans = [self.cases.plan(case, table)?, self.cases.plan(case, self.present)?];
         let same = plans[0].same_work(&plans[1]);
@@ -386,7 +383,7 @@ impl<F> Search<'_, F> {
     }
 }
 
-/// The geometric mean of numbers given by their logarithms; `None` of none.
+/// Returns the geometric mean of numbers given by their logarithms; `None` if there are none.
 fn geometric_mean(logarithms: &[f64]) -> Option<f64> {
     let mean = logarithms.iter().sum::<f64>() / logarithms.len() as f64;
     (!logarithms.is_empty()).then(|| mean.exp())
