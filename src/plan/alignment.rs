@@ -1,13 +1,13 @@
-//! How tensors lie in their bindings.
+//! The alignment of tensors in their bindings.
 
 use crate::kernels::Load;
 
-/// How the tensors that are read and written in loads lie in their bindings.
+/// The alignment in their bindings of the tensors that are read and written in loads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Alignment {
     /// The widest load that they all start on.
     pub load: Load,
-    /// All have the same number of elements in front, modulo the loads of ragged rows.
+    /// All have the same number of elements before them, modulo the loads of ragged rows.
     pub alike: bool,
     /// The labels of four rows come in one load, or two.
     pub labels: bool,
@@ -18,18 +18,18 @@ pub(crate) struct Alignment {
 }
 
 impl Alignment {
-    /// Of tensors that start where their buffers do.
+    /// The alignment of tensors that start where their buffers do.
     pub const BEST: Self =
         Self { load: Load::Eight, alike: true, labels: true, weights: true, records: true };
-    /// Of tensors that start anywhere.
+    /// The alignment of tensors that start anywhere.
     pub const WORST: Self =
         Self { load: Load::One, alike: false, labels: false, weights: false, records: false };
 
-    /// Every alignment there is.
+    /// Returns every alignment.
     pub fn all() -> impl Iterator<Item = Self> {
         [Load::One, Load::Four, Load::Eight].into_iter().flat_map(|load| {
             let flags = [(false, false), (false, true), (true, false), (true, true)];
-            // Labels and records in loads are the columns', weights the rows'.
+            // Labels and records in loads matter to `columns`, weights in loads to `rows`.
             flags.map(|(alike, packs)| Self {
                 load,
                 alike,

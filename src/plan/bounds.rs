@@ -1,25 +1,25 @@
-//! What the numbers of a [`Tuning`] may be, wherever they come from.
+//! The bounds of the numbers of a [`Tuning`], whatever their source.
 
 use super::{Lanes, Tuning};
 use crate::Error;
 
-/// Lanes of a workgroup at most, whatever the device allows.
+/// The most lanes of a workgroup, even if the device allows more.
 const MOST_LANES: u32 = 1024;
-/// Groups at most, of a dispatch and to keep a device busy: the partials of all of them are summed by
-/// one group, and rows are not cut into parts without end.
+/// The most groups, of a dispatch and to keep a device busy: one group sums the partials of all of them, and the number
+/// of parts of a row must be bounded.
 const MOST_GROUPS: u32 = 4096;
-/// Words at most that a lane keeps: compilers take their time.
+/// The most words that a lane keeps: more would compile slowly.
 const MOST_KEPT: u32 = 512;
-/// Loads at most that are asked of a part of a row.
+/// The most loads that a part of a row may be required to have.
 const MOST_PART_LOADS: u32 = 1 << 20;
 
 impl Tuning {
-    /// Refuses numbers that no plan can be laid out with. Every [`Plan`](super::Plan) asks.
+    /// Returns an error for numbers that no plan can be laid out with. Every [`Plan`](super::Plan) checks them.
     ///
     /// # Errors
     /// [`Error::Option`], with the number's name.
     pub fn check(&self) -> Result<(), Error> {
-        // All of them are named here, so that none is forgotten.
+        // All fields are named, so that the compiler reports a new one that is missing here.
         let Self {
             workgroup,
             groups,

@@ -13,7 +13,7 @@ impl Plan {
     /// Plans `loss` over tensors of `shapes` on a device of `profile`.
     ///
     /// # Errors
-    /// What [`Loss::problem`] refuses, and what [`Plan::of`] does.
+    /// The errors of [`Loss::problem`] and of [`Plan::of`].
     pub fn new(
         loss: &(impl Loss + ?Sized),
         shapes: &Shapes<'_>,
@@ -26,12 +26,12 @@ impl Plan {
     /// Plans a problem.
     ///
     /// # Errors
-    /// [`Error::Limit`] where a device's limits allow no plan, and what [`Profile::check`] and
-    /// [`Tuning::check`](super::Tuning::check) refuse.
+    /// [`Error::Limit`] if a device's limits allow no plan, and the errors of [`Profile::check`] and
+    /// [`Tuning::check`](super::Tuning::check).
     pub fn of(problem: Problem, profile: &Profile) -> Result<Self, Error> {
         profile.check()?;
         profile.tuning.check()?;
-        // Workgroups first: where rows are cut may depend on how many lanes share one.
+        // Workgroups come first: the cuts of rows may depend on the number of lanes that share one.
         let work = fitted(Work::new(problem, profile.clone())?)?;
         let pieces = cut(&work.problem, &work.profile)?;
         let mut builder = PlanBuilder::new(softmax::shared_out(Work { pieces, ..work })?);
@@ -42,7 +42,7 @@ impl Plan {
     }
 }
 
-/// Halves workgroups until the device has the memory of the heaviest kernel there may be.
+/// Halves workgroups until the device has the memory for the heaviest possible kernel.
 fn fitted(mut work: Work) -> Result<Work, Error> {
     let allowed = u64::from(work.profile.limits.max_compute_workgroup_storage_size);
     loop {

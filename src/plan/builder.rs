@@ -1,4 +1,4 @@
-//! A plan while it is made.
+//! A plan under construction.
 
 use super::kernels::clear;
 use super::loops;
@@ -9,7 +9,7 @@ use super::{Geometry, Plan};
 use crate::Error;
 use crate::kernels::Spec;
 
-/// Steps in the order in which they run, and the room that they need in the workspace.
+/// Steps in the order in which they run, and the space that they need in the workspace.
 pub(super) struct PlanBuilder {
     pub work: Work,
     steps: Vec<Step>,
@@ -21,7 +21,7 @@ impl PlanBuilder {
         Self { work, steps: Vec::new(), workspace: Workspace::default() }
     }
 
-    /// The plan, if the device has the memory and the bindings for it.
+    /// Returns the plan, if the device has the memory and the bindings for it.
     pub fn build(self) -> Result<Plan, Error> {
         let plan = Plan { work: self.work, steps: self.steps, workspace: self.workspace };
         plan.check_workspace()?;
@@ -29,7 +29,7 @@ impl PlanBuilder {
         Ok(plan)
     }
 
-    /// Adds a step over its piece, of `step.groups` groups at most; returns how many it has.
+    /// Adds a step over its piece, of `step.groups` groups at most; returns its number of groups.
     pub fn add(&mut self, mut step: Step) -> Result<u32, Error> {
         let Some(piece) = step.piece else { return Ok(0) };
         let work = &self.work;
@@ -41,8 +41,8 @@ impl PlanBuilder {
         Ok(groups)
     }
 
-    /// Adds a step over its piece, whose groups leave their partials behind those of other pieces; returns how many
-    /// there are then, which kernels count in u32.
+    /// Adds a step over its piece, whose groups leave their partials after those of other pieces; returns the number of
+    /// partials so far, which kernels count in u32.
     pub fn add_with_partials(&mut self, step: Step) -> Result<u32, Error> {
         let (before, counts) = (step.partials, step.spec.counts());
         let written = self.add(step)?;
@@ -58,7 +58,7 @@ impl PlanBuilder {
         Ok(partials)
     }
 
-    /// Adds a step for each piece; returns how many partials they write.
+    /// Adds a step for each piece; returns the number of partials that they write.
     pub fn over_pieces(&mut self, spec: Spec) -> Result<u32, Error> {
         let pieces = self.work.pieces.len();
         let groups = self.most_groups(pieces);
@@ -84,15 +84,14 @@ impl PlanBuilder {
         Ok(())
     }
 
-    /// Makes room for so many words of the rows that several steps work on. Steps over other rows follow, so all rows
-    /// share a place.
+    /// Reserves `words` words for the rows that several steps work on. Steps over other rows come later, so all rows
+    /// share the space.
     pub fn reserve_rows(&mut self, words: u64) {
         self.workspace.reserve_rows(words);
     }
 
-    /// Groups at most of each of so many steps that leave partials behind: 64 bytes for each group.
-    /// Partials are memory that nobody asked for: 11 bytes for each 1,000 logits, and 64 KiB. One group
-    /// sums them all.
+    /// Returns the most groups of each of `steps` steps that leave partials: 64 bytes for each group. Limits this
+    /// scratch memory to 11 bytes for each 1,000 logits, and 64 KiB. One group sums all partials.
     pub fn most_groups(&self, steps: usize) -> u32 {
         let Work { problem, profile, .. } = &self.work;
         let most = if profile.is_software() { 1 << 17 } else { 1 << 20 };

@@ -1,21 +1,21 @@
-//! How the lanes of a workgroup are laid over rows, and groups over the work.
+//! The layout of the lanes of a workgroup over rows, and of groups over the work.
 
 use super::{Lanes, Profile};
 use crate::Error;
 use crate::kernels::Geometry;
 
-/// Neighbouring rows under way in a group whose lanes share rows that are neighbours in memory: 128
-/// bytes of each class, a line, or half of that where there would be few groups.
+/// Neighbouring rows that are under way in a group whose lanes share rows that are neighbours in memory: 128 bytes of
+/// each class, a cache line, or half of that if there would be few groups.
 const NEIGHBOURS: u32 = 32;
 
 impl Geometry {
-    /// For kernels with a lane per row or element.
+    /// Returns the geometry of kernels with a lane per row or element.
     pub(crate) fn lane_per_row(profile: &Profile) -> Result<Self, Error> {
         let workgroup = largest_workgroup(profile, profile.tuning.workgroup)?;
         Ok(Self { workgroup, lanes: 1, cluster: 1, whole_subgroups: false })
     }
 
-    /// For rows of `loads` loads each, of which a lane keeps up to `keeps`.
+    /// Returns the geometry for rows of `loads` loads each, of which a lane keeps up to `keeps`.
     pub(crate) fn rows(profile: &Profile, loads: usize, keeps: usize) -> Result<Self, Error> {
         let flat = Self::lane_per_row(profile)?;
         let subgroup = profile.subgroup_size.unwrap_or(1);
@@ -31,14 +31,14 @@ impl Geometry {
         Ok(Self { lanes, cluster, whole_subgroups, ..flat })
     }
 
-    /// For lanes that share rows which are neighbours in memory.
+    /// Returns the geometry of lanes that share rows which are neighbours in memory.
     pub(crate) fn strided(profile: &Profile, classes: usize, rows: usize) -> Result<Self, Error> {
         let flat = Self::lane_per_row(profile)?;
         // Batch-invariant lanes are the same for any number of rows.
         let fixed = profile.batch_invariant;
         let few = !fixed && rows < (profile.tuning.fill * NEIGHBOURS / 2) as usize;
         let neighbours = if few { NEIGHBOURS / 2 } else { NEIGHBOURS };
-        // No more than there are classes, or than it takes to keep the device busy twice over.
+        // No more than there are classes, and no more than keep the device busy twice over.
         let busy = 2 * profile.tuning.fill as usize * flat.workgroup as usize;
         let needed = busy.div_ceil(if fixed { 1 } else { rows.max(1) }).next_power_of_two();
         let most = needed.min(floor_power_of_two(classes)) as u32;
@@ -46,12 +46,12 @@ impl Geometry {
         Ok(Self { lanes, ..flat })
     }
 
-    /// How many groups to start for `blocks` blocks of work: `most` at most, but `fewest` (and one) at least, which
-    /// the device allows. Some of these have no work where the kernel's other variants have more blocks.
+    /// Returns the number of groups for `blocks` blocks of work: `most` at most, but `fewest` (and one) at least, which
+    /// the device allows. Some of these have no work if the kernel's other variants have more blocks.
     pub(crate) fn groups(profile: &Profile, blocks: u32, fewest: u32, most: u32) -> u32 {
         let most = profile.tuning.groups.min(most).max(fewest);
         let most = blocks.min(most.min(profile.limits.max_compute_workgroups_per_dimension)).max(1);
-        // As many as have work: idle ones at the end would leave a core idle that was to run them.
+        // As many as have work: idle groups at the end would leave the core idle that runs them.
         blocks.div_ceil(blocks.div_ceil(most).max(1)).max(fewest).max(1)
     }
 }
@@ -60,8 +60,8 @@ fn floor_power_of_two(number: usize) -> usize {
     if number == 0 { 1 } else { 1 << number.ilog2() }
 }
 
-/// The largest power of two up to `wanted` that the device's limits allow as the lanes of a workgroup. Whether their
-/// memory is there too depends on the kernels: `fitted` in `build.rs`.
+/// Returns the largest power of two up to `wanted` that the device's limits allow as the lanes of a workgroup. Their
+/// memory depends on the kernels and is checked later: `fitted` in `build.rs`.
 fn largest_workgroup(profile: &Profile, wanted: u32) -> Result<u32, Error> {
     let limits = &profile.limits;
     let allowed = limits

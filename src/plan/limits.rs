@@ -1,4 +1,4 @@
-//! Refuses plans that a device has not enough for.
+//! Checks of plans against a device's limits.
 
 use super::Plan;
 use super::kernels::clear;
@@ -7,7 +7,7 @@ use crate::Error;
 use crate::tensor::Slot;
 
 impl Plan {
-    /// Refuses more rows than one dispatch of `finish` can tell apart: it numbers them in u32.
+    /// Returns an error for more rows than one dispatch of `finish` can number in u32.
     pub(crate) fn check_rows(&self) -> Result<(), Error> {
         let (needed, allowed) = (self.problem().losses() as u64, u64::from(u32::MAX - 1));
         if needed > allowed {
@@ -21,7 +21,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Refuses a device that this plan was not made for, which has less than the plan takes.
+    /// Returns an error for a device that this plan was not made for, and that has less than the plan needs.
     pub(crate) fn check_device(&self, limits: &wgpu::Limits) -> Result<(), Error> {
         let groups = self.steps.iter().map(|step| step.groups).max().unwrap_or(0);
         let needs = [
@@ -48,7 +48,7 @@ impl Plan {
         }
     }
 
-    /// Refuses a workspace, or a tensor that is not cut, that no binding holds.
+    /// Returns an error for a workspace, or a tensor that is not cut, that no binding holds.
     pub(super) fn check_workspace(&self) -> Result<(), Error> {
         let uncut = |on: bool, slot: Slot| {
             let tensor = self.work.problem.tensor(slot).filter(|_| on);
@@ -67,7 +67,7 @@ impl Plan {
         }
     }
 
-    /// Refuses a plan with more storage bindings than the device allows a shader.
+    /// Returns an error for a plan with more storage bindings than the device allows a shader.
     pub(super) fn check_bindings(&self) -> Result<(), Error> {
         let needed = self.specs().map(|spec| spec.storage_bindings()).max().unwrap_or(0);
         let allowed = u64::from(self.work.profile.limits.max_storage_buffers_per_shader_stage);

@@ -1,8 +1,8 @@
-//! How often the loops of one invocation turn, for drivers that count.
+//! The iterations of the loops of one invocation, for drivers that limit them.
 //!
-//! llvmpipe ends the loops of an invocation, without a word, once they have turned 65,535 times in
-//! all. Results would be wrong and look right, so plans for software drivers stay below that: more
-//! groups with less work each, more lanes for a long row.
+//! llvmpipe ends the loops of an invocation, without an error, after 65,535 iterations in all. Results would be wrong
+//! and look right, so plans for software drivers stay below that: more groups with less work each, more lanes for a
+//! long row.
 
 use super::kernels::parts::loads;
 use super::step::Step;
@@ -10,11 +10,11 @@ use super::work::Work;
 use crate::Error;
 use crate::kernels::{CHUNK, Form, Kernel, Part, Spec};
 
-/// Loop turns of an invocation at most; the rest is for the loops of the final tree.
+/// The most iterations of an invocation; the rest is for the loops of the final tree.
 const MOST: usize = 60_000;
 
-/// Groups that a piece needs at least. `narrowest` is the variant of the kernel that turns most often,
-/// for buffers that start anywhere.
+/// Returns the fewest groups of a piece. `narrowest` is the variant of the kernel with the most iterations, for buffers
+/// that start anywhere.
 pub(super) fn fewest_groups(
     work: &Work,
     narrowest: &Spec,
@@ -46,17 +46,17 @@ pub(super) fn fewest_groups(
     Ok(groups)
 }
 
-/// Refuses more partials than one group can sum.
+/// Returns an error for more partials than one group can sum.
 pub(super) fn check_partials(work: &Work, spec: &Spec, partials: u32) -> Result<(), Error> {
     check(work, "the sum of all groups' partials", turns_over_partials(spec, partials))
 }
 
-/// Refuses more zeros than the groups of a step can write.
+/// Returns an error for more zeros than the groups of a step can write.
 pub(super) fn check_clear(work: &Work, step: &Step) -> Result<(), Error> {
     check(work, "zeros", turns_of_clear(step))
 }
 
-/// How often the loops of one invocation turn at most, over all of a step's work.
+/// Returns the most iterations of one invocation's loops, over all of a step's work.
 pub(super) fn turns(work: &Work, step: &Step) -> u64 {
     let Some(piece) = step.piece else {
         return match step.spec.kernel {
@@ -69,7 +69,7 @@ pub(super) fn turns(work: &Work, step: &Step) -> u64 {
     u64::from(of_group) * turns_of_block(work, &spec, piece, step.parts) as u64
 }
 
-/// Refuses a loop that a software driver would end early.
+/// Returns an error for a loop that a software driver would end early.
 fn check(work: &Work, what: &'static str, turns: usize) -> Result<(), Error> {
     if work.profile.is_software() && turns > MOST {
         return Err(Error::Limit {
@@ -82,18 +82,18 @@ fn check(work: &Work, what: &'static str, turns: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Turns of the loop that writes zeros.
+/// Returns the iterations of the loop that writes zeros.
 fn turns_of_clear(step: &Step) -> usize {
     let lanes = u64::from(step.groups) * u64::from(step.spec.layout.geometry.workgroup);
     u64::from(step.partials).div_ceil(lanes) as usize + 1
 }
 
-/// Turns of the loops over partials: once for the sums and once for the first bad label.
+/// Returns the iterations of the loops over partials: one each for the sums and for the first bad label.
 fn turns_over_partials(spec: &Spec, partials: u32) -> usize {
     2 * (partials.div_ceil(spec.layout.geometry.workgroup) as usize + 1)
 }
 
-/// Turns of the loops for one block of work: an upper bound.
+/// Returns an upper bound of the iterations of the loops for one block of work.
 fn turns_of_block(work: &Work, spec: &Spec, piece: usize, parts: u32) -> usize {
     let view = work.view_of(piece);
     let lanes = spec.layout.geometry.lanes as usize;
@@ -108,8 +108,8 @@ fn turns_of_block(work: &Work, spec: &Spec, piece: usize, parts: u32) -> usize {
         (Kernel::Columns, _) => view.classes,
         _ => return 2,
     };
-    // Loads of four with up to three single ones, and two of a ragged row's ends; a turn that ends each
-    // loop, once per chunk.
+    // Loads of four with up to three single ones, and two of a ragged row's ends; an iteration that ends each loop,
+    // once per chunk.
     let chunks = of_lane.div_ceil(CHUNK as usize);
     let pass = match spec.layout.form {
         Form::Kept { .. } => 0,

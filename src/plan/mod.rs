@@ -1,5 +1,5 @@
-//! The plan of a call: which kernels run over which pieces, and how much memory they need. Pure:
-//! made from the problem and the device's [`Profile`], without a device.
+//! The plan of a call: the kernels to run, their pieces of the tensors, and the memory they need. It is a pure function
+//! of the problem and the device's [`Profile`]; it needs no device.
 
 mod alignment;
 mod binding;
@@ -26,7 +26,7 @@ use std::fmt;
 pub use piece::Piece;
 pub use profile::Profile;
 pub use tuning::{Lanes, Tuning};
-// For the tests of this crate, and no part of what a version promises.
+// Public for the tests of this crate, and excluded from semver.
 #[doc(hidden)]
 pub use crate::kernels::{Geometry, Params};
 
@@ -43,9 +43,9 @@ use self::workspace::Workspace;
 use crate::Problem;
 use crate::kernels::Spec;
 
-/// How a call runs on a device: dispatches over pieces of the tensors.
+/// The dispatches of a call on a device, over pieces of the tensors.
 ///
-/// Tensors may have any size, as far as plans go; [`Bound`](crate::Bound) takes those of 2^32 - 2 rows.
+/// A plan's tensors may have any size; [`Bound`](crate::Bound) allows up to 2^32 - 2 rows.
 ///
 /// ```
 /// use wgpu_loss::loss::Shapes;
@@ -69,39 +69,39 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What is computed.
+    /// Returns the problem.
     pub fn problem(&self) -> &Problem {
         &self.work.problem
     }
 
-    /// The pieces that dispatches bind: more than one where a tensor does not fit one binding of the
-    /// device. They cover the tensors, and no two have an element of the input in common.
+    /// Returns the pieces that dispatches bind: more than one if a tensor does not fit one binding of the device. They
+    /// cover the tensors, and no two share an element of the input.
     pub fn pieces(&self) -> &[Piece] {
         &self.work.pieces
     }
 
-    /// GPU memory needed beyond inputs and requested outputs, in bytes.
+    /// Returns the bytes of GPU memory that are needed in addition to inputs and requested outputs.
     pub fn workspace_bytes(&self) -> u64 {
         self.workspace.bytes()
     }
 
-    /// Number of dispatches.
+    /// Returns the number of dispatches.
     pub fn dispatches(&self) -> usize {
         self.steps.len()
     }
 
-    /// How often the loops of one invocation turn at most, over all of its work.
+    /// Returns the most iterations of one invocation's loops, over all of its work.
     pub fn longest_loops(&self) -> u64 {
         self.steps.iter().map(|step| loops::turns(&self.work, step)).max().unwrap_or(0)
     }
 
-    /// Every specialisation the plan runs, in order.
+    /// Returns every specialisation that the plan runs, in order.
     #[doc(hidden)]
     pub fn specs(&self) -> impl Iterator<Item = Spec> + '_ {
         self.steps.iter().map(|step| step.spec)
     }
 
-    /// Every specialisation that the plan may run, however the tensors lie in their buffers.
+    /// Returns every specialisation that the plan may run, for any alignment of the tensors in their buffers.
     #[doc(hidden)]
     pub fn variants(&self) -> impl Iterator<Item = Spec> + '_ {
         let of_step =
@@ -109,8 +109,8 @@ impl Plan {
         self.steps.iter().flat_map(of_step)
     }
 
-    /// The same with what else depends on the buffers: whether the gradient overwrites the input, and whether a buffer
-    /// has both what is read and what is written.
+    /// Returns these specialisations for all properties of the buffers: with and without a gradient that overwrites the
+    /// input, and with and without a buffer that is both read and written.
     pub(crate) fn bound_variants(&self) -> impl Iterator<Item = Spec> + '_ {
         let in_place = self.problem().input_type == self.problem().output_type;
         self.variants().flat_map(move |spec| {
@@ -120,22 +120,22 @@ impl Plan {
         })
     }
 
-    /// Whether both do the same on the device, for the same problem: then neither is faster.
+    /// Returns true if both do the same work on the device, for the same problem: then neither is faster.
     pub(crate) fn same_work(&self, other: &Self) -> bool {
         let together = |plan: &Self| plan.work.profile.tuning.together;
         self.pieces() == other.pieces()
             && self.steps == other.steps
-            // The order of the work matters where a group does more than one block of it.
+            // The order of the work matters if a group does more than one block of it.
             && (together(self) == together(other) || self.steps.iter().all(|s| self.has_one_turn(s)))
     }
 
-    /// Whether every group has one block of work.
+    /// Returns true if every group has one block of work.
     fn has_one_turn(&self, step: &Step) -> bool {
         let blocks = |piece| self.work.blocks(&step.spec, piece, step.parts);
         step.piece.is_none_or(|piece| blocks(piece) <= step.groups)
     }
 
-    /// The variant of a step's kernel for tensors that lie as `alignment` says.
+    /// Returns the variant of a step's kernel for tensors of an alignment.
     pub(crate) fn variant(&self, step: &Step, alignment: Alignment) -> Spec {
         self.work.variant(step, alignment)
     }
@@ -145,7 +145,7 @@ impl Plan {
     }
 }
 
-/// What runs, one dispatch to a line, and the memory it needs.
+/// Prints the dispatches, one to a line, and the memory they need.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for step in &self.steps {

@@ -1,4 +1,4 @@
-//! What a dispatch is told about its piece.
+//! The parameters of a dispatch over its piece.
 
 use super::kernels::{parts, pointwise};
 use super::piece::Piece;
@@ -12,14 +12,14 @@ use crate::tensor::Axes;
 use crate::{EmptyMean, Problem};
 
 impl Plan {
-    /// The parameters of every step, of tensors that start where their buffers do.
+    /// Returns the parameters of every step, for tensors that start where their buffers do.
     #[doc(hidden)]
     pub fn parameters(&self) -> impl Iterator<Item = Params> + '_ {
         self.steps.iter().map(|step| self.params(step, &step.spec))
     }
 
-    /// The parameters of a step run by `spec`, the variant of its kernel that the buffers allow.
-    /// Origins are the binding's business.
+    /// Returns the parameters of a step run by `spec`, the variant of its kernel that the buffers allow. The binder
+    /// sets the origins.
     pub(crate) fn params(&self, step: &Step, spec: &Spec) -> Params {
         let of_problem = of_problem(&self.work.problem);
         let Some(piece) = step.piece else {
@@ -36,7 +36,7 @@ impl Plan {
         of_elements(&self.work, step, spec, piece, params)
     }
 
-    /// With the parts of rows, and where these have their states in the workspace.
+    /// Sets the parts of rows, and the offset of their states in the workspace.
     fn of_parts(&self, step: &Step, spec: &Spec, piece: usize, params: Params) -> Params {
         let work = &self.work;
         let states = |parts| {
@@ -54,12 +54,12 @@ impl Plan {
     }
 }
 
-/// The numbers of the problem, the same for all steps.
+/// Returns the numbers of the problem, the same for all steps.
 fn of_problem(problem: &Problem) -> Params {
     let view = problem.view;
     let all_classes = view.classes as u64;
     Params {
-        // A plane of that many positions has boxes of one class, and no second one to step to.
+        // A plane of that many positions has boxes of one class, so this step is not used.
         inner: u32::try_from(view.inner).unwrap_or(u32::MAX),
         all_classes_low: all_classes as u32,
         all_classes_high: (all_classes >> 32) as u32,
@@ -83,7 +83,7 @@ fn of_problem(problem: &Problem) -> Params {
     }
 }
 
-/// With a piece's rows and classes.
+/// Sets a piece's rows and classes.
 fn of_piece(work: &Work, piece: usize, params: Params) -> Params {
     let Piece { outer, classes, inner } = &work.pieces[piece];
     Params {
@@ -96,7 +96,7 @@ fn of_piece(work: &Work, piece: usize, params: Params) -> Params {
     }
 }
 
-/// With the groups' walk over blocks of work, and where they leave their partials.
+/// Sets the groups' walk over blocks of work, and the offset of their partials.
 fn of_walk(work: &Work, step: &Step, spec: &Spec, piece: usize, params: Params) -> Params {
     let turns = work.blocks(spec, piece, step.parts).div_ceil(step.groups);
     let (group_step, turn_step) = match work.profile.tuning.together {
@@ -106,7 +106,7 @@ fn of_walk(work: &Work, step: &Step, spec: &Spec, piece: usize, params: Params) 
     Params { turns, group_step, turn_step, partial_base: step.partials, ..params }
 }
 
-/// With what the kernels of single elements are told, for losses of these.
+/// Sets the parameters of the kernels of single elements, for losses of these.
 fn of_elements(work: &Work, step: &Step, spec: &Spec, piece: usize, params: Params) -> Params {
     let Some(loss) = &work.problem.pointwise else { return params };
     let extents = work.extents_of(piece);

@@ -8,9 +8,8 @@ use crate::tensor::ClassView;
 /// A part of the tensors that a dispatch binds: a box of the input, seen as (outer, classes, inner). The example of a
 /// [`Plan`](super::Plan) has two.
 ///
-/// It has every class and every position of the inner axis, or lies in one step of the outer axis. Of a
-/// tensor with one element for each row it takes those of its rows, of class weights those of its
-/// classes.
+/// It has every class and every position of the inner axis, or lies in one step of the outer axis. It contains its
+/// rows' elements of a tensor with one element for each row, and its classes' elements of the class weights.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Piece {
     /// Its part of the outer axis.
@@ -22,13 +21,13 @@ pub struct Piece {
 }
 
 impl Piece {
-    /// How many rows it has, or has a part of.
+    /// Returns the number of its rows, whole or in part.
     pub fn rows(&self) -> usize {
         self.outer.len() * self.inner.len()
     }
 
-    /// The bytes of a tensor from the piece's first element to its last one: not rounded, since small elements may start
-    /// inside a word. Some of those between may be other pieces'.
+    /// Returns the bytes of a tensor from the piece's first element to its last one: not rounded, since small elements
+    /// may start inside a word. Some of the elements between may belong to other pieces.
     pub(crate) fn bytes_of(&self, tensor: &CallTensor) -> Range<u64> {
         if tensor.elements == 0 {
             return 0..0;
@@ -39,12 +38,12 @@ impl Piece {
         tensor.offset(first)..tensor.offset(last) + tensor.element_bytes
     }
 
-    /// Whether both have the same rows.
+    /// Returns true if both have the same rows.
     pub(super) fn shares_rows(&self, other: &Self) -> bool {
         self.outer == other.outer && self.inner == other.inner
     }
 
-    /// Whether it is a box within one step of the outer axis of `view`.
+    /// Returns true if it is a box within one step of the outer axis of `view`.
     pub(super) fn is_inside(&self, view: ClassView) -> bool {
         self.classes.len() < view.classes || self.inner.len() < view.inner
     }

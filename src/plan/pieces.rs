@@ -1,7 +1,7 @@
 //! Pieces of tensors that do not fit a binding.
 //!
-//! The outer axis is cut first: rows and images stay whole. Where not even one step of it fits, a
-//! piece is a box within the step: some of the classes, at some of the positions of the inner axis.
+//! The outer axis is cut first: rows and images stay whole. If not even one step of it fits, a piece is a box within
+//! the step: some of the classes, at some of the positions of the inner axis.
 
 use super::alignment::Alignment;
 use super::binding::offset_alignment;
@@ -14,20 +14,19 @@ use crate::loss::{CallTensor, Function};
 use crate::tensor::{Axes, ClassView};
 use crate::{Error, Problem};
 
-/// Rows of one piece at most, so that a row index past the end still fits a u32.
+/// The most rows of one piece, so that a row index past the end still fits a u32.
 const PIECE_ROWS: u64 = 1 << 31;
-/// Bytes of a binding that are used at most: kernels, and their compilers, count in u32.
+/// The most bytes of a binding that are used: kernels, and their compilers, count in u32.
 const BINDING_BYTES: u64 = u32::MAX as u64;
-/// Bytes that every device binds: WebGPU has no lower limit.
+/// Bytes that every device can bind: WebGPU has no lower limit.
 const EVERY_BINDING: u64 = 128 << 20;
-/// Bytes that states may take however little a device binds.
+/// Bytes that states may take even on a device with small bindings.
 const LEAST_STATES: u64 = 4 << 10;
-/// Pieces at most, 32 TiB where a binding holds 128 MiB: each takes some hundred bytes of the host's
-/// memory, and a call of more would take days.
+/// The most pieces, 32 TiB of bindings of 128 MiB: each takes some hundred bytes of the host's memory, and a call of
+/// more would take days.
 const PIECES: u64 = 1 << 18;
 
-/// Cuts a problem's tensors into pieces that each fit a binding. Pieces with the same rows follow each
-/// other.
+/// Cuts a problem's tensors into pieces that each fit a binding. Pieces with the same rows follow each other.
 pub(super) fn cut(problem: &Problem, profile: &Profile) -> Result<Vec<Piece>, Error> {
     let view = problem.view;
     if view.rows() == 0 {
@@ -43,7 +42,7 @@ pub(super) fn cut(problem: &Problem, profile: &Profile) -> Result<Vec<Piece>, Er
     }
 }
 
-/// How many elements of each kind of tensor fit a binding.
+/// The number of elements of each kind of tensor that fit a binding.
 struct Room {
     elements: u64,
     rows: u64,
@@ -52,7 +51,7 @@ struct Room {
 
 impl Room {
     fn of(problem: &Problem, profile: &Profile) -> Self {
-        // A piece may start that much behind the aligned offset of its binding, and end within a load.
+        // A piece may start that much after the aligned offset of its binding, and end within a load.
         let slack = offset_alignment(&profile.limits) + 32;
         let limit = profile.limits.max_storage_buffer_binding_size.min(BINDING_BYTES);
         let bytes = limit.saturating_sub(slack) / 32 * 32;
@@ -70,7 +69,7 @@ impl Room {
         room
     }
 
-    /// Steps of the outer axis that fit.
+    /// Returns the number of steps of the outer axis that fit.
     fn outer_steps(&self, view: ClassView) -> u64 {
         let (classes, inner) = (view.classes as u64, view.inner as u64);
         if classes > self.classes {
@@ -80,14 +79,14 @@ impl Room {
     }
 }
 
-/// Runs of elements that follow each other: whole steps of the outer axis; or, where not even one fits,
-/// whole classes of a step; or positions of one class.
+/// Returns runs of elements that follow each other: whole steps of the outer axis; or, if not even one fits, whole
+/// classes of a step; or positions of one class.
 fn flat_runs(problem: &Problem, profile: &Profile) -> Result<Vec<Piece>, Error> {
     let view = problem.view;
     let slack = offset_alignment(&profile.limits) + 32;
     let limit = profile.limits.max_storage_buffer_binding_size.min(BINDING_BYTES);
     let bytes = limit.saturating_sub(slack) / 32 * 32;
-    // How far a piece may reach along an axis, if it has `below` elements of a tensor for each step.
+    // The most steps of a piece along an axis, if it has `below` elements of a tensor for each step.
     let most = |has: fn(Axes) -> bool, below: fn([usize; 3]) -> usize| {
         let of_tensor = |tensor: CallTensor| {
             let elements = below(tensor.axes.extents(&view)) as u64;
@@ -141,12 +140,12 @@ fn flat_runs(problem: &Problem, profile: &Profile) -> Result<Vec<Piece>, Error> 
     Ok(pieces)
 }
 
-/// Rows that a lane reads together at most. As many rows as that start on a load again.
+/// The most rows that a lane reads together. After as many rows, a row starts on a load again.
 const TOGETHER: usize = 8;
 
-/// The outer axis in steps of `step` at most. Short rows are read several at a time: those that are
-/// left over make a piece of their own. Two rows of an odd number of elements may share a word, so a
-/// piece starts at an even row, if it has more than one.
+/// Cuts the outer axis in steps of `step` at most. Short rows are read several at a time: the remaining ones form a
+/// piece of their own. Two rows of an odd number of elements may share a word, so a piece starts at an even row, if it
+/// has more than one.
 fn whole_rows(view: ClassView, step: usize, short_classes: usize) -> Result<Vec<Piece>, Error> {
     let outer = view.outer;
     let step = match (view.inner, step) {
@@ -168,7 +167,7 @@ fn whole_rows(view: ClassView, step: usize, short_classes: usize) -> Result<Vec<
     Ok(starts.map(piece).collect())
 }
 
-/// Boxes of some classes at some positions, for steps of the outer axis that do not fit.
+/// Cuts steps of the outer axis that do not fit into boxes of some classes at some positions.
 ///
 /// The span of a box from its first element to its last is `(classes - 1) * inner + positions`. As many
 /// positions as the states of their rows may have memory for come first, then as many classes as fit.
@@ -226,15 +225,15 @@ fn boxes(problem: &Problem, profile: &Profile, room: &Room) -> Result<Vec<Piece>
     Ok(pieces)
 }
 
-/// What boxes are multiples of where rows are folded in the same way wherever they are cut.
+/// The sizes that boxes are multiples of if the cuts must not change the folding of rows.
 struct Unit {
     /// The classes of a part of a row, or all of them.
     classes: u64,
-    /// A step of the outer axis is not cut: lanes that have neighbouring rows to themselves share none.
+    /// A step of the outer axis is not cut: lanes that each fold whole neighbouring rows cannot share one.
     all_positions: bool,
 }
 
-/// The unit of batch-invariant rows; `None` where rows are cut anywhere.
+/// Returns the unit of batch-invariant rows; `None` if rows may be cut anywhere.
 fn fixed_unit(problem: &Problem, profile: &Profile) -> Result<Option<Unit>, Error> {
     // nll reads one element of each row.
     if !profile.batch_invariant || problem.function == Function::Nll {
@@ -248,7 +247,7 @@ fn fixed_unit(problem: &Problem, profile: &Profile) -> Result<Option<Unit>, Erro
     }))
 }
 
-/// Bytes of a binding that holds so many classes of so many neighbouring rows.
+/// Returns the bytes of a binding that holds `classes` classes of `positions` neighbouring rows.
 fn least_binding(problem: &Problem, profile: &Profile, classes: u64, positions: u64) -> u64 {
     let bytes = |tensor: CallTensor| {
         let elements = match tensor.axes {
@@ -265,15 +264,15 @@ fn least_binding(problem: &Problem, profile: &Profile, classes: u64, positions: 
     most.saturating_add(offset_alignment(&profile.limits) + 64)
 }
 
-/// Bytes of a binding at least for a box of one row, which holds as much as is never cut; 0 where rows are cut
-/// anywhere.
+/// Returns the fewest bytes of a binding for a box of one row, which holds a unit that is never cut; 0 if rows may be
+/// cut anywhere.
 pub(crate) fn least_box(problem: &Problem, profile: &Profile) -> Result<u64, Error> {
     let unit = fixed_unit(problem, profile)?;
     Ok(unit.map_or(0, |unit| least_binding(problem, profile, unit.classes, 1)))
 }
 
-/// Rows whose states have memory: 8 bytes for each 1,000 logits, or a thirty-second of what a binding
-/// holds where that is more. Fewer positions would make many small dispatches.
+/// Returns the number of rows whose states have memory: 8 bytes for each 1,000 logits, or a thirty-second of a
+/// binding's bytes if that is more. Fewer positions would make many small dispatches.
 fn rows_with_states(problem: &Problem, profile: &Profile) -> u64 {
     if problem.function == Function::Nll {
         return u64::MAX;
@@ -284,14 +283,14 @@ fn rows_with_states(problem: &Problem, profile: &Profile) -> u64 {
     bytes / (4 * words_of_row(problem, 1, true))
 }
 
-/// Bytes of a binding at most, for what is not cut. Whoever plans with a lower limit than devices have
-/// means the tensors.
+/// Returns the most bytes of a binding for a buffer that is not cut. A profile with a lower limit than devices have
+/// limits the tensors alone.
 pub(super) fn largest_binding(profile: &Profile) -> u64 {
     profile.limits.max_storage_buffer_binding_size.clamp(EVERY_BINDING, BINDING_BYTES)
 }
 
-/// The length of equal stretches of `most` at most that cover `whole`. Long ones are multiples of 64, so
-/// that all of them start alike in their loads.
+/// Returns the length of equal stretches of `most` at most that cover `whole`. Long ones are multiples of 64, so that
+/// all of them start alike in their loads.
 fn stretch(whole: u64, most: u64) -> u64 {
     let most = if most > 64 { most / 64 * 64 } else { most };
     let even = whole.div_ceil(whole.div_ceil(most));

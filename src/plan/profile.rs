@@ -1,13 +1,13 @@
-//! What a plan has to know of a device.
+//! The properties of a device that plans depend on.
 
 use super::{Params, Tuning};
 use crate::Error;
 use crate::kernels::{Load, is_half};
 use crate::tensor::{ElementType, Slot};
 
-/// The facts about a device that decide how work is laid out on it.
+/// The properties of a device that decide the layout of work on it.
 ///
-/// Plans can be made for devices that are not there: change what differs.
+/// A profile may describe a device that is not present: change the fields that differ.
 ///
 /// ```
 /// use wgpu_loss::Profile;
@@ -21,31 +21,31 @@ use crate::tensor::{ElementType, Slot};
 pub struct Profile {
     /// The device's limits.
     pub limits: wgpu::Limits,
-    /// The smallest subgroup the adapter may use, where the device has the subgroup feature.
+    /// The smallest subgroup the adapter may use, if the device has the subgroup feature.
     pub subgroup_size: Option<u32>,
-    /// Whether all its subgroups have that size.
+    /// True if all its subgroups have that size.
     pub subgroups_alike: bool,
-    /// Whether shaders may use 64-bit integers. Only plans for software drivers look at it.
+    /// True if shaders may use 64-bit integers. Only plans for software drivers use it.
     pub int64: bool,
-    /// Whether the device has f16 numbers and its conversion from them is exact, those below 2^-14 included.
-    /// [`Profile::of`] believes it of drivers that run on the processor. f16 tensors are read by integers elsewhere.
+    /// True if the device has f16 numbers and converts from them exactly, also below 2^-14. [`Profile::of`] assumes it
+    /// of drivers that run on the processor. Elsewhere f16 tensors are read as integers.
     pub f16: bool,
-    /// What kind of machine it is.
+    /// The type of the device.
     pub device_type: wgpu::DeviceType,
-    /// How work is laid out on it.
+    /// The tuning by which work is laid out on it.
     pub tuning: Tuning,
-    /// Whether what is computed of a row has the same bits whatever the number of rows, the row's place among
-    /// them, the pieces, the memory budget and the tensors' places in their buffers are. Off by default: it is
-    /// slower for some shapes. `docs/invariance.md` says what holds with it and without it, and what it costs.
+    /// True if a row's outputs have the same bits for any number of rows, position of the row among them, pieces,
+    /// memory budget and offsets of the tensors in their buffers. Off by default: it is slower for some shapes.
+    /// `docs/invariance.md` describes the results with it and without it, and its cost.
     pub batch_invariant: bool,
 }
 
 impl Profile {
-    /// The facts about a device.
+    /// Returns the properties of a device.
     pub fn of(device: &wgpu::Device) -> Self {
         let info = device.adapter_info();
-        // In a browser the kernels would also need `subgroup_id`, which is a language feature of its own and which
-        // nothing of wgpu tells about.
+        // In a browser the kernels would also need `subgroup_id`, which is a language feature of its own that wgpu does
+        // not report.
         let subgroups = cfg!(not(target_arch = "wasm32"))
             && device.features().contains(wgpu::Features::SUBGROUP);
         Self {
@@ -53,8 +53,8 @@ impl Profile {
             subgroup_size: subgroups.then_some(info.subgroup_min_size.max(1)),
             subgroups_alike: info.subgroup_min_size == info.subgroup_max_size,
             int64: device.features().contains(wgpu::Features::SHADER_INT64),
-            // WGSL lets `unpack2x16float` flush f16 below 2^-14, as class probabilities among many are. Drivers that
-            // run on the processor use its conversion, which keeps them.
+            // WGSL allows `unpack2x16float` to flush f16 below 2^-14, which class probabilities among many may be.
+            // Drivers that run on the processor have a conversion that keeps them.
             f16: device.features().contains(wgpu::Features::SHADER_F16)
                 && info.device_type == wgpu::DeviceType::Cpu,
             device_type: info.device_type,
@@ -63,11 +63,12 @@ impl Profile {
         }
     }
 
-    /// Refuses what no device is like and no plan can be laid out for. Every [`Plan`](super::Plan) asks.
+    /// Returns an error for properties that no device has and no plan can be laid out for. Every [`Plan`](super::Plan)
+    /// checks them.
     ///
     /// # Errors
-    /// [`Error::Limit`] for a limit below what any kernel takes, [`Error::Option`] for a subgroup size that is no power
-    /// of two.
+    /// [`Error::Limit`] for a limit below the needs of every kernel, [`Error::Option`] for a subgroup size that is no
+    /// power of two.
     pub fn check(&self) -> Result<(), Error> {
         let limits = &self.limits;
         let least: [(&str, u64, u64); 5] = [
@@ -108,7 +109,7 @@ impl Profile {
         }
     }
 
-    /// A device of WebGPU's default limits, without subgroups.
+    /// Returns the profile of a device of WebGPU's default limits, without subgroups.
     pub fn portable() -> Self {
         Self {
             limits: wgpu::Limits::default(),
@@ -122,38 +123,38 @@ impl Profile {
         }
     }
 
-    /// The same device as another kind of machine, laid out as that kind is: its table takes the place of any tuning.
+    /// Returns the same device as another type, with that type's tuning: its table replaces any other tuning.
     pub fn with_device_type(self, device_type: wgpu::DeviceType) -> Self {
         Self { device_type, tuning: Tuning::of(device_type), ..self }
     }
 
-    /// The same device, laid out by other numbers.
+    /// Returns the same device with another tuning.
     pub fn with_tuning(self, tuning: Tuning) -> Self {
         Self { tuning, ..self }
     }
 
-    /// The same device, with [`Profile::batch_invariant`] on or off.
+    /// Returns the same device, with [`Profile::batch_invariant`] on or off.
     pub fn with_batch_invariance(self, on: bool) -> Self {
         Self { batch_invariant: on, ..self }
     }
 
-    /// Whether the "GPU" is a driver that runs on the CPU.
+    /// Returns true if the "GPU" is a driver that runs on the CPU.
     pub(crate) fn is_software(&self) -> bool {
         self.device_type == wgpu::DeviceType::Cpu
     }
 
-    /// The widest load of elements of a type that the tuning asks for and the device has.
+    /// Returns the widest load of elements of a type within the tuning that the device has.
     pub(crate) fn widest_load(&self, element_type: ElementType) -> Load {
         match self.tuning.load {
             Load::One => Load::One,
-            // 16 bytes, whatever the device.
+            // 16 bytes, on any device.
             _ if is_half(element_type) => Load::Eight,
             Load::Eight if !self.int64 => Load::Four,
             load => load,
         }
     }
 
-    /// Whether such loads are 64-bit numbers.
+    /// Returns true if such loads are 64-bit numbers.
     pub(crate) fn has_longs(&self, load: Load) -> bool {
         load == Load::Eight && self.tuning.load == Load::Eight && self.int64
     }

@@ -6,18 +6,18 @@ use crate::kernels::Spec;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Step {
     pub spec: Spec,
-    /// The piece it works on; `None` for steps over the partials.
+    /// The step's piece; `None` for steps over the partials.
     pub piece: Option<usize>,
     pub groups: u32,
     /// The piece's first partial; for a step over partials, or over zeros, their number; for sums over a piece's
-    /// variances, how many pieces come before.
+    /// variances, the number of earlier pieces.
     pub partials: u32,
     /// Parts of each row.
     pub parts: u32,
 }
 
 impl Step {
-    /// Over whole rows of a piece, in as many groups as the device likes.
+    /// Returns a step over whole rows of a piece, in any number of groups.
     pub fn over(spec: Spec, piece: usize) -> Self {
         Self { spec, piece: Some(piece), groups: u32::MAX, partials: 0, parts: 1 }
     }

@@ -1,12 +1,12 @@
-//! The numbers that differ between adapters: how much a lane keeps, how many lanes share a row, how
-//! many groups there are.
+//! The numbers that differ between adapters: the words that a lane keeps, the lanes that share a row, the number of
+//! groups.
 
 #[cfg(feature = "gpu")]
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::Load;
 
-/// How work is laid out on a kind of adapter. Each number is a bound, which plans apply.
+/// The layout of work on a kind of adapter. Each number is a bound, which plans apply.
 ///
 /// ```
 /// use wgpu_loss::kernels::Load;
@@ -26,39 +26,39 @@ use crate::kernels::Load;
 pub struct Tuning {
     /// Lanes of a workgroup, a power of two.
     pub workgroup: u32,
-    /// Groups of a dispatch at most; they walk over the rest of the work. Each leaves a partial behind,
-    /// and one group has to sum them all.
+    /// The most groups of a dispatch; they walk over the rest of the work. Each leaves a partial, and one group has to
+    /// sum them all.
     pub groups: u32,
-    /// Groups of a dispatch that keep the device busy. Where there are fewer, rows are shared.
+    /// Groups of a dispatch that keep the device busy. If there would be fewer, groups share rows.
     pub fill: u32,
-    /// Whether groups that run at the same time work on neighbouring blocks, or each has a stretch of
+    /// True if groups that run at the same time work on neighbouring blocks, false if each has a contiguous range of
     /// its own.
     pub together: bool,
     /// Lanes that share a row.
     pub lanes: Lanes,
-    /// Words a lane keeps of a row that is shared by lanes.
+    /// Words that a lane keeps of a row that lanes share.
     pub kept_row: u32,
-    /// Words a lane keeps of neighbouring rows.
+    /// Words that a lane keeps of neighbouring rows.
     pub kept_columns: u32,
-    /// Words a lane keeps of short rows, which it has to itself.
+    /// Words that a lane keeps of short rows, each of which it folds alone.
     pub kept_short: u32,
-    /// Loads of a lane at least in a part of a shared row.
+    /// The fewest loads of a lane in a part of a shared row.
     pub part_loads: u32,
     /// The widest load.
     pub load: Load,
 }
 
-/// How many lanes share a row of neighbouring classes; a part of a [`Tuning`].
+/// The number of lanes that share a row of neighbouring classes; a part of a [`Tuning`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "gpu", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "gpu", serde(rename_all = "snake_case", deny_unknown_fields))]
 #[non_exhaustive]
 pub enum Lanes {
-    /// As many as keep the row, from `fewest` (if it has as many loads) to `most`.
+    /// As many as can keep the row, from `fewest` (if it has as many loads) to `most`.
     Keeping {
-        /// At least.
+        /// The fewest lanes.
         fewest: u32,
-        /// At most.
+        /// The most lanes.
         most: u32,
     },
     /// As many as keep the row, up to one subgroup.
@@ -68,10 +68,10 @@ pub enum Lanes {
 impl Tuning {
     /// A GPU with memory of its own.
     ///
-    /// 256 lanes and up to 1024 groups are a few groups for each of some 130 processors. Eight lanes
-    /// read 128 bytes of a row at a time, a whole line. A lane that keeps 64 words of a column or of
-    /// short rows has that many loads under way and leaves room for 16 or more subgroups on a
-    /// processor; a row is kept in 32 words, since more lanes can share it.
+    /// 256 lanes and up to 1024 groups are a few groups for each of some 130 processors. Eight lanes read 128 bytes of
+    /// a row at a time, a whole cache line. A lane that keeps 64 words of a column or of short rows has that many loads
+    /// in flight and leaves room for 16 or more subgroups on a processor; a row is kept in 32 words, since more lanes
+    /// can share it.
     pub const DISCRETE: Self = Self {
         workgroup: 256,
         groups: 1024,
@@ -99,12 +99,12 @@ impl Tuning {
 
     /// A driver that runs on the processor's cores, one subgroup after another.
     ///
-    /// It takes each subgroup of a group through all of the group's work before the next one, up to a
-    /// barrier: a group of several subgroups reads its stretch of memory as many times over, a bit of
-    /// each page at a time. So a group has eight lanes, one subgroup, and so has a row. A group runs on
-    /// one core: a few dozen suffice, each along a stretch of its own, which the core's prefetcher
-    /// follows. Loads cost more than arithmetic, by the component, and registers that do not suffice are
-    /// the stack, which is cheap: keeping pays up to long rows, until compiling takes too long.
+    /// The driver takes each subgroup of a group through all of the group's work before the next one, up to a barrier:
+    /// a group of several subgroups would read its range of memory once for each of them, in small parts of each page.
+    /// So a group has eight lanes, one subgroup, and so has a row. A group runs on one core: a few dozen groups
+    /// suffice, each along a contiguous range, which suits the core's prefetcher. Loads cost more than arithmetic, by
+    /// the component, and registers spill to the stack, which is cheap: keeping pays up to long rows, until compiling
+    /// takes too long.
     pub const SOFTWARE: Self = Self {
         workgroup: 8,
         groups: 64,
@@ -118,7 +118,7 @@ impl Tuning {
         load: Load::Eight,
     };
 
-    /// The numbers for a kind of adapter.
+    /// Returns the tuning of a kind of adapter.
     pub fn of(device_type: wgpu::DeviceType) -> Self {
         match device_type {
             wgpu::DeviceType::Cpu => Self::SOFTWARE,

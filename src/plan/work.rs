@@ -1,4 +1,4 @@
-//! A problem, cut into pieces for a device: what every kernel's layout, work and parameters follow from.
+//! A problem, cut into pieces for a device: every kernel's layout, work and parameters follow from it.
 
 use super::piece::Piece;
 use super::profile::Profile;
@@ -11,50 +11,49 @@ use crate::{Error, Problem};
 #[derive(Clone, Debug)]
 pub(super) struct Work {
     pub problem: Problem,
-    /// The device, with workgroups that it has the memory for.
+    /// The device, with workgroups that its memory allows.
     pub profile: Profile,
     pub pieces: Vec<Piece>,
-    /// Of kernels with a lane per row or element.
+    /// The geometry of kernels with a lane per row or element.
     pub flat: Geometry,
-    /// What one kernel would do is shared by several, since it would need too many bindings.
+    /// True if several kernels share the work of one, which would need too many bindings.
     pub splits: bool,
-    /// Classes in each part of a row, where rows are cut into parts whatever their number
-    /// ([`Profile::batch_invariant`]).
+    /// Classes in each part of a row, if rows are cut into parts whatever their number ([`Profile::batch_invariant`]).
     pub fixed_part: Option<usize>,
 }
 
 impl Work {
-    /// A problem that is not cut yet, for a device.
+    /// Returns the work of a problem that is not cut yet, for a device.
     pub fn new(problem: Problem, profile: Profile) -> Result<Self, Error> {
         let (flat, pieces) = (Geometry::lane_per_row(&profile)?, Vec::new());
         Ok(Self { problem, profile, pieces, flat, splits: false, fixed_part: None })
     }
 
-    /// The same with workgroups of so many lanes at most.
+    /// Returns the same work with workgroups of `lanes` lanes at most.
     pub fn with_workgroups(self, lanes: u32) -> Result<Self, Error> {
         let mut profile = self.profile;
         profile.tuning.workgroup = lanes;
         Ok(Self { flat: Geometry::lane_per_row(&profile)?, profile, ..self })
     }
 
-    /// Whether rows of logits are folded.
+    /// Returns true if rows of logits are folded.
     pub fn folds_logits(&self) -> bool {
         use Function::{CrossEntropy, Entropy, Softmax};
         matches!(self.problem.function, CrossEntropy | Softmax | Entropy)
     }
 
-    /// Whether the device allows a kernel that many storage bindings.
+    /// Returns true if the device allows a kernel its number of storage bindings.
     pub fn has_bindings(&self, spec: &Spec) -> bool {
         spec.storage_bindings()
             <= u64::from(self.profile.limits.max_storage_buffers_per_shader_stage)
     }
 
-    /// Whether a piece has a part of its rows' classes: then all have.
+    /// Returns true if a piece has a part of its rows' classes: then all have.
     pub fn cuts_rows(&self) -> bool {
         self.pieces.first().is_some_and(|piece| piece.is_inside(self.problem.view))
     }
 
-    /// Rows of a piece; of single elements, the variances that they share.
+    /// Returns the number of rows of a piece; for single elements, of the variances that they share.
     pub fn rows_of(&self, piece: usize) -> usize {
         match self.problem.pointwise {
             Some(_) => self.sums_of(piece).rows(),
@@ -62,7 +61,7 @@ impl Work {
         }
     }
 
-    /// The input as it looks from a piece: `inner` is how far its classes are apart.
+    /// Returns the view of the input from a piece: `inner` is the distance between its classes.
     pub fn view_of(&self, piece: usize) -> ClassView {
         if self.problem.pointwise.is_some() {
             return self.sums_of(piece);
@@ -71,14 +70,14 @@ impl Work {
         ClassView { outer: outer.len(), classes: classes.len(), ..self.problem.view }
     }
 
-    /// The extents of a piece of single elements along each axis.
+    /// Returns the extents of a piece of single elements along each axis.
     pub fn extents_of(&self, piece: usize) -> ClassView {
         let piece = &self.pieces[piece];
         let (outer, classes, inner) = (piece.outer.len(), piece.classes.len(), piece.inner.len());
         ClassView { outer, classes, inner }
     }
 
-    /// A piece seen from the variances that its elements share, or as single elements.
+    /// Returns the view of a piece along the variances that its elements share, or as single elements.
     pub fn sums_of(&self, piece: usize) -> ClassView {
         let extents = self.extents_of(piece);
         match self.problem.pointwise.and_then(|pointwise| pointwise.var) {

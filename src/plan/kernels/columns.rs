@@ -1,4 +1,4 @@
-//! The kernel `columns`: a lane has rows to itself. They are neighbours in memory, or short and follow each other.
+//! The kernel `columns`: a lane folds whole rows. They are neighbours in memory, or short and follow each other.
 
 use crate::Error;
 use crate::kernels::{Form, Geometry, Layout, Load, Spec};
@@ -7,7 +7,7 @@ use crate::plan::alignment::Alignment;
 use crate::plan::loads::{UNROLLED, widest_that};
 use crate::tensor::{ClassView, ElementType};
 
-/// A lane has neighbouring rows to itself.
+/// Returns the layout in which a lane folds neighbouring rows alone.
 pub(super) fn neighbours(
     view: ClassView,
     input: ElementType,
@@ -20,7 +20,7 @@ pub(super) fn neighbours(
     lane_per_row(view.classes, profile, load, kept.is_some())
 }
 
-/// The widest of the loads that fit of which a lane keeps every class.
+/// Returns the widest of the loads that fit of which a lane keeps every class.
 fn kept_load(
     view: ClassView,
     input: ElementType,
@@ -31,8 +31,8 @@ fn kept_load(
     let keeps = |load: Load| {
         view.classes <= UNROLLED && view.classes * load.elements() <= tuning.kept_columns as usize
     };
-    // Rather a narrow load and every class kept than a wide one and two passes; but not where
-    // loads are what costs, nor single elements of which two share a word.
+    // A narrow load with every class kept is faster than a wide one with two passes; but not where loads are the cost,
+    // nor for single elements of which two share a word.
     if !profile.batch_invariant {
         let narrowest = match input {
             _ if tuning.load == Load::Eight => widest_that(fits),
@@ -41,7 +41,7 @@ fn kept_load(
         };
         return widest_that(|load| fits(load) && keeps(load) && Some(load) >= narrowest);
     }
-    // The same whatever the number of positions and the alignment allow.
+    // The same for any number of positions and any alignment.
     let widest = profile.widest_load(input);
     let narrowest = match input {
         _ if tuning.load == Load::Eight => widest,
@@ -51,7 +51,7 @@ fn kept_load(
     widest_that(|load| fits(load) && keeps(load)).filter(|_| keeps(narrowest))
 }
 
-/// A lane has rows that follow each other to itself.
+/// Returns the layout in which a lane folds alone rows that follow each other.
 pub(super) fn short(
     view: ClassView,
     rows: usize,
@@ -59,7 +59,7 @@ pub(super) fn short(
     widest: Load,
 ) -> Result<Layout, Error> {
     let keeps = profile.tuning.kept_short as usize;
-    // Rows without a class have nothing to load.
+    // Rows without classes have nothing to load.
     let fits = |load: Load| {
         load <= widest
             && view.classes > 0
@@ -70,7 +70,7 @@ pub(super) fn short(
     Ok(Layout { short: load > Load::One, ..lane_per_row(view.classes, profile, load, true)? })
 }
 
-/// Classes up to which a lane keeps rows of its own that follow each other.
+/// Returns the most classes of rows that follow each other for which a lane keeps its own rows.
 pub(in crate::plan) fn short_classes(profile: &Profile) -> usize {
     let load = profile.widest_load(ElementType::F32).elements();
     (profile.tuning.kept_short as usize / load).min(UNROLLED)
@@ -90,7 +90,7 @@ fn lane_per_row(
     Ok(Layout { load, longs: profile.has_longs(load), form, ..Layout::plain(geometry) })
 }
 
-/// The kernel with what else comes in loads of four: the labels and the records of neighbouring rows.
+/// Sets the kernel's other loads of four: the labels and the records of neighbouring rows.
 pub(super) fn packed(spec: Spec, alignment: Alignment) -> Spec {
     let wide = spec.layout.is_wide();
     let layout = Layout {

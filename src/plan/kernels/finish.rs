@@ -1,10 +1,10 @@
-//! The kernel `finish`: the partials' sums, and the loss.
+//! The kernel `finish`, which sums the partials and computes the loss.
 
 use crate::kernels::{Extras, Kernel, Spec};
 use crate::loss::Divisor;
 use crate::plan::work::Work;
 
-/// The kernel.
+/// Returns the kernel.
 pub(in crate::plan) fn spec(work: &Work) -> Spec {
     Spec {
         weighs_rows: work.problem.weighs_rows(),
@@ -14,7 +14,7 @@ pub(in crate::plan) fn spec(work: &Work) -> Spec {
     }
 }
 
-/// The same for the divisor alone, from what `weigh` has left.
+/// Returns the kernel for the divisor alone, from the partials of `weigh`.
 pub(in crate::plan) fn divisor(work: &Work) -> Spec {
     Spec { divisor_only: true, extras: Extras::default(), ..spec(work) }
 }

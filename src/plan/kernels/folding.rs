@@ -1,5 +1,5 @@
-//! Which kernel folds the logits, and in which layout: from the shape, the adapter's numbers and the alignment of
-//! the tensors.
+//! The choice of the kernel that folds the logits, and of its layout: from the shape, the adapter's tuning and the
+//! alignment of the tensors.
 
 use super::columns::short_classes;
 use super::{columns, rows};
@@ -10,24 +10,24 @@ use crate::plan::work::Work;
 use crate::tensor::ClassView;
 use crate::{Error, Problem};
 
-/// Classes at most that a lane folds alone where neighbouring rows are neighbours in memory.
+/// The most classes that a lane folds alone if neighbouring rows are neighbours in memory.
 const LANE_CLASSES: usize = 1 << 14;
-/// Classes from which lanes share rows that are neighbours, where there are too few of these.
+/// The fewest classes for which lanes share rows that are neighbours, if there are too few rows.
 const SHARED_CLASSES: usize = 64;
-/// Classes up to which a lane has batch-invariant rows that are neighbours to itself, however few they are.
+/// The most classes for which a lane folds batch-invariant neighbouring rows alone, even if they are few.
 const FIXED_LANE_CLASSES: usize = 1 << 10;
 
-/// How logits are folded.
+/// The kernel that folds logits, and its layout.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::plan) enum Folding {
-    /// By [`Kernel::Rows`].
+    /// The kernel [`Kernel::Rows`].
     Rows(Layout),
-    /// By [`Kernel::Columns`].
+    /// The kernel [`Kernel::Columns`].
     Columns(Layout),
 }
 
 impl Folding {
-    /// For the rows of a piece.
+    /// Returns the folding of the rows of a piece.
     pub fn of_piece(work: &Work, piece: usize, alignment: Alignment) -> Result<Self, Error> {
         let Work { problem, profile, .. } = work;
         match work.cuts_rows() || work.splits {
@@ -39,7 +39,7 @@ impl Folding {
         }
     }
 
-    /// For a piece that has all classes of its rows.
+    /// Returns the folding of a piece that has all classes of its rows.
     fn of_rows(work: &Work, piece: usize, alignment: Alignment) -> Result<Self, Error> {
         let (view, rows) = (work.view_of(piece), work.rows_of(piece));
         let (input, profile) = (work.problem.input_type, &work.profile);
@@ -55,8 +55,8 @@ impl Folding {
         })
     }
 
-    /// For a piece that has a part of its rows' classes. They are not kept: their maximum is known only when all
-    /// pieces of the rows are folded.
+    /// Returns the folding of a piece that has a part of its rows' classes. They are not kept: their maximum is known
+    /// only when all pieces of the rows are folded.
     fn of_box(work: &Work, piece: usize, alignment: Alignment) -> Result<Self, Error> {
         let (view, profile) = (work.view_of(piece), &work.profile);
         let layout = match view.inner {
@@ -66,9 +66,9 @@ impl Folding {
         Ok(Self::Rows(layout.unkept()))
     }
 
-    /// For `rows` rows of a problem, where what a row's bits depend on is the same for all rows
-    /// ([`Profile::batch_invariant`]): the classes, the types and the device. Neither `rows` nor the alignment
-    /// changes which lane folds a class, nor in which order. `parts`: a kernel folds parts of rows.
+    /// Returns the folding for `rows` rows of a problem whose bits depend only on properties that all rows share
+    /// ([`Profile::batch_invariant`]): the classes, the types and the device. Neither `rows` nor the alignment changes
+    /// which lane folds a class, nor in which order. `parts`: a kernel folds parts of rows.
     pub fn fixed(
         problem: &Problem,
         rows: usize,
@@ -91,7 +91,7 @@ impl Folding {
         })
     }
 
-    /// The kernel, and its layout.
+    /// Returns the kernel, and its layout.
     pub fn kernel(self) -> (Kernel, Layout) {
         match self {
             Self::Rows(layout) => (Kernel::Rows, layout),
@@ -99,7 +99,7 @@ impl Folding {
         }
     }
 
-    /// Classes in each part of a batch-invariant row of `classes`; `None` where it is not cut into parts.
+    /// Returns the classes in each part of a batch-invariant row of `classes`; `None` if it is not cut into parts.
     pub fn fixed_part(&self, classes: usize, profile: &Profile) -> Option<usize> {
         match self {
             Self::Rows(layout) => rows::fixed_part(layout, classes, profile),
@@ -108,8 +108,8 @@ impl Folding {
     }
 }
 
-/// Whether lanes share rows that are neighbours in memory: where a lane would fold for too long, or
-/// too few lanes would have work.
+/// Returns true if lanes share rows that are neighbours in memory: if a single lane would fold for too long, or too few
+/// lanes would have work.
 fn shares_columns(view: ClassView, rows: usize, profile: &Profile) -> bool {
     let tuning = &profile.tuning;
     let busy = tuning.fill as usize * tuning.workgroup as usize / 4;

@@ -1,11 +1,11 @@
-//! The kernel `gather`: nll's losses.
+//! The kernel `gather`, which computes nll's losses.
 
 use super::labelled::labelled;
 use crate::Reduction;
 use crate::kernels::{Extras, Kernel, Spec};
 use crate::plan::work::Work;
 
-/// The kernel.
+/// Returns the kernel.
 pub(in crate::plan) fn spec(work: &Work) -> Spec {
     Spec {
         row_loss: work.problem.reduction == Reduction::None,

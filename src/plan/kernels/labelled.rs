@@ -1,11 +1,11 @@
-//! What kernels have in common that read a row's target and weight.
+//! The common part of kernels that read a row's target and weight.
 
 use crate::kernels::{Extras, Kernel, Spec, Target};
 use crate::loss::{Divisor, Upstream};
 use crate::plan::work::Work;
 use crate::tensor::TargetType;
 
-/// A kernel that reads targets and weights.
+/// Returns a kernel that reads targets and weights.
 pub(super) fn labelled(work: &Work, kernel: Kernel) -> Spec {
     let problem = &work.problem;
     let target = match problem.target {
@@ -27,7 +27,7 @@ pub(super) fn labelled(work: &Work, kernel: Kernel) -> Spec {
     }
 }
 
-/// The same with the gradient.
+/// Adds the gradient to a kernel.
 pub(super) fn with_grad(work: &Work, spec: Spec) -> Spec {
     Spec {
         grad: true,

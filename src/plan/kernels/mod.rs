@@ -1,5 +1,5 @@
-//! What a plan knows of each kernel: its specialisations, how they lie over the data, and how much work they have. One
-//! file for each kernel, by its name in `shaders/kernels/`; what several of them have in common stands beside them.
+//! The specialisations of each kernel, their layouts over the data, and their amounts of work. One file for each
+//! kernel, by its name in `shaders/kernels/`; the other files have the parts that several kernels share.
 
 pub(super) mod clear;
 pub(super) mod columns;
@@ -22,7 +22,7 @@ use super::work::Work;
 use crate::kernels::{Kernel, Part, Spec};
 
 impl Work {
-    /// The variant of a step's kernel for tensors that lie as `alignment` says.
+    /// Returns the variant of a step's kernel for tensors of an alignment.
     pub fn variant(&self, step: &Step, alignment: Alignment) -> Spec {
         let (spec, Some(piece)) = (step.spec, step.piece) else { return step.spec };
         match (spec.kernel, spec.part) {
@@ -38,14 +38,14 @@ impl Work {
         }
     }
 
-    /// The variant of a step's kernel for tensors that start anywhere.
+    /// Returns the variant of a step's kernel for tensors that start anywhere.
     pub fn narrowest(&self, step: &Step) -> Spec {
         self.variant(step, Alignment::WORST)
     }
 
-    /// Blocks of work of a kernel over a piece: what a group does between two steps of its walk.
+    /// Returns the blocks of work of a kernel over a piece: a group does one in each step of its walk.
     pub fn blocks(&self, spec: &Spec, piece: usize, parts: u32) -> u32 {
-        // A piece has 2^32 - 1 elements at most, however narrow the host's `usize`.
+        // A piece has 2^32 - 1 elements at most, even if the host's `usize` has 32 bits.
         let rows = self.rows_of(piece) as u64;
         let load = spec.layout.load.elements() as u64;
         let group = u64::from(spec.layout.geometry.workgroup);

@@ -8,7 +8,7 @@ use crate::plan::alignment::Alignment;
 use crate::plan::work::Work;
 use crate::plan::workspace::words_of_state;
 
-/// Classes in each part of batch-invariant rows; `None` where rows are not cut into parts that are fixed.
+/// Returns the classes in each part of batch-invariant rows; `None` if rows are not cut into fixed parts.
 pub(super) fn fixed(work: &Work) -> Result<Option<usize>, Error> {
     if !work.profile.batch_invariant || work.pieces.is_empty() {
         return Ok(None);
@@ -17,8 +17,8 @@ pub(super) fn fixed(work: &Work) -> Result<Option<usize>, Error> {
     Ok(folding.fixed_part(work.problem.view.classes, &work.profile))
 }
 
-/// In how many parts a piece's rows are folded. Those of the first of the pieces with the same rows are
-/// enough for all: none is larger.
+/// Returns the number of parts in which a piece's rows are folded. The number for the first of the pieces with the same
+/// rows is enough for all: no other is larger.
 pub(in crate::plan) fn of_piece(work: &Work, piece: usize, first: usize) -> Result<u32, Error> {
     if work.profile.batch_invariant {
         let classes = work.pieces[piece].classes.len();
@@ -32,7 +32,7 @@ pub(in crate::plan) fn of_piece(work: &Work, piece: usize, first: usize) -> Resu
     Ok(rows::parts(&layout, view, rows, &work.profile, state_words) as u32)
 }
 
-/// How many parts have states: `parts`, which the pieces of a row take in turns; or, where parts are fixed,
+/// Returns the number of parts with states: `parts`, which the pieces of a row use in turns; or, if parts are fixed,
 /// those of the whole row.
 pub(in crate::plan) fn in_all(work: &Work, parts: u32) -> u32 {
     match work.fixed_part {
@@ -41,16 +41,16 @@ pub(in crate::plan) fn in_all(work: &Work, parts: u32) -> u32 {
     }
 }
 
-/// Fixed parts of a piece's rows in front of the piece.
+/// Returns the number of fixed parts of a piece's rows before the piece.
 pub(in crate::plan) fn before(work: &Work, piece: usize) -> u32 {
     work.fixed_part.map_or(0, |part| work.pieces[piece].classes.start / part) as u32
 }
 
-/// Loads in each of `parts` parts of a piece's rows.
+/// Returns the number of loads in each of `parts` parts of a piece's rows.
 pub(in crate::plan) fn loads(work: &Work, spec: &Spec, piece: usize, parts: u32) -> usize {
     let load = spec.layout.load.elements();
-    // One more for rows that start inside a load, but where they are folded by class: fixed parts begin at the
-    // same class of every row.
+    // One more for rows that start inside a load, except when they are folded by class: fixed parts begin at the same
+    // class of every row.
     let by_class = spec.layout.by_class && spec.part == Part::Fold;
     let more = usize::from(spec.layout.row_loads == RowLoads::Ragged && !by_class);
     let loads = work.pieces[piece].classes.len().div_ceil(load) + more;

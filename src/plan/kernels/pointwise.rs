@@ -1,4 +1,4 @@
-//! The kernel `pointwise`: losses of single elements. They are read in loads, and what is left over one by one.
+//! The kernel `pointwise`: losses of single elements. They are read in loads, and the remaining ones one by one.
 
 use crate::kernels::{Kernel, Layout, Load, OperandSpec, Part, PointwiseSpec, Reading, Spec};
 use crate::loss::{Operand, Upstream};
@@ -7,12 +7,13 @@ use crate::plan::work::Work;
 use crate::tensor::{Axes, ClassView, ElementType, Slot};
 use crate::{Problem, Reduction};
 
-/// Elements below which they are all taken one by one: one kernel instead of two.
+/// Fewer elements than this are all read one by one: by one kernel instead of two.
 const FEW: usize = 64;
-/// Elements of the widest load: what fills no such load is taken one by one.
+/// Elements of the widest load: elements that do not fill one are read one by one.
 const WIDEST: usize = 8;
 
-/// The kernel for losses and gradients; in two, the losses' first, where one would bind more than the device allows.
+/// Returns the kernel for losses and gradients; or two, the losses' first, if one would bind more than the device
+/// allows.
 pub(in crate::plan) fn specs(work: &Work) -> (Spec, Option<Spec>) {
     let Problem { outputs, pointwise, .. } = &work.problem;
     let pointwise = pointwise.expect("a plan of single elements");
@@ -31,7 +32,7 @@ pub(in crate::plan) fn specs(work: &Work) -> (Spec, Option<Spec>) {
     if work.has_bindings(&whole) {
         return (whole, None);
     }
-    // The input's gradient comes last: it may be in the input's place.
+    // The input's gradient comes last: it may overwrite the input.
     let losses = PointwiseSpec { variance_grad: None, ..all };
     let grads = PointwiseSpec { target_grad: None, ..all };
     (
@@ -40,15 +41,15 @@ pub(in crate::plan) fn specs(work: &Work) -> (Spec, Option<Spec>) {
     )
 }
 
-/// The same of a piece's elements that come in loads, or of those that fill none (`tail`), laid out; `None` where there
-/// are none of these.
+/// Returns the kernel laid out for a piece's elements that come in loads, or for those that fill none (`tail`); `None`
+/// if there are none of these.
 pub(in crate::plan) fn of_piece(work: &Work, spec: Spec, piece: usize, tail: bool) -> Option<Spec> {
     let pointwise = spec.pointwise.map(|pointwise| PointwiseSpec { tail, ..pointwise });
     let spec = Spec { pointwise, ..spec };
     (elements(work, &spec, piece) > 0).then(|| laid_out(work, spec, piece, Alignment::BEST))
 }
 
-/// A kernel that evaluates the formula.
+/// Returns a kernel that evaluates the formula.
 pub(super) fn evaluating(work: &Work, kernel: Kernel) -> Spec {
     let problem = &work.problem;
     Spec {
@@ -61,7 +62,7 @@ pub(super) fn evaluating(work: &Work, kernel: Kernel) -> Spec {
     }
 }
 
-/// The formula and its operands, before it is known how these lie.
+/// Returns the formula and its operands, before the layout of the operands is known.
 pub(super) fn operands(work: &Work) -> PointwiseSpec {
     let pointwise = work.problem.pointwise.expect("a plan of single elements");
     let one = ClassView { outer: 1, classes: 1, inner: 1 };
@@ -81,7 +82,7 @@ pub(super) fn operands(work: &Work) -> PointwiseSpec {
     }
 }
 
-/// A kernel that reads a piece's elements, laid out for tensors that lie as `alignment` says.
+/// Returns a kernel that reads a piece's elements, laid out for tensors of an alignment.
 pub(in crate::plan) fn laid_out(
     work: &Work,
     spec: Spec,
@@ -110,7 +111,7 @@ pub(in crate::plan) fn laid_out(
     Spec { layout, pointwise: Some(pointwise), ..spec }
 }
 
-/// Elements of a piece that a step takes: in loads, or one by one what is left over.
+/// Returns the number of a piece's elements that a step computes: in loads, or the remaining ones one by one.
 pub(in crate::plan) fn elements(work: &Work, spec: &Spec, piece: usize) -> usize {
     let elements = work.extents_of(piece).elements();
     let in_loads = if elements < FEW { 0 } else { elements / WIDEST * WIDEST };
@@ -120,7 +121,7 @@ pub(in crate::plan) fn elements(work: &Work, spec: &Spec, piece: usize) -> usize
     }
 }
 
-/// The first element of a piece that a step takes.
+/// Returns the first element of a piece that a step computes.
 pub(in crate::plan) fn first(work: &Work, spec: &Spec, piece: usize) -> usize {
     match spec.pointwise.is_some_and(|pointwise| pointwise.tail) {
         true => work.extents_of(piece).elements() - elements(work, spec, piece),
@@ -128,8 +129,8 @@ pub(in crate::plan) fn first(work: &Work, spec: &Spec, piece: usize) -> usize {
     }
 }
 
-/// The widest load that every tensor allows: eight where one has two bytes for each element. Gradients that are summed are
-/// written one by one.
+/// Returns the widest load that every tensor allows: eight if one has two bytes for each element. Gradients that are
+/// summed are written one by one.
 fn widest_of_all(work: &Work) -> Load {
     let sums_var = work.problem.pointwise.is_some_and(|pointwise| pointwise.sums_var());
     let mut loaded =
@@ -138,7 +139,7 @@ fn widest_of_all(work: &Work) -> Load {
     work.profile.widest_load(if has_halves { ElementType::F16 } else { ElementType::F32 })
 }
 
-/// How loads of the input find an operand's elements. `aligned` says that loads may lie along it.
+/// Returns the way in which loads of the input find an operand's elements. `aligned`: loads may lie along the operand.
 fn reading(axes: Axes, load: Load, extents: ClassView, aligned: bool) -> Reading {
     let ClassView { classes, inner, .. } = extents;
     let (alike, along) = match axes {

@@ -1,4 +1,5 @@
-//! The kernel `rows`: lanes share a row. Its loads, how many lanes and parts a row has, and what of it a lane keeps.
+//! The kernel `rows`: lanes share a row. Chooses its loads, the lanes and parts of a row, and the words that a lane
+//! keeps.
 
 use crate::Error;
 use crate::kernels::{Form, Geometry, Layout, Load, Part, RowLoads, Spec, is_half};
@@ -7,31 +8,31 @@ use crate::plan::alignment::Alignment;
 use crate::plan::loads::{UNROLLED, ragged_load, widest_that};
 use crate::tensor::{ClassView, ElementType};
 
-/// Classes from which rows of f32 are read in loads of four though they do not start on one. Below,
+/// The fewest classes for which rows of f32 are read in loads of four though they do not start on one. In shorter rows,
 /// the first and the last load are too large a part of a row.
 const RAGGED_CLASSES: usize = 64;
-/// The same for loads of eight of f16 and bf16, of which single ones cost more: two share a word.
+/// The same for loads of eight of f16 and bf16, whose single elements cost more: two share a word.
 const RAGGED_HALVES: usize = 16;
-/// Bytes for states that are worth a better use of the device, however small the tensor.
+/// Bytes that states may take for a better use of the device, even for a small tensor.
 const STATES_BYTES: u64 = 12 << 10;
-/// Loads of a lane at most in one part of a row.
+/// The most loads of a lane in one part of a row.
 const LANE_LOADS: usize = 1 << 13;
-/// Classes at least in a part of a batch-invariant row: a state for each takes 12 bytes for 1,000 logits.
+/// The fewest classes in a part of a batch-invariant row: a state for each takes 12 bytes for 1,000 logits.
 const FIXED_PART_CLASSES: usize = 1 << 11;
 
-/// Lanes share rows whose classes are neighbours.
+/// Returns the layout in which lanes share rows whose classes are neighbours.
 pub(super) fn neighbours(
     classes: usize,
     input: ElementType,
     profile: &Profile,
     alignment: Alignment,
 ) -> Result<Layout, Error> {
-    // Batch-invariant rows are folded as those of aligned tensors, wherever they are.
+    // Batch-invariant rows are folded as those of aligned tensors, at any offset.
     let fixed = profile.batch_invariant;
     let expected = if fixed { Alignment::BEST } else { alignment };
     let (load, ragged) = load_of(classes, input, profile, expected);
-    // A row may begin with the last element of a load. Such rows are not kept: each of their loads
-    // would be a special case in the text.
+    // A row may begin with the last element of a load. Such rows are not kept: each of their loads would be a special
+    // case in the text.
     let by_class = ragged && fixed;
     let lead = if ragged && !by_class { load.elements() - 1 } else { 0 };
     let loads = (lead + classes).div_ceil(load.elements());
@@ -54,7 +55,7 @@ pub(super) fn neighbours(
     Ok(Layout { load, longs, form, row_loads, by_class, ..Layout::plain(geometry) })
 }
 
-/// The loads of rows whose classes are neighbours, and whether rows start inside of them.
+/// Returns the loads of rows whose classes are neighbours; true if rows start inside of them.
 fn load_of(
     classes: usize,
     input: ElementType,
@@ -73,15 +74,15 @@ fn load_of(
     }
 }
 
-/// Lanes share rows that are neighbours.
+/// Returns the layout in which lanes share rows that are neighbours.
 pub(super) fn strided(classes: usize, rows: usize, profile: &Profile) -> Result<Layout, Error> {
     let geometry = Geometry::strided(profile, classes, rows)?;
     let form = Form::streamed(classes.div_ceil(geometry.lanes as usize));
     Ok(Layout { form, row_loads: RowLoads::Strided, ..Layout::plain(geometry) })
 }
 
-/// The kernel with what follows from what it reads and writes: rows of `classes` classes that share words, and the
-/// weights of neighbouring classes in loads of four.
+/// Sets the parts of the kernel that depend on its inputs and outputs: rows of `classes` classes that share words, and
+/// the weights of neighbouring classes in loads of four.
 pub(super) fn packed(spec: Spec, rows: usize, classes: usize, alignment: Alignment) -> Spec {
     let layout = spec.layout;
     let ragged = layout.row_loads == RowLoads::Ragged;
@@ -99,7 +100,8 @@ pub(super) fn packed(spec: Spec, rows: usize, classes: usize, alignment: Alignme
     Spec { layout, ..spec }
 }
 
-/// What lanes that share a row take at a time, of so many rows: a row, two, or one of the parts of those.
+/// Returns the units that lanes sharing a row compute at a time, of `rows` rows: a row, two, or one of the parts of
+/// those.
 pub(super) fn teams(spec: &Spec, rows: u64, parts: u32) -> u64 {
     let teams = if spec.layout.pairs { rows.div_ceil(2) } else { rows };
     match spec.part {
@@ -108,7 +110,7 @@ pub(super) fn teams(spec: &Spec, rows: u64, parts: u32) -> u64 {
     }
 }
 
-/// Classes in each part of a batch-invariant row of `classes`; `None` where it is not cut into parts.
+/// Returns the classes in each part of a batch-invariant row of `classes`; `None` if it is not cut into parts.
 pub(super) fn fixed_part(layout: &Layout, classes: usize, profile: &Profile) -> Option<usize> {
     if layout.form.is_kept() {
         return None;
@@ -119,8 +121,8 @@ pub(super) fn fixed_part(layout: &Layout, classes: usize, profile: &Profile) -> 
     (classes >= 2 * part).then_some(part)
 }
 
-/// How many parts a row is cut into, so that `rows` rows keep the device busy and no lane folds
-/// for too long. A part's state has so many words.
+/// Returns the number of parts of a row, so that `rows` rows keep the device busy and no lane folds for too long.
+/// `state_words`: the words of a part's state.
 pub(super) fn parts(
     layout: &Layout,
     view: ClassView,
@@ -136,7 +138,7 @@ pub(super) fn parts(
     let loads_of_lane = view.classes.div_ceil(load.elements() * geometry.lanes as usize);
     let busy = tuning.fill as usize * geometry.rows_per_group() as usize;
     let wanted = busy / rows;
-    // States are memory that nobody asked for: 16 bytes for each 1,000 logits, and some KiB.
+    // Limits scratch memory for states to 16 bytes for each 1,000 logits, and some KiB.
     let (rows, classes) = (rows as u64, view.classes as u64);
     let memory = STATES_BYTES + rows * classes / 1000 * 16;
     let affordable = (memory / (rows * 4 * state_words)) as usize;

@@ -1,4 +1,4 @@
-//! What the kernels that fold logits have in common: what they compute, in one kernel or in three that share the work.
+//! The common part of the kernels that fold logits: their work, in one kernel or in three that share it.
 
 use super::folding::Folding;
 use super::labelled::{labelled, with_grad};
@@ -9,11 +9,11 @@ use crate::plan::alignment::Alignment;
 use crate::plan::work::Work;
 use crate::{ElementType, Error, Reduction};
 
-/// Lanes that merge the parts of a row.
+/// The number of lanes that merge the parts of a row.
 const LANES_OF_MERGE: usize = 8;
 
-/// The work, with what is shared by several kernels where one would need too many bindings or would fold rows in
-/// another order than the rows' parts ask for.
+/// Returns the work, shared by several kernels if one would need too many bindings or would fold rows in another order
+/// than the rows' parts require.
 pub(in crate::plan) fn shared_out(work: Work) -> Result<Work, Error> {
     if !work.folds_logits() {
         return Ok(work);
@@ -23,7 +23,7 @@ pub(in crate::plan) fn shared_out(work: Work) -> Result<Work, Error> {
     Ok(Work { fixed_part: parts::fixed(&work)?, ..work })
 }
 
-/// The kernel that does all of the work on a row, before it is laid out.
+/// Returns the kernel that does all of the work on a row, before it is laid out.
 pub(in crate::plan) fn whole(work: &Work) -> Spec {
     let problem = &work.problem;
     let outputs = problem.outputs;
@@ -47,7 +47,7 @@ pub(in crate::plan) fn whole(work: &Work) -> Spec {
     if outputs.grad { with_grad(work, spec) } else { spec }
 }
 
-/// The states of parts of rows, before it is laid out.
+/// Returns the kernel that folds parts of rows into states, before it is laid out.
 pub(in crate::plan) fn fold(work: &Work) -> Spec {
     let whole = whole(work);
     Spec {
@@ -64,7 +64,7 @@ pub(in crate::plan) fn fold(work: &Work) -> Spec {
     }
 }
 
-/// The states of a piece's rows from those of so many parts.
+/// Returns the kernel that merges the states of a piece's rows from those of `parts` parts.
 pub(in crate::plan) fn merge(work: &Work, piece: usize, parts: u32) -> Result<Spec, Error> {
     let whole = whole(work);
     let lanes = LANES_OF_MERGE.min(parts as usize);
@@ -87,14 +87,14 @@ pub(in crate::plan) fn merge(work: &Work, piece: usize, parts: u32) -> Result<Sp
     })
 }
 
-/// Gradient and distribution of parts of rows, before it is laid out.
+/// Returns the kernel that writes gradient and distribution of parts of rows, before it is laid out.
 pub(in crate::plan) fn write(work: &Work) -> Spec {
     let whole = whole(work);
     let extras = whole.extras.without_records();
     Spec { part: Part::Write, row_loss: false, extras, ..whole }
 }
 
-/// A kernel that reads a piece's logits, laid out for tensors that lie as `alignment` says.
+/// Returns a kernel that reads a piece's logits, laid out for tensors of an alignment.
 pub(in crate::plan) fn laid_out(
     work: &Work,
     spec: Spec,
@@ -110,7 +110,7 @@ pub(in crate::plan) fn laid_out(
     })
 }
 
-/// The kernel that has as much workgroup memory as any of this problem's in workgroups of that size: all lanes
+/// Returns the kernel with the most workgroup memory of any for this problem, in workgroups of that size: all lanes
 /// share a row, keep it, and merge without subgroups.
 pub(in crate::plan) fn heaviest(work: &Work) -> Spec {
     let shared = Geometry { lanes: work.flat.workgroup, ..work.flat };

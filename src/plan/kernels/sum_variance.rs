@@ -5,18 +5,18 @@ use crate::kernels::{Geometry, Kernel, Part, PointwiseSpec, Spec};
 use crate::plan::alignment::Alignment;
 use crate::plan::work::Work;
 
-/// Elements that a lane sums at most where a variance is shared by many.
+/// The most elements that a lane sums if many share a variance.
 const SERIAL: usize = 4096;
-/// Parts that one lane sums.
+/// The number of parts that one lane sums.
 const FEW_PARTS: u32 = 64;
 
-/// Whether a gradient of variances is wanted that several elements share.
+/// Returns true if a gradient of variances is requested that several elements share.
 pub(in crate::plan) fn is_wanted(work: &Work) -> bool {
     let shared = work.problem.pointwise.is_some_and(|pointwise| pointwise.sums_var());
     work.problem.outputs.var_grad && shared
 }
 
-/// The pieces, together those of the same variances.
+/// Returns the pieces, grouped by their variances.
 pub(in crate::plan) fn pieces_of_variances(work: &Work) -> Vec<Vec<usize>> {
     let Some(var) = work.problem.pointwise.and_then(|pointwise| pointwise.var) else {
         return Vec::new();
@@ -31,14 +31,14 @@ pub(in crate::plan) fn pieces_of_variances(work: &Work) -> Vec<Vec<usize>> {
     order.chunk_by(|a, b| first_of(a) == first_of(b)).map(<[usize]>::to_vec).collect()
 }
 
-/// The sums of parts of a piece's elements.
+/// Returns the kernel that sums parts of a piece's elements.
 pub(in crate::plan) fn fold(work: &Work, piece: usize) -> Spec {
     let spec = evaluating(work, Kernel::SumVariance);
     let spec = Spec { part: Part::Fold, upstream: work.problem.upstream, ..spec };
     laid_out(work, spec, piece, Alignment::BEST)
 }
 
-/// The gradient from the sums of so many parts.
+/// Returns the kernel that computes the gradient from the sums of `parts` parts.
 pub(in crate::plan) fn merge(work: &Work, parts: u32) -> Spec {
     let lanes = if parts <= FEW_PARTS { 1 } else { work.flat.workgroup };
     let pointwise = PointwiseSpec {
@@ -52,8 +52,8 @@ pub(in crate::plan) fn merge(work: &Work, parts: u32) -> Spec {
     }
 }
 
-/// In how many parts the elements of pieces are summed that have the same variances: enough to keep the device busy,
-/// and so many that no lane has too long a sum.
+/// Returns the number of parts in which the elements of pieces with the same variances are summed: enough to keep the
+/// device busy, and to keep every lane's sum short.
 pub(in crate::plan) fn parts(work: &Work, pieces: &[usize]) -> u32 {
     let rows = work.rows_of(pieces[0]);
     let summed = pieces.iter().map(|&piece| work.view_of(piece).classes).max().unwrap_or(0);

@@ -1,10 +1,10 @@
-//! The kernel `weigh`: the sum of the rows' weights.
+//! The kernel `weigh`, which sums the rows' weights.
 
 use super::labelled::labelled;
 use crate::kernels::{Kernel, Spec, Target};
 use crate::plan::work::Work;
 
-/// The kernel: of rows without labels, it reads what weights the rows are given.
+/// Returns the kernel: for rows without labels, it reads the row weights alone.
 pub(in crate::plan) fn spec(work: &Work) -> Spec {
     let spec = labelled(work, Kernel::Weigh);
     match spec.target {

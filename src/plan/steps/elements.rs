@@ -6,8 +6,8 @@ use crate::plan::builder::PlanBuilder;
 use crate::plan::kernels::{clear, finish, pointwise, sum_variance};
 use crate::plan::step::Step;
 
-/// Adds them: sums over shared variances first, since the gradient may overwrite the input; then losses and gradients,
-/// in two steps where one would bind more than the device allows; the sum.
+/// Adds the steps: sums over shared variances first, since the gradient may overwrite the input; then losses and
+/// gradients, in two steps if one would bind more than the device allows; the sum.
 pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
     match clear::variance_grad(&plan.work) {
         Some((_, 0)) => {}
@@ -24,8 +24,8 @@ pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds steps over every piece: elements in loads, and those that fill none. Returns how many partials
-/// they write.
+/// Adds steps over every piece: elements in loads, and those that fill none. Returns the number of partials that they
+/// write.
 fn over_elements(plan: &mut PlanBuilder, spec: Spec) -> Result<u32, Error> {
     let pieces = plan.work.pieces.len();
     let groups = plan.most_groups(2 * pieces);
@@ -41,15 +41,15 @@ fn over_elements(plan: &mut PlanBuilder, spec: Spec) -> Result<u32, Error> {
     Ok(partials)
 }
 
-/// Adds the steps that sum the gradients of shared variances: over each piece, and once for all pieces
-/// with the same variances.
+/// Adds the steps that sum the gradients of shared variances: over each piece, and once for all pieces with the same
+/// variances.
 fn sum_variances(plan: &mut PlanBuilder) -> Result<(), Error> {
     for pieces in sum_variance::pieces_of_variances(&plan.work) {
         let parts = sum_variance::parts(&plan.work, &pieces);
         plan.reserve_rows(plan.work.rows_of(pieces[0]) as u64 * u64::from(parts));
         for (number, &piece) in (0..).zip(&pieces) {
             let fold = sum_variance::fold(&plan.work, piece);
-            // Whether sums are there already is all that a fold asks of its partials.
+            // A fold uses `partials` only to tell if earlier pieces have left sums.
             plan.add(Step { partials: number, parts, ..Step::over(fold, piece) })?;
         }
         let merge = sum_variance::merge(&plan.work, parts);

@@ -1,4 +1,4 @@
-//! The dispatches of a plan: which kernels, in which order.
+//! The dispatches of a plan: its kernels, in their order.
 
 mod elements;
 mod softmax;
@@ -9,7 +9,7 @@ use super::step::Step;
 use crate::Error;
 use crate::loss::{Divisor, Function};
 
-/// Adds the steps of a problem: the divisor where the gradient waits for it, the losses, the sum.
+/// Adds the steps of a problem: the divisor if the gradient depends on it, the losses, the sum.
 pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
     if plan.work.problem.pointwise.is_some() {
         return elements::lay_out(plan);

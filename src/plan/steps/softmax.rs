@@ -11,7 +11,7 @@ use crate::plan::piece::Piece;
 use crate::plan::step::Step;
 use crate::plan::workspace::words_of_row;
 
-/// Adds them; returns how many partials they write.
+/// Adds the steps; returns the number of partials that they write.
 pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<u32, Error> {
     // Pieces with the same rows are boxes of those rows' classes.
     let of_rows: Vec<usize> =
@@ -25,8 +25,8 @@ pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<u32, Error> {
     Ok(partials)
 }
 
-/// Adds the steps for the rows of some pieces, which all have the same, behind so many partials; returns how many there
-/// are then.
+/// Adds the steps for the rows of some pieces, which all have the same rows, after `partials` partials; returns the
+/// number of partials so far.
 fn over_rows(
     plan: &mut PlanBuilder,
     pieces: Range<usize>,
