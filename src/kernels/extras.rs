@@ -1,10 +1,11 @@
-//! What the softmax kernels do beside loss, gradient and distribution, all of it in the same pass.
+//! The optional work of the softmax kernels in addition to loss, gradient and distribution, all in the same pass.
 
 use super::record::Record;
 use crate::LargeOutput;
 use crate::loss::{Function, LogitMap, Problem};
 
-/// What is switched on. Each costs a few instructions a class or a row, and nothing where it is off.
+/// The optional work that is switched on. Each part costs a few instructions a class or a row, and nothing if it is
+/// off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub struct Extras {
@@ -20,9 +21,9 @@ pub struct Extras {
     pub entropy_loss: bool,
     /// The gradient is a product with the Jacobian of the distribution.
     pub jacobian: bool,
-    /// Of the probabilities: the sum of upstream gradients is weighted by them.
+    /// The upstream gradient is of probabilities: they weight the sum of upstream gradients.
     pub product: bool,
-    /// What a row's record has.
+    /// The outputs in a row's record.
     pub record: Record,
     // What is counted.
     pub accuracy: bool,
@@ -31,7 +32,7 @@ pub struct Extras {
 }
 
 impl Extras {
-    /// What a problem asks for.
+    /// Returns the optional work of a problem.
     pub(crate) fn of(problem: &Problem) -> Self {
         let outputs = problem.outputs;
         let z_loss = problem.z_loss != 0.0;
@@ -52,28 +53,28 @@ impl Extras {
         }
     }
 
-    /// What the kernels have of it that look at labels and weights alone.
+    /// Returns the part of it for kernels that read labels and weights alone.
     pub(crate) fn of_rows(self) -> Self {
         Self { row_weights: self.row_weights, ..Self::default() }
     }
 
-    /// The same without what is done once for each row, by the kernels that do not.
+    /// Returns it without the work that is done once for each row, for kernels that do not do that work.
     pub(crate) fn without_records(self) -> Self {
         Self { record: self.record.of_states(), class_losses: false, ..self }
     }
 
-    /// What is left of it when the groups' totals are summed.
+    /// Returns the part of it that remains when the groups' totals are summed.
     pub(crate) fn counted(self) -> Self {
         let Self { z_loss, accuracy, top_k, .. } = self;
         Self { z_loss, accuracy, top_k, ..Self::default() }
     }
 
-    /// Whether the class of the maximum is wanted.
+    /// Returns true if the class of the maximum is needed.
     pub(super) fn finds_maximum(self) -> bool {
         self.has(LargeOutput::Argmax) || self.accuracy
     }
 
-    /// Whether classes before the label's are counted.
+    /// Returns true if classes before the label's are counted.
     pub(crate) fn counts_before(self) -> bool {
         self.has(LargeOutput::Rank) || self.top_k
     }
@@ -86,17 +87,17 @@ impl Extras {
         self.has(LargeOutput::Variance)
     }
 
-    /// Whether the mean distance from the top is wanted.
+    /// Returns true if the mean distance from the maximum is needed.
     pub(super) fn wants_moment(self) -> bool {
         self.wants_entropy() || self.wants_variance()
     }
 
-    /// Whether a row's record has an output.
+    /// Returns true if a row's record has an output.
     fn has(self, what: LargeOutput) -> bool {
         self.record.has(what)
     }
 
-    /// The flags that a condition in the shaders may ask for.
+    /// Returns the flags that conditions in the shaders may ask for.
     pub(super) fn flags(self) -> impl Iterator<Item = (bool, &'static str)> {
         let finds = self.finds_maximum();
         let counts = self.counts_before();

@@ -1,19 +1,19 @@
-//! The fields of a state of `shaders/shared/state.wgsl` beyond those that every state has. How one is merged, and what a
-//! class adds to it, stands in its file in `shaders/fields/`.
+//! The fields of a state of `shaders/shared/state.wgsl` beyond those that every state has. The merge of a field, and
+//! the value that a class adds to it, are in its file in `shaders/fields/`.
 
 use super::Extras;
 use super::spec::Spec;
 use super::template::Value;
 
-/// Words of a state that has no further fields: maximum, excess, flags, the label's logit.
+/// Words of a state without further fields: maximum, excess, flags, the label's logit.
 const COMMON_WORDS: u32 = 4;
 
-/// What a field is of several lanes that have kept classes of the same row.
+/// The relation of a field's values in several lanes that have kept classes of the same row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Across {
     Sum,
     Least,
-    /// All lanes have the same.
+    /// All lanes have the same value.
     Same,
 }
 
@@ -22,7 +22,7 @@ enum Across {
 pub(super) struct Field {
     name: &'static str,
     is_real: bool,
-    /// What a state of no classes has.
+    /// The value of a state of no classes.
     identity: &'static str,
     across: Across,
 }
@@ -36,7 +36,7 @@ impl Field {
         Self { name, is_real: false, identity, across }
     }
 
-    /// What the files of `shaders/` are told of it, as number `index`.
+    /// Returns the names of the field for the files of `shaders/`, as number `index`.
     fn record(&self, index: usize) -> Value {
         let [components, scalar] = if self.is_real { ["Reals", "f32"] } else { ["Words", "u32"] };
         let at = COMMON_WORDS as usize + index;
@@ -55,7 +55,7 @@ impl Field {
 }
 
 impl Extras {
-    /// The fields of a state, where every class carries weight (`spread`) or not.
+    /// Returns the fields of a state; `spread`: every class may have a share.
     pub(super) fn fields(self, spread: bool) -> Vec<Field> {
         [
             (spread, Field::real("gap", Across::Sum)),
@@ -72,26 +72,26 @@ impl Extras {
         .collect()
     }
 
-    /// Words of a state in the workspace; `STATE_WORDS` in the shaders.
+    /// Returns the words of a state in the workspace; `STATE_WORDS` in the shaders.
     pub(crate) fn state_words(self, spread: bool) -> u32 {
         COMMON_WORDS + self.fields(spread).len() as u32
     }
 }
 
 impl Spec {
-    /// Words of a state.
+    /// Returns the words of a state.
     pub(super) fn state_words(&self) -> u32 {
         self.extras.state_words(self.spread)
     }
 
-    /// FIELDS in the files of `shaders/`.
+    /// Returns FIELDS for the files of `shaders/`.
     pub(super) fn field_records(&self) -> Value {
         let fields = self.extras.fields(self.spread);
         Value::List(fields.iter().enumerate().map(|(index, field)| field.record(index)).collect())
     }
 }
 
-/// STATES in the files of `shaders/`: the state of a row, and of a component of a load.
+/// Returns STATES for the files of `shaders/`: the state of a row, and of a component of a load.
 pub(super) fn states() -> Value {
     let state = |name, kind, rows, is_fold| {
         Value::Record(vec![

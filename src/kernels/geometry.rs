@@ -1,4 +1,4 @@
-//! How the lanes of a workgroup are laid over rows.
+//! The layout of the lanes of a workgroup over rows.
 
 /// The layout of one dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -7,14 +7,14 @@ pub struct Geometry {
     pub workgroup: u32,
     /// Lanes that share a row, a power of two up to `workgroup`.
     pub lanes: u32,
-    /// Lanes that merge by subgroup shuffles; 1 where there are none.
+    /// Lanes that merge by subgroup shuffles; 1 if there are none.
     pub cluster: u32,
-    /// A cluster is a whole subgroup, whatever the device does.
+    /// A cluster is a whole subgroup, on any device.
     pub whole_subgroups: bool,
 }
 
 impl Geometry {
-    /// Rows under way in one group.
+    /// Returns the rows under way in one group.
     pub fn rows_per_group(&self) -> u32 {
         self.workgroup / self.lanes
     }

@@ -1,43 +1,43 @@
-//! How the lanes of a kernel lie over its data.
+//! The layout of a kernel's lanes over its data.
 
 #[cfg(feature = "gpu")]
 use serde::{Deserialize, Serialize};
 
 use super::geometry::Geometry;
 
-/// Everything that a kernel's text depends on because of how its lanes lie over the data: it changes in which order
-/// and by which loads something is computed, and not what.
+/// Every property of the layout of lanes over the data that a kernel's text depends on: it changes the order of the
+/// computation and its loads, but not its result beyond rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// Lanes of a workgroup, and of a row.
     pub geometry: Geometry,
-    /// What one load of the input brings.
+    /// The elements that one load of the input brings.
     pub load: Load,
     /// Loads of eight are read and written as 64-bit numbers.
     pub longs: bool,
-    /// What becomes of the elements that are loaded.
+    /// The use of the elements that are loaded.
     pub form: Form,
-    /// For [`Kernel::Rows`](super::Kernel::Rows): how a row's classes are found.
+    /// For [`Kernel::Rows`](super::Kernel::Rows): the way in which loads find a row's classes.
     pub row_loads: RowLoads,
-    /// For [`Kernel::Rows`](super::Kernel::Rows): rows that do not start where loads do are folded by class, wherever
-    /// they lie, so that a class's lane does not depend on the row's place. Only of [`RowLoads::Ragged`] and
+    /// For [`Kernel::Rows`](super::Kernel::Rows): rows that do not start where loads do are folded by class, at any
+    /// offset, so that the lane of a class does not depend on the row's offset. Only with [`RowLoads::Ragged`] and
     /// [`RowLoads::Loose`].
     pub by_class: bool,
-    /// For [`Kernel::Rows`](super::Kernel::Rows): rows are taken two at a time, because words that are written hold
-    /// elements of both. Only of [`RowLoads::Ragged`].
+    /// For [`Kernel::Rows`](super::Kernel::Rows): rows are computed two at a time, because words that are written hold
+    /// elements of both. Only with [`RowLoads::Ragged`].
     pub pairs: bool,
-    /// For [`Kernel::Rows`](super::Kernel::Rows): the weights of four classes come together.
+    /// For [`Kernel::Rows`](super::Kernel::Rows): the weights of four classes come in one load.
     pub weight_packs: bool,
     /// For [`Kernel::Columns`](super::Kernel::Columns): a lane's rows follow each other.
     pub short: bool,
-    /// For [`Kernel::Columns`](super::Kernel::Columns): the labels of four rows come together.
+    /// For [`Kernel::Columns`](super::Kernel::Columns): the labels of four rows come in one load.
     pub label_packs: bool,
     /// For [`Kernel::Columns`](super::Kernel::Columns): the records of four rows go in whole loads.
     pub record_packs: bool,
 }
 
 impl Layout {
-    /// Nothing special: single elements, folded and forgotten. The layout of kernels that fold no logits.
+    /// Returns the plainest layout: single elements, folded and dropped. The layout of kernels that fold no logits.
     pub fn plain(geometry: Geometry) -> Self {
         Self {
             geometry,
@@ -54,7 +54,7 @@ impl Layout {
         }
     }
 
-    /// The same without keeping anything.
+    /// Returns the layout without kept elements.
     pub fn unkept(self) -> Self {
         match self.form {
             Form::Kept { loads, .. } => Self { form: Form::streamed(loads as usize), ..self },
@@ -62,13 +62,13 @@ impl Layout {
         }
     }
 
-    /// Whether a load brings several elements, so that the arithmetic is of vectors; `WIDE` in the shaders.
+    /// Returns true if a load brings several elements, so that the arithmetic is of vectors; `WIDE` in the shaders.
     pub fn is_wide(&self) -> bool {
         self.load > Load::One
     }
 }
 
-/// How the loads of [`Kernel::Rows`](super::Kernel::Rows) find a row's classes.
+/// The way in which the loads of [`Kernel::Rows`](super::Kernel::Rows) find a row's classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RowLoads {
     /// Rows start where loads do.
@@ -77,18 +77,18 @@ pub enum RowLoads {
     Strided,
     /// Rows start inside of loads, and have a part of their first and last one.
     Ragged,
-    /// Tensors start anywhere, and what a load brings is made of single words.
+    /// Tensors start anywhere, and a load is assembled from single words.
     Loose,
 }
 
 impl RowLoads {
-    /// Whether rows start at any element, so that places of loads are counted in elements.
+    /// Returns true if rows start at any element, so that offsets of loads are counted in elements.
     pub fn start_anywhere(self) -> bool {
         matches!(self, RowLoads::Ragged | RowLoads::Loose)
     }
 }
 
-/// How many elements one load brings; a part of a [`Tuning`](crate::plan::Tuning).
+/// The number of elements in one load; a part of a [`Tuning`](crate::plan::Tuning).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "gpu", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "gpu", serde(rename_all = "snake_case"))]
@@ -98,13 +98,13 @@ pub enum Load {
     One,
     /// Four: 16 bytes of f32, the widest load of a GPU.
     Four,
-    /// Eight: 16 bytes of f16 or bf16. Software drivers load eight f32 as well, as 64-bit numbers: they
-    /// load component by component, whatever their width.
+    /// Eight: 16 bytes of f16 or bf16. Software drivers load eight f32 as well, as 64-bit numbers: they load component
+    /// by component, of any width.
     Eight,
 }
 
 impl Load {
-    /// Its elements; `PACK` in the shaders.
+    /// Returns the number of elements; `PACK` in the shaders.
     pub fn elements(self) -> usize {
         match self {
             Load::One => 1,
@@ -114,19 +114,18 @@ impl Load {
     }
 }
 
-/// What becomes of the elements a lane reads.
+/// The use of the elements that a lane reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
-    /// Kept in registers: `loads` of them, the first `full` of which every lane of a row has. Nothing
-    /// is read twice. The numbers are in the text.
+    /// Kept in registers: `loads` loads, the first `full` of which every lane of a row has. No element is read twice.
+    /// The numbers are in the text.
     Kept {
         /// Loads of a lane, at most.
         loads: u32,
         /// Loads that every lane has.
         full: u32,
     },
-    /// Folded and forgotten, a few: one plain loop. Every further loop costs a software driver a
-    /// masked turn.
+    /// Folded and dropped, a few: one plain loop. Every further loop costs a software driver a masked iteration.
     Few,
     /// Folded, enough to load four at a time.
     Fours,
@@ -134,12 +133,12 @@ pub enum Form {
     Chunks,
 }
 
-/// Loads a lane folds before it starts a new sum. The rounding error of a sum grows with its length;
-/// starting a new one costs a software driver a few masked turns.
+/// Loads that a lane folds before it starts a new sum. The rounding error of a sum grows with its length; starting a
+/// new one costs a software driver a few masked iterations.
 pub const CHUNK: u32 = 512;
 
 impl Form {
-    /// For lanes that fold `loads` each, too many to keep.
+    /// Returns the form for lanes that fold `loads` loads each, too many to keep.
     pub fn streamed(loads: usize) -> Self {
         match loads {
             0..8 => Form::Few,
@@ -148,7 +147,7 @@ impl Form {
         }
     }
 
-    /// Whether the elements are kept.
+    /// Returns true if the elements are kept.
     pub fn is_kept(self) -> bool {
         matches!(self, Form::Kept { .. })
     }

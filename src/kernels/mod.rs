@@ -1,5 +1,5 @@
-//! The kernels' texts: what a kernel is ([`Spec`]) and the WGSL that it comes to, from the files in `shaders/`. Nothing
-//! here knows a device or a plan.
+//! The kernels' texts: the description of a kernel ([`Spec`]) and its WGSL, from the files in `shaders/`. Nothing here
+//! depends on a device or a plan.
 
 mod extras;
 mod fields;
@@ -19,7 +19,7 @@ mod tensor;
 pub use layout::Load;
 pub(crate) use source::pack_bytes;
 pub(crate) use spec::is_half;
-// For the tests of this crate, and no part of what a version promises.
+// Public for the tests of this crate, and excluded from semver.
 #[doc(hidden)]
 pub use {
     crate::tensor::Slot,

@@ -1,4 +1,4 @@
-//! What the names in the files of `shaders/` stand for, of one specialisation.
+//! The values of the names in the files of `shaders/`, for one specialisation.
 
 use super::fields::states;
 use super::layout::{CHUNK, Form, Layout, Load, RowLoads};
@@ -10,7 +10,7 @@ use crate::loss::Upstream;
 use crate::{ElementType, LabelType, words};
 
 impl Spec {
-    /// All names.
+    /// Returns all names.
     pub(super) fn names(&self) -> Names {
         let mut names = Names::default();
         names.insert_flags(self.flags());
@@ -43,7 +43,7 @@ impl Spec {
         names
     }
 
-    /// The halves of a load, as the arithmetic takes them.
+    /// Returns the halves of a load, as the arithmetic uses them.
     fn halves(&self) -> &'static [&'static str] {
         match self.layout.load {
             Load::Eight => &["a", "b"],
@@ -51,8 +51,8 @@ impl Spec {
         }
     }
 
-    /// How many loads a lane keeps. Loops over them are written out: drivers do not reliably unroll loops, and an
-    /// array with a variable index is placed in memory, not in registers.
+    /// Returns the number of loads that a lane keeps. Loops over them are written out: drivers do not reliably unroll
+    /// loops, and an array with a variable index is placed in memory, not in registers.
     fn registers(&self) -> u32 {
         match self.layout.form {
             Form::Kept { loads, .. } => loads,
@@ -60,16 +60,16 @@ impl Spec {
         }
     }
 
-    /// Whether the gradient of a class is `V p - v`, v its share of the target.
+    /// Returns true if the gradient of a class is `V p - v`, v its share of the target.
     fn has_shares(&self) -> bool {
         self.spread && !self.extras.entropy_loss && !self.extras.product
     }
 
-    /// The flags that a condition may ask for.
+    /// Returns the flags that conditions may ask for.
     fn flags(&self) -> Vec<(bool, &'static str)> {
         let label = self.label_type();
         let halves = self.half_types();
-        // Elements are rows of their own.
+        // Each single element is a row.
         let columns = self.kernel == Kernel::Columns || self.is_pointwise();
         [
             (self.kernel == Kernel::Finish, "FINISH"),
@@ -121,7 +121,7 @@ impl Spec {
         .collect()
     }
 
-    /// The numbers that the shaders name.
+    /// Returns the numbers that the shaders name.
     pub(super) fn constants(&self) -> Vec<(&'static str, u32)> {
         let Layout { geometry, form, .. } = self.layout;
         let mut constants = vec![("WORKGROUP", geometry.workgroup)];
@@ -148,11 +148,11 @@ impl Spec {
 }
 
 impl Layout {
-    /// The flags that follow from it alone.
+    /// Returns the flags that depend on the layout alone.
     fn flags(&self) -> Vec<(bool, &'static str)> {
         let Self { geometry, load, form, row_loads, .. } = *self;
         vec![
-            // Nothing but software drivers has loads of 64-bit numbers.
+            // Only software drivers have loads of 64-bit numbers.
             (self.longs, "SOFTWARE"),
             (self.label_packs, "LABEL_PACKS"),
             (self.record_packs, "RECORD_PACKS"),

@@ -8,7 +8,7 @@ use crate::ElementType;
 use crate::loss::{Formula, Upstream};
 use crate::tensor::{Axes, Slot};
 
-/// An operand with its place in the texts.
+/// An operand with its name in the texts.
 pub(super) struct NamedOperand {
     pub slot: Slot,
     pub name: &'static str,
@@ -16,12 +16,12 @@ pub(super) struct NamedOperand {
 }
 
 impl NamedOperand {
-    /// Whether it is bound in loads.
+    /// Returns true if it is bound in loads.
     pub fn in_loads(&self) -> bool {
         matches!(self.spec.reading, Reading::Whole | Reading::Along(_))
     }
 
-    /// What the files of `shaders/` are told of it.
+    /// Returns the names of the operand for the files of `shaders/`.
     pub fn record(&self) -> Value {
         let axes = match self.spec.reading {
             Reading::Whole | Reading::Once => None,
@@ -54,21 +54,21 @@ impl NamedOperand {
 }
 
 impl Spec {
-    /// Whether it evaluates a formula for each element.
+    /// Returns true if the kernel evaluates a formula for each element.
     pub(super) fn evaluates(&self) -> bool {
         self.kernel == Kernel::Pointwise
             || self.kernel == Kernel::SumVariance && self.part != Part::Merge
     }
 
-    /// Whether it is one of the kernels of single elements.
+    /// Returns true if it is one of the kernels of single elements.
     pub(crate) fn is_pointwise(&self) -> bool {
         matches!(self.kernel, Kernel::Pointwise | Kernel::SumVariance)
     }
 
-    /// The operands that a kernel of single elements reads.
+    /// Returns the operands that a kernel of single elements reads.
     pub(super) fn operands(&self) -> impl Iterator<Item = NamedOperand> + use<> {
         let operand = |slot: Slot| {
-            // `target` is a word that WGSL keeps for itself.
+            // `target` is a reserved word of WGSL.
             let name = if slot == Slot::Target { "target_values" } else { slot.variable() };
             move |spec| NamedOperand { slot, name, spec }
         };
@@ -85,7 +85,7 @@ impl Spec {
         })
     }
 
-    /// The tensors of single elements that are read and written in loads.
+    /// Returns the tensors of single elements that are read and written in loads.
     pub(super) fn element_tensors(&self) -> Vec<ClassTensor> {
         let (read, written) = (ClassTensor::read, ClassTensor::written);
         let Some(pointwise) = self.pointwise else { return Vec::new() };
@@ -105,21 +105,21 @@ impl Spec {
         tensors
     }
 
-    /// Whether the variance's gradient is written, and not only summed up.
+    /// Returns true if the variance's gradient is written, and not only summed.
     pub(super) fn writes_variance_grad(&self) -> bool {
         self.pointwise.is_some_and(|pointwise| pointwise.variance_grad.is_some())
             && (matches!(self.kernel, Kernel::Pointwise | Kernel::Clear)
                 || self.part == Part::Merge)
     }
 
-    /// Whether any gradient is computed from single elements.
+    /// Returns true if any gradient is computed from single elements.
     fn has_slopes(&self) -> bool {
         self.kernel == Kernel::SumVariance
             || self.grad
             || self.pointwise.is_some_and(|p| p.target_grad.is_some() || p.variance_grad.is_some())
     }
 
-    /// The flags that only the files of these kernels ask for.
+    /// Returns the flags that only the files of these kernels ask for.
     pub(super) fn pointwise_flags(&self) -> Vec<(bool, &'static str)> {
         let pointwise = self.pointwise;
         let formula = pointwise.map(|pointwise| pointwise.formula);

@@ -6,26 +6,26 @@ use crate::tensor::Slot;
 /// The block's fields, in Rust and, by [`Spec::params`], in `shaders/shared/params.wgsl`.
 macro_rules! params {
     ($($(#[$doc:meta])* $name:ident: $type:ident,)*) => {
-        /// What a dispatch is told about its piece. A binding starts at a multiple of the device's offset alignment and
-        /// the piece a little later: by its origin, in units of `Spec::origin_unit`. Indices count inside the piece,
-        /// which has no more than 2^31 rows and 2^32 - 2^8 bytes of any tensor.
+        /// The parameters of a dispatch over its piece. A binding starts at a multiple of the device's offset
+        /// alignment, and the piece a little later: by its origin, in units of `Spec::origin_unit`. Indices count
+        /// inside the piece, which has no more than 2^31 rows and 2^32 - 2^8 bytes of any tensor.
         #[repr(C)]
         #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
         #[allow(missing_docs)]
         pub struct Params {
             $($(#[$doc])* pub $name: $type,)*
-            /// Where tensors begin in their bindings, by their slots.
+            /// The offsets of tensors in their bindings, by their slots.
             pub origins: [u32; Slot::COUNT],
             /// Uniform blocks are bound in multiples of 16 bytes.
             pub unused: [u32; UNUSED],
         }
 
-        /// Names and types of the fields in front of the origins.
+        /// Names and types of the fields before the origins.
         const FIELDS: &[(&str, &str)] = &[$((stringify!($name), stringify!($type))),*];
     };
 }
 
-/// Words that are missing to a multiple of 16 bytes.
+/// Words of padding to a multiple of 16 bytes.
 const UNUSED: usize = (FIELDS.len() + Slot::COUNT).next_multiple_of(4) - FIELDS.len() - Slot::COUNT;
 
 params! {
@@ -37,7 +37,7 @@ params! {
     inner: u32,
     /// Blocks of work of one group.
     turns: u32,
-    /// Group g's turn t is block `g * group_step + t * turn_step`.
+    /// Iteration t of group g is block `g * group_step + t * turn_step`.
     group_step: u32,
     turn_step: u32,
     /// The piece's first row in the whole tensor.
@@ -49,21 +49,21 @@ params! {
     /// `ignore_index` as a 64-bit number.
     ignore_low: u32,
     ignore_high: u32,
-    /// e.
+    /// The smoothing e.
     smoothing: f32,
-    /// e / C.
+    /// The smoothing of each class, e / C.
     smoothing_share: f32,
-    /// Where it is known from the shapes.
+    /// The divisor, if it is known from the shapes.
     divisor: f32,
-    /// The mean of nothing, as a word.
+    /// The value of a mean over nothing, as a word.
     empty_mean: u32,
-    /// Parts of a row, where groups share it.
+    /// Parts of a row, if groups share it.
     parts: u32,
     /// Loads of one part.
     part_loads: u32,
-    /// Where the parts' states begin in the workspace, in words.
+    /// The start of the parts' states in the workspace, in words.
     states: u32,
-    /// Where the weights of cut rows' labels do, behind all states.
+    /// The start of the weights of cut rows' labels, after all states.
     label_weights: u32,
     /// The piece's first class, as a 64-bit number.
     class_base_low: u32,
@@ -73,7 +73,7 @@ params! {
     all_classes_high: u32,
     logit_scale: f32,
     softcap: f32,
-    /// What the square of a row's log-sum-exp is multiplied by.
+    /// The coefficient of the square of a row's log-sum-exp.
     z_loss: f32,
     /// Ranks below this are counted.
     top_k: u32,
@@ -81,23 +81,23 @@ params! {
     loads: u32,
     /// The first load.
     first_load: u32,
-    /// Where variances' gradients are summed: whether this piece comes after others of the same rows.
+    /// For sums of variances' gradients: not 0 if this piece comes after others of the same rows.
     continues: u32,
-    /// For zeros: how many elements.
+    /// For zeros: the number of elements.
     cleared: u32,
-    /// For zeros: groups.
+    /// For zeros: the number of groups.
     groups: u32,
     /// Elements from one step of the outer axis to the next.
     span: u32,
     /// Elements that share a variance.
     summed: u32,
-    /// How far these are apart.
+    /// The distance between elements that share a variance.
     sum_inner: u32,
     eps: f32,
 }
 
 impl Spec {
-    /// Returns names and types of the block's fields in WGSL. An origin has the name of the variable that it is of.
+    /// Returns names and types of the block's fields in WGSL. An origin has the name of its tensor's variable.
     pub(super) fn params(&self) -> impl Iterator<Item = (String, &'static str)> {
         let fields = FIELDS.iter().map(|&(name, kind)| (name.to_owned(), kind));
         let origin = |slot| (format!("{}_origin", self.variable(slot)), "u32");

@@ -1,21 +1,21 @@
-//! Specialisations of the kernels of single elements: the formula, and how its operands are read.
+//! Specialisations of the kernels of single elements: the formula, and the reading of its operands.
 
 use crate::ElementType;
 use crate::loss::Formula;
 use crate::tensor::Axes;
 
-/// How a load of the input finds what goes with it in an operand.
+/// The way in which a load of the input finds its elements of an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reading {
     /// The operand has the input's shape, and the same loads.
     Whole,
-    /// It is a single number.
+    /// The operand is a single number.
     Once,
-    /// The elements of a load share one.
+    /// The elements of a load share one element of it.
     Shared(Axes),
-    /// Loads lie along it.
+    /// Loads lie along the operand.
     Along(Axes),
-    /// One by one.
+    /// The elements are read one by one.
     Each(Axes),
 }
 
@@ -27,7 +27,7 @@ pub struct OperandSpec {
     pub reading: Reading,
 }
 
-/// What the kernels of single elements depend on.
+/// The properties that the texts of the kernels of single elements depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PointwiseSpec {
     /// The formula.
@@ -36,14 +36,14 @@ pub struct PointwiseSpec {
     pub target: OperandSpec,
     /// The elements' weight, if there is one.
     pub weight: Option<OperandSpec>,
-    /// The weight of what is positive, if there is one.
+    /// The weight of the positive part, if there is one.
     pub pos_weight: Option<OperandSpec>,
     /// The variance, if there is one.
     pub variance: Option<OperandSpec>,
-    /// The type of the target's gradient, where it is written.
+    /// The type of the target's gradient, if it is written.
     pub target_grad: Option<ElementType>,
-    /// The type of the variance's gradient, where it is written.
+    /// The type of the variance's gradient, if it is written.
     pub variance_grad: Option<ElementType>,
-    /// It takes the elements that fill no load.
+    /// The kernel computes the elements that fill no load.
     pub tail: bool,
 }

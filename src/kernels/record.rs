@@ -1,9 +1,9 @@
-//! What a row's record has.
+//! The words of a row's record.
 
 use crate::LargeOutput;
 
-/// The words that a record may have, in their order: the output, its name in `record.wgsl`, the flag that asks for it, and
-/// whether it needs more of a row's classes than their log-sum-exp.
+/// The words that a record may have, in their order: the output, its name in `record.wgsl`, the flag that asks for it,
+/// and true if it needs more of a row's classes than their log-sum-exp.
 const WORDS: [(LargeOutput, &str, &str, bool); 7] = [
     (LargeOutput::Lse, "lse", "RECORD_LSE", false),
     (LargeOutput::Argmax, "argmax", "RECORD_ARGMAX", true),
@@ -14,17 +14,17 @@ const WORDS: [(LargeOutput, &str, &str, bool); 7] = [
     (LargeOutput::ZLoss, "z_loss", "RECORD_Z_LOSS", false),
 ];
 
-/// What a row's record has: a bit for each of [`WORDS`].
+/// The outputs in a row's record: a bit for each of [`WORDS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Record(u32);
 
 impl Record {
-    /// Of these outputs.
+    /// Returns the record of these outputs.
     pub(super) fn of(outputs: &[LargeOutput]) -> Self {
         Self::of_words(|what, _| outputs.contains(&what))
     }
 
-    /// What of it the kernels have to gather that know only some of a row's classes.
+    /// Returns the part of it that kernels must gather if they read only some of a row's classes.
     pub(super) fn of_states(self) -> Self {
         Self::of_words(|what, of_state| of_state && self.has(what))
     }
@@ -34,22 +34,22 @@ impl Record {
         Self(bits.map(|(bit, &(what, _, _, of_state))| u32::from(has(what, of_state)) << bit).sum())
     }
 
-    /// Whether it has an output.
+    /// Returns true if it has an output.
     pub(super) fn has(self, what: LargeOutput) -> bool {
         WORDS.iter().enumerate().any(|(bit, (other, ..))| *other == what && self.0 >> bit & 1 == 1)
     }
 
-    /// How many words it has.
+    /// Returns the number of its words.
     pub(crate) fn words(self) -> u32 {
         self.0.count_ones()
     }
 
-    /// What they are called in `record.wgsl`.
+    /// Returns the names of its words in `record.wgsl`.
     pub(super) fn names(self) -> Vec<&'static str> {
         WORDS.iter().filter(|(what, ..)| self.has(*what)).map(|(_, name, ..)| *name).collect()
     }
 
-    /// The flags that `record.wgsl` asks for.
+    /// Returns the flags that `record.wgsl` asks for.
     pub(super) fn flags(self) -> impl Iterator<Item = (bool, &'static str)> {
         WORDS.iter().map(move |&(what, _, flag, _)| (self.has(what), flag))
     }

@@ -1,11 +1,11 @@
-//! A kernel's WGSL: its constants and bindings, then its file with all that this imports.
+//! A kernel's WGSL: its constants and bindings, then its file with all imports.
 
 use super::spec::{Kernel, Spec, is_half};
 use super::template::{Assembly, assembled};
 use crate::loss::Upstream;
 use crate::tensor::{Role, Slot};
 
-/// How a slot is bound.
+/// The access by which a slot is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// A uniform block.
@@ -17,14 +17,14 @@ pub enum Access {
 }
 
 impl Spec {
-    /// The slots this specialisation binds, with their access.
+    /// Returns the slots that this specialisation binds, with their access.
     pub fn slots(&self) -> Vec<(Slot, Access)> {
         let loaded: Vec<Slot> = self.tensors().map(|tensor| tensor.slot).collect();
         let bound = |slot: &Slot| loaded.contains(slot) || self.binds_singly(*slot);
         Slot::ALL.into_iter().filter(bound).map(|slot| (slot, self.access(slot))).collect()
     }
 
-    /// Whether a slot is bound that is not in loads.
+    /// Returns true if a slot is bound, but not in loads.
     fn binds_singly(&self, slot: Slot) -> bool {
         let finish = self.kernel == Kernel::Finish;
         match slot {
@@ -46,7 +46,7 @@ impl Spec {
         }
     }
 
-    /// How a slot is bound.
+    /// Returns the access of a slot.
     fn access(&self, slot: Slot) -> Access {
         let overwritten = self.in_place && slot == Slot::Logits;
         match slot.role() {
@@ -56,8 +56,8 @@ impl Spec {
         }
     }
 
-    /// Returns how many bytes an origin of 1 stands for, of a tensor whose elements have `element_bytes`: those of a
-    /// load where its rows start on loads; otherwise those of an element, or of a word where an element has several.
+    /// Returns the bytes that an origin of 1 stands for, for a tensor whose elements have `element_bytes`: those of a
+    /// load if its rows start on loads; otherwise those of an element, or of a word if an element has several.
     pub(crate) fn origin_unit(&self, slot: Slot, element_bytes: u64) -> u64 {
         match slot {
             _ if self.in_loads(slot) && !self.layout.row_loads.start_anywhere() => {
@@ -70,12 +70,12 @@ impl Spec {
         }
     }
 
-    /// The kernel's WGSL.
+    /// Returns the kernel's WGSL.
     pub fn wgsl(&self) -> String {
         self.assembled().text
     }
 
-    /// The kernel's WGSL, with where its lines come from.
+    /// Returns the kernel's WGSL, with the origins of its lines.
     pub fn assembled(&self) -> Assembly {
         let mut head = String::new();
         for (name, value) in self.constants() {
@@ -87,7 +87,7 @@ impl Spec {
         assembled(self.kernel.file(), &head, &self.names())
     }
 
-    /// The line that declares a binding.
+    /// Returns the line that declares a binding.
     fn declaration(&self, slot: Slot, access: Access) -> String {
         let (name, element) = (self.variable(slot), self.element(slot));
         let (space, kind) = match access {
@@ -98,7 +98,7 @@ impl Spec {
         format!("@group(0) @binding({}) var<{space}> {name}: {kind};\n", slot as u32)
     }
 
-    /// The variable that a slot is bound as.
+    /// Returns the variable that a slot is bound as.
     pub(super) fn variable(&self, slot: Slot) -> &'static str {
         let in_loads = self.tensors().find(|tensor| tensor.slot == slot);
         let operand = self.operands().find(|operand| operand.slot == slot);
@@ -106,7 +106,7 @@ impl Spec {
         name.unwrap_or(slot.variable())
     }
 
-    /// The type of what a slot's array is made of.
+    /// Returns the element type of a slot's array.
     fn element(&self, slot: Slot) -> &'static str {
         if let Some(tensor) = self.tensors().find(|tensor| tensor.slot == slot) {
             return tensor.element(self);
@@ -122,7 +122,7 @@ impl Spec {
         }
     }
 
-    /// What one load of the labels of four rows brings.
+    /// Returns the type of one load of the labels of four rows.
     fn label_pack(&self) -> &'static str {
         match self.label_type().map(|label| pack_bytes(label.bytes().into())) {
             Some(16) => "vec4<u32>",
@@ -131,7 +131,7 @@ impl Spec {
         }
     }
 
-    /// What one load of the class weights brings.
+    /// Returns the type of one load of the class weights.
     fn weight_element(&self) -> &'static str {
         match (self.weight.is_some_and(is_half), self.layout.weight_packs) {
             (false, false) => "f32",
@@ -142,7 +142,8 @@ impl Spec {
     }
 }
 
-/// Bytes of a load that brings four labels, weights of classes or records, or a part of them where they are large.
+/// Returns the bytes of a load that brings four labels, weights of classes or records, or a part of them if they are
+/// large.
 pub(crate) fn pack_bytes(element_bytes: u64) -> u64 {
     (4 * element_bytes).min(16)
 }

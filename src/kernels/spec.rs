@@ -1,4 +1,4 @@
-//! Specialisations: which kernel, with which parts, in which geometry.
+//! Specialisations: the kernel, its parts, its geometry.
 
 use std::fmt;
 
@@ -14,19 +14,19 @@ use crate::{ElementType, LabelType};
 pub enum Kernel {
     /// Softmax losses over contiguous classes.
     Rows,
-    /// Softmax losses where rows are neighbours.
+    /// Softmax losses if rows are neighbours.
     Columns,
     /// nll forward.
     Gather,
     /// nll gradient.
     GatherGrad,
-    /// The mean's divisor from the labels.
+    /// The sum of the rows' weights: the mean's divisor, from the labels.
     Weigh,
     /// Losses of single elements.
     Pointwise,
     /// The gradient with respect to variances that several elements share.
     SumVariance,
-    /// Partials to the loss (or, before gradients, to the divisor).
+    /// The sums of the partials and the loss (or, before gradients, the divisor).
     Finish,
     /// The labels' logits of rows that are cut.
     Mark,
@@ -35,7 +35,7 @@ pub enum Kernel {
 }
 
 impl Kernel {
-    /// Its file in `shaders/`.
+    /// Returns its file in `shaders/`.
     pub(super) fn file(self) -> &'static str {
         match self {
             Kernel::Rows => "kernels::rows",
@@ -52,7 +52,7 @@ impl Kernel {
     }
 }
 
-/// What a second read of the logits writes beside the gradient.
+/// The distribution that a second read of the logits writes, in addition to the gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Elements {
     /// Log-probabilities.
@@ -64,20 +64,20 @@ pub enum Elements {
 /// The target of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// None: the distribution itself.
+    /// No target: the distribution itself.
     None,
     /// Labels, read in their type.
     Labels(LabelType),
     /// Class probabilities of an element type.
     Probabilities(ElementType),
-    /// No target, but an upstream gradient for each class, which has the part of the probabilities.
+    /// No target, but an upstream gradient for each class, in the place of the probabilities.
     Upstream(ElementType),
 }
 
-/// Which part of the work on rows that several groups share.
+/// The part of the work on rows that several groups share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// All of it: a row has one group.
+    /// All of the work: a row has one group.
     Whole,
     /// The states of the parts of rows.
     Fold,
@@ -90,25 +90,25 @@ pub enum Part {
 /// A specialisation: everything that a kernel's text depends on, and the key of its pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Spec {
-    /// Which kernel.
+    /// The kernel.
     pub kernel: Kernel,
     /// The target.
     pub target: Target,
-    /// Every class carries weight: class probabilities, or label smoothing.
+    /// Every class may have a share: class probabilities, or label smoothing.
     pub spread: bool,
     /// The type of the logits, for kernels that read them.
     pub input: ElementType,
     /// The type of gradient and distribution, for kernels that write them.
     pub output: ElementType,
-    /// The type of the class weights, where there are any.
+    /// The type of the class weights, if there are any.
     pub weight: Option<ElementType>,
-    /// Form of the upstream gradient; only gradients look at it.
+    /// Form of the upstream gradient; only gradients use it.
     pub upstream: Upstream,
     /// The divisor is the sum of the rows' weights.
     pub sums_weights: bool,
     /// For [`Kernel::Finish`]: rows may differ in their weights.
     pub weighs_rows: bool,
-    /// For [`Kernel::Finish`]: only the divisor is wanted.
+    /// For [`Kernel::Finish`]: only the divisor is computed.
     pub divisor_only: bool,
     /// One loss per row is written.
     pub row_loss: bool,
@@ -116,32 +116,32 @@ pub struct Spec {
     pub grad: bool,
     /// The gradient overwrites the logits.
     pub in_place: bool,
-    /// What is read is bound as what is written is: one buffer holds some of both, and wgpu binds none in
-    /// two ways in one dispatch.
+    /// Inputs are bound for writing, as outputs are: one buffer holds some of both, and wgpu does not bind a buffer
+    /// both ways in one dispatch.
     pub arena: bool,
     /// Log-probabilities or probabilities are written.
     pub elements: Option<Elements>,
-    /// Rows that do not count are read too: their log-probabilities are wanted, if not of this kernel.
+    /// Rows that do not count are read too, for their log-probabilities, which this or another kernel writes.
     pub every_row: bool,
-    /// The device converts f16 by itself.
+    /// The device converts f16 natively.
     pub native_f16: bool,
-    /// For [`Kernel::Rows`]: which part of the work.
+    /// For [`Kernel::Rows`]: the part of the work.
     pub part: Part,
     /// A piece has a part of its rows' classes.
     pub cut: bool,
-    /// The parts of each such piece have states of their own, to be merged in an order that does not depend on
-    /// where rows are cut.
+    /// The parts of each such piece have states of their own, which are merged in an order that does not depend on the
+    /// cuts of rows.
     pub apart: bool,
-    /// What is done beside.
+    /// The optional work.
     pub extras: Extras,
     /// For the kernels of single elements: the formula, and its operands.
     pub pointwise: Option<PointwiseSpec>,
-    /// How the lanes lie over the data.
+    /// The layout of the lanes over the data.
     pub layout: Layout,
 }
 
 impl Spec {
-    /// A kernel with nothing switched on.
+    /// Returns a kernel with all options off.
     pub fn new(kernel: Kernel, geometry: Geometry) -> Self {
         Self {
             kernel,
@@ -170,12 +170,12 @@ impl Spec {
         }
     }
 
-    /// Its storage bindings: all but the parameters.
+    /// Returns the number of its storage bindings: all but the parameters.
     pub(crate) fn storage_bindings(&self) -> u64 {
         self.slots().len() as u64 - 1
     }
 
-    /// The features of a device that it needs, with their names in `wgpu::Features`.
+    /// Returns the features of a device that it needs, with their names in `wgpu::Features`.
     pub(crate) fn features(&self) -> Vec<(wgpu::Features, &'static str)> {
         [
             (self.layout.geometry.cluster > 1, wgpu::Features::SUBGROUP, "SUBGROUP"),
@@ -187,48 +187,47 @@ impl Spec {
         .collect()
     }
 
-    /// Whether it folds logits.
+    /// Returns true if it folds logits.
     pub(crate) fn is_softmax(&self) -> bool {
         matches!(self.kernel, Kernel::Rows | Kernel::Columns)
     }
 
-    /// Whether gradient or distribution is written.
+    /// Returns true if gradient or distribution is written.
     pub(crate) fn writes(&self) -> bool {
         self.is_softmax() && (self.grad || self.elements.is_some())
     }
 
-    /// Whether a tensor in the input's shape stands beside it: class probabilities, or an upstream
-    /// gradient.
+    /// Returns true if it reads a further tensor in the input's shape: class probabilities, or an upstream gradient.
     pub(crate) fn has_probabilities(&self) -> bool {
         matches!(self.target, Target::Probabilities(_) | Target::Upstream(_))
     }
 
-    /// Whether powers take the place of the logits that are kept: where a gradient is all that is
-    /// written, and it needs nothing else.
+    /// Returns true if powers replace the logits that are kept: if a gradient is all that is written, and it needs
+    /// nothing else.
     pub(super) fn keeps_powers(&self) -> bool {
         let Extras { softcap, entropy_loss, .. } = self.extras;
         let needs_logits = softcap || entropy_loss || self.extras.wants_variance();
         self.layout.form.is_kept() && self.grad && self.elements.is_none() && !needs_logits
     }
 
-    /// Whether its blocks add to a lane's totals.
+    /// Returns true if its blocks add to a lane's totals.
     pub(super) fn sums(&self) -> bool {
         match self.kernel {
             Kernel::Rows | Kernel::Columns | Kernel::Pointwise | Kernel::Gather | Kernel::Weigh => {
                 true
             }
             Kernel::GatherGrad | Kernel::SumVariance | Kernel::Mark => false,
-            // They do not walk over blocks.
+            // These kernels do not walk over blocks.
             Kernel::Finish | Kernel::Clear => false,
         }
     }
 
-    /// Whether groups leave their totals behind; `group_totals` in `totals.wgsl`.
+    /// Returns true if groups leave their totals as partials; `group_totals` in `totals.wgsl`.
     fn sums_groups(&self) -> bool {
         self.kernel == Kernel::Finish || self.sums() && self.counts()
     }
 
-    /// Whether rows may weigh other than 1, so that their weights have a sum of their own.
+    /// Returns true if rows may weigh other than 1, so that their weights have a sum of their own.
     pub(super) fn sums_row_weights(&self) -> bool {
         match self.kernel {
             Kernel::Finish => self.weighs_rows,
@@ -236,9 +235,9 @@ impl Spec {
         }
     }
 
-    /// Bytes of workgroup memory, as WebGPU counts them: each variable of `totals.wgsl`, `merge.wgsl`, `sums.wgsl` and
-    /// `sum_variance.wgsl` rounded up to 16. wgpu does not hold them to the device's limit where their number is a
-    /// constant; browsers do.
+    /// Returns the bytes of workgroup memory, as WebGPU counts them: each variable of `totals.wgsl`, `merge.wgsl`,
+    /// `sums.wgsl` and `sum_variance.wgsl` rounded up to 16. wgpu does not check them against the device's limit if
+    /// their number is a constant; browsers do.
     pub fn workgroup_bytes(&self) -> u64 {
         let Geometry { workgroup, lanes, cluster, .. } = self.layout.geometry;
         let Extras { z_loss, accuracy, top_k, .. } = self.extras;
@@ -252,7 +251,7 @@ impl Spec {
             }
             false => 0,
         };
-        // What the clusters of a row have to merge: a word for each field, and the maximum of what is kept.
+        // The words that the clusters of a row merge: one for each field, and the maximum of the kept classes.
         let clusters = workgroup / cluster;
         let merged = match self.kernel {
             Kernel::Rows if lanes > cluster && self.part != Part::Write => {
@@ -265,31 +264,31 @@ impl Spec {
         totals + merged
     }
 
-    /// Whether it takes in the logits.
+    /// Returns true if it reads the logits.
     pub(super) fn reads_logits(&self) -> bool {
         matches!(self.kernel, Kernel::Gather | Kernel::Mark)
             || self.evaluates()
             || self.is_softmax() && self.part != Part::Merge
     }
 
-    /// Whether it adds losses to the totals.
+    /// Returns true if it adds losses to the totals.
     pub(crate) fn counts(&self) -> bool {
         matches!(self.part, Part::Whole | Part::Merge)
     }
 
-    /// Whether it writes the rows' records.
+    /// Returns true if it writes the rows' records.
     pub(crate) fn writes_records(&self) -> bool {
         let of_rows = self.is_softmax() || self.kernel == Kernel::Gather;
         of_rows && self.counts() && self.extras.record.words() > 0
     }
 }
 
-/// Whether two elements share a word.
+/// Returns true if two elements share a word.
 pub(crate) fn is_half(element_type: ElementType) -> bool {
     element_type.bytes() == 2
 }
 
-/// The kernel and its layout, for people.
+/// Prints the kernel and its layout, for people.
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Layout { geometry, load, form, row_loads, by_class, pairs, short, .. } = self.layout;

@@ -1,11 +1,11 @@
-//! The stores of rows' records, written out, so that the device does not compute which word is which row's.
+//! The stores of rows' records, written out, so that the device does not compute the row of each word.
 
 use super::spec::{Kernel, Spec};
 
 const ROWS: [&str; 4] = ["x", "y", "z", "w"];
 
-/// The statements of RECORD_STORES in `record.wgsl`: stores of the fields, vectors over four rows where a lane has as
-/// many, one row's record behind the other's.
+/// Returns the statements of RECORD_STORES in `record.wgsl`: stores of the fields, as vectors over four rows if a lane
+/// has as many, one row's record after the other's.
 pub(super) fn stores(spec: &Spec) -> Vec<String> {
     let fields = spec.extras.record.names();
     if !(spec.kernel == Kernel::Columns && spec.layout.is_wide()) {

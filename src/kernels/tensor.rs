@@ -1,5 +1,5 @@
-//! The tensors with an element for each class: what a load of each is, and the WGSL that reads and
-//! writes it, whatever its element type.
+//! The tensors with an element for each class: the load of each, and the WGSL that reads and writes it, for any element
+//! type.
 
 use super::layout::{Load, RowLoads};
 use super::spec::{Kernel, Spec, Target, is_half};
@@ -9,7 +9,7 @@ use crate::{ElementType, LabelType};
 
 /// One of logits, class probabilities, gradient and distribution, as a kernel uses it.
 pub(super) struct ClassTensor {
-    /// Where it is bound; for a gradient in place, the logits'.
+    /// The slot of its binding; for a gradient in place, the logits'.
     pub slot: Slot,
     /// Its name in the functions that read and write it.
     name: &'static str,
@@ -21,7 +21,7 @@ pub(super) struct ClassTensor {
 }
 
 impl Spec {
-    /// The type of the labels, where there are any.
+    /// Returns the type of the labels, if there are any.
     pub(crate) fn label_type(&self) -> Option<LabelType> {
         match self.target {
             Target::Labels(label_type) => Some(label_type),
@@ -29,7 +29,7 @@ impl Spec {
         }
     }
 
-    /// The tensors that are read and written in loads. The first one of a slot declares it.
+    /// Returns the tensors that are read and written in loads. The first one of a slot declares it.
     pub(super) fn tensors(&self) -> impl Iterator<Item = ClassTensor> {
         match self.pointwise {
             Some(_) => self.element_tensors(),
@@ -41,7 +41,7 @@ impl Spec {
     fn class_tensors(&self) -> Vec<ClassTensor> {
         let logits = ClassTensor::read(Slot::Logits, self.input);
         let logits = match self.maps_logits() {
-            // They have a second reader in front: see `logits.wgsl`.
+            // A second reader precedes theirs: see `logits.wgsl`.
             true => ClassTensor { name: "raw_logits", ..logits },
             false => logits,
         };
@@ -63,23 +63,23 @@ impl Spec {
         .collect()
     }
 
-    /// The gradient: in the logits' buffer, where it overwrites them.
+    /// Returns the gradient: in the logits' buffer, if it overwrites them.
     pub(super) fn grad_tensor(&self) -> ClassTensor {
         let slot = if self.in_place { Slot::Logits } else { Slot::Grad };
         ClassTensor { name: Slot::Grad.variable(), ..ClassTensor::written(slot, self.output) }
     }
 
-    /// Whether a slot's tensor is read or written in loads.
+    /// Returns true if a slot's tensor is read or written in loads.
     pub(crate) fn in_loads(&self, slot: Slot) -> bool {
         self.tensors().any(|tensor| tensor.slot == slot)
     }
 
-    /// Whether logits become others before anything else.
+    /// Returns true if logits are mapped before anything else.
     pub(super) fn maps_logits(&self) -> bool {
         self.extras.scaled && self.reads_logits()
     }
 
-    /// The types in use of which two elements share a word.
+    /// Returns the types in use of which two elements share a word.
     pub(super) fn half_types(&self) -> Vec<ElementType> {
         let gradient = (self.kernel == Kernel::GatherGrad).then_some(self.output);
         let tensors = self.tensors().map(|tensor| tensor.element_type);
@@ -89,48 +89,48 @@ impl Spec {
         halves.filter(|element_type| used.contains(element_type)).collect()
     }
 
-    /// Whether a slot is written in loads.
+    /// Returns true if a slot is written in loads.
     fn is_written(&self, slot: Slot) -> bool {
         self.tensors().any(|tensor| tensor.slot == slot && tensor.written)
     }
 }
 
 impl ClassTensor {
-    /// A tensor that is read, bound as its slot's variable.
+    /// Returns a tensor that is read, bound as its slot's variable.
     pub fn read(slot: Slot, element_type: ElementType) -> Self {
         let name = slot.variable();
         Self { slot, name, buffer: name, element_type, read: true, written: false }
     }
 
-    /// One that is written.
+    /// Returns a tensor that is written.
     pub fn written(slot: Slot, element_type: ElementType) -> Self {
         Self { read: false, written: true, ..Self::read(slot, element_type) }
     }
 
-    /// The same under another name.
+    /// Returns the tensor under another name.
     pub fn bound_as(self, name: &'static str) -> Self {
         Self { name, buffer: name, ..self }
     }
 
-    /// Whether lanes write parts of one load, which is an array of words then.
+    /// Returns true if lanes write parts of one load; then the tensor is an array of words.
     fn is_in_scalars(&self, spec: &Spec) -> bool {
         spec.layout.row_loads == RowLoads::Ragged
             && spec.layout.is_wide()
             && spec.is_written(self.slot)
     }
 
-    /// Whether its loads are made of 64-bit numbers.
+    /// Returns true if its loads are made of 64-bit numbers.
     fn longs(&self, spec: &Spec) -> bool {
         spec.layout.longs && !self.is_in_scalars(spec)
     }
 
-    /// Whether lanes may write both halves of a word at the same time.
+    /// Returns true if lanes may write both halves of a word at the same time.
     fn is_atomic(&self, spec: &Spec) -> bool {
         let single = !spec.layout.is_wide() || spec.layout.row_loads == RowLoads::Loose;
         is_half(self.element_type) && single && spec.is_written(self.slot)
     }
 
-    /// The WGSL type of one load.
+    /// Returns the WGSL type of one load.
     pub fn element(&self, spec: &Spec) -> &'static str {
         match (is_half(self.element_type), spec.layout.load) {
             _ if self.is_atomic(spec) => "atomic<u32>",
@@ -149,7 +149,7 @@ impl ClassTensor {
         }
     }
 
-    /// Word `at` of the binding, whatever its loads are.
+    /// Returns word `at` of the binding, for any type of its loads.
     fn word(&self, spec: &Spec) -> &'static str {
         match self.element(spec) {
             "u32" => "{buffer}[at]",
@@ -161,7 +161,7 @@ impl ClassTensor {
         }
     }
 
-    /// What the files of `shaders/` are told of it.
+    /// Returns the names of the tensor for the files of `shaders/`.
     pub fn record(&self, spec: &Spec) -> Value {
         Value::Record(vec![
             ("name", Value::text(self.name)),

@@ -1,4 +1,4 @@
-//! A kernel's text from its file and all that this imports.
+//! A kernel's text from its file and all imports.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -35,7 +35,7 @@ const FILES: &[(&str, &str)] = files! {
 static PARSED: LazyLock<HashMap<&str, Result<Vec<Node>, String>>> =
     LazyLock::new(|| FILES.iter().map(|&(name, text)| (name, parse(text))).collect());
 
-/// Where a line of a text comes from.
+/// The origin of a line of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Origin {
     file: &'static str,
@@ -57,11 +57,11 @@ pub struct Asked {
     pub line: usize,
     /// The name.
     pub name: &'static str,
-    /// What it stood for.
+    /// Its value.
     pub holds: bool,
 }
 
-/// A kernel's text, and where its lines come from.
+/// A kernel's text, and the origins of its lines.
 #[derive(Debug, Default)]
 pub struct Assembly {
     /// WGSL.
@@ -72,13 +72,14 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// The file and line that line `number` of the text, from 1 on, comes from. None for lines that Rust wrote.
+    /// Returns the file and line that line `number` of the text, from 1 on, comes from. `None` for lines that Rust
+    /// wrote.
     pub fn origin(&self, number: usize) -> Option<String> {
         let origin = self.origins.get(number.checked_sub(1)?)?;
         origin.map(|origin| origin.to_string())
     }
 
-    /// What a compiler says of the text, with file and line in front of each of its `wgsl:LINE:`.
+    /// Returns a compiler's report on the text, with file and line before each of its `wgsl:LINE:`.
     pub fn with_origins(&self, report: &str) -> String {
         let mut parts = report.split("wgsl:");
         let mut whole = parts.next().unwrap_or_default().to_owned();
@@ -94,7 +95,7 @@ impl Assembly {
 
     fn push(&mut self, text: &str, origin: Option<Origin>) {
         for line in text.split('\n') {
-            // What was left out leaves no gap.
+            // Omitted text leaves no blank lines.
             if line.is_empty() && (self.text.is_empty() || self.text.ends_with("\n\n")) {
                 continue;
             }
@@ -105,11 +106,11 @@ impl Assembly {
     }
 }
 
-/// The text of a kernel: `head`, then its file after all that it imports.
+/// Returns the text of a kernel: `head`, then its file after all imports.
 ///
 /// # Panics
-/// With file and line, where a file does not parse or asks for a name that is not there: the files are this crate's
-/// own, and a test assembles all kernels.
+/// With file and line, if a file does not parse or asks for a missing name: the files are this crate's own, and a test
+/// assembles all kernels.
 pub(in crate::kernels) fn assembled(kernel: &str, head: &str, names: &Names) -> Assembly {
     let mut assembler = Assembler::new(names);
     assembler.assembly.push(head.trim_end(), None);
@@ -117,7 +118,7 @@ pub(in crate::kernels) fn assembled(kernel: &str, head: &str, names: &Names) -> 
     assembler.assembly
 }
 
-/// The text of a file that is not there.
+/// Returns the text of a file that does not exist in `shaders/`.
 #[cfg(test)]
 pub(super) fn assembled_from(text: &'static str, names: &Names) -> Result<String, String> {
     let nodes = parse(text)?.leak();
@@ -134,7 +135,7 @@ struct Assembler<'a> {
     assembly: Assembly,
 }
 
-/// Lines of a file, with where they come from.
+/// Lines of a file, with their origins.
 type Lines = Vec<(String, Origin)>;
 
 impl<'a> Assembler<'a> {
@@ -143,7 +144,7 @@ impl<'a> Assembler<'a> {
         Self { scope, imported: Vec::new(), assembly: Assembly::default() }
     }
 
-    /// Adds a file after all that it imports, unless it is there.
+    /// Adds a file after all its imports, unless it is there already.
     fn file(&mut self, name: &str) -> Result<(), String> {
         let Some((&file, nodes)) = PARSED.get_key_value(name) else {
             return Err(format!("there is no shaders/{}.wgsl", path(name)));
@@ -160,7 +161,7 @@ impl<'a> Assembler<'a> {
         Ok(())
     }
 
-    /// Adds what nodes come to to `lines`, and what they import to the text.
+    /// Adds the lines of nodes to `lines`, and their imports to the text.
     fn nodes(
         &mut self,
         file: &'static str,
@@ -203,7 +204,7 @@ impl<'a> Assembler<'a> {
         Ok(())
     }
 
-    /// Whether the condition of an arm holds. Notes the names that it asks for.
+    /// Returns true if the condition of an arm holds. Notes the names that it asks for.
     fn holds(&mut self, file: &'static str, arm: &'static Arm) -> Result<bool, String> {
         let Some(condition) = &arm.condition else { return Ok(true) };
         condition.holds(&mut |name| {
@@ -221,7 +222,7 @@ fn add_comment(file: &'static str, comment: &[Line], lines: &mut Lines) {
     }));
 }
 
-/// A file's path in `shaders/`, without the ending.
+/// Returns a file's path in `shaders/`, without the ending.
 fn path(file: &str) -> String {
     file.replace("::", "/")
 }

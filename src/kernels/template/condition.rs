@@ -20,7 +20,7 @@ impl Condition {
         }
     }
 
-    /// Returns its value. Asks for the names from left to right, and for none that cannot matter any more.
+    /// Returns its value. Asks for the names from left to right, and for none that can no longer change the value.
     pub fn holds<E>(
         &self,
         ask: &mut impl FnMut(&'static str) -> Result<bool, E>,
@@ -34,13 +34,13 @@ impl Condition {
     }
 }
 
-/// What is left of a condition's text.
+/// The rest of a condition's text.
 struct Tokens {
     rest: &'static str,
 }
 
 impl Tokens {
-    /// Takes `token` away if it comes next.
+    /// Removes `token` if it comes next, and returns true.
     fn take(&mut self, token: &str) -> bool {
         let rest = self.rest.trim_start().strip_prefix(token);
         self.rest = rest.unwrap_or(self.rest);
@@ -84,7 +84,7 @@ impl Tokens {
     }
 }
 
-/// Returns how many bytes at the beginning of `text` are a name; `a.b` is one.
+/// Returns the number of bytes at the beginning of `text` that are a name; `a.b` is one.
 pub(super) fn name_length(text: &str) -> usize {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
     text.find(|c| !is_of_name(c)).unwrap_or(text.len())

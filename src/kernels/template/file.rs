@@ -1,4 +1,4 @@
-//! A file of `shaders/`, parsed: its lines, and what decides about them.
+//! A file of `shaders/`, parsed: its lines, and the directives that select them.
 
 use super::condition::{Condition, name_length};
 
@@ -11,7 +11,7 @@ pub(super) struct Line {
     pub text: &'static str,
 }
 
-/// What a file consists of.
+/// A part of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Node {
     Line(Line),
@@ -22,7 +22,7 @@ pub(super) enum Node {
     },
     /// `@if(...)`, `@elif(...)` and `@else`: the first arm whose condition holds.
     Choice {
-        /// Lines of comment directly above, which go with it.
+        /// Lines of comment directly above, which belong to it.
         comment: Vec<Line>,
         arms: Vec<Arm>,
     },
@@ -87,7 +87,7 @@ fn nodes(lines: &[Line]) -> Result<Vec<Node>, String> {
     Ok(nodes)
 }
 
-/// The names of files in `folder::file;` or `folder::{file, file};`.
+/// Returns the names of files in `folder::file;` or `folder::{file, file};`.
 fn files(imported: &str) -> Option<Vec<String>> {
     let (folder, files) = imported.strip_suffix(';')?.split_once("::")?;
     let list = files.strip_prefix('{').and_then(|files| files.strip_suffix('}'));
@@ -95,7 +95,7 @@ fn files(imported: &str) -> Option<Vec<String>> {
     Some(files.map(|file| format!("{folder}::{}", file.trim())).collect())
 }
 
-/// The arms of the choice that begins with the first line, and how many lines it has.
+/// Returns the arms of the choice that begins with the first line, and its number of lines.
 fn choice(lines: &[Line]) -> Result<(Vec<Arm>, usize), String> {
     let mut arms: Vec<Arm> = Vec::new();
     let mut at = 0;
@@ -121,8 +121,8 @@ fn choice(lines: &[Line]) -> Result<(Vec<Arm>, usize), String> {
     Ok((arms, at))
 }
 
-/// What stands after a directive on the first line, of which `rest` is left, and the number of lines that it takes with
-/// the directive's. Braces around it are left out.
+/// Returns the item after a directive on the first line, of which `rest` is left, and the number of lines of both
+/// together. Braces around the item are left out.
 fn item_at(lines: &[Line], rest: &'static str) -> Result<(Vec<Node>, usize), String> {
     let directive = lines[0];
     // The item may begin on the next line.
@@ -147,8 +147,8 @@ fn item_at(lines: &[Line], rest: &'static str) -> Result<(Vec<Node>, usize), Str
     Ok((body, skipped + count))
 }
 
-/// The number of lines up to the end of the item that they begin with: the first one at whose end no bracket is
-/// open, and which ends as a statement, a member or a block does.
+/// Returns the number of lines up to the end of the item that they begin with: the first line at whose end no bracket
+/// is open, and which ends as a statement, a member or a block does.
 fn item_length(lines: &[Line]) -> Option<usize> {
     let mut open = 0;
     for (at, line) in lines.iter().enumerate() {
@@ -163,7 +163,7 @@ fn item_length(lines: &[Line]) -> Option<usize> {
     None
 }
 
-/// Takes the lines of comment that the nodes end with away.
+/// Removes and returns the lines of comment that the nodes end with.
 fn comment_above(nodes: &mut Vec<Node>) -> Vec<Line> {
     let is_comment = |node: &Node| matches!(node, Node::Line(line) if line.text.starts_with("//"));
     let above = nodes.iter().rev().take_while(|node| is_comment(node)).count();
@@ -176,7 +176,7 @@ fn comment_above(nodes: &mut Vec<Node>) -> Vec<Line> {
         .collect()
 }
 
-/// Splits what follows a directive's `(` where its parentheses end.
+/// Splits the text after a directive's `(` where its parentheses end.
 fn in_parentheses(line: Line, text: &'static str) -> Result<(&'static str, &'static str), String> {
     let mut open = 1;
     for (at, c) in text.char_indices() {
@@ -193,12 +193,12 @@ fn in_parentheses(line: Line, text: &'static str) -> Result<(&'static str, &'sta
 }
 
 impl Line {
-    /// Its text without a comment.
+    /// Returns its text without a comment.
     fn code(&self) -> &'static str {
         self.text.split_once("//").map_or(self.text, |(code, _)| code).trim_end()
     }
 
-    /// How many brackets it opens, less those that it closes.
+    /// Returns the number of brackets that it opens, less those that it closes.
     fn opened(&self, open: char, close: char) -> i32 {
         let step = |c| i32::from(c == open) - i32::from(c == close);
         self.code().chars().map(step).sum()
@@ -208,7 +208,7 @@ impl Line {
         format!("{}: {what}: {:?}", self.number, self.text)
     }
 
-    /// Its text with `{name}` replaced by what `value` returns for the name.
+    /// Returns its text with `{name}` replaced by the text that `value` returns for the name.
     pub fn with_names<'a>(
         &self,
         value: impl Fn(&'static str) -> Result<&'a str, String>,

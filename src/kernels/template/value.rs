@@ -1,8 +1,8 @@
-//! What names in the files of `shaders/` stand for.
+//! The values of names in the files of `shaders/`.
 
 use std::collections::HashMap;
 
-/// What a name stands for.
+/// The value of a name.
 #[derive(Clone, Debug)]
 pub(in crate::kernels) enum Value {
     Flag(bool),
@@ -17,7 +17,7 @@ impl Value {
         Self::Text(text.into())
     }
 
-    /// A list of texts.
+    /// Returns a list of texts.
     pub fn texts<T: Into<String>>(texts: impl IntoIterator<Item = T>) -> Self {
         Self::List(texts.into_iter().map(Self::text).collect())
     }
@@ -32,7 +32,7 @@ impl Value {
     }
 }
 
-/// All names that a kernel's files may ask for. One that is not there is an error wherever it is asked for.
+/// All names that a kernel's files may ask for. Asking for a missing name is always an error.
 #[derive(Debug, Default)]
 pub(in crate::kernels) struct Names {
     values: HashMap<&'static str, Value>,
@@ -40,7 +40,7 @@ pub(in crate::kernels) struct Names {
 
 impl Names {
     /// # Panics
-    /// Where the name is there: two kernels' flags of one name would decide for each other.
+    /// If the name exists: two kernels' flags of one name would affect each other.
     pub fn insert(&mut self, name: &'static str, value: Value) {
         let known = self.values.insert(name, value);
         assert!(known.is_none(), "the name {name} is given twice");
@@ -51,7 +51,7 @@ impl Names {
     }
 }
 
-/// Names with the variables of the loops around a line in front of them.
+/// Names, preceded by the variables of the loops around a line.
 pub(super) struct Scope<'a> {
     pub names: &'a Names,
     pub variables: Vec<(&'static str, &'a Value)>,
