@@ -5,9 +5,9 @@ use super::{run, stream};
 use crate::stream::{Batches, Device, Sink};
 use crate::{Error, Inputs, Loss, Output, Outputs};
 
-/// The CPU as a [`Device`]: all losses in f64, on all cores. Reduced losses, and [`Device::run`]'s other outputs, are
-/// rounded to f32 at the end. [`run`](super::run()), [`run_into`](super::run_into()) and [`stream`](super::stream())
-/// have them in f64.
+/// The CPU as a [`Device`]: all losses in f64, on all cores. Reduced losses, and the other outputs of [`Device::run`],
+/// are rounded to f32 at the end. [`run`](super::run()), [`run_into`](super::run_into()) and
+/// [`stream`](super::stream()) return them in f64.
 ///
 /// ```
 /// use wgpu_loss::reference::Cpu;

@@ -21,7 +21,7 @@ use super::walk::{fill_elements, fill_rows, repeated, sum_rows};
 use super::weights::{Label, counted, label_of, row_weight_of, weighed, weight_of};
 use crate::{Error, Floats, Inputs, Output, Problem, Reduction, TargetType};
 
-/// Cross-entropy, its gradient, the log-probabilities, and what is asked for of rows and classes.
+/// Computes cross-entropy, its gradient, the log-probabilities, and the requested outputs of rows and classes.
 pub(super) fn run(
     problem: &Problem,
     inputs: &Inputs<'_>,
@@ -37,7 +37,7 @@ pub(super) fn run(
     let mut losses = repeated("loss", 0.0, keeps(unreduced || outputs.class_losses))?;
     let mut kept = repeated("state", Kept::NONE, keeps(by_element || by_row))?;
     let by_rows = inputs.labels.is_some() || problem.row_weights;
-    // Without a class, and nothing to be told of each row, it does not matter how many rows the shape speaks of.
+    // Without classes and without outputs of rows, the time must not depend on the number of rows in the shape.
     let sums = if view.classes == 0 && kept.is_empty() && losses.is_empty() && !by_rows {
         Sums::empty_rows(view.rows())
     } else {
@@ -78,7 +78,7 @@ pub(super) fn run(
     })
 }
 
-/// What one row is compared with.
+/// The target of one row.
 #[derive(Clone, Copy)]
 enum Truth {
     Nothing,
@@ -88,7 +88,7 @@ enum Truth {
     Probabilities,
 }
 
-/// What is kept of a row for its gradient, its distribution and what is asked for of it.
+/// The data of a row for its gradient, its distribution and its requested outputs.
 #[derive(Clone, Copy)]
 struct Kept {
     row: Row,
@@ -112,13 +112,13 @@ impl Kept {
         pull: 0.0,
     };
 
-    /// Of a row that does not count.
+    /// Returns the data of a row that does not count.
     fn left_out(state: State) -> Kept {
         Kept { row: Row { state, ..Row::NONE }, ..Kept::NONE }
     }
 }
 
-/// The rows and all that their losses are made of.
+/// The rows and everything that their losses depend on.
 struct Rows<'a> {
     problem: &'a Problem,
     inputs: &'a Inputs<'a>,
@@ -145,7 +145,7 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// A row's loss, and what its gradient needs.
+    /// Returns a row's loss, and the data that its gradient needs.
     fn visit(&self, row: usize, state: State) -> (Seen, Kept) {
         let factor = row_weight_of(self.inputs, row);
         let (truth, weight) = match self.inputs.labels {
@@ -171,7 +171,7 @@ impl<'a> Rows<'a> {
             }
             _ => self.spread_loss(row, state, truth, factor),
         };
-        // A row one of whose weights is no number has no loss and no distribution either.
+        // A row with a weight that is NaN or infinite has no loss and no distribution either.
         let (state, loss) = match weight.is_finite() && whole.is_finite() {
             true => (state, loss),
             false => (State::NAN, f64::NAN),
@@ -184,7 +184,7 @@ impl<'a> Rows<'a> {
         (Seen::Live(live), Kept { row, truth, factor, whole, z_loss, pull })
     }
 
-    /// The loss of a row whose target is spread over the classes, and `V`.
+    /// Returns the loss of a row whose target is spread over the classes, and `V`.
     fn spread_loss(&self, row: usize, state: State, truth: Truth, factor: f64) -> (f64, f64) {
         let (mut below_top, mut whole) = (0.0, 0.0);
         for (class, element) in self.logits.elements(row).enumerate() {
@@ -195,7 +195,7 @@ impl<'a> Rows<'a> {
         (below_top + weighed(whole, state.log_excess()), whole)
     }
 
-    /// `w_c q'_c` with `q'_c = (1 - e) q_c + e / C`.
+    /// Returns `w_c q'_c` with `q'_c = (1 - e) q_c + e / C`.
     fn share(&self, truth: Truth, element: usize, class: usize) -> f64 {
         let q = match (truth, self.probabilities) {
             (Truth::Label(label), _) if label == class => 1.0,
@@ -208,7 +208,7 @@ impl<'a> Rows<'a> {
         if smoothed == 0.0 { 0.0 } else { smoothed * weight_of(self.inputs.weight, class) }
     }
 
-    /// The z-loss, and its slope along the log-sum-exp. Rows of no classes have none.
+    /// Returns the z-loss, and its slope along the log-sum-exp. Rows of no classes have none.
     fn z_loss(&self, state: &State, weight: f64) -> (f64, f64) {
         if self.problem.z_loss == 0.0 || self.problem.view.classes == 0 {
             return (0.0, 0.0);
@@ -218,7 +218,7 @@ impl<'a> Rows<'a> {
         (factor * lse * lse, 2.0 * factor * lse)
     }
 
-    /// The label's rank, where somebody asks: itself, whether it is 0, and whether it is below k.
+    /// Returns the label's rank, if it is requested: the rank itself, true if it is 0, and true if it is below k.
     fn rank(&self, row: usize, state: &State, truth: Truth) -> (u32, bool, bool) {
         let asked = self.problem.outputs;
         match truth {
@@ -230,7 +230,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// The gradient of loss and z-loss with respect to one logit, times `scale`.
+    /// Returns the gradient of loss and z-loss with respect to one logit, times `scale`.
     fn gradient(&self, kept: &Kept, element: usize, class: usize, scale: f64) -> f64 {
         match kept.truth {
             Truth::Nothing => return 0.0,

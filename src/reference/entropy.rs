@@ -8,7 +8,7 @@
 //! gradient = r p_c (d_c - depth)
 //! ```
 //!
-//! No term of the loss is negative, and `-log p_c - H` is taken without the logarithm that both hold.
+//! No term of the loss is negative, and `-log p_c - H` is computed without the logarithm that both terms contain.
 
 use super::rows::{Row, RowLogits, asks_for_rows};
 use super::scale::Scale;
@@ -18,7 +18,7 @@ use super::walk::{fill_elements, repeated, sum_rows};
 use super::weights::{counted, row_weight_of};
 use crate::{Error, Inputs, Output, Problem, Reduction};
 
-/// The entropy, its gradient, and what is asked for of the rows.
+/// Computes the entropy, its gradient, and the requested outputs of the rows.
 pub(super) fn run(
     problem: &Problem,
     inputs: &Inputs<'_>,
@@ -30,7 +30,7 @@ pub(super) fn run(
     let by_element = (outputs.grad || outputs.log_probs) && view.elements() > 0;
     let mut losses = repeated("loss", 0.0, keeps(problem.reduction == Reduction::None))?;
     let mut kept = repeated("state", Row::NONE, keeps(by_element || asks_for_rows(problem)))?;
-    // Without a class, and nothing to be told of each row, it does not matter how many rows the shape speaks of.
+    // Without classes and without outputs of rows, the time must not depend on the number of rows in the shape.
     let sums = if view.classes == 0 && kept.is_empty() && losses.is_empty() && !problem.row_weights
     {
         Sums::empty_rows(view.rows())
@@ -40,7 +40,7 @@ pub(super) fn run(
             if weight == 0.0 {
                 return (Seen::Ignored, Row { state, weight, ..Row::NONE });
             }
-            // A row whose weight is no number has no distribution either.
+            // A row whose weight is NaN or infinite has no distribution either.
             let state = if weight.is_finite() { state } else { State::NAN };
             let (loss, nan) = (weight * state.entropy(), state.is_nan());
             let live = Live { loss, weight: counted(weight), nan, ..Live::default() };

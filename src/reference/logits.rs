@@ -1,11 +1,11 @@
-//! What logits become before the softmax, and how far apart they are then.
+//! The map of logits before the softmax, and the distances between mapped logits.
 //!
 //! ```text
 //! z(x) = s x                    or with a soft cap    z(x) = s cap tanh(x / cap)
 //! ```
 //!
-//! Losses are made of distances from the largest logit, and a soft cap brings large logits close
-//! together. Taken as `z(a) - z(b)` their distance would be as good as `s cap` is in f64; with
+//! Losses are made of distances from the largest logit, and a soft cap brings large logits close together. Computed as
+//! `z(a) - z(b)`, their distance would have the absolute error of `s cap` in f64; with
 //! `a' = a / cap >= b' = b / cap >= 0` it is exact to a few 2^-53 of itself as
 //!
 //! ```text
@@ -16,7 +16,7 @@
 
 use crate::loss::LogitMap;
 
-/// The map from the logits given to those of the softmax, in f64.
+/// The map from the given logits to those of the softmax, in f64.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Logits {
     scale: f64,
@@ -24,20 +24,20 @@ pub(super) struct Logits {
 }
 
 impl Logits {
-    /// Logits as they are.
+    /// The map that leaves logits as they are.
     pub const IDENTITY: Logits = Logits { scale: 1.0, cap: None };
 
     pub fn new(map: LogitMap) -> Self {
         Self { scale: map.scale.into(), cap: map.softcap.map(f64::from) }
     }
 
-    /// A logit as it takes part in comparisons. Under a soft cap an infinity is a number like any
-    /// other; it comes behind, or before, all that are finite.
+    /// Returns a logit as it is compared with others. Under a soft cap an infinity is a number like any other, after,
+    /// or before, all finite ones.
     pub fn clean(&self, x: f64) -> f64 {
         if self.cap.is_some() { x.clamp(f64::MIN, f64::MAX) } else { x }
     }
 
-    /// `z(x)`.
+    /// Returns `z(x)`.
     pub fn map(&self, x: f64) -> f64 {
         match self.cap {
             None => self.scale * x,
@@ -45,7 +45,7 @@ impl Logits {
         }
     }
 
-    /// `z(top) - z(x)`, at least 0, for two clean logits `top >= x`.
+    /// Returns `z(top) - z(x)`, at least 0, for two clean logits `top >= x`.
     pub fn below(&self, top: f64, x: f64) -> f64 {
         match self.cap {
             None => self.scale * (top - x),
@@ -54,7 +54,7 @@ impl Logits {
         }
     }
 
-    /// `z'(x)`.
+    /// Returns `z'(x)`.
     pub fn slope(&self, x: f64) -> f64 {
         let Some(cap) = self.cap else { return self.scale };
         let e = (-2.0 * (x / cap).abs()).exp();
@@ -62,7 +62,7 @@ impl Logits {
     }
 }
 
-/// `tanh a - tanh b` for `a >= b`.
+/// Returns `tanh a - tanh b` for `a >= b`.
 fn tanh_difference(a: f64, b: f64) -> f64 {
     let (near, far) = match () {
         _ if b >= 0.0 => (b, a),
@@ -91,7 +91,7 @@ mod tests {
             for &a in &numbers[i..] {
                 for logits in [CAPPED, Logits { scale: 0.25, cap: None }, Logits::IDENTITY] {
                     let wanted = logits.map(a) - logits.map(b);
-                    // Each of the two mapped logits is below 13 and good to 2^-53 of itself.
+                    // Each of the two mapped logits is below 13 and exact to 2^-53 of itself.
                     assert!((logits.below(a, b) - wanted).abs() < 4e-15, "{a} and {b}");
                 }
             }

@@ -1,27 +1,27 @@
-//! The losses on the CPU in f64: the oracle of the tests, and the fallback where there is no GPU.
+//! The losses on the CPU in f64: the oracle of the tests, and the fallback without a GPU.
 //!
 //! Needs the feature `reference`.
 //!
-//! [`run`] takes the same losses and inputs as the GPU and gives the same [`Output`], in f64. Each
-//! function has one file here with its formula. What they share is the state of a set of classes,
+//! [`run`] takes the same losses and inputs as the GPU and returns the same [`Output`], in f64. Each function has one
+//! file here with its formula. All of them use the state of a set of classes,
 //!
 //! ```text
 //! top    = max x
 //! excess = sum exp(x - top), over all classes but one at the top
 //! ```
 //!
-//! from which every loss is a sum of nonnegative terms, `(top - x_t) + log(1 + excess)`, exact to
-//! about 1e-15 of itself even where it is 1e-13. Where logits are scaled or capped first, that holds of
-//! the distances between the outcomes.
+//! from which every loss is a sum of nonnegative terms, `(top - x_t) + log(1 + excess)`, exact to about 1e-15 of itself
+//! even if it is 1e-13. If logits are scaled or capped first, the same holds for the distances between the mapped
+//! logits.
 //!
-//! [`run`] takes and gives whole tensors. Data of any size goes through in pieces, so that memory stays bounded:
-//! [`run_into`] and [`stream()`] hand large outputs to a [`Sink`](crate::stream::Sink) as a GPU does, [`run_pieces`]
-//! and [`Stream::push_pieces`] hand them over in f64. [`Cpu`] is the reference as a
-//! [`Device`](crate::stream::Device), to be chosen at run time in place of a `Gpu`.
+//! [`run`] takes and returns whole tensors. Data of any size can be computed in pieces, so that memory stays bounded:
+//! [`run_into`] and [`stream()`] pass large outputs to a [`Sink`](crate::stream::Sink) as a GPU does, [`run_pieces`]
+//! and [`Stream::push_pieces`] pass them on in f64. [`Cpu`] is the reference as a [`Device`](crate::stream::Device),
+//! for a choice at run time between it and a `Gpu`.
 //!
-//! Rows are spread over the threads by rayon, in chunks that depend on the shape alone; the chunks'
-//! sums are added in order, so a result is the same bits every time. Nothing is kept per row unless
-//! the gradient, the distribution or unreduced losses ask for it.
+//! rayon spreads rows over the threads, in chunks that depend on the shape alone; the chunks' sums are added in order,
+//! so a result has the same bits every time. No data is kept per row unless the gradient, the distribution or unreduced
+//! losses need it.
 
 mod cpu;
 mod cross_entropy;
@@ -69,8 +69,8 @@ use crate::{Error, Inputs, Loss, Output, Outputs, Problem};
 /// ```
 ///
 /// # Errors
-/// Shapes, lengths and options that do not fit, and [`Error::BadTargets`] for labels that are
-/// neither a class nor `ignore_index`.
+/// Shapes, lengths and options that do not fit, and [`Error::BadTargets`] for labels that are neither a class nor
+/// `ignore_index`.
 pub fn run(
     loss: &(impl Loss + ?Sized),
     inputs: &Inputs<'_>,
@@ -86,8 +86,8 @@ pub fn run(
     Ok(output)
 }
 
-/// Computes a loss whose gradient is multiplied by `scale`, unless each row has an upstream gradient of its own. Rows with
-/// bad labels or values are NaN and counted.
+/// Computes a loss whose gradient is multiplied by `scale`, unless each row has an upstream gradient of its own. Rows
+/// with bad labels or values are NaN and counted.
 fn compute(problem: &Problem, inputs: &Inputs<'_>, scale: f64) -> Result<Output<f64>, Error> {
     let scale = Scale::new(problem, inputs, scale);
     match problem.function {

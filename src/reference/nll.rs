@@ -5,8 +5,8 @@
 //! gradient: -r w_t at t, 0 at every other class
 //! ```
 //!
-//! Only `x_t` is read. Where it is NaN the row's loss is NaN; an infinity takes part as it is, unless
-//! its weight is 0. The gradient does not depend on the input.
+//! Only `x_t` is read. If it is NaN, the row's loss is NaN; an infinity is used as it is, unless its weight is 0. The
+//! gradient does not depend on the input.
 
 use super::rows::class_losses;
 use super::scale::Scale;
@@ -15,7 +15,7 @@ use super::walk::{fill_rows, repeated, sum_rows};
 use super::weights::{Label, counted, label_of, row_weight_of, weighed, weight_of};
 use crate::{Error, Inputs, Labels, Output, Problem, Reduction, RowOutputs, TargetType};
 
-/// The gather, and its gradient.
+/// Computes the gather, and its gradient.
 pub(super) fn run(
     problem: &Problem,
     inputs: &Inputs<'_>,
@@ -38,7 +38,7 @@ pub(super) fn run(
             Label::Class(class) => {
                 let x = f64::from(inputs.input.data.get(view.row_start(row) + class * view.inner));
                 let weight = row_weight_of(inputs, row) * weight_of(inputs.weight, class);
-                // A row whose weight is no number has no loss.
+                // A row whose weight is NaN or infinite has no loss.
                 let loss = if weight.is_finite() { weighed(weight, -x) } else { f64::NAN };
                 let (nan, weight) = (x.is_nan() || !weight.is_finite(), counted(weight));
                 Seen::Live(Live { loss, weight, nan, ..Live::default() })
@@ -67,7 +67,7 @@ pub(super) fn run(
     })
 }
 
-/// Returns zeros, but for one element in each row that counts, and rows with a bad label, which are NaN.
+/// Returns zeros, except for one element in each row that counts, and for rows with a bad label, which are NaN.
 fn gradient(
     problem: &Problem,
     inputs: &Inputs<'_>,

@@ -1,4 +1,4 @@
-//! A piece of a call: its tensors, and what it comes to.
+//! A piece of a call: its tensors, and its results.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A piece of a call in f64, as [`run_pieces`](super::run_pieces()) and
-/// [`Stream::push_pieces`](super::Stream::push_pieces) hand it over.
+/// [`Stream::push_pieces`](super::Stream::push_pieces) pass it on.
 #[non_exhaustive]
 pub struct Piece<'a> {
     /// The piece as a problem of its own: the sum over its rows, or their losses. Its [`view`](Problem::view) is the
@@ -21,16 +21,16 @@ pub struct Piece<'a> {
     pub problem: &'a Problem,
     /// Its tensors. Their shapes are `(outer, classes, inner)`, with an extent of 1 along an axis that they lack.
     pub inputs: &'a Inputs<'a>,
-    /// What it comes to. A reduced loss is the sum over the piece's rows, undivided. Gradients are those of the whole.
-    /// Of a variance that elements of other pieces share, the gradient is the piece's part of a sum.
+    /// Its results. A reduced loss is the sum over the piece's rows, undivided. Gradients are those of the whole. The
+    /// gradient of a variance that elements of other pieces share is the piece's part of a sum.
     pub output: &'a Output<f64>,
-    /// What gradients are multiplied by where rows have no upstream gradient of their own: the upstream gradient of the
-    /// loss over the divisor.
+    /// The factor of gradients, unless rows have an upstream gradient of their own: the upstream gradient of the loss
+    /// over the divisor.
     pub scale: f64,
     pub(super) place: Place<'a>,
 }
 
-/// Where a piece lies.
+/// The position of a piece in its batch and in the whole.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     /// The problem of its batch.
@@ -41,8 +41,8 @@ pub(super) struct Place<'a> {
 }
 
 impl Piece<'_> {
-    /// Returns where an output's elements lie in the whole tensor: in one run, or in one for each class where the piece
-    /// has some positions of an image alone. The variance's gradient is counted from its batch's first variance.
+    /// Returns the ranges of an output's elements in the whole tensor: one, or one for each class if the piece has only
+    /// some positions of an image. The variance's gradient is counted from its batch's first variance.
     pub fn runs(&self, what: LargeOutput) -> impl Iterator<Item = Range<u64>> + use<> {
         let Place { batch, rows, rows_before } = self.place;
         let axes = batch.axes_of(what).unwrap_or(Axes::One);
@@ -56,7 +56,7 @@ impl Piece<'_> {
         rows.runs(&batch.view, axes, 1).map(move |run| base + run.start..base + run.end)
     }
 
-    /// The sums over its rows, with positions in the whole.
+    /// Returns the sums over its rows, with positions in the whole.
     pub(super) fn sums(&self) -> Sums {
         let Place { batch, rows, rows_before } = self.place;
         let summary = rows.placed(batch, self.output.summary, rows_before);
@@ -68,7 +68,7 @@ impl Piece<'_> {
         Sums::new(reduced(loss), reduced(z_loss), summary)
     }
 
-    /// Hands large outputs to a sink, and says how far the call is.
+    /// Passes large outputs to a sink, and reports the progress of the call.
     pub(super) fn write(
         &self,
         variance: &mut VarianceSums,
@@ -107,7 +107,7 @@ impl Piece<'_> {
         sink.progress(progress)
     }
 
-    /// Hands what is asked for of each row to a sink.
+    /// Passes the requested outputs of each row to a sink.
     fn write_rows(
         &self,
         progress: &mut Progress,
@@ -135,7 +135,7 @@ impl Piece<'_> {
     }
 }
 
-/// The tensors of a piece: slices of the batch's, or copies where a piece's elements are apart.
+/// The tensors of a piece: slices of the batch's, or copies if a piece's elements are not contiguous.
 pub(super) struct Parts<'a> {
     input: Part<'a>,
     labels: Option<(Labels<'a>, [usize; 3])>,
@@ -149,7 +149,7 @@ pub(super) struct Parts<'a> {
     upstream: Option<Part<'a>>,
 }
 
-/// The part of a tensor of floats.
+/// A piece's part of a tensor of floats.
 struct Part<'a> {
     floats: PartFloats<'a>,
     shape: [usize; 3],
@@ -216,7 +216,7 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// Returns them as a loss takes them.
+    /// Returns the parts as inputs of a loss.
     pub fn inputs(&self) -> Inputs<'_> {
         fn tensor<'b>(part: &'b Option<Part<'_>>) -> Option<Tensor<'b>> {
             part.as_ref().map(Part::tensor)

@@ -1,19 +1,19 @@
-//! Batches in pieces, one after another.
+//! Computes batches in pieces, one after another.
 
 use super::piece::{Parts, Piece, Place};
 use super::{Sums, compute};
 use crate::stream::{Cut, Totals, outer_bytes};
 use crate::{Error, Inputs, Problem};
 
-/// Bytes that the tensors of a piece have together: about 4 Mi logits, enough for all cores.
+/// Bytes of the tensors of a piece in all: about 4 Mi logits, enough for all cores.
 const PIECE_BYTES: u64 = 16 << 20;
 
-/// The pieces of all batches so far, added up.
+/// The sums over the pieces of all batches so far.
 pub(super) struct Pieces {
     pub totals: Totals,
     /// Rows of the batches so far.
     rows: u64,
-    /// Bytes that the tensors of a piece have together, about.
+    /// Approximate bytes of the tensors of a piece in all.
     pub bytes: u64,
 }
 
@@ -22,7 +22,7 @@ impl Pieces {
         Self { totals: Totals::default(), rows: 0, bytes: PIECE_BYTES }
     }
 
-    /// Takes a batch, whose gradient is multiplied by `scale`, and hands each piece to `take`.
+    /// Computes a batch, whose gradient is multiplied by `scale`, and passes each piece to `take`.
     pub fn push(
         &mut self,
         batch: &Problem,
@@ -32,7 +32,7 @@ impl Pieces {
     ) -> Result<(), Error> {
         let rows = batch.losses();
         if rows > 0 && outer_bytes(batch) == 0 {
-            // Distributions over no classes: nothing to read and nothing to write.
+            // Distributions over no classes: there is nothing to read or write.
             self.totals.sums = std::mem::take(&mut self.totals.sums).merge(Sums::empty_rows(rows));
         } else if rows > 0 {
             for rows in Cut::about(batch, self.bytes).pieces() {

@@ -1,8 +1,7 @@
-//! The losses of single elements: each formula in f64, as the documentation of its loss has it.
+//! The losses of single elements: each formula in f64, as documented at its loss.
 //!
-//! What is not finite follows three rules. A NaN anywhere is NaN. Of infinities only the input's count,
-//! and a target of log-probability `-inf`: they give limits, every other infinity gives NaN. A factor of 0
-//! leaves nothing of an infinity.
+//! Values that are not finite follow three rules. A NaN anywhere gives NaN. An infinite input, and a target of
+//! log-probability `-inf`, give limits; every other infinity gives NaN. A factor of 0 times an infinity is 0.
 
 use super::scale::Scale;
 use super::sum::Sum;
@@ -13,7 +12,7 @@ use crate::io::BadValue;
 use crate::loss::{Formula, Operand, Pointwise};
 use crate::{ClassView, Error, Floats, Inputs, Output, Problem, Reduction, TargetType};
 
-/// The loss of every element, and its gradients.
+/// Computes the loss of every element, and its gradients.
 pub(super) fn run(
     problem: &Problem,
     inputs: &Inputs<'_>,
@@ -61,7 +60,7 @@ pub(super) fn run(
     })
 }
 
-/// The sums over the elements that share an operand's element.
+/// Returns the sums over the elements that share an operand's element.
 fn summed(whole: &[f64], operand: &Operand, view: &ClassView) -> Result<Vec<f64>, Error> {
     let mut sums = repeated("variance gradient", Sum::default(), operand.elements)?;
     for (element, &value) in whole.iter().enumerate() {
@@ -101,7 +100,7 @@ impl<'a> Elements<'a> {
         })
     }
 
-    /// What one element comes to.
+    /// Returns the loss and the gradients of one element.
     fn at(&self, element: usize) -> Point {
         let Pointwise { formula, target, weight, pos_weight, var, eps, .. } = self.pointwise;
         let get = |floats: Option<Floats<'_>>, operand: Option<Operand>| match (floats, operand) {
@@ -167,7 +166,7 @@ fn refused(formula: Formula, x: f32, t: f32, v: f32) -> Option<(&'static str, f3
     }
 }
 
-/// What `x (1 - x)` is kept above, in PyTorch an f32.
+/// The lower bound of `x (1 - x)`, in PyTorch an f32.
 const LEAST_SPREAD: f64 = 1e-12_f32 as f64;
 
 fn bce(x: f64, t: f64, w: f64) -> Point {
@@ -206,12 +205,12 @@ fn gaussian_nll(x: f64, t: f64, v: f64, eps: f64, full: bool) -> Point {
     }
 }
 
-/// With `r = rate / t - 1`, the loss with Stirling's terms is `t (r - log(1 + r)) + log(2 pi t) / 2` (less `eps`,
-/// where the input is the rate), and the gradient is a multiple of `rate - t`. Near the minimum that keeps the digits
-/// that `t log t` would take from the terms it is subtracted from.
+/// With `r = rate / t - 1`, the loss with Stirling's terms is `t (r - log(1 + r)) + log(2 pi t) / 2` (less `eps`, if
+/// the input is the rate), and the gradient is a multiple of `rate - t`. Near the minimum this form keeps the digits
+/// that would cancel in a difference with `t log t`.
 fn poisson_nll(x: f64, t: f64, eps: f64, log_input: bool, full: bool) -> Point {
-    // The rate less the count, and what is subtracted from the former's share of the loss. Of two infinities the
-    // exponential is the larger one, and so is an infinite rate.
+    // `beyond` is the rate less the count, and `log` the factor of the count in the loss. At an infinite input the
+    // exponential, or the rate, outgrows the term that is subtracted.
     let (input, eps, beyond, log) = match log_input {
         true => (x.exp(), 0.0, x.exp() - t, x),
         false => (x, eps, (x - t) + eps, (x + eps).ln()),
@@ -233,13 +232,13 @@ fn poisson_nll(x: f64, t: f64, eps: f64, log_input: bool, full: bool) -> Point {
     Point::new(loss, grad)
 }
 
-/// `log(2 pi t) / 2`.
+/// Returns `log(2 pi t) / 2`.
 fn half_log(t: f64) -> f64 {
     0.5 * (std::f64::consts::TAU * t).ln()
 }
 
-/// `r - log(1 + r)` for `|r| < 1/2`, to about 2^-50 of itself: with `z = r / (2 + r)`, at most 1/3 in size, it is
-/// `r z - 2 (z^3 / 3 + z^5 / 5 + ...)`, and the sum in brackets is small beside the first term.
+/// Returns `r - log(1 + r)` for `|r| < 1/2`, to about 2^-50 of itself: with `z = r / (2 + r)`, at most 1/3 in size, it
+/// is `r z - 2 (z^3 / 3 + z^5 / 5 + ...)`, and the sum in brackets is small compared with the first term.
 fn less_log1p(r: f64) -> f64 {
     let z = r / (2.0 + r);
     let tail = (1..=16).rev().fold(0.0, |sum, k| z * z * (sum + 1.0 / f64::from(2 * k + 1)));

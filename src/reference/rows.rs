@@ -1,4 +1,4 @@
-//! What is known of each row beside its loss, and what is asked for of it.
+//! The outputs of rows other than the loss.
 //!
 //! ```text
 //! lse     = z(top) + log(1 + excess)
@@ -8,7 +8,7 @@
 //! variance = sum_c p_c (d_c - sum_k p_k d_k)^2, d_c = z(top) - z(x_c)
 //! ```
 //!
-//! Classes are compared by the logits as they are given: what is done to them keeps their order.
+//! Classes are compared by the given logits: the maps before the softmax keep their order.
 
 use super::logits::Logits;
 use super::state::State;
@@ -16,21 +16,21 @@ use super::walk::{fill_rows, repeated};
 use super::weights::{Label, counted, label_of};
 use crate::{ClassLosses, ClassView, Error, Floats, Inputs, Labels, Outputs, Problem, RowOutputs};
 
-/// Stands for no class, and for no rank.
+/// The number for no class, and for no rank.
 pub(super) const NO_CLASS: u32 = u32::MAX;
 
-/// What is kept of a row for what is asked of it.
+/// The data of a row for its requested outputs.
 #[derive(Clone, Copy)]
 pub(super) struct Row {
     pub state: State,
-    /// What it adds to the mean's divisor, where that is a number; 0 where it does not count.
+    /// Its part of the mean's divisor, if its weight is finite; 0 if it does not count.
     pub weight: f64,
     /// The rank of its label.
     pub rank: u32,
 }
 
 impl Row {
-    /// A row of no classes.
+    /// The data of a row of no classes.
     pub const NONE: Row = Row { state: State::IDENTITY, weight: 0.0, rank: NO_CLASS };
 }
 
@@ -48,34 +48,34 @@ impl<'a> RowLogits<'a> {
         Self { view: problem.view, data: inputs.input.data, map }
     }
 
-    /// The clean logit of an element.
+    /// Returns the clean logit of an element.
     pub fn get(&self, element: usize) -> f64 {
         self.map.clean(self.data.get(element).into())
     }
 
-    /// How far an element of a row is below the row's top.
+    /// Returns the distance of a row's element below the row's top.
     pub fn below(&self, state: &State, element: usize) -> f64 {
         self.map.below(state.top, self.get(element))
     }
 
-    /// The elements of a row, class by class.
+    /// Returns the elements of a row, class by class.
     pub fn elements(&self, row: usize) -> impl Iterator<Item = usize> + use<> {
         let (start, inner) = (self.view.row_start(row), self.view.inner);
         (0..self.view.classes).map(move |class| start + class * inner)
     }
 
-    /// `log(sum_c exp z_c)`.
+    /// Returns `log(sum_c exp z_c)`.
     pub fn lse(&self, state: &State) -> f64 {
         self.map.map(state.top) + state.log_excess()
     }
 
-    /// The class at the top of a row, the first among equals.
+    /// Returns the class at the top of a row, the first among equals.
     pub fn argmax(&self, row: usize, state: &State) -> u32 {
         let top = self.elements(row).position(|element| self.get(element) == state.top);
         top.map_or(NO_CLASS, |class| class as u32)
     }
 
-    /// How many classes of a row come before `label`.
+    /// Returns the number of classes of a row that come before `label`.
     pub fn rank(&self, row: usize, label: usize, state: &State) -> u32 {
         if state.is_nan() {
             return NO_CLASS;
@@ -88,7 +88,7 @@ impl<'a> RowLogits<'a> {
         self.elements(row).enumerate().filter(|&place| before(place)).count() as u32
     }
 
-    /// The variance of the log-probabilities: that of the distances from the top.
+    /// Returns the variance of the log-probabilities: that of the distances from the top.
     pub fn variance(&self, row: usize, state: &State) -> f64 {
         let mean = state.depth();
         let square = |element| {
@@ -100,7 +100,7 @@ impl<'a> RowLogits<'a> {
         self.elements(row).map(square).fold(0.0, |sum, square| sum + square)
     }
 
-    /// What is asked for of each row.
+    /// Returns the requested outputs of each row.
     pub fn outputs(
         &self,
         asked: Outputs,
@@ -123,12 +123,12 @@ impl<'a> RowLogits<'a> {
     }
 }
 
-/// Whether anything of each row is asked for beside its loss.
+/// Returns true if any output of rows other than the loss is requested.
 pub(super) fn asks_for_rows(problem: &Problem) -> bool {
     !problem.record().is_empty()
 }
 
-/// The losses and rows of each class, of all rows' losses. `correct` tells the rows predicted right.
+/// Returns the losses and rows of each class, from all rows' losses. `correct` is true for the rows predicted right.
 pub(super) fn class_losses(
     problem: &Problem,
     inputs: &Inputs<'_>,

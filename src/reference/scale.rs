@@ -1,15 +1,15 @@
-//! What gradients are multiplied by.
+//! The factors of gradients.
 
 use crate::loss::Upstream;
 use crate::{Floats, Inputs, Problem};
 
-/// Returns what the gradient of a reduced loss is multiplied by: the upstream gradient over the divisor.
+/// Returns the factor of a reduced loss's gradient: the upstream gradient over the divisor.
 pub(crate) fn gradient_scale(upstream: f64, divisor: f64) -> f64 {
-    // A mean over nothing moves nothing.
+    // The gradient of a mean over nothing is 0.
     if divisor == 0.0 { 0.0 } else { upstream / divisor }
 }
 
-/// What the gradient of a row's loss is multiplied by: the upstream gradient over the divisor.
+/// The factor of the gradient of a row's loss: the upstream gradient over the divisor.
 pub(super) enum Scale<'a> {
     /// The same for every row.
     Same(f64),
@@ -18,7 +18,7 @@ pub(super) enum Scale<'a> {
 }
 
 impl<'a> Scale<'a> {
-    /// Takes what is given for each row, and `scale` for all of them otherwise.
+    /// Returns each row's own factor, if there is an upstream gradient per row, and `scale` for all rows otherwise.
     pub fn new(problem: &Problem, inputs: &Inputs<'a>, scale: f64) -> Self {
         match inputs.upstream {
             Some(upstream) if problem.upstream == Upstream::PerRow => Scale::PerRow(upstream.data),

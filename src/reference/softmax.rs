@@ -1,7 +1,7 @@
 //! The distribution itself.
 //!
-//! With the row's state `(top, excess)`, the distances `d_c = x(top) - x_c`, and an upstream gradient
-//! `u` that is `u_top` at the first class at the top, classes other than it being numbered `j`:
+//! With the row's state `(top, excess)`, the distances `d_c = x(top) - x_c`, and an upstream gradient `u` that is
+//! `u_top` at the first class at the top; `j` numbers the other classes:
 //!
 //! ```text
 //! log_softmax: y_c = -(d_c + log(1 + excess))
@@ -12,8 +12,8 @@
 //! softmax:     dx_c = p_c ((u_c - u_top) + sum_j p_j (u_top - u_j))
 //! ```
 //!
-//! A row that is all but certain has a gradient as small as what is left of its probability; taken from
-//! the top, no large terms cancel in it.
+//! A row that is nearly certain has a gradient as small as the remaining probability; computed from the top, no large
+//! terms cancel in it.
 
 use super::logits::Logits;
 use super::rows::{Row, RowLogits, asks_for_rows};
@@ -22,13 +22,13 @@ use super::sums::{Live, Seen, Sums};
 use super::walk::{fill_elements, fill_rows, repeated, sum_rows};
 use crate::{Error, Floats, Inputs, Output, Problem};
 
-/// Softmax or log-softmax, whichever is asked for, and its gradient.
+/// Computes softmax or log-softmax, as requested, and its gradient.
 pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>, Error> {
     let (view, outputs) = (&problem.view, problem.outputs);
     let logits = RowLogits::new(problem, inputs);
     let keeps = view.classes > 0 || asks_for_rows(problem);
     let mut states = repeated("state", State::IDENTITY, if keeps { view.rows() } else { 0 })?;
-    // Without a class there is nothing to normalise, however many rows the shape speaks of.
+    // Without classes, the time must not depend on the number of rows in the shape.
     let sums = if view.classes == 0 {
         Sums::empty_rows(view.rows())
     } else {
@@ -68,11 +68,11 @@ pub(super) fn run(problem: &Problem, inputs: &Inputs<'_>) -> Result<Output<f64>,
 struct Product<'a> {
     logits: RowLogits<'a>,
     upstream: Floats<'a>,
-    /// Of the log-softmax.
+    /// True for the log-softmax.
     log: bool,
 }
 
-/// What the upstream gradients of a row add up to.
+/// The sums over the upstream gradients of a row.
 #[derive(Clone, Copy, Default)]
 struct Pull {
     /// The first class at the top.

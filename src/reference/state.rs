@@ -1,4 +1,4 @@
-//! The mergeable state of a softmax: what is known of a set of classes, in three numbers.
+//! The mergeable state of a softmax: a set of classes in three numbers.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use crate::ClassView;
 /// Rows longer than this are folded in pieces of this many classes, in parallel, and merged.
 const PIECE: usize = 1 << 16;
 
-/// What is known of a set of classes with logits `x`, which become `z(x)` before the softmax:
+/// The state of a set of classes with logits `x`, which become `z(x)` before the softmax:
 ///
 /// ```text
 /// top    = max x
@@ -20,12 +20,12 @@ const PIECE: usize = 1 << 16;
 /// entropy        = log(1 + excess) + moment / (1 + excess)
 /// ```
 ///
-/// Leaving one maximum out of the sum is what keeps a confident row's digits: its loss is
-/// `log(1 + excess)` with an excess as small as it likes, where `log(sum)` would have rounded the
-/// sum to 1. What is asked of a class is asked of its distance `d_c`, from [`Logits::below`].
+/// Leaving one maximum out of the sum keeps a confident row's digits: its loss is `log(1 + excess)` with an arbitrarily
+/// small excess, while in `log(sum)` the sum would round to 1. Quantities of a class are computed from its distance
+/// `d_c`, from [`Logits::below`].
 ///
-/// Classes at `-inf` leave the state as it is. NaN and `+inf` break it for good: see
-/// [`State::is_distribution`]. A soft cap has made infinities numbers before they come here.
+/// Classes at `-inf` leave the state as it is. After a NaN or a `+inf` it never has a distribution: see
+/// [`State::is_distribution`]. A soft cap maps infinities to numbers before this.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct State {
     /// The largest logit.
@@ -37,16 +37,16 @@ pub(super) struct State {
 }
 
 impl State {
-    /// The state of no class at all: `1 + excess`, what it hands over when merged, is 0.
+    /// The state of no class at all: a merge adds its `1 + excess`, which is 0.
     pub const IDENTITY: State = State { top: f64::MIN, excess: -1.0, moment: 0.0 };
 
-    /// The state of a row without a distribution. Everything computed from it is NaN.
+    /// The state of a row without a distribution. All results from it are NaN.
     pub const NAN: State = State { top: f64::NAN, excess: f64::NAN, moment: f64::NAN };
 
     /// Adds one class with a clean logit.
     pub fn push(&mut self, logits: &Logits, x: f64) {
         if x > self.top {
-            // Everything so far is below the new top, the old top included.
+            // All classes so far are below the new top, the old top included.
             let (e, d) = fallen(logits.below(x, self.top));
             self.moment = e * (self.moment + d * (1.0 + self.excess));
             self.excess = self.excess * e + e;
@@ -58,7 +58,7 @@ impl State {
         }
     }
 
-    /// The state of both sets together. The side below hands over all of its `1 + excess`.
+    /// Returns the state of both sets together. The side with the lower top adds all of its `1 + excess`.
     pub fn merge(self, logits: &Logits, other: State) -> State {
         let (above, below) = if self.top >= other.top { (self, other) } else { (other, self) };
         let (e, d) = fallen(logits.below(above.top, below.top));
@@ -70,7 +70,7 @@ impl State {
         }
     }
 
-    /// The state of neighbouring classes.
+    /// Returns the state of neighbouring classes.
     fn of<T: Copy + Into<f64> + Sync>(map: &Logits, logits: &[T]) -> State {
         if logits.len() > PIECE {
             let pieces: Vec<State> =
@@ -84,59 +84,59 @@ impl State {
         state
     }
 
-    /// Whether the classes have a distribution: some class is above `-inf`, none is `+inf` or NaN.
+    /// Returns true if the classes have a distribution: some class is above `-inf`, none is `+inf` or NaN.
     ///
-    /// A NaN makes the excess NaN, which no push or merge takes back; a `+inf` stays at the top.
+    /// A NaN makes the excess NaN, which no push or merge changes; a `+inf` stays at the top.
     fn is_distribution(&self) -> bool {
         self.top < f64::INFINITY && self.excess >= 0.0
     }
 
-    /// The state itself, or NaN throughout where the classes have no distribution.
+    /// Returns the state itself, or NaNs if the classes have no distribution.
     fn or_nan(self) -> State {
         if self.is_distribution() { self } else { State::NAN }
     }
 
-    /// Whether this is a row's state without a distribution.
+    /// Returns true if this is the state of a row without a distribution.
     pub fn is_nan(&self) -> bool {
         self.top.is_nan()
     }
 
-    /// `log(sum exp z) - z(top)`, at least 0.
+    /// Returns `log(sum exp z) - z(top)`, at least 0.
     pub fn log_excess(&self) -> f64 {
         self.excess.ln_1p()
     }
 
-    /// `-log p` of a class this far below the top: a sum of two nonnegative terms, so nothing cancels.
+    /// Returns `-log p` of a class this far below the top: a sum of two nonnegative terms, so nothing cancels.
     pub fn surprise(&self, below: f64) -> f64 {
         below + self.log_excess()
     }
 
-    /// `log p` of a class this far below the top.
+    /// Returns `log p` of a class this far below the top.
     pub fn log_prob(&self, below: f64) -> f64 {
         0.0 - self.surprise(below)
     }
 
-    /// `p` of a class this far below the top.
+    /// Returns `p` of a class this far below the top.
     pub fn prob(&self, below: f64) -> f64 {
         (-below).exp() / (1.0 + self.excess)
     }
 
-    /// `-sum_c p_c log p_c`: the mean surprise, of terms that are none of them negative. 0 over no classes.
+    /// Returns `-sum_c p_c log p_c`: the mean surprise, of nonnegative terms. 0 over no classes.
     pub fn entropy(&self) -> f64 {
         if *self == State::IDENTITY { 0.0 } else { self.log_excess() + self.depth() }
     }
 
-    /// The mean distance from the top, `sum_c p_c d_c`.
+    /// Returns the mean distance from the top, `sum_c p_c d_c`.
     pub fn depth(&self) -> f64 {
         self.moment / (1.0 + self.excess)
     }
 
-    /// `V p - v`: the gradient of `sum_c v_c (-log p_c)` with respect to the `z` of a class this far
-    /// below the top that has the share `v` of the whole `V`.
+    /// Returns `V p - v`: the gradient of `sum_c v_c (-log p_c)` with respect to the `z` of a class this far below the
+    /// top that has the share `v` of the whole `V`.
     ///
-    /// At the top `p = 1 / (1 + excess)` may round to 1, so there the difference is taken before
-    /// the division: `V p - v = ((V - v) - v excess) / (1 + excess)`. For a label `V = v`, and a
-    /// confident row's gradient is as exact as its loss.
+    /// At the top `p = 1 / (1 + excess)` may round to 1, so there the difference is computed before the division:
+    /// `V p - v = ((V - v) - v excess) / (1 + excess)`. For a label `V = v`, and a confident row's gradient is as exact
+    /// as its loss.
     pub fn gradient(&self, below: f64, share: f64, whole: f64) -> f64 {
         if below == 0.0 {
             ((whole - share) - share * self.excess) / (1.0 + self.excess)
@@ -146,13 +146,12 @@ impl State {
     }
 }
 
-/// `exp(-d)`, and `d` in bounds: nothing is left at an infinite distance, neither of it nor of its
-/// product with the distance.
+/// Returns `exp(-d)`, and `d` limited to finite numbers: at an infinite distance the former is 0, and so is the product.
 fn fallen(d: f64) -> (f64, f64) {
     ((-d).exp(), d.min(f64::MAX))
 }
 
-/// The states of neighbouring rows, NaN where a row has no distribution.
+/// Returns the states of neighbouring rows, NaN if a row has no distribution.
 pub(super) fn states<T: Copy + Into<f64> + Sync>(
     view: &ClassView,
     map: &Logits,
@@ -174,8 +173,7 @@ pub(super) fn states<T: Copy + Into<f64> + Sync>(
     states
 }
 
-/// The same where neighbouring rows are neighbours in memory: class by class, a run of rows at
-/// once.
+/// Returns the states of rows that are neighbours in memory: class by class, a run of rows at once.
 fn states_of_columns<T: Copy + Into<f64>>(
     view: &ClassView,
     map: &Logits,
@@ -223,8 +221,8 @@ mod tests {
         [PLAIN, map(2.5, None), map(0.5, Some(10.0))]
     }
 
-    /// Each push or merge rounds an exp, a few products and a sum of terms that are not negative: a few
-    /// times 2^-53 of the excess, or of the moment.
+    /// Each push or merge rounds an exp, a few products and a sum of nonnegative terms: a few times 2^-53 of the
+    /// excess, or of the moment.
     #[track_caller]
     fn assert_close(a: State, b: State) {
         assert_eq!(a.top, b.top);
@@ -233,7 +231,7 @@ mod tests {
         }
     }
 
-    /// Logits of very different sizes, with ties and `-inf`, in a fixed disorder.
+    /// Returns logits of very different sizes, with ties and `-inf`, in a fixed disorder.
     fn logits(count: usize) -> Vec<f64> {
         let mut seed = 1u64;
         let mut next = || {

@@ -6,18 +6,19 @@ use crate::expand::stated;
 use crate::stream::{Batches, Call, Progress, Sink, VarianceSums, Whole};
 use crate::{Error, Inputs, Loss, Output, Outputs, Problem};
 
-/// Computes a loss in f64 as [`run`](super::run()) does, but in pieces, and hands large outputs to a sink. They are empty
-/// or `None` in what is returned.
+/// Computes a loss in f64 as [`run`](super::run()) does, but in pieces, and passes large outputs to a sink. They are
+/// empty or `None` in the returned output.
 ///
 /// The sink takes bytes of the same element types as from a GPU, so that one sink serves both:
-/// [`Problem::float_type_of`] says which. Memory is that of a piece, some 100 MB, whatever the size of the tensors. A row
-/// is never cut, and operands that are broadcast along too many different axes ([`Error::Groups`]) are written out first.
+/// [`Problem::float_type_of`] returns them. The memory is that of a piece, some 100 MB, for tensors of any size. A row
+/// is never cut, and operands that are broadcast along too many different axes ([`Error::Groups`]) are written out
+/// first.
 ///
-/// Where the answer is an error, the sink may have a part of the outputs: bad labels are all counted first, and the
-/// losses and gradients of their rows are NaN. [`Sink`] has an example.
+/// If the call returns an error, the sink may have received a part of the outputs: bad labels are counted to the end,
+/// and the losses and gradients of their rows are NaN. [`Sink`] has an example.
 ///
 /// # Errors
-/// As [`run`](super::run()), and what the sink returns.
+/// As [`run`](super::run()), and the errors of the sink.
 pub fn run_into(
     loss: &(impl Loss + ?Sized),
     inputs: &Inputs<'_>,
@@ -31,7 +32,7 @@ pub fn run_into(
     })
 }
 
-/// Computes a loss in f64 as [`run_into`] does, but hands over each piece with all its numbers in f64.
+/// Computes a loss in f64 as [`run_into`] does, but passes on each piece with all its numbers in f64.
 ///
 /// ```
 /// use wgpu_loss::{CrossEntropy, Inputs, LargeOutput, Outputs, Tensor, reference};
@@ -51,7 +52,7 @@ pub fn run_into(
 /// ```
 ///
 /// # Errors
-/// As [`run`](super::run()), and what `take` returns.
+/// As [`run`](super::run()), and the errors of `take`.
 pub fn run_pieces(
     loss: &(impl Loss + ?Sized),
     inputs: &Inputs<'_>,
@@ -63,7 +64,7 @@ pub fn run_pieces(
     })
 }
 
-/// Has a call on data that is all there computed by `compute`.
+/// Computes a call on complete data by `compute`.
 fn whole(
     loss: &(impl Loss + ?Sized),
     inputs: &Inputs<'_>,
@@ -103,12 +104,13 @@ pub fn stream(loss: &dyn Loss, outputs: Outputs) -> Stream<'_> {
 
 /// A loss in f64 over batches that come one by one: [`stream`] has an example.
 ///
-/// Batches follow each other along the first axis. Their other axes and their kinds of tensors are all the same; each may
-/// have an extent of its own along the first, and a large one is cut into pieces. Large outputs go to a sink at offsets
-/// within the whole, with the element types that a GPU gives them.
+/// Batches follow each other along the first axis. Their other axes and their kinds of tensors are all the same. Each
+/// batch may have its own extent along the first axis; a large one is cut into pieces. Large outputs go to a sink at
+/// offsets within the whole, with the element types that a GPU gives them.
 ///
-/// What the reduction divides by is known at the end, which is early enough for the loss. A gradient of a mean
-/// (reductions `mean` and `batchmean`) needs it from the first batch on, so it has to be given: [`Stream::divisor`].
+/// The divisor of the reduction is known at the end, which is early enough for the loss. A gradient of a mean
+/// (reductions `mean` and `batchmean`) needs it from the first batch on, so the caller must set it:
+/// [`Stream::divisor`].
 pub struct Stream<'a> {
     whole: Whole<'a>,
     pieces: Pieces,
@@ -116,7 +118,7 @@ pub struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    /// Sets what a mean over all batches divides by, in loss and gradient: for labels the sum of the weights of all
+    /// Sets the divisor of a mean over all batches, in loss and gradient: for labels the sum of the weights of all
     /// labels that are not ignored (their number, without weights), for class probabilities the number of rows, for
     /// `batchmean` the extent of the first axis.
     pub fn divisor(mut self, divisor: f64) -> Self {
@@ -124,22 +126,22 @@ impl Stream<'_> {
         self
     }
 
-    /// Cuts batches into pieces whose tensors have about so many bytes together, 16 MiB by default. The numbers of a
-    /// piece, in f64, take some eight times as much. A row is never cut.
+    /// Sets the approximate bytes of a piece's tensors in all, 16 MiB by default. The numbers of a piece, in f64, take
+    /// some eight times as much. A row is never cut.
     pub fn piece_bytes(mut self, bytes: u64) -> Self {
         self.pieces.bytes = bytes;
         self
     }
 
-    /// Takes the next batch. Its large outputs are in the sink when this returns.
+    /// Computes the next batch. All of its large outputs have been passed to the sink when this returns.
     ///
     /// # Errors
-    /// What [`run`](super::run()) refuses of a batch alone, except bad labels and values, which [`Stream::finish`]
-    /// reports; [`Error::Shape`] and [`Error::Option`] for a batch that does not go with those before it, or where the
-    /// classes are the first axis; [`Error::Option`] for a gradient whose divisor was not given. A batch that is refused
-    /// leaves the stream as it was.
+    /// The errors of [`run`](super::run()) for a single batch, except bad labels and values, which [`Stream::finish`]
+    /// reports; [`Error::Shape`] and [`Error::Option`] for a batch that does not fit the earlier ones, or if the
+    /// classes are the first axis; [`Error::Option`] for a gradient whose divisor was not set. After these errors the
+    /// stream is unchanged.
     ///
-    /// What the sink returns: the stream is of no more use, and every later call gives the same error.
+    /// The errors of the sink: after these the stream is unusable, and every later call returns the same error.
     pub fn push(
         &mut self,
         inputs: &Inputs<'_>,
@@ -151,10 +153,10 @@ impl Stream<'_> {
         })
     }
 
-    /// Takes the next batch and hands over each piece of it with all its numbers in f64.
+    /// Computes the next batch and passes on each piece of it with all its numbers in f64.
     ///
     /// # Errors
-    /// As [`push`](Self::push), and what `take` returns.
+    /// As [`push`](Self::push), and the errors of `take`.
     pub fn push_pieces(
         &mut self,
         inputs: &Inputs<'_>,
@@ -167,8 +169,8 @@ impl Stream<'_> {
     /// Returns the loss over all batches, as [`run_into`] does.
     ///
     /// # Errors
-    /// [`Error::BadTargets`] and [`Error::BadValues`], where positions are counted over all batches; [`Error::Option`]
-    /// where there was no batch; the error of a push that failed.
+    /// [`Error::BadTargets`] and [`Error::BadValues`], with positions counted over all batches; [`Error::Option`] if
+    /// there was no batch; the error of a push that failed.
     pub fn finish(self) -> Result<Output<f64>, Error> {
         self.pieces.totals.output(&self.whole.finish()?)
     }
@@ -188,7 +190,7 @@ impl Batches for Stream<'_> {
     }
 }
 
-/// What has been written of all batches so far.
+/// The parts of all batches that have been written so far.
 #[derive(Default)]
 struct Written {
     variance: VarianceSums,
@@ -196,7 +198,7 @@ struct Written {
 }
 
 impl Written {
-    /// Computes a batch and hands its large outputs to a sink.
+    /// Computes a batch and passes its large outputs to a sink.
     fn push(
         &mut self,
         pieces: &mut Pieces,

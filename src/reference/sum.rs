@@ -1,7 +1,7 @@
 //! Sums that keep the digits of their terms.
 
-/// A sum of f64 with what its additions have rounded away (Neumaier's): off by about 2^-53 of the terms' sizes however many
-/// there are, so that it does not depend on the pieces that the terms come in.
+/// A sum of f64 with the rounding errors of its additions (Neumaier's): its error is about 2^-53 of the terms' sizes
+/// for any number of terms, so that it does not depend on the cuts between pieces.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Sum {
     sum: f64,
@@ -26,7 +26,7 @@ impl Sum {
         self
     }
 
-    /// Returns the sum. What rounding leaves of infinities is no number, and no part of it.
+    /// Returns the sum. If it is infinite, the rounding errors are NaN and are left out.
     pub fn value(self) -> f64 {
         if self.sum.is_finite() { self.sum + self.rest } else { self.sum }
     }

@@ -1,11 +1,11 @@
-//! What rows add up to.
+//! The sums over rows.
 
 use super::sum::Sum;
 use crate::io::BadValue;
 use crate::loss::Divisor;
 use crate::{EmptyMean, Problem, Reduction, Summary};
 
-/// What one row adds to the sums.
+/// The contribution of one row to the sums.
 pub(super) enum Seen {
     /// Nothing: its label is `ignore_index`, or its weight 0.
     Ignored,
@@ -13,27 +13,27 @@ pub(super) enum Seen {
     Bad(i128),
     /// An error: the loss is not defined for its value.
     BadValue(BadValue),
-    /// All that a row that counts has to give.
+    /// The contribution of a row that counts.
     Live(Live),
 }
 
-/// What a row that counts adds to the sums.
+/// The contribution of a row that counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Live {
     pub loss: f64,
     pub z_loss: f64,
     /// Its weight in the mean.
     pub weight: f64,
-    /// Whether its loss is NaN for the sake of its logits or its weights.
+    /// True if its loss is NaN because of its logits or its weights.
     pub nan: bool,
-    /// Whether its label is predicted, where somebody asks.
+    /// True if its label is predicted and accuracy is requested.
     pub correct: bool,
-    /// Whether its label is among the first k, where somebody asks.
+    /// True if its label is among the first k and these are requested.
     pub top_k: bool,
 }
 
 impl Seen {
-    /// The row's own loss.
+    /// Returns the row's own loss.
     pub fn loss(&self) -> f64 {
         match *self {
             Seen::Ignored => 0.0,
@@ -43,24 +43,24 @@ impl Seen {
     }
 }
 
-/// The sums over a run of rows. What the GPU gives of pieces is merged and reduced here as well.
+/// The sums over a run of rows. They also merge and reduce the GPU's results of pieces.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Sums {
     pub loss: Sum,
     pub z_loss: Sum,
     pub weight: Sum,
-    /// What was seen. `weight` is in it as of the last merge.
+    /// The summary. Its `weight` is that of the last merge.
     pub summary: Summary,
 }
 
 impl Sums {
-    /// Returns the sums over rows that were added up elsewhere.
+    /// Returns the sums over rows that were added elsewhere.
     pub fn new(loss: f64, z_loss: f64, summary: Summary) -> Sums {
         let weight = summary.weight.into();
         Sums { loss: loss.into(), z_loss: z_loss.into(), weight, summary }
     }
 
-    /// The sums over rows that all count and have nothing in them: distributions over no classes.
+    /// Returns the sums over rows that all count and add nothing: distributions over no classes.
     pub fn empty_rows(rows: usize) -> Sums {
         let summary = Summary {
             rows: rows as u64,
@@ -100,7 +100,7 @@ impl Sums {
         }
     }
 
-    /// The sums over these rows and the ones behind them.
+    /// Returns the sums over these rows and the ones after them.
     pub fn merge(self, behind: Sums) -> Sums {
         let weight = self.weight.merge(behind.weight);
         let (a, b) = (self.summary, behind.summary);
@@ -124,7 +124,7 @@ impl Sums {
         Sums { loss, z_loss, weight, summary }
     }
 
-    /// What the problem's reduction divides these sums by.
+    /// Returns the divisor of these sums by the problem's reduction.
     pub fn divisor(&self, problem: &Problem) -> f64 {
         match problem.divisor {
             Divisor::Known(divisor) => divisor,
@@ -132,7 +132,7 @@ impl Sums {
         }
     }
 
-    /// The losses as the problem's reduction leaves them.
+    /// Returns the losses after the problem's reduction.
     pub fn reduce(&self, problem: &Problem, losses: Vec<f64>) -> Vec<f64> {
         if problem.reduction == Reduction::None {
             return losses;
@@ -141,7 +141,7 @@ impl Sums {
         vec![reduced(self.loss.value(), divisor, problem.empty_mean)]
     }
 
-    /// The z-losses as the problem's reduction leaves them; nothing where there are none.
+    /// Returns the z-losses after the problem's reduction; none if the problem has none.
     pub fn reduce_z(&self, problem: &Problem, z_losses: Vec<f64>) -> Vec<f64> {
         match problem.reduction {
             _ if problem.z_loss == 0.0 => Vec::new(),
@@ -151,10 +151,10 @@ impl Sums {
     }
 }
 
-/// A sum as a mean over what it is divided by.
+/// Returns a sum over its divisor, as a mean.
 fn reduced(sum: f64, divisor: f64, empty_mean: EmptyMean) -> f64 {
     match empty_mean {
-        // A NaN row shows, even where nothing has weight.
+        // The result shows a NaN row, even if all weights are 0.
         _ if divisor != 0.0 || sum.is_nan() => sum / divisor,
         EmptyMean::Nan => f64::NAN,
         EmptyMean::Zero => 0.0,

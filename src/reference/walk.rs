@@ -1,4 +1,4 @@
-//! Ways through a tensor: every row once, adding up; every element once, filling in.
+//! Parallel walks through a tensor: over rows, adding; over elements, writing.
 
 use std::ops::Range;
 
@@ -10,18 +10,17 @@ use super::sums::{Seen, Sums};
 use crate::tensor::with_floats;
 use crate::{ClassView, Error, Floats};
 
-/// Rows and elements are handed to the threads in chunks of about this many elements. The chunks
-/// depend on the shape alone, so sums do not depend on the threads.
+/// Threads get rows and elements in chunks of about this many elements. The chunks depend on the shape alone, so sums
+/// do not depend on the threads.
 const CHUNK_ELEMENTS: usize = 1 << 16;
 
 /// No chunk has more rows than this.
 const CHUNK_ROWS: usize = 4096;
 
-/// Visits every row once, in parallel, and adds up what is seen in the order of the rows.
+/// Visits every row once, in parallel, and adds the rows' contributions in their order.
 ///
-/// `folded` is the input and what becomes of it, where `visit` needs the row's [`State`] (it gets the
-/// identity otherwise).
-/// `losses` and `kept` have one place per row, or none where nobody wants them.
+/// `folded` is the input and the map of its logits, if `visit` needs the row's [`State`] (otherwise it receives the
+/// identity). `losses` and `kept` have one element per row, or none if they are not requested.
 pub(super) fn sum_rows<K: Send>(
     view: &ClassView,
     folded: Option<(Floats<'_>, &Logits)>,
@@ -60,15 +59,15 @@ pub(super) fn sum_rows<K: Send>(
     sums.into_iter().fold(Sums::default(), Sums::merge)
 }
 
-/// How many rows make a chunk. Rows that interleave in memory stay together in runs of 64, so that
-/// no cache line is read for the sake of one element.
+/// Returns the number of rows of a chunk. Rows that interleave in memory stay together in runs of 64, so that all of a
+/// cache line is used.
 fn chunk_rows(view: &ClassView, whole_rows: bool) -> usize {
     let elements = if whole_rows { view.classes.max(1) } else { 1 };
     let least = if view.inner == 1 { 1 } else { 64 };
     (CHUNK_ELEMENTS / elements).clamp(least, CHUNK_ROWS)
 }
 
-/// `items` in `count` chunks of `size`, or `count` empty chunks where there are no items.
+/// Returns `items` in `count` chunks of `size`, or `count` empty chunks if there are no items.
 fn cut<T>(items: &mut [T], size: usize, count: usize) -> Vec<&mut [T]> {
     if items.is_empty() {
         return std::iter::repeat_with(Default::default).take(count).collect();
@@ -76,7 +75,7 @@ fn cut<T>(items: &mut [T], size: usize, count: usize) -> Vec<&mut [T]> {
     items.chunks_mut(size).collect()
 }
 
-/// One value per element, in parallel: `value(element, row, class)`.
+/// Writes one value per element, in parallel: `value(element, row, class)`.
 pub(super) fn fill_elements(
     what: &'static str,
     view: &ClassView,
@@ -105,7 +104,7 @@ pub(super) fn fill_elements(
     Ok(values)
 }
 
-/// One value per row, in parallel.
+/// Returns one value per row, in parallel.
 pub(super) fn fill_rows<T: Clone + Default + Send>(
     what: &'static str,
     rows: usize,
@@ -116,7 +115,7 @@ pub(super) fn fill_rows<T: Clone + Default + Send>(
     Ok(values)
 }
 
-/// `count` times `value`; an error where that does not fit into memory.
+/// Returns `count` times `value`, or an error if they do not fit into memory.
 pub(super) fn repeated<T: Clone>(
     what: &'static str,
     value: T,

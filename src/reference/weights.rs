@@ -1,11 +1,11 @@
-//! What labels and weights say of rows.
+//! The sums over rows that depend on labels and weights alone.
 
 use super::sums::{Live, Seen, Sums};
 use super::walk::sum_rows;
 use crate::{Floats, Inputs, Labels, Problem};
 
-/// What labels and weights say of the rows without a look at the logits: how many there are of each kind,
-/// and their weights. The losses are zero.
+/// Returns the sums over the rows without reading the logits: the number of rows of each kind, and their weights. The
+/// losses are zero.
 pub(crate) fn weight_sums(problem: &Problem, inputs: &Inputs<'_>) -> Sums {
     sum_rows(&problem.view, None, &mut [], &mut [], |row, _| {
         let row_weight = row_weight_of(inputs, row);
@@ -22,14 +22,14 @@ pub(crate) fn weight_sums(problem: &Problem, inputs: &Inputs<'_>) -> Sums {
     })
 }
 
-/// The weight of a row: 1 without row weights.
+/// Returns the weight of a row: 1 without row weights.
 pub(super) fn row_weight_of(inputs: &Inputs<'_>, row: usize) -> f64 {
     inputs.row_weights.map_or(1.0, |weights| f64::from(weights.data.get(row)))
 }
 
-/// What a row's label says.
+/// The meaning of a row's label.
 pub(super) enum Label {
-    /// Leave the row out.
+    /// `ignore_index`: the row is left out.
     Ignored,
     /// Neither a class nor `ignore_index`.
     Bad(i128),
@@ -37,7 +37,7 @@ pub(super) enum Label {
     Class(usize),
 }
 
-/// A row's label, which nobody looks at where the row has no weight.
+/// Returns the meaning of a row's label: ignored, without a check of the label, if the row's weight is 0.
 pub(super) fn label_of(
     problem: &Problem,
     inputs: &Inputs<'_>,
@@ -54,18 +54,18 @@ pub(super) fn label_of(
     }
 }
 
-/// The weight of a class: 1 without weights.
+/// Returns the weight of a class: 1 without weights.
 pub(super) fn weight_of(weight: Option<Floats<'_>>, class: usize) -> f64 {
     weight.map_or(1.0, |weight| f64::from(weight.get(class)))
 }
 
-/// What a row of this weight adds to the divisor. One whose weight is no number has a loss of NaN, and leaves the divisor
-/// to the others.
+/// Returns the part of the divisor of a row of this weight: 0 if the weight is NaN or infinite, whose row has a loss of
+/// NaN and does not change the mean's divisor.
 pub(super) fn counted(weight: f64) -> f64 {
     if weight.is_finite() { weight } else { 0.0 }
 }
 
-/// `weight * value`, where a weight of 0 leaves nothing of an infinity (but does not hide a NaN).
+/// Returns `weight * value`, which is 0 for a weight of 0 and an infinity (but NaN for a NaN).
 pub(super) fn weighed(weight: f64, value: f64) -> f64 {
     if weight == 0.0 && value.is_infinite() { 0.0 } else { weight * value }
 }
