@@ -65,8 +65,8 @@
 //!   [`Output`] further fields. Options are built ([`GpuOptions`], [`Outputs`], [`Buffers`]). What is complete by its
 //!   nature may be matched to the end: [`Reduction`], [`ClassView`].
 //! - The numbers of a [`Tuning`](plan::Tuning) mean the same within a version only: others may lay work out
-//!   differently, and then use none of the stored numbers. The dispatches of a [`Plan`] may change too, as may the bytes
-//!   of its workspace, and with them the last bits of a sum of rows: they are the same on one device in one version.
+//!   differently, and then use none of the stored numbers. The dispatches of a [`Plan`] may change too, as may the
+//!   bytes of its workspace, and with them the last bits of a sum of rows: they are the same on one device in one version.
 //! - The words of [`Bound::result`], and the bytes that [`class_losses`] reads, keep their documented layout.
 //! - Public items that are not on these pages (`kernels::Spec` and its parts, `plan::Params`) are for the crate's own
 //!   tests. They may change at any time.

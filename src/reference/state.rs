@@ -146,7 +146,8 @@ impl State {
     }
 }
 
-/// Returns `exp(-d)`, and `d` limited to finite numbers: at an infinite distance the former is 0, and so is the product.
+/// Returns `exp(-d)`, and `d` limited to finite numbers: at an infinite distance the former is 0, as is the
+/// product.
 fn fallen(d: f64) -> (f64, f64) {
     ((-d).exp(), d.min(f64::MAX))
 }
