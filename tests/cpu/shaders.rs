@@ -48,8 +48,8 @@ fn translated(longs: bool, module: &naga::Module, info: &ModuleInfo) -> Translat
     Translated { spirv, others: Some((metal, direct)) }
 }
 
-/// Where lanes write parts of one load, a store of a component may be a store of the vector. Buffers of HLSL are bytes, in which there are no
-/// vectors.
+/// Lanes write parts of one load: a compiler may store the whole vector where a component is stored. Buffers of HLSL are
+/// bytes, in which there are no vectors.
 fn assert_harmless(spec: &Spec, text: &Translated) {
     let none: [&str; 0] = [];
     assert!(component_stores(&text.spirv).is_empty(), "SPIR-V: {spec:?}");
@@ -93,7 +93,7 @@ fn no_sum_of_a_row_has_a_product_in_it() {
     );
 }
 
-/// What a subgroup has computed and one lane alone uses, be it by way of a function.
+/// Finds results of a subgroup operation that one lane alone uses, directly or through a function.
 #[test]
 fn results_for_one_lane_are_found() {
     let text = "
@@ -165,7 +165,7 @@ fn products_in_sums_are_found() {
     without.into_iter().for_each(|sum| assert!(!found(sum), "{sum}"));
 }
 
-/// What the look at translations finds where it is there.
+/// Text that the look at translations finds where it is there.
 #[test]
 fn what_hurts_is_found() {
     let text = "

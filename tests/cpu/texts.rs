@@ -1,4 +1,4 @@
-//! The net under whoever changes shaders or plans: the text of every kernel, and what drivers get of it, are what
+//! The net under a change of shaders or plans: the text of every kernel, and what drivers get of it, are what
 //! `tests/data/texts.tsv` says. A change of Rust that moves nothing leaves the first alone, one of WGSL that moves
 //! nothing the second.
 
@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::grid::{Text, grid};
 
-/// What the file says of the kernels of one kind: how many texts there are, a hash of them and one of their SPIR-V.
+/// A line of the file, of the kernels of one kind: how many texts there are, a hash of them and one of their SPIR-V.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Line {
     texts: usize,
@@ -143,7 +143,7 @@ fn shaders() -> Vec<(String, String)> {
     all
 }
 
-/// The example prints what is handed to wgpu, behind a line for each dispatch.
+/// The example prints what is handed to wgpu, after a line for each dispatch.
 #[test]
 fn the_example_prints_kernels() {
     let args = ["cross-entropy", "4096x1000", "--grad", "--subgroups", "32"];
