@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use memmap2::Mmap;
 use serde_json::{Value, json};
-use wgpu_loss::gpu::stream::Progress;
+use wgpu_loss::stream::Progress;
 use wgpu_loss::{CrossEntropy, Error, Gpu, Inputs, LargeOutput, Outputs, Sink, Tensor};
 
 mod harness;

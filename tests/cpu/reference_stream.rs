@@ -4,16 +4,16 @@
 use std::ops::Range;
 
 use support::data::{Data, Target, Types};
+use support::failing::Failing;
 use support::floats::{OwnedFloats, rounded};
 use support::points::{self, Kind, Operand, Points};
 use support::random::Random;
 use support::recorder::Recorder;
 use wgpu_loss::loss::Loss;
 use wgpu_loss::reference::{self, Stream};
-use wgpu_loss::stream::Progress;
 use wgpu_loss::{
     CrossEntropy, ElementType, EmptyMean, Entropy, Error, Floats, GaussianNll, Inputs, LabelType,
-    Labels, LargeOutput, Nll, Output, Outputs, Reduction, RowColumn, Sink, Softmax, Tensor,
+    Labels, LargeOutput, Nll, Output, Outputs, Reduction, RowColumn, Softmax, Tensor,
 };
 
 const REDUCTIONS: [Reduction; 4] =
@@ -622,25 +622,6 @@ fn nothing_there() {
     let many = Inputs::new(Tensor::new(&none, &[1 << 40, 0]));
     let output = reference::run_into(&Softmax::probs(), &many, Outputs::loss(), &mut ()).unwrap();
     assert_eq!(output.summary.rows, 1 << 40);
-}
-
-/// Fails at a write or a report.
-struct Failing {
-    writes: usize,
-    reports: usize,
-}
-
-impl Sink for Failing {
-    fn write(&mut self, what: LargeOutput, _: u64, _: &[u8]) -> Result<(), Error> {
-        let full = || Error::Sink { what: what.name(), reason: "the disk is full".into() };
-        self.writes = self.writes.checked_sub(1).ok_or_else(full)?;
-        Ok(())
-    }
-
-    fn progress(&mut self, _: &Progress) -> Result<(), Error> {
-        self.reports = self.reports.checked_sub(1).ok_or(Error::Stopped)?;
-        Ok(())
-    }
 }
 
 #[test]

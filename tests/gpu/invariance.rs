@@ -7,11 +7,10 @@ use support::data::{Data, Types};
 use support::embedded::{Embedded, Place};
 use support::gpus::{TestGpu, gpus, in_turn};
 use support::random::Random;
-use wgpu_loss::gpu::stream::Stream;
 use wgpu_loss::plan::Piece;
 use wgpu_loss::{
     CrossEntropy, ElementType, Error, Gpu, Inputs, LabelType, LargeOutput, Loss, Output, Outputs,
-    Plan, Profile, Reduction, RowColumn, Sink, Softmax,
+    Plan, Profile, Reduction, RowColumn, Sink, Softmax, Stream,
 };
 
 /// The seed of a row: all its numbers follow from it.

@@ -7,11 +7,12 @@ use std::task::{Context, Waker};
 
 use support::answer::{Answer, bits};
 use support::data::{Data, Types};
+use support::failing::Failing;
 use support::gpus::{gpus, in_turn};
 use support::random::Random;
 use support::recorder::Recorder;
 use support::rounding::Rounding;
-use wgpu_loss::gpu::stream::Progress;
+use wgpu_loss::stream::Progress;
 use wgpu_loss::{
     CrossEntropy, ElementType, EmptyMean, Error, Gpu, Inputs, LabelType, LargeOutput, Loss, Nll,
     Outputs, Reduction, Sink, Softmax, Tensor,
@@ -389,25 +390,6 @@ fn batches_that_do_not_go_together() {
     assert!(matches!(error, Err(Error::Option { option: "class axis", .. })), "{error:?}");
     let error = gpu.stream(&loss, Outputs::loss()).finish().unwrap_err();
     assert!(matches!(error, Error::Option { option: "stream", .. }), "{error}");
-}
-
-/// Fails at the so-manieth write or report.
-struct Failing {
-    writes: usize,
-    reports: usize,
-}
-
-impl Sink for Failing {
-    fn write(&mut self, what: LargeOutput, _: u64, _: &[u8]) -> Result<(), Error> {
-        let full = || Error::Sink { what: what.name(), reason: "the disk is full".into() };
-        self.writes = self.writes.checked_sub(1).ok_or_else(full)?;
-        Ok(())
-    }
-
-    fn progress(&mut self, _: &Progress) -> Result<(), Error> {
-        self.reports = self.reports.checked_sub(1).ok_or(Error::Stopped)?;
-        Ok(())
-    }
 }
 
 #[test]

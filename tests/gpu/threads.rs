@@ -10,7 +10,7 @@ use support::data::Data;
 use support::gpus::gpus;
 use support::recorder::Recorder;
 use support::rounding::Rounding;
-use wgpu_loss::gpu::stream::Progress;
+use wgpu_loss::stream::Progress;
 use wgpu_loss::{
     CrossEntropy, Error, Gpu, Inputs, LargeOutput, Loss, Nll, Output, Outputs, Reduction, Sink,
     Softmax, Summary, Tensor,

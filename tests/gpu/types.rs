@@ -73,12 +73,6 @@ fn check_on(
     }
 }
 
-/// One of the devices, another one each time.
-fn one_of_them(number: usize) -> &'static [TestGpu] {
-    let gpus = gpus();
-    std::slice::from_ref(&gpus[number % gpus.len()])
-}
-
 #[test]
 fn rows_of_every_width() {
     for (number, classes) in CLASSES.into_iter().enumerate() {
@@ -89,12 +83,12 @@ fn rows_of_every_width() {
         let data = Data::random(&[rows, classes], 1).holes().labelled(&[3, rows - 2], -100);
         let data = data.random_upstream().in_types(Types::all(element_type));
         check(name, &unreduced(), &data, grad());
-        check_on(one_of_them(number), &EVERYWHERE, name, &unreduced(), &data, grad());
+        check_on(in_turn(), &EVERYWHERE, name, &unreduced(), &data, grad());
         if classes % 2 == 1 {
             let outputs = grad().with_log_probs();
-            check_on(one_of_them(number), &EVERYWHERE[..1], name, &unreduced(), &data, outputs);
+            check_on(in_turn(), &EVERYWHERE[..1], name, &unreduced(), &data, outputs);
             let outputs = grad().in_f32();
-            check_on(one_of_them(number + 1), &EVERYWHERE[..1], name, &unreduced(), &data, outputs);
+            check_on(in_turn(), &EVERYWHERE[..1], name, &unreduced(), &data, outputs);
         }
     }
 }
@@ -128,10 +122,10 @@ fn columns_of_every_height() {
             let name = element_type.name();
             let data = Data::random(&[3, classes, inner], 1).holes();
             let data = data.random_weight().in_types(Types::all(element_type));
-            let gpus = one_of_them(number + other);
+            let gpus = in_turn();
             check_on(gpus, &EVERYWHERE, name, &CrossEntropy::new(), &data, grad());
             let outputs = grad().in_f32().with_log_probs();
-            let gpus = one_of_them(number + other + 1);
+            let gpus = in_turn();
             check_on(gpus, &EVERYWHERE[..1], name, &CrossEntropy::new(), &data, outputs);
         }
     }
@@ -139,16 +133,15 @@ fn columns_of_every_height() {
 
 #[test]
 fn rows_in_parts() {
-    for (number, shape) in [[9, 70_001], [2, 66_002], [3, 140_000], [1, 200_003]].iter().enumerate()
-    {
+    for shape in &[[9, 70_001], [2, 66_002], [3, 140_000], [1, 200_003]] {
         for element_type in HALVES {
             let name = element_type.name();
             let data = Data::random(shape, 1).in_types(Types::all(element_type));
-            let gpus = one_of_them(number);
+            let gpus = in_turn();
             check_on(gpus, &EVERYWHERE, name, &CrossEntropy::new(), &data, grad());
             let smooth = unreduced().label_smoothing(0.1);
             let outputs = grad().with_log_probs();
-            check_on(one_of_them(number + 1), &EVERYWHERE[..1], name, &smooth, &data, outputs);
+            check_on(in_turn(), &EVERYWHERE[..1], name, &smooth, &data, outputs);
         }
     }
 }
@@ -189,12 +182,12 @@ fn laid_out_as_for_a_graphics_card() {
 
 #[test]
 fn every_label_type() {
-    for (number, label_type) in LabelType::ALL.into_iter().enumerate() {
+    for label_type in LabelType::ALL {
         for element_type in HALVES {
             for shape in [&[61, 5][..], &[61, 37], &[3, 5, 8], &[3, 5, 7]] {
                 let data = Data::random(shape, 1).labels_as(label_type).random_weight();
                 let data = data.in_types(Types::all(element_type));
-                let (gpus, at) = (one_of_them(number), &EVERYWHERE[..1]);
+                let (gpus, at) = (in_turn(), &EVERYWHERE[..1]);
                 check_on(gpus, at, "labels", &CrossEntropy::new(), &data, grad());
                 check_on(gpus, at, "nll", &Nll::new(), &data, grad());
             }

@@ -32,5 +32,3 @@ pub use batches::Stream;
 pub(super) use call::run;
 pub(super) use collect::Collected;
 pub(super) use host::host_bytes;
-
-pub use crate::stream::{Progress, Sink};

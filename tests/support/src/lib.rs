@@ -9,6 +9,7 @@ pub mod data;
 pub mod embedded;
 pub mod examples;
 pub mod extras;
+pub mod failing;
 pub mod fixtures;
 pub mod fixtures_extras;
 pub mod fixtures_pointwise;

@@ -1,6 +1,6 @@
 //! A sink that stores its input unchanged.
 
-use wgpu_loss::gpu::stream::Progress;
+use wgpu_loss::stream::Progress;
 use wgpu_loss::{Error, LargeOutput, Sink};
 
 /// Stores all writes, and every report.
