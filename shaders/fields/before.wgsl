@@ -2,7 +2,7 @@
 
 import shared::{state, words};
 
-@for(s in STATES) fn merged_before_{s.name}(a: {s.type}, b: {s.type}, top: {s.reals}, e: {s.reals}) -> {s.words} {
+@for(s in STATES) fn merged_before_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.words} {
     return a.before + b.before;
 }
 

@@ -1,26 +1,26 @@
-// moment = sum_c exp(x_c - top) (top - x_c), for the entropy: log1p(excess) + moment / (1 + excess).
+// moment = sum_c exp(x_c - max) (max - x_c), for the entropy: log1p(excess) + moment / (1 + excess).
 
 import shared::{numbers, state, words};
 
 // What is gathered of the side below is that much further down. The identity has gathered nothing.
-@for(s in STATES) fn merged_moment_{s.name}(a: {s.type}, b: {s.type}, top: {s.reals}, e: {s.reals}) -> {s.reals} {
-    let fall = e * min(abs(a.top - b.top), {s.reals}(FAR));
+@for(s in STATES) fn merged_moment_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.reals} {
+    let fall = e * min(abs(a.max - b.max), {s.reals}(FAR));
     return select(b.moment + fma(e, a.moment, fall * (1.0 + a.excess)),
-        a.moment + fma(e, b.moment, fall * (1.0 + b.excess)), a.top >= b.top);
+        a.moment + fma(e, b.moment, fall * (1.0 + b.excess)), a.max >= b.max);
 }
 
 fn pushed_moment(f: Fold, c: Taken) -> Reals {
     let x = bitcast<Reals>(c.words);
-    let distance = min(abs(x - f.top), Reals(FAR));
+    let distance = min(abs(x - f.max), Reals(FAR));
     return select(fma(c.e, distance, f.moment),
-        fma(c.e, f.moment, (c.e * distance) * (1.0 + f.excess)), x > f.top);
+        fma(c.e, f.moment, (c.e * distance) * (1.0 + f.excess)), x > f.max);
 }
 
 @if(KEPT) fn kept_moment(s: KeptSums, c: Taken) -> Reals {
-    return fma(c.e, min(c.top - bitcast<Reals>(c.words), Reals(FAR)), s.moment);
+    return fma(c.e, min(c.max - bitcast<Reals>(c.words), Reals(FAR)), s.moment);
 }
 
-// sum_c p_c (top - x_c)
+// sum_c p_c (max - x_c)
 @for(s in STATES) fn depth_of_{s.name}(s: {s.type}) -> {s.reals} {
     let depth = s.moment / (1.0 + max(s.excess, {s.reals}(0.0)));
     @if(s.is_fold) return rounded(depth);

@@ -1,20 +1,20 @@
-// squares = sum_c exp(x_c - top) (d_c - mean)^2, d_c = top - x_c, mean = moment / (1 + excess): the variance of the
+// squares = sum_c exp(x_c - max) (d_c - mean)^2, d_c = max - x_c, mean = moment / (1 + excess): the variance of the
 // log-probabilities is squares / (1 + excess).
 //
 // Two sets of classes with masses V and V' are merged by the formula of Chan, Golub and LeVeque. Beyond the squares of
 // each set, the whole has
 //   V V' / (V + V') (mean - mean')^2
 // V is at least 1, or 0 without classes. No term is negative. The mean square less the squared mean would cancel where
-// the top has little of the mass and all other classes are far below it.
+// the max has little of the mass and all other classes are far below it.
 
 import fields::moment;
 import shared::{numbers, state, words};
 
-@for(s in STATES) fn merged_squares_{s.name}(a: {s.type}, b: {s.type}, top: {s.reals}, e: {s.reals}) -> {s.reals} {
-    let a_above = a.top >= b.top;
+@for(s in STATES) fn merged_squares_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.reals} {
+    let a_above = a.max >= b.max;
     let above = select(1.0 + b.excess, 1.0 + a.excess, a_above);
     let fallen = select(1.0 + a.excess, 1.0 + b.excess, a_above);
-    let fall = min(abs(a.top - b.top), {s.reals}(FAR));
+    let fall = min(abs(a.max - b.max), {s.reals}(FAR));
     let mean_a = depth_of_{s.name}(a) + select(fall, {s.reals}(0.0), a_above);
     let mean_b = depth_of_{s.name}(b) + select({s.reals}(0.0), fall, a_above);
     let own = select(fma(e, a.squares, b.squares), fma(e, b.squares, a.squares), a_above);
@@ -24,11 +24,11 @@ import shared::{numbers, state, words};
 
 fn pushed_squares(f: Fold, c: Taken) -> Reals {
     let x = bitcast<Reals>(c.words);
-    let risen = x > f.top;
+    let risen = x > f.max;
     let mass = 1.0 + f.excess;
     let above = select(mass, Reals(1.0), risen);
     let fallen = select(Reals(1.0), mass, risen);
-    let distance = min(abs(x - f.top), Reals(FAR));
+    let distance = min(abs(x - f.max), Reals(FAR));
     let apart = distance + select(-depth_of_fold(f), depth_of_fold(f), risen);
     let own = select(f.squares, c.e * f.squares, risen);
     return fma((c.e * fallen) * (above / max(fma(c.e, fallen, above), Reals(1.0))), apart * apart, own);
@@ -37,9 +37,9 @@ fn pushed_squares(f: Fold, c: Taken) -> Reals {
 // Kept classes are summed in a second pass, when the mean is known: `squares_of` in `shared/kept.wgsl`.
 @if(KEPT) fn kept_squares(s: KeptSums, c: Taken) -> Reals { return s.squares; }
 
-@if(KEPT) fn add_square(sum: Reals, z: Words, top: Reals, mean: Reals) -> Reals {
+@if(KEPT) fn add_square(sum: Reals, z: Words, x_max: Reals, mean: Reals) -> Reals {
     let x = bitcast<Reals>(z);
-    let e = select(exp(x - top), Reals(0.0), z == Words(NEG_INF));
-    let apart = min(top - x, Reals(FAR)) - mean;
+    let e = select(exp(x - x_max), Reals(0.0), z == Words(NEG_INF));
+    let apart = min(x_max - x, Reals(FAR)) - mean;
     return fma(e * apart, apart, sum);
 }

@@ -83,23 +83,23 @@ fn state_of_kept(
 ) -> State {
     var f = scan_kept(empty_fold(), a);
     @if(EIGHT) f = scan_kept(f, b);
-    let top = max_lanes(highest(f.top), thread);
+    let x_max = max_lanes(highest(f.max), thread);
     // Load k of the lane is number lane + k LANES of the row.
     let first = first_classes(lane_of(thread));
-    var u_top: Reals;
+    var u_max: Reals;
     @if(PRODUCT) {
         @if(SHARED_STATES) workgroupBarrier();   // all lanes have the first maximum
-        u_top = u_top_of(Reals(top), a, v_a);
-        @if(EIGHT) u_top = max(u_top, u_top_of(Reals(top), b, v_b));
-        u_top = Reals(max_lanes(highest(u_top), thread));
+        u_max = u_max_of(Reals(x_max), a, v_a);
+        @if(EIGHT) u_max = max(u_max, u_max_of(Reals(x_max), b, v_b));
+        u_max = Reals(max_lanes(highest(u_max), thread));
     }
-    var s = sums_of(sum_kept(Reals(top), u_top, a, v_a, first.a, mark));
-    @if(EIGHT) s = combine(s, sums_of(sum_kept(Reals(top), u_top, b, v_b, first.b, mark)));
+    var s = sums_of(sum_kept(Reals(x_max), u_max, a, v_a, first.a, mark));
+    @if(EIGHT) s = combine(s, sums_of(sum_kept(Reals(x_max), u_max, b, v_b, first.b, mark)));
     s.flags |= bits_of(flags_of(f));
     s.hit = hit;
     s = merge_lanes(s, thread);
     var state: State;
-    state.top = top;
+    state.max = x_max;
     // The 1 is taken away as an integer: as a float, a compiler may take it from the sum, which drowns in it.
     state.excess = s.sum + f32(i32(s.ties) - 1);
     state.flags = s.flags;
@@ -107,8 +107,8 @@ fn state_of_kept(
     @for(f in FIELDS) state.{f.name} = s.{f.name};
     @if(SQUARES) {
         let mean = Reals(depth_of_state(state));
-        var squares = across(squares_of(Reals(top), mean, a));
-        @if(EIGHT) squares += across(squares_of(Reals(top), mean, b));
+        var squares = across(squares_of(Reals(x_max), mean, a));
+        @if(EIGHT) squares += across(squares_of(Reals(x_max), mean, b));
         var of_lane: Sums;
         of_lane.squares = squares;
         state.squares = merge_lanes(of_lane, thread).squares;

@@ -5,7 +5,7 @@ import shared::{fold, params, state};
 fn read_state(number: u32) -> State {
     let at = params.states + STATE_WORDS * number;
     var s: State;
-    s.top = bitcast<f32>(workspace[at]);
+    s.max = bitcast<f32>(workspace[at]);
     s.excess = bitcast<f32>(workspace[at + 1u]);
     s.flags = workspace[at + 2u];
     s.hit = workspace[at + 3u];
@@ -15,7 +15,7 @@ fn read_state(number: u32) -> State {
 
 fn write_state(s: State, number: u32) {
     let at = params.states + STATE_WORDS * number;
-    workspace[at] = bitcast<u32>(s.top);
+    workspace[at] = bitcast<u32>(s.max);
     workspace[at + 1u] = bitcast<u32>(s.excess);
     workspace[at + 2u] = s.flags;
     workspace[at + 3u] = s.hit;

@@ -8,7 +8,7 @@ fn combine(a: State, b: State) -> State { return merge_state(a, b); }
 
 @if(SUBGROUPS) fn shuffled(s: State, mask: u32) -> State {
     var other: State;
-    other.top = subgroupShuffleXor(s.top, mask);
+    other.max = subgroupShuffleXor(s.max, mask);
     other.excess = subgroupShuffleXor(s.excess, mask);
     other.flags = subgroupShuffleXor(s.flags, mask);
     other.hit = subgroupShuffleXor(s.hit, mask);

@@ -65,29 +65,29 @@ fn combine(a: Sums, b: Sums) -> Sums {
     return other;
 }
 
-@if(SHARED_STATES) var<workgroup> shared_tops: array<f32, WORKGROUP / CLUSTER>;
+@if(SHARED_STATES) var<workgroup> shared_maxima: array<f32, WORKGROUP / CLUSTER>;
 
 // The maximum of the row, in each of its lanes. Every lane of the group must call it, in uniform
 // control flow.
 fn max_lanes(of_lane: f32, thread: u32) -> f32 {
-    var top = of_lane;
-    @if(SUBGROUPS && REDUCTIONS) top = subgroupMax(top);
+    var x_max = of_lane;
+    @if(SUBGROUPS && REDUCTIONS) x_max = subgroupMax(x_max);
     @if(SUBGROUPS && !REDUCTIONS) for (var mask = 1u; mask < CLUSTER; mask *= 2u) {
-        top = max(top, subgroupShuffleXor(top, mask));
+        x_max = max(x_max, subgroupShuffleXor(x_max, mask));
     }
     @if(SHARED_STATES) {
         let place = place_of_cluster(thread);
-        if (leads(thread)) { shared_tops[place] = top; }
+        if (leads(thread)) { shared_maxima[place] = x_max; }
         workgroupBarrier();
         for (var half = CLUSTERS / 2u; half > 0u; half /= 2u) {
             if (leads(thread) && cluster_of(thread) < half) {
-                shared_tops[place] = max(shared_tops[place], shared_tops[place + half * ROWS]);
+                shared_maxima[place] = max(shared_maxima[place], shared_maxima[place + half * ROWS]);
             }
             workgroupBarrier();
         }
         // No barrier behind it: before the next maximum there are those of `merge_lanes`, or one. `max` changes nothing,
         // but every lane uses its own maximum: see `whole_of`.
-        top = max(shared_tops[slot_of(thread)], top);
+        x_max = max(shared_maxima[slot_of(thread)], x_max);
     }
-    return top;
+    return x_max;
 }

@@ -8,7 +8,7 @@ import shared::{constants, numbers, softcap, state, words};
 
 fn empty_state() -> State {
     var s: State;
-    s.top = RowReals(LOWEST);
+    s.max = RowReals(LOWEST);
     s.excess = RowReals(-1.0);
     @for(f in FIELDS) s.{f.name} = {f.rows}({f.identity});
     return s;
@@ -16,7 +16,7 @@ fn empty_state() -> State {
 
 fn empty_fold() -> Fold {
     var f: Fold;
-    f.top = Reals(LOWEST);
+    f.max = Reals(LOWEST);
     f.excess = Reals(-1.0);
     f.signed = Ints(-0x7fffffff);
     @for(f in FIELDS) f.{f.name} = {f.components}({f.identity});
@@ -33,11 +33,11 @@ fn empty_folds(marks: Marks) -> Folds {
 // Merges states of the rows of a lane, and (FOLD) of the components of a load.
 @for(s in STATES) fn merge_{s.name}(a: {s.type}, b: {s.type}) -> {s.type} {
     var m: {s.type};
-    m.top = max(a.top, b.top);
+    m.max = max(a.max, b.max);
     // The side below hands over all of its mass, 1 + excess, scaled to the higher maximum.
-    let e = exp(-abs(a.top - b.top));
+    let e = exp(-abs(a.max - b.max));
     m.excess = select(b.excess + fma(a.excess, e, e), a.excess + fma(b.excess, e, e),
-        a.top >= b.top);
+        a.max >= b.max);
     @if(s.is_fold) {
         m.signed = max(a.signed, b.signed);
         m.unsigned = max(a.unsigned, b.unsigned);
@@ -48,7 +48,7 @@ fn empty_folds(marks: Marks) -> Folds {
         m.flags = a.flags | b.flags;
         m.hit = a.hit | b.hit;
     }
-    @for(f in FIELDS) m.{f.name} = merged_{f.name}_{s.name}(a, b, m.top, e);
+    @for(f in FIELDS) m.{f.name} = merged_{f.name}_{s.name}(a, b, m.max, e);
     return m;
 }
 
@@ -73,13 +73,13 @@ fn push(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
     var f = note_words(fold, given);
     let words = z_of(given);
     let x = bitcast<Reals>(words);
-    let risen = max(f.top, x);
-    let e = select(exp(-abs(x - f.top)), Reals(0.0), words == Words(NEG_INF));
+    let risen = max(f.max, x);
+    let e = select(exp(-abs(x - f.max)), Reals(0.0), words == Words(NEG_INF));
     let c = Taken(words, v, classes, Words(0u), risen, e);
     @for(f in FIELDS) f.{f.name} = pushed_{f.name}(fold, c);
     @if(SPREAD) f.flags |= flags_of_weight(c);
-    f.excess = select(f.excess + e, fma(f.excess, e, e), x > f.top);
-    f.top = risen;
+    f.excess = select(f.excess + e, fma(f.excess, e, e), x > f.max);
+    f.max = risen;
     return f;
 }
 
@@ -108,7 +108,7 @@ fn flags_of(f: Fold) -> Words {
 // Each component is a row of its own.
 @if(PACKED_ROWS) fn state_of(f: Fold) -> State {
     var s = empty_state();
-    s.top = f.top;
+    s.max = f.max;
     s.excess = f.excess;
     s.flags = flags_of(f);
     @for(f in FIELDS) s.{f.name} = f.{f.name};
@@ -119,13 +119,13 @@ fn flags_of(f: Fold) -> Words {
 @if(!PACKED_ROWS) fn component(f: Fold, flags: Words, k: u32) -> State {
     var s = empty_state();
     @if(WIDE) {
-        s.top = f.top[k];
+        s.max = f.max[k];
         s.excess = f.excess[k];
         s.flags = flags[k];
         @for(f in FIELDS) s.{f.name} = f.{f.name}[k];
     }
     @else {
-        s.top = f.top;
+        s.max = f.max;
         s.excess = f.excess;
         s.flags = flags;
         @for(f in FIELDS) s.{f.name} = f.{f.name};

@@ -13,23 +13,23 @@ fn scan_kept(fold: Fold, kept: ptr<function, Kept>) -> Fold {
     var f = fold;
     @for(k in REGISTERS) {
         f = note_words(f, (*kept)[{k}]);
-        f.top = max(f.top, bitcast<Reals>(z_of((*kept)[{k}])));
+        f.max = max(f.max, bitcast<Reals>(z_of((*kept)[{k}])));
     }
     return f;
 }
 
-// The largest upstream gradient of a class at the top; LOWEST where there is no such class.
-@if(PRODUCT) fn u_top_of(top: Reals, kept: ptr<function, Kept>, v: ptr<function, KeptReals>) -> Reals {
+// The largest upstream gradient of a class at the maximum; LOWEST where there is no such class.
+@if(PRODUCT) fn u_max_of(x_max: Reals, kept: ptr<function, Kept>, v: ptr<function, KeptReals>) -> Reals {
     var u = Reals(LOWEST);
-    @for(k in REGISTERS) u = select(u, max(u, (*v)[{k}]), bitcast<Reals>(z_of((*kept)[{k}])) == top);
+    @for(k in REGISTERS) u = select(u, max(u, (*v)[{k}]), bitcast<Reals>(z_of((*kept)[{k}])) == x_max);
     return u;
 }
 
-// Where a gradient is all that is written (POWERS), exp(x - top) takes the place of x. `first` has what
+// Where a gradient is all that is written (POWERS), exp(x - max) takes the place of x. `first` has what
 // the numbers of the classes are told from.
 fn sum_kept(
-    top: Reals,
-    u_top: Reals,
+    x_max: Reals,
+    u_max: Reals,
     kept: ptr<function, Kept>,
     v: ptr<function, KeptReals>,
     first: Words,
@@ -37,20 +37,20 @@ fn sum_kept(
 ) -> KeptSums {
     var s: KeptSums;
     @for(f in FIELDS) s.{f.name} = {f.components}({f.identity});
-    @if(PRODUCT) s.u_top = u_top;
+    @if(PRODUCT) s.u_max = u_max;
     @if(RANK) s.mark = mark;
     @for(k in REGISTERS) {
         {
             let words = z_of((*kept)[{k}]);
-            let at_top = bitcast<Reals>(words) == top;
-            let e = select(exp(bitcast<Reals>(words) - top), Reals(0.0), words == Words(NEG_INF));
+            let at_max = bitcast<Reals>(words) == x_max;
+            let e = select(exp(bitcast<Reals>(words) - x_max), Reals(0.0), words == Words(NEG_INF));
             let place = Words({k});
-            let c = Taken(words, (*v)[{k}], number_of_kept(first, place), place, top, e);
-            s.sum += select(e, Reals(0.0), at_top);
-            s.ties += select(Ties(0), Ties(1), at_top);
+            let c = Taken(words, (*v)[{k}], number_of_kept(first, place), place, x_max, e);
+            s.sum += select(e, Reals(0.0), at_max);
+            s.ties += select(Ties(0), Ties(1), at_max);
             @if(SPREAD) s.flags |= flags_of_weight(c);
             @for(f in FIELDS) s.{f.name} = kept_{f.name}(s, c);
-            @if(POWERS) (*kept)[{k}] = bitcast<Words>(select(e, Reals(1.0), at_top));
+            @if(POWERS) (*kept)[{k}] = bitcast<Words>(select(e, Reals(1.0), at_max));
         }
     }
     @if(ARGMAX) s.best = select(number_of_kept(first, s.best), s.best, s.best == Words(NO_CLASS));
@@ -58,9 +58,9 @@ fn sum_kept(
 }
 
 // The sum of squares about the mean, which is known only after the sums of `sum_kept`.
-@if(SQUARES) fn squares_of(top: Reals, mean: Reals, kept: ptr<function, Kept>) -> Reals {
+@if(SQUARES) fn squares_of(x_max: Reals, mean: Reals, kept: ptr<function, Kept>) -> Reals {
     var squares = Reals(0.0);
-    @for(k in REGISTERS) squares = add_square(squares, z_of((*kept)[{k}]), top, mean);
+    @for(k in REGISTERS) squares = add_square(squares, z_of((*kept)[{k}]), x_max, mean);
     return squares;
 }
 
@@ -69,15 +69,15 @@ fn sum_kept(
 // The state of rows that a lane has to itself: what is kept at k is class k of each.
 @if(PACKED_ROWS) fn state_of_kept(kept: ptr<function, Kept>, v: ptr<function, KeptReals>, mark: Mark) -> State {
     let f = scan_kept(empty_fold(), kept);
-    var u_top: Reals;
-    @if(PRODUCT) u_top = u_top_of(f.top, kept, v);
-    let sums = sum_kept(f.top, u_top, kept, v, Words(0u), mark);
+    var u_max: Reals;
+    @if(PRODUCT) u_max = u_max_of(f.max, kept, v);
+    let sums = sum_kept(f.max, u_max, kept, v, Words(0u), mark);
     var s = empty_state();
-    s.top = f.top;
+    s.max = f.max;
     s.excess = sums.sum + RowReals(RowInts(sums.ties) - RowInts(1));   // in integers, as in `rows/kept.wgsl`
     s.flags = flags_of(f);
     @if(SPREAD) s.flags |= sums.flags;
     @for(f in FIELDS) s.{f.name} = sums.{f.name};
-    @if(SQUARES) s.squares = squares_of(f.top, depth_of_state(s), kept);
+    @if(SQUARES) s.squares = squares_of(f.max, depth_of_state(s), kept);
     return s;
 }

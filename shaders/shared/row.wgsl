@@ -12,7 +12,7 @@ struct Row {
     weight: RowReals,    // what the row adds to the mean's divisor
     @if(ROW_WEIGHTS) factor: RowReals,    // the row's own weight
     @if(LABEL_KEPT) label: RowWords,     // the label's class in the whole tensor
-    top: RowReals,
+    max: RowReals,
     excess: RowReals,
     log_whole: RowReals, // log1p(excess)
     mass: RowReals,      // V = sum_c v_c
@@ -24,10 +24,10 @@ struct Row {
     @if(ARGMAX) best: RowWords,
     @if(RANK) before: RowWords,
     @if(ENTROPY) entropy: RowReals,
-    @if(ENTROPY) depth: RowReals,     // sum_c p_c (top - x_c)
-    @if(SQUARES) variance: RowReals, // sum_c p_c (top - x_c - depth)^2
-    @if(PRODUCT) product: RowReals,   // sum_c p_c (u_c - u_top)
-    @if(PRODUCT) u_top: RowReals,     // u_c of a class at the top
+    @if(ENTROPY) depth: RowReals,     // sum_c p_c (max - x_c)
+    @if(SQUARES) variance: RowReals, // sum_c p_c (max - x_c - depth)^2
+    @if(PRODUCT) product: RowReals,   // sum_c p_c (u_c - u_max)
+    @if(PRODUCT) u_max: RowReals,     // u_c of a class at the maximum
     scale: RowReals,     // gradient scale: upstream / divisor, by the row's weight and the logits' scale
     hit: RowReals,       // the label's logit
     hit_away: RowBools,  // it is -inf
@@ -166,11 +166,11 @@ fn open_rows(row: u32, present: bool) -> Row {
 }
 
 // Takes in the merged state and computes the loss.
-//   loss = own (top - x_t + log1p(excess)) + gap + mass log1p(excess)
+//   loss = own (max - x_t + log1p(excess)) + gap + mass log1p(excess)
 // Every term is a distance from the maximum: none is negative, nothing cancels.
 fn close_rows(opened: Row, s: State, row: u32) -> Row {
     var r = opened;
-    r.top = s.top;
+    r.max = s.max;
     r.excess = s.excess;
     // Nothing but -inf: no distribution. A row without classes is a sum over nothing.
     let empty = (s.excess < RowReals(0.0)) & RowBools(params.classes > 0u);
@@ -187,12 +187,12 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
         let weightless = r.own == RowReals(0.0);
         let unpaid = weightless | r.hit_away;
         // `max` changes nothing, but keeps a compiler from adding l to one of two large numbers.
-        let distance = select(max(s.top - r.hit, RowReals(0.0)), RowReals(0.0), unpaid);
+        let distance = select(max(s.max - r.hit, RowReals(0.0)), RowReals(0.0), unpaid);
         r.loss = fma(select(r.own, RowReals(0.0), unpaid), distance + l, r.loss);
         let infinite = select(RowWords(HAS_NEG_INF), RowWords(HAS_POS_INF), r.own > RowReals(0.0));
         r.flags |= select(RowWords(0u), infinite, r.hit_away & !weightless);
     }
-    @if(LOG_SUM) r.lse = s.top + l;
+    @if(LOG_SUM) r.lse = s.max + l;
     @if(Z_LOSS) {
         r.z_share = rounded_of_rows(r.z_share * r.lse);
         // Of no classes the log-sum-exp is no number, and there is no z-loss.
@@ -209,7 +209,7 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     @if(SQUARES) r.variance = s.squares / (1.0 + max(s.excess, RowReals(0.0)));
     @if(PRODUCT) {
         r.product = rounded_of_rows(s.product / (1.0 + s.excess));
-        r.u_top = s.u_top;
+        r.u_max = s.u_max;
     }
     @if(ROW_WEIGHTS) {
         r.loss *= r.factor;

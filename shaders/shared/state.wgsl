@@ -1,9 +1,9 @@
 // The mergeable state of a set of classes. One merge serves the components of a load, the lanes of
 // a row and the parts of a row that several groups share.
 //
-//   top    = max_c x_c
-//   excess = sum_c exp(x_c - top), less the one term 1 of the maximum itself
-//   so that  log(sum_c exp x_c) = top + log1p(excess)
+//   max    = max_c x_c
+//   excess = sum_c exp(x_c - max), less the one term 1 of the maximum itself
+//   so that  log(sum_c exp x_c) = max + log1p(excess)
 //
 // Leaving the maximum's own 1 out of the sum is what keeps a confident row exact: a loss of 1e-12
 // is the excess itself, which would vanish in 1 + 1e-12. The identity is (LOWEST, -1).
@@ -15,7 +15,7 @@ import shared::words;
 
 // The state of a lane's row or rows.
 struct State {
-    top: RowReals,
+    max: RowReals,
     excess: RowReals,
     flags: RowWords,
     hit: RowWords,      // the label's logit as a word, or 0 in lanes that did not meet it
@@ -35,7 +35,7 @@ struct Marks {
 
 // A lane's running state: as many states side by side as the arithmetic has components.
 struct Fold {
-    top: Reals,
+    max: Reals,
     excess: Reals,
     // Largest word seen as signed and as unsigned number: +inf and NaN show in one or the other,
     // -inf in neither.
@@ -58,8 +58,8 @@ struct Folds {
 
 // Sums over what is kept, relative to a maximum that is known before the first exp: nothing is rescaled.
 struct KeptSums {
-    sum: Reals,     // sum of exp(x - top) over the classes below the top
-    ties: Ties,     // classes at the top, the maximum itself among them
+    sum: Reals,     // sum of exp(x - max) over the classes below the maximum
+    ties: Ties,     // classes at the maximum, the maximum itself among them
     @if(SPREAD) flags: Words,
     @if(RANK) mark: Mark,
     @for(f in FIELDS) {f.name}: {f.components},
@@ -71,6 +71,6 @@ struct Taken {
     v: Reals,         // their weights, where SPREAD; for PRODUCT the upstream gradients
     classes: Words,   // their numbers
     place: Words,     // of classes that are kept: where
-    top: Reals,       // the maximum, these among the classes
-    e: Reals,         // exp(-|z - t|), t the maximum without them; exp(z - top) of classes that are kept
+    max: Reals,       // the maximum, these among the classes
+    e: Reals,         // exp(-|z - t|), t the maximum without them; exp(z - max) of classes that are kept
 }

@@ -3,8 +3,8 @@ import shared::{constants, numbers, params, places, row, softcap, tensor, words}
 // What is written of the classes: gradient, log-probabilities or probabilities. `Writer` is what this
 // needs of the rows, for each component of the arithmetic.
 struct Writer {
-    top: Reals,
-    rate: Reals,         // V scale / (1 + excess): what a power exp(x - top) is worth
+    max: Reals,
+    rate: Reals,         // V scale / (1 + excess): what a power exp(x - max) is worth
     own_gradient: Reals, // where only the label carries weight: the label's gradient
     class_index: Words,
     settled: Bools,      // the gradient is `settled_word` whatever the logits: ignored or bad rows
@@ -14,9 +14,9 @@ struct Writer {
     @if(SPREAD) own: Reals,
     @if(SPREAD) scale: Reals,
     @if(Z_LOSS) z_share: Reals,      // what the z-loss adds to V
-    @if(ENTROPY_LOSS) depth: Reals,        // sum_c p_c (top - x_c)
-    @if(PRODUCT) product: Reals,      // sum_c p_c (u_c - u_top)
-    @if(PRODUCT) u_top: Reals,
+    @if(ENTROPY_LOSS) depth: Reals,        // sum_c p_c (max - x_c)
+    @if(PRODUCT) product: Reals,      // sum_c p_c (u_c - u_max)
+    @if(PRODUCT) u_max: Reals,
     whole: Reals,        // 1 + excess
     log_whole: Reals,
     no_row: Bools,       // the distribution is NaN
@@ -31,18 +31,18 @@ struct Writers {
 // 1 / (1 + excess), and V p - v would cancel where v is nearly all of V; over the common denominator it is
 // (V - v - v excess) / (1 + excess).
 //
-// Of the entropy it is p_c (-log p_c - H) = p_c ((top - x_c) - sum_k p_k (top - x_k)), which keeps its digits where
+// Of the entropy it is p_c (-log p_c - H) = p_c ((max - x_c) - sum_k p_k (max - x_k)), which keeps its digits where
 // all logits are nearly the same. The product of an upstream gradient u and the Jacobian is
 // u_c - p_c sum u for log-probabilities, the negative of the above with v = u. For probabilities it is
-// p_c (u_c - sum p u) = p_c ((u_c - u_top) - sum_k p_k (u_k - u_top)), in which nothing large cancels where the
-// class at the top is nearly certain, or all u are nearly the same. A soft cap multiplies by its slope.
+// p_c (u_c - sum p u) = p_c ((u_c - u_max) - sum_k p_k (u_k - u_max)), in which nothing large cancels where the
+// class at the maximum is nearly certain, or all u are nearly the same. A soft cap multiplies by its slope.
 fn writer(r: Row) -> Writer {
     var w: Writer;
     let no_row = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);
     let lost = no_row | (r.kind == RowWords(BAD));
     let ignored = r.kind == RowWords(IGNORED);
     let whole = 1.0 + r.excess;
-    w.top = Reals(r.top);
+    w.max = Reals(r.max);
     w.class_index = Words(r.class_index);
     w.settled = Bools(lost | ignored);
     w.settled_word = Words(select(RowWords(NAN), RowWords(0u), ignored));
@@ -62,7 +62,7 @@ fn writer(r: Row) -> Writer {
         @if(PRODUCT) {
             mass = RowReals(1.0);
             w.product = Reals(r.product);
-            w.u_top = Reals(r.u_top);
+            w.u_max = Reals(r.u_max);
         }
         w.rate = Reals(mass / whole * r.scale);
     }
@@ -73,9 +73,9 @@ fn writer(r: Row) -> Writer {
         w.scale = Reals(r.scale);
     }
     @elif(GRAD && LABELS) {
-        let p = rounded_of_rows(select(exp(r.hit - r.top), RowReals(0.0), r.hit_away) / whole);
-        let at_top = -r.own * (r.excess / whole);
-        var own = select(r.own * (p - 1.0), at_top, r.hit == r.top);
+        let p = rounded_of_rows(select(exp(r.hit - r.max), RowReals(0.0), r.hit_away) / whole);
+        let at_max = -r.own * (r.excess / whole);
+        var own = select(r.own * (p - 1.0), at_max, r.hit == r.max);
         @if(Z_LOSS) own = fma(r.z_share, p, own);
         w.own_gradient = Reals(own * r.scale);
     }
@@ -90,7 +90,7 @@ fn writer(r: Row) -> Writer {
     return w;
 }
 
-// `words` are logits, or (POWERS) powers exp(x - top).
+// `words` are logits, or (POWERS) powers exp(x - max).
 @if(GRAD) fn gradient(w: Writer, given: Words, classes: Words, spread: Reals) -> Words {
     @if(POWERS) {
         let x = bitcast<Reals>(given);
@@ -99,28 +99,28 @@ fn writer(r: Row) -> Writer {
     @else {
         let words = z_of(given);
         let x = bitcast<Reals>(words);
-        let e = select(exp(x - w.top), Reals(0.0), words == Words(NEG_INF));
+        let e = select(exp(x - w.max), Reals(0.0), words == Words(NEG_INF));
     }
     var value = e * w.rate;
-    @if(ENTROPY_LOSS) value *= min(w.top - x, Reals(FAR)) - w.depth;
-    @elif(PRODUCT) value *= rounded(spread - w.u_top) - w.product;
+    @if(ENTROPY_LOSS) value *= min(w.max - x, Reals(FAR)) - w.depth;
+    @elif(PRODUCT) value *= rounded(spread - w.u_max) - w.product;
     @elif(!SPREAD) value = select(value, w.own_gradient, classes == w.class_index);
     @if(SHARES) var v = spread;
     @if(SHARES && LABELS) v += select(Reals(0.0), w.own, classes == w.class_index);
-    @if(SHARES && POWERS) let at_top = x == Reals(1.0);
-    @elif(SHARES) let at_top = x == w.top;
-    @if(SHARES) var of_top = fma(-v, w.excess, rounded(w.mass - v));
-    @if(SHARES && Z_LOSS) of_top += w.z_share;
-    @if(SHARES) value = select(fma(-v, w.scale, value), of_top / w.whole * w.scale, at_top);
+    @if(SHARES && POWERS) let at_max = x == Reals(1.0);
+    @elif(SHARES) let at_max = x == w.max;
+    @if(SHARES) var numerator = fma(-v, w.excess, rounded(w.mass - v));
+    @if(SHARES && Z_LOSS) numerator += w.z_share;
+    @if(SHARES) value = select(fma(-v, w.scale, value), numerator / w.whole * w.scale, at_max);
     @if(SOFTCAP) value *= slope_of(given);
     return select(bitcast<Words>(value), w.settled_word, w.settled);
 }
 
-// log p_c = (x_c - top) - log1p(excess), or p_c itself.
+// log p_c = (x_c - max) - log1p(excess), or p_c itself.
 @if(ELEMENTS) fn element(w: Writer, given: Words) -> Words {
     let words = z_of(given);
     // `min` changes nothing, but keeps a compiler from adding log1p(excess) to a large number.
-    let below = min(bitcast<Reals>(words) - w.top, Reals(0.0));
+    let below = min(bitcast<Reals>(words) - w.max, Reals(0.0));
     @if(PROBS) {
         let value = exp(below) / w.whole;
         let away = Words(0u);

@@ -65,7 +65,7 @@ impl Extras {
             (self.wants_moment(), Field::real("moment", Across::Sum)),
             (self.wants_variance(), Field::real("squares", Across::Sum)),
             (self.product, Field::real("product", Across::Sum)),
-            (self.product, Field::real("u_top", Across::Same)),
+            (self.product, Field::real("u_max", Across::Same)),
         ]
         .into_iter()
         .filter_map(|(on, field)| on.then_some(field))

@@ -1,12 +1,12 @@
 //! Cross-entropy.
 //!
-//! With the row's state `(top, excess)`, the distances `d_c = z(top) - z_c`, the shares
+//! With the row's state `(max, excess)`, the distances `d_c = z(max) - z_c`, the shares
 //! `v_c = r w_c q'_c` of a row of weight `r` and their sum `V`:
 //!
 //! ```text
 //! label, no smoothing   loss = r w_t (d_t + log(1 + excess))
 //! otherwise             loss = sum_c v_c d_c + V log(1 + excess)
-//! z-loss                k lse^2,   lse = z(top) + log(1 + excess),   k = coefficient * r w_t
+//! z-loss                k lse^2,   lse = z(max) + log(1 + excess),   k = coefficient * r w_t
 //! gradient              z'(x_c) (V p_c - v_c + 2 k lse p_c)
 //! ```
 //!
@@ -238,7 +238,7 @@ impl<'a> Rows<'a> {
             Truth::Label(_) | Truth::Probabilities => {}
         }
         let (x, state) = (self.logits.get(element), &kept.row.state);
-        let below = self.logits.map.below(state.top, x);
+        let below = self.logits.map.below(state.max, x);
         let share = kept.factor * self.share(kept.truth, element, class);
         let mut slope = state.gradient(below, share, kept.whole);
         if kept.pull != 0.0 {

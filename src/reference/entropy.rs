@@ -1,6 +1,6 @@
 //! The entropy of the distribution.
 //!
-//! With the row's state `(top, excess, moment)`, the distances `d_c = x(top) - x_c` and their mean
+//! With the row's state `(max, excess, moment)`, the distances `d_c = x(max) - x_c` and their mean
 //! `depth = sum_c p_c d_c = moment / (1 + excess)`:
 //!
 //! ```text

@@ -45,11 +45,11 @@ impl Logits {
         }
     }
 
-    /// Returns `z(top) - z(x)`, at least 0, for two clean logits `top >= x`.
-    pub fn below(&self, top: f64, x: f64) -> f64 {
+    /// Returns `z(max) - z(x)`, at least 0, for two clean logits `max >= x`.
+    pub fn below(&self, max: f64, x: f64) -> f64 {
         match self.cap {
-            None => self.scale * (top - x),
-            Some(cap) if top != x => self.scale * cap * tanh_difference(top / cap, x / cap),
+            None => self.scale * (max - x),
+            Some(cap) if max != x => self.scale * cap * tanh_difference(max / cap, x / cap),
             Some(_) => 0.0,
         }
     }

@@ -1,11 +1,11 @@
 //! The outputs of rows other than the loss.
 //!
 //! ```text
-//! lse     = z(top) + log(1 + excess)
-//! argmax  = the first class at the top
+//! lse     = z(max) + log(1 + excess)
+//! argmax  = the first class at the maximum
 //! rank    = how many classes come before the label's: larger, or equal and of smaller index
 //! entropy = log(1 + excess) + moment / (1 + excess)
-//! variance = sum_c p_c (d_c - sum_k p_k d_k)^2, d_c = z(top) - z(x_c)
+//! variance = sum_c p_c (d_c - sum_k p_k d_k)^2, d_c = z(max) - z(x_c)
 //! ```
 //!
 //! Classes are compared by the given logits: the maps before the softmax keep their order.
@@ -53,9 +53,9 @@ impl<'a> RowLogits<'a> {
         self.map.clean(self.data.get(element).into())
     }
 
-    /// Returns the distance of a row's element below the row's top.
+    /// Returns the distance of a row's element below the row's maximum.
     pub fn below(&self, state: &State, element: usize) -> f64 {
-        self.map.below(state.top, self.get(element))
+        self.map.below(state.max, self.get(element))
     }
 
     /// Returns the elements of a row, class by class.
@@ -66,13 +66,13 @@ impl<'a> RowLogits<'a> {
 
     /// Returns `log(sum_c exp z_c)`.
     pub fn lse(&self, state: &State) -> f64 {
-        self.map.map(state.top) + state.log_excess()
+        self.map.map(state.max) + state.log_excess()
     }
 
-    /// Returns the class at the top of a row, the first among equals.
+    /// Returns the class at the maximum of a row, the first among equals.
     pub fn argmax(&self, row: usize, state: &State) -> u32 {
-        let top = self.elements(row).position(|element| self.get(element) == state.top);
-        top.map_or(NO_CLASS, |class| class as u32)
+        let argmax = self.elements(row).position(|element| self.get(element) == state.max);
+        argmax.map_or(NO_CLASS, |class| class as u32)
     }
 
     /// Returns the number of classes of a row that come before `label`.
@@ -88,7 +88,7 @@ impl<'a> RowLogits<'a> {
         self.elements(row).enumerate().filter(|&place| before(place)).count() as u32
     }
 
-    /// Returns the variance of the log-probabilities: that of the distances from the top.
+    /// Returns the variance of the log-probabilities: that of the distances from the maximum.
     pub fn variance(&self, row: usize, state: &State) -> f64 {
         let mean = state.depth();
         let square = |element| {

@@ -1,18 +1,18 @@
 //! The distribution itself.
 //!
-//! With the row's state `(top, excess)`, the distances `d_c = x(top) - x_c`, and an upstream gradient `u` that is
-//! `u_top` at the first class at the top; `j` numbers the other classes:
+//! With the row's state `(max, excess)`, the distances `d_c = x(max) - x_c`, and an upstream gradient `u` that is
+//! `u_max` at the first class at the maximum; `j` numbers the other classes:
 //!
 //! ```text
 //! log_softmax: y_c = -(d_c + log(1 + excess))
 //! softmax:     y_c = exp(-d_c) / (1 + excess)
 //!
-//! log_softmax: dx_c = u_c - p_c (u_top + sum_j u_j)
-//!              at the top  (u_top excess - sum_j u_j) / (1 + excess)
-//! softmax:     dx_c = p_c ((u_c - u_top) + sum_j p_j (u_top - u_j))
+//! log_softmax: dx_c = u_c - p_c (u_max + sum_j u_j)
+//!              at the maximum  (u_max excess - sum_j u_j) / (1 + excess)
+//! softmax:     dx_c = p_c ((u_c - u_max) + sum_j p_j (u_max - u_j))
 //! ```
 //!
-//! A row that is nearly certain has a gradient as small as the remaining probability; computed from the top, no large
+//! A row that is nearly certain has a gradient as small as the remaining probability; computed from the maximum, no large
 //! terms cancel in it.
 
 use super::logits::Logits;
@@ -75,11 +75,11 @@ struct Product<'a> {
 /// The sums over the upstream gradients of a row.
 #[derive(Clone, Copy, Default)]
 struct Pull {
-    /// The first class at the top.
-    top: usize,
+    /// The first class at the maximum.
+    argmax: usize,
     /// Its upstream gradient.
     upstream: f64,
-    /// The sum over the other classes: of `u_j`, or of `p_j (u_top - u_j)`.
+    /// The sum over the other classes: of `u_j`, or of `p_j (u_max - u_j)`.
     rest: f64,
 }
 
@@ -92,7 +92,7 @@ impl Product<'_> {
             let (state, pull) = (&states[row], &pulls[row]);
             let p = state.prob(self.logits.below(state, element));
             let own = self.at(element);
-            match (self.log, class == pull.top) {
+            match (self.log, class == pull.argmax) {
                 (false, true) => p * pull.rest,
                 (false, false) => p * ((own - pull.upstream) + pull.rest),
                 (true, true) => (own * state.excess - pull.rest) / (1.0 + state.excess),
@@ -107,12 +107,12 @@ impl Product<'_> {
 
     fn pull(&self, row: usize, state: &State) -> Pull {
         if state.is_nan() {
-            return Pull { top: 0, upstream: f64::NAN, rest: f64::NAN };
+            return Pull { argmax: 0, upstream: f64::NAN, rest: f64::NAN };
         }
-        let top = self.logits.argmax(row, state) as usize;
+        let argmax = self.logits.argmax(row, state) as usize;
         let view = &self.logits.view;
-        let upstream = self.at(view.row_start(row) + top * view.inner);
-        let others = self.logits.elements(row).enumerate().filter(|&(class, _)| class != top);
+        let upstream = self.at(view.row_start(row) + argmax * view.inner);
+        let others = self.logits.elements(row).enumerate().filter(|&(class, _)| class != argmax);
         let rest = others.map(|(_, element)| match self.log {
             true => self.at(element),
             false => {
@@ -120,6 +120,6 @@ impl Product<'_> {
                 p * (upstream - self.at(element))
             }
         });
-        Pull { top, upstream, rest: rest.sum() }
+        Pull { argmax, upstream, rest: rest.sum() }
     }
 }

@@ -13,10 +13,10 @@ const PIECE: usize = 1 << 16;
 /// The state of a set of classes with logits `x`, which become `z(x)` before the softmax:
 ///
 /// ```text
-/// top    = max x
-/// excess = sum e_c,      e_c = exp(-d_c),  d_c = z(top) - z(x_c), over all classes but one at the top
+/// max    = max x
+/// excess = sum e_c,      e_c = exp(-d_c),  d_c = z(max) - z(x_c), over all classes but one at the maximum
 /// moment = sum e_c d_c
-/// log(sum exp z) = z(top) + log(1 + excess)
+/// log(sum exp z) = z(max) + log(1 + excess)
 /// entropy        = log(1 + excess) + moment / (1 + excess)
 /// ```
 ///
@@ -29,8 +29,8 @@ const PIECE: usize = 1 << 16;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct State {
     /// The largest logit.
-    pub top: f64,
-    /// The sum of `e_c` over all classes but one of those at the top; -1 for no class.
+    pub max: f64,
+    /// The sum of `e_c` over all classes but one of those at the maximum; -1 for no class.
     pub excess: f64,
     /// The sum of `e_c d_c`.
     pub moment: f64,
@@ -38,33 +38,33 @@ pub(super) struct State {
 
 impl State {
     /// The state of no class at all: a merge adds its `1 + excess`, which is 0.
-    pub const IDENTITY: State = State { top: f64::MIN, excess: -1.0, moment: 0.0 };
+    pub const IDENTITY: State = State { max: f64::MIN, excess: -1.0, moment: 0.0 };
 
     /// The state of a row without a distribution. All results from it are NaN.
-    pub const NAN: State = State { top: f64::NAN, excess: f64::NAN, moment: f64::NAN };
+    pub const NAN: State = State { max: f64::NAN, excess: f64::NAN, moment: f64::NAN };
 
     /// Adds one class with a clean logit.
     pub fn push(&mut self, logits: &Logits, x: f64) {
-        if x > self.top {
-            // All classes so far are below the new top, the old top included.
-            let (e, d) = fallen(logits.below(x, self.top));
+        if x > self.max {
+            // All classes so far are below the new maximum, the old maximum included.
+            let (e, d) = fallen(logits.below(x, self.max));
             self.moment = e * (self.moment + d * (1.0 + self.excess));
             self.excess = self.excess * e + e;
-            self.top = x;
+            self.max = x;
         } else {
-            let (e, d) = fallen(logits.below(self.top, x));
+            let (e, d) = fallen(logits.below(self.max, x));
             self.moment += e * d;
             self.excess += e;
         }
     }
 
-    /// Returns the state of both sets together. The side with the lower top adds all of its `1 + excess`.
+    /// Returns the state of both sets together. The side with the lower maximum adds all of its `1 + excess`.
     pub fn merge(self, logits: &Logits, other: State) -> State {
-        let (above, below) = if self.top >= other.top { (self, other) } else { (other, self) };
-        let (e, d) = fallen(logits.below(above.top, below.top));
+        let (above, below) = if self.max >= other.max { (self, other) } else { (other, self) };
+        let (e, d) = fallen(logits.below(above.max, below.max));
         let mass = 1.0 + below.excess;
         State {
-            top: above.top,
+            max: above.max,
             excess: above.excess + mass * e,
             moment: above.moment + e * (below.moment + d * mass),
         }
@@ -86,9 +86,9 @@ impl State {
 
     /// Returns true if the classes have a distribution: some class is above `-inf`, none is `+inf` or NaN.
     ///
-    /// A NaN makes the excess NaN, which no push or merge changes; a `+inf` stays at the top.
+    /// A NaN makes the excess NaN, which no push or merge changes; a `+inf` stays at the maximum.
     fn is_distribution(&self) -> bool {
-        self.top < f64::INFINITY && self.excess >= 0.0
+        self.max < f64::INFINITY && self.excess >= 0.0
     }
 
     /// Returns the state itself, or NaNs if the classes have no distribution.
@@ -98,25 +98,25 @@ impl State {
 
     /// Returns true if this is the state of a row without a distribution.
     pub fn is_nan(&self) -> bool {
-        self.top.is_nan()
+        self.max.is_nan()
     }
 
-    /// Returns `log(sum exp z) - z(top)`, at least 0.
+    /// Returns `log(sum exp z) - z(max)`, at least 0.
     pub fn log_excess(&self) -> f64 {
         self.excess.ln_1p()
     }
 
-    /// Returns `-log p` of a class this far below the top: a sum of two nonnegative terms, so nothing cancels.
+    /// Returns `-log p` of a class this far below the maximum: a sum of two nonnegative terms, so nothing cancels.
     pub fn surprise(&self, below: f64) -> f64 {
         below + self.log_excess()
     }
 
-    /// Returns `log p` of a class this far below the top.
+    /// Returns `log p` of a class this far below the maximum.
     pub fn log_prob(&self, below: f64) -> f64 {
         0.0 - self.surprise(below)
     }
 
-    /// Returns `p` of a class this far below the top.
+    /// Returns `p` of a class this far below the maximum.
     pub fn prob(&self, below: f64) -> f64 {
         (-below).exp() / (1.0 + self.excess)
     }
@@ -126,15 +126,15 @@ impl State {
         if *self == State::IDENTITY { 0.0 } else { self.log_excess() + self.depth() }
     }
 
-    /// Returns the mean distance from the top, `sum_c p_c d_c`.
+    /// Returns the mean distance from the maximum, `sum_c p_c d_c`.
     pub fn depth(&self) -> f64 {
         self.moment / (1.0 + self.excess)
     }
 
     /// Returns `V p - v`: the gradient of `sum_c v_c (-log p_c)` with respect to the `z` of a class this far below the
-    /// top that has the share `v` of the whole `V`.
+    /// maximum that has the share `v` of the whole `V`.
     ///
-    /// At the top `p = 1 / (1 + excess)` may round to 1, so there the difference is computed before the division:
+    /// At the maximum `p = 1 / (1 + excess)` may round to 1, so there the difference is computed before the division:
     /// `V p - v = ((V - v) - v excess) / (1 + excess)`. For a label `V = v`, and a confident row's gradient is as exact
     /// as its loss.
     pub fn gradient(&self, below: f64, share: f64, whole: f64) -> f64 {
@@ -226,7 +226,7 @@ mod tests {
     /// excess, or of the moment.
     #[track_caller]
     fn assert_close(a: State, b: State) {
-        assert_eq!(a.top, b.top);
+        assert_eq!(a.max, b.max);
         for (got, wanted) in [(a.excess, b.excess), (a.moment, b.moment)] {
             assert!((got - wanted).abs() <= 6e-15 * wanted.abs(), "{a:?} is not {b:?}");
         }
@@ -261,13 +261,13 @@ mod tests {
     #[test]
     fn one_class_has_no_excess() {
         for x in [f64::from(f32::MIN), -1.5, 0.0, 7.0, f64::from(f32::MAX)] {
-            assert_eq!(folded(&[x]), State { top: x, excess: 0.0, moment: 0.0 });
+            assert_eq!(folded(&[x]), State { max: x, excess: 0.0, moment: 0.0 });
         }
     }
 
     #[test]
     fn excess_counts_ties_but_one() {
-        assert_eq!(folded(&[2.0; 5]), State { top: 2.0, excess: 4.0, moment: 0.0 });
+        assert_eq!(folded(&[2.0; 5]), State { max: 2.0, excess: 4.0, moment: 0.0 });
         assert_eq!(folded(&[-3.0, 2.0, 2.0]).merge(&PLAIN, folded(&[2.0])).excess.floor(), 2.0);
         assert_eq!(folded(&[2.0; 5]).merge(&PLAIN, folded(&[2.0; 3])), folded(&[2.0; 8]));
     }
@@ -276,7 +276,7 @@ mod tests {
     fn state_is_the_log_sum_exp() {
         // log(e^1 + e^2 + e^3) = 3 + log(1 + e^-1 + e^-2)
         let e = [(-1f64).exp(), (-2f64).exp()];
-        let wanted = State { top: 3.0, excess: e[0] + e[1], moment: e[0] + 2.0 * e[1] };
+        let wanted = State { max: 3.0, excess: e[0] + e[1], moment: e[0] + 2.0 * e[1] };
         for order in [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [2.0, 3.0, 1.0]] {
             assert_close(folded(&order), wanted);
         }
@@ -347,7 +347,7 @@ mod tests {
         // excess = 2 e^-40 = 8.5e-18, which 1 + excess rounds away.
         let state = folded(&[-5.0, 35.0, -5.0]);
         let excess = 2.0 * (-40f64).exp();
-        assert_close(state, State { top: 35.0, excess, moment: 40.0 * excess });
+        assert_close(state, State { max: 35.0, excess, moment: 40.0 * excess });
         assert!((state.surprise(0.0) / excess - 1.0).abs() < 1e-14);
         assert!((state.gradient(0.0, 1.0, 1.0) / -excess - 1.0).abs() < 1e-14);
         assert!((state.entropy() / (41.0 * excess) - 1.0).abs() < 1e-14);
@@ -359,7 +359,7 @@ mod tests {
         for map in maps() {
             let state = folded_as(&map, &row);
             let terms = row.iter().map(|&x| {
-                let below = map.below(state.top, map.clean(x));
+                let below = map.below(state.max, map.clean(x));
                 let p = state.prob(below);
                 if p == 0.0 { 0.0 } else { p * state.surprise(below) }
             });
@@ -381,7 +381,7 @@ mod tests {
         let logits: Vec<f32> = (0..2 * PIECE + 77).map(|i| (i * 37 % 101) as f32 / 8.0).collect();
         let wide: Vec<f64> = logits.iter().map(|&x| f64::from(x)).collect();
         let (pieces, whole) = (State::of(&PLAIN, &logits), folded(&wide));
-        assert_eq!(pieces.top, whole.top);
+        assert_eq!(pieces.max, whole.max);
         // 131149 sums of nonnegative terms, each rounded: at worst 131149 * 2^-53 = 1.5e-11.
         assert!((pieces.excess / whole.excess - 1.0).abs() < 1.5e-11);
         assert_ne!(pieces.excess, 0.0);

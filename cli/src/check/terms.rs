@@ -237,7 +237,7 @@ impl<'a> Rows<'a> {
             (None, None) => f64::NAN,
         };
         let elements = (0..view.classes).map(|class| first + class * view.inner);
-        let top = elements.clone().map(log).fold(f64::NEG_INFINITY, f64::max);
+        let max = elements.clone().map(log).fold(f64::NEG_INFINITY, f64::max);
         classes.clear();
         classes.extend(elements.enumerate().map(|(class, element)| {
             let log = log(element);
@@ -249,7 +249,7 @@ impl<'a> Rows<'a> {
             Class {
                 element,
                 p: log.exp(),
-                d: top - log,
+                d: max - log,
                 power: finite(of_power(log)),
                 logit: finite(units * UNIT * z.abs()),
                 share: self.shares.share(row, class, element),

@@ -1,8 +1,8 @@
 //! Errors of results that f32 arithmetic may cause.
 //!
-//! A row's loss is `sum_c v_c (top - x_c) + V log1p(excess)`: no term is negative, so relative
+//! A row's loss is `sum_c v_c (max - x_c) + V log1p(excess)`: no term is negative, so relative
 //! errors do not grow. `WGSL` grants `exp(-d)` an error of `3 + 2 d` units in the last place, and
-//! rounding `x - top` before it another `d / 2`. The mean of `d` over the mass below the top is the
+//! rounding `x - max` before it another `d / 2`. The mean of `d` over the mass below the maximum is the
 //! row's *depth*: what lies deeper hardly counts. All else is a handful of roundings: the exps that
 //! carry a sum to a higher maximum (3 units each), log1p (about 4), products, and sums of at most
 //! some dozens of terms before they are added to others. They are granted [`UNITS`] together.
@@ -134,7 +134,7 @@ impl<'a> Rounding<'a> {
         (check.used, check.judged)
     }
 
-    /// Checks that classes are at the top, or so near to it that they may be.
+    /// Checks that classes are at the maximum, or so near to it that they may be.
     #[track_caller]
     fn check_argmax(&self, what: &str, got: Option<&[u32]>, wanted: Option<&[u32]>) {
         assert_eq!(got.map(<[u32]>::len), wanted.map(<[u32]>::len), "{what}: argmax");
@@ -144,7 +144,7 @@ impl<'a> Rounding<'a> {
             let near = || {
                 let class =
                     self.logit(self.data.view.row_start(row) + got as usize * self.data.view.inner);
-                let (d, off) = class.below(self.rows[row].top);
+                let (d, off) = class.below(self.rows[row].max);
                 d <= self.results * off * UNIT
             };
             let right = got == wanted || (wanted != u32::MAX && got != u32::MAX && near());
@@ -262,7 +262,7 @@ impl<'a> Rounding<'a> {
         out.weight = self.row_weight(row);
         for (class, element) in elements.clone().enumerate() {
             let share = self.share(row, class, element);
-            let (d, off) = self.logit(element).below(out.top);
+            let (d, off) = self.logit(element).below(out.max);
             out.whole += share;
             if share != 0.0 && d.is_finite() {
                 out.gap_drift += share.abs() * off;
@@ -284,7 +284,7 @@ impl<'a> Rounding<'a> {
     fn spread(&self, out: &mut Row, row: usize, upstream: &[f64]) {
         let view = self.data.view;
         let below: Vec<(f64, f64)> = (0..view.classes)
-            .map(|class| self.logit(view.row_start(row) + class * view.inner).below(out.top))
+            .map(|class| self.logit(view.row_start(row) + class * view.inner).below(out.max))
             .collect();
         out.upstream = upstream.iter().map(|u| u.abs()).sum();
         out.apart = vec![0.0; view.classes];
@@ -365,7 +365,7 @@ impl<'a> Rounding<'a> {
         let element = |class| self.data.view.row_start(row) + class * self.data.view.inner;
         let loss = (0..self.data.view.classes).map(|class| {
             let share = self.share(row, class, element(class)).abs();
-            let (d, _) = self.logit(element(class)).below(r.top);
+            let (d, _) = self.logit(element(class)).below(r.max);
             if share == 0.0 || !d.is_finite() { 0.0 } else { share * (d + r.log_excess()) }
         });
         UNIT * (self.row_loss_units(row) + UNITS * loss.sum::<f64>()) + SMALLEST
@@ -416,7 +416,7 @@ impl<'a> Rounding<'a> {
         let (row, class) = self.data.view.row_and_class(element);
         let share = self.share(row, class, element);
         let (index, row, logit) = (row, &self.rows[row], self.logit(element));
-        let (d, off) = logit.below(row.top);
+        let (d, off) = logit.below(row.max);
         match self.problem.function {
             Function::Softmax => return self.product(element, truth),
             Function::Entropy => {
@@ -439,10 +439,10 @@ impl<'a> Rounding<'a> {
         if !d.is_finite() && share == 0.0 {
             return 0.0;
         }
-        // The label's own class at the top, where nothing cancels.
-        let at_top = d == 0.0 && share == row.whole;
+        // The label's own class at the maximum, where nothing cancels.
+        let at_max = d == 0.0 && share == row.whole;
         let p = if d.is_finite() { row.prob(d) } else { 0.0 };
-        let parts = if at_top {
+        let parts = if at_max {
             share.abs() * (row.excess / (1.0 + row.excess)) * row.units((0.0, off))
         } else {
             row.whole.abs() * p * row.units((d, off)) + share.abs() * UNITS
@@ -462,7 +462,7 @@ impl<'a> Rounding<'a> {
     fn product(&self, element: usize, truth: f64) -> f64 {
         let (row, class) = self.data.view.row_and_class(element);
         let row = &self.rows[row];
-        let below = self.logit(element).below(row.top);
+        let below = self.logit(element).below(row.max);
         let p = if below.0.is_finite() { row.prob(below.0) } else { 0.0 };
         let own = self.data.upstream_data().map_or(0.0, |u| f64::from(u[element]).abs());
         let parts = match self.problem.outputs.log_probs {
@@ -478,7 +478,7 @@ impl<'a> Rounding<'a> {
     /// Returns the allowed error of a log-probability or probability.
     fn element(&self, element: usize, truth: f64) -> f64 {
         let row = &self.rows[self.data.view.row_and_class(element).0];
-        let (d, off) = self.logit(element).below(row.top);
+        let (d, off) = self.logit(element).below(row.max);
         if self.problem.outputs.log_probs {
             let log = row.log_excess() * UNITS + row.log_units() + off;
             (4.0 * truth.abs() + log) * UNIT + SMALLEST

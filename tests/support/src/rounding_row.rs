@@ -34,21 +34,21 @@ impl Logit {
         Self { z, off: CAPPED_UNITS * z.abs(), slope, slope_units }
     }
 
-    /// Returns the distance from the top, and its error that is due to the logits, in units. The distance of a logit
+    /// Returns the distance from the maximum, and its error that is due to the logits, in units. The distance of a logit
     /// from itself is exact: it is mapped to the same number each time.
-    pub fn below(self, top: Logit) -> (f64, f64) {
-        let d = top.z - self.z;
-        let same = self.off == 0.0 || self.slope == top.slope;
-        if d == 0.0 && same { (0.0, 0.0) } else { (d, self.off + top.off) }
+    pub fn below(self, max: Logit) -> (f64, f64) {
+        let d = max.z - self.z;
+        let same = self.off == 0.0 || self.slope == max.slope;
+        if d == 0.0 && same { (0.0, 0.0) } else { (d, self.off + max.off) }
     }
 }
 
 /// The parts of a row's tolerances.
 #[derive(Clone, Debug)]
 pub struct Row {
-    pub top: Logit,
+    pub max: Logit,
     pub excess: f64,
-    /// The mean distance of the mass below the top.
+    /// The mean distance of the mass below the maximum.
     pub depth: f64,
     /// The mean error of the distances of that mass, in units.
     pub drift: f64,
@@ -68,7 +68,7 @@ pub struct Row {
     /// The sum of the sizes of a distribution's upstream gradients.
     pub upstream: f64,
     /// By class: the largest distance of the upstream gradients of classes that are no lower than it from that at the
-    /// top.
+    /// maximum.
     pub apart: Vec<f64>,
     /// The mean of these distances by the distribution, times the units of the probabilities' error.
     pub product: f64,
@@ -77,17 +77,17 @@ pub struct Row {
 impl Row {
     /// Makes the row of these logits; the sums over shares and upstream gradients are still missing.
     pub fn new(logits: impl Iterator<Item = Logit> + Clone) -> Self {
-        let mut top: Option<Logit> = None;
+        let mut max: Option<Logit> = None;
         for logit in logits.clone() {
-            if top.is_none_or(|top| logit.z > top.z) {
-                top = Some(logit);
+            if max.is_none_or(|max| logit.z > max.z) {
+                max = Some(logit);
             }
         }
         let nothing = Logit { z: f64::NEG_INFINITY, off: 0.0, slope: 0.0, slope_units: 0.0 };
-        let top = top.unwrap_or(nothing);
+        let max = max.unwrap_or(nothing);
         let (mut mass, mut moment, mut drift, mut left_out) = (0.0, 0.0, 0.0, false);
         for logit in logits.clone() {
-            let (d, off) = logit.below(top);
+            let (d, off) = logit.below(max);
             if d == 0.0 && !left_out {
                 left_out = true;
             } else if d.is_finite() {
@@ -98,7 +98,7 @@ impl Row {
         }
         let per_mass = |sum: f64| if mass > 0.0 { sum / mass } else { 0.0 };
         let mut row = Self {
-            top,
+            max,
             excess: mass,
             depth: per_mass(moment),
             drift: per_mass(drift),
@@ -116,7 +116,7 @@ impl Row {
         // Each e_c has an error of some units of itself, each d_c of half a unit and that of the logits.
         let mean_depth = moment / (1.0 + mass);
         let off = logits.clone().filter_map(|logit| {
-            let (d, off) = logit.below(top);
+            let (d, off) = logit.below(max);
             let p = row.prob(d);
             let units = 3.0 + UNITS_PER_DEPTH * d + off;
             // A number that a device may flush to zero is lost whole.
@@ -138,7 +138,7 @@ impl Row {
     fn variance_off(&self, logits: impl Iterator<Item = Logit>, mean: f64) -> f64 {
         let (mut variance, mut off, mut mean_off, mut lost) = (0.0, 0.0, UNITS * mean, 0.0);
         for logit in logits {
-            let (d, of_logit) = logit.below(self.top);
+            let (d, of_logit) = logit.below(self.max);
             if !d.is_finite() {
                 continue;
             }
@@ -165,20 +165,20 @@ impl Row {
     }
 
     pub fn lse(&self) -> f64 {
-        self.top.z + self.log_excess()
+        self.max.z + self.log_excess()
     }
 
     /// Returns the allowed error of the log-sum-exp.
     pub fn lse_off(&self) -> f64 {
-        UNIT * (self.top.off + self.log_units() + UNITS * self.log_excess() + self.lse().abs())
+        UNIT * (self.max.off + self.log_units() + UNITS * self.log_excess() + self.lse().abs())
     }
 
-    /// Returns the probability at this distance below the top.
+    /// Returns the probability at this distance below the maximum.
     pub fn prob(&self, below: f64) -> f64 {
         (-below).exp() / (1.0 + self.excess)
     }
 
-    /// Returns the units granted to the probability of a class: those of its distance from the top, whose error is
+    /// Returns the units granted to the probability of a class: those of its distance from the maximum, whose error is
     /// `off`.
     pub fn units(&self, (below, off): (f64, f64)) -> f64 {
         let below = finite(below);
