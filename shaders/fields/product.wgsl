@@ -9,8 +9,8 @@ import shared::{state, words};
 
 @for(s in STATES) fn merged_product_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.reals} {
     let u_max = merged_u_max_{s.name}(a, b, x_max, e);
-    let product_a = fma(1.0 + a.excess, a.u_max - u_max, a.product);
-    let product_b = fma(1.0 + b.excess, b.u_max - u_max, b.product);
+    let product_a = fma(1.0 + a.sum_exp_m1, a.u_max - u_max, a.product);
+    let product_b = fma(1.0 + b.sum_exp_m1, b.u_max - u_max, b.product);
     return select(fma(e, product_a, product_b), fma(e, product_b, product_a), a.max >= b.max);
 }
 
@@ -19,7 +19,7 @@ fn pushed_u_max(f: Fold, c: Taken) -> Reals {
 }
 
 fn pushed_product(f: Fold, c: Taken) -> Reals {
-    let moved = fma(1.0 + f.excess, f.u_max - c.v, f.product);
+    let moved = fma(1.0 + f.sum_exp_m1, f.u_max - c.v, f.product);
     let risen = bitcast<Reals>(c.words) > f.max;
     return select(fma(c.e, c.v - f.u_max, f.product), c.e * moved, risen);
 }

@@ -1,5 +1,5 @@
-// squares = sum_c exp(x_c - max) (d_c - mean)^2, d_c = max - x_c, mean = moment / (1 + excess): the variance of the
-// log-probabilities is squares / (1 + excess).
+// squares = sum_c exp(x_c - max) (d_c - mean)^2, d_c = max - x_c, mean = moment / (1 + sum_exp_m1): the variance of the
+// log-probabilities is squares / (1 + sum_exp_m1).
 //
 // Two sets of classes with masses V and V' are merged by the formula of Chan, Golub and LeVeque. Beyond the squares of
 // each set, the whole has
@@ -12,8 +12,8 @@ import shared::{numbers, state, words};
 
 @for(s in STATES) fn merged_squares_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.reals} {
     let a_above = a.max >= b.max;
-    let above = select(1.0 + b.excess, 1.0 + a.excess, a_above);
-    let fallen = select(1.0 + a.excess, 1.0 + b.excess, a_above);
+    let above = select(1.0 + b.sum_exp_m1, 1.0 + a.sum_exp_m1, a_above);
+    let fallen = select(1.0 + a.sum_exp_m1, 1.0 + b.sum_exp_m1, a_above);
     let fall = min(abs(a.max - b.max), {s.reals}(FAR));
     let mean_a = depth_of_{s.name}(a) + select(fall, {s.reals}(0.0), a_above);
     let mean_b = depth_of_{s.name}(b) + select({s.reals}(0.0), fall, a_above);
@@ -25,7 +25,7 @@ import shared::{numbers, state, words};
 fn pushed_squares(f: Fold, c: Taken) -> Reals {
     let x = bitcast<Reals>(c.words);
     let risen = x > f.max;
-    let mass = 1.0 + f.excess;
+    let mass = 1.0 + f.sum_exp_m1;
     let above = select(mass, Reals(1.0), risen);
     let fallen = select(Reals(1.0), mass, risen);
     let distance = min(abs(x - f.max), Reals(FAR));

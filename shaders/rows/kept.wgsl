@@ -101,7 +101,7 @@ fn state_of_kept(
     var state: State;
     state.max = x_max;
     // The 1 is taken away as an integer: as a float, a compiler may take it from the sum, which drowns in it.
-    state.excess = s.sum + f32(i32(s.ties) - 1);
+    state.sum_exp_m1 = s.sum + f32(i32(s.ties) - 1);
     state.flags = s.flags;
     state.hit = s.hit;
     @for(f in FIELDS) state.{f.name} = s.{f.name};

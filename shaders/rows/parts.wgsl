@@ -6,7 +6,7 @@ fn read_state(number: u32) -> State {
     let at = params.states + STATE_WORDS * number;
     var s: State;
     s.max = bitcast<f32>(workspace[at]);
-    s.excess = bitcast<f32>(workspace[at + 1u]);
+    s.sum_exp_m1 = bitcast<f32>(workspace[at + 1u]);
     s.flags = workspace[at + 2u];
     s.hit = workspace[at + 3u];
     @for(f in FIELDS) s.{f.name} = bitcast<{f.scalar}>(workspace[at + {f.at}]);
@@ -16,7 +16,7 @@ fn read_state(number: u32) -> State {
 fn write_state(s: State, number: u32) {
     let at = params.states + STATE_WORDS * number;
     workspace[at] = bitcast<u32>(s.max);
-    workspace[at + 1u] = bitcast<u32>(s.excess);
+    workspace[at + 1u] = bitcast<u32>(s.sum_exp_m1);
     workspace[at + 2u] = s.flags;
     workspace[at + 3u] = s.hit;
     @for(f in FIELDS) workspace[at + {f.at}] = bitcast<u32>(s.{f.name});

@@ -9,7 +9,7 @@ fn combine(a: State, b: State) -> State { return merge_state(a, b); }
 @if(SUBGROUPS) fn shuffled(s: State, mask: u32) -> State {
     var other: State;
     other.max = subgroupShuffleXor(s.max, mask);
-    other.excess = subgroupShuffleXor(s.excess, mask);
+    other.sum_exp_m1 = subgroupShuffleXor(s.sum_exp_m1, mask);
     other.flags = subgroupShuffleXor(s.flags, mask);
     other.hit = subgroupShuffleXor(s.hit, mask);
     @for(f in FIELDS) other.{f.name} = subgroupShuffleXor(s.{f.name}, mask);

@@ -9,7 +9,7 @@ import shared::{constants, numbers, softcap, state, words};
 fn empty_state() -> State {
     var s: State;
     s.max = RowReals(LOWEST);
-    s.excess = RowReals(-1.0);
+    s.sum_exp_m1 = RowReals(-1.0);
     @for(f in FIELDS) s.{f.name} = {f.rows}({f.identity});
     return s;
 }
@@ -17,7 +17,7 @@ fn empty_state() -> State {
 fn empty_fold() -> Fold {
     var f: Fold;
     f.max = Reals(LOWEST);
-    f.excess = Reals(-1.0);
+    f.sum_exp_m1 = Reals(-1.0);
     f.signed = Ints(-0x7fffffff);
     @for(f in FIELDS) f.{f.name} = {f.components}({f.identity});
     return f;
@@ -34,9 +34,9 @@ fn empty_folds(marks: Marks) -> Folds {
 @for(s in STATES) fn merge_{s.name}(a: {s.type}, b: {s.type}) -> {s.type} {
     var m: {s.type};
     m.max = max(a.max, b.max);
-    // The side below hands over all of its mass, 1 + excess, scaled to the higher maximum.
+    // The side below hands over all of its mass, 1 + sum_exp_m1, scaled to the higher maximum.
     let e = exp(-abs(a.max - b.max));
-    m.excess = select(b.excess + fma(a.excess, e, e), a.excess + fma(b.excess, e, e),
+    m.sum_exp_m1 = select(b.sum_exp_m1 + fma(a.sum_exp_m1, e, e), a.sum_exp_m1 + fma(b.sum_exp_m1, e, e),
         a.max >= b.max);
     @if(s.is_fold) {
         m.signed = max(a.signed, b.signed);
@@ -78,7 +78,7 @@ fn push(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
     let c = Taken(words, v, classes, Words(0u), risen, e);
     @for(f in FIELDS) f.{f.name} = pushed_{f.name}(fold, c);
     @if(SPREAD) f.flags |= flags_of_weight(c);
-    f.excess = select(f.excess + e, fma(f.excess, e, e), x > f.max);
+    f.sum_exp_m1 = select(f.sum_exp_m1 + e, fma(f.sum_exp_m1, e, e), x > f.max);
     f.max = risen;
     return f;
 }
@@ -109,7 +109,7 @@ fn flags_of(f: Fold) -> Words {
 @if(PACKED_ROWS) fn state_of(f: Fold) -> State {
     var s = empty_state();
     s.max = f.max;
-    s.excess = f.excess;
+    s.sum_exp_m1 = f.sum_exp_m1;
     s.flags = flags_of(f);
     @for(f in FIELDS) s.{f.name} = f.{f.name};
     return s;
@@ -120,13 +120,13 @@ fn flags_of(f: Fold) -> Words {
     var s = empty_state();
     @if(WIDE) {
         s.max = f.max[k];
-        s.excess = f.excess[k];
+        s.sum_exp_m1 = f.sum_exp_m1[k];
         s.flags = flags[k];
         @for(f in FIELDS) s.{f.name} = f.{f.name}[k];
     }
     @else {
         s.max = f.max;
-        s.excess = f.excess;
+        s.sum_exp_m1 = f.sum_exp_m1;
         s.flags = flags;
         @for(f in FIELDS) s.{f.name} = f.{f.name};
     }

@@ -74,7 +74,7 @@ fn sum_kept(
     let sums = sum_kept(f.max, u_max, kept, v, Words(0u), mark);
     var s = empty_state();
     s.max = f.max;
-    s.excess = sums.sum + RowReals(RowInts(sums.ties) - RowInts(1));   // in integers, as in `rows/kept.wgsl`
+    s.sum_exp_m1 = sums.sum + RowReals(RowInts(sums.ties) - RowInts(1));   // in integers, as in `rows/kept.wgsl`
     s.flags = flags_of(f);
     @if(SPREAD) s.flags |= sums.flags;
     @for(f in FIELDS) s.{f.name} = sums.{f.name};

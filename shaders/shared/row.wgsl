@@ -13,8 +13,8 @@ struct Row {
     @if(ROW_WEIGHTS) factor: RowReals,    // the row's own weight
     @if(LABEL_KEPT) label: RowWords,     // the label's class in the whole tensor
     max: RowReals,
-    excess: RowReals,
-    log_whole: RowReals, // log1p(excess)
+    sum_exp_m1: RowReals,
+    log_whole: RowReals, // log1p(sum_exp_m1)
     mass: RowReals,      // V = sum_c v_c
     flags: RowWords,
     loss: RowReals,
@@ -166,16 +166,16 @@ fn open_rows(row: u32, present: bool) -> Row {
 }
 
 // Takes in the merged state and computes the loss.
-//   loss = own (max - x_t + log1p(excess)) + gap + mass log1p(excess)
+//   loss = own (max - x_t + log1p(sum_exp_m1)) + gap + mass log1p(sum_exp_m1)
 // Every term is a distance from the maximum: none is negative, nothing cancels.
 fn close_rows(opened: Row, s: State, row: u32) -> Row {
     var r = opened;
     r.max = s.max;
-    r.excess = s.excess;
+    r.sum_exp_m1 = s.sum_exp_m1;
     // Nothing but -inf: no distribution. A row without classes is a sum over nothing.
-    let empty = (s.excess < RowReals(0.0)) & RowBools(params.classes > 0u);
+    let empty = (s.sum_exp_m1 < RowReals(0.0)) & RowBools(params.classes > 0u);
     r.flags |= s.flags | select(RowWords(0u), RowWords(HAS_NAN), empty);
-    let l = log1p(max(s.excess, RowReals(0.0)));
+    let l = log1p(max(s.sum_exp_m1, RowReals(0.0)));
     r.log_whole = l;
     @if(SPREAD) r.loss = fma(s.mass, l, s.gap);
     @if(SPREAD) r.mass = s.mass;
@@ -206,9 +206,9 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
         r.entropy = l + r.depth;
         @if(ENTROPY_LOSS) r.loss = r.entropy;
     }
-    @if(SQUARES) r.variance = s.squares / (1.0 + max(s.excess, RowReals(0.0)));
+    @if(SQUARES) r.variance = s.squares / (1.0 + max(s.sum_exp_m1, RowReals(0.0)));
     @if(PRODUCT) {
-        r.product = rounded_of_rows(s.product / (1.0 + s.excess));
+        r.product = rounded_of_rows(s.product / (1.0 + s.sum_exp_m1));
         r.u_max = s.u_max;
     }
     @if(ROW_WEIGHTS) {

@@ -2,11 +2,11 @@
 // a row and the parts of a row that several groups share.
 //
 //   max    = max_c x_c
-//   excess = sum_c exp(x_c - max), less the one term 1 of the maximum itself
-//   so that  log(sum_c exp x_c) = max + log1p(excess)
+//   sum_exp_m1 = sum_c exp(x_c - max), less the one term 1 of the maximum itself
+//   so that  log(sum_c exp x_c) = max + log1p(sum_exp_m1)
 //
 // Leaving the maximum's own 1 out of the sum is what keeps a confident row exact: a loss of 1e-12
-// is the excess itself, which would vanish in 1 + 1e-12. The identity is (LOWEST, -1).
+// is the sum_exp_m1 itself, which would vanish in 1 + 1e-12. The identity is (LOWEST, -1).
 //
 // FIELDS are further sums over the classes, where they are wanted: what each one is, and how it is merged, stands in its
 // file in `fields/`; its name and types, in `src/kernels/fields.rs`.
@@ -16,7 +16,7 @@ import shared::words;
 // The state of a lane's row or rows.
 struct State {
     max: RowReals,
-    excess: RowReals,
+    sum_exp_m1: RowReals,
     flags: RowWords,
     hit: RowWords,      // the label's logit as a word, or 0 in lanes that did not meet it
     @for(f in FIELDS) {f.name}: {f.rows},
@@ -36,7 +36,7 @@ struct Marks {
 // A lane's running state: as many states side by side as the arithmetic has components.
 struct Fold {
     max: Reals,
-    excess: Reals,
+    sum_exp_m1: Reals,
     // Largest word seen as signed and as unsigned number: +inf and NaN show in one or the other,
     // -inf in neither.
     signed: Ints,

@@ -4,12 +4,12 @@ import shared::{constants, numbers, params, places, row, softcap, tensor, words}
 // needs of the rows, for each component of the arithmetic.
 struct Writer {
     max: Reals,
-    rate: Reals,         // V scale / (1 + excess): what a power exp(x - max) is worth
+    rate: Reals,         // V scale / (1 + sum_exp_m1): what a power exp(x - max) is worth
     own_gradient: Reals, // where only the label carries weight: the label's gradient
     class_index: Words,
     settled: Bools,      // the gradient is `settled_word` whatever the logits: ignored or bad rows
     settled_word: Words,
-    @if(SPREAD) excess: Reals,
+    @if(SPREAD) sum_exp_m1: Reals,
     @if(SPREAD) mass: Reals,
     @if(SPREAD) own: Reals,
     @if(SPREAD) scale: Reals,
@@ -17,7 +17,7 @@ struct Writer {
     @if(ENTROPY_LOSS) depth: Reals,        // sum_c p_c (max - x_c)
     @if(PRODUCT) product: Reals,      // sum_c p_c (u_c - u_max)
     @if(PRODUCT) u_max: Reals,
-    whole: Reals,        // 1 + excess
+    whole: Reals,        // 1 + sum_exp_m1
     log_whole: Reals,
     no_row: Bools,       // the distribution is NaN
 }
@@ -28,8 +28,8 @@ struct Writers {
 }
 
 // dloss/dx_c = (V + Z) p_c - v_c, where the z-loss adds Z = 2 coefficient lse w_t. At the maximum p is
-// 1 / (1 + excess), and V p - v would cancel where v is nearly all of V; over the common denominator it is
-// (V - v - v excess) / (1 + excess).
+// 1 / (1 + sum_exp_m1), and V p - v would cancel where v is nearly all of V; over the common denominator it is
+// (V - v - v sum_exp_m1) / (1 + sum_exp_m1).
 //
 // Of the entropy it is p_c (-log p_c - H) = p_c ((max - x_c) - sum_k p_k (max - x_k)), which keeps its digits where
 // all logits are nearly the same. The product of an upstream gradient u and the Jacobian is
@@ -41,7 +41,7 @@ fn writer(r: Row) -> Writer {
     let no_row = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);
     let lost = no_row | (r.kind == RowWords(BAD));
     let ignored = r.kind == RowWords(IGNORED);
-    let whole = 1.0 + r.excess;
+    let whole = 1.0 + r.sum_exp_m1;
     w.max = Reals(r.max);
     w.class_index = Words(r.class_index);
     w.settled = Bools(lost | ignored);
@@ -67,14 +67,14 @@ fn writer(r: Row) -> Writer {
         w.rate = Reals(mass / whole * r.scale);
     }
     @if(GRAD && SPREAD) {
-        w.excess = Reals(r.excess);
+        w.sum_exp_m1 = Reals(r.sum_exp_m1);
         w.mass = Reals(r.mass);
         w.own = Reals(r.own);
         w.scale = Reals(r.scale);
     }
     @elif(GRAD && LABELS) {
         let p = rounded_of_rows(select(exp(r.hit - r.max), RowReals(0.0), r.hit_away) / whole);
-        let at_max = -r.own * (r.excess / whole);
+        let at_max = -r.own * (r.sum_exp_m1 / whole);
         var own = select(r.own * (p - 1.0), at_max, r.hit == r.max);
         @if(Z_LOSS) own = fma(r.z_share, p, own);
         w.own_gradient = Reals(own * r.scale);
@@ -109,17 +109,17 @@ fn writer(r: Row) -> Writer {
     @if(SHARES && LABELS) v += select(Reals(0.0), w.own, classes == w.class_index);
     @if(SHARES && POWERS) let at_max = x == Reals(1.0);
     @elif(SHARES) let at_max = x == w.max;
-    @if(SHARES) var numerator = fma(-v, w.excess, rounded(w.mass - v));
+    @if(SHARES) var numerator = fma(-v, w.sum_exp_m1, rounded(w.mass - v));
     @if(SHARES && Z_LOSS) numerator += w.z_share;
     @if(SHARES) value = select(fma(-v, w.scale, value), numerator / w.whole * w.scale, at_max);
     @if(SOFTCAP) value *= slope_of(given);
     return select(bitcast<Words>(value), w.settled_word, w.settled);
 }
 
-// log p_c = (x_c - max) - log1p(excess), or p_c itself.
+// log p_c = (x_c - max) - log1p(sum_exp_m1), or p_c itself.
 @if(ELEMENTS) fn element(w: Writer, given: Words) -> Words {
     let words = z_of(given);
-    // `min` changes nothing, but keeps a compiler from adding log1p(excess) to a large number.
+    // `min` changes nothing, but keeps a compiler from adding log1p(sum_exp_m1) to a large number.
     let below = min(bitcast<Reals>(words) - w.max, Reals(0.0));
     @if(PROBS) {
         let value = exp(below) / w.whole;

@@ -5,7 +5,7 @@ use super::Extras;
 use super::spec::Spec;
 use super::template::Value;
 
-/// Words of a state without further fields: maximum, excess, flags, the label's logit.
+/// Words of a state without further fields: maximum, sum_exp_m1, flags, the label's logit.
 const COMMON_WORDS: u32 = 4;
 
 /// The relation of a field's values in several lanes that have kept classes of the same row.

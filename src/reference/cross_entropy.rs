@@ -1,12 +1,12 @@
 //! Cross-entropy.
 //!
-//! With the row's state `(max, excess)`, the distances `d_c = z(max) - z_c`, the shares
+//! With the row's state `(max, sum_exp_m1)`, the distances `d_c = z(max) - z_c`, the shares
 //! `v_c = r w_c q'_c` of a row of weight `r` and their sum `V`:
 //!
 //! ```text
-//! label, no smoothing   loss = r w_t (d_t + log(1 + excess))
-//! otherwise             loss = sum_c v_c d_c + V log(1 + excess)
-//! z-loss                k lse^2,   lse = z(max) + log(1 + excess),   k = coefficient * r w_t
+//! label, no smoothing   loss = r w_t (d_t + log(1 + sum_exp_m1))
+//! otherwise             loss = sum_c v_c d_c + V log(1 + sum_exp_m1)
+//! z-loss                k lse^2,   lse = z(max) + log(1 + sum_exp_m1),   k = coefficient * r w_t
 //! gradient              z'(x_c) (V p_c - v_c + 2 k lse p_c)
 //! ```
 //!
@@ -192,7 +192,7 @@ impl<'a> Rows<'a> {
             below_top += weighed(share, self.logits.below(&state, element));
             whole += share;
         }
-        (below_top + weighed(whole, state.log_excess()), whole)
+        (below_top + weighed(whole, state.log_sum_exp()), whole)
     }
 
     /// Returns `w_c q'_c` with `q'_c = (1 - e) q_c + e / C`.

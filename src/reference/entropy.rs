@@ -1,10 +1,10 @@
 //! The entropy of the distribution.
 //!
-//! With the row's state `(max, excess, moment)`, the distances `d_c = x(max) - x_c` and their mean
-//! `depth = sum_c p_c d_c = moment / (1 + excess)`:
+//! With the row's state `(max, sum_exp_m1, moment)`, the distances `d_c = x(max) - x_c` and their mean
+//! `depth = sum_c p_c d_c = moment / (1 + sum_exp_m1)`:
 //!
 //! ```text
-//! loss     = r (log(1 + excess) + depth)
+//! loss     = r (log(1 + sum_exp_m1) + depth)
 //! gradient = r p_c (d_c - depth)
 //! ```
 //!

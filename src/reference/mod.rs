@@ -6,11 +6,11 @@
 //! file here with its formula. All of them use the state of a set of classes,
 //!
 //! ```text
-//! max    = max x
-//! excess = sum exp(x - max), over all classes but one at the maximum
+//! max        = max x
+//! sum_exp_m1 = sum exp(x - max), over all classes but one at the maximum
 //! ```
 //!
-//! from which every loss is a sum of nonnegative terms, `(max - x_t) + log(1 + excess)`, exact to about 1e-15 of itself
+//! from which every loss is a sum of nonnegative terms, `(max - x_t) + log(1 + sum_exp_m1)`, exact to about 1e-15 of itself
 //! even if it is 1e-13. If logits are scaled or capped first, the same holds for the distances between the mapped
 //! logits.
 //!

@@ -1,10 +1,10 @@
 //! The outputs of rows other than the loss.
 //!
 //! ```text
-//! lse     = z(max) + log(1 + excess)
+//! lse     = z(max) + log(1 + sum_exp_m1)
 //! argmax  = the first class at the maximum
 //! rank    = how many classes come before the label's: larger, or equal and of smaller index
-//! entropy = log(1 + excess) + moment / (1 + excess)
+//! entropy = log(1 + sum_exp_m1) + moment / (1 + sum_exp_m1)
 //! variance = sum_c p_c (d_c - sum_k p_k d_k)^2, d_c = z(max) - z(x_c)
 //! ```
 //!
@@ -66,7 +66,7 @@ impl<'a> RowLogits<'a> {
 
     /// Returns `log(sum_c exp z_c)`.
     pub fn lse(&self, state: &State) -> f64 {
-        self.map.map(state.max) + state.log_excess()
+        self.map.map(state.max) + state.log_sum_exp()
     }
 
     /// Returns the class at the maximum of a row, the first among equals.

@@ -1,14 +1,14 @@
 //! The distribution itself.
 //!
-//! With the row's state `(max, excess)`, the distances `d_c = x(max) - x_c`, and an upstream gradient `u` that is
+//! With the row's state `(max, sum_exp_m1)`, the distances `d_c = x(max) - x_c`, and an upstream gradient `u` that is
 //! `u_max` at the first class at the maximum; `j` numbers the other classes:
 //!
 //! ```text
-//! log_softmax: y_c = -(d_c + log(1 + excess))
-//! softmax:     y_c = exp(-d_c) / (1 + excess)
+//! log_softmax: y_c = -(d_c + log(1 + sum_exp_m1))
+//! softmax:     y_c = exp(-d_c) / (1 + sum_exp_m1)
 //!
 //! log_softmax: dx_c = u_c - p_c (u_max + sum_j u_j)
-//!              at the maximum  (u_max excess - sum_j u_j) / (1 + excess)
+//!              at the maximum  (u_max sum_exp_m1 - sum_j u_j) / (1 + sum_exp_m1)
 //! softmax:     dx_c = p_c ((u_c - u_max) + sum_j p_j (u_max - u_j))
 //! ```
 //!
@@ -95,7 +95,7 @@ impl Product<'_> {
             match (self.log, class == pull.argmax) {
                 (false, true) => p * pull.rest,
                 (false, false) => p * ((own - pull.upstream) + pull.rest),
-                (true, true) => (own * state.excess - pull.rest) / (1.0 + state.excess),
+                (true, true) => (own * state.sum_exp_m1 - pull.rest) / (1.0 + state.sum_exp_m1),
                 (true, false) => own - p * (pull.upstream + pull.rest),
             }
         })

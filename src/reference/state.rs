@@ -13,15 +13,15 @@ const PIECE: usize = 1 << 16;
 /// The state of a set of classes with logits `x`, which become `z(x)` before the softmax:
 ///
 /// ```text
-/// max    = max x
-/// excess = sum e_c,      e_c = exp(-d_c),  d_c = z(max) - z(x_c), over all classes but one at the maximum
-/// moment = sum e_c d_c
-/// log(sum exp z) = z(max) + log(1 + excess)
-/// entropy        = log(1 + excess) + moment / (1 + excess)
+/// max        = max x
+/// sum_exp_m1 = sum e_c,      e_c = exp(-d_c),  d_c = z(max) - z(x_c), over all classes but one at the maximum
+/// moment     = sum e_c d_c
+/// log(sum exp z) = z(max) + log(1 + sum_exp_m1)
+/// entropy        = log(1 + sum_exp_m1) + moment / (1 + sum_exp_m1)
 /// ```
 ///
-/// Leaving one maximum out of the sum keeps a confident row's digits: its loss is `log(1 + excess)` with an arbitrarily
-/// small excess, while in `log(sum)` the sum would round to 1. Quantities of a class are computed from its distance
+/// Leaving one maximum out of the sum keeps a confident row's digits: its loss is `log(1 + sum_exp_m1)` with an arbitrarily
+/// small `sum_exp_m1`, while in `log(sum)` the sum would round to 1. Quantities of a class are computed from its distance
 /// `d_c`, from [`Logits::below`].
 ///
 /// Classes at `-inf` leave the state as it is. After a NaN or a `+inf` it never has a distribution: see
@@ -31,41 +31,41 @@ pub(super) struct State {
     /// The largest logit.
     pub max: f64,
     /// The sum of `e_c` over all classes but one of those at the maximum; -1 for no class.
-    pub excess: f64,
+    pub sum_exp_m1: f64,
     /// The sum of `e_c d_c`.
     pub moment: f64,
 }
 
 impl State {
-    /// The state of no class at all: a merge adds its `1 + excess`, which is 0.
-    pub const IDENTITY: State = State { max: f64::MIN, excess: -1.0, moment: 0.0 };
+    /// The state of no class at all: a merge adds its `1 + sum_exp_m1`, which is 0.
+    pub const IDENTITY: State = State { max: f64::MIN, sum_exp_m1: -1.0, moment: 0.0 };
 
     /// The state of a row without a distribution. All results from it are NaN.
-    pub const NAN: State = State { max: f64::NAN, excess: f64::NAN, moment: f64::NAN };
+    pub const NAN: State = State { max: f64::NAN, sum_exp_m1: f64::NAN, moment: f64::NAN };
 
     /// Adds one class with a clean logit.
     pub fn push(&mut self, logits: &Logits, x: f64) {
         if x > self.max {
             // All classes so far are below the new maximum, the old maximum included.
             let (e, d) = fallen(logits.below(x, self.max));
-            self.moment = e * (self.moment + d * (1.0 + self.excess));
-            self.excess = self.excess * e + e;
+            self.moment = e * (self.moment + d * (1.0 + self.sum_exp_m1));
+            self.sum_exp_m1 = self.sum_exp_m1 * e + e;
             self.max = x;
         } else {
             let (e, d) = fallen(logits.below(self.max, x));
             self.moment += e * d;
-            self.excess += e;
+            self.sum_exp_m1 += e;
         }
     }
 
-    /// Returns the state of both sets together. The side with the lower maximum adds all of its `1 + excess`.
+    /// Returns the state of both sets together. The side with the lower maximum adds all of its `1 + sum_exp_m1`.
     pub fn merge(self, logits: &Logits, other: State) -> State {
         let (above, below) = if self.max >= other.max { (self, other) } else { (other, self) };
         let (e, d) = fallen(logits.below(above.max, below.max));
-        let mass = 1.0 + below.excess;
+        let mass = 1.0 + below.sum_exp_m1;
         State {
             max: above.max,
-            excess: above.excess + mass * e,
+            sum_exp_m1: above.sum_exp_m1 + mass * e,
             moment: above.moment + e * (below.moment + d * mass),
         }
     }
@@ -86,9 +86,9 @@ impl State {
 
     /// Returns true if the classes have a distribution: some class is above `-inf`, none is `+inf` or NaN.
     ///
-    /// A NaN makes the excess NaN, which no push or merge changes; a `+inf` stays at the maximum.
+    /// A NaN makes `sum_exp_m1` NaN, which no push or merge changes; a `+inf` stays at the maximum.
     fn is_distribution(&self) -> bool {
-        self.max < f64::INFINITY && self.excess >= 0.0
+        self.max < f64::INFINITY && self.sum_exp_m1 >= 0.0
     }
 
     /// Returns the state itself, or NaNs if the classes have no distribution.
@@ -102,13 +102,13 @@ impl State {
     }
 
     /// Returns `log(sum exp z) - z(max)`, at least 0.
-    pub fn log_excess(&self) -> f64 {
-        self.excess.ln_1p()
+    pub fn log_sum_exp(&self) -> f64 {
+        self.sum_exp_m1.ln_1p()
     }
 
     /// Returns `-log p` of a class this far below the maximum: a sum of two nonnegative terms, so nothing cancels.
     pub fn surprise(&self, below: f64) -> f64 {
-        below + self.log_excess()
+        below + self.log_sum_exp()
     }
 
     /// Returns `log p` of a class this far below the maximum.
@@ -118,28 +118,28 @@ impl State {
 
     /// Returns `p` of a class this far below the maximum.
     pub fn prob(&self, below: f64) -> f64 {
-        (-below).exp() / (1.0 + self.excess)
+        (-below).exp() / (1.0 + self.sum_exp_m1)
     }
 
     /// Returns `-sum_c p_c log p_c`: the mean surprise, of nonnegative terms. 0 over no classes.
     pub fn entropy(&self) -> f64 {
-        if *self == State::IDENTITY { 0.0 } else { self.log_excess() + self.depth() }
+        if *self == State::IDENTITY { 0.0 } else { self.log_sum_exp() + self.depth() }
     }
 
     /// Returns the mean distance from the maximum, `sum_c p_c d_c`.
     pub fn depth(&self) -> f64 {
-        self.moment / (1.0 + self.excess)
+        self.moment / (1.0 + self.sum_exp_m1)
     }
 
     /// Returns `V p - v`: the gradient of `sum_c v_c (-log p_c)` with respect to the `z` of a class this far below the
     /// maximum that has the share `v` of the whole `V`.
     ///
-    /// At the maximum `p = 1 / (1 + excess)` may round to 1, so there the difference is computed before the division:
-    /// `V p - v = ((V - v) - v excess) / (1 + excess)`. For a label `V = v`, and a confident row's gradient is as exact
+    /// At the maximum `p = 1 / (1 + sum_exp_m1)` may round to 1, so there the difference is computed before the division:
+    /// `V p - v = ((V - v) - v sum_exp_m1) / (1 + sum_exp_m1)`. For a label `V = v`, and a confident row's gradient is as exact
     /// as its loss.
     pub fn gradient(&self, below: f64, share: f64, whole: f64) -> f64 {
         if below == 0.0 {
-            ((whole - share) - share * self.excess) / (1.0 + self.excess)
+            ((whole - share) - share * self.sum_exp_m1) / (1.0 + self.sum_exp_m1)
         } else {
             whole * self.prob(below) - share
         }
@@ -223,11 +223,11 @@ mod tests {
     }
 
     /// Each push or merge rounds an exp, a few products and a sum of nonnegative terms: a few times 2^-53 of the
-    /// excess, or of the moment.
+    /// `sum_exp_m1`, or of the moment.
     #[track_caller]
     fn assert_close(a: State, b: State) {
         assert_eq!(a.max, b.max);
-        for (got, wanted) in [(a.excess, b.excess), (a.moment, b.moment)] {
+        for (got, wanted) in [(a.sum_exp_m1, b.sum_exp_m1), (a.moment, b.moment)] {
             assert!((got - wanted).abs() <= 6e-15 * wanted.abs(), "{a:?} is not {b:?}");
         }
     }
@@ -261,14 +261,14 @@ mod tests {
     #[test]
     fn one_class_has_no_excess() {
         for x in [f64::from(f32::MIN), -1.5, 0.0, 7.0, f64::from(f32::MAX)] {
-            assert_eq!(folded(&[x]), State { max: x, excess: 0.0, moment: 0.0 });
+            assert_eq!(folded(&[x]), State { max: x, sum_exp_m1: 0.0, moment: 0.0 });
         }
     }
 
     #[test]
     fn excess_counts_ties_but_one() {
-        assert_eq!(folded(&[2.0; 5]), State { max: 2.0, excess: 4.0, moment: 0.0 });
-        assert_eq!(folded(&[-3.0, 2.0, 2.0]).merge(&PLAIN, folded(&[2.0])).excess.floor(), 2.0);
+        assert_eq!(folded(&[2.0; 5]), State { max: 2.0, sum_exp_m1: 4.0, moment: 0.0 });
+        assert_eq!(folded(&[-3.0, 2.0, 2.0]).merge(&PLAIN, folded(&[2.0])).sum_exp_m1.floor(), 2.0);
         assert_eq!(folded(&[2.0; 5]).merge(&PLAIN, folded(&[2.0; 3])), folded(&[2.0; 8]));
     }
 
@@ -276,7 +276,7 @@ mod tests {
     fn state_is_the_log_sum_exp() {
         // log(e^1 + e^2 + e^3) = 3 + log(1 + e^-1 + e^-2)
         let e = [(-1f64).exp(), (-2f64).exp()];
-        let wanted = State { max: 3.0, excess: e[0] + e[1], moment: e[0] + 2.0 * e[1] };
+        let wanted = State { max: 3.0, sum_exp_m1: e[0] + e[1], moment: e[0] + 2.0 * e[1] };
         for order in [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [2.0, 3.0, 1.0]] {
             assert_close(folded(&order), wanted);
         }
@@ -344,13 +344,13 @@ mod tests {
 
     #[test]
     fn confident_rows_keep_their_digits() {
-        // excess = 2 e^-40 = 8.5e-18, which 1 + excess rounds away.
+        // sum_exp_m1 = 2 e^-40 = 8.5e-18, which 1 + sum_exp_m1 rounds away.
         let state = folded(&[-5.0, 35.0, -5.0]);
-        let excess = 2.0 * (-40f64).exp();
-        assert_close(state, State { max: 35.0, excess, moment: 40.0 * excess });
-        assert!((state.surprise(0.0) / excess - 1.0).abs() < 1e-14);
-        assert!((state.gradient(0.0, 1.0, 1.0) / -excess - 1.0).abs() < 1e-14);
-        assert!((state.entropy() / (41.0 * excess) - 1.0).abs() < 1e-14);
+        let sum_exp_m1 = 2.0 * (-40f64).exp();
+        assert_close(state, State { max: 35.0, sum_exp_m1, moment: 40.0 * sum_exp_m1 });
+        assert!((state.surprise(0.0) / sum_exp_m1 - 1.0).abs() < 1e-14);
+        assert!((state.gradient(0.0, 1.0, 1.0) / -sum_exp_m1 - 1.0).abs() < 1e-14);
+        assert!((state.entropy() / (41.0 * sum_exp_m1) - 1.0).abs() < 1e-14);
     }
 
     #[test]
@@ -383,8 +383,8 @@ mod tests {
         let (pieces, whole) = (State::of(&PLAIN, &logits), folded(&wide));
         assert_eq!(pieces.max, whole.max);
         // 131149 sums of nonnegative terms, each rounded: at worst 131149 * 2^-53 = 1.5e-11.
-        assert!((pieces.excess / whole.excess - 1.0).abs() < 1.5e-11);
-        assert_ne!(pieces.excess, 0.0);
+        assert!((pieces.sum_exp_m1 / whole.sum_exp_m1 - 1.0).abs() < 1.5e-11);
+        assert_ne!(pieces.sum_exp_m1, 0.0);
     }
 
     #[test]

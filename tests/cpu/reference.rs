@@ -206,7 +206,7 @@ fn numbers_of_the_book() {
 
 #[test]
 fn confident_rows_keep_their_digits() {
-    // x = (30, 0, -1): excess u = e^-30 + e^-31 = 1.3e-13, loss = log(1 + u) = u - u^2/2 to 1e-26
+    // x = (30, 0, -1): sum_exp_m1 u = e^-30 + e^-31 = 1.3e-13, loss = log(1 + u) = u - u^2/2 to 1e-26
     // of itself, and dloss/dx_t = -u / (1 + u).
     let u = (-30f64).exp() + (-31f64).exp();
     let data = Data::rows([1, 3], &[30.0, 0.0, -1.0], &[0]);

@@ -1,6 +1,6 @@
 //! Allowed errors of the numbers of rows, beyond a share of themselves.
 //!
-//! They follow from the row's own numbers. With probabilities `p`, distances `d = z(top) - z`, `l = log(1 + excess)`,
+//! They follow from the row's own numbers. With probabilities `p`, distances `d = z(top) - z`, `l = log(1 + sum_exp_m1)`,
 //! shares `v` and their sum `V`, and a unit `e` in the last place of an f32:
 //!
 //! ```text

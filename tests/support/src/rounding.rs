@@ -1,6 +1,6 @@
 //! Errors of results that f32 arithmetic may cause.
 //!
-//! A row's loss is `sum_c v_c (max - x_c) + V log1p(excess)`: no term is negative, so relative
+//! A row's loss is `sum_c v_c (max - x_c) + V log1p(sum_exp_m1)`: no term is negative, so relative
 //! errors do not grow. `WGSL` grants `exp(-d)` an error of `3 + 2 d` units in the last place, and
 //! rounding `x - max` before it another `d / 2`. The mean of `d` over the mass below the maximum is the
 //! row's *depth*: what lies deeper hardly counts. All else is a handful of roundings: the exps that
@@ -366,7 +366,7 @@ impl<'a> Rounding<'a> {
         let loss = (0..self.data.view.classes).map(|class| {
             let share = self.share(row, class, element(class)).abs();
             let (d, _) = self.logit(element(class)).below(r.max);
-            if share == 0.0 || !d.is_finite() { 0.0 } else { share * (d + r.log_excess()) }
+            if share == 0.0 || !d.is_finite() { 0.0 } else { share * (d + r.log_sum_exp()) }
         });
         UNIT * (self.row_loss_units(row) + UNITS * loss.sum::<f64>()) + SMALLEST
     }
@@ -443,7 +443,7 @@ impl<'a> Rounding<'a> {
         let at_max = d == 0.0 && share == row.whole;
         let p = if d.is_finite() { row.prob(d) } else { 0.0 };
         let parts = if at_max {
-            share.abs() * (row.excess / (1.0 + row.excess)) * row.units((0.0, off))
+            share.abs() * (row.sum_exp_m1 / (1.0 + row.sum_exp_m1)) * row.units((0.0, off))
         } else {
             row.whole.abs() * p * row.units((d, off)) + share.abs() * UNITS
         };
@@ -480,7 +480,7 @@ impl<'a> Rounding<'a> {
         let row = &self.rows[self.data.view.row_and_class(element).0];
         let (d, off) = self.logit(element).below(row.max);
         if self.problem.outputs.log_probs {
-            let log = row.log_excess() * UNITS + row.log_units() + off;
+            let log = row.log_sum_exp() * UNITS + row.log_units() + off;
             (4.0 * truth.abs() + log) * UNIT + SMALLEST
         } else {
             truth.abs() * row.units((d, off)) * UNIT + SMALLEST

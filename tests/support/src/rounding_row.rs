@@ -47,7 +47,7 @@ impl Logit {
 #[derive(Clone, Debug)]
 pub struct Row {
     pub max: Logit,
-    pub excess: f64,
+    pub sum_exp_m1: f64,
     /// The mean distance of the mass below the maximum.
     pub depth: f64,
     /// The mean error of the distances of that mass, in units.
@@ -99,7 +99,7 @@ impl Row {
         let per_mass = |sum: f64| if mass > 0.0 { sum / mass } else { 0.0 };
         let mut row = Self {
             max,
-            excess: mass,
+            sum_exp_m1: mass,
             depth: per_mass(moment),
             drift: per_mass(drift),
             entropy: mass.ln_1p() + moment / (1.0 + mass),
@@ -154,28 +154,28 @@ impl Row {
         UNIT * (off + 2.0 * variance.sqrt() * mean_off + UNITS * variance) + lost
     }
 
-    /// Returns `log(1 + excess)`.
-    pub fn log_excess(&self) -> f64 {
-        self.excess.ln_1p()
+    /// Returns `log(1 + sum_exp_m1)`.
+    pub fn log_sum_exp(&self) -> f64 {
+        self.sum_exp_m1.ln_1p()
     }
 
-    /// Returns the units of the error of `log(1 + excess)` that is due to its exps.
+    /// Returns the units of the error of `log(1 + sum_exp_m1)` that is due to its exps.
     pub fn log_units(&self) -> f64 {
-        (UNITS_PER_DEPTH * self.depth + self.drift) * self.log_excess()
+        (UNITS_PER_DEPTH * self.depth + self.drift) * self.log_sum_exp()
     }
 
     pub fn lse(&self) -> f64 {
-        self.max.z + self.log_excess()
+        self.max.z + self.log_sum_exp()
     }
 
     /// Returns the allowed error of the log-sum-exp.
     pub fn lse_off(&self) -> f64 {
-        UNIT * (self.max.off + self.log_units() + UNITS * self.log_excess() + self.lse().abs())
+        UNIT * (self.max.off + self.log_units() + UNITS * self.log_sum_exp() + self.lse().abs())
     }
 
     /// Returns the probability at this distance below the maximum.
     pub fn prob(&self, below: f64) -> f64 {
-        (-below).exp() / (1.0 + self.excess)
+        (-below).exp() / (1.0 + self.sum_exp_m1)
     }
 
     /// Returns the units granted to the probability of a class: those of its distance from the maximum, whose error is
