@@ -3,6 +3,6 @@
 @if(SPREAD) import fields::weights;
 @if(ARGMAX) import fields::best;
 @if(RANK) import fields::before;
-@if(MOMENT) import fields::moment;
+@if(EXP_GAP_SUM) import fields::exp_gap_sum;
 @if(SQUARES) import fields::squares;
 @if(PRODUCT) import fields::product;

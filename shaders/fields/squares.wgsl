@@ -1,4 +1,4 @@
-// squares = sum_c exp(x_c - max) (d_c - mean)^2, d_c = max - x_c, mean = moment / (1 + sum_exp_m1): the variance of the
+// squares = sum_c exp(x_c - max) (d_c - mean)^2, d_c = max - x_c, mean = exp_gap_sum / (1 + sum_exp_m1): the variance of the
 // log-probabilities is squares / (1 + sum_exp_m1).
 //
 // Two sets of classes with masses V and V' are merged by the formula of Chan, Golub and LeVeque. Beyond the squares of
@@ -7,7 +7,7 @@
 // V is at least 1, or 0 without classes. No term is negative. The mean square less the squared mean would cancel where
 // the max has little of the mass and all other classes are far below it.
 
-import fields::moment;
+import fields::exp_gap_sum;
 import shared::{numbers, state, words};
 
 @for(s in STATES) fn merged_squares_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.reals} {
@@ -15,8 +15,8 @@ import shared::{numbers, state, words};
     let above = select(1.0 + b.sum_exp_m1, 1.0 + a.sum_exp_m1, a_above);
     let fallen = select(1.0 + a.sum_exp_m1, 1.0 + b.sum_exp_m1, a_above);
     let fall = min(abs(a.max - b.max), {s.reals}(FAR));
-    let mean_a = depth_of_{s.name}(a) + select(fall, {s.reals}(0.0), a_above);
-    let mean_b = depth_of_{s.name}(b) + select({s.reals}(0.0), fall, a_above);
+    let mean_a = mean_gap_of_{s.name}(a) + select(fall, {s.reals}(0.0), a_above);
+    let mean_b = mean_gap_of_{s.name}(b) + select({s.reals}(0.0), fall, a_above);
     let own = select(fma(e, a.squares, b.squares), fma(e, b.squares, a.squares), a_above);
     let apart = mean_a - mean_b;
     return fma((e * fallen) * (above / max(fma(e, fallen, above), {s.reals}(1.0))), apart * apart, own);
@@ -29,7 +29,7 @@ fn pushed_squares(f: Fold, c: Taken) -> Reals {
     let above = select(mass, Reals(1.0), risen);
     let fallen = select(Reals(1.0), mass, risen);
     let distance = min(abs(x - f.max), Reals(FAR));
-    let apart = distance + select(-depth_of_fold(f), depth_of_fold(f), risen);
+    let apart = distance + select(-mean_gap_of_fold(f), mean_gap_of_fold(f), risen);
     let own = select(f.squares, c.e * f.squares, risen);
     return fma((c.e * fallen) * (above / max(fma(c.e, fallen, above), Reals(1.0))), apart * apart, own);
 }

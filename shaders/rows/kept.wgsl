@@ -4,7 +4,7 @@
 // the last loads back until the ones in front of it have arrived: compilers widen these before it.
 
 import rows::{lanes, loads, merge, sums};
-@if(SQUARES) import fields::moment;
+@if(SQUARES) import fields::exp_gap_sum;
 import shared::{fold, kept, numbers, places, state, words};
 @if(WRITES) import shared::writer;
 
@@ -106,7 +106,7 @@ fn state_of_kept(
     state.hit = s.hit;
     @for(f in FIELDS) state.{f.name} = s.{f.name};
     @if(SQUARES) {
-        let mean = Reals(depth_of_state(state));
+        let mean = Reals(mean_gap_of_state(state));
         var squares = across(squares_of(Reals(x_max), mean, a));
         @if(EIGHT) squares += across(squares_of(Reals(x_max), mean, b));
         var of_lane: Sums;

@@ -78,6 +78,6 @@ fn sum_kept(
     s.flags = flags_of(f);
     @if(SPREAD) s.flags |= sums.flags;
     @for(f in FIELDS) s.{f.name} = sums.{f.name};
-    @if(SQUARES) s.squares = squares_of(f.max, depth_of_state(s), kept);
+    @if(SQUARES) s.squares = squares_of(f.max, mean_gap_of_state(s), kept);
     return s;
 }

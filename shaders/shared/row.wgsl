@@ -14,7 +14,7 @@ struct Row {
     @if(LABEL_KEPT) label: RowWords,     // the label's class in the whole tensor
     max: RowReals,
     sum_exp_m1: RowReals,
-    log_whole: RowReals, // log1p(sum_exp_m1)
+    log_sum_exp: RowReals, // log1p(sum_exp_m1)
     mass: RowReals,      // V = sum_c v_c
     flags: RowWords,
     loss: RowReals,
@@ -24,8 +24,8 @@ struct Row {
     @if(ARGMAX) best: RowWords,
     @if(RANK) before: RowWords,
     @if(ENTROPY) entropy: RowReals,
-    @if(ENTROPY) depth: RowReals,     // sum_c p_c (max - x_c)
-    @if(SQUARES) variance: RowReals, // sum_c p_c (max - x_c - depth)^2
+    @if(ENTROPY) mean_gap: RowReals,     // sum_c p_c (max - x_c)
+    @if(SQUARES) variance: RowReals, // sum_c p_c (max - x_c - mean_gap)^2
     @if(PRODUCT) product: RowReals,   // sum_c p_c (u_c - u_max)
     @if(PRODUCT) u_max: RowReals,     // u_c of a class at the maximum
     scale: RowReals,     // gradient scale: upstream / divisor, by the row's weight and the logits' scale
@@ -176,7 +176,7 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     let empty = (s.sum_exp_m1 < RowReals(0.0)) & RowBools(params.classes > 0u);
     r.flags |= s.flags | select(RowWords(0u), RowWords(HAS_NAN), empty);
     let l = log1p(max(s.sum_exp_m1, RowReals(0.0)));
-    r.log_whole = l;
+    r.log_sum_exp = l;
     @if(SPREAD) r.loss = fma(s.mass, l, s.gap);
     @if(SPREAD) r.mass = s.mass;
     @if(LABELS) {
@@ -202,8 +202,8 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     @if(ARGMAX) r.best = s.best;
     @if(RANK) r.before = s.before;
     @if(ENTROPY) {
-        r.depth = depth_of_state(s);
-        r.entropy = l + r.depth;
+        r.mean_gap = mean_gap_of_state(s);
+        r.entropy = l + r.mean_gap;
         @if(ENTROPY_LOSS) r.loss = r.entropy;
     }
     @if(SQUARES) r.variance = s.squares / (1.0 + max(s.sum_exp_m1, RowReals(0.0)));

@@ -14,11 +14,11 @@ struct Writer {
     @if(SPREAD) own: Reals,
     @if(SPREAD) scale: Reals,
     @if(Z_LOSS) z_share: Reals,      // what the z-loss adds to V
-    @if(ENTROPY_LOSS) depth: Reals,        // sum_c p_c (max - x_c)
+    @if(ENTROPY_LOSS) mean_gap: Reals,        // sum_c p_c (max - x_c)
     @if(PRODUCT) product: Reals,      // sum_c p_c (u_c - u_max)
     @if(PRODUCT) u_max: Reals,
-    whole: Reals,        // 1 + sum_exp_m1
-    log_whole: Reals,
+    sum_exp: Reals,      // 1 + sum_exp_m1
+    log_sum_exp: Reals,
     no_row: Bools,       // the distribution is NaN
 }
 
@@ -41,13 +41,13 @@ fn writer(r: Row) -> Writer {
     let no_row = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);
     let lost = no_row | (r.kind == RowWords(BAD));
     let ignored = r.kind == RowWords(IGNORED);
-    let whole = 1.0 + r.sum_exp_m1;
+    let sum_exp = 1.0 + r.sum_exp_m1;
     w.max = Reals(r.max);
     w.class_index = Words(r.class_index);
     w.settled = Bools(lost | ignored);
     w.settled_word = Words(select(RowWords(NAN), RowWords(0u), ignored));
-    w.whole = Reals(whole);
-    w.log_whole = Reals(r.log_whole);
+    w.sum_exp = Reals(sum_exp);
+    w.log_sum_exp = Reals(r.log_sum_exp);
     w.no_row = Bools(no_row);
     @if(GRAD) {
         var mass = r.mass;
@@ -57,14 +57,14 @@ fn writer(r: Row) -> Writer {
         }
         @if(ENTROPY_LOSS) {
             mass = RowReals(1.0);
-            w.depth = Reals(r.depth);
+            w.mean_gap = Reals(r.mean_gap);
         }
         @if(PRODUCT) {
             mass = RowReals(1.0);
             w.product = Reals(r.product);
             w.u_max = Reals(r.u_max);
         }
-        w.rate = Reals(mass / whole * r.scale);
+        w.rate = Reals(mass / sum_exp * r.scale);
     }
     @if(GRAD && SPREAD) {
         w.sum_exp_m1 = Reals(r.sum_exp_m1);
@@ -73,8 +73,8 @@ fn writer(r: Row) -> Writer {
         w.scale = Reals(r.scale);
     }
     @elif(GRAD && LABELS) {
-        let p = rounded_of_rows(select(exp(r.hit - r.max), RowReals(0.0), r.hit_away) / whole);
-        let at_max = -r.own * (r.sum_exp_m1 / whole);
+        let p = rounded_of_rows(select(exp(r.hit - r.max), RowReals(0.0), r.hit_away) / sum_exp);
+        let at_max = -r.own * (r.sum_exp_m1 / sum_exp);
         var own = select(r.own * (p - 1.0), at_max, r.hit == r.max);
         @if(Z_LOSS) own = fma(r.z_share, p, own);
         w.own_gradient = Reals(own * r.scale);
@@ -102,7 +102,7 @@ fn writer(r: Row) -> Writer {
         let e = select(exp(x - w.max), Reals(0.0), words == Words(NEG_INF));
     }
     var value = e * w.rate;
-    @if(ENTROPY_LOSS) value *= min(w.max - x, Reals(FAR)) - w.depth;
+    @if(ENTROPY_LOSS) value *= min(w.max - x, Reals(FAR)) - w.mean_gap;
     @elif(PRODUCT) value *= rounded(spread - w.u_max) - w.product;
     @elif(!SPREAD) value = select(value, w.own_gradient, classes == w.class_index);
     @if(SHARES) var v = spread;
@@ -111,7 +111,7 @@ fn writer(r: Row) -> Writer {
     @elif(SHARES) let at_max = x == w.max;
     @if(SHARES) var numerator = fma(-v, w.sum_exp_m1, rounded(w.mass - v));
     @if(SHARES && Z_LOSS) numerator += w.z_share;
-    @if(SHARES) value = select(fma(-v, w.scale, value), numerator / w.whole * w.scale, at_max);
+    @if(SHARES) value = select(fma(-v, w.scale, value), numerator / w.sum_exp * w.scale, at_max);
     @if(SOFTCAP) value *= slope_of(given);
     return select(bitcast<Words>(value), w.settled_word, w.settled);
 }
@@ -122,11 +122,11 @@ fn writer(r: Row) -> Writer {
     // `min` changes nothing, but keeps a compiler from adding log1p(sum_exp_m1) to a large number.
     let below = min(bitcast<Reals>(words) - w.max, Reals(0.0));
     @if(PROBS) {
-        let value = exp(below) / w.whole;
+        let value = exp(below) / w.sum_exp;
         let away = Words(0u);
     }
     @else {
-        let value = below - w.log_whole;
+        let value = below - w.log_sum_exp;
         let away = Words(NEG_INF);
     }
     let word = select(bitcast<Words>(value), away, words == Words(NEG_INF));

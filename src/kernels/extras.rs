@@ -88,7 +88,7 @@ impl Extras {
     }
 
     /// Returns true if the mean distance from the maximum is needed.
-    pub(super) fn wants_moment(self) -> bool {
+    pub(super) fn sums_gaps(self) -> bool {
         self.wants_entropy() || self.wants_variance()
     }
 
@@ -109,7 +109,7 @@ impl Extras {
             (self.has(LargeOutput::Lse) || self.z_loss, "LOG_SUM"),
             (self.entropy_loss, "ENTROPY_LOSS"),
             (self.wants_entropy(), "ENTROPY"),
-            (self.wants_moment(), "MOMENT"),
+            (self.sums_gaps(), "EXP_GAP_SUM"),
             (self.wants_variance(), "SQUARES"),
             (self.jacobian, "JACOBIAN"),
             (self.product, "PRODUCT"),

@@ -62,7 +62,7 @@ impl Extras {
             (spread, Field::real("mass", Across::Sum)),
             (self.finds_maximum(), Field::word("best", "NO_CLASS", Across::Least)),
             (self.counts_before(), Field::word("before", "0u", Across::Sum)),
-            (self.wants_moment(), Field::real("moment", Across::Sum)),
+            (self.sums_gaps(), Field::real("exp_gap_sum", Across::Sum)),
             (self.wants_variance(), Field::real("squares", Across::Sum)),
             (self.product, Field::real("product", Across::Sum)),
             (self.product, Field::real("u_max", Across::Same)),

@@ -1,11 +1,11 @@
 //! The entropy of the distribution.
 //!
-//! With the row's state `(max, sum_exp_m1, moment)`, the distances `d_c = x(max) - x_c` and their mean
-//! `depth = sum_c p_c d_c = moment / (1 + sum_exp_m1)`:
+//! With the row's state `(max, sum_exp_m1, exp_gap_sum)`, the distances `d_c = x(max) - x_c` and their mean
+//! `mean_gap = sum_c p_c d_c = exp_gap_sum / (1 + sum_exp_m1)`:
 //!
 //! ```text
-//! loss     = r (log(1 + sum_exp_m1) + depth)
-//! gradient = r p_c (d_c - depth)
+//! loss     = r (log(1 + sum_exp_m1) + mean_gap)
+//! gradient = r p_c (d_c - mean_gap)
 //! ```
 //!
 //! No term of the loss is negative, and `-log p_c - H` is computed without the logarithm that both terms contain.
@@ -56,7 +56,7 @@ pub(super) fn run(
             }
             let below = logits.below(&state, element);
             let p = state.prob(below);
-            if p == 0.0 { 0.0 } else { scale.of(row) * weight * p * (below - state.depth()) }
+            if p == 0.0 { 0.0 } else { scale.of(row) * weight * p * (below - state.mean_gap()) }
         })
     });
     let log_probs = outputs.log_probs.then(|| {

@@ -4,7 +4,7 @@
 //! lse     = z(max) + log(1 + sum_exp_m1)
 //! argmax  = the first class at the maximum
 //! rank    = how many classes come before the label's: larger, or equal and of smaller index
-//! entropy = log(1 + sum_exp_m1) + moment / (1 + sum_exp_m1)
+//! entropy = log(1 + sum_exp_m1) + exp_gap_sum / (1 + sum_exp_m1)
 //! variance = sum_c p_c (d_c - sum_k p_k d_k)^2, d_c = z(max) - z(x_c)
 //! ```
 //!
@@ -90,7 +90,7 @@ impl<'a> RowLogits<'a> {
 
     /// Returns the variance of the log-probabilities: that of the distances from the maximum.
     pub fn variance(&self, row: usize, state: &State) -> f64 {
-        let mean = state.depth();
+        let mean = state.mean_gap();
         let square = |element| {
             let below = self.below(state, element);
             let p = state.prob(below);

@@ -13,11 +13,11 @@ const PIECE: usize = 1 << 16;
 /// The state of a set of classes with logits `x`, which become `z(x)` before the softmax:
 ///
 /// ```text
-/// max        = max x
-/// sum_exp_m1 = sum e_c,      e_c = exp(-d_c),  d_c = z(max) - z(x_c), over all classes but one at the maximum
-/// moment     = sum e_c d_c
+/// max         = max x
+/// sum_exp_m1  = sum e_c,     e_c = exp(-d_c),  d_c = z(max) - z(x_c), over all classes but one at the maximum
+/// exp_gap_sum = sum e_c d_c
 /// log(sum exp z) = z(max) + log(1 + sum_exp_m1)
-/// entropy        = log(1 + sum_exp_m1) + moment / (1 + sum_exp_m1)
+/// entropy        = log(1 + sum_exp_m1) + exp_gap_sum / (1 + sum_exp_m1)
 /// ```
 ///
 /// Leaving one maximum out of the sum keeps a confident row's digits: its loss is `log(1 + sum_exp_m1)` with an arbitrarily
@@ -33,27 +33,27 @@ pub(super) struct State {
     /// The sum of `e_c` over all classes but one of those at the maximum; -1 for no class.
     pub sum_exp_m1: f64,
     /// The sum of `e_c d_c`.
-    pub moment: f64,
+    pub exp_gap_sum: f64,
 }
 
 impl State {
     /// The state of no class at all: a merge adds its `1 + sum_exp_m1`, which is 0.
-    pub const IDENTITY: State = State { max: f64::MIN, sum_exp_m1: -1.0, moment: 0.0 };
+    pub const IDENTITY: State = State { max: f64::MIN, sum_exp_m1: -1.0, exp_gap_sum: 0.0 };
 
     /// The state of a row without a distribution. All results from it are NaN.
-    pub const NAN: State = State { max: f64::NAN, sum_exp_m1: f64::NAN, moment: f64::NAN };
+    pub const NAN: State = State { max: f64::NAN, sum_exp_m1: f64::NAN, exp_gap_sum: f64::NAN };
 
     /// Adds one class with a clean logit.
     pub fn push(&mut self, logits: &Logits, x: f64) {
         if x > self.max {
             // All classes so far are below the new maximum, the old maximum included.
             let (e, d) = fallen(logits.below(x, self.max));
-            self.moment = e * (self.moment + d * (1.0 + self.sum_exp_m1));
+            self.exp_gap_sum = e * (self.exp_gap_sum + d * (1.0 + self.sum_exp_m1));
             self.sum_exp_m1 = self.sum_exp_m1 * e + e;
             self.max = x;
         } else {
             let (e, d) = fallen(logits.below(self.max, x));
-            self.moment += e * d;
+            self.exp_gap_sum += e * d;
             self.sum_exp_m1 += e;
         }
     }
@@ -66,7 +66,7 @@ impl State {
         State {
             max: above.max,
             sum_exp_m1: above.sum_exp_m1 + mass * e,
-            moment: above.moment + e * (below.moment + d * mass),
+            exp_gap_sum: above.exp_gap_sum + e * (below.exp_gap_sum + d * mass),
         }
     }
 
@@ -123,12 +123,12 @@ impl State {
 
     /// Returns `-sum_c p_c log p_c`: the mean surprise, of nonnegative terms. 0 over no classes.
     pub fn entropy(&self) -> f64 {
-        if *self == State::IDENTITY { 0.0 } else { self.log_sum_exp() + self.depth() }
+        if *self == State::IDENTITY { 0.0 } else { self.log_sum_exp() + self.mean_gap() }
     }
 
     /// Returns the mean distance from the maximum, `sum_c p_c d_c`.
-    pub fn depth(&self) -> f64 {
-        self.moment / (1.0 + self.sum_exp_m1)
+    pub fn mean_gap(&self) -> f64 {
+        self.exp_gap_sum / (1.0 + self.sum_exp_m1)
     }
 
     /// Returns `V p - v`: the gradient of `sum_c v_c (-log p_c)` with respect to the `z` of a class this far below the
@@ -223,11 +223,11 @@ mod tests {
     }
 
     /// Each push or merge rounds an exp, a few products and a sum of nonnegative terms: a few times 2^-53 of the
-    /// `sum_exp_m1`, or of the moment.
+    /// `sum_exp_m1`, or of `exp_gap_sum`.
     #[track_caller]
     fn assert_close(a: State, b: State) {
         assert_eq!(a.max, b.max);
-        for (got, wanted) in [(a.sum_exp_m1, b.sum_exp_m1), (a.moment, b.moment)] {
+        for (got, wanted) in [(a.sum_exp_m1, b.sum_exp_m1), (a.exp_gap_sum, b.exp_gap_sum)] {
             assert!((got - wanted).abs() <= 6e-15 * wanted.abs(), "{a:?} is not {b:?}");
         }
     }
@@ -261,13 +261,13 @@ mod tests {
     #[test]
     fn one_class_has_no_excess() {
         for x in [f64::from(f32::MIN), -1.5, 0.0, 7.0, f64::from(f32::MAX)] {
-            assert_eq!(folded(&[x]), State { max: x, sum_exp_m1: 0.0, moment: 0.0 });
+            assert_eq!(folded(&[x]), State { max: x, sum_exp_m1: 0.0, exp_gap_sum: 0.0 });
         }
     }
 
     #[test]
     fn excess_counts_ties_but_one() {
-        assert_eq!(folded(&[2.0; 5]), State { max: 2.0, sum_exp_m1: 4.0, moment: 0.0 });
+        assert_eq!(folded(&[2.0; 5]), State { max: 2.0, sum_exp_m1: 4.0, exp_gap_sum: 0.0 });
         assert_eq!(folded(&[-3.0, 2.0, 2.0]).merge(&PLAIN, folded(&[2.0])).sum_exp_m1.floor(), 2.0);
         assert_eq!(folded(&[2.0; 5]).merge(&PLAIN, folded(&[2.0; 3])), folded(&[2.0; 8]));
     }
@@ -276,7 +276,7 @@ mod tests {
     fn state_is_the_log_sum_exp() {
         // log(e^1 + e^2 + e^3) = 3 + log(1 + e^-1 + e^-2)
         let e = [(-1f64).exp(), (-2f64).exp()];
-        let wanted = State { max: 3.0, sum_exp_m1: e[0] + e[1], moment: e[0] + 2.0 * e[1] };
+        let wanted = State { max: 3.0, sum_exp_m1: e[0] + e[1], exp_gap_sum: e[0] + 2.0 * e[1] };
         for order in [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [2.0, 3.0, 1.0]] {
             assert_close(folded(&order), wanted);
         }
@@ -347,7 +347,7 @@ mod tests {
         // sum_exp_m1 = 2 e^-40 = 8.5e-18, which 1 + sum_exp_m1 rounds away.
         let state = folded(&[-5.0, 35.0, -5.0]);
         let sum_exp_m1 = 2.0 * (-40f64).exp();
-        assert_close(state, State { max: 35.0, sum_exp_m1, moment: 40.0 * sum_exp_m1 });
+        assert_close(state, State { max: 35.0, sum_exp_m1, exp_gap_sum: 40.0 * sum_exp_m1 });
         assert!((state.surprise(0.0) / sum_exp_m1 - 1.0).abs() < 1e-14);
         assert!((state.gradient(0.0, 1.0, 1.0) / -sum_exp_m1 - 1.0).abs() < 1e-14);
         assert!((state.entropy() / (41.0 * sum_exp_m1) - 1.0).abs() < 1e-14);

@@ -112,8 +112,8 @@ struct Class {
 #[derive(Clone, Copy, Debug)]
 struct Row {
     /// `sum p d`, and its allowed error.
-    depth: f64,
-    depth_off: f64,
+    mean_gap: f64,
+    mean_gap_off: f64,
     /// The allowed error of `l`.
     l_off: f64,
     /// The probability of the classes below the top.
@@ -130,12 +130,12 @@ impl Row {
     fn of(classes: &[Class]) -> Self {
         let sum = |of: &dyn Fn(&Class) -> f64| classes.iter().map(|c| finite(of(c))).sum::<f64>();
         let if_below = |c: &Class, value: f64| if c.d > 0.0 { value } else { 0.0 };
-        let depth = sum(&|c| c.p * c.d);
+        let mean_gap = sum(&|c| c.p * c.d);
         let below = sum(&|c| if_below(c, c.p));
-        let l_off = UNIT * (FEW * below + 2.5 * depth);
+        let l_off = UNIT * (FEW * below + 2.5 * mean_gap);
         Self {
-            depth,
-            depth_off: sum(&|c| (c.power + UNIT * c.p) * c.d) + depth * l_off,
+            mean_gap,
+            mean_gap_off: sum(&|c| (c.power + UNIT * c.p) * c.d) + mean_gap * l_off,
             l_off,
             below,
             drift: sum(&|c| c.p * c.logit),
@@ -165,20 +165,20 @@ impl Row {
     /// twice the standard deviation times the mean's error. An error of the mean that is due to the logits is of second
     /// order.
     fn variance(&self, classes: &[Class]) -> f64 {
-        let apart = |c: &Class| (c.d - self.depth).abs();
+        let apart = |c: &Class| (c.d - self.mean_gap).abs();
         let sum = |of: &dyn Fn(&Class) -> f64| classes.iter().map(|c| finite(of(c))).sum::<f64>();
         let variance = sum(&|c| c.p * apart(c).powi(2));
         let powers = sum(&|c| c.power * apart(c).powi(2));
         let distances =
             sum(&|c| c.p * (2.0 * apart(c) * (UNIT * c.d + c.logit) + c.logit * c.logit));
-        let mean = 2.0 * variance.sqrt() * (self.depth_off + FEW * UNIT * self.depth);
+        let mean = 2.0 * variance.sqrt() * (self.mean_gap_off + FEW * UNIT * self.mean_gap);
         powers + distances + mean + variance * (FEW * UNIT + self.l_off) + 1e5 * FLUSHED
     }
 
     /// Returns the error of the entropy.
     fn entropy(&self, classes: &[Class]) -> f64 {
-        let moved = |c: &Class| finite(c.p * (c.d - self.depth).abs() * c.logit);
-        self.l_off + self.depth_off + classes.iter().map(moved).sum::<f64>() + 1e3 * FLUSHED
+        let moved = |c: &Class| finite(c.p * (c.d - self.mean_gap).abs() * c.logit);
+        self.l_off + self.mean_gap_off + classes.iter().map(moved).sum::<f64>() + 1e3 * FLUSHED
     }
 }
 
@@ -289,10 +289,10 @@ impl<'a> Rows<'a> {
             let off = match &self.upstream {
                 Some(_) => break,
                 None if self.problem.function == Function::Entropy => {
-                    let apart = (class.d - r.depth).abs();
+                    let apart = (class.d - r.mean_gap).abs();
                     self.scales[row]
                         * (class.power * finite(apart)
-                            + class.p * (UNIT * finite(class.d) + r.depth_off))
+                            + class.p * (UNIT * finite(class.d) + r.mean_gap_off))
                         + 1e3 * FLUSHED * self.scales[row]
                 }
                 None => self.gradient(row, &r, class, &pulls, grad[class.element].abs()),

@@ -423,7 +423,7 @@ impl<'a> Rounding<'a> {
                 if self.factor(index) == 0.0 || !d.is_finite() {
                     return 0.0;
                 }
-                // p (d - depth), of which both are taken with the logarithm that the entropy holds.
+                // p (d - mean_gap), of which both are taken with the logarithm that the entropy holds.
                 let parts = d * row.units((d, off)) + off + row.entropy_units + UNITS * row.entropy;
                 let scale = (row.scale * self.factor(index)).abs();
                 return scale * row.prob(d) * parts * UNIT

@@ -85,14 +85,14 @@ impl Row {
         }
         let nothing = Logit { z: f64::NEG_INFINITY, off: 0.0, slope: 0.0, slope_units: 0.0 };
         let max = max.unwrap_or(nothing);
-        let (mut mass, mut moment, mut drift, mut left_out) = (0.0, 0.0, 0.0, false);
+        let (mut mass, mut exp_gap_sum, mut drift, mut left_out) = (0.0, 0.0, 0.0, false);
         for logit in logits.clone() {
             let (d, off) = logit.below(max);
             if d == 0.0 && !left_out {
                 left_out = true;
             } else if d.is_finite() {
                 mass += (-d).exp();
-                moment += (-d).exp() * d;
+                exp_gap_sum += (-d).exp() * d;
                 drift += (-d).exp() * off;
             }
         }
@@ -100,9 +100,9 @@ impl Row {
         let mut row = Self {
             max,
             sum_exp_m1: mass,
-            depth: per_mass(moment),
+            depth: per_mass(exp_gap_sum),
             drift: per_mass(drift),
-            entropy: mass.ln_1p() + moment / (1.0 + mass),
+            entropy: mass.ln_1p() + exp_gap_sum / (1.0 + mass),
             entropy_units: 0.0,
             variance_off: 0.0,
             whole: 0.0,
@@ -114,7 +114,7 @@ impl Row {
             product: 0.0,
         };
         // Each e_c has an error of some units of itself, each d_c of half a unit and that of the logits.
-        let mean_depth = moment / (1.0 + mass);
+        let mean_depth = exp_gap_sum / (1.0 + mass);
         let off = logits.clone().filter_map(|logit| {
             let (d, off) = logit.below(max);
             let p = row.prob(d);
