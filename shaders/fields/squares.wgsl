@@ -1,11 +1,11 @@
 // squares = sum_c exp(x_c - max) (d_c - mean)^2, d_c = max - x_c, mean = exp_gap_sum / (1 + sum_exp_m1): the variance of the
 // log-probabilities is squares / (1 + sum_exp_m1).
 //
-// Two sets of classes with masses V and V' are merged by the formula of Chan, Golub and LeVeque. Beyond the squares of
+// Two sets of classes with weights V and V' are merged by the formula of Chan, Golub and LeVeque. Beyond the squares of
 // each set, the whole has
 //   V V' / (V + V') (mean - mean')^2
 // V is at least 1, or 0 without classes. No term is negative. The mean square less the squared mean would cancel where
-// the max has little of the mass and all other classes are far below it.
+// the max has little of the probability and all other classes are far below it.
 
 import fields::exp_gap_sum;
 import shared::{numbers, state, words};
@@ -25,9 +25,9 @@ import shared::{numbers, state, words};
 fn pushed_squares(f: Fold, c: Taken) -> Reals {
     let x = bitcast<Reals>(c.words);
     let risen = x > f.max;
-    let mass = 1.0 + f.sum_exp_m1;
-    let above = select(mass, Reals(1.0), risen);
-    let fallen = select(Reals(1.0), mass, risen);
+    let sum_exp = 1.0 + f.sum_exp_m1;
+    let above = select(sum_exp, Reals(1.0), risen);
+    let fallen = select(Reals(1.0), sum_exp, risen);
     let distance = min(abs(x - f.max), Reals(FAR));
     let apart = distance + select(-mean_gap_of_fold(f), mean_gap_of_fold(f), risen);
     let own = select(f.squares, c.e * f.squares, risen);

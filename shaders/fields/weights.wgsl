@@ -1,37 +1,37 @@
 // Of the classes' weights v_c, where every class carries some (class probabilities, label smoothing: v_c = w_c q'_c):
-//   gap  = sum_c v_c (max - x_c)
-//   mass = sum_c v_c
+//   weighted_gap  = sum_c v_c (max - x_c)
+//   weight_sum = sum_c v_c
 
 import shared::{constants, numbers, state, words};
 
-// What `mass` already gathered falls further behind when the maximum rises. Without mass there is nothing to move, and
+// What `weight_sum` already gathered falls further behind when the maximum rises. Without weight_sum there is nothing to move, and
 // the rise from LOWEST may overflow.
-@for(s in STATES) fn merged_gap_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.reals} {
+@for(s in STATES) fn merged_weighted_gap_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.reals} {
     let nothing = {s.reals}(0.0);
-    let risen_a = select(x_max - a.max, nothing, a.mass == nothing);
-    let risen_b = select(x_max - b.max, nothing, b.mass == nothing);
-    return fma(a.mass, risen_a, a.gap) + fma(b.mass, risen_b, b.gap);
+    let risen_a = select(x_max - a.max, nothing, a.weight_sum == nothing);
+    let risen_b = select(x_max - b.max, nothing, b.weight_sum == nothing);
+    return fma(a.weight_sum, risen_a, a.weighted_gap) + fma(b.weight_sum, risen_b, b.weighted_gap);
 }
 
-@for(s in STATES) fn merged_mass_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.reals} {
-    return a.mass + b.mass;
+@for(s in STATES) fn merged_weight_sum_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.reals} {
+    return a.weight_sum + b.weight_sum;
 }
 
-fn pushed_gap(f: Fold, c: Taken) -> Reals {
-    let risen = select(c.max - f.max, Reals(0.0), f.mass == Reals(0.0));
-    return with_gap(fma(f.mass, risen, f.gap), c);
+fn pushed_weighted_gap(f: Fold, c: Taken) -> Reals {
+    let risen = select(c.max - f.max, Reals(0.0), f.weight_sum == Reals(0.0));
+    return with_weighted_gap(fma(f.weight_sum, risen, f.weighted_gap), c);
 }
 
-fn pushed_mass(f: Fold, c: Taken) -> Reals { return f.mass + c.v; }
+fn pushed_weight_sum(f: Fold, c: Taken) -> Reals { return f.weight_sum + c.v; }
 
-@if(KEPT) fn kept_gap(s: KeptSums, c: Taken) -> Reals { return with_gap(s.gap, c); }
-@if(KEPT) fn kept_mass(s: KeptSums, c: Taken) -> Reals { return s.mass + c.v; }
+@if(KEPT) fn kept_weighted_gap(s: KeptSums, c: Taken) -> Reals { return with_weighted_gap(s.weighted_gap, c); }
+@if(KEPT) fn kept_weight_sum(s: KeptSums, c: Taken) -> Reals { return s.weight_sum + c.v; }
 
 // A class without weight contributes nothing, even at -inf.
-fn with_gap(gap: Reals, c: Taken) -> Reals {
+fn with_weighted_gap(weighted_gap: Reals, c: Taken) -> Reals {
     let away = c.words == Words(NEG_INF);
     let weightless = c.v == Reals(0.0);
-    return fma(c.v, select(c.max - bitcast<Reals>(c.words), Reals(0.0), weightless | away), gap);
+    return fma(c.v, select(c.max - bitcast<Reals>(c.words), Reals(0.0), weightless | away), weighted_gap);
 }
 
 // What a class's weight makes of the row's loss.

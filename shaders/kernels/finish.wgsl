@@ -48,7 +48,7 @@ fn main(@builtin(local_invocation_index) index: u32) {
 }
 
 // The weights' sum in the unit that the totals have. Rows are counted as integers: an f32 counter stops at 2^24.
-fn weight_sum(t: Totals) -> f32 {
+fn row_weight_sum(t: Totals) -> f32 {
     @if(WEIGHS_ROWS) return t.weight.x;
     @else return f32(t.live) * unit_of(t);
 }
@@ -56,14 +56,14 @@ fn weight_sum(t: Totals) -> f32 {
 // What the totals are told in. A compiler must not divide what they are in ones, which may be too large.
 fn unit_of(t: Totals) -> f32 { return rounded(Reals(select(1.0, RAISE, is_raised(t.flags)))); }
 
-fn raised_weights(t: Totals) -> f32 { return weight_sum(t) * (RAISE / unit_of(t)); }
+fn raised_weights(t: Totals) -> f32 { return row_weight_sum(t) * (RAISE / unit_of(t)); }
 
 fn weights_word(raised: f32, t: Totals) -> u32 {
-    return or_infinite(bitcast<u32>(weight_sum(t) / unit_of(t)), raised);
+    return or_infinite(bitcast<u32>(row_weight_sum(t) / unit_of(t)), raised);
 }
 
 @if(!DIVISOR_ONLY) fn write_result(t: Totals) {
-    @if(SUMS_WEIGHTS) let divisor = weight_sum(t);
+    @if(SUMS_WEIGHTS) let divisor = row_weight_sum(t);
     @else let divisor = rounded(Reals(params.divisor * unit_of(t)));
     // No mean is beyond an f32 where it is divided by 2^63 and more.
     let raised_divisor = rounded(Reals(clamp(divisor, -0x1p+63f, 0x1p+63f) / RAISE));

@@ -34,7 +34,7 @@ fn empty_folds(marks: Marks) -> Folds {
 @for(s in STATES) fn merge_{s.name}(a: {s.type}, b: {s.type}) -> {s.type} {
     var m: {s.type};
     m.max = max(a.max, b.max);
-    // The side below hands over all of its mass, 1 + sum_exp_m1, scaled to the higher maximum.
+    // The side below hands over all of its sum, 1 + sum_exp_m1, scaled to the higher maximum.
     let e = exp(-abs(a.max - b.max));
     m.sum_exp_m1 = select(b.sum_exp_m1 + fma(a.sum_exp_m1, e, e), a.sum_exp_m1 + fma(b.sum_exp_m1, e, e),
         a.max >= b.max);

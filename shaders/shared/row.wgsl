@@ -15,7 +15,7 @@ struct Row {
     max: RowReals,
     sum_exp_m1: RowReals,
     log_sum_exp: RowReals, // log1p(sum_exp_m1)
-    mass: RowReals,      // V = sum_c v_c
+    weight_sum: RowReals,      // V = sum_c v_c
     flags: RowWords,
     loss: RowReals,
     @if(LOG_SUM) lse: RowReals,
@@ -166,7 +166,7 @@ fn open_rows(row: u32, present: bool) -> Row {
 }
 
 // Takes in the merged state and computes the loss.
-//   loss = own (max - x_t + log1p(sum_exp_m1)) + gap + mass log1p(sum_exp_m1)
+//   loss = own (max - x_t + log1p(sum_exp_m1)) + weighted_gap + weight_sum log1p(sum_exp_m1)
 // Every term is a distance from the maximum: none is negative, nothing cancels.
 fn close_rows(opened: Row, s: State, row: u32) -> Row {
     var r = opened;
@@ -177,10 +177,10 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     r.flags |= s.flags | select(RowWords(0u), RowWords(HAS_NAN), empty);
     let l = log1p(max(s.sum_exp_m1, RowReals(0.0)));
     r.log_sum_exp = l;
-    @if(SPREAD) r.loss = fma(s.mass, l, s.gap);
-    @if(SPREAD) r.mass = s.mass;
+    @if(SPREAD) r.loss = fma(s.weight_sum, l, s.weighted_gap);
+    @if(SPREAD) r.weight_sum = s.weight_sum;
     @if(LABELS) {
-        r.mass += r.own;
+        r.weight_sum += r.own;
         let hit = z_of_rows(s.hit);
         r.hit = bitcast<RowReals>(hit);
         r.hit_away = hit == RowWords(NEG_INF);

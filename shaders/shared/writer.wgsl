@@ -10,7 +10,7 @@ struct Writer {
     settled: Bools,      // the gradient is `settled_word` whatever the logits: ignored or bad rows
     settled_word: Words,
     @if(SPREAD) sum_exp_m1: Reals,
-    @if(SPREAD) mass: Reals,
+    @if(SPREAD) weight_sum: Reals,
     @if(SPREAD) own: Reals,
     @if(SPREAD) scale: Reals,
     @if(Z_LOSS) z_share: Reals,      // what the z-loss adds to V
@@ -50,25 +50,25 @@ fn writer(r: Row) -> Writer {
     w.log_sum_exp = Reals(r.log_sum_exp);
     w.no_row = Bools(no_row);
     @if(GRAD) {
-        var mass = r.mass;
+        var weight_sum = r.weight_sum;
         @if(Z_LOSS) {
-            mass += r.z_share;
+            weight_sum += r.z_share;
             w.z_share = Reals(r.z_share);
         }
         @if(ENTROPY_LOSS) {
-            mass = RowReals(1.0);
+            weight_sum = RowReals(1.0);
             w.mean_gap = Reals(r.mean_gap);
         }
         @if(PRODUCT) {
-            mass = RowReals(1.0);
+            weight_sum = RowReals(1.0);
             w.product = Reals(r.product);
             w.u_max = Reals(r.u_max);
         }
-        w.rate = Reals(mass / sum_exp * r.scale);
+        w.rate = Reals(weight_sum / sum_exp * r.scale);
     }
     @if(GRAD && SPREAD) {
         w.sum_exp_m1 = Reals(r.sum_exp_m1);
-        w.mass = Reals(r.mass);
+        w.weight_sum = Reals(r.weight_sum);
         w.own = Reals(r.own);
         w.scale = Reals(r.scale);
     }
@@ -109,7 +109,7 @@ fn writer(r: Row) -> Writer {
     @if(SHARES && LABELS) v += select(Reals(0.0), w.own, classes == w.class_index);
     @if(SHARES && POWERS) let at_max = x == Reals(1.0);
     @elif(SHARES) let at_max = x == w.max;
-    @if(SHARES) var numerator = fma(-v, w.sum_exp_m1, rounded(w.mass - v));
+    @if(SHARES) var numerator = fma(-v, w.sum_exp_m1, rounded(w.weight_sum - v));
     @if(SHARES && Z_LOSS) numerator += w.z_share;
     @if(SHARES) value = select(fma(-v, w.scale, value), numerator / w.sum_exp * w.scale, at_max);
     @if(SOFTCAP) value *= slope_of(given);

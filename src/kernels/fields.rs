@@ -58,8 +58,8 @@ impl Extras {
     /// Returns the fields of a state; `spread`: every class may have a share.
     pub(super) fn fields(self, spread: bool) -> Vec<Field> {
         [
-            (spread, Field::real("gap", Across::Sum)),
-            (spread, Field::real("mass", Across::Sum)),
+            (spread, Field::real("weighted_gap", Across::Sum)),
+            (spread, Field::real("weight_sum", Across::Sum)),
             (self.finds_maximum(), Field::word("best", "NO_CLASS", Across::Least)),
             (self.counts_before(), Field::word("before", "0u", Across::Sum)),
             (self.sums_gaps(), Field::real("exp_gap_sum", Across::Sum)),

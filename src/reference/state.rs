@@ -62,11 +62,11 @@ impl State {
     pub fn merge(self, logits: &Logits, other: State) -> State {
         let (above, below) = if self.max >= other.max { (self, other) } else { (other, self) };
         let (e, d) = fallen(logits.below(above.max, below.max));
-        let mass = 1.0 + below.sum_exp_m1;
+        let sum_exp = 1.0 + below.sum_exp_m1;
         State {
             max: above.max,
-            sum_exp_m1: above.sum_exp_m1 + mass * e,
-            exp_gap_sum: above.exp_gap_sum + e * (below.exp_gap_sum + d * mass),
+            sum_exp_m1: above.sum_exp_m1 + sum_exp * e,
+            exp_gap_sum: above.exp_gap_sum + e * (below.exp_gap_sum + d * sum_exp),
         }
     }
 
