@@ -16,20 +16,20 @@ fn columns(totals: Totals, row: u32) -> Totals {
     keep(places, &a, &b, &v_a, &v_b);
 
     var r_a = open_rows(row, true);
-    let hit_a = hits(r_a, &a);   // before the fold, which may put powers in the place of logits
+    let label_logit_a = label_logits(r_a, &a);   // before the fold, which may put powers in the place of logits
     var mark_a: Mark;
-    @if(RANK) mark_a = mark_of(r_a.class_index, hit_a);
+    @if(RANK) mark_a = mark_of(r_a.class_index, label_logit_a);
     var s_a = state_of_kept(&a, &v_a, mark_a);
-    s_a.hit = hit_a;
+    s_a.label_logit = label_logit_a;
     r_a = close_rows(r_a, s_a, row);
     var t = count_rows(totals, r_a, row);
     @if(EIGHT) {
         var r_b = open_rows(row + HALF, true);
-        let hit_b = hits(r_b, &b);
+        let label_logit_b = label_logits(r_b, &b);
         var mark_b: Mark;
-        @if(RANK) mark_b = mark_of(r_b.class_index, hit_b);
+        @if(RANK) mark_b = mark_of(r_b.class_index, label_logit_b);
         var s_b = state_of_kept(&b, &v_b, mark_b);
-        s_b.hit = hit_b;
+        s_b.label_logit = label_logit_b;
         r_b = close_rows(r_b, s_b, row + HALF);
         t = count_rows(t, r_b, row + HALF);
     }
@@ -52,7 +52,7 @@ fn columns(totals: Totals, row: u32) -> Totals {
 }
 
 // The labels' logits.
-fn hits(r: Row, kept: ptr<function, Kept>) -> RowWords {
+fn label_logits(r: Row, kept: ptr<function, Kept>) -> RowWords {
     var words = RowWords(0u);
     @if(LABELS) @for(k in REGISTERS) words = select(words, (*kept)[{k}], r.class_index == RowWords({k}));
     return words;

@@ -10,21 +10,21 @@ fn columns(totals: Totals, row: u32) -> Totals {
     let stride = params.inner / PACK;
     var ra = open_rows(row, true);
     var marks: Marks;
-    @if(LABELS) let hit_a = hits(ra, places, stride, 0u);
-    @if(RANK) marks.a = mark_of(ra.class_index, hit_a);
+    @if(LABELS) let label_logit_a = label_logits(ra, places, stride, 0u);
+    @if(RANK) marks.a = mark_of(ra.class_index, label_logit_a);
     @if(EIGHT) {
         var rb = open_rows(row + HALF, true);
-        @if(LABELS) let hit_b = hits(rb, places, stride, HALF);
-        @if(RANK) marks.b = mark_of(rb.class_index, hit_b);
+        @if(LABELS) let label_logit_b = label_logits(rb, places, stride, HALF);
+        @if(RANK) marks.b = mark_of(rb.class_index, label_logit_b);
     }
     let f = fold_column(places, stride, marks);
     var sa = state_of(f.a);
-    @if(LABELS) sa.hit = hit_a;
+    @if(LABELS) sa.label_logit = label_logit_a;
     ra = close_rows(ra, sa, row);
     var t = count_rows(totals, ra, row);
     @if(EIGHT) {
         var sb = state_of(f.b);
-        @if(LABELS) sb.hit = hit_b;
+        @if(LABELS) sb.label_logit = label_logit_b;
         rb = close_rows(rb, sb, row + HALF);
         t = count_rows(t, rb, row + HALF);
     }
@@ -38,7 +38,7 @@ fn columns(totals: Totals, row: u32) -> Totals {
 }
 
 // The labels' logits of the rows at components `first` and on of a load.
-@if(LABELS) fn hits(r: Row, places: Places, stride: u32, first: u32) -> RowWords {
+@if(LABELS) fn label_logits(r: Row, places: Places, stride: u32, first: u32) -> RowWords {
     let c = select(RowWords(0u), r.class_index, r.kind == RowWords(LIVE));
     let at = places.logits + c * stride;
     @if(ROW_VECTORS) return RowWords(word_of_logits(at.x, first), word_of_logits(at.y, first + 1u),

@@ -77,7 +77,7 @@ fn state_of_kept(
     b: ptr<function, Kept>,
     v_a: ptr<function, KeptReals>,
     v_b: ptr<function, KeptReals>,
-    hit: u32,
+    label_logit: u32,
     mark: Mark,
     thread: u32,
 ) -> State {
@@ -96,14 +96,14 @@ fn state_of_kept(
     var s = sums_of(sum_kept(Reals(x_max), u_max, a, v_a, first.a, mark));
     @if(EIGHT) s = combine(s, sums_of(sum_kept(Reals(x_max), u_max, b, v_b, first.b, mark)));
     s.flags |= bits_of(flags_of(f));
-    s.hit = hit;
+    s.label_logit = label_logit;
     s = merge_lanes(s, thread);
     var state: State;
     state.max = x_max;
     // The 1 is taken away as an integer: as a float, a compiler may take it from the sum, which drowns in it.
     state.sum_exp_m1 = s.sum + f32(i32(s.ties) - 1);
     state.flags = s.flags;
-    state.hit = s.hit;
+    state.label_logit = s.label_logit;
     @for(f in FIELDS) state.{f.name} = s.{f.name};
     @if(SQUARES) {
         let mean = Reals(mean_gap_of_state(state));

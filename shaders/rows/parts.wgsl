@@ -8,7 +8,7 @@ fn read_state(number: u32) -> State {
     s.max = bitcast<f32>(workspace[at]);
     s.sum_exp_m1 = bitcast<f32>(workspace[at + 1u]);
     s.flags = workspace[at + 2u];
-    s.hit = workspace[at + 3u];
+    s.label_logit = workspace[at + 3u];
     @for(f in FIELDS) s.{f.name} = bitcast<{f.scalar}>(workspace[at + {f.at}]);
     return s;
 }
@@ -18,7 +18,7 @@ fn write_state(s: State, number: u32) {
     workspace[at] = bitcast<u32>(s.max);
     workspace[at + 1u] = bitcast<u32>(s.sum_exp_m1);
     workspace[at + 2u] = s.flags;
-    workspace[at + 3u] = s.hit;
+    workspace[at + 3u] = s.label_logit;
     @for(f in FIELDS) workspace[at + {f.at}] = bitcast<u32>(s.{f.name});
 }
 

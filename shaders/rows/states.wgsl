@@ -11,7 +11,7 @@ fn combine(a: State, b: State) -> State { return merge_state(a, b); }
     other.max = subgroupShuffleXor(s.max, mask);
     other.sum_exp_m1 = subgroupShuffleXor(s.sum_exp_m1, mask);
     other.flags = subgroupShuffleXor(s.flags, mask);
-    other.hit = subgroupShuffleXor(s.hit, mask);
+    other.label_logit = subgroupShuffleXor(s.label_logit, mask);
     @for(f in FIELDS) other.{f.name} = subgroupShuffleXor(s.{f.name}, mask);
     return other;
 }

@@ -7,7 +7,7 @@ struct Sums {
     sum: f32,
     ties: f32,
     flags: u32,
-    hit: u32,
+    label_logit: u32,
     @for(f in FIELDS) {f.name}: {f.scalar},
 }
 
@@ -18,7 +18,7 @@ fn combine(a: Sums, b: Sums) -> Sums {
     s.sum = a.sum + b.sum;
     s.ties = a.ties + b.ties;
     s.flags = a.flags | b.flags;
-    s.hit = a.hit | b.hit;
+    s.label_logit = a.label_logit | b.label_logit;
     @for(f in FIELDS) {
         @if(f.sums) s.{f.name} = a.{f.name} + b.{f.name};
         @elif(f.least) s.{f.name} = min(a.{f.name}, b.{f.name});
@@ -32,7 +32,7 @@ fn combine(a: Sums, b: Sums) -> Sums {
     whole.sum = subgroupAdd(s.sum);
     whole.ties = subgroupAdd(s.ties);
     whole.flags = subgroupOr(s.flags);
-    whole.hit = subgroupOr(s.hit);
+    whole.label_logit = subgroupOr(s.label_logit);
     @for(f in FIELDS) {
         @if(f.sums) whole.{f.name} = subgroupAdd(s.{f.name});
         @elif(f.least) whole.{f.name} = subgroupMin(s.{f.name});
@@ -50,7 +50,7 @@ fn combine(a: Sums, b: Sums) -> Sums {
     s.sum = bitcast<f32>(bitcast<u32>(row.sum) | (bitcast<u32>(own.sum) & none));
     s.ties = bitcast<f32>(bitcast<u32>(row.ties) | (bitcast<u32>(own.ties) & none));
     s.flags |= own.flags & none;
-    s.hit |= own.hit & none;
+    s.label_logit |= own.label_logit & none;
     @for(f in FIELDS) s.{f.name} = bitcast<{f.scalar}>(bitcast<u32>(row.{f.name}) | (bitcast<u32>(own.{f.name}) & none));
     return s;
 }
@@ -60,7 +60,7 @@ fn combine(a: Sums, b: Sums) -> Sums {
     other.sum = subgroupShuffleXor(s.sum, mask);
     other.ties = subgroupShuffleXor(s.ties, mask);
     other.flags = subgroupShuffleXor(s.flags, mask);
-    other.hit = subgroupShuffleXor(s.hit, mask);
+    other.label_logit = subgroupShuffleXor(s.label_logit, mask);
     @for(f in FIELDS) other.{f.name} = subgroupShuffleXor(s.{f.name}, mask);
     return other;
 }

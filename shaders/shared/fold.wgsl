@@ -46,17 +46,17 @@ fn empty_folds(marks: Marks) -> Folds {
     }
     @else {
         m.flags = a.flags | b.flags;
-        m.hit = a.hit | b.hit;
+        m.label_logit = a.label_logit | b.label_logit;
     }
     @for(f in FIELDS) m.{f.name} = merged_{f.name}_{s.name}(a, b, m.max, e);
     return m;
 }
 
 // Of rows whose labels' logits were read.
-@if(RANK) fn mark_of(class_index: RowWords, hit: RowWords) -> Mark {
+@if(RANK) fn mark_of(class_index: RowWords, label_logit: RowWords) -> Mark {
     var m: Mark;
     m.class_index = Words(class_index);
-    m.z = Reals(bitcast<RowReals>(z_of_rows(hit)));
+    m.z = Reals(bitcast<RowReals>(z_of_rows(label_logit)));
     return m;
 }
 

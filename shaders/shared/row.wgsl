@@ -29,8 +29,8 @@ struct Row {
     @if(PRODUCT) product: RowReals,   // sum_c p_c (u_c - u_max)
     @if(PRODUCT) u_max: RowReals,     // u_c of a class at the maximum
     scale: RowReals,     // gradient scale: upstream / divisor, by the row's weight and the logits' scale
-    hit: RowReals,       // the label's logit
-    hit_away: RowBools,  // it is -inf
+    label_logit: RowReals,       // the label's logit
+    label_is_neg_inf: RowBools,  // it is -inf
 }
 
 fn class_weight(c: u32) -> f32 {
@@ -181,16 +181,16 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     @if(SPREAD) r.weight_sum = s.weight_sum;
     @if(LABELS) {
         r.weight_sum += r.own;
-        let hit = z_of_rows(s.hit);
-        r.hit = bitcast<RowReals>(hit);
-        r.hit_away = hit == RowWords(NEG_INF);
+        let label_logit = z_of_rows(s.label_logit);
+        r.label_logit = bitcast<RowReals>(label_logit);
+        r.label_is_neg_inf = label_logit == RowWords(NEG_INF);
         let weightless = r.own == RowReals(0.0);
-        let unpaid = weightless | r.hit_away;
+        let unpaid = weightless | r.label_is_neg_inf;
         // `max` changes nothing, but keeps a compiler from adding l to one of two large numbers.
-        let distance = select(max(s.max - r.hit, RowReals(0.0)), RowReals(0.0), unpaid);
+        let distance = select(max(s.max - r.label_logit, RowReals(0.0)), RowReals(0.0), unpaid);
         r.loss = fma(select(r.own, RowReals(0.0), unpaid), distance + l, r.loss);
         let infinite = select(RowWords(HAS_NEG_INF), RowWords(HAS_POS_INF), r.own > RowReals(0.0));
-        r.flags |= select(RowWords(0u), infinite, r.hit_away & !weightless);
+        r.flags |= select(RowWords(0u), infinite, r.label_is_neg_inf & !weightless);
     }
     @if(LOG_SUM) r.lse = s.max + l;
     @if(Z_LOSS) {

@@ -18,7 +18,7 @@ struct State {
     max: RowReals,
     sum_exp_m1: RowReals,
     flags: RowWords,
-    hit: RowWords,      // the label's logit as a word, or 0 in lanes that did not meet it
+    label_logit: RowWords,      // the label's logit as a word, or 0 in lanes that did not meet it
     @for(f in FIELDS) {f.name}: {f.rows},
 }
 

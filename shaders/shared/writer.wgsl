@@ -73,9 +73,9 @@ fn writer(r: Row) -> Writer {
         w.scale = Reals(r.scale);
     }
     @elif(GRAD && LABELS) {
-        let p = rounded_of_rows(select(exp(r.hit - r.max), RowReals(0.0), r.hit_away) / sum_exp);
+        let p = rounded_of_rows(select(exp(r.label_logit - r.max), RowReals(0.0), r.label_is_neg_inf) / sum_exp);
         let at_max = -r.own * (r.sum_exp_m1 / sum_exp);
-        var own = select(r.own * (p - 1.0), at_max, r.hit == r.max);
+        var own = select(r.own * (p - 1.0), at_max, r.label_logit == r.max);
         @if(Z_LOSS) own = fma(r.z_share, p, own);
         w.own_gradient = Reals(own * r.scale);
     }
