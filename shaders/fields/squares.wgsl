@@ -17,9 +17,9 @@ import shared::{numbers, state, words};
     let fall = min(abs(a.max - b.max), {s.reals}(FAR));
     let mean_a = mean_gap_of_{s.name}(a) + select(fall, {s.reals}(0.0), a_above);
     let mean_b = mean_gap_of_{s.name}(b) + select({s.reals}(0.0), fall, a_above);
-    let own = select(fma(e, a.squares, b.squares), fma(e, b.squares, a.squares), a_above);
+    let within = select(fma(e, a.squares, b.squares), fma(e, b.squares, a.squares), a_above);
     let apart = mean_a - mean_b;
-    return fma((e * fallen) * (above / max(fma(e, fallen, above), {s.reals}(1.0))), apart * apart, own);
+    return fma((e * fallen) * (above / max(fma(e, fallen, above), {s.reals}(1.0))), apart * apart, within);
 }
 
 fn pushed_squares(f: Fold, c: Taken) -> Reals {
@@ -30,8 +30,8 @@ fn pushed_squares(f: Fold, c: Taken) -> Reals {
     let fallen = select(Reals(1.0), sum_exp, risen);
     let distance = min(abs(x - f.max), Reals(FAR));
     let apart = distance + select(-mean_gap_of_fold(f), mean_gap_of_fold(f), risen);
-    let own = select(f.squares, c.e * f.squares, risen);
-    return fma((c.e * fallen) * (above / max(fma(c.e, fallen, above), Reals(1.0))), apart * apart, own);
+    let within = select(f.squares, c.e * f.squares, risen);
+    return fma((c.e * fallen) * (above / max(fma(c.e, fallen, above), Reals(1.0))), apart * apart, within);
 }
 
 // Kept classes are summed in a second pass, when the mean is known: `squares_of` in `shared/kept.wgsl`.

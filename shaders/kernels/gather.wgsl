@@ -20,13 +20,13 @@ fn weigh_in(opened: Row, word: u32) -> Row {
     let infinite = (word & POS_INF) == POS_INF;
     if (infinite && (word & 0x007fffffu) != 0u) {
         r.flags |= HAS_NAN;
-    } else if (r.own == 0.0) {
+    } else if (r.label_weight == 0.0) {
         r.loss = 0.0;   // a class without weight contributes 0, even at -inf
     } else if (infinite) {
-        let positive = (r.own > 0.0) == (word == NEG_INF);
+        let positive = (r.label_weight > 0.0) == (word == NEG_INF);
         r.flags |= select(HAS_NEG_INF, HAS_POS_INF, positive);
     } else {
-        r.loss = -r.own * bitcast<f32>(word);
+        r.loss = -r.label_weight * bitcast<f32>(word);
     }
     @if(ROW_WEIGHTS) r.loss *= r.factor;
     @if(ROW_WEIGHTS) r.flags = weighed_flags(r.flags, r.factor);

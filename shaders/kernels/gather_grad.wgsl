@@ -57,5 +57,5 @@ fn gathered_gradient(row: u32, class_index: u32) -> u32 {
     if (r.kind == BAD) { return NAN; }
     if (r.kind != LIVE || r.class_index != class_index) { return 0u; }
     if (r.flags != 0u) { return NAN; }   // its weight is no number
-    return bitcast<u32>(-r.own * row_scale(r, row));
+    return bitcast<u32>(-r.label_weight * row_scale(r, row));
 }

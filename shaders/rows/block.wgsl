@@ -36,7 +36,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
         var v_b: KeptReals;
         if (read) { keep(places, range, lane, &a, &b, &v_a, &v_b); }
         var label_logit = 0u;
-        @if(LABELS) label_logit = label_word(r, places, range, lane);
+        @if(LABELS) label_logit = label_logit_of(r, places, range, lane);
         let s = state_of_kept(&a, &b, &v_a, &v_b, label_logit, mark_of_row(r, row, places), thread);
     }
     @else var s = state_of_row(r, row, places, folded_range_of(places, part), lane, read, thread);

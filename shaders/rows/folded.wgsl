@@ -23,7 +23,7 @@ fn state_of_row(
         if (read) {
             @if(MERGE) mine = merge_parts(row, lane);
             @else mine = collapse(fold_row(places, range, lane, marks_of_row(r, row, places)));
-            @if(!MERGE && LABELS) mine.label_logit = label_word(r, places, range, lane);
+            @if(!MERGE && LABELS) mine.label_logit = label_logit_of(r, places, range, lane);
         }
         // What a lane overwrites has been folded by another one.
         @if(READ_BY_OTHERS) storageBarrier();

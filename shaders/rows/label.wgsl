@@ -26,7 +26,7 @@ fn marks_of_row(r: Row, row: u32, places: Places) -> Marks {
 
 // The label's logit, read by the one lane that owns its load: no other lane ever touches an element
 // that this lane may overwrite.
-@if(LABELS) fn label_word(r: Row, places: Places, range: Range, lane: u32) -> u32 {
+@if(LABELS) fn label_logit_of(r: Row, places: Places, range: Range, lane: u32) -> u32 {
     @if(BY_CLASS) let p = r.class_index / PACK;
     @elif(RAGGED) let p = turn_of(places, (r.class_index + places.lead) / PACK);
     @else let p = r.class_index / PACK;

@@ -44,14 +44,14 @@ fn combine(a: Sums, b: Sums) -> Sums {
 // The sums of the whole row, which its clusters' leaders have written. A compiler that sees a subgroup's sum used by
 // its leader alone may move the sum into the leader's branch, where the other lanes are missing: NVIDIA's 580.159 did so
 // with `subgroupOr`. So every lane uses its own: as bits that `none` takes away, which is 0 and no compiler knows it.
-@if(SUBGROUPS && REDUCTIONS && SHARED_STATES) fn whole_of(row: Sums, own: Sums) -> Sums {
+@if(SUBGROUPS && REDUCTIONS && SHARED_STATES) fn whole_of(row: Sums, mine: Sums) -> Sums {
     let none = 0u - (params.turns >> 31u);
     var s = row;
-    s.sum = bitcast<f32>(bitcast<u32>(row.sum) | (bitcast<u32>(own.sum) & none));
-    s.ties = bitcast<f32>(bitcast<u32>(row.ties) | (bitcast<u32>(own.ties) & none));
-    s.flags |= own.flags & none;
-    s.label_logit |= own.label_logit & none;
-    @for(f in FIELDS) s.{f.name} = bitcast<{f.scalar}>(bitcast<u32>(row.{f.name}) | (bitcast<u32>(own.{f.name}) & none));
+    s.sum = bitcast<f32>(bitcast<u32>(row.sum) | (bitcast<u32>(mine.sum) & none));
+    s.ties = bitcast<f32>(bitcast<u32>(row.ties) | (bitcast<u32>(mine.ties) & none));
+    s.flags |= mine.flags & none;
+    s.label_logit |= mine.label_logit & none;
+    @for(f in FIELDS) s.{f.name} = bitcast<{f.scalar}>(bitcast<u32>(row.{f.name}) | (bitcast<u32>(mine.{f.name}) & none));
     return s;
 }
 

@@ -8,7 +8,7 @@ import shared::{constants, halves, numbers, params, softcap, state, words};
 struct Row {
     kind: RowWords,
     class_index: RowWords,
-    own: RowReals,       // weight on the label's class beyond what is spread: (1 - e) w_t
+    label_weight: RowReals,   // weight on the label's class beyond what is spread: (1 - e) w_t
     weight: RowReals,    // what the row adds to the mean's divisor
     @if(ROW_WEIGHTS) factor: RowReals,    // the row's own weight
     @if(LABEL_KEPT) label: RowWords,     // the label's class in the whole tensor
@@ -53,7 +53,7 @@ fn class_weight(c: u32) -> f32 {
     @else return weight[at];
 }
 
-@if(LABELS) fn label_weights(classes: RowWords, live: RowBools) -> RowReals {
+@if(LABELS) fn weights_of_labels(classes: RowWords, live: RowBools) -> RowReals {
     @if(WEIGHT) let c = select(RowWords(0u), classes, live);
     @if(!WEIGHT) let w = RowReals(1.0);
     @elif(ROW_VECTORS) let w = RowReals(
@@ -76,7 +76,7 @@ fn class_weight(c: u32) -> f32 {
 
 // The weight of the label's class, which one piece has. It leaves it in the workspace for the steps
 // that need it of every row.
-@if(LABELS && CUT) fn label_weight(r: Row, row: u32) -> f32 {
+@if(LABELS && CUT) fn weight_of_label(r: Row, row: u32) -> f32 {
     var w = 0.0;
     @if(!WEIGHT) if (r.kind == LIVE) { w = 1.0; }
     @elif(MERGED) if (r.kind == LIVE) { w = bitcast<f32>(workspace[place_of_weight(row)]); }
@@ -94,11 +94,11 @@ fn open_rows(row: u32, present: bool) -> Row {
         r.kind = kinds_of(l);
         @if(CUT) {
             r.class_index = class_in_piece(l);
-            r.weight = label_weight(r, row);
+            r.weight = weight_of_label(r, row);
         }
         @else {
             r.class_index = l.low;
-            r.weight = label_weights(l.low, r.kind == RowWords(LIVE));
+            r.weight = weights_of_labels(l.low, r.kind == RowWords(LIVE));
         }
         @if(WEIGHT) {
             // A class whose weight is no number leaves its rows none.
@@ -106,8 +106,8 @@ fn open_rows(row: u32, present: bool) -> Row {
             r.flags = select(RowWords(0u), RowWords(HAS_NAN), lost);
             r.weight = select(r.weight, RowReals(0.0), lost);
         }
-        r.own = r.weight;
-        @if(SPREAD) r.own = rounded_of_rows(r.own * (1.0 - params.smoothing));
+        r.label_weight = r.weight;
+        @if(SPREAD) r.label_weight = rounded_of_rows(r.label_weight * (1.0 - params.smoothing));
     }
     @else {
         r.kind = RowWords(LIVE);
@@ -166,7 +166,7 @@ fn open_rows(row: u32, present: bool) -> Row {
 }
 
 // Takes in the merged state and computes the loss.
-//   loss = own (max - x_t + log1p(sum_exp_m1)) + weighted_gap + weight_sum log1p(sum_exp_m1)
+//   loss = label_weight (max - x_t + log1p(sum_exp_m1)) + weighted_gap + weight_sum log1p(sum_exp_m1)
 // Every term is a distance from the maximum: none is negative, nothing cancels.
 fn close_rows(opened: Row, s: State, row: u32) -> Row {
     var r = opened;
@@ -180,16 +180,16 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     @if(SPREAD) r.loss = fma(s.weight_sum, l, s.weighted_gap);
     @if(SPREAD) r.weight_sum = s.weight_sum;
     @if(LABELS) {
-        r.weight_sum += r.own;
+        r.weight_sum += r.label_weight;
         let label_logit = z_of_rows(s.label_logit);
         r.label_logit = bitcast<RowReals>(label_logit);
         r.label_is_neg_inf = label_logit == RowWords(NEG_INF);
-        let weightless = r.own == RowReals(0.0);
+        let weightless = r.label_weight == RowReals(0.0);
         let unpaid = weightless | r.label_is_neg_inf;
         // `max` changes nothing, but keeps a compiler from adding l to one of two large numbers.
         let distance = select(max(s.max - r.label_logit, RowReals(0.0)), RowReals(0.0), unpaid);
-        r.loss = fma(select(r.own, RowReals(0.0), unpaid), distance + l, r.loss);
-        let infinite = select(RowWords(HAS_NEG_INF), RowWords(HAS_POS_INF), r.own > RowReals(0.0));
+        r.loss = fma(select(r.label_weight, RowReals(0.0), unpaid), distance + l, r.loss);
+        let infinite = select(RowWords(HAS_NEG_INF), RowWords(HAS_POS_INF), r.label_weight > RowReals(0.0));
         r.flags |= select(RowWords(0u), infinite, r.label_is_neg_inf & !weightless);
     }
     @if(LOG_SUM) r.lse = s.max + l;

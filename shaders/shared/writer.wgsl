@@ -5,13 +5,13 @@ import shared::{constants, numbers, params, places, row, softcap, tensor, words}
 struct Writer {
     max: Reals,
     rate: Reals,         // V scale / (1 + sum_exp_m1): what a power exp(x - max) is worth
-    own_gradient: Reals, // where only the label carries weight: the label's gradient
+    label_gradient: Reals, // where only the label carries weight: the label's gradient
     class_index: Words,
     settled: Bools,      // the gradient is `settled_word` whatever the logits: ignored or bad rows
     settled_word: Words,
     @if(SPREAD) sum_exp_m1: Reals,
     @if(SPREAD) weight_sum: Reals,
-    @if(SPREAD) own: Reals,
+    @if(SPREAD) label_weight: Reals,
     @if(SPREAD) scale: Reals,
     @if(Z_LOSS) z_share: Reals,      // what the z-loss adds to V
     @if(ENTROPY_LOSS) mean_gap: Reals,        // sum_c p_c (max - x_c)
@@ -69,15 +69,15 @@ fn writer(r: Row) -> Writer {
     @if(GRAD && SPREAD) {
         w.sum_exp_m1 = Reals(r.sum_exp_m1);
         w.weight_sum = Reals(r.weight_sum);
-        w.own = Reals(r.own);
+        w.label_weight = Reals(r.label_weight);
         w.scale = Reals(r.scale);
     }
     @elif(GRAD && LABELS) {
         let p = rounded_of_rows(select(exp(r.label_logit - r.max), RowReals(0.0), r.label_is_neg_inf) / sum_exp);
-        let at_max = -r.own * (r.sum_exp_m1 / sum_exp);
-        var own = select(r.own * (p - 1.0), at_max, r.label_logit == r.max);
-        @if(Z_LOSS) own = fma(r.z_share, p, own);
-        w.own_gradient = Reals(own * r.scale);
+        let at_max = -r.label_weight * (r.sum_exp_m1 / sum_exp);
+        var label_gradient = select(r.label_weight * (p - 1.0), at_max, r.label_logit == r.max);
+        @if(Z_LOSS) label_gradient = fma(r.z_share, p, label_gradient);
+        w.label_gradient = Reals(label_gradient * r.scale);
     }
     return w;
 }
@@ -104,9 +104,9 @@ fn writer(r: Row) -> Writer {
     var value = e * w.rate;
     @if(ENTROPY_LOSS) value *= min(w.max - x, Reals(FAR)) - w.mean_gap;
     @elif(PRODUCT) value *= rounded(spread - w.u_max) - w.product;
-    @elif(!SPREAD) value = select(value, w.own_gradient, classes == w.class_index);
+    @elif(!SPREAD) value = select(value, w.label_gradient, classes == w.class_index);
     @if(SHARES) var v = spread;
-    @if(SHARES && LABELS) v += select(Reals(0.0), w.own, classes == w.class_index);
+    @if(SHARES && LABELS) v += select(Reals(0.0), w.label_weight, classes == w.class_index);
     @if(SHARES && POWERS) let at_max = x == Reals(1.0);
     @elif(SHARES) let at_max = x == w.max;
     @if(SHARES) var numerator = fma(-v, w.sum_exp_m1, rounded(w.weight_sum - v));
