@@ -1,7 +1,7 @@
 // The fields of a state, where they are wanted.
 
 @if(SPREAD) import fields::weights;
-@if(ARGMAX) import fields::best;
+@if(ARGMAX) import fields::argmax;
 @if(RANK) import fields::before;
 @if(EXP_GAP_SUM) import fields::exp_gap_sum;
 @if(SQUARES) import fields::squares;

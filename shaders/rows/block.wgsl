@@ -45,7 +45,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     let speaks = present && lane == 0u;
     @if(FOLD && CUT) {
         // The number among the classes of the piece becomes that among all.
-        @if(ARGMAX) s.best += select(0u, params.class_base_low, s.best != NO_CLASS);
+        @if(ARGMAX) s.argmax += select(0u, params.class_base_low, s.argmax != NO_CLASS);
         @if(APART) if (speaks) { write_state(s, item); }
         @else if (speaks) { write_state(with_pieces_before(s, item), item); }
         @if(LABELS && WEIGHT) if (speaks && part == 0u && r.kind == LIVE && r.class_index != NO_CLASS) {

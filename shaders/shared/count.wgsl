@@ -10,7 +10,7 @@ import shared::{constants, numbers, params, row, totals, words};
     var right = RowBools(false);
     @if(ACCURACY) {
         let lost = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);
-        right = (r.best == r.label) & !lost;
+        right = (r.argmax == r.label) & !lost;
     }
     @if(ROW_VECTORS) for (var k = 0u; k < 4u; k += 1u) {
         if (r.kind[k] == LIVE) { count_class(r.label[k], words[k], right[k]); }
@@ -38,7 +38,7 @@ fn count_rows(totals: Totals, r: Row, row: u32) -> Totals {
     t.first_bad = min(t.first_bad, lowest(select(RowWords(NO_ROW), number, bad)));
     t.nonfinite += total_words(select(none, one, lost));
     t.first_nonfinite = min(t.first_nonfinite, lowest(select(RowWords(NO_ROW), number, lost)));
-    @if(ACCURACY) t.correct += total_words(select(none, one, live & !lost & (r.best == r.label)));
+    @if(ACCURACY) t.correct += total_words(select(none, one, live & !lost & (r.argmax == r.label)));
     @if(TOP_K) t.top_k += total_words(select(none, one, live & !lost & (r.before < RowWords(params.top_k))));
     @if(CLASS_LOSSES) count_classes(r);
     @if(RECORD) write_records(r, row);

@@ -53,7 +53,7 @@ fn sum_kept(
             @if(POWERS) (*kept)[{k}] = bitcast<Words>(select(e, Reals(1.0), at_max));
         }
     }
-    @if(ARGMAX) s.best = select(number_of_kept(first, s.best), s.best, s.best == Words(NO_CLASS));
+    @if(ARGMAX) s.argmax = select(number_of_kept(first, s.argmax), s.argmax, s.argmax == Words(NO_CLASS));
     return s;
 }
 

@@ -21,7 +21,7 @@ struct Row {
     @if(LOG_SUM) lse: RowReals,
     @if(Z_LOSS) z_share: RowReals,   // what the z-loss adds to V in the gradient: 2 coefficient lse w_t
     @if(Z_LOSS) z_loss: RowReals,
-    @if(ARGMAX) best: RowWords,
+    @if(ARGMAX) argmax: RowWords,
     @if(RANK) before: RowWords,
     @if(ENTROPY) entropy: RowReals,
     @if(ENTROPY) mean_gap: RowReals,     // sum_c p_c (max - x_c)
@@ -199,7 +199,7 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
         let any = RowBools(params.classes > 0u);
         r.z_loss = select(RowReals(0.0), params.z_loss * r.lse * r.lse * r.weight, any);
     }
-    @if(ARGMAX) r.best = s.best;
+    @if(ARGMAX) r.argmax = s.argmax;
     @if(RANK) r.before = s.before;
     @if(ENTROPY) {
         r.mean_gap = mean_gap_of_state(s);

@@ -1,0 +1,18 @@
+// argmax = the first class at the maximum.
+
+import shared::{constants, state, words};
+
+@for(s in STATES) fn merged_argmax_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.words} {
+    return select(select(b.argmax, a.argmax, a.max > b.max), min(a.argmax, b.argmax), a.max == b.max);
+}
+
+// Of none at all, where x is the lowest number there is; and the classes of a ragged row's first load come last.
+fn pushed_argmax(f: Fold, c: Taken) -> Words {
+    let x = bitcast<Reals>(c.words);
+    return select(select(f.argmax, min(f.argmax, c.classes), x == f.max), c.classes, x > f.max);
+}
+
+// The place among what is kept: the class is told from it at the end.
+@if(KEPT) fn kept_argmax(s: KeptSums, c: Taken) -> Words {
+    return min(s.argmax, select(Words(NO_CLASS), c.place, bitcast<Reals>(c.words) == c.max));
+}
