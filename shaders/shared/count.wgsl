@@ -39,7 +39,7 @@ fn count_rows(totals: Totals, r: Row, row: u32) -> Totals {
     t.nonfinite += total_words(select(none, one, lost));
     t.first_nonfinite = min(t.first_nonfinite, lowest(select(RowWords(NO_ROW), number, lost)));
     @if(ACCURACY) t.correct += total_words(select(none, one, live & !lost & (r.argmax == r.label)));
-    @if(TOP_K) t.top_k += total_words(select(none, one, live & !lost & (r.before < RowWords(params.top_k))));
+    @if(TOP_K) t.top_k += total_words(select(none, one, live & !lost & (r.label_rank < RowWords(params.top_k))));
     @if(CLASS_LOSSES) count_classes(r);
     @if(RECORD) write_records(r, row);
     @if(ROW_LOSS) {

@@ -12,7 +12,7 @@ fn write_records(r: Row, row: u32) {
         let lse = select(log_sum, RowWords(NAN), lost);
     }
     @if(RECORD_ARGMAX) let argmax = select(r.argmax, RowWords(NO_CLASS), lost | no_classes);
-    @if(RECORD_RANK) let rank = select(RowWords(NO_CLASS), r.before, live & !lost);
+    @if(RECORD_RANK) let rank = select(RowWords(NO_CLASS), r.label_rank, live & !lost);
     @if(RECORD_ENTROPY) let entropy = select(bitcast<RowWords>(r.entropy), RowWords(NAN), lost);
     @if(RECORD_VARIANCE) let variance = select(bitcast<RowWords>(r.variance), RowWords(NAN), lost);
     @if(RECORD_WEIGHTS) let weights = select(RowWords(0u), bitcast<RowWords>(r.weight), live);

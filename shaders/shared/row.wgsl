@@ -22,7 +22,7 @@ struct Row {
     @if(Z_LOSS) z_share: RowReals,   // what the z-loss adds to V in the gradient: 2 coefficient lse w_t
     @if(Z_LOSS) z_loss: RowReals,
     @if(ARGMAX) argmax: RowWords,
-    @if(RANK) before: RowWords,
+    @if(RANK) label_rank: RowWords,
     @if(ENTROPY) entropy: RowReals,
     @if(ENTROPY) mean_gap: RowReals,     // sum_c p_c (max - x_c)
     @if(SQUARES) variance: RowReals, // sum_c p_c (max - x_c - mean_gap)^2
@@ -200,7 +200,7 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
         r.z_loss = select(RowReals(0.0), params.z_loss * r.lse * r.lse * r.weight, any);
     }
     @if(ARGMAX) r.argmax = s.argmax;
-    @if(RANK) r.before = s.before;
+    @if(RANK) r.label_rank = s.label_rank;
     @if(ENTROPY) {
         r.mean_gap = mean_gap_of_state(s);
         r.entropy = l + r.mean_gap;

@@ -179,6 +179,6 @@ fn write_pack(w: Writers, places: Places, at: u32, pack: Pack, classes: Pack, v:
 // Which elements of a load are the row's: from the first up to the second.
 @if(PARTIAL) fn here_of(classes: Pack) -> vec2<u32> {
     let first = classes.a.x;   // below class 0 it has wrapped around
-    let before = select(0u, 0u - first, first > params.classes);
-    return vec2<u32>(before, min(PACK, params.classes - first));
+    let skipped = select(0u, 0u - first, first > params.classes);
+    return vec2<u32>(skipped, min(PACK, params.classes - first));
 }

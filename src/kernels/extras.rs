@@ -75,7 +75,7 @@ impl Extras {
     }
 
     /// Returns true if classes before the label's are counted.
-    pub(crate) fn counts_before(self) -> bool {
+    pub(crate) fn counts_rank(self) -> bool {
         self.has(LargeOutput::Rank) || self.top_k
     }
 
@@ -100,7 +100,7 @@ impl Extras {
     /// Returns the flags that conditions in the shaders may ask for.
     pub(super) fn flags(self) -> impl Iterator<Item = (bool, &'static str)> {
         let finds = self.finds_maximum();
-        let counts = self.counts_before();
+        let counts = self.counts_rank();
         [
             (self.scaled, "SCALED"),
             (self.softcap, "SOFTCAP"),

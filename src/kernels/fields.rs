@@ -61,7 +61,7 @@ impl Extras {
             (spread, Field::real("weighted_gap", Across::Sum)),
             (spread, Field::real("weight_sum", Across::Sum)),
             (self.finds_maximum(), Field::word("argmax", "NO_CLASS", Across::Least)),
-            (self.counts_before(), Field::word("before", "0u", Across::Sum)),
+            (self.counts_rank(), Field::word("label_rank", "0u", Across::Sum)),
             (self.sums_gaps(), Field::real("exp_gap_sum", Across::Sum)),
             (self.wants_variance(), Field::real("squares", Across::Sum)),
             (self.product, Field::real("product", Across::Sum)),

@@ -42,6 +42,6 @@ pub(super) fn words_of_state(problem: &Problem) -> u64 {
 /// weight of the label and, if classes before the label's are counted, the label's logit.
 pub(super) fn words_of_row(problem: &Problem, parts: u64, cut: bool) -> u64 {
     let extras = Extras::of(problem);
-    let beside = if cut { 1 + u64::from(extras.counts_before()) } else { 0 };
+    let beside = if cut { 1 + u64::from(extras.counts_rank()) } else { 0 };
     words_of_state(problem) * parts + beside
 }

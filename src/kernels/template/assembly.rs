@@ -23,7 +23,7 @@ const FILES: &[(&str, &str)] = files! {
     kernels {
         clear columns finish gather gather_grad mark pointwise rows sum_variance weigh
     }
-    fields { all argmax before exp_gap_sum product squares weights }
+    fields { all argmax exp_gap_sum label_rank product squares weights }
     columns { across kept loads short streamed }
     rows { block by_class folded kept label lanes loads merge pairs parts states streamed sums }
     shared {
