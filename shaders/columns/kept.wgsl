@@ -17,18 +17,18 @@ fn columns(totals: Totals, row: u32) -> Totals {
 
     var r_a = open_rows(row, true);
     let label_logit_a = label_logits(r_a, &a);   // before the fold, which may put powers in the place of logits
-    var mark_a: Mark;
-    @if(RANK) mark_a = mark_of(r_a.class_index, label_logit_a);
-    var s_a = state_of_kept(&a, &v_a, mark_a);
+    var label_key_a: LabelKey;
+    @if(RANK) label_key_a = label_key_of(r_a.class_index, label_logit_a);
+    var s_a = state_of_kept(&a, &v_a, label_key_a);
     s_a.label_logit = label_logit_a;
     r_a = close_rows(r_a, s_a, row);
     var t = count_rows(totals, r_a, row);
     @if(EIGHT) {
         var r_b = open_rows(row + HALF, true);
         let label_logit_b = label_logits(r_b, &b);
-        var mark_b: Mark;
-        @if(RANK) mark_b = mark_of(r_b.class_index, label_logit_b);
-        var s_b = state_of_kept(&b, &v_b, mark_b);
+        var label_key_b: LabelKey;
+        @if(RANK) label_key_b = label_key_of(r_b.class_index, label_logit_b);
+        var s_b = state_of_kept(&b, &v_b, label_key_b);
         s_b.label_logit = label_logit_b;
         r_b = close_rows(r_b, s_b, row + HALF);
         t = count_rows(t, r_b, row + HALF);

@@ -9,15 +9,15 @@ fn columns(totals: Totals, row: u32) -> Totals {
     let places = places_of_rows(row);
     let stride = params.inner / PACK;
     var ra = open_rows(row, true);
-    var marks: Marks;
+    var label_keys: LabelKeys;
     @if(LABELS) let label_logit_a = label_logits(ra, places, stride, 0u);
-    @if(RANK) marks.a = mark_of(ra.class_index, label_logit_a);
+    @if(RANK) label_keys.a = label_key_of(ra.class_index, label_logit_a);
     @if(EIGHT) {
         var rb = open_rows(row + HALF, true);
         @if(LABELS) let label_logit_b = label_logits(rb, places, stride, HALF);
-        @if(RANK) marks.b = mark_of(rb.class_index, label_logit_b);
+        @if(RANK) label_keys.b = label_key_of(rb.class_index, label_logit_b);
     }
-    let f = fold_column(places, stride, marks);
+    let f = fold_column(places, stride, label_keys);
     var sa = state_of(f.a);
     @if(LABELS) sa.label_logit = label_logit_a;
     ra = close_rows(ra, sa, row);
@@ -46,15 +46,15 @@ fn columns(totals: Totals, row: u32) -> Totals {
     @else return word_of_logits(at, 0u);
 }
 
-fn fold_column(places: Places, stride: u32, marks: Marks) -> Folds {
+fn fold_column(places: Places, stride: u32, label_keys: LabelKeys) -> Folds {
     @if(CHUNKS) {
-        var whole = empty_folds(marks);
+        var whole = empty_folds(label_keys);
         for (var c = 0u; c < params.classes; c += CHUNK) {
-            whole = absorb(whole, fold_chunk(places, stride, c, min(params.classes, c + CHUNK), marks));
+            whole = absorb(whole, fold_chunk(places, stride, c, min(params.classes, c + CHUNK), label_keys));
         }
         return whole;
     }
-    @else return fold_chunk(places, stride, 0u, params.classes, marks);
+    @else return fold_chunk(places, stride, 0u, params.classes, label_keys);
 }
 
 // Class `c`, of every row of the lane.
@@ -67,8 +67,8 @@ fn classes_of(c: u32) -> Pack {
 fn read_class(places: Places, at: u32) -> Pack { return read_logits(places.logits + at); }
 
 // Classes `start` to `end`.
-fn fold_chunk(places: Places, stride: u32, start: u32, end: u32, marks: Marks) -> Folds {
-    var f = empty_folds(marks);
+fn fold_chunk(places: Places, stride: u32, start: u32, end: u32, label_keys: LabelKeys) -> Folds {
+    var f = empty_folds(label_keys);
     var c = start;
     var at = start * stride;
     // Four independent loads under way before the first exp.

@@ -7,14 +7,14 @@ import shared::{state, words};
 }
 
 fn pushed_label_rank(f: Fold, c: Taken) -> Words {
-    return f.label_rank + select(Words(0u), Words(1u), come_before(bitcast<Reals>(c.words), c.classes, f.mark));
+    return f.label_rank + select(Words(0u), Words(1u), come_before(bitcast<Reals>(c.words), c.classes, f.label_key));
 }
 
 @if(KEPT) fn kept_label_rank(s: KeptSums, c: Taken) -> Words {
-    return s.label_rank + select(Words(0u), Words(1u), come_before(bitcast<Reals>(c.words), c.classes, s.mark));
+    return s.label_rank + select(Words(0u), Words(1u), come_before(bitcast<Reals>(c.words), c.classes, s.label_key));
 }
 
 // Where classes with these logits come before the label's.
-fn come_before(z: Reals, classes: Words, mark: Mark) -> Bools {
-    return (z > mark.z) | ((z == mark.z) & (classes < mark.class_index));
+fn come_before(z: Reals, classes: Words, label_key: LabelKey) -> Bools {
+    return (z > label_key.z) | ((z == label_key.z) & (classes < label_key.class_index));
 }

@@ -79,14 +79,14 @@ fn take_block(totals: Totals, block: u32, index: u32) -> Totals {
 
 // A bit for each component: how many and which first are one number.
 @if(WIDE) {
-fn marks(which: Bools) -> u32 {
+fn component_bits(which: Bools) -> u32 {
     let bits = select(Words(0u), Words(1u, 2u, 4u, 8u), which);
     return (bits.x | bits.y) | (bits.z | bits.w);
 }
 fn some(which: Bools) -> bool { return any(which); }
 }
 @else {
-fn marks(which: Bools) -> u32 { return select(0u, 1u, which); }
+fn component_bits(which: Bools) -> u32 { return select(0u, 1u, which); }
 fn some(which: Bools) -> bool { return which; }
 }
 
@@ -94,7 +94,7 @@ fn some(which: Bools) -> bool { return which; }
 @if(COUNTS) fn count(totals: Totals, p: Point, x: Words, o: Operands, first: u32) -> Totals {
     var t = totals;
     let number = params.row_base + first;
-    let lost = marks(p.lost & !p.refused);
+    let lost = component_bits(p.lost & !p.refused);
     t.flags |= select(0u, HAS_POS_INF, some(p.up));
     t.flags |= select(0u, HAS_NEG_INF, some(p.down));
     t.flags |= select(0u, HAS_NAN, lost != 0u);
@@ -104,7 +104,7 @@ fn some(which: Bools) -> bool { return which; }
     t.live += HALF;
     @if(REFUSES) {
         // A lane meets its elements in their order.
-        let bad = marks(p.refused);
+        let bad = component_bits(p.refused);
         let fresh = t.bad == 0u && bad != 0u;
         t.flags |= select(0u, HAS_NAN, bad != 0u);
         t.live -= countOneBits(bad);

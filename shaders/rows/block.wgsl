@@ -37,7 +37,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
         if (read) { keep(places, range, lane, &a, &b, &v_a, &v_b); }
         var label_logit = 0u;
         @if(LABELS) label_logit = label_logit_of(r, places, range, lane);
-        let s = state_of_kept(&a, &b, &v_a, &v_b, label_logit, mark_of_row(r, row, places), thread);
+        let s = state_of_kept(&a, &b, &v_a, &v_b, label_logit, label_key_of_row(r, row, places), thread);
     }
     @else var s = state_of_row(r, row, places, folded_range_of(places, part), lane, read, thread);
 
@@ -49,7 +49,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
         @if(APART) if (speaks) { write_state(s, item); }
         @else if (speaks) { write_state(with_pieces_before(s, item), item); }
         @if(LABELS && WEIGHT) if (speaks && part == 0u && r.kind == LIVE && r.class_index != NO_CLASS) {
-            workspace[place_of_weight(row)] = bitcast<u32>(class_weight(r.class_index));
+            workspace[place_of_label_weight(row)] = bitcast<u32>(class_weight(r.class_index));
         }
     }
     @elif(FOLD) if (speaks) { write_state(s, item); }

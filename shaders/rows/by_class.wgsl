@@ -47,20 +47,20 @@ fn weights_of_pack(places: Places, k: u32) -> PackReals {
     return v;
 }
 
-fn fold_row(places: Places, range: Range, lane: u32, marks: Marks) -> Folds {
+fn fold_row(places: Places, range: Range, lane: u32, label_keys: LabelKeys) -> Folds {
     let start = range.start + lane;
     @if(CHUNKS) {
-        var whole = empty_folds(marks);
+        var whole = empty_folds(label_keys);
         for (var chunk = start; chunk < range.end; chunk += CHUNK * LANES) {
-            whole = absorb(whole, fold_packs(places, chunk, min(range.end, chunk + CHUNK * LANES), marks));
+            whole = absorb(whole, fold_packs(places, chunk, min(range.end, chunk + CHUNK * LANES), label_keys));
         }
         return whole;
     }
-    @else return fold_packs(places, start, range.end, marks);
+    @else return fold_packs(places, start, range.end, label_keys);
 }
 
-fn fold_packs(places: Places, start: u32, end: u32, marks: Marks) -> Folds {
-    var f = empty_folds(marks);
+fn fold_packs(places: Places, start: u32, end: u32, label_keys: LabelKeys) -> Folds {
+    var f = empty_folds(label_keys);
     var k = start;
     @if(FOURS) let whole = min(end, params.classes / PACK);
     @if(FOURS) for (; k + 3u * LANES < whole; k += 4u * LANES) {

@@ -22,7 +22,7 @@ fn state_of_row(
         var mine = empty_state();
         if (read) {
             @if(MERGE) mine = merge_parts(row, lane);
-            @else mine = collapse(fold_row(places, range, lane, marks_of_row(r, row, places)));
+            @else mine = collapse(fold_row(places, range, lane, label_keys_of_row(r, row, places)));
             @if(!MERGE && LABELS) mine.label_logit = label_logit_of(r, places, range, lane);
         }
         // What a lane overwrites has been folded by another one.

@@ -78,7 +78,7 @@ fn state_of_kept(
     v_a: ptr<function, KeptReals>,
     v_b: ptr<function, KeptReals>,
     label_logit: u32,
-    mark: Mark,
+    label_key: LabelKey,
     thread: u32,
 ) -> State {
     var f = scan_kept(empty_fold(), a);
@@ -93,8 +93,8 @@ fn state_of_kept(
         @if(EIGHT) u_max = max(u_max, u_max_of(Reals(x_max), b, v_b));
         u_max = Reals(max_lanes(highest(u_max), thread));
     }
-    var s = sums_of(sum_kept(Reals(x_max), u_max, a, v_a, first.a, mark));
-    @if(EIGHT) s = combine(s, sums_of(sum_kept(Reals(x_max), u_max, b, v_b, first.b, mark)));
+    var s = sums_of(sum_kept(Reals(x_max), u_max, a, v_a, first.a, label_key));
+    @if(EIGHT) s = combine(s, sums_of(sum_kept(Reals(x_max), u_max, b, v_b, first.b, label_key)));
     s.flags |= bits_of(flags_of(f));
     s.label_logit = label_logit;
     s = merge_lanes(s, thread);

@@ -9,19 +9,19 @@ import shared::{constants, fold, numbers, params, places, row, state, words};
     return select(r.class_index, elsewhere, r.class_index == NO_CLASS);
 }
 
-// The mark of a row's label. All lanes read its logit, before any of them writes.
-fn mark_of_row(r: Row, row: u32, places: Places) -> Mark {
-    var m: Mark;
-    @if(RANK && CUT) if (r.kind == LIVE) { m = mark_of(order_of_label(r), workspace[place_of_mark(row)]); }
-    @elif(RANK) if (r.kind == LIVE) { m = mark_of(r.class_index, logit_word(places, r.class_index)); }
+// The key of a row's label. All lanes read its logit, before any of them writes.
+fn label_key_of_row(r: Row, row: u32, places: Places) -> LabelKey {
+    var m: LabelKey;
+    @if(RANK && CUT) if (r.kind == LIVE) { m = label_key_of(order_of_label(r), workspace[place_of_label_logit(row)]); }
+    @elif(RANK) if (r.kind == LIVE) { m = label_key_of(r.class_index, logit_word(places, r.class_index)); }
     return m;
 }
 
-fn marks_of_row(r: Row, row: u32, places: Places) -> Marks {
-    var marks: Marks;
-    marks.a = mark_of_row(r, row, places);
-    @if(EIGHT) marks.b = marks.a;
-    return marks;
+fn label_keys_of_row(r: Row, row: u32, places: Places) -> LabelKeys {
+    var label_keys: LabelKeys;
+    label_keys.a = label_key_of_row(r, row, places);
+    @if(EIGHT) label_keys.b = label_keys.a;
+    return label_keys;
 }
 
 // The label's logit, read by the one lane that owns its load: no other lane ever touches an element

@@ -5,20 +5,20 @@ import rows::loads;
 import shared::{fold, places, state, words};
 @if(WRITES) import shared::writer;
 
-@if(!BY_CLASS) fn fold_row(places: Places, range: Range, lane: u32, marks: Marks) -> Folds {
+@if(!BY_CLASS) fn fold_row(places: Places, range: Range, lane: u32, label_keys: LabelKeys) -> Folds {
     let start = range.start + lane;
     @if(CHUNKS) {
-        var whole = empty_folds(marks);
+        var whole = empty_folds(label_keys);
         for (var chunk = start; chunk < range.end; chunk += CHUNK * LANES) {
-            whole = absorb(whole, fold_chunk(places, chunk, min(range.end, chunk + CHUNK * LANES), marks));
+            whole = absorb(whole, fold_chunk(places, chunk, min(range.end, chunk + CHUNK * LANES), label_keys));
         }
         return whole;
     }
-    @else return fold_chunk(places, start, range.end, marks);
+    @else return fold_chunk(places, start, range.end, label_keys);
 }
 
-@if(!BY_CLASS) fn fold_chunk(places: Places, start: u32, end: u32, marks: Marks) -> Folds {
-    var f = empty_folds(marks);
+@if(!BY_CLASS) fn fold_chunk(places: Places, start: u32, end: u32, label_keys: LabelKeys) -> Folds {
+    var f = empty_folds(label_keys);
     var turn = start;
     // Four independent loads under way before the first exp.
     @if(FOURS) let whole = min(end, whole_end(places));

@@ -23,10 +23,10 @@ fn empty_fold() -> Fold {
     return f;
 }
 
-fn empty_folds(marks: Marks) -> Folds {
+fn empty_folds(label_keys: LabelKeys) -> Folds {
     var f: Folds;
     @for(h in HALVES) f.{h} = empty_fold();
-    @if(RANK) @for(h in HALVES) f.{h}.mark = marks.{h};
+    @if(RANK) @for(h in HALVES) f.{h}.label_key = label_keys.{h};
     return f;
 }
 
@@ -42,7 +42,7 @@ fn empty_folds(marks: Marks) -> Folds {
         m.signed = max(a.signed, b.signed);
         m.unsigned = max(a.unsigned, b.unsigned);
         @if(SPREAD) m.flags = a.flags | b.flags;
-        @if(RANK) m.mark = a.mark;
+        @if(RANK) m.label_key = a.label_key;
     }
     @else {
         m.flags = a.flags | b.flags;
@@ -53,8 +53,8 @@ fn empty_folds(marks: Marks) -> Folds {
 }
 
 // Of rows whose labels' logits were read.
-@if(RANK) fn mark_of(class_index: RowWords, label_logit: RowWords) -> Mark {
-    var m: Mark;
+@if(RANK) fn label_key_of(class_index: RowWords, label_logit: RowWords) -> LabelKey {
+    var m: LabelKey;
     m.class_index = Words(class_index);
     m.z = Reals(bitcast<RowReals>(z_of_rows(label_logit)));
     return m;

@@ -33,12 +33,12 @@ fn sum_kept(
     kept: ptr<function, Kept>,
     v: ptr<function, KeptReals>,
     first: Words,
-    mark: Mark,
+    label_key: LabelKey,
 ) -> KeptSums {
     var s: KeptSums;
     @for(f in FIELDS) s.{f.name} = {f.components}({f.identity});
     @if(PRODUCT) s.u_max = u_max;
-    @if(RANK) s.mark = mark;
+    @if(RANK) s.label_key = label_key;
     @for(k in REGISTERS) {
         {
             let words = z_of((*kept)[{k}]);
@@ -67,11 +67,11 @@ fn sum_kept(
 @if(PACKED_ROWS) fn number_of_kept(first: Words, k: Words) -> Words { return first + k; }
 
 // The state of rows that a lane has to itself: what is kept at k is class k of each.
-@if(PACKED_ROWS) fn state_of_kept(kept: ptr<function, Kept>, v: ptr<function, KeptReals>, mark: Mark) -> State {
+@if(PACKED_ROWS) fn state_of_kept(kept: ptr<function, Kept>, v: ptr<function, KeptReals>, label_key: LabelKey) -> State {
     let f = scan_kept(empty_fold(), kept);
     var u_max: Reals;
     @if(PRODUCT) u_max = u_max_of(f.max, kept, v);
-    let sums = sum_kept(f.max, u_max, kept, v, Words(0u), mark);
+    let sums = sum_kept(f.max, u_max, kept, v, Words(0u), label_key);
     var s = empty_state();
     s.max = f.max;
     s.sum_exp_m1 = sums.sum + RowReals(RowInts(sums.ties) - RowInts(1));   // in integers, as in `rows/kept.wgsl`

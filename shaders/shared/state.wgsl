@@ -23,14 +23,14 @@ struct State {
 }
 
 // The label's logit and class, in front of which classes are counted.
-struct Mark {
+struct LabelKey {
     class_index: Words,
     @if(RANK) z: Reals,
 }
 
 // One for each half of a load.
-struct Marks {
-    @for(h in HALVES) {h}: Mark,
+struct LabelKeys {
+    @for(h in HALVES) {h}: LabelKey,
 }
 
 // A lane's running state: as many states side by side as the arithmetic has components.
@@ -42,7 +42,7 @@ struct Fold {
     signed: Ints,
     unsigned: Words,
     @if(SPREAD) flags: Words,
-    @if(RANK) mark: Mark,
+    @if(RANK) label_key: LabelKey,
     @for(f in FIELDS) {f.name}: {f.components},
 }
 
@@ -61,7 +61,7 @@ struct KeptSums {
     sum: Reals,     // sum of exp(x - max) over the classes below the maximum
     ties: Ties,     // classes at the maximum, the maximum itself among them
     @if(SPREAD) flags: Words,
-    @if(RANK) mark: Mark,
+    @if(RANK) label_key: LabelKey,
     @for(f in FIELDS) {f.name}: {f.components},
 }
 
