@@ -29,7 +29,7 @@ pub enum Kernel {
     /// The sums of the partials and the loss (or, before gradients, the divisor).
     Finish,
     /// The labels' logits of rows that are cut.
-    Mark,
+    LabelLogits,
     /// Zeros, for the sums of classes.
     Clear,
 }
@@ -46,7 +46,7 @@ impl Kernel {
             Kernel::Pointwise => "kernels::pointwise",
             Kernel::SumVariance => "kernels::sum_variance",
             Kernel::Finish => "kernels::finish",
-            Kernel::Mark => "kernels::mark",
+            Kernel::LabelLogits => "kernels::label_logits",
             Kernel::Clear => "kernels::clear",
         }
     }
@@ -216,7 +216,7 @@ impl Spec {
             Kernel::Rows | Kernel::Columns | Kernel::Pointwise | Kernel::Gather | Kernel::Weigh => {
                 true
             }
-            Kernel::GatherGrad | Kernel::SumVariance | Kernel::Mark => false,
+            Kernel::GatherGrad | Kernel::SumVariance | Kernel::LabelLogits => false,
             // These kernels do not walk over blocks.
             Kernel::Finish | Kernel::Clear => false,
         }
@@ -266,7 +266,7 @@ impl Spec {
 
     /// Returns true if it reads the logits.
     pub(super) fn reads_logits(&self) -> bool {
-        matches!(self.kernel, Kernel::Gather | Kernel::Mark)
+        matches!(self.kernel, Kernel::Gather | Kernel::LabelLogits)
             || self.evaluates()
             || self.is_softmax() && self.part != Part::Merge
     }

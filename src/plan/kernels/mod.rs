@@ -7,8 +7,8 @@ pub(super) mod finish;
 pub(super) mod folding;
 pub(super) mod gather;
 pub(super) mod gather_grad;
+pub(super) mod label_logits;
 mod labelled;
-pub(super) mod mark;
 pub(super) mod parts;
 pub(super) mod pointwise;
 mod rows;
@@ -57,9 +57,14 @@ impl Work {
             (Kernel::Pointwise, _) => (pointwise::elements(self, spec, piece) as u64 / load, group),
             (Kernel::SumVariance, Part::Merge) => (rows, of_rows),
             (Kernel::SumVariance, _) => (rows * u64::from(parts), group),
-            (Kernel::Gather | Kernel::Weigh | Kernel::Mark | Kernel::Finish | Kernel::Clear, _) => {
-                (rows, group)
-            }
+            (
+                Kernel::Gather
+                | Kernel::Weigh
+                | Kernel::LabelLogits
+                | Kernel::Finish
+                | Kernel::Clear,
+                _,
+            ) => (rows, group),
         };
         items.div_ceil(per_block) as u32
     }

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::kernels::Extras;
 use crate::plan::alignment::Alignment;
 use crate::plan::builder::PlanBuilder;
-use crate::plan::kernels::{mark, parts, softmax};
+use crate::plan::kernels::{label_logits, parts, softmax};
 use crate::plan::piece::Piece;
 use crate::plan::step::Step;
 use crate::plan::workspace::words_of_row;
@@ -45,7 +45,7 @@ fn over_rows(
     let words = words_of_row(&plan.work.problem, in_all.into(), cuts);
     plan.reserve_rows(words * plan.work.rows_of(first) as u64);
     if cuts && Extras::of(&plan.work.problem).counts_rank() {
-        let mark = mark::spec(&plan.work);
+        let mark = label_logits::spec(&plan.work);
         for piece in pieces.clone() {
             plan.add(Step { partials, parts, ..Step::over(mark, piece) })?;
         }

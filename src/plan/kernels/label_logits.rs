@@ -1,4 +1,4 @@
-//! The kernel `mark`, which stores the labels' logits of cut rows, for kernels that count classes before the label's.
+//! The kernel `label_logits`, which stores the labels' logits of cut rows, for kernels that count classes before the label's.
 
 use super::labelled::labelled;
 use crate::kernels::{Extras, Kernel, Spec};
@@ -7,5 +7,5 @@ use crate::plan::work::Work;
 /// Returns the kernel. Its states are at the same offsets as for the later kernels.
 pub(in crate::plan) fn spec(work: &Work) -> Spec {
     let extras = Extras::of(&work.problem).without_records();
-    Spec { input: work.problem.input_type, extras, ..labelled(work, Kernel::Mark) }
+    Spec { input: work.problem.input_type, extras, ..labelled(work, Kernel::LabelLogits) }
 }
