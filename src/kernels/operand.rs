@@ -108,7 +108,7 @@ impl Spec {
     /// Returns true if the variance's gradient is written, and not only summed.
     pub(super) fn writes_variance_grad(&self) -> bool {
         self.pointwise.is_some_and(|pointwise| pointwise.variance_grad.is_some())
-            && (matches!(self.kernel, Kernel::Pointwise | Kernel::Clear)
+            && (matches!(self.kernel, Kernel::Pointwise | Kernel::ZeroFill)
                 || self.part == Part::Merge)
     }
 

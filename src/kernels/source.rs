@@ -34,7 +34,7 @@ impl Spec {
             Slot::Upstream => matches!(self.upstream, Upstream::Scalar | Upstream::PerRow),
             Slot::RowLoss => self.row_loss,
             Slot::Grad => self.grad && !self.in_place,
-            Slot::Workspace => self.kernel != Kernel::Clear,
+            Slot::Workspace => self.kernel != Kernel::ZeroFill,
             Slot::Result => finish && !self.divisor_only,
             Slot::RowWeights => self.extras.row_weights && !finish,
             Slot::Record => self.writes_records(),
@@ -117,7 +117,7 @@ impl Spec {
             Slot::Weight => self.weight_element(),
             Slot::Upstream => "f32",
             Slot::Record if self.layout.record_packs => "vec4<u32>",
-            Slot::Classes if self.kernel != Kernel::Clear => "atomic<u32>",
+            Slot::Classes if self.kernel != Kernel::ZeroFill => "atomic<u32>",
             _ => "u32",
         }
     }

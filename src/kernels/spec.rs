@@ -31,7 +31,7 @@ pub enum Kernel {
     /// The labels' logits of rows that are cut.
     LabelLogits,
     /// Zeros, for the sums of classes.
-    Clear,
+    ZeroFill,
 }
 
 impl Kernel {
@@ -47,7 +47,7 @@ impl Kernel {
             Kernel::SumVariance => "kernels::sum_variance",
             Kernel::Finish => "kernels::finish",
             Kernel::LabelLogits => "kernels::label_logits",
-            Kernel::Clear => "kernels::clear",
+            Kernel::ZeroFill => "kernels::zero_fill",
         }
     }
 }
@@ -218,7 +218,7 @@ impl Spec {
             }
             Kernel::GatherGrad | Kernel::SumVariance | Kernel::LabelLogits => false,
             // These kernels do not walk over blocks.
-            Kernel::Finish | Kernel::Clear => false,
+            Kernel::Finish | Kernel::ZeroFill => false,
         }
     }
 

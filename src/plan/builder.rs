@@ -1,6 +1,6 @@
 //! A plan under construction.
 
-use super::kernels::clear;
+use super::kernels::zero_fill;
 use super::loops;
 use super::step::Step;
 use super::work::Work;
@@ -77,7 +77,7 @@ impl PlanBuilder {
     /// Adds a step that sets a tensor's elements to zero.
     pub fn clear(&mut self, spec: Spec, elements: u64) -> Result<(), Error> {
         let elements = u32::try_from(elements).unwrap_or(u32::MAX);
-        let groups = clear::groups(&self.work, &spec, elements);
+        let groups = zero_fill::groups(&self.work, &spec, elements);
         let step = Step { spec, piece: None, groups, partials: elements, parts: 1 };
         loops::check_clear(&self.work, &step)?;
         self.steps.push(step);

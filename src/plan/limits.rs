@@ -1,7 +1,7 @@
 //! Checks of plans against a device's limits.
 
 use super::Plan;
-use super::kernels::clear;
+use super::kernels::zero_fill;
 use super::pieces::largest_binding;
 use crate::Error;
 use crate::tensor::Slot;
@@ -59,7 +59,7 @@ impl Plan {
         let whole = [
             ("the workspace", self.workspace_bytes()),
             uncut(true, Slot::Classes),
-            uncut(clear::variance_grad(&self.work).is_some(), Slot::VarianceGrad),
+            uncut(zero_fill::variance_grad(&self.work).is_some(), Slot::VarianceGrad),
         ];
         match whole.into_iter().find(|(_, needed)| *needed > allowed) {
             Some((what, needed)) => Err(Error::Limit { what, limit, needed, allowed }),

@@ -60,7 +60,7 @@ pub(super) fn check_clear(work: &Work, step: &Step) -> Result<(), Error> {
 pub(super) fn turns(work: &Work, step: &Step) -> u64 {
     let Some(piece) = step.piece else {
         return match step.spec.kernel {
-            Kernel::Clear => turns_of_clear(step) as u64,
+            Kernel::ZeroFill => turns_of_clear(step) as u64,
             _ => turns_over_partials(&step.spec, step.partials) as u64,
         };
     };

@@ -24,7 +24,7 @@ impl Plan {
         let of_problem = of_problem(&self.work.problem);
         let Some(piece) = step.piece else {
             return match spec.kernel {
-                Kernel::Clear => {
+                Kernel::ZeroFill => {
                     Params { cleared: step.partials, groups: step.groups, ..of_problem }
                 }
                 _ => Params { partials: step.partials, ..of_problem },

@@ -21,7 +21,7 @@ macro_rules! files {
 
 const FILES: &[(&str, &str)] = files! {
     kernels {
-        clear columns finish gather gather_grad label_logits pointwise rows sum_variance weigh
+        columns finish gather gather_grad label_logits pointwise rows sum_variance weigh zero_fill
     }
     fields { all argmax exp_gap_sum label_rank product squares weights }
     columns { across kept loads short streamed }

@@ -1,7 +1,6 @@
 //! The specialisations of each kernel, their layouts over the data, and their amounts of work. One file for each
 //! kernel, by its name in `shaders/kernels/`; the other files have the parts that several kernels share.
 
-pub(super) mod clear;
 pub(super) mod columns;
 pub(super) mod finish;
 pub(super) mod folding;
@@ -15,6 +14,7 @@ mod rows;
 pub(super) mod softmax;
 pub(super) mod sum_variance;
 pub(super) mod weigh;
+pub(super) mod zero_fill;
 
 use super::alignment::Alignment;
 use super::step::Step;
@@ -62,7 +62,7 @@ impl Work {
                 | Kernel::Weigh
                 | Kernel::LabelLogits
                 | Kernel::Finish
-                | Kernel::Clear,
+                | Kernel::ZeroFill,
                 _,
             ) => (rows, group),
         };

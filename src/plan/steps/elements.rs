@@ -3,13 +3,13 @@
 use crate::Error;
 use crate::kernels::Spec;
 use crate::plan::builder::PlanBuilder;
-use crate::plan::kernels::{clear, finish, pointwise, sum_variance};
+use crate::plan::kernels::{finish, pointwise, sum_variance, zero_fill};
 use crate::plan::step::Step;
 
 /// Adds the steps: sums over shared variances first, since the gradient may overwrite the input; then losses and
 /// gradients, in two steps if one would bind more than the device allows; the sum.
 pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
-    match clear::variance_grad(&plan.work) {
+    match zero_fill::variance_grad(&plan.work) {
         Some((_, 0)) => {}
         Some((spec, elements)) => plan.clear(spec, elements)?,
         None if sum_variance::is_wanted(&plan.work) => sum_variances(plan)?,

@@ -4,7 +4,7 @@ mod elements;
 mod softmax;
 
 use super::builder::PlanBuilder;
-use super::kernels::{clear, finish, gather, gather_grad, weigh};
+use super::kernels::{finish, gather, gather_grad, weigh, zero_fill};
 use super::step::Step;
 use crate::Error;
 use crate::loss::{Divisor, Function};
@@ -16,7 +16,7 @@ pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
     }
     let outputs = plan.work.problem.outputs;
     if outputs.class_losses {
-        let (spec, words) = clear::class_sums(&plan.work);
+        let (spec, words) = zero_fill::class_sums(&plan.work);
         plan.clear(spec, words)?;
     }
     if outputs.grad && plan.work.problem.divisor == Divisor::RowWeights {

@@ -1,4 +1,4 @@
-//! The kernel `clear`, which writes zeros.
+//! The kernel `zero_fill`, which writes zeros.
 
 use super::pointwise::operands;
 use crate::kernels::{Extras, Kernel, PointwiseSpec, Spec};
@@ -14,7 +14,7 @@ pub(in crate::plan) fn class_sums(work: &Work) -> (Spec, u64) {
     let extras = Extras { class_losses: true, ..Extras::default() };
     // Plans of more classes return an error: no binding holds their sums.
     let words = u64::from(CLASS_WORDS).saturating_mul(work.problem.view.classes as u64);
-    (Spec { extras, ..Spec::new(Kernel::Clear, work.flat) }, words)
+    (Spec { extras, ..Spec::new(Kernel::ZeroFill, work.flat) }, words)
 }
 
 /// Returns the kernel for the gradient of variances of an input without elements, which are sums over nothing, and the
@@ -26,7 +26,7 @@ pub(in crate::plan) fn variance_grad(work: &Work) -> Option<(Spec, u64)> {
     }
     let variance_grad = problem.pointwise.map(|pointwise| pointwise.var_grad);
     let pointwise = PointwiseSpec { variance_grad, ..operands(work) };
-    let spec = Spec { pointwise: Some(pointwise), ..Spec::new(Kernel::Clear, work.flat) };
+    let spec = Spec { pointwise: Some(pointwise), ..Spec::new(Kernel::ZeroFill, work.flat) };
     let tensor = problem.tensor(Slot::VarianceGrad);
     Some((spec, tensor.map_or(0, |tensor| tensor.elements)))
 }
