@@ -156,7 +156,7 @@ fn group_totals(totals: Totals, index: u32) -> Totals {
 }
 
 // Writes the group's totals as partial number `slot`.
-@if(!FINISH) fn write_partial(t: Totals, index: u32, slot: u32) {
+@if(!REDUCE_PARTIALS) fn write_partial(t: Totals, index: u32, slot: u32) {
     let whole = group_totals(t, index);
     if (index != 0u) { return; }
     let at = HEADER_WORDS + TOTALS_WORDS * slot;

@@ -72,7 +72,7 @@ impl Spec {
         // Each single element is a row.
         let columns = self.kernel == Kernel::Columns || self.is_pointwise();
         [
-            (self.kernel == Kernel::Finish, "FINISH"),
+            (self.kernel == Kernel::ReducePartials, "REDUCE_PARTIALS"),
             (halves.contains(&ElementType::BF16), "BF16"),
             (halves.contains(&ElementType::F16), "F16"),
             (self.native_f16, "NATIVE_F16"),

@@ -26,17 +26,17 @@ impl Spec {
 
     /// Returns true if a slot is bound, but not in loads.
     fn binds_singly(&self, slot: Slot) -> bool {
-        let finish = self.kernel == Kernel::Finish;
+        let reduces = self.kernel == Kernel::ReducePartials;
         match slot {
             Slot::Params => true,
             Slot::Target if self.label_type().is_some() => true,
-            Slot::Weight => self.weight.is_some() && !finish,
+            Slot::Weight => self.weight.is_some() && !reduces,
             Slot::Upstream => matches!(self.upstream, Upstream::Scalar | Upstream::PerRow),
             Slot::RowLoss => self.row_loss,
             Slot::Grad => self.grad && !self.in_place,
             Slot::Workspace => self.kernel != Kernel::ZeroFill,
-            Slot::Result => finish && !self.divisor_only,
-            Slot::RowWeights => self.extras.row_weights && !finish,
+            Slot::Result => reduces && !self.divisor_only,
+            Slot::RowWeights => self.extras.row_weights && !reduces,
             Slot::Record => self.writes_records(),
             Slot::Classes => self.extras.class_losses,
             Slot::Target | Slot::ElementWeight | Slot::PosWeight | Slot::Variance => {

@@ -27,7 +27,7 @@ pub enum Kernel {
     /// The gradient with respect to variances that several elements share.
     SumVariance,
     /// The sums of the partials and the loss (or, before gradients, the divisor).
-    Finish,
+    ReducePartials,
     /// The labels' logits of rows that are cut.
     LabelLogits,
     /// Zeros, for the sums of classes.
@@ -45,7 +45,7 @@ impl Kernel {
             Kernel::Weigh => "kernels::weigh",
             Kernel::Pointwise => "kernels::pointwise",
             Kernel::SumVariance => "kernels::sum_variance",
-            Kernel::Finish => "kernels::finish",
+            Kernel::ReducePartials => "kernels::reduce_partials",
             Kernel::LabelLogits => "kernels::label_logits",
             Kernel::ZeroFill => "kernels::zero_fill",
         }
@@ -106,9 +106,9 @@ pub struct Spec {
     pub upstream: Upstream,
     /// The divisor is the sum of the rows' weights.
     pub sums_weights: bool,
-    /// For [`Kernel::Finish`]: rows may differ in their weights.
+    /// For [`Kernel::ReducePartials`]: rows may differ in their weights.
     pub weighs_rows: bool,
-    /// For [`Kernel::Finish`]: only the divisor is computed.
+    /// For [`Kernel::ReducePartials`]: only the divisor is computed.
     pub divisor_only: bool,
     /// One loss per row is written.
     pub row_loss: bool,
@@ -218,19 +218,19 @@ impl Spec {
             }
             Kernel::GatherGrad | Kernel::SumVariance | Kernel::LabelLogits => false,
             // These kernels do not walk over blocks.
-            Kernel::Finish | Kernel::ZeroFill => false,
+            Kernel::ReducePartials | Kernel::ZeroFill => false,
         }
     }
 
     /// Returns true if groups leave their totals as partials; `group_totals` in `totals.wgsl`.
     fn sums_groups(&self) -> bool {
-        self.kernel == Kernel::Finish || self.sums() && self.counts()
+        self.kernel == Kernel::ReducePartials || self.sums() && self.counts()
     }
 
     /// Returns true if rows may weigh other than 1, so that their weights have a sum of their own.
     pub(super) fn sums_row_weights(&self) -> bool {
         match self.kernel {
-            Kernel::Finish => self.weighs_rows,
+            Kernel::ReducePartials => self.weighs_rows,
             _ => self.weight.is_some() || self.extras.row_weights,
         }
     }

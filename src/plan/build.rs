@@ -1,7 +1,7 @@
 //! Makes plans: checks the profile, fits the workgroups, cuts the tensors into pieces, lays out the dispatches.
 
 use super::builder::PlanBuilder;
-use super::kernels::{finish, softmax};
+use super::kernels::{reduce_partials, softmax};
 use super::pieces::cut;
 use super::steps;
 use super::work::Work;
@@ -48,7 +48,7 @@ fn fitted(mut work: Work) -> Result<Work, Error> {
     loop {
         let heaviest = match work.folds_logits() {
             true => softmax::heaviest(&work),
-            false => finish::spec(&work),
+            false => reduce_partials::spec(&work),
         };
         let (needed, lanes) = (heaviest.workgroup_bytes(), work.flat.workgroup);
         match (needed <= allowed, lanes) {

@@ -7,7 +7,7 @@ use crate::Error;
 use crate::tensor::Slot;
 
 impl Plan {
-    /// Returns an error for more rows than one dispatch of `finish` can number in u32.
+    /// Returns an error for more rows than one dispatch of `reduce_partials` can number in u32.
     pub(crate) fn check_rows(&self) -> Result<(), Error> {
         let (needed, allowed) = (self.problem().losses() as u64, u64::from(u32::MAX - 1));
         if needed > allowed {

@@ -21,7 +21,8 @@ macro_rules! files {
 
 const FILES: &[(&str, &str)] = files! {
     kernels {
-        columns finish gather gather_grad label_logits pointwise rows sum_variance weigh zero_fill
+        columns gather gather_grad label_logits pointwise reduce_partials rows sum_variance weigh
+        zero_fill
     }
     fields { all argmax exp_gap_sum label_rank product squares weights }
     columns { across kept loads short streamed }

@@ -2,7 +2,6 @@
 //! kernel, by its name in `shaders/kernels/`; the other files have the parts that several kernels share.
 
 pub(super) mod columns;
-pub(super) mod finish;
 pub(super) mod folding;
 pub(super) mod gather;
 pub(super) mod gather_grad;
@@ -10,6 +9,7 @@ pub(super) mod label_logits;
 mod labelled;
 pub(super) mod parts;
 pub(super) mod pointwise;
+pub(super) mod reduce_partials;
 mod rows;
 pub(super) mod softmax;
 pub(super) mod sum_variance;
@@ -61,7 +61,7 @@ impl Work {
                 Kernel::Gather
                 | Kernel::Weigh
                 | Kernel::LabelLogits
-                | Kernel::Finish
+                | Kernel::ReducePartials
                 | Kernel::ZeroFill,
                 _,
             ) => (rows, group),

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::kernels::Spec;
 use crate::plan::builder::PlanBuilder;
-use crate::plan::kernels::{finish, pointwise, sum_variance, zero_fill};
+use crate::plan::kernels::{pointwise, reduce_partials, sum_variance, zero_fill};
 use crate::plan::step::Step;
 
 /// Adds the steps: sums over shared variances first, since the gradient may overwrite the input; then losses and
@@ -17,7 +17,7 @@ pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
     }
     let (loss, rest) = pointwise::specs(&plan.work);
     let partials = over_elements(plan, loss)?;
-    plan.over_partials(finish::spec(&plan.work), partials)?;
+    plan.over_partials(reduce_partials::spec(&plan.work), partials)?;
     if let Some(rest) = rest {
         over_elements(plan, rest)?;
     }

@@ -4,7 +4,7 @@ mod elements;
 mod softmax;
 
 use super::builder::PlanBuilder;
-use super::kernels::{finish, gather, gather_grad, weigh, zero_fill};
+use super::kernels::{gather, gather_grad, reduce_partials, weigh, zero_fill};
 use super::step::Step;
 use crate::Error;
 use crate::loss::{Divisor, Function};
@@ -21,7 +21,7 @@ pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
     }
     if outputs.grad && plan.work.problem.divisor == Divisor::RowWeights {
         let weighed = plan.over_pieces(weigh::spec(&plan.work))?;
-        plan.over_partials(finish::divisor(&plan.work), weighed)?;
+        plan.over_partials(reduce_partials::divisor(&plan.work), weighed)?;
     }
     let nll = plan.work.problem.function == Function::Nll;
     let partials = match plan.work.folds_logits() {
@@ -29,7 +29,7 @@ pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
         false if nll => plan.over_pieces(gather::spec(&plan.work))?,
         false => 0,
     };
-    plan.over_partials(finish::spec(&plan.work), partials)?;
+    plan.over_partials(reduce_partials::spec(&plan.work), partials)?;
     if nll && outputs.grad {
         let spec = gather_grad::spec(&plan.work);
         for piece in 0..plan.work.pieces.len() {

@@ -1,4 +1,4 @@
-//! The kernel `finish`, which sums the partials and computes the loss.
+//! The kernel `reduce_partials`, which sums the partials and computes the loss.
 
 use crate::kernels::{Extras, Kernel, Spec};
 use crate::loss::Divisor;
@@ -10,7 +10,7 @@ pub(in crate::plan) fn spec(work: &Work) -> Spec {
         weighs_rows: work.problem.weighs_rows(),
         extras: Extras::of(&work.problem).counted(),
         sums_weights: work.problem.divisor == Divisor::RowWeights,
-        ..Spec::new(Kernel::Finish, work.flat)
+        ..Spec::new(Kernel::ReducePartials, work.flat)
     }
 }
 
