@@ -21,7 +21,7 @@ pub enum Kernel {
     /// nll gradient.
     GatherGrad,
     /// The sum of the rows' weights: the mean's divisor, from the labels.
-    Weigh,
+    SumRowWeights,
     /// Losses of single elements.
     Pointwise,
     /// The gradient with respect to variances that several elements share.
@@ -42,7 +42,7 @@ impl Kernel {
             Kernel::Columns => "kernels::columns",
             Kernel::Gather => "kernels::gather",
             Kernel::GatherGrad => "kernels::gather_grad",
-            Kernel::Weigh => "kernels::weigh",
+            Kernel::SumRowWeights => "kernels::sum_row_weights",
             Kernel::Pointwise => "kernels::pointwise",
             Kernel::SumVariance => "kernels::sum_variance",
             Kernel::ReducePartials => "kernels::reduce_partials",
@@ -213,9 +213,11 @@ impl Spec {
     /// Returns true if its blocks add to a lane's totals.
     pub(super) fn sums(&self) -> bool {
         match self.kernel {
-            Kernel::Rows | Kernel::Columns | Kernel::Pointwise | Kernel::Gather | Kernel::Weigh => {
-                true
-            }
+            Kernel::Rows
+            | Kernel::Columns
+            | Kernel::Pointwise
+            | Kernel::Gather
+            | Kernel::SumRowWeights => true,
             Kernel::GatherGrad | Kernel::SumVariance | Kernel::LabelLogits => false,
             // These kernels do not walk over blocks.
             Kernel::ReducePartials | Kernel::ZeroFill => false,

@@ -12,8 +12,8 @@ pub(super) mod pointwise;
 pub(super) mod reduce_partials;
 mod rows;
 pub(super) mod softmax;
+pub(super) mod sum_row_weights;
 pub(super) mod sum_variance;
-pub(super) mod weigh;
 pub(super) mod zero_fill;
 
 use super::alignment::Alignment;
@@ -59,7 +59,7 @@ impl Work {
             (Kernel::SumVariance, _) => (rows * u64::from(parts), group),
             (
                 Kernel::Gather
-                | Kernel::Weigh
+                | Kernel::SumRowWeights
                 | Kernel::LabelLogits
                 | Kernel::ReducePartials
                 | Kernel::ZeroFill,

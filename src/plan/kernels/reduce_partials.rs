@@ -14,7 +14,7 @@ pub(in crate::plan) fn spec(work: &Work) -> Spec {
     }
 }
 
-/// Returns the kernel for the divisor alone, from the partials of `weigh`.
+/// Returns the kernel for the divisor alone, from the partials of `sum_row_weights`.
 pub(in crate::plan) fn divisor(work: &Work) -> Spec {
     Spec { divisor_only: true, extras: Extras::default(), ..spec(work) }
 }

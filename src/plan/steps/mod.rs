@@ -4,7 +4,7 @@ mod elements;
 mod softmax;
 
 use super::builder::PlanBuilder;
-use super::kernels::{gather, gather_grad, reduce_partials, weigh, zero_fill};
+use super::kernels::{gather, gather_grad, reduce_partials, sum_row_weights, zero_fill};
 use super::step::Step;
 use crate::Error;
 use crate::loss::{Divisor, Function};
@@ -20,7 +20,7 @@ pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
         plan.clear(spec, words)?;
     }
     if outputs.grad && plan.work.problem.divisor == Divisor::RowWeights {
-        let weighed = plan.over_pieces(weigh::spec(&plan.work))?;
+        let weighed = plan.over_pieces(sum_row_weights::spec(&plan.work))?;
         plan.over_partials(reduce_partials::divisor(&plan.work), weighed)?;
     }
     let nll = plan.work.problem.function == Function::Nll;
