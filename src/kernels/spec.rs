@@ -17,7 +17,7 @@ pub enum Kernel {
     /// Softmax losses if rows are neighbours.
     Columns,
     /// nll forward.
-    Gather,
+    NllForward,
     /// nll gradient.
     GatherGrad,
     /// The sum of the rows' weights: the mean's divisor, from the labels.
@@ -40,7 +40,7 @@ impl Kernel {
         match self {
             Kernel::Rows => "kernels::rows",
             Kernel::Columns => "kernels::columns",
-            Kernel::Gather => "kernels::gather",
+            Kernel::NllForward => "kernels::nll_forward",
             Kernel::GatherGrad => "kernels::gather_grad",
             Kernel::SumRowWeights => "kernels::sum_row_weights",
             Kernel::Pointwise => "kernels::pointwise",
@@ -216,7 +216,7 @@ impl Spec {
             Kernel::Rows
             | Kernel::Columns
             | Kernel::Pointwise
-            | Kernel::Gather
+            | Kernel::NllForward
             | Kernel::SumRowWeights => true,
             Kernel::GatherGrad | Kernel::SumVariance | Kernel::LabelLogits => false,
             // These kernels do not walk over blocks.
@@ -268,7 +268,7 @@ impl Spec {
 
     /// Returns true if it reads the logits.
     pub(super) fn reads_logits(&self) -> bool {
-        matches!(self.kernel, Kernel::Gather | Kernel::LabelLogits)
+        matches!(self.kernel, Kernel::NllForward | Kernel::LabelLogits)
             || self.evaluates()
             || self.is_softmax() && self.part != Part::Merge
     }
@@ -280,7 +280,7 @@ impl Spec {
 
     /// Returns true if it writes the rows' records.
     pub(crate) fn writes_records(&self) -> bool {
-        let of_rows = self.is_softmax() || self.kernel == Kernel::Gather;
+        let of_rows = self.is_softmax() || self.kernel == Kernel::NllForward;
         of_rows && self.counts() && self.extras.record.words() > 0
     }
 }

@@ -3,10 +3,10 @@
 
 pub(super) mod columns;
 pub(super) mod folding;
-pub(super) mod gather;
 pub(super) mod gather_grad;
 pub(super) mod label_logits;
 mod labelled;
+pub(super) mod nll_forward;
 pub(super) mod parts;
 pub(super) mod pointwise;
 pub(super) mod reduce_partials;
@@ -58,7 +58,7 @@ impl Work {
             (Kernel::SumVariance, Part::Merge) => (rows, of_rows),
             (Kernel::SumVariance, _) => (rows * u64::from(parts), group),
             (
-                Kernel::Gather
+                Kernel::NllForward
                 | Kernel::SumRowWeights
                 | Kernel::LabelLogits
                 | Kernel::ReducePartials

@@ -4,7 +4,7 @@ mod elements;
 mod softmax;
 
 use super::builder::PlanBuilder;
-use super::kernels::{gather, gather_grad, reduce_partials, sum_row_weights, zero_fill};
+use super::kernels::{gather_grad, nll_forward, reduce_partials, sum_row_weights, zero_fill};
 use super::step::Step;
 use crate::Error;
 use crate::loss::{Divisor, Function};
@@ -26,7 +26,7 @@ pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
     let nll = plan.work.problem.function == Function::Nll;
     let partials = match plan.work.folds_logits() {
         true => softmax::lay_out(plan)?,
-        false if nll => plan.over_pieces(gather::spec(&plan.work))?,
+        false if nll => plan.over_pieces(nll_forward::spec(&plan.work))?,
         false => 0,
     };
     plan.over_partials(reduce_partials::spec(&plan.work), partials)?;

@@ -1,4 +1,4 @@
-//! The kernel `gather`, which computes nll's losses.
+//! The kernel `nll_forward`, which computes nll's losses.
 
 use super::labelled::labelled;
 use crate::Reduction;
@@ -11,6 +11,6 @@ pub(in crate::plan) fn spec(work: &Work) -> Spec {
         row_loss: work.problem.reduction == Reduction::None,
         input: work.problem.input_type,
         extras: Extras::of(&work.problem),
-        ..labelled(work, Kernel::Gather)
+        ..labelled(work, Kernel::NllForward)
     }
 }
