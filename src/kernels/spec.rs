@@ -19,7 +19,7 @@ pub enum Kernel {
     /// nll forward.
     NllForward,
     /// nll gradient.
-    GatherGrad,
+    NllBackward,
     /// The sum of the rows' weights: the mean's divisor, from the labels.
     SumRowWeights,
     /// Losses of single elements.
@@ -41,7 +41,7 @@ impl Kernel {
             Kernel::Rows => "kernels::rows",
             Kernel::Columns => "kernels::columns",
             Kernel::NllForward => "kernels::nll_forward",
-            Kernel::GatherGrad => "kernels::gather_grad",
+            Kernel::NllBackward => "kernels::nll_backward",
             Kernel::SumRowWeights => "kernels::sum_row_weights",
             Kernel::Pointwise => "kernels::pointwise",
             Kernel::SumVariance => "kernels::sum_variance",
@@ -218,7 +218,7 @@ impl Spec {
             | Kernel::Pointwise
             | Kernel::NllForward
             | Kernel::SumRowWeights => true,
-            Kernel::GatherGrad | Kernel::SumVariance | Kernel::LabelLogits => false,
+            Kernel::NllBackward | Kernel::SumVariance | Kernel::LabelLogits => false,
             // These kernels do not walk over blocks.
             Kernel::ReducePartials | Kernel::ZeroFill => false,
         }

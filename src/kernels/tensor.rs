@@ -81,7 +81,7 @@ impl Spec {
 
     /// Returns the types in use of which two elements share a word.
     pub(super) fn half_types(&self) -> Vec<ElementType> {
-        let gradient = (self.kernel == Kernel::GatherGrad).then_some(self.output);
+        let gradient = (self.kernel == Kernel::NllBackward).then_some(self.output);
         let tensors = self.tensors().map(|tensor| tensor.element_type);
         let operands = self.operands().map(|operand| operand.spec.element_type);
         let used: Vec<_> = tensors.chain(self.weight).chain(gradient).chain(operands).collect();

@@ -21,7 +21,7 @@ macro_rules! files {
 
 const FILES: &[(&str, &str)] = files! {
     kernels {
-        columns gather_grad label_logits nll_forward pointwise reduce_partials rows sum_row_weights
+        columns label_logits nll_backward nll_forward pointwise reduce_partials rows sum_row_weights
         sum_variance zero_fill
     }
     fields { all argmax exp_gap_sum label_rank product squares weights }

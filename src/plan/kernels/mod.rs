@@ -3,9 +3,9 @@
 
 pub(super) mod columns;
 pub(super) mod folding;
-pub(super) mod gather_grad;
 pub(super) mod label_logits;
 mod labelled;
+pub(super) mod nll_backward;
 pub(super) mod nll_forward;
 pub(super) mod parts;
 pub(super) mod pointwise;
@@ -53,7 +53,9 @@ impl Work {
         let (items, per_block) = match (spec.kernel, spec.part) {
             (Kernel::Rows, _) => (rows::teams(spec, rows, parts), of_rows),
             (Kernel::Columns, _) => (rows, group * load),
-            (Kernel::GatherGrad, _) => (gather_grad::lanes(spec, self.view_of(piece), rows), group),
+            (Kernel::NllBackward, _) => {
+                (nll_backward::lanes(spec, self.view_of(piece), rows), group)
+            }
             (Kernel::Pointwise, _) => (pointwise::elements(self, spec, piece) as u64 / load, group),
             (Kernel::SumVariance, Part::Merge) => (rows, of_rows),
             (Kernel::SumVariance, _) => (rows * u64::from(parts), group),

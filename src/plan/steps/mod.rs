@@ -4,7 +4,7 @@ mod elements;
 mod softmax;
 
 use super::builder::PlanBuilder;
-use super::kernels::{gather_grad, nll_forward, reduce_partials, sum_row_weights, zero_fill};
+use super::kernels::{nll_backward, nll_forward, reduce_partials, sum_row_weights, zero_fill};
 use super::step::Step;
 use crate::Error;
 use crate::loss::{Divisor, Function};
@@ -31,7 +31,7 @@ pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
     };
     plan.over_partials(reduce_partials::spec(&plan.work), partials)?;
     if nll && outputs.grad {
-        let spec = gather_grad::spec(&plan.work);
+        let spec = nll_backward::spec(&plan.work);
         for piece in 0..plan.work.pieces.len() {
             plan.add(Step::over(spec, piece))?;
         }

@@ -156,7 +156,7 @@ fn for_shape(
         let plan = Plan::new(loss, &shapes, outputs, profile).expect("a plan");
         for spec in plan.variants() {
             specs.insert(spec);
-            if spec.grad && spec.kernel != Kernel::GatherGrad && spec.input == spec.output {
+            if spec.grad && spec.kernel != Kernel::NllBackward && spec.input == spec.output {
                 specs.insert(Spec { in_place: true, ..spec });
             }
         }

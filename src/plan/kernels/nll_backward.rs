@@ -1,4 +1,4 @@
-//! The kernel `gather_grad`, which writes nll's gradient.
+//! The kernel `nll_backward`, which writes nll's gradient.
 
 use super::labelled::{labelled, with_grad};
 use crate::kernels::{Kernel, Spec, is_half};
@@ -7,7 +7,7 @@ use crate::tensor::ClassView;
 
 /// Returns the kernel.
 pub(in crate::plan) fn spec(work: &Work) -> Spec {
-    with_grad(work, labelled(work, Kernel::GatherGrad))
+    with_grad(work, labelled(work, Kernel::NllBackward))
 }
 
 /// Returns the number of lanes for the elements of a piece of this view: one for each element. If two elements share a
