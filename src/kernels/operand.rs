@@ -57,12 +57,12 @@ impl Spec {
     /// Returns true if the kernel evaluates a formula for each element.
     pub(super) fn evaluates(&self) -> bool {
         self.kernel == Kernel::Pointwise
-            || self.kernel == Kernel::SumVariance && self.part != Part::Merge
+            || self.kernel == Kernel::VarianceGrad && self.part != Part::Merge
     }
 
     /// Returns true if it is one of the kernels of single elements.
     pub(crate) fn is_pointwise(&self) -> bool {
-        matches!(self.kernel, Kernel::Pointwise | Kernel::SumVariance)
+        matches!(self.kernel, Kernel::Pointwise | Kernel::VarianceGrad)
     }
 
     /// Returns the operands that a kernel of single elements reads.
@@ -114,7 +114,7 @@ impl Spec {
 
     /// Returns true if any gradient is computed from single elements.
     fn has_slopes(&self) -> bool {
-        self.kernel == Kernel::SumVariance
+        self.kernel == Kernel::VarianceGrad
             || self.grad
             || self.pointwise.is_some_and(|p| p.target_grad.is_some() || p.variance_grad.is_some())
     }

@@ -25,7 +25,7 @@ pub enum Kernel {
     /// Losses of single elements.
     Pointwise,
     /// The gradient with respect to variances that several elements share.
-    SumVariance,
+    VarianceGrad,
     /// The sums of the partials and the loss (or, before gradients, the divisor).
     ReducePartials,
     /// The labels' logits of rows that are cut.
@@ -44,7 +44,7 @@ impl Kernel {
             Kernel::NllBackward => "kernels::nll_backward",
             Kernel::SumRowWeights => "kernels::sum_row_weights",
             Kernel::Pointwise => "kernels::pointwise",
-            Kernel::SumVariance => "kernels::sum_variance",
+            Kernel::VarianceGrad => "kernels::variance_grad",
             Kernel::ReducePartials => "kernels::reduce_partials",
             Kernel::LabelLogits => "kernels::label_logits",
             Kernel::ZeroFill => "kernels::zero_fill",
@@ -218,7 +218,7 @@ impl Spec {
             | Kernel::Pointwise
             | Kernel::NllForward
             | Kernel::SumRowWeights => true,
-            Kernel::NllBackward | Kernel::SumVariance | Kernel::LabelLogits => false,
+            Kernel::NllBackward | Kernel::VarianceGrad | Kernel::LabelLogits => false,
             // These kernels do not walk over blocks.
             Kernel::ReducePartials | Kernel::ZeroFill => false,
         }
@@ -238,7 +238,7 @@ impl Spec {
     }
 
     /// Returns the bytes of workgroup memory, as WebGPU counts them: each variable of `totals.wgsl`, `merge.wgsl`,
-    /// `sums.wgsl` and `sum_variance.wgsl` rounded up to 16. wgpu does not check them against the device's limit if
+    /// `sums.wgsl` and `variance_grad.wgsl` rounded up to 16. wgpu does not check them against the device's limit if
     /// their number is a constant; browsers do.
     pub fn workgroup_bytes(&self) -> u64 {
         let Geometry { workgroup, lanes, cluster, .. } = self.layout.geometry;
@@ -260,7 +260,7 @@ impl Spec {
                 variables(1, self.state_words() * clusters)
                     + variables(self.layout.form.is_kept().into(), clusters)
             }
-            Kernel::SumVariance if lanes > cluster => variables(1, workgroup),
+            Kernel::VarianceGrad if lanes > cluster => variables(1, workgroup),
             _ => 0,
         };
         totals + merged

@@ -100,10 +100,10 @@ fn turns_of_block(work: &Work, spec: &Spec, piece: usize, parts: u32) -> usize {
     let merges = 2 * (lanes.ilog2() as usize + 1);
     let of_lane = match (spec.kernel, spec.part) {
         (Kernel::Rows, Part::Merge) => return 2 + (parts as usize).div_ceil(lanes) + merges,
-        (Kernel::SumVariance, Part::Merge) => {
+        (Kernel::VarianceGrad, Part::Merge) => {
             return 2 + (parts as usize).div_ceil(lanes) + merges;
         }
-        (Kernel::SumVariance, _) => return 2 + view.classes.div_ceil(parts as usize),
+        (Kernel::VarianceGrad, _) => return 2 + view.classes.div_ceil(parts as usize),
         (Kernel::Rows, _) => (loads(work, spec, piece, parts) + 1).div_ceil(lanes),
         (Kernel::Columns, _) => view.classes,
         _ => return 2,

@@ -22,7 +22,7 @@ macro_rules! files {
 const FILES: &[(&str, &str)] = files! {
     kernels {
         columns label_logits nll_backward nll_forward pointwise reduce_partials rows sum_row_weights
-        sum_variance zero_fill
+        variance_grad zero_fill
     }
     fields { all argmax exp_gap_sum label_rank product squares weights }
     columns { across kept loads short streamed }

@@ -13,7 +13,7 @@ pub(super) mod reduce_partials;
 mod rows;
 pub(super) mod softmax;
 pub(super) mod sum_row_weights;
-pub(super) mod sum_variance;
+pub(super) mod variance_grad;
 pub(super) mod zero_fill;
 
 use super::alignment::Alignment;
@@ -27,7 +27,7 @@ impl Work {
         let (spec, Some(piece)) = (step.spec, step.piece) else { return step.spec };
         match (spec.kernel, spec.part) {
             (_, Part::Merge) => spec,
-            (Kernel::Pointwise | Kernel::SumVariance, _) => {
+            (Kernel::Pointwise | Kernel::VarianceGrad, _) => {
                 pointwise::laid_out(self, spec, piece, alignment)
             }
             // The layout exists: the plan was made with the same profile.
@@ -57,8 +57,8 @@ impl Work {
                 (nll_backward::lanes(spec, self.view_of(piece), rows), group)
             }
             (Kernel::Pointwise, _) => (pointwise::elements(self, spec, piece) as u64 / load, group),
-            (Kernel::SumVariance, Part::Merge) => (rows, of_rows),
-            (Kernel::SumVariance, _) => (rows * u64::from(parts), group),
+            (Kernel::VarianceGrad, Part::Merge) => (rows, of_rows),
+            (Kernel::VarianceGrad, _) => (rows * u64::from(parts), group),
             (
                 Kernel::NllForward
                 | Kernel::SumRowWeights

@@ -92,7 +92,7 @@ pub(in crate::plan) fn laid_out(
     let (Some(pointwise), Some(problem)) = (spec.pointwise, work.problem.pointwise) else {
         return spec;
     };
-    let single = pointwise.tail || spec.kernel == Kernel::SumVariance;
+    let single = pointwise.tail || spec.kernel == Kernel::VarianceGrad;
     let load = if single { Load::One } else { alignment.load.min(widest_of_all(work)) };
     let extents = work.extents_of(piece);
     let read = |spec: OperandSpec, operand: Operand| OperandSpec {

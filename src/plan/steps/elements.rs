@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::kernels::Spec;
 use crate::plan::builder::PlanBuilder;
-use crate::plan::kernels::{pointwise, reduce_partials, sum_variance, zero_fill};
+use crate::plan::kernels::{pointwise, reduce_partials, variance_grad, zero_fill};
 use crate::plan::step::Step;
 
 /// Adds the steps: sums over shared variances first, since the gradient may overwrite the input; then losses and
@@ -12,7 +12,7 @@ pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
     match zero_fill::variance_grad(&plan.work) {
         Some((_, 0)) => {}
         Some((spec, elements)) => plan.clear(spec, elements)?,
-        None if sum_variance::is_wanted(&plan.work) => sum_variances(plan)?,
+        None if variance_grad::is_wanted(&plan.work) => sum_variances(plan)?,
         None => {}
     }
     let (loss, rest) = pointwise::specs(&plan.work);
@@ -44,15 +44,15 @@ fn over_elements(plan: &mut PlanBuilder, spec: Spec) -> Result<u32, Error> {
 /// Adds the steps that sum the gradients of shared variances: over each piece, and once for all pieces with the same
 /// variances.
 fn sum_variances(plan: &mut PlanBuilder) -> Result<(), Error> {
-    for pieces in sum_variance::pieces_of_variances(&plan.work) {
-        let parts = sum_variance::parts(&plan.work, &pieces);
+    for pieces in variance_grad::pieces_of_variances(&plan.work) {
+        let parts = variance_grad::parts(&plan.work, &pieces);
         plan.reserve_rows(plan.work.rows_of(pieces[0]) as u64 * u64::from(parts));
         for (number, &piece) in (0..).zip(&pieces) {
-            let fold = sum_variance::fold(&plan.work, piece);
+            let fold = variance_grad::fold(&plan.work, piece);
             // A fold uses `partials` only to tell if earlier pieces have left sums.
             plan.add(Step { partials: number, parts, ..Step::over(fold, piece) })?;
         }
-        let merge = sum_variance::merge(&plan.work, parts);
+        let merge = variance_grad::merge(&plan.work, parts);
         plan.add(Step { parts, ..Step::over(merge, pieces[0]) })?;
     }
     Ok(())

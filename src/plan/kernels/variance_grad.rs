@@ -1,4 +1,4 @@
-//! The kernel `sum_variance`: the gradient with respect to variances that several elements share, summed in parts.
+//! The kernel `variance_grad`: the gradient with respect to variances that several elements share, summed in parts.
 
 use super::pointwise::{evaluating, laid_out, operands};
 use crate::kernels::{Geometry, Kernel, Part, PointwiseSpec, Spec};
@@ -33,7 +33,7 @@ pub(in crate::plan) fn pieces_of_variances(work: &Work) -> Vec<Vec<usize>> {
 
 /// Returns the kernel that sums parts of a piece's elements.
 pub(in crate::plan) fn fold(work: &Work, piece: usize) -> Spec {
-    let spec = evaluating(work, Kernel::SumVariance);
+    let spec = evaluating(work, Kernel::VarianceGrad);
     let spec = Spec { part: Part::Fold, upstream: work.problem.upstream, ..spec };
     laid_out(work, spec, piece, Alignment::BEST)
 }
@@ -48,7 +48,7 @@ pub(in crate::plan) fn merge(work: &Work, parts: u32) -> Spec {
     Spec {
         part: Part::Merge,
         pointwise: Some(pointwise),
-        ..Spec::new(Kernel::SumVariance, Geometry { lanes, ..work.flat })
+        ..Spec::new(Kernel::VarianceGrad, Geometry { lanes, ..work.flat })
     }
 }
 
