@@ -50,7 +50,7 @@ fn fold_column(places: Places, stride: u32, label_keys: LabelKeys) -> Folds {
     @if(CHUNKS) {
         var whole = empty_folds(label_keys);
         for (var c = 0u; c < params.classes; c += CHUNK) {
-            whole = absorb(whole, fold_chunk(places, stride, c, min(params.classes, c + CHUNK), label_keys));
+            whole = merge_folds(whole, fold_chunk(places, stride, c, min(params.classes, c + CHUNK), label_keys));
         }
         return whole;
     }
@@ -77,14 +77,14 @@ fn fold_chunk(places: Places, stride: u32, start: u32, end: u32, label_keys: Lab
         let x = read_class(places, at + stride);
         let y = read_class(places, at + 2u * stride);
         let z = read_class(places, at + 3u * stride);
-        f = take(f, w, weights_of(places, c, at), classes_of(c));
-        f = take(f, x, weights_of(places, c + 1u, at + stride), classes_of(c + 1u));
-        f = take(f, y, weights_of(places, c + 2u, at + 2u * stride), classes_of(c + 2u));
-        f = take(f, z, weights_of(places, c + 3u, at + 3u * stride), classes_of(c + 3u));
+        f = accumulate(f, w, weights_of(places, c, at), classes_of(c));
+        f = accumulate(f, x, weights_of(places, c + 1u, at + stride), classes_of(c + 1u));
+        f = accumulate(f, y, weights_of(places, c + 2u, at + 2u * stride), classes_of(c + 2u));
+        f = accumulate(f, z, weights_of(places, c + 3u, at + 3u * stride), classes_of(c + 3u));
         at += 4u * stride;
     }
     for (; c < end; c += 1u) {
-        f = take(f, read_class(places, at), weights_of(places, c, at), classes_of(c));
+        f = accumulate(f, read_class(places, at), weights_of(places, c, at), classes_of(c));
         at += stride;
     }
     return f;

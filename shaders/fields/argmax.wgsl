@@ -7,12 +7,12 @@ import shared::{constants, state, words};
 }
 
 // Of none at all, where x is the lowest number there is; and the classes of a ragged row's first load come last.
-fn pushed_argmax(f: Fold, c: Taken) -> Words {
+fn accumulated_argmax(f: Fold, c: ClassTerms) -> Words {
     let x = bitcast<Reals>(c.words);
     return select(select(f.argmax, min(f.argmax, c.classes), x == f.max), c.classes, x > f.max);
 }
 
 // The place among what is kept: the class is told from it at the end.
-@if(KEPT) fn kept_argmax(s: KeptSums, c: Taken) -> Words {
+@if(KEPT) fn kept_argmax(s: KeptSums, c: ClassTerms) -> Words {
     return min(s.argmax, select(Words(NO_CLASS), c.place, bitcast<Reals>(c.words) == c.max));
 }

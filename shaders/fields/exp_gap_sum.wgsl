@@ -9,14 +9,14 @@ import shared::{numbers, state, words};
         a.exp_gap_sum + fma(e, b.exp_gap_sum, fall * (1.0 + b.sum_exp_m1)), a.max >= b.max);
 }
 
-fn pushed_exp_gap_sum(f: Fold, c: Taken) -> Reals {
+fn accumulated_exp_gap_sum(f: Fold, c: ClassTerms) -> Reals {
     let x = bitcast<Reals>(c.words);
     let distance = min(abs(x - f.max), Reals(FAR));
     return select(fma(c.e, distance, f.exp_gap_sum),
         fma(c.e, f.exp_gap_sum, (c.e * distance) * (1.0 + f.sum_exp_m1)), x > f.max);
 }
 
-@if(KEPT) fn kept_exp_gap_sum(s: KeptSums, c: Taken) -> Reals {
+@if(KEPT) fn kept_exp_gap_sum(s: KeptSums, c: ClassTerms) -> Reals {
     return fma(c.e, min(c.max - bitcast<Reals>(c.words), Reals(FAR)), s.exp_gap_sum);
 }
 

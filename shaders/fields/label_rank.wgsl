@@ -6,11 +6,11 @@ import shared::{state, words};
     return a.label_rank + b.label_rank;
 }
 
-fn pushed_label_rank(f: Fold, c: Taken) -> Words {
+fn accumulated_label_rank(f: Fold, c: ClassTerms) -> Words {
     return f.label_rank + select(Words(0u), Words(1u), come_before(bitcast<Reals>(c.words), c.classes, f.label_key));
 }
 
-@if(KEPT) fn kept_label_rank(s: KeptSums, c: Taken) -> Words {
+@if(KEPT) fn kept_label_rank(s: KeptSums, c: ClassTerms) -> Words {
     return s.label_rank + select(Words(0u), Words(1u), come_before(bitcast<Reals>(c.words), c.classes, s.label_key));
 }
 

@@ -14,11 +14,11 @@ import shared::{state, words};
     return select(fma(e, product_a, product_b), fma(e, product_b, product_a), a.max >= b.max);
 }
 
-fn pushed_u_max(f: Fold, c: Taken) -> Reals {
+fn accumulated_u_max(f: Fold, c: ClassTerms) -> Reals {
     return select(f.u_max, c.v, bitcast<Reals>(c.words) > f.max);
 }
 
-fn pushed_product(f: Fold, c: Taken) -> Reals {
+fn accumulated_product(f: Fold, c: ClassTerms) -> Reals {
     let moved = fma(1.0 + f.sum_exp_m1, f.u_max - c.v, f.product);
     let risen = bitcast<Reals>(c.words) > f.max;
     return select(fma(c.e, c.v - f.u_max, f.product), c.e * moved, risen);
@@ -26,7 +26,7 @@ fn pushed_product(f: Fold, c: Taken) -> Reals {
 
 @if(KEPT) {
 // Known before the first class is taken in.
-fn kept_u_max(s: KeptSums, c: Taken) -> Reals { return s.u_max; }
+fn kept_u_max(s: KeptSums, c: ClassTerms) -> Reals { return s.u_max; }
 
-fn kept_product(s: KeptSums, c: Taken) -> Reals { return fma(c.e, c.v - s.u_max, s.product); }
+fn kept_product(s: KeptSums, c: ClassTerms) -> Reals { return fma(c.e, c.v - s.u_max, s.product); }
 }

@@ -22,7 +22,7 @@ import shared::{numbers, state, words};
     return fma((e * fallen) * (above / max(fma(e, fallen, above), {s.reals}(1.0))), apart * apart, within);
 }
 
-fn pushed_squares(f: Fold, c: Taken) -> Reals {
+fn accumulated_squares(f: Fold, c: ClassTerms) -> Reals {
     let x = bitcast<Reals>(c.words);
     let risen = x > f.max;
     let sum_exp = 1.0 + f.sum_exp_m1;
@@ -35,7 +35,7 @@ fn pushed_squares(f: Fold, c: Taken) -> Reals {
 }
 
 // Kept classes are summed in a second pass, when the mean is known: `squares_of` in `shared/kept.wgsl`.
-@if(KEPT) fn kept_squares(s: KeptSums, c: Taken) -> Reals { return s.squares; }
+@if(KEPT) fn kept_squares(s: KeptSums, c: ClassTerms) -> Reals { return s.squares; }
 
 @if(KEPT) fn add_square(sum: Reals, z: Words, x_max: Reals, mean: Reals) -> Reals {
     let x = bitcast<Reals>(z);

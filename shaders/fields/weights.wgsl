@@ -17,25 +17,25 @@ import shared::{constants, numbers, state, words};
     return a.weight_sum + b.weight_sum;
 }
 
-fn pushed_weighted_gap(f: Fold, c: Taken) -> Reals {
+fn accumulated_weighted_gap(f: Fold, c: ClassTerms) -> Reals {
     let risen = select(c.max - f.max, Reals(0.0), f.weight_sum == Reals(0.0));
     return with_weighted_gap(fma(f.weight_sum, risen, f.weighted_gap), c);
 }
 
-fn pushed_weight_sum(f: Fold, c: Taken) -> Reals { return f.weight_sum + c.v; }
+fn accumulated_weight_sum(f: Fold, c: ClassTerms) -> Reals { return f.weight_sum + c.v; }
 
-@if(KEPT) fn kept_weighted_gap(s: KeptSums, c: Taken) -> Reals { return with_weighted_gap(s.weighted_gap, c); }
-@if(KEPT) fn kept_weight_sum(s: KeptSums, c: Taken) -> Reals { return s.weight_sum + c.v; }
+@if(KEPT) fn kept_weighted_gap(s: KeptSums, c: ClassTerms) -> Reals { return with_weighted_gap(s.weighted_gap, c); }
+@if(KEPT) fn kept_weight_sum(s: KeptSums, c: ClassTerms) -> Reals { return s.weight_sum + c.v; }
 
 // A class without weight contributes nothing, even at -inf.
-fn with_weighted_gap(weighted_gap: Reals, c: Taken) -> Reals {
+fn with_weighted_gap(weighted_gap: Reals, c: ClassTerms) -> Reals {
     let away = c.words == Words(NEG_INF);
     let weightless = c.v == Reals(0.0);
     return fma(c.v, select(c.max - bitcast<Reals>(c.words), Reals(0.0), weightless | away), weighted_gap);
 }
 
 // What a class's weight makes of the row's loss.
-fn flags_of_weight(c: Taken) -> Words {
+fn flags_of_weight(c: ClassTerms) -> Words {
     let away = c.words == Words(NEG_INF);
     let infinite = (bitcast<Words>(c.v) & Words(POS_INF)) == Words(POS_INF);
     return select(Words(0u), Words(HAS_POS_INF), away & (c.v > Reals(0.0)))

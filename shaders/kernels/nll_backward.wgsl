@@ -49,10 +49,10 @@ fn gradient_of(item: u32) -> u32 {
     let positions = min(params.rows, params.inner);
     let plane = item / positions;
     let row = plane / params.classes * params.inner + item % positions;
-    return gathered_gradient(row, plane % params.classes);
+    return gradient_of_class(row, plane % params.classes);
 }
 
-fn gathered_gradient(row: u32, class_index: u32) -> u32 {
+fn gradient_of_class(row: u32, class_index: u32) -> u32 {
     let r = open_rows(row, true);
     if (r.kind == BAD) { return NAN; }
     if (r.kind != LIVE || r.class_index != class_index) { return 0u; }

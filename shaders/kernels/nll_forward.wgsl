@@ -10,12 +10,12 @@ fn take_block(totals: Totals, block: u32, index: u32) -> Totals {
     if (r.kind == LIVE) {
         let first = row / params.inner * params.classes * params.inner + row % params.inner;
         let at = params.logits_origin + first + r.class_index * params.inner;
-        r = weigh_in(r, read_logits(at).a);
+        r = weighted_loss(r, read_logits(at).a);
     }
     return count_rows(totals, r, row);
 }
 
-fn weigh_in(opened: Row, word: u32) -> Row {
+fn weighted_loss(opened: Row, word: u32) -> Row {
     var r = opened;
     let infinite = (word & POS_INF) == POS_INF;
     if (infinite && (word & 0x007fffffu) != 0u) {

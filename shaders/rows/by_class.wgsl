@@ -52,7 +52,7 @@ fn fold_row(places: Places, range: Range, lane: u32, label_keys: LabelKeys) -> F
     @if(CHUNKS) {
         var whole = empty_folds(label_keys);
         for (var chunk = start; chunk < range.end; chunk += CHUNK * LANES) {
-            whole = absorb(whole, fold_packs(places, chunk, min(range.end, chunk + CHUNK * LANES), label_keys));
+            whole = merge_folds(whole, fold_packs(places, chunk, min(range.end, chunk + CHUNK * LANES), label_keys));
         }
         return whole;
     }
@@ -68,13 +68,13 @@ fn fold_packs(places: Places, start: u32, end: u32, label_keys: LabelKeys) -> Fo
         let b = read_whole_pack(places, k + LANES);
         let c = read_whole_pack(places, k + 2u * LANES);
         let d = read_whole_pack(places, k + 3u * LANES);
-        f = take(f, a, weights_of_pack(places, k), classes_of_pack(k));
-        f = take(f, b, weights_of_pack(places, k + LANES), classes_of_pack(k + LANES));
-        f = take(f, c, weights_of_pack(places, k + 2u * LANES), classes_of_pack(k + 2u * LANES));
-        f = take(f, d, weights_of_pack(places, k + 3u * LANES), classes_of_pack(k + 3u * LANES));
+        f = accumulate(f, a, weights_of_pack(places, k), classes_of_pack(k));
+        f = accumulate(f, b, weights_of_pack(places, k + LANES), classes_of_pack(k + LANES));
+        f = accumulate(f, c, weights_of_pack(places, k + 2u * LANES), classes_of_pack(k + 2u * LANES));
+        f = accumulate(f, d, weights_of_pack(places, k + 3u * LANES), classes_of_pack(k + 3u * LANES));
     }
     for (; k < end; k += LANES) {
-        f = take(f, read_any_pack(places, k), weights_of_pack(places, k), classes_of_pack(k));
+        f = accumulate(f, read_any_pack(places, k), weights_of_pack(places, k), classes_of_pack(k));
     }
     return f;
 }

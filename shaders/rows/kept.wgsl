@@ -94,7 +94,7 @@ fn state_of_kept(
         u_max = Reals(max_lanes(highest(u_max), thread));
     }
     var s = sums_of(sum_kept(Reals(x_max), u_max, a, v_a, first.a, label_key));
-    @if(EIGHT) s = combine(s, sums_of(sum_kept(Reals(x_max), u_max, b, v_b, first.b, label_key)));
+    @if(EIGHT) s = merge(s, sums_of(sum_kept(Reals(x_max), u_max, b, v_b, first.b, label_key)));
     s.flags |= bits_of(flags_of(f));
     s.label_logit = label_logit;
     s = merge_lanes(s, thread);

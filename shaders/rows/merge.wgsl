@@ -1,5 +1,5 @@
 // Merging over the lanes of a row, of whatever the lanes have: states of what they folded, or sums over
-// what they kept. Each is a `Merged` and comes with `combine` (of two), and `shuffled` (a neighbour's).
+// what they kept. Each is a `Merged` and comes with `merge` (of two), and `shuffled` (a neighbour's).
 
 import rows::lanes;
 @if(!KEPT) import rows::states;
@@ -13,7 +13,7 @@ fn merge_lanes(of_lane: Merged, thread: u32) -> Merged {
     var m = of_lane;
     @if(SUBGROUPS && REDUCTIONS) m = reduced(m);
     @if(SUBGROUPS && !REDUCTIONS) for (var mask = 1u; mask < CLUSTER; mask *= 2u) {
-        m = combine(m, shuffled(m, mask));
+        m = merge(m, shuffled(m, mask));
     }
     @if(SHARED_STATES) {
         let place = place_of_cluster(thread);
@@ -21,7 +21,7 @@ fn merge_lanes(of_lane: Merged, thread: u32) -> Merged {
         workgroupBarrier();
         for (var half = CLUSTERS / 2u; half > 0u; half /= 2u) {
             if (leads(thread) && cluster_of(thread) < half) {
-                shared_merged[place] = combine(shared_merged[place], shared_merged[place + half * ROWS]);
+                shared_merged[place] = merge(shared_merged[place], shared_merged[place + half * ROWS]);
             }
             workgroupBarrier();
         }

@@ -4,7 +4,7 @@ import shared::{fold, state};
 
 alias Merged = State;
 
-fn combine(a: State, b: State) -> State { return merge_state(a, b); }
+fn merge(a: State, b: State) -> State { return merge_state(a, b); }
 
 @if(SUBGROUPS) fn shuffled(s: State, mask: u32) -> State {
     var other: State;

@@ -10,7 +10,7 @@ import shared::{fold, places, state, words};
     @if(CHUNKS) {
         var whole = empty_folds(label_keys);
         for (var chunk = start; chunk < range.end; chunk += CHUNK * LANES) {
-            whole = absorb(whole, fold_chunk(places, chunk, min(range.end, chunk + CHUNK * LANES), label_keys));
+            whole = merge_folds(whole, fold_chunk(places, chunk, min(range.end, chunk + CHUNK * LANES), label_keys));
         }
         return whole;
     }
@@ -28,14 +28,14 @@ import shared::{fold, places, state, words};
         let b = read_whole(places, p + LANES);
         let c = read_whole(places, p + 2u * LANES);
         let d = read_whole(places, p + 3u * LANES);
-        f = take(f, a, weights_of(places, p), classes_of(places, p));
-        f = take(f, b, weights_of(places, p + LANES), classes_of(places, p + LANES));
-        f = take(f, c, weights_of(places, p + 2u * LANES), classes_of(places, p + 2u * LANES));
-        f = take(f, d, weights_of(places, p + 3u * LANES), classes_of(places, p + 3u * LANES));
+        f = accumulate(f, a, weights_of(places, p), classes_of(places, p));
+        f = accumulate(f, b, weights_of(places, p + LANES), classes_of(places, p + LANES));
+        f = accumulate(f, c, weights_of(places, p + 2u * LANES), classes_of(places, p + 2u * LANES));
+        f = accumulate(f, d, weights_of(places, p + 3u * LANES), classes_of(places, p + 3u * LANES));
     }
     for (; turn < end; turn += LANES) {
         let p = load_of(places, turn);
-        f = take(f, read_pack(places, p), weights_of(places, p), classes_of(places, p));
+        f = accumulate(f, read_pack(places, p), weights_of(places, p), classes_of(places, p));
     }
     return f;
 }

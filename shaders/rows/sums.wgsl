@@ -13,7 +13,7 @@ struct Sums {
 
 alias Merged = Sums;
 
-fn combine(a: Sums, b: Sums) -> Sums {
+fn merge(a: Sums, b: Sums) -> Sums {
     var s: Sums;
     s.sum = a.sum + b.sum;
     s.ties = a.ties + b.ties;

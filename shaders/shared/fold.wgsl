@@ -69,14 +69,14 @@ fn note_words(fold: Fold, words: Words) -> Fold {
 
 // Takes classes in whose maximum is not known. `v` holds their weights, where SPREAD, and `classes` their
 // numbers.
-fn push(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
+fn accumulate_half(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
     var f = note_words(fold, given);
     let words = z_of(given);
     let x = bitcast<Reals>(words);
     let risen = max(f.max, x);
     let e = select(exp(-abs(x - f.max)), Reals(0.0), words == Words(NEG_INF));
-    let c = Taken(words, v, classes, Words(0u), risen, e);
-    @for(f in FIELDS) f.{f.name} = pushed_{f.name}(fold, c);
+    let c = ClassTerms(words, v, classes, Words(0u), risen, e);
+    @for(f in FIELDS) f.{f.name} = accumulated_{f.name}(fold, c);
     @if(SPREAD) f.flags |= flags_of_weight(c);
     f.sum_exp_m1 = select(f.sum_exp_m1 + e, fma(f.sum_exp_m1, e, e), x > f.max);
     f.max = risen;
@@ -84,15 +84,15 @@ fn push(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
 }
 
 // Takes a load in.
-fn take(folds: Folds, pack: Pack, v: PackReals, classes: Pack) -> Folds {
+fn accumulate(folds: Folds, pack: Pack, v: PackReals, classes: Pack) -> Folds {
     var f: Folds;
-    @for(h in HALVES) f.{h} = push(folds.{h}, pack.{h}, v.{h}, classes.{h});
+    @for(h in HALVES) f.{h} = accumulate_half(folds.{h}, pack.{h}, v.{h}, classes.{h});
     return f;
 }
 
 // Long rows are folded in chunks of CHUNK loads a lane, so that no running sum grows long enough to
 // drown what is added to it.
-@if(CHUNKS) fn absorb(whole: Folds, chunk: Folds) -> Folds {
+@if(CHUNKS) fn merge_folds(whole: Folds, chunk: Folds) -> Folds {
     var f: Folds;
     @for(h in HALVES) f.{h} = merge_fold(whole.{h}, chunk.{h});
     return f;

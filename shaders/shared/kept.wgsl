@@ -45,7 +45,7 @@ fn sum_kept(
             let at_max = bitcast<Reals>(words) == x_max;
             let e = select(exp(bitcast<Reals>(words) - x_max), Reals(0.0), words == Words(NEG_INF));
             let place = Words({k});
-            let c = Taken(words, (*v)[{k}], number_of_kept(first, place), place, x_max, e);
+            let c = ClassTerms(words, (*v)[{k}], number_of_kept(first, place), place, x_max, e);
             s.sum += select(e, Reals(0.0), at_max);
             s.ties += select(Ties(0), Ties(1), at_max);
             @if(SPREAD) s.flags |= flags_of_weight(c);

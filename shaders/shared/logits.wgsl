@@ -7,7 +7,7 @@
 import shared::{numbers, params, tensor, words};
 
 // What a read gives.
-fn taken(words: Words) -> Words {
+fn mapped(words: Words) -> Words {
     @if(SOFTCAP) {
         // Infinities are finite behind the cap; -inf is what stands for no class.
         let low = select(words, Words(0xff7fffffu), words == Words(NEG_INF));
@@ -21,17 +21,17 @@ fn taken(words: Words) -> Words {
 
 fn read_logits(at: u32) -> Pack {
     var pack = read_raw_logits(at);
-    @for(h in HALVES) pack.{h} = taken(pack.{h});
+    @for(h in HALVES) pack.{h} = mapped(pack.{h});
     return pack;
 }
 
 @if(BY_CLASS) fn read_logits_from(element: u32) -> Pack {
     var pack = read_raw_logits_from(element);
-    @for(h in HALVES) pack.{h} = taken(pack.{h});
+    @for(h in HALVES) pack.{h} = mapped(pack.{h});
     return pack;
 }
 
 fn word_of_logits(at: u32, k: u32) -> u32 {
-    @if(WIDE) return taken(Words(word_of_raw_logits(at, k))).x;
-    @else return taken(word_of_raw_logits(at, k));
+    @if(WIDE) return mapped(Words(word_of_raw_logits(at, k))).x;
+    @else return mapped(word_of_raw_logits(at, k));
 }

@@ -66,7 +66,7 @@ struct KeptSums {
 }
 
 // Classes as they are taken in, one for each component.
-struct Taken {
+struct ClassTerms {
     words: Words,     // z
     v: Reals,         // their weights, where SPREAD; for PRODUCT the upstream gradients
     classes: Words,   // their numbers

@@ -44,7 +44,7 @@ impl State {
     pub const NAN: State = State { max: f64::NAN, sum_exp_m1: f64::NAN, exp_gap_sum: f64::NAN };
 
     /// Adds one class with a clean logit.
-    pub fn push(&mut self, logits: &Logits, x: f64) {
+    pub fn accumulate(&mut self, logits: &Logits, x: f64) {
         if x > self.max {
             // All classes so far are below the new maximum, the old maximum included.
             let (e, d) = fallen(logits.below(x, self.max));
@@ -79,14 +79,14 @@ impl State {
         }
         let mut state = State::IDENTITY;
         for &x in logits {
-            state.push(map, map.clean(x.into()));
+            state.accumulate(map, map.clean(x.into()));
         }
         state
     }
 
     /// Returns true if the classes have a distribution: some class is above `-inf`, none is `+inf` or NaN.
     ///
-    /// A NaN makes `sum_exp_m1` NaN, which no push or merge changes; a `+inf` stays at the maximum.
+    /// A NaN makes `sum_exp_m1` NaN, which no accumulation or merge changes; a `+inf` stays at the maximum.
     fn is_distribution(&self) -> bool {
         self.max < f64::INFINITY && self.sum_exp_m1 >= 0.0
     }
@@ -190,7 +190,7 @@ fn states_of_columns<T: Copy + Into<f64>>(
         for class in 0..view.classes {
             let first = view.row_start(row) + class * view.inner;
             for (state, &x) in run_states.iter_mut().zip(&logits[first..first + run]) {
-                state.push(map, map.clean(x.into()));
+                state.accumulate(map, map.clean(x.into()));
             }
         }
         done += run;
@@ -207,7 +207,7 @@ mod tests {
     fn folded_as(map: &Logits, logits: &[f64]) -> State {
         let mut state = State::IDENTITY;
         for &x in logits {
-            state.push(map, map.clean(x));
+            state.accumulate(map, map.clean(x));
         }
         state
     }
@@ -222,7 +222,7 @@ mod tests {
         [PLAIN, map(2.5, None), map(0.5, Some(10.0))]
     }
 
-    /// Each push or merge rounds an exp, a few products and a sum of nonnegative terms: a few times 2^-53 of the
+    /// Each accumulation or merge rounds an exp, a few products and a sum of nonnegative terms: a few times 2^-53 of the
     /// `sum_exp_m1`, or of `exp_gap_sum`.
     #[track_caller]
     fn assert_close(a: State, b: State) {
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn merge_is_push_of_all() {
+    fn merge_is_accumulation_of_all() {
         let logits = logits(60);
         for map in maps() {
             let all = folded_as(&map, &logits);
