@@ -11,9 +11,9 @@ import shared::{params, places, row, words};
 
 @if(!SHORT) fn weights_of(places: Places, c: u32, at: u32) -> PackReals {
     var v: PackReals;
-    @if(SPREAD) var w: PackReals;
-    @if(SPREAD) w.a = Reals(class_weight(c));
-    @if(SPREAD && EIGHT) w.b = w.a;
-    @if(SPREAD) v = spread_weights(places, at, w);
+    @if(DENSE_TARGET) var w: PackReals;
+    @if(DENSE_TARGET) w.a = Reals(class_weight(c));
+    @if(DENSE_TARGET && EIGHT) w.b = w.a;
+    @if(DENSE_TARGET) v = shares_of(places, at, w);
     return v;
 }

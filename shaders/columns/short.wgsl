@@ -18,7 +18,7 @@ fn keep(
     var packs: Packs;
     @for(k in REGISTERS) packs[{k}] = read_logits(places.logits + {k});
     by_class(&packs, a, b);
-    @if(SPREAD) {
+    @if(DENSE_TARGET) {
         var q_a: Kept;
         var q_b: Kept;
         @if(PROBABILITIES) @for(k in REGISTERS) packs[{k}] = read_probabilities(places.probabilities + {k});

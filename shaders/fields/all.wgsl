@@ -1,6 +1,6 @@
 // The fields of a state, where they are wanted.
 
-@if(SPREAD) import fields::weights;
+@if(DENSE_TARGET) import fields::weights;
 @if(ARGMAX) import fields::argmax;
 @if(RANK) import fields::label_rank;
 @if(EXP_GAP_SUM) import fields::exp_gap_sum;

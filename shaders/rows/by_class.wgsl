@@ -33,7 +33,7 @@ fn read_any_pack(places: Places, k: u32) -> Pack {
 
 fn weights_of_pack(places: Places, k: u32) -> PackReals {
     var v: PackReals;
-    @if(SPREAD) {
+    @if(DENSE_TARGET) {
         let c = classes_of_pack(k);
         var q: Pack;
         @if(PROBABILITIES) q = read_probabilities_from(first_element(places.probabilities, places) + PACK * k);

@@ -60,7 +60,7 @@ fn sums_of(kept: KeptSums) -> Sums {
     var s: Sums;
     s.sum = across(kept.sum);
     s.ties = across(kept.ties);
-    @if(SPREAD) s.flags = bits_of(kept.flags);
+    @if(DENSE_TARGET) s.flags = bits_of(kept.flags);
     @for(f in FIELDS) {
         @if(f.sums && f.is_real) s.{f.name} = across(kept.{f.name});
         @elif(f.sums) s.{f.name} = in_all(kept.{f.name});

@@ -67,13 +67,13 @@ fn place_of(p: u32) -> u32 {
 
 @if(!MERGE) fn weights_of(places: Places, p: u32) -> PackReals {
     var v: PackReals;
-    @if(SPREAD) {
+    @if(DENSE_TARGET) {
         let c = classes_of(places, p);
         var w: PackReals;
         @for(h in HALVES) w.{h} = class_weights(c.{h});
-        v = spread_weights(places, place_of(p), w);
+        v = shares_of(places, place_of(p), w);
     }
-    @if(SPREAD && PARTIAL) @for(h in HALVES) v.{h} = select(Reals(0.0), v.{h}, c.{h} < Words(params.classes));
+    @if(DENSE_TARGET && PARTIAL) @for(h in HALVES) v.{h} = select(Reals(0.0), v.{h}, c.{h} < Words(params.classes));
     return v;
 }
 

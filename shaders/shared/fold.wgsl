@@ -41,7 +41,7 @@ fn empty_folds(label_keys: LabelKeys) -> Folds {
     @if(s.is_fold) {
         m.signed = max(a.signed, b.signed);
         m.unsigned = max(a.unsigned, b.unsigned);
-        @if(SPREAD) m.flags = a.flags | b.flags;
+        @if(DENSE_TARGET) m.flags = a.flags | b.flags;
         @if(RANK) m.label_key = a.label_key;
     }
     @else {
@@ -67,7 +67,7 @@ fn note_words(fold: Fold, words: Words) -> Fold {
     return f;
 }
 
-// Takes classes in whose maximum is not known. `v` holds their weights, where SPREAD, and `classes` their
+// Takes classes in whose maximum is not known. `v` holds their weights, where DENSE_TARGET, and `classes` their
 // numbers.
 fn accumulate_half(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
     var f = note_words(fold, given);
@@ -77,7 +77,7 @@ fn accumulate_half(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
     let e = select(exp(-abs(x - f.max)), Reals(0.0), words == Words(NEG_INF));
     let c = ClassTerms(words, v, classes, Words(0u), risen, e);
     @for(f in FIELDS) f.{f.name} = accumulated_{f.name}(fold, c);
-    @if(SPREAD) f.flags |= flags_of_weight(c);
+    @if(DENSE_TARGET) f.flags |= flags_of_weight(c);
     f.sum_exp_m1 = select(f.sum_exp_m1 + e, fma(f.sum_exp_m1, e, e), x > f.max);
     f.max = risen;
     return f;
@@ -101,7 +101,7 @@ fn accumulate(folds: Folds, pack: Pack, v: PackReals, classes: Pack) -> Folds {
 fn flags_of(f: Fold) -> Words {
     let seen = (f.signed >= Ints(i32(POS_INF))) | (f.unsigned > Words(NEG_INF));
     var flags = select(Words(0u), Words(HAS_NAN), seen);
-    @if(SPREAD) flags |= f.flags;
+    @if(DENSE_TARGET) flags |= f.flags;
     return flags;
 }
 

@@ -6,7 +6,7 @@ import fields::all;
 import shared::{constants, fold, numbers, softcap, state, words};
 
 alias Kept = array<Words, KEPT>;
-alias KeptReals = array<Reals, KEPT>;   // the classes' weights, where SPREAD
+alias KeptReals = array<Reals, KEPT>;   // the classes' weights, where DENSE_TARGET
 
 // The maximum of each component, and whether what is kept has NaN or infinities.
 fn scan_kept(fold: Fold, kept: ptr<function, Kept>) -> Fold {
@@ -48,7 +48,7 @@ fn sum_kept(
             let c = ClassTerms(words, (*v)[{k}], number_of_kept(first, place), place, x_max, e);
             s.sum += select(e, Reals(0.0), at_max);
             s.ties += select(Ties(0), Ties(1), at_max);
-            @if(SPREAD) s.flags |= flags_of_weight(c);
+            @if(DENSE_TARGET) s.flags |= flags_of_weight(c);
             @for(f in FIELDS) s.{f.name} = kept_{f.name}(s, c);
             @if(POWERS) (*kept)[{k}] = bitcast<Words>(select(e, Reals(1.0), at_max));
         }
@@ -76,7 +76,7 @@ fn sum_kept(
     s.max = f.max;
     s.sum_exp_m1 = sums.sum + RowReals(RowInts(sums.ties) - RowInts(1));   // in integers, as in `rows/kept.wgsl`
     s.flags = flags_of(f);
-    @if(SPREAD) s.flags |= sums.flags;
+    @if(DENSE_TARGET) s.flags |= sums.flags;
     @for(f in FIELDS) s.{f.name} = sums.{f.name};
     @if(SQUARES) s.squares = squares_of(f.max, mean_gap_of_state(s), kept);
     return s;

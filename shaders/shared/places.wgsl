@@ -33,15 +33,15 @@ fn places_of(first: u32) -> Places {
 
 // The classes' weights v_c = w_c q'_c without the label's own part, for probabilities q and class
 // weights w.
-@if(SPREAD) fn share(q: Reals, w: Reals) -> Reals {
+@if(DENSE_TARGET) fn share(q: Reals, w: Reals) -> Reals {
     @if(PROBABILITIES) return rounded(w * fma(Reals(1.0 - params.smoothing), q, Reals(params.smoothing_share)));
     @else return rounded(w * params.smoothing_share);
 }
 
 // The same of the load `at` behind a row's first one. Nothing where only the label carries weight.
-fn spread_weights(places: Places, at: u32, w: PackReals) -> PackReals {
+fn shares_of(places: Places, at: u32, w: PackReals) -> PackReals {
     var v: PackReals;
-    @if(SPREAD) {
+    @if(DENSE_TARGET) {
         var q: Pack;
         @if(PROBABILITIES) q = read_probabilities(places.probabilities + at);
         @for(h in HALVES) v.{h} = share(bitcast<Reals>(q.{h}), w.{h});

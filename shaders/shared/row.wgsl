@@ -107,7 +107,7 @@ fn open_rows(row: u32, present: bool) -> Row {
             r.weight = select(r.weight, RowReals(0.0), lost);
         }
         r.label_weight = r.weight;
-        @if(SPREAD) r.label_weight = rounded_of_rows(r.label_weight * (1.0 - params.smoothing));
+        @if(DENSE_TARGET) r.label_weight = rounded_of_rows(r.label_weight * (1.0 - params.smoothing));
     }
     @else {
         r.kind = RowWords(LIVE);
@@ -177,8 +177,8 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     r.flags |= s.flags | select(RowWords(0u), RowWords(HAS_NAN), empty);
     let l = log1p(max(s.sum_exp_m1, RowReals(0.0)));
     r.log_sum_exp = l;
-    @if(SPREAD) r.loss = fma(s.weight_sum, l, s.weighted_gap);
-    @if(SPREAD) r.weight_sum = s.weight_sum;
+    @if(DENSE_TARGET) r.loss = fma(s.weight_sum, l, s.weighted_gap);
+    @if(DENSE_TARGET) r.weight_sum = s.weight_sum;
     @if(LABELS) {
         r.weight_sum += r.label_weight;
         let label_logit = z_of_rows(s.label_logit);

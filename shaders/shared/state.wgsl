@@ -41,7 +41,7 @@ struct Fold {
     // -inf in neither.
     signed: Ints,
     unsigned: Words,
-    @if(SPREAD) flags: Words,
+    @if(DENSE_TARGET) flags: Words,
     @if(RANK) label_key: LabelKey,
     @for(f in FIELDS) {f.name}: {f.components},
 }
@@ -60,7 +60,7 @@ struct Folds {
 struct KeptSums {
     sum: Reals,     // sum of exp(x - max) over the classes below the maximum
     ties: Ties,     // classes at the maximum, the maximum itself among them
-    @if(SPREAD) flags: Words,
+    @if(DENSE_TARGET) flags: Words,
     @if(RANK) label_key: LabelKey,
     @for(f in FIELDS) {f.name}: {f.components},
 }
@@ -68,7 +68,7 @@ struct KeptSums {
 // Classes as they are taken in, one for each component.
 struct ClassTerms {
     words: Words,     // z
-    v: Reals,         // their weights, where SPREAD; for PRODUCT the upstream gradients
+    v: Reals,         // their weights, where DENSE_TARGET; for PRODUCT the upstream gradients
     classes: Words,   // their numbers
     place: Words,     // of classes that are kept: where
     max: Reals,       // the maximum, these among the classes

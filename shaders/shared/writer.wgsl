@@ -9,10 +9,10 @@ struct Writer {
     class_index: Words,
     settled: Bools,      // the gradient is `settled_word` whatever the logits: ignored or bad rows
     settled_word: Words,
-    @if(SPREAD) sum_exp_m1: Reals,
-    @if(SPREAD) weight_sum: Reals,
-    @if(SPREAD) label_weight: Reals,
-    @if(SPREAD) scale: Reals,
+    @if(DENSE_TARGET) sum_exp_m1: Reals,
+    @if(DENSE_TARGET) weight_sum: Reals,
+    @if(DENSE_TARGET) label_weight: Reals,
+    @if(DENSE_TARGET) scale: Reals,
     @if(Z_LOSS) z_share: Reals,      // what the z-loss adds to V
     @if(ENTROPY_LOSS) mean_gap: Reals,        // sum_c p_c (max - x_c)
     @if(PRODUCT) product: Reals,      // sum_c p_c (u_c - u_max)
@@ -66,7 +66,7 @@ fn writer(r: Row) -> Writer {
         }
         w.rate = Reals(weight_sum / sum_exp * r.scale);
     }
-    @if(GRAD && SPREAD) {
+    @if(GRAD && DENSE_TARGET) {
         w.sum_exp_m1 = Reals(r.sum_exp_m1);
         w.weight_sum = Reals(r.weight_sum);
         w.label_weight = Reals(r.label_weight);
@@ -91,7 +91,7 @@ fn writer(r: Row) -> Writer {
 }
 
 // `words` are logits, or (POWERS) powers exp(x - max).
-@if(GRAD) fn gradient(w: Writer, given: Words, classes: Words, spread: Reals) -> Words {
+@if(GRAD) fn gradient(w: Writer, given: Words, classes: Words, class_share: Reals) -> Words {
     @if(POWERS) {
         let x = bitcast<Reals>(given);
         let e = x;
@@ -103,9 +103,9 @@ fn writer(r: Row) -> Writer {
     }
     var value = e * w.rate;
     @if(ENTROPY_LOSS) value *= min(w.max - x, Reals(FAR)) - w.mean_gap;
-    @elif(PRODUCT) value *= rounded(spread - w.u_max) - w.product;
-    @elif(!SPREAD) value = select(value, w.label_gradient, classes == w.class_index);
-    @if(SHARES) var v = spread;
+    @elif(PRODUCT) value *= rounded(class_share - w.u_max) - w.product;
+    @elif(!DENSE_TARGET) value = select(value, w.label_gradient, classes == w.class_index);
+    @if(SHARES) var v = class_share;
     @if(SHARES && LABELS) v += select(Reals(0.0), w.label_weight, classes == w.class_index);
     @if(SHARES && POWERS) let at_max = x == Reals(1.0);
     @elif(SHARES) let at_max = x == w.max;

@@ -55,11 +55,11 @@ impl Field {
 }
 
 impl Extras {
-    /// Returns the fields of a state; `spread`: every class may have a share.
-    pub(super) fn fields(self, spread: bool) -> Vec<Field> {
+    /// Returns the fields of a state; `dense_target`: every class may have a share.
+    pub(super) fn fields(self, dense_target: bool) -> Vec<Field> {
         [
-            (spread, Field::real("weighted_gap", Across::Sum)),
-            (spread, Field::real("weight_sum", Across::Sum)),
+            (dense_target, Field::real("weighted_gap", Across::Sum)),
+            (dense_target, Field::real("weight_sum", Across::Sum)),
             (self.finds_maximum(), Field::word("argmax", "NO_CLASS", Across::Least)),
             (self.counts_rank(), Field::word("label_rank", "0u", Across::Sum)),
             (self.sums_gaps(), Field::real("exp_gap_sum", Across::Sum)),
@@ -73,20 +73,20 @@ impl Extras {
     }
 
     /// Returns the words of a state in the workspace; `STATE_WORDS` in the shaders.
-    pub(crate) fn state_words(self, spread: bool) -> u32 {
-        COMMON_WORDS + self.fields(spread).len() as u32
+    pub(crate) fn state_words(self, dense_target: bool) -> u32 {
+        COMMON_WORDS + self.fields(dense_target).len() as u32
     }
 }
 
 impl Spec {
     /// Returns the words of a state.
     pub(super) fn state_words(&self) -> u32 {
-        self.extras.state_words(self.spread)
+        self.extras.state_words(self.dense_target)
     }
 
     /// Returns FIELDS for the files of `shaders/`.
     pub(super) fn field_records(&self) -> Value {
-        let fields = self.extras.fields(self.spread);
+        let fields = self.extras.fields(self.dense_target);
         Value::List(fields.iter().enumerate().map(|(index, field)| field.record(index)).collect())
     }
 }

@@ -62,7 +62,7 @@ impl Spec {
 
     /// Returns true if the gradient of a class is `V p - v`, v its share of the target.
     fn has_shares(&self) -> bool {
-        self.spread && !self.extras.entropy_loss && !self.extras.product
+        self.dense_target && !self.extras.entropy_loss && !self.extras.product
     }
 
     /// Returns the flags that conditions may ask for.
@@ -80,7 +80,7 @@ impl Spec {
             (label.is_some_and(LabelType::signed), "LABEL_SIGNED"),
             (label.is_some_and(|l| l.bytes() == 8), "LABEL_8_BYTES"),
             (self.has_probabilities(), "PROBABILITIES"),
-            (self.spread, "SPREAD"),
+            (self.dense_target, "DENSE_TARGET"),
             (self.has_shares(), "SHARES"),
             (self.weight.is_some(), "WEIGHT"),
             (self.weight.is_some_and(is_half), "WEIGHT_HALVES"),

@@ -95,7 +95,7 @@ pub struct Spec {
     /// The target.
     pub target: Target,
     /// Every class may have a share: class probabilities, or label smoothing.
-    pub spread: bool,
+    pub dense_target: bool,
     /// The type of the logits, for kernels that read them.
     pub input: ElementType,
     /// The type of gradient and distribution, for kernels that write them.
@@ -146,7 +146,7 @@ impl Spec {
         Self {
             kernel,
             target: Target::None,
-            spread: false,
+            dense_target: false,
             input: ElementType::F32,
             output: ElementType::F32,
             weight: None,

@@ -363,7 +363,7 @@ impl Problem {
 
     /// Returns true if every class may have a share: class probabilities, label smoothing, or the upstream gradient of
     /// a distribution.
-    pub(crate) fn spreads(&self) -> bool {
+    pub(crate) fn has_dense_target(&self) -> bool {
         let probabilities = matches!(self.target, Some(TargetType::Probabilities(_)));
         let jacobian = self.function == Function::Softmax && self.outputs.grad;
         probabilities || jacobian || self.label_smoothing > 0.0

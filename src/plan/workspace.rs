@@ -35,7 +35,7 @@ impl Workspace {
 
 /// Returns the words of the state of a row's classes, or of some of them.
 pub(super) fn words_of_state(problem: &Problem) -> u64 {
-    Extras::of(problem).state_words(problem.spreads()).into()
+    Extras::of(problem).state_words(problem.has_dense_target()).into()
 }
 
 /// Returns the words in the workspace of a row that is folded in `parts` parts: a state for each, and for cut rows the

@@ -220,7 +220,7 @@ fn workgroup_memory_is_what_the_texts_declare() {
     let mut seen = HashSet::new();
     // Nothing else changes what is declared.
     let kind = |spec: &Spec| {
-        let fields = (spec.spread, spec.extras, spec.part, spec.layout.form.is_kept());
+        let fields = (spec.dense_target, spec.extras, spec.part, spec.layout.form.is_kept());
         (spec.kernel, spec.layout.geometry, fields)
     };
     let specs: Vec<Spec> = specs.into_iter().filter(|spec| seen.insert(kind(spec))).collect();
@@ -245,7 +245,8 @@ fn tint_accepts_a_text_of_every_kind() {
     let mut kinds = HashSet::new();
     for spec in every_spec() {
         // One of each structure: numbers and label types do not change what Tint looks at.
-        let what = (spec.kernel, spec.part, spec.spread, spec.grad, spec.elements, spec.in_place);
+        let what =
+            (spec.kernel, spec.part, spec.dense_target, spec.grad, spec.elements, spec.in_place);
         let layout = spec.layout;
         let form = std::mem::discriminant(&layout.form);
         let loads = (

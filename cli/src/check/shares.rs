@@ -24,7 +24,7 @@ impl<'a> Shares<'a> {
     }
 
     /// Returns true if every class has a share, so that a gradient is a difference.
-    pub fn spread(&self) -> bool {
+    pub fn is_dense(&self) -> bool {
         self.inputs.probabilities.is_some() || self.problem.label_smoothing > 0.0
     }
 

@@ -267,7 +267,7 @@ impl<'a> Rows<'a> {
         let label = self.shares.label(row);
         let loss = match (self.problem.function, label) {
             (Function::Entropy, _) => entropy,
-            (_, Some(label)) if !self.shares.spread() => {
+            (_, Some(label)) if !self.shares.is_dense() => {
                 r.whole * (r.l_off + r.log_drift(&classes[label]))
             }
             _ => r.whole * (r.l_off + r.drift) + r.share_drift,
@@ -306,7 +306,7 @@ impl<'a> Rows<'a> {
 
     /// Returns the error of `V p - v + Z p`, times the slope of the soft cap.
     fn gradient(&self, row: usize, r: &Row, class: &Class, pull: &Pulls, grad: f64) -> f64 {
-        let apart = if self.shares.spread() { FEW * UNIT * class.p } else { 0.0 };
+        let apart = if self.shares.is_dense() { FEW * UNIT * class.p } else { 0.0 };
         let off = r.whole * (r.prob(class) + apart)
             + pull.value * (r.prob(class) + FEW * UNIT * class.p)
             + pull.off * class.p;

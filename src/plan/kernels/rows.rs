@@ -93,7 +93,7 @@ pub(super) fn packed(spec: Spec, rows: usize, classes: usize, alignment: Alignme
         weight_packs: layout.is_wide()
             && !ragged
             && spec.weight.is_some()
-            && spec.spread
+            && spec.dense_target
             && alignment.weights,
         ..layout
     };

@@ -28,7 +28,7 @@ pub(in crate::plan) fn whole(work: &Work) -> Spec {
     let problem = &work.problem;
     let outputs = problem.outputs;
     let spec = Spec {
-        spread: problem.spreads(),
+        dense_target: problem.has_dense_target(),
         row_loss: problem.reduction == Reduction::None,
         elements: match (outputs.log_probs, outputs.probs) {
             (true, _) => Some(Elements::LogProbs),
