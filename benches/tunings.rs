@@ -124,14 +124,15 @@ fn changes(table: Tuning) -> Vec<(String, Tuning)> {
             });
         }
     }
-    for kept in [table.kept_row / 2, 2 * table.kept_row, 4 * table.kept_row] {
-        changed(format!("kept_row {kept}"), &|tuning| tuning.kept_row = kept);
+    for kept in [table.resident_row / 2, 2 * table.resident_row, 4 * table.resident_row] {
+        changed(format!("resident_row {kept}"), &|tuning| tuning.resident_row = kept);
     }
-    for kept in [table.kept_columns / 2, 2 * table.kept_columns, 4 * table.kept_columns] {
-        changed(format!("kept_columns {kept}"), &|tuning| tuning.kept_columns = kept);
+    for kept in [table.resident_columns / 2, 2 * table.resident_columns, 4 * table.resident_columns]
+    {
+        changed(format!("resident_columns {kept}"), &|tuning| tuning.resident_columns = kept);
     }
-    for kept in [1, table.kept_short / 4, table.kept_short / 2, 2 * table.kept_short] {
-        changed(format!("kept_short {kept}"), &|tuning| tuning.kept_short = kept);
+    for kept in [1, table.resident_short / 4, table.resident_short / 2, 2 * table.resident_short] {
+        changed(format!("resident_short {kept}"), &|tuning| tuning.resident_short = kept);
     }
     all
 }

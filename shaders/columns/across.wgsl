@@ -1,15 +1,15 @@
 // What a lane of neighbouring rows keeps: a load has one class of all of them.
 
 import columns::loads;
-import shared::{kept, params, places, tensor, words};
+import shared::{resident, params, places, tensor, words};
 @if(SCALED) import shared::logits;
 
-fn keep(
+fn load_resident(
     places: Places,
-    a: ptr<function, Kept>,
-    b: ptr<function, Kept>,
-    v_a: ptr<function, KeptReals>,
-    v_b: ptr<function, KeptReals>,
+    a: ptr<function, Resident>,
+    b: ptr<function, Resident>,
+    v_a: ptr<function, ResidentReals>,
+    v_b: ptr<function, ResidentReals>,
 ) {
     let stride = params.inner / PACK;
     @for(k in REGISTERS) {
@@ -24,12 +24,12 @@ fn keep(
     }
 }
 
-@if(ELEMENTS) fn put_elements_kept(places: Places, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+@if(ELEMENTS) fn put_elements_resident(places: Places, a: ptr<function, Resident>, b: ptr<function, Resident>) {
     let stride = params.inner / PACK;
     @for(k in REGISTERS) write_elements(places.elements + {k} * stride, pack_of((*a)[{k}], (*b)[{k}]));
 }
 
-@if(GRAD) fn put_grad_kept(places: Places, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+@if(GRAD) fn put_grad_resident(places: Places, a: ptr<function, Resident>, b: ptr<function, Resident>) {
     let stride = params.inner / PACK;
     @for(k in REGISTERS) write_grad(places.grad + {k} * stride, pack_of((*a)[{k}], (*b)[{k}]));
 }

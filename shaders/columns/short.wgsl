@@ -1,26 +1,26 @@
-// What a lane of short rows keeps: its PACK rows follow each other in memory, PACK * KEPT elements in
-// KEPT loads. Loads become vectors over rows, one for each class, and back, by way of single elements in
+// What a lane of short rows keeps: its PACK rows follow each other in memory, PACK * RESIDENT_LOADS elements in
+// RESIDENT_LOADS loads. Loads become vectors over rows, one for each class, and back, by way of single elements in
 // the order of memory. All of it is in registers and every index a constant, so nothing moves.
 
-import shared::{kept, places, row, tensor, words};
+import shared::{resident, places, row, tensor, words};
 @if(SCALED) import shared::logits;
 
-alias Packs = array<Pack, KEPT>;
-alias Flat = array<u32, PACK * KEPT>;
+alias Packs = array<Pack, RESIDENT_LOADS>;
+alias Flat = array<u32, PACK * RESIDENT_LOADS>;
 
-fn keep(
+fn load_resident(
     places: Places,
-    a: ptr<function, Kept>,
-    b: ptr<function, Kept>,
-    v_a: ptr<function, KeptReals>,
-    v_b: ptr<function, KeptReals>,
+    a: ptr<function, Resident>,
+    b: ptr<function, Resident>,
+    v_a: ptr<function, ResidentReals>,
+    v_b: ptr<function, ResidentReals>,
 ) {
     var packs: Packs;
     @for(k in REGISTERS) packs[{k}] = read_logits(places.logits + {k});
     by_class(&packs, a, b);
     @if(DENSE_TARGET) {
-        var q_a: Kept;
-        var q_b: Kept;
+        var q_a: Resident;
+        var q_b: Resident;
         @if(PROBABILITIES) @for(k in REGISTERS) packs[{k}] = read_probabilities(places.probabilities + {k});
         @if(PROBABILITIES) by_class(&packs, &q_a, &q_b);
         @for(k in REGISTERS) {
@@ -30,7 +30,7 @@ fn keep(
 }
 
 // The elements of the rows as vectors over rows, one for each class.
-fn by_class(packs: ptr<function, Packs>, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+fn by_class(packs: ptr<function, Packs>, a: ptr<function, Resident>, b: ptr<function, Resident>) {
     var flat: Flat;
     @for(k in REGISTERS) {
         flat[PACK * {k}] = (*packs)[{k}].a.x;
@@ -45,25 +45,25 @@ fn by_class(packs: ptr<function, Packs>, a: ptr<function, Kept>, b: ptr<function
         }
     }
     @for(k in REGISTERS) {
-        (*a)[{k}] = Words(flat[{k}], flat[KEPT + {k}], flat[2u * KEPT + {k}], flat[3u * KEPT + {k}]);
+        (*a)[{k}] = Words(flat[{k}], flat[RESIDENT_LOADS + {k}], flat[2u * RESIDENT_LOADS + {k}], flat[3u * RESIDENT_LOADS + {k}]);
         @if(EIGHT) (*b)[{k}] = Words(
-            flat[4u * KEPT + {k}], flat[5u * KEPT + {k}], flat[6u * KEPT + {k}], flat[7u * KEPT + {k}]);
+            flat[4u * RESIDENT_LOADS + {k}], flat[5u * RESIDENT_LOADS + {k}], flat[6u * RESIDENT_LOADS + {k}], flat[7u * RESIDENT_LOADS + {k}]);
     }
 }
 
 // And back.
-@if(WRITES) fn by_row(packs: ptr<function, Packs>, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+@if(WRITES) fn by_row(packs: ptr<function, Packs>, a: ptr<function, Resident>, b: ptr<function, Resident>) {
     var flat: Flat;
     @for(k in REGISTERS) {
         flat[{k}] = (*a)[{k}].x;
-        flat[KEPT + {k}] = (*a)[{k}].y;
-        flat[2u * KEPT + {k}] = (*a)[{k}].z;
-        flat[3u * KEPT + {k}] = (*a)[{k}].w;
+        flat[RESIDENT_LOADS + {k}] = (*a)[{k}].y;
+        flat[2u * RESIDENT_LOADS + {k}] = (*a)[{k}].z;
+        flat[3u * RESIDENT_LOADS + {k}] = (*a)[{k}].w;
         @if(EIGHT) {
-            flat[4u * KEPT + {k}] = (*b)[{k}].x;
-            flat[5u * KEPT + {k}] = (*b)[{k}].y;
-            flat[6u * KEPT + {k}] = (*b)[{k}].z;
-            flat[7u * KEPT + {k}] = (*b)[{k}].w;
+            flat[4u * RESIDENT_LOADS + {k}] = (*b)[{k}].x;
+            flat[5u * RESIDENT_LOADS + {k}] = (*b)[{k}].y;
+            flat[6u * RESIDENT_LOADS + {k}] = (*b)[{k}].z;
+            flat[7u * RESIDENT_LOADS + {k}] = (*b)[{k}].w;
         }
     }
     @for(k in REGISTERS) {
@@ -74,13 +74,13 @@ fn by_class(packs: ptr<function, Packs>, a: ptr<function, Kept>, b: ptr<function
     }
 }
 
-@if(ELEMENTS) fn put_elements_kept(places: Places, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+@if(ELEMENTS) fn put_elements_resident(places: Places, a: ptr<function, Resident>, b: ptr<function, Resident>) {
     var packs: Packs;
     by_row(&packs, a, b);
     @for(k in REGISTERS) write_elements(places.elements + {k}, packs[{k}]);
 }
 
-@if(GRAD) fn put_grad_kept(places: Places, a: ptr<function, Kept>, b: ptr<function, Kept>) {
+@if(GRAD) fn put_grad_resident(places: Places, a: ptr<function, Resident>, b: ptr<function, Resident>) {
     var packs: Packs;
     by_row(&packs, a, b);
     @for(k in REGISTERS) write_grad(places.grad + {k}, packs[{k}]);

@@ -12,7 +12,7 @@ fn accumulated_argmax(f: Fold, c: ClassTerms) -> Words {
     return select(select(f.argmax, min(f.argmax, c.classes), x == f.max), c.classes, x > f.max);
 }
 
-// The place among what is kept: the class is told from it at the end.
-@if(KEPT) fn kept_argmax(s: KeptSums, c: ClassTerms) -> Words {
+// The place among what is resident: the class is told from it at the end.
+@if(RESIDENT) fn resident_argmax(s: ResidentSums, c: ClassTerms) -> Words {
     return min(s.argmax, select(Words(NO_CLASS), c.place, bitcast<Reals>(c.words) == c.max));
 }

@@ -16,7 +16,7 @@ fn accumulated_exp_gap_sum(f: Fold, c: ClassTerms) -> Reals {
         fma(c.e, f.exp_gap_sum, (c.e * distance) * (1.0 + f.sum_exp_m1)), x > f.max);
 }
 
-@if(KEPT) fn kept_exp_gap_sum(s: KeptSums, c: ClassTerms) -> Reals {
+@if(RESIDENT) fn resident_exp_gap_sum(s: ResidentSums, c: ClassTerms) -> Reals {
     return fma(c.e, min(c.max - bitcast<Reals>(c.words), Reals(FAR)), s.exp_gap_sum);
 }
 

@@ -10,7 +10,7 @@ fn accumulated_label_rank(f: Fold, c: ClassTerms) -> Words {
     return f.label_rank + select(Words(0u), Words(1u), come_before(bitcast<Reals>(c.words), c.classes, f.label_key));
 }
 
-@if(KEPT) fn kept_label_rank(s: KeptSums, c: ClassTerms) -> Words {
+@if(RESIDENT) fn resident_label_rank(s: ResidentSums, c: ClassTerms) -> Words {
     return s.label_rank + select(Words(0u), Words(1u), come_before(bitcast<Reals>(c.words), c.classes, s.label_key));
 }
 

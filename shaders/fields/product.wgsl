@@ -24,9 +24,9 @@ fn accumulated_product(f: Fold, c: ClassTerms) -> Reals {
     return select(fma(c.e, c.v - f.u_max, f.product), c.e * moved, risen);
 }
 
-@if(KEPT) {
+@if(RESIDENT) {
 // Known before the first class is taken in.
-fn kept_u_max(s: KeptSums, c: ClassTerms) -> Reals { return s.u_max; }
+fn resident_u_max(s: ResidentSums, c: ClassTerms) -> Reals { return s.u_max; }
 
-fn kept_product(s: KeptSums, c: ClassTerms) -> Reals { return fma(c.e, c.v - s.u_max, s.product); }
+fn resident_product(s: ResidentSums, c: ClassTerms) -> Reals { return fma(c.e, c.v - s.u_max, s.product); }
 }

@@ -34,10 +34,10 @@ fn accumulated_squares(f: Fold, c: ClassTerms) -> Reals {
     return fma((c.e * fallen) * (above / max(fma(c.e, fallen, above), Reals(1.0))), apart * apart, within);
 }
 
-// Kept classes are summed in a second pass, when the mean is known: `squares_of` in `shared/kept.wgsl`.
-@if(KEPT) fn kept_squares(s: KeptSums, c: ClassTerms) -> Reals { return s.squares; }
+// Resident classes are summed in a second pass, when the mean is known: `squares_of` in `shared/resident.wgsl`.
+@if(RESIDENT) fn resident_squares(s: ResidentSums, c: ClassTerms) -> Reals { return s.squares; }
 
-@if(KEPT) fn add_square(sum: Reals, z: Words, x_max: Reals, mean: Reals) -> Reals {
+@if(RESIDENT) fn add_square(sum: Reals, z: Words, x_max: Reals, mean: Reals) -> Reals {
     let x = bitcast<Reals>(z);
     let e = select(exp(x - x_max), Reals(0.0), z == Words(NEG_INF));
     let apart = min(x_max - x, Reals(FAR)) - mean;

@@ -24,8 +24,8 @@ fn accumulated_weighted_gap(f: Fold, c: ClassTerms) -> Reals {
 
 fn accumulated_weight_sum(f: Fold, c: ClassTerms) -> Reals { return f.weight_sum + c.v; }
 
-@if(KEPT) fn kept_weighted_gap(s: KeptSums, c: ClassTerms) -> Reals { return with_weighted_gap(s.weighted_gap, c); }
-@if(KEPT) fn kept_weight_sum(s: KeptSums, c: ClassTerms) -> Reals { return s.weight_sum + c.v; }
+@if(RESIDENT) fn resident_weighted_gap(s: ResidentSums, c: ClassTerms) -> Reals { return with_weighted_gap(s.weighted_gap, c); }
+@if(RESIDENT) fn resident_weight_sum(s: ResidentSums, c: ClassTerms) -> Reals { return s.weight_sum + c.v; }
 
 // A class without weight contributes nothing, even at -inf.
 fn with_weighted_gap(weighted_gap: Reals, c: ClassTerms) -> Reals {

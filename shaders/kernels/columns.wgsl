@@ -4,8 +4,8 @@
 // rows of a lane never straddle two images.
 
 import shared::{params, totals, walk, words};
-@if(!KEPT) import columns::streamed;
-@if(KEPT) import columns::kept;
+@if(!RESIDENT) import columns::streamed;
+@if(RESIDENT) import columns::resident;
 
 fn take_block(totals: Totals, block: u32, index: u32) -> Totals {
     let row = (block * WORKGROUP + index) * PACK;

@@ -1,4 +1,4 @@
-// The labels' logits of rows that are cut, kept in the workspace: to count the classes in front of a label,
+// The labels' logits of rows that are cut, in the workspace: to count the classes in front of a label,
 // every piece has to know its logit, which one of them has. A lane per row.
 
 import shared::{constants, numbers, params, row, tensor, walk};

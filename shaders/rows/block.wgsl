@@ -2,11 +2,11 @@
 
 import rows::{lanes, loads};
 import shared::{constants, count, numbers, params, places, row, totals};
-@if(!KEPT && !MERGE) import rows::streamed;
-@if(!KEPT) import rows::folded;
+@if(!RESIDENT && !MERGE) import rows::streamed;
+@if(!RESIDENT) import rows::folded;
 @if(!MERGE) import rows::label;
-@if(KEPT) import rows::kept;
-@if(KEPT) import shared::kept;
+@if(RESIDENT) import rows::resident;
+@if(RESIDENT) import shared::resident;
 @if(PARTS) import rows::parts;
 @if(WRITES) import shared::writer;
 
@@ -29,15 +29,15 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     var r = open_rows(row, present);
     @if(EVERY_ROW) let read = present;
     @else let read = present && r.kind == LIVE;   // a row that does not count is not read
-    @if(KEPT) {
-        var a: Kept;
-        var b: Kept;
-        var v_a: KeptReals;
-        var v_b: KeptReals;
-        if (read) { keep(places, range, lane, &a, &b, &v_a, &v_b); }
+    @if(RESIDENT) {
+        var a: Resident;
+        var b: Resident;
+        var v_a: ResidentReals;
+        var v_b: ResidentReals;
+        if (read) { load_resident(places, range, lane, &a, &b, &v_a, &v_b); }
         var label_logit = 0u;
         @if(LABELS) label_logit = label_logit_of(r, places, range, lane);
-        let s = state_of_kept(&a, &b, &v_a, &v_b, label_logit, label_key_of_row(r, row, places), thread);
+        let s = state_of_resident(&a, &b, &v_a, &v_b, label_logit, label_key_of_row(r, row, places), thread);
     }
     @else var s = state_of_row(r, row, places, folded_range_of(places, part), lane, read, thread);
 
@@ -59,7 +59,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     @if(COUNTS) if (speaks) { t = count_rows(t, r, row); }
     @if(WRITES) if (present) {
         let w = writers(r);
-        @if(KEPT) write_kept(w, places, range, lane, &a, &b, &v_a, &v_b);
+        @if(RESIDENT) write_resident(w, places, range, lane, &a, &b, &v_a, &v_b);
         @else write_row(w, places, range, lane);
     }
     return t;

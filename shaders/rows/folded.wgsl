@@ -1,4 +1,4 @@
-// The state of a row that is not kept.
+// The state of a row that is not resident.
 
 import rows::{loads, merge};
 import shared::{fold, places, row, state};

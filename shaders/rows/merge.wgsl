@@ -1,9 +1,9 @@
 // Merging over the lanes of a row, of whatever the lanes have: states of what they folded, or sums over
-// what they kept. Each is a `Merged` and comes with `merge` (of two), and `shuffled` (a neighbour's).
+// what they keep. Each is a `Merged` and comes with `merge` (of two), and `shuffled` (a neighbour's).
 
 import rows::lanes;
-@if(!KEPT) import rows::states;
-@if(KEPT) import rows::sums;
+@if(!RESIDENT) import rows::states;
+@if(RESIDENT) import rows::sums;
 
 @if(SHARED_STATES) var<workgroup> shared_merged: array<Merged, WORKGROUP / CLUSTER>;
 

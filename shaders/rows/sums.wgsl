@@ -1,4 +1,4 @@
-// Lanes that have sums over what they kept, relative to the row's maximum.
+// Lanes that have sums over what they keep, relative to the row's maximum.
 
 import rows::lanes;
 import shared::params;

@@ -1,7 +1,7 @@
 // What logits become before anything else: z = scale cap tanh(x / cap), or scale x without a cap.
 //
 // This stands where either is asked for. Logits are read multiplied, or as they are where there is a cap. Then
-// they stay x wherever they are kept, and every use asks for z: the gradient needs the slope at x, which
+// they stay x in registers, and every use asks for z: the gradient needs the slope at x, which
 // cannot be told from z where the cap is reached.
 
 import shared::{numbers, params, tensor, words};

@@ -11,7 +11,7 @@ struct Row {
     label_weight: RowReals,   // weight on the label's class beyond what is spread: (1 - e) w_t
     weight: RowReals,    // what the row adds to the mean's divisor
     @if(ROW_WEIGHTS) factor: RowReals,    // the row's own weight
-    @if(LABEL_KEPT) label: RowWords,     // the label's class in the whole tensor
+    @if(ROW_LABEL) label: RowWords,     // the label's class in the whole tensor
     max: RowReals,
     sum_exp_m1: RowReals,
     log_sum_exp: RowReals, // log1p(sum_exp_m1)
@@ -115,7 +115,7 @@ fn open_rows(row: u32, present: bool) -> Row {
     }
     // The log-sum-exp is not known yet.
     @if(Z_LOSS) r.z_share = rounded_of_rows(2.0 * params.z_loss * r.weight);
-    @if(LABEL_KEPT) r.label = l.low;
+    @if(ROW_LABEL) r.label = l.low;
     @if(ROW_WEIGHTS) r = weigh_rows(r, row);
     return r;
 }

@@ -56,8 +56,8 @@ struct Folds {
 @if(PACKED_ROWS) alias Ties = Words;
 @else alias Ties = Reals;
 
-// Sums over what is kept, relative to a maximum that is known before the first exp: nothing is rescaled.
-struct KeptSums {
+// Sums over what is resident, relative to a maximum that is known before the first exp: nothing is rescaled.
+struct ResidentSums {
     sum: Reals,     // sum of exp(x - max) over the classes below the maximum
     ties: Ties,     // classes at the maximum, the maximum itself among them
     @if(DENSE_TARGET) flags: Words,
@@ -70,7 +70,7 @@ struct ClassTerms {
     words: Words,     // z
     v: Reals,         // their weights, where DENSE_TARGET; for PRODUCT the upstream gradients
     classes: Words,   // their numbers
-    place: Words,     // of classes that are kept: where
+    place: Words,     // of classes that are resident: where
     max: Reals,       // the maximum, these among the classes
-    e: Reals,         // exp(-|z - t|), t the maximum without them; exp(z - max) of classes that are kept
+    e: Reals,         // exp(-|z - t|), t the maximum without them; exp(z - max) of classes that are resident
 }

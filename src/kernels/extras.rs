@@ -118,7 +118,7 @@ impl Extras {
             (self.accuracy, "ACCURACY"),
             (self.top_k, "TOP_K"),
             (self.class_losses, "CLASS_LOSSES"),
-            (self.accuracy || self.class_losses || counts, "LABEL_KEPT"),
+            (self.accuracy || self.class_losses || counts, "ROW_LABEL"),
         ]
         .into_iter()
         .chain(self.record.flags())

@@ -55,9 +55,9 @@ impl Layout {
     }
 
     /// Returns the layout without kept elements.
-    pub fn unkept(self) -> Self {
+    pub fn streamed(self) -> Self {
         match self.form {
-            Form::Kept { loads, .. } => Self { form: Form::streamed(loads as usize), ..self },
+            Form::Resident { loads, .. } => Self { form: Form::streamed(loads as usize), ..self },
             _ => self,
         }
     }
@@ -119,7 +119,7 @@ impl Load {
 pub enum Form {
     /// Kept in registers: `loads` loads, the first `full` of which every lane of a row has. No element is read twice.
     /// The numbers are in the text.
-    Kept {
+    Resident {
         /// Loads of a lane, at most.
         loads: u32,
         /// Loads that every lane has.
@@ -148,7 +148,7 @@ impl Form {
     }
 
     /// Returns true if the elements are kept.
-    pub fn is_kept(self) -> bool {
-        matches!(self, Form::Kept { .. })
+    pub fn is_resident(self) -> bool {
+        matches!(self, Form::Resident { .. })
     }
 }

@@ -55,7 +55,7 @@ impl Spec {
     /// loops, and an array with a variable index is placed in memory, not in registers.
     fn registers(&self) -> u32 {
         match self.layout.form {
-            Form::Kept { loads, .. } => loads,
+            Form::Resident { loads, .. } => loads,
             _ => 0,
         }
     }
@@ -102,7 +102,7 @@ impl Spec {
             (columns, "PACKED_ROWS"),
             (columns && self.layout.is_wide(), "ROW_VECTORS"),
             (self.layout.by_class && self.in_place, "READ_BY_OTHERS"),
-            (self.keeps_powers(), "POWERS"),
+            (self.stores_powers(), "POWERS"),
             (self.cut, "CUT"),
             (self.apart, "APART"),
             (self.part == Part::Fold, "FOLD"),
@@ -130,7 +130,9 @@ impl Spec {
             constants.push(("CLUSTER", geometry.cluster));
         }
         match form {
-            Form::Kept { loads, full } => constants.extend([("KEPT", loads), ("FULL", full)]),
+            Form::Resident { loads, full } => {
+                constants.extend([("RESIDENT_LOADS", loads), ("FULL", full)])
+            }
             Form::Chunks => constants.push(("CHUNK", CHUNK)),
             Form::Few | Form::Fours => {}
         }
@@ -167,11 +169,11 @@ impl Layout {
             (row_loads.start_anywhere(), "ANYWHERE"),
             (row_loads == RowLoads::Ragged || self.by_class, "PARTIAL"),
             (self.pairs, "PAIRS"),
-            (form.is_kept(), "KEPT"),
+            (form.is_resident(), "RESIDENT"),
             (matches!(form, Form::Fours | Form::Chunks), "FOURS"),
             (form == Form::Chunks, "CHUNKS"),
             (geometry.cluster > 1, "SUBGROUPS"),
-            (geometry.whole_subgroups && form.is_kept(), "REDUCTIONS"),
+            (geometry.whole_subgroups && form.is_resident(), "REDUCTIONS"),
             (geometry.lanes > geometry.cluster, "SHARED_STATES"),
         ]
     }

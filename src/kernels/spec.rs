@@ -204,10 +204,10 @@ impl Spec {
 
     /// Returns true if powers replace the logits that are kept: if a gradient is all that is written, and it needs
     /// nothing else.
-    pub(super) fn keeps_powers(&self) -> bool {
+    pub(super) fn stores_powers(&self) -> bool {
         let Extras { softcap, entropy_loss, .. } = self.extras;
         let needs_logits = softcap || entropy_loss || self.extras.wants_variance();
-        self.layout.form.is_kept() && self.grad && self.elements.is_none() && !needs_logits
+        self.layout.form.is_resident() && self.grad && self.elements.is_none() && !needs_logits
     }
 
     /// Returns true if its blocks add to a lane's totals.
@@ -258,7 +258,7 @@ impl Spec {
         let merged = match self.kernel {
             Kernel::Rows if lanes > cluster && self.part != Part::Write => {
                 variables(1, self.state_words() * clusters)
-                    + variables(self.layout.form.is_kept().into(), clusters)
+                    + variables(self.layout.form.is_resident().into(), clusters)
             }
             Kernel::VarianceGrad if lanes > cluster => variables(1, workgroup),
             _ => 0,

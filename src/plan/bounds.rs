@@ -26,18 +26,20 @@ impl Tuning {
             fill,
             together: _,
             lanes,
-            kept_row,
-            kept_columns,
-            kept_short,
+            resident_row,
+            resident_columns,
+            resident_short,
             part_loads,
             load: _,
         } = *self;
         power_of_two("workgroup", workgroup)?;
         within("groups", groups, MOST_GROUPS, "it must be from 1 to 4096")?;
         within("fill", fill, MOST_GROUPS, "it must be from 1 to 4096")?;
-        for (name, kept) in
-            [("kept_row", kept_row), ("kept_columns", kept_columns), ("kept_short", kept_short)]
-        {
+        for (name, kept) in [
+            ("resident_row", resident_row),
+            ("resident_columns", resident_columns),
+            ("resident_short", resident_short),
+        ] {
             within(name, kept, MOST_KEPT, "it must be from 1 to 512")?;
         }
         within("part_loads", part_loads, MOST_PART_LOADS, "it must be from 1 to 1048576")?;
@@ -96,9 +98,9 @@ mod tests {
             (Tuning { workgroup: 2048, ..table }, "workgroup"),
             (Tuning { groups: 0, ..table }, "groups"),
             (Tuning { fill: u32::MAX, ..table }, "fill"),
-            (Tuning { kept_row: 0, ..table }, "kept_row"),
-            (Tuning { kept_columns: 513, ..table }, "kept_columns"),
-            (Tuning { kept_short: 0, ..table }, "kept_short"),
+            (Tuning { resident_row: 0, ..table }, "resident_row"),
+            (Tuning { resident_columns: 513, ..table }, "resident_columns"),
+            (Tuning { resident_short: 0, ..table }, "resident_short"),
             (Tuning { part_loads: 0, ..table }, "part_loads"),
             (lanes(3, 8), "lanes.fewest"),
             (lanes(0, 0), "lanes.fewest"),

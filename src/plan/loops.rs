@@ -112,7 +112,7 @@ fn turns_of_block(work: &Work, spec: &Spec, piece: usize, parts: u32) -> usize {
     // once per chunk.
     let chunks = of_lane.div_ceil(CHUNK as usize);
     let pass = match spec.layout.form {
-        Form::Kept { .. } => 0,
+        Form::Resident { .. } => 0,
         Form::Few => of_lane + 1,
         Form::Fours | Form::Chunks => of_lane / 4 + 8 * chunks,
     };

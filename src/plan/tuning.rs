@@ -37,11 +37,11 @@ pub struct Tuning {
     /// Lanes that share a row.
     pub lanes: Lanes,
     /// Words that a lane keeps of a row that lanes share.
-    pub kept_row: u32,
+    pub resident_row: u32,
     /// Words that a lane keeps of neighbouring rows.
-    pub kept_columns: u32,
+    pub resident_columns: u32,
     /// Words that a lane keeps of short rows, each of which it folds alone.
-    pub kept_short: u32,
+    pub resident_short: u32,
     /// The fewest loads of a lane in a part of a shared row.
     pub part_loads: u32,
     /// The widest load.
@@ -78,9 +78,9 @@ impl Tuning {
         fill: 512,
         together: true,
         lanes: Lanes::Keeping { fewest: 8, most: 256 },
-        kept_row: 32,
-        kept_columns: 64,
-        kept_short: 64,
+        resident_row: 32,
+        resident_columns: 64,
+        resident_short: 64,
         part_loads: 4,
         load: Load::Four,
     };
@@ -91,9 +91,9 @@ impl Tuning {
         groups: 512,
         fill: 64,
         lanes: Lanes::Keeping { fewest: 8, most: 128 },
-        kept_row: 16,
-        kept_columns: 32,
-        kept_short: 32,
+        resident_row: 16,
+        resident_columns: 32,
+        resident_short: 32,
         ..Self::DISCRETE
     };
 
@@ -111,9 +111,9 @@ impl Tuning {
         fill: 32,
         together: false,
         lanes: Lanes::Subgroup,
-        kept_row: 128,
-        kept_columns: 256,
-        kept_short: 256,
+        resident_row: 128,
+        resident_columns: 256,
+        resident_short: 256,
         part_loads: 512,
         load: Load::Eight,
     };

@@ -72,8 +72,8 @@ fn merged(mut all: Names, some: Names) -> Names {
 /// Kinds small enough that a hash which differs says where to look.
 fn kind(spec: &Spec) -> String {
     let Spec { kernel, part, input, output, .. } = spec;
-    let layout = match (spec.layout.form.is_kept(), spec.layout.load) {
-        (true, load) => format!("kept by {}", load.elements()),
+    let layout = match (spec.layout.form.is_resident(), spec.layout.load) {
+        (true, load) => format!("resident by {}", load.elements()),
         (false, load) => format!("by {}", load.elements()),
     };
     format!("{kernel:?}, {part:?}, {} to {}, {layout}", input.name(), output.name())

@@ -31,7 +31,7 @@ fn order(spec: &Spec) -> Option<String> {
     }
     let layout = spec.layout;
     let form = match layout.form {
-        Form::Kept { .. } => "kept",
+        Form::Resident { .. } => "kept",
         Form::Chunks => "chunks",
         Form::Few | Form::Fours => "streamed",
     };

@@ -514,8 +514,8 @@ impl Anything {
             *tuning = self.one_of(&[Tuning::DISCRETE, Tuning::INTEGRATED, Tuning::SOFTWARE]);
             tuning.workgroup = 1 << self.0.below(12);
             tuning.fill = self.one_of(&[1, 64, 4096]);
-            tuning.kept_row = self.one_of(&[1, 32, 512]);
-            tuning.kept_short = self.one_of(&[1, 32, 512]);
+            tuning.resident_row = self.one_of(&[1, 32, 512]);
+            tuning.resident_short = self.one_of(&[1, 32, 512]);
             tuning.part_loads = self.one_of(&[1, 512, 1 << 20]);
         }
         profile

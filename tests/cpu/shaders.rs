@@ -220,7 +220,7 @@ fn workgroup_memory_is_what_the_texts_declare() {
     let mut seen = HashSet::new();
     // Nothing else changes what is declared.
     let kind = |spec: &Spec| {
-        let fields = (spec.dense_target, spec.extras, spec.part, spec.layout.form.is_kept());
+        let fields = (spec.dense_target, spec.extras, spec.part, spec.layout.form.is_resident());
         (spec.kernel, spec.layout.geometry, fields)
     };
     let specs: Vec<Spec> = specs.into_iter().filter(|spec| seen.insert(kind(spec))).collect();

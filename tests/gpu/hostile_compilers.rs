@@ -31,7 +31,7 @@ fn devices() -> &'static [TestGpu; 3] {
     DEVICES.get_or_init(|| {
         let mut tuning = Tuning::DISCRETE;
         (tuning.workgroup, tuning.lanes) = (32, Lanes::Keeping { fewest: 2, most: 32 });
-        (tuning.kept_row, tuning.kept_columns, tuning.kept_short) = (16, 24, 12);
+        (tuning.resident_row, tuning.resident_columns, tuning.resident_short) = (16, 24, 12);
         let all = GpuOptions::new().tuning(TuningChoice::Given(tuning));
         let flat = all.clone().without_subgroups();
         let portable = flat.clone().default_limits();

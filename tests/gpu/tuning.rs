@@ -62,7 +62,7 @@ fn small_groups() {
     check(0, |tuning| {
         tuning.workgroup = 16;
         tuning.lanes = Lanes::Keeping { fewest: 1, most: 16 };
-        tuning.kept_row = 4;
+        tuning.resident_row = 4;
     });
 }
 
@@ -72,7 +72,7 @@ fn groups_smaller_than_a_subgroup() {
     check(0, |tuning| {
         tuning.workgroup = 4;
         tuning.lanes = Lanes::Keeping { fewest: 2, most: 4 };
-        tuning.kept_row = 16;
+        tuning.resident_row = 16;
     });
 }
 
@@ -90,7 +90,7 @@ fn one_lane_and_one_group() {
 fn single_loads_and_nothing_kept() {
     check(0, |tuning| {
         tuning.load = Load::One;
-        (tuning.kept_row, tuning.kept_columns, tuning.kept_short) = (1, 1, 1);
+        (tuning.resident_row, tuning.resident_columns, tuning.resident_short) = (1, 1, 1);
         tuning.together = !tuning.together;
         tuning.groups = 3;
     });
@@ -102,7 +102,7 @@ fn rows_in_as_many_parts_as_can_be() {
         tuning.load = Load::Four;
         tuning.lanes = Lanes::Keeping { fewest: 2, most: 4 };
         tuning.workgroup = 32;
-        tuning.kept_row = 1;
+        tuning.resident_row = 1;
         tuning.fill = 4096;
         tuning.part_loads = 1;
     });
@@ -113,7 +113,7 @@ fn large_groups_and_parts() {
     check(0, |tuning| {
         tuning.workgroup = 1024;
         tuning.lanes = Lanes::Keeping { fewest: 64, most: 1024 };
-        tuning.kept_row = 8;
+        tuning.resident_row = 8;
         tuning.part_loads = 2;
         tuning.fill = 256;
     });
@@ -124,7 +124,7 @@ fn a_subgroup_for_each_row() {
     check(1, |tuning| {
         tuning.workgroup = 128;
         tuning.lanes = Lanes::Subgroup;
-        tuning.kept_row = 64;
+        tuning.resident_row = 64;
         tuning.groups = 2;
     });
 }

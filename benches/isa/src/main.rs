@@ -126,7 +126,7 @@ fn is_large(spec: &Spec) -> bool {
 fn elements_of(spec: &Spec, counts: &Counts) -> f64 {
     let pack = spec.layout.load.elements() as f64;
     match spec.layout.form {
-        Form::Kept { loads, .. } => pack * f64::from(loads),
+        Form::Resident { loads, .. } => pack * f64::from(loads),
         _ if spec.kernel == Kernel::Pointwise => pack,
         _ => pack * counts.loads,
     }
@@ -179,7 +179,7 @@ fn measure(
 
 /// Returns true for loops that fold or write elements.
 fn is_hot(spec: &Spec, l: &Loop) -> bool {
-    if spec.layout.form.is_kept() || spec.kernel == Kernel::Pointwise {
+    if spec.layout.form.is_resident() || spec.kernel == Kernel::Pointwise {
         return true;
     }
     let most = if matches!(spec.layout.form, Form::Few) { 1.0 } else { 4.0 };
@@ -205,7 +205,7 @@ fn of_loop(spec: &Spec, l: &Loop) -> Vec<String> {
     let c = &l.counts;
     let elements = elements_of(spec, c);
     let per = |count: f64| format!("{:.1}", count / elements);
-    let what = match (c.stores > 0.0, spec.layout.form.is_kept()) {
+    let what = match (c.stores > 0.0, spec.layout.form.is_resident()) {
         (true, true) => "block",
         (true, false) => "write",
         (false, true) => "block",

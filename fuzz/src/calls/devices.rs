@@ -95,9 +95,9 @@ fn tuning(draw: &Draw<'_>) -> Tuning {
         _ => Lanes::Keeping { fewest: draw.one_of(&[2, 4, 8, 16]), most: 64 },
     };
     let kept = [32, 1, 2, 4, 7, 8, 64, 128];
-    tuning.kept_row = draw.one_of(&kept);
-    tuning.kept_columns = draw.one_of(&kept);
-    tuning.kept_short = draw.one_of(&kept);
+    tuning.resident_row = draw.one_of(&kept);
+    tuning.resident_columns = draw.one_of(&kept);
+    tuning.resident_short = draw.one_of(&kept);
     tuning.part_loads = draw.one_of(&[512, 1, 2, 4, 16]);
     tuning.load = draw.one_of(&[Load::Eight, Load::One, Load::Four]);
     tuning

@@ -80,9 +80,9 @@ fn tuning(draw: &Draw<'_>) -> Tuning {
         true => Lanes::Subgroup,
         false => Lanes::Keeping { fewest: one.min(other), most: one.max(other) },
     };
-    tuning.kept_row = up_to(draw, 512);
-    tuning.kept_columns = up_to(draw, 512);
-    tuning.kept_short = up_to(draw, 512);
+    tuning.resident_row = up_to(draw, 512);
+    tuning.resident_columns = up_to(draw, 512);
+    tuning.resident_short = up_to(draw, 512);
     tuning.part_loads = up_to(draw, 1 << 20);
     tuning.load = draw.one_of(&[Load::Four, Load::One, Load::Eight]);
     tuning

@@ -14,11 +14,11 @@ pub enum Field {
     /// Lanes that share a row.
     Lanes,
     /// Words of a row shared by lanes that a lane keeps.
-    KeptRow,
+    ResidentRow,
     /// Words of neighbouring rows that a lane keeps.
-    KeptColumns,
+    ResidentColumns,
     /// Words of short rows that a lane keeps.
-    KeptShort,
+    ResidentShort,
     /// The most groups of a dispatch.
     Groups,
     /// Groups that keep the device busy.
@@ -35,9 +35,9 @@ impl Field {
         Self::Workgroup,
         Self::Load,
         Self::Lanes,
-        Self::KeptRow,
-        Self::KeptColumns,
-        Self::KeptShort,
+        Self::ResidentRow,
+        Self::ResidentColumns,
+        Self::ResidentShort,
         Self::Groups,
         Self::Fill,
         Self::PartLoads,
@@ -50,9 +50,9 @@ impl Field {
             Self::Workgroup => "workgroup",
             Self::Load => "load",
             Self::Lanes => "lanes",
-            Self::KeptRow => "kept_row",
-            Self::KeptColumns => "kept_columns",
-            Self::KeptShort => "kept_short",
+            Self::ResidentRow => "resident_row",
+            Self::ResidentColumns => "resident_columns",
+            Self::ResidentShort => "resident_short",
             Self::Groups => "groups",
             Self::Fill => "fill",
             Self::PartLoads => "part_loads",
@@ -69,9 +69,9 @@ impl Field {
                 Lanes::Keeping { fewest, most } => format!("{fewest} to {most}"),
                 Lanes::Subgroup => "subgroup".into(),
             },
-            Self::KeptRow => tuning.kept_row.to_string(),
-            Self::KeptColumns => tuning.kept_columns.to_string(),
-            Self::KeptShort => tuning.kept_short.to_string(),
+            Self::ResidentRow => tuning.resident_row.to_string(),
+            Self::ResidentColumns => tuning.resident_columns.to_string(),
+            Self::ResidentShort => tuning.resident_short.to_string(),
             Self::Groups => tuning.groups.to_string(),
             Self::Fill => tuning.fill.to_string(),
             Self::PartLoads => tuning.part_loads.to_string(),
@@ -98,14 +98,14 @@ impl Field {
             }),
             Self::Load => loads(present, profile),
             Self::Lanes => lanes(present, software),
-            Self::KeptRow => {
-                numbers(&[8, 16, 32, 64, 128], &[32, 64, 128, 256], |t, n| t.kept_row = n)
+            Self::ResidentRow => {
+                numbers(&[8, 16, 32, 64, 128], &[32, 64, 128, 256], |t, n| t.resident_row = n)
             }
-            Self::KeptColumns => {
-                numbers(&[16, 32, 64, 128], &[64, 128, 256, 512], |t, n| t.kept_columns = n)
+            Self::ResidentColumns => {
+                numbers(&[16, 32, 64, 128], &[64, 128, 256, 512], |t, n| t.resident_columns = n)
             }
-            Self::KeptShort => {
-                numbers(&[16, 32, 64, 128], &[64, 128, 256, 512], |t, n| t.kept_short = n)
+            Self::ResidentShort => {
+                numbers(&[16, 32, 64, 128], &[64, 128, 256, 512], |t, n| t.resident_short = n)
             }
             Self::Groups => {
                 let on_gpu = [64, 128, 256, 512, 1024, 2048, 4096];

@@ -29,7 +29,8 @@ fn kept_load(
 ) -> Option<Load> {
     let tuning = &profile.tuning;
     let keeps = |load: Load| {
-        view.classes <= UNROLLED && view.classes * load.elements() <= tuning.kept_columns as usize
+        view.classes <= UNROLLED
+            && view.classes * load.elements() <= tuning.resident_columns as usize
     };
     // A narrow load with every class kept is faster than a wide one with two passes; but not where loads are the cost,
     // nor for single elements of which two share a word.
@@ -58,7 +59,7 @@ pub(super) fn short(
     profile: &Profile,
     widest: Load,
 ) -> Result<Layout, Error> {
-    let keeps = profile.tuning.kept_short as usize;
+    let keeps = profile.tuning.resident_short as usize;
     // Rows without classes have nothing to load.
     let fits = |load: Load| {
         load <= widest
@@ -73,7 +74,7 @@ pub(super) fn short(
 /// Returns the most classes of rows that follow each other for which a lane keeps its own rows.
 pub(in crate::plan) fn short_classes(profile: &Profile) -> usize {
     let load = profile.widest_load(ElementType::F32).elements();
-    (profile.tuning.kept_short as usize / load).min(UNROLLED)
+    (profile.tuning.resident_short as usize / load).min(UNROLLED)
 }
 
 fn lane_per_row(
@@ -83,7 +84,7 @@ fn lane_per_row(
     kept: bool,
 ) -> Result<Layout, Error> {
     let form = match kept && classes > 0 {
-        true => Form::Kept { loads: classes as u32, full: classes as u32 },
+        true => Form::Resident { loads: classes as u32, full: classes as u32 },
         false => Form::streamed(classes),
     };
     let geometry = Geometry::lane_per_row(profile)?;

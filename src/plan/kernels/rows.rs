@@ -36,12 +36,12 @@ pub(super) fn neighbours(
     let by_class = ragged && fixed;
     let lead = if ragged && !by_class { load.elements() - 1 } else { 0 };
     let loads = (lead + classes).div_ceil(load.elements());
-    let keeps = (profile.tuning.kept_row as usize / load.elements()).min(UNROLLED);
+    let keeps = (profile.tuning.resident_row as usize / load.elements()).min(UNROLLED);
     let geometry = Geometry::rows(profile, loads, keeps)?;
     let lanes = geometry.lanes as usize;
     let of_lane = loads.div_ceil(lanes);
     let form = if of_lane <= keeps && !ragged {
-        Form::Kept { loads: of_lane as u32, full: (loads / lanes) as u32 }
+        Form::Resident { loads: of_lane as u32, full: (loads / lanes) as u32 }
     } else {
         Form::streamed(of_lane)
     };
@@ -112,7 +112,7 @@ pub(super) fn teams(spec: &Spec, rows: u64, parts: u32) -> u64 {
 
 /// Returns the classes in each part of a batch-invariant row of `classes`; `None` if it is not cut into parts.
 pub(super) fn fixed_part(layout: &Layout, classes: usize, profile: &Profile) -> Option<usize> {
-    if layout.form.is_kept() {
+    if layout.form.is_resident() {
         return None;
     }
     let of_lanes = layout.load.elements() * layout.geometry.lanes as usize;
@@ -130,7 +130,7 @@ pub(super) fn parts(
     profile: &Profile,
     state_words: u64,
 ) -> usize {
-    if layout.form.is_kept() || rows == 0 {
+    if layout.form.is_resident() || rows == 0 {
         return 1;
     }
     let Layout { geometry, load, .. } = layout;

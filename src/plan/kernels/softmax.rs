@@ -102,7 +102,7 @@ pub(in crate::plan) fn laid_out(
     alignment: Alignment,
 ) -> Result<Spec, Error> {
     let (kernel, layout) = Folding::of_piece(work, piece, alignment)?.kernel();
-    let layout = if spec.part == Part::Whole { layout } else { layout.unkept() };
+    let layout = if spec.part == Part::Whole { layout } else { layout.streamed() };
     let spec = Spec { kernel, layout, ..spec };
     Ok(match kernel {
         Kernel::Columns => columns::packed(spec, alignment),
@@ -114,6 +114,6 @@ pub(in crate::plan) fn laid_out(
 /// share a row, keep it, and merge without subgroups.
 pub(in crate::plan) fn heaviest(work: &Work) -> Spec {
     let shared = Geometry { lanes: work.flat.workgroup, ..work.flat };
-    let form = Form::Kept { loads: 1, full: 1 };
+    let form = Form::Resident { loads: 1, full: 1 };
     Spec { layout: Layout { form, ..Layout::plain(shared) }, ..whole(work) }
 }

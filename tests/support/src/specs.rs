@@ -26,7 +26,7 @@ pub fn every_spec() -> IndexSet<Spec> {
         let mut large = profile.clone();
         large.limits.max_storage_buffer_binding_size = 4 << 30;
         let mut frugal = large.clone();
-        frugal.tuning.kept_columns = 1;
+        frugal.tuning.resident_columns = 1;
         for_shape(&[1 << 15, 3, 8], &[1 << 15, 8], Types::all()[0], &frugal, &mut specs);
         for classes in [260, 600] {
             for types in Types::all().into_iter().step_by(2) {

@@ -18,9 +18,9 @@ impl Random {
             0 => Lanes::Subgroup,
             _ => Lanes::Keeping { fewest: 1 << fewest, most: 1 << (fewest + more).min(10) },
         };
-        tuning.kept_row = self.up_to(512);
-        tuning.kept_columns = self.up_to(512);
-        tuning.kept_short = self.up_to(512);
+        tuning.resident_row = self.up_to(512);
+        tuning.resident_columns = self.up_to(512);
+        tuning.resident_short = self.up_to(512);
         tuning.part_loads = self.up_to(1 << 20);
         tuning.load = [Load::One, Load::Four, Load::Eight][self.below(3)];
         tuning

@@ -1,21 +1,21 @@
-// Rows that are kept: a lane has the loads lane, lane + LANES, ... of the row, KEPT of them at most.
+// Rows that are resident: a lane has the loads lane, lane + LANES, ... of the row, RESIDENT_LOADS of them at most.
 //
-// Every lane loads KEPT times: where there is no load left for it, its first one again. A branch would hold
+// Every lane loads RESIDENT_LOADS times: where there is no load left for it, its first one again. A branch would hold
 // the last loads back until the ones in front of it have arrived: compilers widen these before it.
 
 import rows::{lanes, loads, merge, sums};
 @if(SQUARES) import fields::exp_gap_sum;
-import shared::{fold, kept, numbers, places, state, words};
+import shared::{fold, resident, numbers, places, state, words};
 @if(WRITES) import shared::writer;
 
-fn keep(
+fn load_resident(
     places: Places,
     range: Range,
     lane: u32,
-    a: ptr<function, Kept>,
-    b: ptr<function, Kept>,
-    v_a: ptr<function, KeptReals>,
-    v_b: ptr<function, KeptReals>,
+    a: ptr<function, Resident>,
+    b: ptr<function, Resident>,
+    v_a: ptr<function, ResidentReals>,
+    v_b: ptr<function, ResidentReals>,
 ) {
     @for(k in REGISTERS) {
         {
@@ -53,36 +53,36 @@ fn first_classes(lane: u32) -> Pack {
     return classes_of(places, lane);
 }
 
-fn number_of_kept(first: Words, k: Words) -> Words { return first + PACK * LANES * k; }
+fn class_of_register(first: Words, k: Words) -> Words { return first + PACK * LANES * k; }
 
 // The sums over the components of a lane's loads.
-fn sums_of(kept: KeptSums) -> Sums {
+fn sums_of(resident: ResidentSums) -> Sums {
     var s: Sums;
-    s.sum = across(kept.sum);
-    s.ties = across(kept.ties);
-    @if(DENSE_TARGET) s.flags = bits_of(kept.flags);
+    s.sum = across(resident.sum);
+    s.ties = across(resident.ties);
+    @if(DENSE_TARGET) s.flags = bits_of(resident.flags);
     @for(f in FIELDS) {
-        @if(f.sums && f.is_real) s.{f.name} = across(kept.{f.name});
-        @elif(f.sums) s.{f.name} = in_all(kept.{f.name});
-        @elif(f.least) s.{f.name} = least(kept.{f.name});
-        @else s.{f.name} = highest(kept.{f.name});
+        @if(f.sums && f.is_real) s.{f.name} = across(resident.{f.name});
+        @elif(f.sums) s.{f.name} = in_all(resident.{f.name});
+        @elif(f.least) s.{f.name} = least(resident.{f.name});
+        @else s.{f.name} = highest(resident.{f.name});
     }
     return s;
 }
 
 // The state of the row: first its maximum, then the sums below it. Every lane of the group must call
 // it, in uniform control flow.
-fn state_of_kept(
-    a: ptr<function, Kept>,
-    b: ptr<function, Kept>,
-    v_a: ptr<function, KeptReals>,
-    v_b: ptr<function, KeptReals>,
+fn state_of_resident(
+    a: ptr<function, Resident>,
+    b: ptr<function, Resident>,
+    v_a: ptr<function, ResidentReals>,
+    v_b: ptr<function, ResidentReals>,
     label_logit: u32,
     label_key: LabelKey,
     thread: u32,
 ) -> State {
-    var f = scan_kept(empty_fold(), a);
-    @if(EIGHT) f = scan_kept(f, b);
+    var f = scan_resident(empty_fold(), a);
+    @if(EIGHT) f = scan_resident(f, b);
     let x_max = max_lanes(highest(f.max), thread);
     // Load k of the lane is number lane + k LANES of the row.
     let first = first_classes(lane_of(thread));
@@ -93,8 +93,8 @@ fn state_of_kept(
         @if(EIGHT) u_max = max(u_max, u_max_of(Reals(x_max), b, v_b));
         u_max = Reals(max_lanes(highest(u_max), thread));
     }
-    var s = sums_of(sum_kept(Reals(x_max), u_max, a, v_a, first.a, label_key));
-    @if(EIGHT) s = merge(s, sums_of(sum_kept(Reals(x_max), u_max, b, v_b, first.b, label_key)));
+    var s = sums_of(sum_resident(Reals(x_max), u_max, a, v_a, first.a, label_key));
+    @if(EIGHT) s = merge(s, sums_of(sum_resident(Reals(x_max), u_max, b, v_b, first.b, label_key)));
     s.flags |= bits_of(flags_of(f));
     s.label_logit = label_logit;
     s = merge_lanes(s, thread);
@@ -116,15 +116,15 @@ fn state_of_kept(
     return state;
 }
 
-@if(WRITES) fn write_kept(
+@if(WRITES) fn write_resident(
     w: Writers,
     places: Places,
     range: Range,
     lane: u32,
-    a: ptr<function, Kept>,
-    b: ptr<function, Kept>,
-    v_a: ptr<function, KeptReals>,
-    v_b: ptr<function, KeptReals>,
+    a: ptr<function, Resident>,
+    b: ptr<function, Resident>,
+    v_a: ptr<function, ResidentReals>,
+    v_b: ptr<function, ResidentReals>,
 ) {
     @for(k in REGISTERS) {
         {

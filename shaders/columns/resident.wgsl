@@ -1,25 +1,25 @@
-// Few enough classes for a lane to keep: KEPT is their number. What is kept has a vector for each
+// Few enough classes for a lane to keep: RESIDENT_LOADS is their number. What is resident has a vector for each
 // class, with a component for each row; `b` is the second half of a load of eight rows.
 
 import columns::loads;
-import shared::{count, fold, kept, row, state, totals, words};
+import shared::{count, fold, resident, row, state, totals, words};
 @if(!SHORT) import columns::across;
 @if(SHORT) import columns::short;
 @if(WRITES) import shared::writer;
 
 fn columns(totals: Totals, row: u32) -> Totals {
     let places = places_of_rows(row);
-    var a: Kept;
-    var b: Kept;
-    var v_a: KeptReals;
-    var v_b: KeptReals;
-    keep(places, &a, &b, &v_a, &v_b);
+    var a: Resident;
+    var b: Resident;
+    var v_a: ResidentReals;
+    var v_b: ResidentReals;
+    load_resident(places, &a, &b, &v_a, &v_b);
 
     var r_a = open_rows(row, true);
     let label_logit_a = label_logits(r_a, &a);   // before the fold, which may put powers in the place of logits
     var label_key_a: LabelKey;
     @if(RANK) label_key_a = label_key_of(r_a.class_index, label_logit_a);
-    var s_a = state_of_kept(&a, &v_a, label_key_a);
+    var s_a = state_of_resident(&a, &v_a, label_key_a);
     s_a.label_logit = label_logit_a;
     r_a = close_rows(r_a, s_a, row);
     var t = count_rows(totals, r_a, row);
@@ -28,32 +28,32 @@ fn columns(totals: Totals, row: u32) -> Totals {
         let label_logit_b = label_logits(r_b, &b);
         var label_key_b: LabelKey;
         @if(RANK) label_key_b = label_key_of(r_b.class_index, label_logit_b);
-        var s_b = state_of_kept(&b, &v_b, label_key_b);
+        var s_b = state_of_resident(&b, &v_b, label_key_b);
         s_b.label_logit = label_logit_b;
         r_b = close_rows(r_b, s_b, row + HALF);
         t = count_rows(t, r_b, row + HALF);
     }
     @if(WRITES) {
         @for(h in HALVES) let w_{h} = writer(r_{h});
-        var out_a: Kept;
-        var out_b: Kept;
+        var out_a: Resident;
+        var out_b: Resident;
     }
     @if(ELEMENTS) @for(k in REGISTERS) {
         out_a[{k}] = element(w_a, a[{k}]);
         @if(EIGHT) out_b[{k}] = element(w_b, b[{k}]);
     }
-    @if(ELEMENTS) put_elements_kept(places, &out_a, &out_b);
+    @if(ELEMENTS) put_elements_resident(places, &out_a, &out_b);
     @if(GRAD) @for(k in REGISTERS) {
         out_a[{k}] = gradient(w_a, a[{k}], Words({k}), v_a[{k}]);
         @if(EIGHT) out_b[{k}] = gradient(w_b, b[{k}], Words({k}), v_b[{k}]);
     }
-    @if(GRAD) put_grad_kept(places, &out_a, &out_b);
+    @if(GRAD) put_grad_resident(places, &out_a, &out_b);
     return t;
 }
 
 // The labels' logits.
-fn label_logits(r: Row, kept: ptr<function, Kept>) -> RowWords {
+fn label_logits(r: Row, resident: ptr<function, Resident>) -> RowWords {
     var words = RowWords(0u);
-    @if(LABELS) @for(k in REGISTERS) words = select(words, (*kept)[{k}], r.class_index == RowWords({k}));
+    @if(LABELS) @for(k in REGISTERS) words = select(words, (*resident)[{k}], r.class_index == RowWords({k}));
     return words;
 }

@@ -1,0 +1,83 @@
+// Rows short enough to be resident: a lane loads all of its share first (RESIDENT_LOADS words or vectors for each
+// half of a load), so that every load is under way before the first exp, and never reads it again.
+// RESIDENT_LOADS is in the text and every index a constant, so the arrays live in registers.
+
+import fields::all;
+import shared::{constants, fold, numbers, softcap, state, words};
+
+alias Resident = array<Words, RESIDENT_LOADS>;
+alias ResidentReals = array<Reals, RESIDENT_LOADS>;   // the classes' weights, where DENSE_TARGET
+
+// The maximum of each component, and whether what is resident has NaN or infinities.
+fn scan_resident(fold: Fold, resident: ptr<function, Resident>) -> Fold {
+    var f = fold;
+    @for(k in REGISTERS) {
+        f = note_words(f, (*resident)[{k}]);
+        f.max = max(f.max, bitcast<Reals>(z_of((*resident)[{k}])));
+    }
+    return f;
+}
+
+// The largest upstream gradient of a class at the maximum; LOWEST where there is no such class.
+@if(PRODUCT) fn u_max_of(x_max: Reals, resident: ptr<function, Resident>, v: ptr<function, ResidentReals>) -> Reals {
+    var u = Reals(LOWEST);
+    @for(k in REGISTERS) u = select(u, max(u, (*v)[{k}]), bitcast<Reals>(z_of((*resident)[{k}])) == x_max);
+    return u;
+}
+
+// Where a gradient is all that is written (POWERS), exp(x - max) takes the place of x. `first` has what
+// the numbers of the classes are told from.
+fn sum_resident(
+    x_max: Reals,
+    u_max: Reals,
+    resident: ptr<function, Resident>,
+    v: ptr<function, ResidentReals>,
+    first: Words,
+    label_key: LabelKey,
+) -> ResidentSums {
+    var s: ResidentSums;
+    @for(f in FIELDS) s.{f.name} = {f.components}({f.identity});
+    @if(PRODUCT) s.u_max = u_max;
+    @if(RANK) s.label_key = label_key;
+    @for(k in REGISTERS) {
+        {
+            let words = z_of((*resident)[{k}]);
+            let at_max = bitcast<Reals>(words) == x_max;
+            let e = select(exp(bitcast<Reals>(words) - x_max), Reals(0.0), words == Words(NEG_INF));
+            let place = Words({k});
+            let c = ClassTerms(words, (*v)[{k}], class_of_register(first, place), place, x_max, e);
+            s.sum += select(e, Reals(0.0), at_max);
+            s.ties += select(Ties(0), Ties(1), at_max);
+            @if(DENSE_TARGET) s.flags |= flags_of_weight(c);
+            @for(f in FIELDS) s.{f.name} = resident_{f.name}(s, c);
+            @if(POWERS) (*resident)[{k}] = bitcast<Words>(select(e, Reals(1.0), at_max));
+        }
+    }
+    @if(ARGMAX) s.argmax = select(class_of_register(first, s.argmax), s.argmax, s.argmax == Words(NO_CLASS));
+    return s;
+}
+
+// The sum of squares about the mean, which is known only after the sums of `sum_resident`.
+@if(SQUARES) fn squares_of(x_max: Reals, mean: Reals, resident: ptr<function, Resident>) -> Reals {
+    var squares = Reals(0.0);
+    @for(k in REGISTERS) squares = add_square(squares, z_of((*resident)[{k}]), x_max, mean);
+    return squares;
+}
+
+@if(PACKED_ROWS) fn class_of_register(first: Words, k: Words) -> Words { return first + k; }
+
+// The state of rows that a lane has to itself: what is resident at k is class k of each.
+@if(PACKED_ROWS) fn state_of_resident(resident: ptr<function, Resident>, v: ptr<function, ResidentReals>, label_key: LabelKey) -> State {
+    let f = scan_resident(empty_fold(), resident);
+    var u_max: Reals;
+    @if(PRODUCT) u_max = u_max_of(f.max, resident, v);
+    let sums = sum_resident(f.max, u_max, resident, v, Words(0u), label_key);
+    var s = empty_state();
+    s.max = f.max;
+    s.sum_exp_m1 = sums.sum + RowReals(RowInts(sums.ties) - RowInts(1));   // in integers, as in `rows/resident.wgsl`
+    s.flags = flags_of(f);
+    @if(DENSE_TARGET) s.flags |= sums.flags;
+    @for(f in FIELDS) s.{f.name} = sums.{f.name};
+    @if(SQUARES) s.squares = squares_of(f.max, mean_gap_of_state(s), resident);
+    return s;
+}
