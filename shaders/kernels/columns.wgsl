@@ -4,7 +4,7 @@
 // rows of a lane never straddle two images.
 
 import shared::{params, totals, walk, words};
-@if(!RESIDENT) import columns::streamed;
+@if(!RESIDENT) import columns::streaming;
 @if(RESIDENT) import columns::resident;
 
 fn take_block(totals: Totals, block: u32, index: u32) -> Totals {

@@ -2,7 +2,7 @@
 
 import rows::{lanes, loads};
 import shared::{constants, count, numbers, params, places, row, totals};
-@if(!RESIDENT && !MERGE) import rows::streamed;
+@if(!RESIDENT && !MERGE) import rows::streaming;
 @if(!RESIDENT) import rows::folded;
 @if(!MERGE) import rows::label;
 @if(RESIDENT) import rows::resident;

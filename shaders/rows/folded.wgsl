@@ -2,7 +2,7 @@
 
 import rows::{loads, merge};
 import shared::{fold, places, row, state};
-@if(!MERGE) import rows::{label, streamed};
+@if(!MERGE) import rows::{label, streaming};
 @if(BY_CLASS && !WRITE) import rows::by_class;
 @if(PARTS) import rows::parts;
 

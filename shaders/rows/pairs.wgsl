@@ -2,7 +2,7 @@
 // that the row before ends in. So the lanes of a slot take two rows that follow each other, and the
 // load that the two have in common is written whole, by one lane.
 
-import rows::{folded, lanes, loads, streamed};
+import rows::{folded, lanes, loads, streaming};
 import shared::{count, numbers, params, places, row, tensor, totals, words, writer};
 
 // One block: a pair of rows, or a part of one, for each slot of the group.

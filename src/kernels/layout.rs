@@ -55,9 +55,9 @@ impl Layout {
     }
 
     /// Returns the layout without kept elements.
-    pub fn streamed(self) -> Self {
+    pub fn streaming(self) -> Self {
         match self.form {
-            Form::Resident { loads, .. } => Self { form: Form::streamed(loads as usize), ..self },
+            Form::Resident { loads, .. } => Self { form: Form::streaming(loads as usize), ..self },
             _ => self,
         }
     }
@@ -139,7 +139,7 @@ pub const CHUNK: u32 = 512;
 
 impl Form {
     /// Returns the form for lanes that fold `loads` loads each, too many to keep.
-    pub fn streamed(loads: usize) -> Self {
+    pub fn streaming(loads: usize) -> Self {
         match loads {
             0..8 => Form::Few,
             loads if loads <= CHUNK as usize => Form::Fours,

@@ -25,8 +25,8 @@ const FILES: &[(&str, &str)] = files! {
         variance_grad zero_fill
     }
     fields { all argmax exp_gap_sum label_rank product squares weights }
-    columns { across loads resident short streamed }
-    rows { block by_class folded label lanes loads merge pairs parts resident states streamed sums }
+    columns { across loads resident short streaming }
+    rows { block by_class folded label lanes loads merge pairs parts resident states streaming sums }
     shared {
         aligned anywhere classes constants count elements fold formulas halves labels logits
         numbers operands params places record resident row softcap state tensor totals walk words writer

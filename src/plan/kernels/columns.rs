@@ -85,7 +85,7 @@ fn lane_per_row(
 ) -> Result<Layout, Error> {
     let form = match kept && classes > 0 {
         true => Form::Resident { loads: classes as u32, full: classes as u32 },
-        false => Form::streamed(classes),
+        false => Form::streaming(classes),
     };
     let geometry = Geometry::lane_per_row(profile)?;
     Ok(Layout { load, longs: profile.has_longs(load), form, ..Layout::plain(geometry) })

@@ -63,7 +63,7 @@ impl Folding {
             1 => rows::neighbours(view.classes, work.problem.input_type, profile, alignment)?,
             _ => rows::strided(view.classes, work.rows_of(piece), profile)?,
         };
-        Ok(Self::Rows(layout.streamed()))
+        Ok(Self::Rows(layout.streaming()))
     }
 
     /// Returns the folding for `rows` rows of a problem whose bits depend only on properties that all rows share
@@ -78,7 +78,7 @@ impl Folding {
     ) -> Result<Self, Error> {
         let (view, input) = (problem.view, problem.input_type);
         let widest = alignment.load.min(profile.widest_load(input));
-        let of_rows = |layout: Layout| Self::Rows(if parts { layout.streamed() } else { layout });
+        let of_rows = |layout: Layout| Self::Rows(if parts { layout.streaming() } else { layout });
         Ok(match problem.classes_are_last() {
             true if view.classes <= short_classes(profile) && !parts => {
                 Self::Columns(columns::short(view, rows, profile, widest)?)

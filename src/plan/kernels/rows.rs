@@ -43,7 +43,7 @@ pub(super) fn neighbours(
     let form = if of_lane <= keeps && !ragged {
         Form::Resident { loads: of_lane as u32, full: (loads / lanes) as u32 }
     } else {
-        Form::streamed(of_lane)
+        Form::streaming(of_lane)
     };
     let as_expected = if ragged { alignment.alike } else { alignment.load >= load };
     let row_loads = match (as_expected, ragged) {
@@ -77,7 +77,7 @@ fn load_of(
 /// Returns the layout in which lanes share rows that are neighbours.
 pub(super) fn strided(classes: usize, rows: usize, profile: &Profile) -> Result<Layout, Error> {
     let geometry = Geometry::strided(profile, classes, rows)?;
-    let form = Form::streamed(classes.div_ceil(geometry.lanes as usize));
+    let form = Form::streaming(classes.div_ceil(geometry.lanes as usize));
     Ok(Layout { form, row_loads: RowLoads::Strided, ..Layout::plain(geometry) })
 }
 

@@ -102,7 +102,7 @@ pub(in crate::plan) fn laid_out(
     alignment: Alignment,
 ) -> Result<Spec, Error> {
     let (kernel, layout) = Folding::of_piece(work, piece, alignment)?.kernel();
-    let layout = if spec.part == Part::Whole { layout } else { layout.streamed() };
+    let layout = if spec.part == Part::Whole { layout } else { layout.streaming() };
     let spec = Spec { kernel, layout, ..spec };
     Ok(match kernel {
         Kernel::Columns => columns::packed(spec, alignment),
