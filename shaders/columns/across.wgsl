@@ -1,11 +1,11 @@
 // What a lane of neighbouring rows keeps: a load has one class of all of them.
 
 import columns::loads;
-import shared::{resident, params, places, tensor, words};
+import shared::{resident, params, offsets, tensor, words};
 @if(SCALED) import shared::logits;
 
 fn load_resident(
-    places: Places,
+    offsets: Offsets,
     a: ptr<function, Resident>,
     b: ptr<function, Resident>,
     v_a: ptr<function, ResidentReals>,
@@ -14,8 +14,8 @@ fn load_resident(
     let stride = params.inner / PACK;
     @for(k in REGISTERS) {
         {
-            let pack = read_logits(places.logits + {k} * stride);
-            let v = weights_of(places, {k}, {k} * stride);
+            let pack = read_logits(offsets.logits + {k} * stride);
+            let v = weights_of(offsets, {k}, {k} * stride);
             (*a)[{k}] = pack.a;
             (*v_a)[{k}] = v.a;
             @if(EIGHT) (*b)[{k}] = pack.b;
@@ -24,12 +24,12 @@ fn load_resident(
     }
 }
 
-@if(ELEMENTS) fn put_elements_resident(places: Places, a: ptr<function, Resident>, b: ptr<function, Resident>) {
+@if(ELEMENTS) fn put_elements_resident(offsets: Offsets, a: ptr<function, Resident>, b: ptr<function, Resident>) {
     let stride = params.inner / PACK;
-    @for(k in REGISTERS) write_elements(places.elements + {k} * stride, pack_of((*a)[{k}], (*b)[{k}]));
+    @for(k in REGISTERS) write_elements(offsets.elements + {k} * stride, pack_of((*a)[{k}], (*b)[{k}]));
 }
 
-@if(GRAD) fn put_grad_resident(places: Places, a: ptr<function, Resident>, b: ptr<function, Resident>) {
+@if(GRAD) fn put_grad_resident(offsets: Offsets, a: ptr<function, Resident>, b: ptr<function, Resident>) {
     let stride = params.inner / PACK;
-    @for(k in REGISTERS) write_grad(places.grad + {k} * stride, pack_of((*a)[{k}], (*b)[{k}]));
+    @for(k in REGISTERS) write_grad(offsets.grad + {k} * stride, pack_of((*a)[{k}], (*b)[{k}]));
 }

@@ -8,12 +8,12 @@ import shared::{count, fold, resident, row, state, totals, words};
 @if(WRITES) import shared::writer;
 
 fn columns(totals: Totals, row: u32) -> Totals {
-    let places = places_of_rows(row);
+    let offsets = offsets_of_rows(row);
     var a: Resident;
     var b: Resident;
     var v_a: ResidentReals;
     var v_b: ResidentReals;
-    load_resident(places, &a, &b, &v_a, &v_b);
+    load_resident(offsets, &a, &b, &v_a, &v_b);
 
     var r_a = open_rows(row, true);
     let label_logit_a = label_logits(r_a, &a);   // before the fold, which may put powers in the place of logits
@@ -42,12 +42,12 @@ fn columns(totals: Totals, row: u32) -> Totals {
         out_a[{k}] = element(w_a, a[{k}]);
         @if(EIGHT) out_b[{k}] = element(w_b, b[{k}]);
     }
-    @if(ELEMENTS) put_elements_resident(places, &out_a, &out_b);
+    @if(ELEMENTS) put_elements_resident(offsets, &out_a, &out_b);
     @if(GRAD) @for(k in REGISTERS) {
         out_a[{k}] = gradient(w_a, a[{k}], Words({k}), v_a[{k}]);
         @if(EIGHT) out_b[{k}] = gradient(w_b, b[{k}], Words({k}), v_b[{k}]);
     }
-    @if(GRAD) put_grad_resident(places, &out_a, &out_b);
+    @if(GRAD) put_grad_resident(offsets, &out_a, &out_b);
     return t;
 }
 

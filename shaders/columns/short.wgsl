@@ -2,26 +2,26 @@
 // RESIDENT_LOADS loads. Loads become vectors over rows, one for each class, and back, by way of single elements in
 // the order of memory. All of it is in registers and every index a constant, so nothing moves.
 
-import shared::{resident, places, row, tensor, words};
+import shared::{resident, offsets, row, tensor, words};
 @if(SCALED) import shared::logits;
 
 alias Packs = array<Pack, RESIDENT_LOADS>;
 alias Flat = array<u32, PACK * RESIDENT_LOADS>;
 
 fn load_resident(
-    places: Places,
+    offsets: Offsets,
     a: ptr<function, Resident>,
     b: ptr<function, Resident>,
     v_a: ptr<function, ResidentReals>,
     v_b: ptr<function, ResidentReals>,
 ) {
     var packs: Packs;
-    @for(k in REGISTERS) packs[{k}] = read_logits(places.logits + {k});
+    @for(k in REGISTERS) packs[{k}] = read_logits(offsets.logits + {k});
     by_class(&packs, a, b);
     @if(DENSE_TARGET) {
         var q_a: Resident;
         var q_b: Resident;
-        @if(PROBABILITIES) @for(k in REGISTERS) packs[{k}] = read_probabilities(places.probabilities + {k});
+        @if(PROBABILITIES) @for(k in REGISTERS) packs[{k}] = read_probabilities(offsets.probabilities + {k});
         @if(PROBABILITIES) by_class(&packs, &q_a, &q_b);
         @for(k in REGISTERS) {
             @for(h in HALVES) (*v_{h})[{k}] = share(bitcast<Reals>(q_{h}[{k}]), Reals(class_weight({k})));
@@ -74,14 +74,14 @@ fn by_class(packs: ptr<function, Packs>, a: ptr<function, Resident>, b: ptr<func
     }
 }
 
-@if(ELEMENTS) fn put_elements_resident(places: Places, a: ptr<function, Resident>, b: ptr<function, Resident>) {
+@if(ELEMENTS) fn put_elements_resident(offsets: Offsets, a: ptr<function, Resident>, b: ptr<function, Resident>) {
     var packs: Packs;
     by_row(&packs, a, b);
-    @for(k in REGISTERS) write_elements(places.elements + {k}, packs[{k}]);
+    @for(k in REGISTERS) write_elements(offsets.elements + {k}, packs[{k}]);
 }
 
-@if(GRAD) fn put_grad_resident(places: Places, a: ptr<function, Resident>, b: ptr<function, Resident>) {
+@if(GRAD) fn put_grad_resident(offsets: Offsets, a: ptr<function, Resident>, b: ptr<function, Resident>) {
     var packs: Packs;
     by_row(&packs, a, b);
-    @for(k in REGISTERS) write_grad(places.grad + {k}, packs[{k}]);
+    @for(k in REGISTERS) write_grad(offsets.grad + {k}, packs[{k}]);
 }

@@ -14,5 +14,5 @@ fn accumulated_argmax(f: Fold, c: ClassTerms) -> Words {
 
 // The place among what is resident: the class is told from it at the end.
 @if(RESIDENT) fn resident_argmax(s: ResidentSums, c: ClassTerms) -> Words {
-    return min(s.argmax, select(Words(NO_CLASS), c.place, bitcast<Reals>(c.words) == c.max));
+    return min(s.argmax, select(Words(NO_CLASS), c.load, bitcast<Reals>(c.words) == c.max));
 }

@@ -11,5 +11,5 @@ fn take_block(block: u32, index: u32) {
     if (r.kind != LIVE || r.class_index == NO_CLASS) { return; }
     let first = row / params.inner * params.classes * params.inner + row % params.inner;
     let at = params.logits_origin + first + r.class_index * params.inner;
-    workspace[place_of_label_logit(row)] = read_logits(at).a;
+    workspace[label_logit_index(row)] = read_logits(at).a;
 }

@@ -21,10 +21,10 @@ import shared::{constants, numbers, params, tensor, totals, walk, words};
         let p = evaluate(read_logits(params.logits_origin + at).a, operands_of(at).a);
         sum = add_word(sum, slope_word(p.variance_grad, p.refused, scales_of(at).a));
     }
-    let place = params.states + part * params.rows + row;
+    let index = params.states + part * params.rows + row;
     // Of rows that other pieces have parts of, too.
-    if (params.continues != 0u) { sum = add_word(sum, workspace[place]); }
-    workspace[place] = sum_word(sum);
+    if (params.continues != 0u) { sum = add_word(sum, workspace[index]); }
+    workspace[index] = sum_word(sum);
 }
 
 @if(MERGE) {

@@ -1,7 +1,7 @@
 // The work of a group between two steps of its walk.
 
 import rows::{lanes, loads};
-import shared::{constants, count, numbers, params, places, row, totals};
+import shared::{constants, count, numbers, params, offsets, row, totals};
 @if(!RESIDENT && !MERGE) import rows::streaming;
 @if(!RESIDENT) import rows::folded;
 @if(!MERGE) import rows::label;
@@ -24,8 +24,8 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
         let present = row < params.rows;
     }
     let lane = lane_of(thread);
-    let places = places_of(first_of(row));
-    let range = range_of(places, part);
+    let offsets = offsets_of(first_of(row));
+    let range = range_of(offsets, part);
     var r = open_rows(row, present);
     @if(EVERY_ROW) let read = present;
     @else let read = present && r.kind == LIVE;   // a row that does not count is not read
@@ -34,12 +34,12 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
         var b: Resident;
         var v_a: ResidentReals;
         var v_b: ResidentReals;
-        if (read) { load_resident(places, range, lane, &a, &b, &v_a, &v_b); }
+        if (read) { load_resident(offsets, range, lane, &a, &b, &v_a, &v_b); }
         var label_logit = 0u;
-        @if(LABELS) label_logit = label_logit_of(r, places, range, lane);
-        let s = state_of_resident(&a, &b, &v_a, &v_b, label_logit, label_key_of_row(r, row, places), thread);
+        @if(LABELS) label_logit = label_logit_of(r, offsets, range, lane);
+        let s = state_of_resident(&a, &b, &v_a, &v_b, label_logit, label_key_of_row(r, row, offsets), thread);
     }
-    @else var s = state_of_row(r, row, places, folded_range_of(places, part), lane, read, thread);
+    @else var s = state_of_row(r, row, offsets, folded_range_of(offsets, part), lane, read, thread);
 
     var t = totals;
     let speaks = present && lane == 0u;
@@ -49,7 +49,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
         @if(APART) if (speaks) { write_state(s, item); }
         @else if (speaks) { write_state(with_pieces_before(s, item), item); }
         @if(LABELS && WEIGHT) if (speaks && part == 0u && r.kind == LIVE && r.class_index != NO_CLASS) {
-            workspace[place_of_label_weight(row)] = bitcast<u32>(class_weight(r.class_index));
+            workspace[label_weight_index(row)] = bitcast<u32>(class_weight(r.class_index));
         }
     }
     @elif(FOLD) if (speaks) { write_state(s, item); }
@@ -59,8 +59,8 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     @if(COUNTS) if (speaks) { t = count_rows(t, r, row); }
     @if(WRITES) if (present) {
         let w = writers(r);
-        @if(RESIDENT) write_resident(w, places, range, lane, &a, &b, &v_a, &v_b);
-        @else write_row(w, places, range, lane);
+        @if(RESIDENT) write_resident(w, offsets, range, lane, &a, &b, &v_a, &v_b);
+        @else write_row(w, offsets, range, lane);
     }
     return t;
 }

@@ -3,7 +3,7 @@
 // on nothing but the class. A pack is made of single words: at most two of the tensor's loads hold them.
 
 import rows::loads;
-import shared::{fold, numbers, params, places, state, tensor, words};
+import shared::{fold, numbers, params, offsets, state, tensor, words};
 @if(SCALED) import shared::logits;
 
 fn classes_of_pack(k: u32) -> Pack {
@@ -13,30 +13,30 @@ fn classes_of_pack(k: u32) -> Pack {
     return c;
 }
 
-// The row's first element in a tensor whose rows begin at `place`.
-fn first_element(place: u32, places: Places) -> u32 {
-    @if(RAGGED) return place * PACK + places.lead;
-    @else return place;
+// The row's first element in a tensor whose rows begin at `offset`.
+fn first_element(offset: u32, offsets: Offsets) -> u32 {
+    @if(RAGGED) return offset * PACK + offsets.lead;
+    @else return offset;
 }
 
-fn read_whole_pack(places: Places, k: u32) -> Pack {
-    return read_logits_from(first_element(places.logits, places) + PACK * k);
+fn read_whole_pack(offsets: Offsets, k: u32) -> Pack {
+    return read_logits_from(first_element(offsets.logits, offsets) + PACK * k);
 }
 
 // Any pack of the row: what is behind the row counts as -inf.
-fn read_any_pack(places: Places, k: u32) -> Pack {
+fn read_any_pack(offsets: Offsets, k: u32) -> Pack {
     let c = classes_of_pack(k);
-    var pack = read_whole_pack(places, k);
+    var pack = read_whole_pack(offsets, k);
     @for(h in HALVES) pack.{h} = select(Words(NEG_INF), pack.{h}, c.{h} < Words(params.classes));
     return pack;
 }
 
-fn weights_of_pack(places: Places, k: u32) -> PackReals {
+fn weights_of_pack(offsets: Offsets, k: u32) -> PackReals {
     var v: PackReals;
     @if(DENSE_TARGET) {
         let c = classes_of_pack(k);
         var q: Pack;
-        @if(PROBABILITIES) q = read_probabilities_from(first_element(places.probabilities, places) + PACK * k);
+        @if(PROBABILITIES) q = read_probabilities_from(first_element(offsets.probabilities, offsets) + PACK * k);
         v.a = share(bitcast<Reals>(q.a), class_weights(c.a));
         v.a = select(Reals(0.0), v.a, c.a < Words(params.classes));
         @if(EIGHT) {
@@ -47,34 +47,34 @@ fn weights_of_pack(places: Places, k: u32) -> PackReals {
     return v;
 }
 
-fn fold_row(places: Places, range: Range, lane: u32, label_keys: LabelKeys) -> Folds {
+fn fold_row(offsets: Offsets, range: Range, lane: u32, label_keys: LabelKeys) -> Folds {
     let start = range.start + lane;
     @if(CHUNKS) {
         var whole = empty_folds(label_keys);
         for (var chunk = start; chunk < range.end; chunk += CHUNK * LANES) {
-            whole = merge_folds(whole, fold_packs(places, chunk, min(range.end, chunk + CHUNK * LANES), label_keys));
+            whole = merge_folds(whole, fold_packs(offsets, chunk, min(range.end, chunk + CHUNK * LANES), label_keys));
         }
         return whole;
     }
-    @else return fold_packs(places, start, range.end, label_keys);
+    @else return fold_packs(offsets, start, range.end, label_keys);
 }
 
-fn fold_packs(places: Places, start: u32, end: u32, label_keys: LabelKeys) -> Folds {
+fn fold_packs(offsets: Offsets, start: u32, end: u32, label_keys: LabelKeys) -> Folds {
     var f = empty_folds(label_keys);
     var k = start;
     @if(FOURS) let whole = min(end, params.classes / PACK);
     @if(FOURS) for (; k + 3u * LANES < whole; k += 4u * LANES) {
-        let a = read_whole_pack(places, k);
-        let b = read_whole_pack(places, k + LANES);
-        let c = read_whole_pack(places, k + 2u * LANES);
-        let d = read_whole_pack(places, k + 3u * LANES);
-        f = accumulate(f, a, weights_of_pack(places, k), classes_of_pack(k));
-        f = accumulate(f, b, weights_of_pack(places, k + LANES), classes_of_pack(k + LANES));
-        f = accumulate(f, c, weights_of_pack(places, k + 2u * LANES), classes_of_pack(k + 2u * LANES));
-        f = accumulate(f, d, weights_of_pack(places, k + 3u * LANES), classes_of_pack(k + 3u * LANES));
+        let a = read_whole_pack(offsets, k);
+        let b = read_whole_pack(offsets, k + LANES);
+        let c = read_whole_pack(offsets, k + 2u * LANES);
+        let d = read_whole_pack(offsets, k + 3u * LANES);
+        f = accumulate(f, a, weights_of_pack(offsets, k), classes_of_pack(k));
+        f = accumulate(f, b, weights_of_pack(offsets, k + LANES), classes_of_pack(k + LANES));
+        f = accumulate(f, c, weights_of_pack(offsets, k + 2u * LANES), classes_of_pack(k + 2u * LANES));
+        f = accumulate(f, d, weights_of_pack(offsets, k + 3u * LANES), classes_of_pack(k + 3u * LANES));
     }
     for (; k < end; k += LANES) {
-        f = accumulate(f, read_any_pack(places, k), weights_of_pack(places, k), classes_of_pack(k));
+        f = accumulate(f, read_any_pack(offsets, k), weights_of_pack(offsets, k), classes_of_pack(k));
     }
     return f;
 }

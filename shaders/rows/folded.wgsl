@@ -1,7 +1,7 @@
 // The state of a row that is not resident.
 
 import rows::{loads, merge};
-import shared::{fold, places, row, state};
+import shared::{fold, offsets, row, state};
 @if(!MERGE) import rows::{label, streaming};
 @if(BY_CLASS && !WRITE) import rows::by_class;
 @if(PARTS) import rows::parts;
@@ -11,7 +11,7 @@ import shared::{fold, places, row, state};
 fn state_of_row(
     r: Row,
     row: u32,
-    places: Places,
+    offsets: Offsets,
     range: Range,
     lane: u32,
     read: bool,
@@ -22,8 +22,8 @@ fn state_of_row(
         var mine = empty_state();
         if (read) {
             @if(MERGE) mine = merge_parts(row, lane);
-            @else mine = collapse(fold_row(places, range, lane, label_keys_of_row(r, row, places)));
-            @if(!MERGE && LABELS) mine.label_logit = label_logit_of(r, places, range, lane);
+            @else mine = collapse(fold_row(offsets, range, lane, label_keys_of_row(r, row, offsets)));
+            @if(!MERGE && LABELS) mine.label_logit = label_logit_of(r, offsets, range, lane);
         }
         // What a lane overwrites has been folded by another one.
         @if(READ_BY_OTHERS) storageBarrier();

@@ -1,7 +1,7 @@
 // The label's logit of a row.
 
 import rows::loads;
-import shared::{constants, fold, numbers, params, places, row, state, words};
+import shared::{constants, fold, numbers, params, offsets, row, state, words};
 
 // What the numbers of the piece's classes are below of, where the label's class is not one of them.
 @if(CUT && RANK) fn order_of_label(r: Row) -> u32 {
@@ -10,28 +10,28 @@ import shared::{constants, fold, numbers, params, places, row, state, words};
 }
 
 // The key of a row's label. All lanes read its logit, before any of them writes.
-fn label_key_of_row(r: Row, row: u32, places: Places) -> LabelKey {
+fn label_key_of_row(r: Row, row: u32, offsets: Offsets) -> LabelKey {
     var m: LabelKey;
-    @if(RANK && CUT) if (r.kind == LIVE) { m = label_key_of(order_of_label(r), workspace[place_of_label_logit(row)]); }
-    @elif(RANK) if (r.kind == LIVE) { m = label_key_of(r.class_index, logit_word(places, r.class_index)); }
+    @if(RANK && CUT) if (r.kind == LIVE) { m = label_key_of(order_of_label(r), workspace[label_logit_index(row)]); }
+    @elif(RANK) if (r.kind == LIVE) { m = label_key_of(r.class_index, logit_word(offsets, r.class_index)); }
     return m;
 }
 
-fn label_keys_of_row(r: Row, row: u32, places: Places) -> LabelKeys {
+fn label_keys_of_row(r: Row, row: u32, offsets: Offsets) -> LabelKeys {
     var label_keys: LabelKeys;
-    label_keys.a = label_key_of_row(r, row, places);
+    label_keys.a = label_key_of_row(r, row, offsets);
     @if(EIGHT) label_keys.b = label_keys.a;
     return label_keys;
 }
 
 // The label's logit, read by the one lane that owns its load: no other lane ever touches an element
 // that this lane may overwrite.
-@if(LABELS) fn label_logit_of(r: Row, places: Places, range: Range, lane: u32) -> u32 {
+@if(LABELS) fn label_logit_of(r: Row, offsets: Offsets, range: Range, lane: u32) -> u32 {
     @if(BY_CLASS) let p = r.class_index / PACK;
-    @elif(RAGGED) let p = turn_of(places, (r.class_index + places.lead) / PACK);
+    @elif(RAGGED) let p = turn_of(offsets, (r.class_index + offsets.lead) / PACK);
     @else let p = r.class_index / PACK;
     @if(CUT) if (r.class_index == NO_CLASS) { return 0u; }
     if (r.kind != LIVE || p < range.start || p >= range.end) { return 0u; }
     if ((p - range.start) % LANES != lane) { return 0u; }
-    return logit_word(places, r.class_index);
+    return logit_word(offsets, r.class_index);
 }

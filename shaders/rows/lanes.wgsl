@@ -21,6 +21,6 @@ const CLUSTERS: u32 = LANES / CLUSTER;   // clusters of one row
 // The number of the thread's cluster among those of its row. A row's clusters lie ROWS apart in the
 // workgroup's arrays, so one step of a tree is `half * ROWS` for every row at once.
 fn cluster_of(thread: u32) -> u32 { return lane_of(thread) / CLUSTER; }
-fn place_of_cluster(thread: u32) -> u32 { return cluster_of(thread) * ROWS + slot_of(thread); }
+fn index_of_cluster(thread: u32) -> u32 { return cluster_of(thread) * ROWS + slot_of(thread); }
 fn leads(thread: u32) -> bool { return lane_of(thread) % CLUSTER == 0u; }
 

@@ -1,6 +1,6 @@
 // The loads of a row: where they are, in which order lanes take them, and what they bring.
 
-import shared::{numbers, params, places, row, tensor, words};
+import shared::{numbers, params, offsets, row, tensor, words};
 @if(SCALED && !MERGE) import shared::logits;
 
 // Loads of a row, or of a lane's part of it.
@@ -21,82 +21,82 @@ struct Range {
 // load's number in that order, and these are its numbers in memory: of any load, and of one that comes
 // before `whole_end`.
 @if(RAGGED) {
-fn load_of(places: Places, turn: u32) -> u32 { return select(turn + 1u, 0u, turn + 1u == places.loads); }
+fn load_of(offsets: Offsets, turn: u32) -> u32 { return select(turn + 1u, 0u, turn + 1u == offsets.loads); }
 fn whole_load_of(turn: u32) -> u32 { return turn + 1u; }
-fn turn_of(places: Places, p: u32) -> u32 { return select(p, places.loads, p == 0u) - 1u; }
-fn whole_end(places: Places) -> u32 { return max(places.loads, 2u) - 2u; }
+fn turn_of(offsets: Offsets, p: u32) -> u32 { return select(p, offsets.loads, p == 0u) - 1u; }
+fn whole_end(offsets: Offsets) -> u32 { return max(offsets.loads, 2u) - 2u; }
 }
 @else {
-fn load_of(places: Places, turn: u32) -> u32 { return turn; }
+fn load_of(offsets: Offsets, turn: u32) -> u32 { return turn; }
 fn whole_load_of(turn: u32) -> u32 { return turn; }
-fn turn_of(places: Places, p: u32) -> u32 { return p; }
-@if(PARTIAL) fn whole_end(places: Places) -> u32 { return params.classes / PACK; }
-@else fn whole_end(places: Places) -> u32 { return 0xffffffffu; }
+fn turn_of(offsets: Offsets, p: u32) -> u32 { return p; }
+@if(PARTIAL) fn whole_end(offsets: Offsets) -> u32 { return params.classes / PACK; }
+@else fn whole_end(offsets: Offsets) -> u32 { return 0xffffffffu; }
 }
 
 // The classes of load `p` of the row.
-fn classes_of(places: Places, p: u32) -> Pack {
+fn classes_of(offsets: Offsets, p: u32) -> Pack {
     var c: Pack;
     @if(WIDE) c.a = PACK * p + Words(0u, 1u, 2u, 3u);
     @else c.a = p;
-    @if(RAGGED) c.a -= Words(places.lead);   // below class 0 it wraps around, to no class
+    @if(RAGGED) c.a -= Words(offsets.lead);   // below class 0 it wraps around, to no class
     @if(EIGHT) c.b = c.a + Words(4u);
     return c;
 }
 
 // Where load `p` of the row is, behind its first one.
-fn place_of(p: u32) -> u32 {
+fn offset_of(p: u32) -> u32 {
     @if(STRIDED) return p * params.inner;
     @elif(LOOSE) return p * PACK;   // in elements
     @else return p;
 }
 
 // Load `p`, all of which is the row's.
-@if(!MERGE) fn read_whole(places: Places, p: u32) -> Pack { return read_logits(places.logits + place_of(p)); }
+@if(!MERGE) fn read_whole(offsets: Offsets, p: u32) -> Pack { return read_logits(offsets.logits + offset_of(p)); }
 
 // Any load of the row.
-@if(!MERGE) fn read_pack(places: Places, p: u32) -> Pack {
-    var pack = read_whole(places, p);
+@if(!MERGE) fn read_pack(offsets: Offsets, p: u32) -> Pack {
+    var pack = read_whole(offsets, p);
     @if(PARTIAL) {
         // What belongs to the rows before and behind counts as -inf: it changes nothing.
-        let c = classes_of(places, p);
+        let c = classes_of(offsets, p);
         @for(h in HALVES) pack.{h} = select(Words(NEG_INF), pack.{h}, c.{h} < Words(params.classes));
     }
     return pack;
 }
 
-@if(!MERGE) fn weights_of(places: Places, p: u32) -> PackReals {
+@if(!MERGE) fn weights_of(offsets: Offsets, p: u32) -> PackReals {
     var v: PackReals;
     @if(DENSE_TARGET) {
-        let c = classes_of(places, p);
+        let c = classes_of(offsets, p);
         var w: PackReals;
         @for(h in HALVES) w.{h} = class_weights(c.{h});
-        v = shares_of(places, place_of(p), w);
+        v = shares_of(offsets, offset_of(p), w);
     }
     @if(DENSE_TARGET && PARTIAL) @for(h in HALVES) v.{h} = select(Reals(0.0), v.{h}, c.{h} < Words(params.classes));
     return v;
 }
 
 // The row's element `c`, as a word.
-@if(!MERGE) fn logit_word(places: Places, c: u32) -> u32 {
+@if(!MERGE) fn logit_word(offsets: Offsets, c: u32) -> u32 {
     @if(RAGGED) {
-        let at = c + places.lead;
-        return word_of_logits(places.logits + at / PACK, at % PACK);
+        let at = c + offsets.lead;
+        return word_of_logits(offsets.logits + at / PACK, at % PACK);
     }
-    @else return word_of_logits(places.logits + place_of(c / PACK), c % PACK);
+    @else return word_of_logits(offsets.logits + offset_of(c / PACK), c % PACK);
 }
 
 // The loads of a row by their turns, whole or in part number `part`.
-fn range_of(places: Places, part: u32) -> Range {
-    @if(RAGGED) let loads = places.loads;
+fn range_of(offsets: Offsets, part: u32) -> Range {
+    @if(RAGGED) let loads = offsets.loads;
     @else let loads = (params.classes + PACK - 1u) / PACK;
     return part_of(loads, part);
 }
 
 // What is folded of a row, whole or in part number `part`: by turns, or (BY_CLASS) by the numbers of its packs.
-fn folded_range_of(places: Places, part: u32) -> Range {
+fn folded_range_of(offsets: Offsets, part: u32) -> Range {
     @if(BY_CLASS) return part_of((params.classes + PACK - 1u) / PACK, part);
-    @else return range_of(places, part);
+    @else return range_of(offsets, part);
 }
 
 // Part number `part` of so many loads.

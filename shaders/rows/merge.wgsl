@@ -16,12 +16,12 @@ fn merge_lanes(of_lane: Merged, thread: u32) -> Merged {
         m = merge(m, shuffled(m, mask));
     }
     @if(SHARED_STATES) {
-        let place = place_of_cluster(thread);
-        if (leads(thread)) { shared_merged[place] = m; }
+        let at = index_of_cluster(thread);
+        if (leads(thread)) { shared_merged[at] = m; }
         workgroupBarrier();
         for (var half = CLUSTERS / 2u; half > 0u; half /= 2u) {
             if (leads(thread) && cluster_of(thread) < half) {
-                shared_merged[place] = merge(shared_merged[place], shared_merged[place + half * ROWS]);
+                shared_merged[at] = merge(shared_merged[at], shared_merged[at + half * ROWS]);
             }
             workgroupBarrier();
         }

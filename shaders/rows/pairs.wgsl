@@ -3,7 +3,7 @@
 // load that the two have in common is written whole, by one lane.
 
 import rows::{folded, lanes, loads, streaming};
-import shared::{count, numbers, params, places, row, tensor, totals, words, writer};
+import shared::{count, numbers, params, offsets, row, tensor, totals, words, writer};
 
 // One block: a pair of rows, or a part of one, for each slot of the group.
 fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
@@ -23,12 +23,12 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     let x = 2u * pair;
     let y = x + 1u;
     let both = present && y < params.rows;
-    let places_x = places_of(first_of(x));
-    let places_y = places_of(first_of(y));
-    var range_x = range_of(places_x, part);
-    var range_y = range_of(places_y, part);
-    let r_x = closed_row(x, present, places_x, folded_range_of(places_x, part), lane, thread);
-    let r_y = closed_row(y, both, places_y, folded_range_of(places_y, part), lane, thread);
+    let offsets_x = offsets_of(first_of(x));
+    let offsets_y = offsets_of(first_of(y));
+    var range_x = range_of(offsets_x, part);
+    var range_y = range_of(offsets_y, part);
+    let r_x = closed_row(x, present, offsets_x, folded_range_of(offsets_x, part), lane, thread);
+    let r_y = closed_row(y, both, offsets_y, folded_range_of(offsets_y, part), lane, thread);
 
     var t = totals;
     @if(COUNTS) if (lane == 0u) {
@@ -39,15 +39,15 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     let w_y = writers(r_y);
     if (both) {
         // The last load of x is the first of y.
-        range_x.left_out = places_x.loads - 1u;
+        range_x.left_out = offsets_x.loads - 1u;
         range_y.left_out = 0u;
-        let turn = turn_of(places_x, range_x.left_out);
+        let turn = turn_of(offsets_x, range_x.left_out);
         if (lane == 0u && turn >= range_x.start && turn < range_x.end) {
-            write_seam(w_x, places_x, range_x.left_out, w_y, places_y);
+            write_seam(w_x, offsets_x, range_x.left_out, w_y, offsets_y);
         }
-        write_row(w_y, places_y, range_y, lane);
+        write_row(w_y, offsets_y, range_y, lane);
     }
-    if (present) { write_row(w_x, places_x, range_x, lane); }
+    if (present) { write_row(w_x, offsets_x, range_x, lane); }
     return t;
 }
 
@@ -55,7 +55,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
 fn closed_row(
     row: u32,
     present: bool,
-    places: Places,
+    offsets: Offsets,
     range: Range,
     lane: u32,
     thread: u32,
@@ -63,20 +63,20 @@ fn closed_row(
     let r = open_rows(row, present);
     @if(EVERY_ROW) let read = present;
     @else let read = present && r.kind == LIVE;
-    return close_rows(r, state_of_row(r, row, places, range, lane, read, thread), row);
+    return close_rows(r, state_of_row(r, row, offsets, range, lane, read, thread), row);
 }
 
 // Writes load `p` of row x, the first one of row y.
-fn write_seam(w_x: Writers, places_x: Places, p: u32, w_y: Writers, places_y: Places) {
-    let pack_x = read_pack(places_x, p);
-    let pack_y = read_pack(places_y, 0u);
-    let classes_x = classes_of(places_x, p);
-    @if(ELEMENTS) write_elements(places_x.elements + p,
+fn write_seam(w_x: Writers, offsets_x: Offsets, p: u32, w_y: Writers, offsets_y: Offsets) {
+    let pack_x = read_pack(offsets_x, p);
+    let pack_y = read_pack(offsets_y, 0u);
+    let classes_x = classes_of(offsets_x, p);
+    @if(ELEMENTS) write_elements(offsets_x.elements + p,
         joint(classes_x, distribution(w_x, pack_x), distribution(w_y, pack_y)));
     @if(GRAD) {
-        let of_x = gradients(w_x, pack_x, classes_x, weights_of(places_x, p));
-        let of_y = gradients(w_y, pack_y, classes_of(places_y, 0u), weights_of(places_y, 0u));
-        write_grad(places_x.grad + p, joint(classes_x, of_x, of_y));
+        let of_x = gradients(w_x, pack_x, classes_x, weights_of(offsets_x, p));
+        let of_y = gradients(w_y, pack_y, classes_of(offsets_y, 0u), weights_of(offsets_y, 0u));
+        write_grad(offsets_x.grad + p, joint(classes_x, of_x, of_y));
     }
 }
 

@@ -5,11 +5,11 @@
 
 import rows::{lanes, loads, merge, sums};
 @if(SQUARES) import fields::exp_gap_sum;
-import shared::{fold, resident, numbers, places, state, words};
+import shared::{fold, resident, numbers, offsets, state, words};
 @if(WRITES) import shared::writer;
 
 fn load_resident(
-    places: Places,
+    offsets: Offsets,
     range: Range,
     lane: u32,
     a: ptr<function, Resident>,
@@ -22,8 +22,8 @@ fn load_resident(
             let turn = lane + {k} * LANES;
             let here = {k} < FULL || turn < range.end;
             let p = select(min(lane, range.end - 1u), turn, here);
-            let pack = read_pack(places, p);
-            let v = weights_of(places, p);
+            let pack = read_pack(offsets, p);
+            let v = weights_of(offsets, p);
             (*a)[{k}] = select(Words(NEG_INF), pack.a, here);
             (*v_a)[{k}] = select(Reals(0.0), v.a, here);
             @if(EIGHT) (*b)[{k}] = select(Words(NEG_INF), pack.b, here);
@@ -49,11 +49,11 @@ fn in_all(v: Words) -> u32 { return v; }
 
 // The classes of a lane's first load, and those of its load number k from there.
 fn first_classes(lane: u32) -> Pack {
-    var places: Places;
-    return classes_of(places, lane);
+    var offsets: Offsets;
+    return classes_of(offsets, lane);
 }
 
-fn class_of_register(first: Words, k: Words) -> Words { return first + PACK * LANES * k; }
+fn class_of_load(first: Words, k: Words) -> Words { return first + PACK * LANES * k; }
 
 // The sums over the components of a lane's loads.
 fn sums_of(resident: ResidentSums) -> Sums {
@@ -118,7 +118,7 @@ fn state_of_resident(
 
 @if(WRITES) fn write_resident(
     w: Writers,
-    places: Places,
+    offsets: Offsets,
     range: Range,
     lane: u32,
     a: ptr<function, Resident>,
@@ -133,7 +133,7 @@ fn state_of_resident(
                 var v: PackReals;
                 @for(h in HALVES) v.{h} = (*v_{h})[{k}];
                 let pack = pack_of((*a)[{k}], (*b)[{k}]);
-                write_pack(w, places, place_of(p), pack, classes_of(places, p), v);
+                write_pack(w, offsets, offset_of(p), pack, classes_of(offsets, p), v);
             }
         }
     }

@@ -2,80 +2,80 @@
 // and in a second one for what is written.
 
 import rows::loads;
-import shared::{fold, places, state, words};
+import shared::{fold, offsets, state, words};
 @if(WRITES) import shared::writer;
 
-@if(!BY_CLASS) fn fold_row(places: Places, range: Range, lane: u32, label_keys: LabelKeys) -> Folds {
+@if(!BY_CLASS) fn fold_row(offsets: Offsets, range: Range, lane: u32, label_keys: LabelKeys) -> Folds {
     let start = range.start + lane;
     @if(CHUNKS) {
         var whole = empty_folds(label_keys);
         for (var chunk = start; chunk < range.end; chunk += CHUNK * LANES) {
-            whole = merge_folds(whole, fold_chunk(places, chunk, min(range.end, chunk + CHUNK * LANES), label_keys));
+            whole = merge_folds(whole, fold_chunk(offsets, chunk, min(range.end, chunk + CHUNK * LANES), label_keys));
         }
         return whole;
     }
-    @else return fold_chunk(places, start, range.end, label_keys);
+    @else return fold_chunk(offsets, start, range.end, label_keys);
 }
 
-@if(!BY_CLASS) fn fold_chunk(places: Places, start: u32, end: u32, label_keys: LabelKeys) -> Folds {
+@if(!BY_CLASS) fn fold_chunk(offsets: Offsets, start: u32, end: u32, label_keys: LabelKeys) -> Folds {
     var f = empty_folds(label_keys);
     var turn = start;
     // Four independent loads under way before the first exp.
-    @if(FOURS) let whole = min(end, whole_end(places));
+    @if(FOURS) let whole = min(end, whole_end(offsets));
     @if(FOURS) for (; turn + 3u * LANES < whole; turn += 4u * LANES) {
         let p = whole_load_of(turn);
-        let a = read_whole(places, p);
-        let b = read_whole(places, p + LANES);
-        let c = read_whole(places, p + 2u * LANES);
-        let d = read_whole(places, p + 3u * LANES);
-        f = accumulate(f, a, weights_of(places, p), classes_of(places, p));
-        f = accumulate(f, b, weights_of(places, p + LANES), classes_of(places, p + LANES));
-        f = accumulate(f, c, weights_of(places, p + 2u * LANES), classes_of(places, p + 2u * LANES));
-        f = accumulate(f, d, weights_of(places, p + 3u * LANES), classes_of(places, p + 3u * LANES));
+        let a = read_whole(offsets, p);
+        let b = read_whole(offsets, p + LANES);
+        let c = read_whole(offsets, p + 2u * LANES);
+        let d = read_whole(offsets, p + 3u * LANES);
+        f = accumulate(f, a, weights_of(offsets, p), classes_of(offsets, p));
+        f = accumulate(f, b, weights_of(offsets, p + LANES), classes_of(offsets, p + LANES));
+        f = accumulate(f, c, weights_of(offsets, p + 2u * LANES), classes_of(offsets, p + 2u * LANES));
+        f = accumulate(f, d, weights_of(offsets, p + 3u * LANES), classes_of(offsets, p + 3u * LANES));
     }
     for (; turn < end; turn += LANES) {
-        let p = load_of(places, turn);
-        f = accumulate(f, read_pack(places, p), weights_of(places, p), classes_of(places, p));
+        let p = load_of(offsets, turn);
+        f = accumulate(f, read_pack(offsets, p), weights_of(offsets, p), classes_of(offsets, p));
     }
     return f;
 }
 
-@if(WRITES) fn write_row(w: Writers, places: Places, range: Range, lane: u32) {
+@if(WRITES) fn write_row(w: Writers, offsets: Offsets, range: Range, lane: u32) {
     let start = range.start + lane;
     @if(CHUNKS) for (var chunk = start; chunk < range.end; chunk += CHUNK * LANES) {
-        write_chunk(w, places, range, chunk, min(range.end, chunk + CHUNK * LANES));
+        write_chunk(w, offsets, range, chunk, min(range.end, chunk + CHUNK * LANES));
     }
-    @else write_chunk(w, places, range, start, range.end);
+    @else write_chunk(w, offsets, range, start, range.end);
 }
 
-@if(WRITES) fn write_chunk(w: Writers, places: Places, range: Range, start: u32, end: u32) {
+@if(WRITES) fn write_chunk(w: Writers, offsets: Offsets, range: Range, start: u32, end: u32) {
     var turn = start;
-    @if(FOURS) let whole = min(end, whole_end(places));
+    @if(FOURS) let whole = min(end, whole_end(offsets));
     @if(FOURS) for (; turn + 3u * LANES < whole; turn += 4u * LANES) {
         let p = whole_load_of(turn);
-        let a = read_whole(places, p);
-        let b = read_whole(places, p + LANES);
-        let c = read_whole(places, p + 2u * LANES);
-        let d = read_whole(places, p + 3u * LANES);
-        write_load(w, places, p, a);
-        write_load(w, places, p + LANES, b);
-        write_load(w, places, p + 2u * LANES, c);
-        write_load(w, places, p + 3u * LANES, d);
+        let a = read_whole(offsets, p);
+        let b = read_whole(offsets, p + LANES);
+        let c = read_whole(offsets, p + 2u * LANES);
+        let d = read_whole(offsets, p + 3u * LANES);
+        write_load(w, offsets, p, a);
+        write_load(w, offsets, p + LANES, b);
+        write_load(w, offsets, p + 2u * LANES, c);
+        write_load(w, offsets, p + 3u * LANES, d);
     }
     for (; turn < end; turn += LANES) {
-        let p = load_of(places, turn);
+        let p = load_of(offsets, turn);
         @if(PAIRS) if (p == range.left_out) { continue; }
-        write_any(w, places, p);
+        write_any(w, offsets, p);
     }
 }
 
-@if(WRITES) fn write_load(w: Writers, places: Places, p: u32, pack: Pack) {
-    write_pack(w, places, place_of(p), pack, classes_of(places, p), weights_of(places, p));
+@if(WRITES) fn write_load(w: Writers, offsets: Offsets, p: u32, pack: Pack) {
+    write_pack(w, offsets, offset_of(p), pack, classes_of(offsets, p), weights_of(offsets, p));
 }
 
 // The same of a load that may hold other rows' elements.
-@if(WRITES) fn write_any(w: Writers, places: Places, p: u32) {
+@if(WRITES) fn write_any(w: Writers, offsets: Offsets, p: u32) {
     @if(PARTIAL) write_part(
-        w, places, place_of(p), read_pack(places, p), classes_of(places, p), weights_of(places, p));
-    @else write_load(w, places, p, read_whole(places, p));
+        w, offsets, offset_of(p), read_pack(offsets, p), classes_of(offsets, p), weights_of(offsets, p));
+    @else write_load(w, offsets, p, read_whole(offsets, p));
 }

@@ -76,12 +76,12 @@ fn max_lanes(of_lane: f32, thread: u32) -> f32 {
         x_max = max(x_max, subgroupShuffleXor(x_max, mask));
     }
     @if(SHARED_STATES) {
-        let place = place_of_cluster(thread);
-        if (leads(thread)) { shared_maxima[place] = x_max; }
+        let at = index_of_cluster(thread);
+        if (leads(thread)) { shared_maxima[at] = x_max; }
         workgroupBarrier();
         for (var half = CLUSTERS / 2u; half > 0u; half /= 2u) {
             if (leads(thread) && cluster_of(thread) < half) {
-                shared_maxima[place] = max(shared_maxima[place], shared_maxima[place + half * ROWS]);
+                shared_maxima[at] = max(shared_maxima[at], shared_maxima[at + half * ROWS]);
             }
             workgroupBarrier();
         }

@@ -1,5 +1,5 @@
 // Tensors from any element on: what a load of PACK elements brings, made of single words. LOOSE: all that is read and
-// written of them, whose places are then elements.
+// written of them, whose offsets are then elements.
 
 import shared::{halves, words};
 

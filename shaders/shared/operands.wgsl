@@ -4,9 +4,9 @@
 import shared::{halves, params, tensor, words};
 
 @for(o in OPERANDS) @if(!o.loads) fn single_{o.name}(at: u32) -> u32 {
-    let place = params.{o.name}_origin + at;
-    @if(o.f32) return {o.name}[place];
-    @else return widened_{o.type}({o.name}[place / 2u] >> (16u * (place % 2u))).x;
+    let index = params.{o.name}_origin + at;
+    @if(o.f32) return {o.name}[index];
+    @else return widened_{o.type}({o.name}[index / 2u] >> (16u * (index % 2u))).x;
 }
 
 // The number of the element that goes with an element of the piece.

@@ -44,8 +44,8 @@ fn sum_resident(
             let words = z_of((*resident)[{k}]);
             let at_max = bitcast<Reals>(words) == x_max;
             let e = select(exp(bitcast<Reals>(words) - x_max), Reals(0.0), words == Words(NEG_INF));
-            let place = Words({k});
-            let c = ClassTerms(words, (*v)[{k}], class_of_register(first, place), place, x_max, e);
+            let load = Words({k});
+            let c = ClassTerms(words, (*v)[{k}], class_of_load(first, load), load, x_max, e);
             s.sum += select(e, Reals(0.0), at_max);
             s.ties += select(Ties(0), Ties(1), at_max);
             @if(DENSE_TARGET) s.flags |= flags_of_weight(c);
@@ -53,7 +53,7 @@ fn sum_resident(
             @if(POWERS) (*resident)[{k}] = bitcast<Words>(select(e, Reals(1.0), at_max));
         }
     }
-    @if(ARGMAX) s.argmax = select(class_of_register(first, s.argmax), s.argmax, s.argmax == Words(NO_CLASS));
+    @if(ARGMAX) s.argmax = select(class_of_load(first, s.argmax), s.argmax, s.argmax == Words(NO_CLASS));
     return s;
 }
 
@@ -64,7 +64,7 @@ fn sum_resident(
     return squares;
 }
 
-@if(PACKED_ROWS) fn class_of_register(first: Words, k: Words) -> Words { return first + k; }
+@if(PACKED_ROWS) fn class_of_load(first: Words, k: Words) -> Words { return first + k; }
 
 // The state of rows that a lane has to itself: what is resident at k is class k of each.
 @if(PACKED_ROWS) fn state_of_resident(resident: ptr<function, Resident>, v: ptr<function, ResidentReals>, label_key: LabelKey) -> State {

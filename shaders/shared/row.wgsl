@@ -70,16 +70,16 @@ fn class_weight(c: u32) -> f32 {
 }
 
 // Behind the states in the workspace: where the weight of a row's label is, and its logit.
-@if(LABELS && CUT) fn place_of_label_weight(row: u32) -> u32 { return params.label_weights + row; }
+@if(LABELS && CUT) fn label_weight_index(row: u32) -> u32 { return params.label_weights + row; }
 
-@if(LABELS && CUT) fn place_of_label_logit(row: u32) -> u32 { return place_of_label_weight(row) + params.rows; }
+@if(LABELS && CUT) fn label_logit_index(row: u32) -> u32 { return label_weight_index(row) + params.rows; }
 
 // The weight of the label's class, which one piece has. It leaves it in the workspace for the steps
 // that need it of every row.
 @if(LABELS && CUT) fn weight_of_label(r: Row, row: u32) -> f32 {
     var w = 0.0;
     @if(!WEIGHT) if (r.kind == LIVE) { w = 1.0; }
-    @elif(MERGED) if (r.kind == LIVE) { w = bitcast<f32>(workspace[place_of_label_weight(row)]); }
+    @elif(MERGED) if (r.kind == LIVE) { w = bitcast<f32>(workspace[label_weight_index(row)]); }
     @else if (r.kind == LIVE && r.class_index != NO_CLASS) { w = class_weight(r.class_index); }
     return w;
 }

@@ -70,7 +70,7 @@ struct ClassTerms {
     words: Words,     // z
     v: Reals,         // their weights, where DENSE_TARGET; for PRODUCT the upstream gradients
     classes: Words,   // their numbers
-    place: Words,     // of classes that are resident: where
+    load: Words,      // of classes that are resident: where
     max: Reals,       // the maximum, these among the classes
     e: Reals,         // exp(-|z - t|), t the maximum without them; exp(z - max) of classes that are resident
 }

@@ -1,4 +1,4 @@
-import shared::{constants, numbers, params, places, row, softcap, tensor, words};
+import shared::{constants, numbers, params, offsets, row, softcap, tensor, words};
 
 // What is written of the classes: gradient, log-probabilities or probabilities. `Writer` is what this
 // needs of the rows, for each component of the arithmetic.
@@ -149,29 +149,29 @@ fn writer(r: Row) -> Writer {
 
 // Writes what is wanted of the load `at` behind the rows' first one: what was read there, its classes
 // and their weights.
-fn write_pack(w: Writers, places: Places, at: u32, pack: Pack, classes: Pack, v: PackReals) {
-    @if(ELEMENTS) write_elements(places.elements + at, distribution(w, pack));
-    @if(GRAD) write_grad(places.grad + at, gradients(w, pack, classes, v));
+fn write_pack(w: Writers, offsets: Offsets, at: u32, pack: Pack, classes: Pack, v: PackReals) {
+    @if(ELEMENTS) write_elements(offsets.elements + at, distribution(w, pack));
+    @if(GRAD) write_grad(offsets.grad + at, gradients(w, pack, classes, v));
 }
 
 // The same of a load that may hold other rows' elements, which are others' to write.
-@if(PARTIAL) fn write_part(w: Writers, places: Places, at: u32, pack: Pack, classes: Pack, v: PackReals) {
+@if(PARTIAL) fn write_part(w: Writers, offsets: Offsets, at: u32, pack: Pack, classes: Pack, v: PackReals) {
     let here = here_of(classes);
     let whole = here.y - here.x == PACK;
     @if(ELEMENTS) {
         let elements = distribution(w, pack);
         if (whole) {
-            write_elements(places.elements + at, elements);
+            write_elements(offsets.elements + at, elements);
         } else {
-            put_elements(places.elements + at, elements, here.x, here.y);
+            put_elements(offsets.elements + at, elements, here.x, here.y);
         }
     }
     @if(GRAD) {
         let grad = gradients(w, pack, classes, v);
         if (whole) {
-            write_grad(places.grad + at, grad);
+            write_grad(offsets.grad + at, grad);
         } else {
-            put_grad(places.grad + at, grad, here.x, here.y);
+            put_grad(offsets.grad + at, grad, here.x, here.y);
         }
     }
 }

@@ -29,7 +29,7 @@ const FILES: &[(&str, &str)] = files! {
     rows { block by_class folded label lanes loads merge pairs parts resident states streaming sums }
     shared {
         aligned anywhere classes constants count elements fold formulas halves labels logits
-        numbers operands params places record resident row softcap state tensor totals walk words writer
+        numbers offsets operands params record resident row softcap state tensor totals walk words writer
     }
 };
 

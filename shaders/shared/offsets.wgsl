@@ -1,7 +1,7 @@
 import shared::{numbers, params, tensor, words};
 
 // Where the tensors of a lane's row (or rows) begin in their bindings, in loads.
-struct Places {
+struct Offsets {
     logits: u32,
     @if(PROBABILITIES) probabilities: u32,
     @if(ELEMENTS) elements: u32,
@@ -12,23 +12,23 @@ struct Places {
 
 // For a row whose first element is number `first` of the piece, in loads (RAGGED: in elements; then
 // all tensors lie alike in their loads).
-fn places_of(first: u32) -> Places {
-    var places: Places;
+fn offsets_of(first: u32) -> Offsets {
+    var offsets: Offsets;
     @if(RAGGED) {
-        places.lead = (params.logits_origin + first) % PACK;
-        places.loads = (places.lead + params.classes + PACK - 1u) / PACK;
-        places.logits = (params.logits_origin + first) / PACK;
-        @if(PROBABILITIES) places.probabilities = (params.probabilities_origin + first) / PACK;
-        @if(ELEMENTS) places.elements = (params.elements_origin + first) / PACK;
-        @if(GRAD) places.grad = (params.grad_origin + first) / PACK;
+        offsets.lead = (params.logits_origin + first) % PACK;
+        offsets.loads = (offsets.lead + params.classes + PACK - 1u) / PACK;
+        offsets.logits = (params.logits_origin + first) / PACK;
+        @if(PROBABILITIES) offsets.probabilities = (params.probabilities_origin + first) / PACK;
+        @if(ELEMENTS) offsets.elements = (params.elements_origin + first) / PACK;
+        @if(GRAD) offsets.grad = (params.grad_origin + first) / PACK;
     }
     @else {
-        places.logits = params.logits_origin + first;
-        @if(PROBABILITIES) places.probabilities = params.probabilities_origin + first;
-        @if(ELEMENTS) places.elements = params.elements_origin + first;
-        @if(GRAD) places.grad = params.grad_origin + first;
+        offsets.logits = params.logits_origin + first;
+        @if(PROBABILITIES) offsets.probabilities = params.probabilities_origin + first;
+        @if(ELEMENTS) offsets.elements = params.elements_origin + first;
+        @if(GRAD) offsets.grad = params.grad_origin + first;
     }
-    return places;
+    return offsets;
 }
 
 // The classes' weights v_c = w_c q'_c without the label's own part, for probabilities q and class
@@ -39,11 +39,11 @@ fn places_of(first: u32) -> Places {
 }
 
 // The same of the load `at` behind a row's first one. Nothing where only the label carries weight.
-fn shares_of(places: Places, at: u32, w: PackReals) -> PackReals {
+fn shares_of(offsets: Offsets, at: u32, w: PackReals) -> PackReals {
     var v: PackReals;
     @if(DENSE_TARGET) {
         var q: Pack;
-        @if(PROBABILITIES) q = read_probabilities(places.probabilities + at);
+        @if(PROBABILITIES) q = read_probabilities(offsets.probabilities + at);
         @for(h in HALVES) v.{h} = share(bitcast<Reals>(q.{h}), w.{h});
     }
     return v;
