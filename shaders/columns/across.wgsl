@@ -1,7 +1,7 @@
 // What a lane of neighbouring rows keeps: a load has one class of all of them.
 
 import columns::loads;
-import shared::{resident, params, offsets, tensor, words};
+import shared::{offsets, params, resident, tensor, vectors};
 @if(SCALED) import shared::logits;
 
 fn load_resident(

@@ -1,6 +1,6 @@
 // Where the rows of a lane are, and what their classes weigh.
 
-import shared::{params, offsets, row, words};
+import shared::{offsets, params, row, vectors};
 
 // The rows of a lane follow each other: PACK * classes elements, in `classes` loads.
 @if(SHORT) fn offsets_of_rows(row: u32) -> Offsets { return offsets_of(row / PACK * params.classes); }

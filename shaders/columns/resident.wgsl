@@ -2,7 +2,7 @@
 // class, with a component for each row; `b` is the second half of a load of eight rows.
 
 import columns::loads;
-import shared::{count, fold, resident, row, state, totals, words};
+import shared::{count, fold, resident, row, state, totals, vectors};
 @if(!SHORT) import columns::across;
 @if(SHORT) import columns::short;
 @if(WRITES) import shared::writer;

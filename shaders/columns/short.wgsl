@@ -2,7 +2,7 @@
 // RESIDENT_LOADS loads. Loads become vectors over rows, one for each class, and back, by way of single elements in
 // the order of memory. All of it is in registers and every index a constant, so nothing moves.
 
-import shared::{resident, offsets, row, tensor, words};
+import shared::{offsets, resident, row, tensor, vectors};
 @if(SCALED) import shared::logits;
 
 alias Packs = array<Pack, RESIDENT_LOADS>;

@@ -1,7 +1,7 @@
 // More classes than a lane can keep.
 
 import columns::loads;
-import shared::{count, fold, numbers, params, offsets, row, state, tensor, totals, words};
+import shared::{count, fold, numbers, offsets, params, row, state, tensor, totals, vectors};
 @if(SCALED) import shared::logits;
 @if(WRITES) import shared::writer;
 

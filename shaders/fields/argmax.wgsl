@@ -1,6 +1,6 @@
 // argmax = the first class at the maximum.
 
-import shared::{constants, state, words};
+import shared::{constants, state, vectors};
 
 @for(s in STATES) fn merged_argmax_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.words} {
     return select(select(b.argmax, a.argmax, a.max > b.max), min(a.argmax, b.argmax), a.max == b.max);

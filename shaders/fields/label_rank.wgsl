@@ -1,6 +1,6 @@
 // label_rank = the classes in front of the label's: those with a larger z, or an equal one and a smaller number.
 
-import shared::{state, words};
+import shared::{state, vectors};
 
 @for(s in STATES) fn merged_label_rank_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.words} {
     return a.label_rank + b.label_rank;

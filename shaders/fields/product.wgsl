@@ -1,7 +1,7 @@
 // product = sum_c exp(x_c - max) (v_c - u_max), for the Jacobian of the probabilities; u_max = v_c of a class at the maximum,
 // of several the largest, where they meet.
 
-import shared::{state, words};
+import shared::{state, vectors};
 
 @for(s in STATES) fn merged_u_max_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.reals} {
     return select(select(b.u_max, a.u_max, a.max > b.max), max(a.u_max, b.u_max), a.max == b.max);

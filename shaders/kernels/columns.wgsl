@@ -3,7 +3,7 @@
 // classes, and a second one for gradient or log-probabilities where they are too many to keep. The
 // rows of a lane never straddle two images.
 
-import shared::{params, totals, walk, words};
+import shared::{params, totals, vectors, walk};
 @if(!RESIDENT) import columns::streaming;
 @if(RESIDENT) import columns::resident;
 

@@ -1,6 +1,6 @@
 // Zeros in the place of the sums of classes, or of the gradient of variances that no element has.
 
-import shared::{params, tensor, words};
+import shared::{params, tensor, vectors};
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

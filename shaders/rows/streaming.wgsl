@@ -2,7 +2,7 @@
 // and in a second one for what is written.
 
 import rows::loads;
-import shared::{fold, offsets, state, words};
+import shared::{fold, offsets, state, vectors};
 @if(WRITES) import shared::writer;
 
 @if(!BY_CLASS) fn fold_row(offsets: Offsets, range: Range, lane: u32, label_keys: LabelKeys) -> Folds {

@@ -5,7 +5,7 @@
 // allows a store to it to load the vector, insert the component and store the vector, as Metal's compiler
 // does, and what the other lane writes in between is lost.
 
-import shared::{halves, words};
+import shared::{halves, vectors};
 
 // Load `at`, as f32.
 @for(t in READ) fn read_{t.name}(at: u32) -> Pack {

@@ -1,7 +1,7 @@
 // Tensors from any element on: what a load of PACK elements brings, made of single words. LOOSE: all that is read and
 // written of them, whose offsets are then elements.
 
-import shared::{halves, words};
+import shared::{halves, vectors};
 
 @for(t in READ) fn word_at_{t.name}(at: u32) -> u32 { return {t.word}; }
 

@@ -1,7 +1,7 @@
 // Numbers. WGSL may assume NaN and infinity away and has no literal for them, so both are decided
 // and written as words: the bits of an f32.
 
-import shared::{constants, params, words};
+import shared::{constants, params, vectors};
 
 const LOWEST: f32 = -0x1.fffffep+127f;   // lowest finite f32: the maximum of no classes
 const POS_INF: u32 = 0x7f800000u;

@@ -1,7 +1,7 @@
 // The operands of losses of single elements: those of each one that go with load `at` of the piece. An element of the piece
 // is `inner` from the next class, and `span` from the next step of the outer axis.
 
-import shared::{halves, params, tensor, words};
+import shared::{halves, params, tensor, vectors};
 
 @for(o in OPERANDS) @if(!o.loads) fn single_{o.name}(at: u32) -> u32 {
     let index = params.{o.name}_origin + at;

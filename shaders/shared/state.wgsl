@@ -11,7 +11,7 @@
 // FIELDS are further sums over the classes, where they are wanted: what each one is, and how it is merged, stands in its
 // file in `fields/`; its name and types, in `src/kernels/fields.rs`.
 
-import shared::words;
+import shared::vectors;
 
 // The state of a lane's row or rows.
 struct State {

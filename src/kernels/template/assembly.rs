@@ -29,7 +29,8 @@ const FILES: &[(&str, &str)] = files! {
     rows { block by_class folded label lanes loads merge pairs parts resident states streaming sums }
     shared {
         aligned anywhere classes constants count elements fold formulas halves labels logits
-        numbers offsets operands params record resident row softcap state tensor totals walk words writer
+        numbers offsets operands params record resident row softcap state tensor totals vectors
+        walk writer
     }
 };
 
