@@ -1,7 +1,7 @@
 // More classes than a lane can keep.
 
 import columns::loads;
-import shared::{count, fold, numbers, offsets, params, row, state, tensor, totals, vectors};
+import shared::{arithmetic, count, fold, offsets, params, row, state, tensor, totals, vectors};
 @if(SCALED) import shared::logits;
 @if(WRITES) import shared::writer;
 

@@ -1,6 +1,6 @@
 // exp_gap_sum = sum_c exp(x_c - max) (max - x_c), for the entropy: log1p(sum_exp_m1) + exp_gap_sum / (1 + sum_exp_m1).
 
-import shared::{numbers, state, vectors};
+import shared::{arithmetic, state, vectors};
 
 // What is gathered of the side below is that much further down. The identity has gathered nothing.
 @for(s in STATES) fn merged_exp_gap_sum_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.reals} {

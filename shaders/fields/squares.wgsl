@@ -8,7 +8,7 @@
 // the max has little of the probability and all other classes are far below it.
 
 import fields::exp_gap_sum;
-import shared::{numbers, state, vectors};
+import shared::{arithmetic, state, vectors};
 
 @for(s in STATES) fn merged_squares_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.reals} {
     let a_above = a.max >= b.max;

@@ -2,7 +2,7 @@
 //   weighted_gap  = sum_c v_c (max - x_c)
 //   weight_sum = sum_c v_c
 
-import shared::{constants, numbers, state, vectors};
+import shared::{arithmetic, constants, state, vectors};
 
 // What `weight_sum` already gathered falls further behind when the maximum rises. Without weight_sum there is nothing to move, and
 // the rise from LOWEST may overflow.

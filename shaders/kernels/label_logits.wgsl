@@ -1,7 +1,7 @@
 // The labels' logits of rows that are cut, in the workspace: to count the classes in front of a label,
 // every piece has to know its logit, which one of them has. A lane per row.
 
-import shared::{constants, numbers, params, row, tensor, walk};
+import shared::{arithmetic, constants, params, row, tensor, walk};
 @if(SCALED) import shared::logits;
 
 fn take_block(block: u32, index: u32) {

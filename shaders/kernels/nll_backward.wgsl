@@ -1,7 +1,7 @@
 // The gradient of nll: -w_t times the scale at the label, 0 elsewhere. A lane per word that is
 // written, so that writes coalesce; the input is not read.
 
-import shared::{halves, numbers, params, row, walk};
+import shared::{arithmetic, halves, params, row, walk};
 
 fn take_block(block: u32, index: u32) { write_word(block * WORKGROUP + index); }
 

@@ -1,6 +1,6 @@
 // nll: loss = -w_t x_t. A lane per row; one element of the row is read.
 
-import shared::{constants, count, numbers, params, row, tensor, totals, walk};
+import shared::{arithmetic, constants, count, params, row, tensor, totals, walk};
 
 fn take_block(totals: Totals, block: u32, index: u32) -> Totals {
     let row = block * WORKGROUP + index;

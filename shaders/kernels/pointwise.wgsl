@@ -2,7 +2,7 @@
 // formula, writes losses and gradients where they are wanted, and adds up. Elements that fill no load are
 // another dispatch's, which takes them one by one.
 
-import shared::{constants, elements, formulas, numbers, params, tensor, totals, vectors, walk};
+import shared::{arithmetic, constants, elements, formulas, params, tensor, totals, vectors, walk};
 
 @if(REFUSES) {
 // Where the first such value of a lane is: it, its neighbours, and their operands.

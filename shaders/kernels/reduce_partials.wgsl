@@ -1,7 +1,7 @@
 // One group sums the partials of all groups and pieces, and writes the divisor for the gradient
 // kernels (DIVISOR_ONLY) or the loss and what was seen in the rows.
 
-import shared::{constants, numbers, params, totals, vectors};
+import shared::{arithmetic, constants, params, totals, vectors};
 
 fn read_partial(totals: Totals, slot: u32) -> Totals {
     let at = HEADER_WORDS + TOTALS_WORDS * slot;

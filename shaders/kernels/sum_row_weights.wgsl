@@ -1,7 +1,7 @@
 // The mean's divisor, from labels and weights alone: the sum of what live rows weigh. It runs before the
 // gradient kernels, which need it; a loss without gradient gathers it on the way.
 
-import shared::{numbers, params, row, totals, walk};
+import shared::{arithmetic, params, row, totals, walk};
 
 fn take_block(totals: Totals, block: u32, index: u32) -> Totals {
     let row = block * WORKGROUP + index;

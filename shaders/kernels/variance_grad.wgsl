@@ -4,7 +4,7 @@
 // neighbouring rows; else they have parts of one row, which lie interleaved. Either way their loads
 // coalesce. MERGE sums the parts.
 
-import shared::{constants, numbers, params, tensor, totals, vectors, walk};
+import shared::{arithmetic, constants, params, tensor, totals, vectors, walk};
 @if(!MERGE) import shared::{elements, formulas};
 
 @if(!MERGE) fn take_block(block: u32, index: u32) {

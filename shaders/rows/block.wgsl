@@ -1,7 +1,7 @@
 // The work of a group between two steps of its walk.
 
 import rows::{lanes, loads};
-import shared::{constants, count, numbers, offsets, params, row, totals};
+import shared::{arithmetic, constants, count, offsets, params, row, totals};
 @if(!RESIDENT && !MERGE) import rows::streaming;
 @if(!RESIDENT) import rows::folded;
 @if(!MERGE) import rows::label;

@@ -3,7 +3,7 @@
 // on nothing but the class. A pack is made of single words: at most two of the tensor's loads hold them.
 
 import rows::loads;
-import shared::{fold, numbers, offsets, params, state, tensor, vectors};
+import shared::{arithmetic, fold, offsets, params, state, tensor, vectors};
 @if(SCALED) import shared::logits;
 
 fn classes_of_pack(k: u32) -> Pack {

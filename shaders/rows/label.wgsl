@@ -1,7 +1,7 @@
 // The label's logit of a row.
 
 import rows::loads;
-import shared::{constants, fold, numbers, offsets, params, row, state, vectors};
+import shared::{arithmetic, constants, fold, offsets, params, row, state, vectors};
 
 // What the numbers of the piece's classes are below of, where the label's class is not one of them.
 @if(CUT && RANK) fn order_of_label(r: Row) -> u32 {

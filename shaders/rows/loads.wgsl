@@ -1,6 +1,6 @@
 // The loads of a row: where they are, in which order lanes take them, and what they bring.
 
-import shared::{numbers, offsets, params, row, tensor, vectors};
+import shared::{arithmetic, offsets, params, row, tensor, vectors};
 @if(SCALED && !MERGE) import shared::logits;
 
 // Loads of a row, or of a lane's part of it.

@@ -3,7 +3,7 @@
 // load that the two have in common is written whole, by one lane.
 
 import rows::{folded, lanes, loads, streaming};
-import shared::{count, numbers, offsets, params, row, tensor, totals, vectors, writer};
+import shared::{arithmetic, count, offsets, params, row, tensor, totals, vectors, writer};
 
 // One block: a pair of rows, or a part of one, for each slot of the group.
 fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {

@@ -5,7 +5,7 @@
 
 import rows::{lanes, loads, merge, sums};
 @if(SQUARES) import fields::exp_gap_sum;
-import shared::{fold, numbers, offsets, resident, state, vectors};
+import shared::{arithmetic, fold, offsets, resident, state, vectors};
 @if(WRITES) import shared::writer;
 
 fn load_resident(

@@ -2,7 +2,7 @@
 // is a 128-bit number in units of 2^-56, exact for every loss of 2^-32 and above, and the same bits in every
 // run; 2^32 of the largest losses do not fill it. Losses from 2^39 on and infinities leave a flag instead.
 
-import shared::{constants, numbers, params};
+import shared::{arithmetic, constants, params};
 
 struct Wide {
     low: u32,

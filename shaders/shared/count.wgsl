@@ -1,6 +1,6 @@
 // Adds rows to the totals, and writes what is wanted of each.
 
-import shared::{constants, numbers, params, row, totals, vectors};
+import shared::{arithmetic, constants, params, row, totals, vectors};
 @if(CLASS_LOSSES) import shared::classes;
 @if(RECORD) import shared::record;
 

@@ -1,6 +1,6 @@
 // What goes with the elements of a load: operands, and what their gradients are multiplied by.
 
-import shared::{formulas, numbers, operands, params, tensor, vectors};
+import shared::{arithmetic, formulas, operands, params, tensor, vectors};
 
 struct PackOperands {
     @for(h in HALVES) {h}: Operands,

@@ -4,7 +4,7 @@
 // and kernels that do the same would differ in a row's last bits.
 
 import fields::all;
-import shared::{constants, numbers, softcap, state, vectors};
+import shared::{arithmetic, constants, softcap, state, vectors};
 
 fn empty_state() -> State {
     var s: State;

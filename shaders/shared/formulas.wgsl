@@ -2,7 +2,7 @@
 // anywhere is NaN; of infinities only the input's count (and a target of log-probability -inf), by their
 // limits, and every other one gives NaN; a factor of 0 leaves nothing of an infinity.
 
-import shared::{numbers, params, vectors};
+import shared::{arithmetic, params, vectors};
 
 // What goes with an element of the input, as words.
 struct Operands {

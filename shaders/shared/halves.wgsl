@@ -1,6 +1,6 @@
 // Elements of types of two bytes: two to a word, the one in front in the low half.
 
-import shared::{numbers, params, vectors};
+import shared::{arithmetic, params, vectors};
 
 // Both halves of a word as f32.
 @if(BF16) fn widened_bf16(word: u32) -> vec2<u32> { return vec2<u32>(word << 16u, word & 0xffff0000u); }

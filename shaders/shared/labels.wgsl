@@ -1,7 +1,7 @@
 // Labels of any integer type, read in the type they come in: LABEL_BYTES wide, from words. Those of
 // four neighbouring rows come in one load or two (LABEL_PACKS), where they start on such a load.
 
-import shared::{constants, numbers, params, vectors};
+import shared::{arithmetic, constants, params, vectors};
 
 struct Labels {
     low: RowWords,    // the labels as 64-bit numbers, sign-extended

@@ -4,7 +4,7 @@
 // they stay x in registers, and every use asks for z: the gradient needs the slope at x, which
 // cannot be told from z where the cap is reached.
 
-import shared::{numbers, params, tensor, vectors};
+import shared::{arithmetic, params, tensor, vectors};
 
 // What a read gives.
 fn mapped(words: Words) -> Words {

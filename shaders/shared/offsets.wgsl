@@ -1,4 +1,4 @@
-import shared::{numbers, params, tensor, vectors};
+import shared::{arithmetic, params, tensor, vectors};
 
 // Where the tensors of a lane's row (or rows) begin in their bindings, in loads.
 struct Offsets {

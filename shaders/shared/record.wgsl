@@ -1,4 +1,4 @@
-import shared::{constants, numbers, params, row, vectors};
+import shared::{arithmetic, constants, params, row, vectors};
 
 // What is written of rows beside their losses: a record of RECORD_WORDS words for each, one word for each
 // thing that is wanted, in this order. The stores are written out in `src/kernels/stores.rs`: whole loads

@@ -3,7 +3,7 @@
 // RESIDENT_LOADS is in the text and every index a constant, so the arrays live in registers.
 
 import fields::all;
-import shared::{constants, fold, numbers, softcap, state, vectors};
+import shared::{arithmetic, constants, fold, softcap, state, vectors};
 
 alias Resident = array<Words, RESIDENT_LOADS>;
 alias ResidentReals = array<Reals, RESIDENT_LOADS>;   // the classes' weights, where DENSE_TARGET

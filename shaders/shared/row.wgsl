@@ -2,7 +2,7 @@
 // lane's rows, of which there may be four, go through this together.
 
 import fields::all;
-import shared::{constants, halves, numbers, params, softcap, state, vectors};
+import shared::{arithmetic, constants, halves, params, softcap, state, vectors};
 @if(LABELS) import shared::labels;
 
 struct Row {

@@ -1,6 +1,6 @@
 // z from what was read: the soft cap, and its slope.
 
-import shared::{numbers, params, vectors};
+import shared::{arithmetic, params, vectors};
 
 // tanh u = u (945 + 105 u^2 + u^4) / (945 + 420 u^2 + 15 u^4) to 1e-8 for |u| < 3/4, the continued
 // fraction's fifth term; from there on (1 - e) / (1 + e) with e = exp(-2 |u|).

@@ -1,7 +1,7 @@
 // Sums over rows: a lane's running totals, a tree over the group's lanes, one partial per group.
 // The shape of the tree depends on nothing but the plan, so two runs give the same bits.
 
-import shared::{constants, numbers, params, vectors};
+import shared::{arithmetic, constants, params, vectors};
 @if(LABELS) import shared::labels;
 
 // A sum may pass what an f32 reaches where the mean does not. Totals that have met a term beyond LARGE are told in

@@ -1,4 +1,4 @@
-import shared::{constants, numbers, offsets, params, row, softcap, tensor, vectors};
+import shared::{arithmetic, constants, offsets, params, row, softcap, tensor, vectors};
 
 // What is written of the classes: gradient, log-probabilities or probabilities. `Writer` is what this
 // needs of the rows, for each component of the arithmetic.
