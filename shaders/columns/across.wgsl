@@ -24,9 +24,9 @@ fn load_resident(
     }
 }
 
-@if(ELEMENTS) fn put_elements_resident(offsets: Offsets, a: ptr<function, Resident>, b: ptr<function, Resident>) {
+@if(DISTRIBUTION) fn put_distribution_resident(offsets: Offsets, a: ptr<function, Resident>, b: ptr<function, Resident>) {
     let stride = params.inner / PACK;
-    @for(k in REGISTERS) write_elements(offsets.elements + {k} * stride, pack_of((*a)[{k}], (*b)[{k}]));
+    @for(k in REGISTERS) write_distribution(offsets.distribution + {k} * stride, pack_of((*a)[{k}], (*b)[{k}]));
 }
 
 @if(GRAD) fn put_grad_resident(offsets: Offsets, a: ptr<function, Resident>, b: ptr<function, Resident>) {

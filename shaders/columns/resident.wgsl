@@ -38,11 +38,11 @@ fn columns(totals: Totals, row: u32) -> Totals {
         var out_a: Resident;
         var out_b: Resident;
     }
-    @if(ELEMENTS) @for(k in REGISTERS) {
-        out_a[{k}] = element(w_a, a[{k}]);
-        @if(EIGHT) out_b[{k}] = element(w_b, b[{k}]);
+    @if(DISTRIBUTION) @for(k in REGISTERS) {
+        out_a[{k}] = probability_word(w_a, a[{k}]);
+        @if(EIGHT) out_b[{k}] = probability_word(w_b, b[{k}]);
     }
-    @if(ELEMENTS) put_elements_resident(offsets, &out_a, &out_b);
+    @if(DISTRIBUTION) put_distribution_resident(offsets, &out_a, &out_b);
     @if(GRAD) @for(k in REGISTERS) {
         out_a[{k}] = gradient(w_a, a[{k}], Words({k}), v_a[{k}]);
         @if(EIGHT) out_b[{k}] = gradient(w_b, b[{k}], Words({k}), v_b[{k}]);

@@ -74,10 +74,10 @@ fn by_class(packs: ptr<function, Packs>, a: ptr<function, Resident>, b: ptr<func
     }
 }
 
-@if(ELEMENTS) fn put_elements_resident(offsets: Offsets, a: ptr<function, Resident>, b: ptr<function, Resident>) {
+@if(DISTRIBUTION) fn put_distribution_resident(offsets: Offsets, a: ptr<function, Resident>, b: ptr<function, Resident>) {
     var packs: Packs;
     by_row(&packs, a, b);
-    @for(k in REGISTERS) write_elements(offsets.elements + {k}, packs[{k}]);
+    @for(k in REGISTERS) write_distribution(offsets.distribution + {k}, packs[{k}]);
 }
 
 @if(GRAD) fn put_grad_resident(offsets: Offsets, a: ptr<function, Resident>, b: ptr<function, Resident>) {

@@ -71,7 +71,7 @@ fn write_seam(w_x: Writers, offsets_x: Offsets, p: u32, w_y: Writers, offsets_y:
     let pack_x = read_pack(offsets_x, p);
     let pack_y = read_pack(offsets_y, 0u);
     let classes_x = classes_of(offsets_x, p);
-    @if(ELEMENTS) write_elements(offsets_x.elements + p,
+    @if(DISTRIBUTION) write_distribution(offsets_x.distribution + p,
         joint(classes_x, distribution(w_x, pack_x), distribution(w_y, pack_y)));
     @if(GRAD) {
         let of_x = gradients(w_x, pack_x, classes_x, weights_of(offsets_x, p));

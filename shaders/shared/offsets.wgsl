@@ -4,7 +4,7 @@ import shared::{arithmetic, params, tensor, vectors};
 struct Offsets {
     logits: u32,
     @if(PROBABILITIES) probabilities: u32,
-    @if(ELEMENTS) elements: u32,
+    @if(DISTRIBUTION) distribution: u32,
     @if(GRAD) grad: u32,
     @if(RAGGED) lead: u32,    // elements of the first load that belong to the row before
     @if(RAGGED) loads: u32,   // loads of the row, those that it shares among them
@@ -19,13 +19,13 @@ fn offsets_of(first: u32) -> Offsets {
         offsets.loads = (offsets.lead + params.classes + PACK - 1u) / PACK;
         offsets.logits = (params.logits_origin + first) / PACK;
         @if(PROBABILITIES) offsets.probabilities = (params.probabilities_origin + first) / PACK;
-        @if(ELEMENTS) offsets.elements = (params.elements_origin + first) / PACK;
+        @if(DISTRIBUTION) offsets.distribution = (params.distribution_origin + first) / PACK;
         @if(GRAD) offsets.grad = (params.grad_origin + first) / PACK;
     }
     @else {
         offsets.logits = params.logits_origin + first;
         @if(PROBABILITIES) offsets.probabilities = params.probabilities_origin + first;
-        @if(ELEMENTS) offsets.elements = params.elements_origin + first;
+        @if(DISTRIBUTION) offsets.distribution = params.distribution_origin + first;
         @if(GRAD) offsets.grad = params.grad_origin + first;
     }
     return offsets;

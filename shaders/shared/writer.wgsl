@@ -117,7 +117,7 @@ fn writer(r: Row) -> Writer {
 }
 
 // log p_c = (x_c - max) - log1p(sum_exp_m1), or p_c itself.
-@if(ELEMENTS) fn element(w: Writer, given: Words) -> Words {
+@if(DISTRIBUTION) fn probability_word(w: Writer, given: Words) -> Words {
     let words = z_of(given);
     // `min` changes nothing, but keeps a compiler from adding log1p(sum_exp_m1) to a large number.
     let below = min(bitcast<Reals>(words) - w.max, Reals(0.0));
@@ -134,9 +134,9 @@ fn writer(r: Row) -> Writer {
 }
 
 // The distribution over what was read.
-@if(ELEMENTS) fn distribution(w: Writers, pack: Pack) -> Pack {
+@if(DISTRIBUTION) fn distribution(w: Writers, pack: Pack) -> Pack {
     var out: Pack;
-    @for(h in HALVES) out.{h} = element(w.{h}, pack.{h});
+    @for(h in HALVES) out.{h} = probability_word(w.{h}, pack.{h});
     return out;
 }
 
@@ -150,7 +150,7 @@ fn writer(r: Row) -> Writer {
 // Writes what is wanted of the load `at` behind the rows' first one: what was read there, its classes
 // and their weights.
 fn write_pack(w: Writers, offsets: Offsets, at: u32, pack: Pack, classes: Pack, v: PackReals) {
-    @if(ELEMENTS) write_elements(offsets.elements + at, distribution(w, pack));
+    @if(DISTRIBUTION) write_distribution(offsets.distribution + at, distribution(w, pack));
     @if(GRAD) write_grad(offsets.grad + at, gradients(w, pack, classes, v));
 }
 
@@ -158,12 +158,12 @@ fn write_pack(w: Writers, offsets: Offsets, at: u32, pack: Pack, classes: Pack, 
 @if(PARTIAL) fn write_part(w: Writers, offsets: Offsets, at: u32, pack: Pack, classes: Pack, v: PackReals) {
     let here = here_of(classes);
     let whole = here.y - here.x == PACK;
-    @if(ELEMENTS) {
-        let elements = distribution(w, pack);
+    @if(DISTRIBUTION) {
+        let values = distribution(w, pack);
         if (whole) {
-            write_elements(offsets.elements + at, elements);
+            write_distribution(offsets.distribution + at, values);
         } else {
-            put_elements(offsets.elements + at, elements, here.x, here.y);
+            put_distribution(offsets.distribution + at, values, here.x, here.y);
         }
     }
     @if(GRAD) {

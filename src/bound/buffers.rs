@@ -115,8 +115,8 @@ impl<'a> Buffers<'a> {
     }
 
     /// Sets the range of the log-probabilities or probabilities: f32, in the input's shape.
-    pub fn elements(self, range: wgpu::BufferBinding<'a>) -> Self {
-        self.with(Slot::Elements, range)
+    pub fn distribution(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(Slot::Distribution, range)
     }
 
     /// Sets the weights of the elements, in their own shape.

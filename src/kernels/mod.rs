@@ -29,6 +29,6 @@ pub use {
     params::Params,
     pointwise::{OperandSpec, PointwiseSpec, Reading},
     source::Access,
-    spec::{Elements, Kernel, Part, Spec, Target},
+    spec::{Distribution, Kernel, Part, Spec, Target},
     template::{Asked, Assembly},
 };

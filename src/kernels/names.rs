@@ -2,7 +2,7 @@
 
 use super::fields::states;
 use super::layout::{CHUNK, Form, Layout, Load, RowLoads};
-use super::spec::{Elements, Kernel, Part, Spec, Target, is_half};
+use super::spec::{Distribution, Kernel, Part, Spec, Target, is_half};
 use super::stores::stores;
 use super::template::{Names, Value};
 use super::tensor::ClassTensor;
@@ -92,9 +92,9 @@ impl Spec {
             (self.divisor_only, "DIVISOR_ONLY"),
             (self.row_loss, "ROW_LOSS"),
             (self.grad, "GRAD"),
-            (self.elements.is_some(), "ELEMENTS"),
+            (self.distribution.is_some(), "DISTRIBUTION"),
             (self.every_row, "EVERY_ROW"),
-            (self.elements == Some(Elements::Probs), "PROBS"),
+            (self.distribution == Some(Distribution::Probs), "PROBS"),
             (self.writes(), "WRITES"),
             (label.is_some_and(|l| l.bytes() == 4), "LABEL_4_BYTES"),
             (label.is_some_and(|l| l.bytes() == 2), "LABEL_2_BYTES"),

@@ -42,7 +42,7 @@ impl Spec {
             Slot::Target | Slot::ElementWeight | Slot::PosWeight | Slot::Variance => {
                 self.operands().any(|operand| operand.slot == slot)
             }
-            Slot::Logits | Slot::Elements | Slot::TargetGrad | Slot::VarianceGrad => false,
+            Slot::Logits | Slot::Distribution | Slot::TargetGrad | Slot::VarianceGrad => false,
         }
     }
 

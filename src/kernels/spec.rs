@@ -54,7 +54,7 @@ impl Kernel {
 
 /// The distribution that a second read of the logits writes, in addition to the gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Elements {
+pub enum Distribution {
     /// Log-probabilities.
     LogProbs,
     /// Probabilities.
@@ -120,7 +120,7 @@ pub struct Spec {
     /// both ways in one dispatch.
     pub arena: bool,
     /// Log-probabilities or probabilities are written.
-    pub elements: Option<Elements>,
+    pub distribution: Option<Distribution>,
     /// Rows that do not count are read too, for their log-probabilities, which this or another kernel writes.
     pub every_row: bool,
     /// The device converts f16 natively.
@@ -158,7 +158,7 @@ impl Spec {
             grad: false,
             in_place: false,
             arena: false,
-            elements: None,
+            distribution: None,
             every_row: false,
             native_f16: false,
             part: Part::Whole,
@@ -194,7 +194,7 @@ impl Spec {
 
     /// Returns true if gradient or distribution is written.
     pub(crate) fn writes(&self) -> bool {
-        self.is_softmax() && (self.grad || self.elements.is_some())
+        self.is_softmax() && (self.grad || self.distribution.is_some())
     }
 
     /// Returns true if it reads a further tensor in the input's shape: class probabilities, or an upstream gradient.
@@ -207,7 +207,7 @@ impl Spec {
     pub(super) fn stores_powers(&self) -> bool {
         let Extras { softcap, entropy_loss, .. } = self.extras;
         let needs_logits = softcap || entropy_loss || self.extras.wants_variance();
-        self.layout.form.is_resident() && self.grad && self.elements.is_none() && !needs_logits
+        self.layout.form.is_resident() && self.grad && self.distribution.is_none() && !needs_logits
     }
 
     /// Returns true if its blocks add to a lane's totals.

@@ -56,7 +56,7 @@ impl Spec {
             self.reads_logits().then_some(logits),
             probabilities,
             (self.is_softmax() && self.grad).then(|| self.grad_tensor()),
-            self.elements.map(|_| ClassTensor::written(Slot::Elements, self.output)),
+            self.distribution.map(|_| ClassTensor::written(Slot::Distribution, self.output)),
         ]
         .into_iter()
         .flatten()

@@ -372,7 +372,7 @@ impl LargeOutput {
         match slot {
             Slot::RowLoss => Some(Self::RowLoss),
             Slot::Grad => Some(Self::Grad),
-            Slot::Elements => Some(Self::Distribution),
+            Slot::Distribution => Some(Self::Distribution),
             Slot::TargetGrad => Some(Self::TargetGrad),
             Slot::VarianceGrad => Some(Self::VarGrad),
             _ => None,
@@ -384,7 +384,7 @@ impl LargeOutput {
         match self {
             Self::RowLoss => Slot::RowLoss.name(),
             Self::Grad => Slot::Grad.name(),
-            Self::Distribution => Slot::Elements.name(),
+            Self::Distribution => Slot::Distribution.name(),
             Self::Lse => "log-sum-exp",
             Self::Argmax => "predicted classes",
             Self::Rank => "ranks",

@@ -58,7 +58,7 @@ impl Problem {
             },
             Slot::RowLoss => (self.reduction == Reduction::None).then(|| along(rows, WORD)),
             Slot::Grad => outputs.grad.then(|| of(Axes::Elements, self.output_type)),
-            Slot::Elements => {
+            Slot::Distribution => {
                 (outputs.log_probs || outputs.probs).then(|| of(Axes::Elements, self.output_type))
             }
             Slot::ElementWeight => operand(|p| p.weight),

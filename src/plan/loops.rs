@@ -116,7 +116,7 @@ fn turns_of_block(work: &Work, spec: &Spec, piece: usize, parts: u32) -> usize {
         Form::Few => of_lane + 1,
         Form::Fours | Form::Chunks => of_lane / 4 + 8 * chunks,
     };
-    let passes = 1 + usize::from(spec.grad || spec.elements.is_some());
+    let passes = 1 + usize::from(spec.grad || spec.distribution.is_some());
     let rows = if spec.layout.pairs { 2 } else { 1 };
     1 + rows * (pass * passes + merges)
 }

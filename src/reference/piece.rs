@@ -82,7 +82,7 @@ impl Piece<'_> {
         for (slot, what, numbers) in [
             (Slot::RowLoss, LargeOutput::RowLoss, unreduced(&output.loss)),
             (Slot::Grad, LargeOutput::Grad, output.grad.as_ref()),
-            (Slot::Elements, LargeOutput::Distribution, distribution),
+            (Slot::Distribution, LargeOutput::Distribution, distribution),
             (Slot::TargetGrad, LargeOutput::TargetGrad, output.target_grad.as_ref()),
             (Slot::VarianceGrad, LargeOutput::VarGrad, output.var_grad.as_ref()),
         ] {

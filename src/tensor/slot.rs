@@ -57,7 +57,7 @@ slots! {
     Upstream: "upstream gradient", "upstream", Input;
     RowLoss: "unreduced loss", "row_loss", Output;
     Grad: "gradient", "grad", Output;
-    Elements: "log-probabilities or probabilities", "elements", Output;
+    Distribution: "log-probabilities or probabilities", "distribution", Output;
     ElementWeight: "element weight", "element_weight", Input;
     PosWeight: "pos_weight", "pos_weight", Input;
     Variance: "var", "variance", Input;

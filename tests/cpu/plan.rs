@@ -121,7 +121,7 @@ fn a_kernel_of_too_many_bindings_is_shared_by_several() {
 #[test]
 fn rows_that_share_words_are_written_in_pairs() {
     let shares_words = |spec: &Spec| {
-        let writes = spec.grad || spec.elements.is_some();
+        let writes = spec.grad || spec.distribution.is_some();
         spec.layout.row_loads == RowLoads::Ragged && writes && spec.output != ElementType::F32
     };
     let mut seen = [0; 2];

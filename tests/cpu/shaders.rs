@@ -245,8 +245,14 @@ fn tint_accepts_a_text_of_every_kind() {
     let mut kinds = HashSet::new();
     for spec in every_spec() {
         // One of each structure: numbers and label types do not change what Tint looks at.
-        let what =
-            (spec.kernel, spec.part, spec.dense_target, spec.grad, spec.elements, spec.in_place);
+        let what = (
+            spec.kernel,
+            spec.part,
+            spec.dense_target,
+            spec.grad,
+            spec.distribution,
+            spec.in_place,
+        );
         let layout = spec.layout;
         let form = std::mem::discriminant(&layout.form);
         let loads = (

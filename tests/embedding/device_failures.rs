@@ -251,7 +251,7 @@ fn a_kernel_with_too_many_buffers_is_refused_by_name() {
     let [input, target, weights, row_loss, grad, elements, records, classes] =
         buffers.each_ref().map(|buffer| buffer.as_entire_buffer_binding());
     let buffers = Buffers::new(input).target(target).row_weights(weights).loss(row_loss).grad(grad);
-    let buffers = buffers.elements(elements).records(records).classes(classes);
+    let buffers = buffers.distribution(elements).records(records).classes(classes);
     let error = host.undisturbed(|| Bound::new(&kernels, plan, &buffers)).unwrap_err();
     let limit = "max_storage_buffers_per_shader_stage";
     assert!(

@@ -123,7 +123,7 @@ fn outputs_may_share_a_buffer() {
         let buffers = Buffers::new(input.as_entire_buffer_binding())
             .target(target.as_entire_buffer_binding())
             .grad(range(&outputs, 0, 640))
-            .elements(range(&outputs, 640, 640))
+            .distribution(range(&outputs, 640, 640))
             .loss(range(&outputs, 1280, 80));
         let bound = Bound::new(gpu.kernels(), plan, &buffers).unwrap();
         submit(gpu, |pass| bound.record(pass));
@@ -236,7 +236,7 @@ fn missing_and_superfluous_buffers_are_refused() {
         let superfluous = [
             ("weight", fit.buffers().weight(whole(&spare))),
             ("upstream gradient", fit.buffers().upstream(whole(&spare))),
-            ("log-probabilities or probabilities", fit.buffers().elements(whole(&spare))),
+            ("log-probabilities or probabilities", fit.buffers().distribution(whole(&spare))),
         ];
         for (what, buffers) in superfluous {
             let error = fit.bind(gpu.kernels(), &buffers).unwrap_err();

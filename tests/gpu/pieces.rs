@@ -271,7 +271,7 @@ fn more_rows_than_are_numbered_are_not_bound() {
         let plan = Plan::new(&Softmax::probs().axis(1), &shapes, Outputs::loss(), profile).unwrap();
         let (input, output) = (buffer(gpu, &[0]), buffer(gpu, &[0]));
         let buffers = Buffers::new(input.as_entire_buffer_binding());
-        let buffers = buffers.elements(output.as_entire_buffer_binding());
+        let buffers = buffers.distribution(output.as_entire_buffer_binding());
         let error = Bound::new(gpu.kernels(), plan, &buffers).unwrap_err();
         let Error::Limit { needed, allowed, .. } = error else { panic!("{error}") };
         assert_eq!((needed, allowed), (1 << 33, (1 << 32) - 2), "{}", gpu.name);

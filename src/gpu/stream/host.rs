@@ -23,7 +23,7 @@ pub(in crate::gpu) fn host_bytes<'a>(slot: Slot, inputs: &Inputs<'a>) -> Option<
         Slot::RowWeights => inputs.row_weights.map(|w| w.data.bytes()),
         Slot::Upstream => inputs.upstream.map(|u| u.data.bytes()),
         Slot::Params | Slot::Workspace | Slot::Result => None,
-        Slot::RowLoss | Slot::Grad | Slot::Elements | Slot::Record | Slot::Classes => None,
+        Slot::RowLoss | Slot::Grad | Slot::Distribution | Slot::Record | Slot::Classes => None,
         Slot::TargetGrad | Slot::VarianceGrad => None,
     }
 }

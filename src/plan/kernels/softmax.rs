@@ -3,7 +3,7 @@
 use super::folding::Folding;
 use super::labelled::{labelled, with_grad};
 use super::{columns, parts, rows};
-use crate::kernels::{Elements, Extras, Form, Geometry, Kernel, Layout, Part, Spec, Target};
+use crate::kernels::{Distribution, Extras, Form, Geometry, Kernel, Layout, Part, Spec, Target};
 use crate::loss::Upstream;
 use crate::plan::alignment::Alignment;
 use crate::plan::work::Work;
@@ -30,9 +30,9 @@ pub(in crate::plan) fn whole(work: &Work) -> Spec {
     let spec = Spec {
         dense_target: problem.has_dense_target(),
         row_loss: problem.reduction == Reduction::None,
-        elements: match (outputs.log_probs, outputs.probs) {
-            (true, _) => Some(Elements::LogProbs),
-            (_, true) => Some(Elements::Probs),
+        distribution: match (outputs.log_probs, outputs.probs) {
+            (true, _) => Some(Distribution::LogProbs),
+            (_, true) => Some(Distribution::Probs),
             _ => None,
         },
         every_row: outputs.of_every_row(),
@@ -53,7 +53,7 @@ pub(in crate::plan) fn fold(work: &Work) -> Spec {
     Spec {
         part: Part::Fold,
         grad: false,
-        elements: None,
+        distribution: None,
         row_loss: false,
         upstream: Upstream::Ones,
         sums_weights: false,
@@ -73,7 +73,7 @@ pub(in crate::plan) fn merge(work: &Work, piece: usize, parts: u32) -> Result<Sp
     Ok(Spec {
         part: Part::Merge,
         grad: false,
-        elements: None,
+        distribution: None,
         upstream: Upstream::Ones,
         sums_weights: false,
         input: ElementType::F32,

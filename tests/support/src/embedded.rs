@@ -165,7 +165,7 @@ impl<'a> Embedded<'a> {
                 "classes" => buffers.classes(range),
                 "loss" => buffers.loss(range),
                 "grad" => buffers.grad(range),
-                _ => buffers.elements(range),
+                _ => buffers.distribution(range),
             };
         }
         if place.in_place {
