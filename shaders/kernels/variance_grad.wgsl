@@ -17,14 +17,14 @@ import shared::{arithmetic, constants, params, tensor, totals, vectors, walk};
     let start = row / inner * params.summed * inner + row % inner;
     var sum = empty_totals();
     for (var s = part; s < params.summed; s += params.parts) {
-        let at = start + s * inner;
-        let p = evaluate(read_logits(params.logits_origin + at).a, operands_of(at).a);
-        sum = add_word(sum, slope_word(p.variance_grad, p.refused, scales_of(at).a));
+        let element = start + s * inner;
+        let p = evaluate(read_logits(params.logits_origin + element).a, operands_of(element).a);
+        sum = add_word(sum, slope_word(p.variance_grad, p.refused, scales_of(element).a));
     }
-    let index = params.states + part * params.rows + row;
+    let at = params.states + part * params.rows + row;
     // Of rows that other pieces have parts of, too.
-    if (params.continues != 0u) { sum = add_word(sum, workspace[index]); }
-    workspace[index] = sum_word(sum);
+    if (params.continues != 0u) { sum = add_word(sum, workspace[at]); }
+    workspace[at] = sum_word(sum);
 }
 
 @if(MERGE) {
