@@ -16,7 +16,7 @@ pub struct Layout {
     /// Loads of eight are read and written as 64-bit numbers.
     pub longs: bool,
     /// The use of the elements that are loaded.
-    pub form: Form,
+    pub residency: Residency,
     /// For [`Kernel::Rows`](super::Kernel::Rows): the way in which loads find a row's classes.
     pub row_loads: RowLoads,
     /// For [`Kernel::Rows`](super::Kernel::Rows): rows that do not start where loads do are folded by class, at any
@@ -43,7 +43,7 @@ impl Layout {
             geometry,
             load: Load::One,
             longs: false,
-            form: Form::Few,
+            residency: Residency::Few,
             row_loads: RowLoads::Aligned,
             by_class: false,
             pairs: false,
@@ -56,8 +56,10 @@ impl Layout {
 
     /// Returns the layout without kept elements.
     pub fn streaming(self) -> Self {
-        match self.form {
-            Form::Resident { loads, .. } => Self { form: Form::streaming(loads as usize), ..self },
+        match self.residency {
+            Residency::Resident { loads, .. } => {
+                Self { residency: Residency::streaming(loads as usize), ..self }
+            }
             _ => self,
         }
     }
@@ -116,7 +118,7 @@ impl Load {
 
 /// The use of the elements that a lane reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Form {
+pub enum Residency {
     /// Kept in registers: `loads` loads, the first `full` of which every lane of a row has. No element is read twice.
     /// The numbers are in the text.
     Resident {
@@ -137,18 +139,18 @@ pub enum Form {
 /// new one costs a software driver a few masked iterations.
 pub const CHUNK: u32 = 512;
 
-impl Form {
-    /// Returns the form for lanes that fold `loads` loads each, too many to keep.
+impl Residency {
+    /// Returns the residency for lanes that fold `loads` loads each, too many to keep.
     pub fn streaming(loads: usize) -> Self {
         match loads {
-            0..8 => Form::Few,
-            loads if loads <= CHUNK as usize => Form::Fours,
-            _ => Form::Chunks,
+            0..8 => Residency::Few,
+            loads if loads <= CHUNK as usize => Residency::Fours,
+            _ => Residency::Chunks,
         }
     }
 
     /// Returns true if the elements are kept.
     pub fn is_resident(self) -> bool {
-        matches!(self, Form::Resident { .. })
+        matches!(self, Residency::Resident { .. })
     }
 }

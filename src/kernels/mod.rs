@@ -25,7 +25,7 @@ pub use {
     crate::tensor::Slot,
     extras::Extras,
     geometry::Geometry,
-    layout::{CHUNK, Form, Layout, RowLoads},
+    layout::{CHUNK, Layout, Residency, RowLoads},
     params::Params,
     pointwise::{OperandSpec, PointwiseSpec, Reading},
     source::Access,

@@ -1,7 +1,7 @@
 //! The values of the names in the files of `shaders/`, for one specialisation.
 
 use super::fields::states;
-use super::layout::{CHUNK, Form, Layout, Load, RowLoads};
+use super::layout::{CHUNK, Layout, Load, Residency, RowLoads};
 use super::spec::{Distribution, Kernel, Part, Spec, Target, is_half};
 use super::stores::stores;
 use super::template::{Names, Value};
@@ -54,8 +54,8 @@ impl Spec {
     /// Returns the number of loads that a lane keeps. Loops over them are written out: drivers do not reliably unroll
     /// loops, and an array with a variable index is placed in memory, not in registers.
     fn registers(&self) -> u32 {
-        match self.layout.form {
-            Form::Resident { loads, .. } => loads,
+        match self.layout.residency {
+            Residency::Resident { loads, .. } => loads,
             _ => 0,
         }
     }
@@ -123,18 +123,18 @@ impl Spec {
 
     /// Returns the numbers that the shaders name.
     pub(super) fn constants(&self) -> Vec<(&'static str, u32)> {
-        let Layout { geometry, form, .. } = self.layout;
+        let Layout { geometry, residency, .. } = self.layout;
         let mut constants = vec![("WORKGROUP", geometry.workgroup)];
         if self.kernel == Kernel::Rows {
             constants.push(("LANES", geometry.lanes));
             constants.push(("CLUSTER", geometry.cluster));
         }
-        match form {
-            Form::Resident { loads, full } => {
+        match residency {
+            Residency::Resident { loads, full } => {
                 constants.extend([("RESIDENT_LOADS", loads), ("FULL", full)])
             }
-            Form::Chunks => constants.push(("CHUNK", CHUNK)),
-            Form::Few | Form::Fours => {}
+            Residency::Chunks => constants.push(("CHUNK", CHUNK)),
+            Residency::Few | Residency::Fours => {}
         }
         if self.part != Part::Whole {
             constants.push(("STATE_WORDS", self.state_words()));
@@ -152,7 +152,7 @@ impl Spec {
 impl Layout {
     /// Returns the flags that depend on the layout alone.
     fn flags(&self) -> Vec<(bool, &'static str)> {
-        let Self { geometry, load, form, row_loads, .. } = *self;
+        let Self { geometry, load, residency, row_loads, .. } = *self;
         vec![
             // Only software drivers have loads of 64-bit numbers.
             (self.longs, "SOFTWARE"),
@@ -169,11 +169,11 @@ impl Layout {
             (row_loads.start_anywhere(), "ANYWHERE"),
             (row_loads == RowLoads::Ragged || self.by_class, "PARTIAL"),
             (self.pairs, "PAIRS"),
-            (form.is_resident(), "RESIDENT"),
-            (matches!(form, Form::Fours | Form::Chunks), "FOURS"),
-            (form == Form::Chunks, "CHUNKS"),
+            (residency.is_resident(), "RESIDENT"),
+            (matches!(residency, Residency::Fours | Residency::Chunks), "FOURS"),
+            (residency == Residency::Chunks, "CHUNKS"),
             (geometry.cluster > 1, "SUBGROUPS"),
-            (geometry.whole_subgroups && form.is_resident(), "REDUCTIONS"),
+            (geometry.whole_subgroups && residency.is_resident(), "REDUCTIONS"),
             (geometry.lanes > geometry.cluster, "SHARED_STATES"),
         ]
     }

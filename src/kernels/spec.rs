@@ -102,7 +102,7 @@ pub struct Spec {
     pub output: ElementType,
     /// The type of the class weights, if there are any.
     pub weight: Option<ElementType>,
-    /// Form of the upstream gradient; only gradients use it.
+    /// Residency of the upstream gradient; only gradients use it.
     pub upstream: Upstream,
     /// The divisor is the sum of the rows' weights.
     pub sums_weights: bool,
@@ -207,7 +207,10 @@ impl Spec {
     pub(super) fn stores_powers(&self) -> bool {
         let Extras { softcap, entropy_loss, .. } = self.extras;
         let needs_logits = softcap || entropy_loss || self.extras.wants_variance();
-        self.layout.form.is_resident() && self.grad && self.distribution.is_none() && !needs_logits
+        self.layout.residency.is_resident()
+            && self.grad
+            && self.distribution.is_none()
+            && !needs_logits
     }
 
     /// Returns true if its blocks add to a lane's totals.
@@ -258,7 +261,7 @@ impl Spec {
         let merged = match self.kernel {
             Kernel::Rows if lanes > cluster && self.part != Part::Write => {
                 variables(1, self.state_words() * clusters)
-                    + variables(self.layout.form.is_resident().into(), clusters)
+                    + variables(self.layout.residency.is_resident().into(), clusters)
             }
             Kernel::VarianceGrad if lanes > cluster => variables(1, workgroup),
             _ => 0,
@@ -293,7 +296,8 @@ pub(crate) fn is_half(element_type: ElementType) -> bool {
 /// Prints the kernel and its layout, for people.
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Layout { geometry, load, form, row_loads, by_class, pairs, short, .. } = self.layout;
+        let Layout { geometry, load, residency, row_loads, by_class, pairs, short, .. } =
+            self.layout;
         let Geometry { workgroup, lanes, .. } = geometry;
         write!(f, "{:?}", self.kernel)?;
         if self.part != Part::Whole {
@@ -304,7 +308,7 @@ impl fmt::Display for Spec {
             write!(f, ", {lanes} to a row")?;
         }
         if self.is_softmax() && self.part != Part::Merge {
-            write!(f, ", loads of {}, {:?}", load.elements(), form)?;
+            write!(f, ", loads of {}, {:?}", load.elements(), residency)?;
         }
         if let Some(pointwise) = self.pointwise {
             write!(f, ", {:?}, loads of {}", pointwise.formula, load.elements())?;

@@ -8,7 +8,7 @@ use super::kernels::parts::loads;
 use super::step::Step;
 use super::work::Work;
 use crate::Error;
-use crate::kernels::{CHUNK, Form, Kernel, Part, Spec};
+use crate::kernels::{CHUNK, Kernel, Part, Residency, Spec};
 
 /// The most iterations of an invocation; the rest is for the loops of the final tree.
 const MOST: usize = 60_000;
@@ -111,10 +111,10 @@ fn turns_of_block(work: &Work, spec: &Spec, piece: usize, parts: u32) -> usize {
     // Loads of four with up to three single ones, and two of a ragged row's ends; an iteration that ends each loop,
     // once per chunk.
     let chunks = of_lane.div_ceil(CHUNK as usize);
-    let pass = match spec.layout.form {
-        Form::Resident { .. } => 0,
-        Form::Few => of_lane + 1,
-        Form::Fours | Form::Chunks => of_lane / 4 + 8 * chunks,
+    let pass = match spec.layout.residency {
+        Residency::Resident { .. } => 0,
+        Residency::Few => of_lane + 1,
+        Residency::Fours | Residency::Chunks => of_lane / 4 + 8 * chunks,
     };
     let passes = 1 + usize::from(spec.grad || spec.distribution.is_some());
     let rows = if spec.layout.pairs { 2 } else { 1 };

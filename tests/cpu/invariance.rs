@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use wgpu_loss::kernels::{Form, Kernel, Part, RowLoads, Spec};
+use wgpu_loss::kernels::{Kernel, Part, Residency, RowLoads, Spec};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::plan::{Plan, Profile};
 use wgpu_loss::wgpu::DeviceType;
@@ -30,16 +30,16 @@ fn order(spec: &Spec) -> Option<String> {
         return None;
     }
     let layout = spec.layout;
-    let form = match layout.form {
-        Form::Resident { .. } => "kept",
-        Form::Chunks => "chunks",
-        Form::Few | Form::Fours => "streamed",
+    let residency = match layout.residency {
+        Residency::Resident { .. } => "kept",
+        Residency::Chunks => "chunks",
+        Residency::Few | Residency::Fours => "streamed",
     };
     // A lane with rows of its own reads their classes one by one, whatever its loads are.
     Some(match spec.kernel {
-        Kernel::Columns => format!("columns, {form}"),
+        Kernel::Columns => format!("columns, {residency}"),
         _ => format!(
-            "{:?}, {form}, {}, {:?}, strided {}, by class {}",
+            "{:?}, {residency}, {}, {:?}, strided {}, by class {}",
             spec.part,
             layout.load.elements(),
             layout.geometry,

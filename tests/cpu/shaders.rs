@@ -220,7 +220,8 @@ fn workgroup_memory_is_what_the_texts_declare() {
     let mut seen = HashSet::new();
     // Nothing else changes what is declared.
     let kind = |spec: &Spec| {
-        let fields = (spec.dense_target, spec.extras, spec.part, spec.layout.form.is_resident());
+        let fields =
+            (spec.dense_target, spec.extras, spec.part, spec.layout.residency.is_resident());
         (spec.kernel, spec.layout.geometry, fields)
     };
     let specs: Vec<Spec> = specs.into_iter().filter(|spec| seen.insert(kind(spec))).collect();
@@ -254,10 +255,10 @@ fn tint_accepts_a_text_of_every_kind() {
             spec.in_place,
         );
         let layout = spec.layout;
-        let form = std::mem::discriminant(&layout.form);
+        let residency = std::mem::discriminant(&layout.residency);
         let loads = (
             layout.load,
-            form,
+            residency,
             layout.row_loads,
             layout.short,
             layout.pairs,

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use ash::vk;
 use clap::Parser;
 use wgpu_loss::Plan;
-use wgpu_loss::kernels::{Access, Form, Kernel, Part, Spec};
+use wgpu_loss::kernels::{Access, Residency, Kernel, Part, Spec};
 
 use crate::code::{Counts, Loop};
 use crate::gpus::GPUS;
@@ -125,8 +125,8 @@ fn is_large(spec: &Spec) -> bool {
 /// Returns the elements of one turn of a loop.
 fn elements_of(spec: &Spec, counts: &Counts) -> f64 {
     let pack = spec.layout.load.elements() as f64;
-    match spec.layout.form {
-        Form::Resident { loads, .. } => pack * f64::from(loads),
+    match spec.layout.residency {
+        Residency::Resident { loads, .. } => pack * f64::from(loads),
         _ if spec.kernel == Kernel::Pointwise => pack,
         _ => pack * counts.loads,
     }
@@ -179,10 +179,10 @@ fn measure(
 
 /// Returns true for loops that fold or write elements.
 fn is_hot(spec: &Spec, l: &Loop) -> bool {
-    if spec.layout.form.is_resident() || spec.kernel == Kernel::Pointwise {
+    if spec.layout.residency.is_resident() || spec.kernel == Kernel::Pointwise {
         return true;
     }
-    let most = if matches!(spec.layout.form, Form::Few) { 1.0 } else { 4.0 };
+    let most = if matches!(spec.layout.residency, Residency::Few) { 1.0 } else { 4.0 };
     l.counts.special > 0.0 && !l.outer && l.counts.loads >= most
 }
 
@@ -205,7 +205,7 @@ fn of_loop(spec: &Spec, l: &Loop) -> Vec<String> {
     let c = &l.counts;
     let elements = elements_of(spec, c);
     let per = |count: f64| format!("{:.1}", count / elements);
-    let what = match (c.stores > 0.0, spec.layout.form.is_resident()) {
+    let what = match (c.stores > 0.0, spec.layout.residency.is_resident()) {
         (true, true) => "block",
         (true, false) => "write",
         (false, true) => "block",

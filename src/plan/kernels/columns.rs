@@ -1,7 +1,7 @@
 //! The kernel `columns`: a lane folds whole rows. They are neighbours in memory, or short and follow each other.
 
 use crate::Error;
-use crate::kernels::{Form, Geometry, Layout, Load, Spec};
+use crate::kernels::{Geometry, Layout, Load, Residency, Spec};
 use crate::plan::Profile;
 use crate::plan::alignment::Alignment;
 use crate::plan::loads::{UNROLLED, widest_that};
@@ -83,12 +83,12 @@ fn lane_per_row(
     load: Load,
     kept: bool,
 ) -> Result<Layout, Error> {
-    let form = match kept && classes > 0 {
-        true => Form::Resident { loads: classes as u32, full: classes as u32 },
-        false => Form::streaming(classes),
+    let residency = match kept && classes > 0 {
+        true => Residency::Resident { loads: classes as u32, full: classes as u32 },
+        false => Residency::streaming(classes),
     };
     let geometry = Geometry::lane_per_row(profile)?;
-    Ok(Layout { load, longs: profile.has_longs(load), form, ..Layout::plain(geometry) })
+    Ok(Layout { load, longs: profile.has_longs(load), residency, ..Layout::plain(geometry) })
 }
 
 /// Sets the kernel's other loads of four: the labels and the records of neighbouring rows.

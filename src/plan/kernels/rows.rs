@@ -2,7 +2,7 @@
 //! keeps.
 
 use crate::Error;
-use crate::kernels::{Form, Geometry, Layout, Load, Part, RowLoads, Spec, is_half};
+use crate::kernels::{Geometry, Layout, Load, Part, Residency, RowLoads, Spec, is_half};
 use crate::plan::Profile;
 use crate::plan::alignment::Alignment;
 use crate::plan::loads::{UNROLLED, ragged_load, widest_that};
@@ -40,10 +40,10 @@ pub(super) fn neighbours(
     let geometry = Geometry::rows(profile, loads, keeps)?;
     let lanes = geometry.lanes as usize;
     let of_lane = loads.div_ceil(lanes);
-    let form = if of_lane <= keeps && !ragged {
-        Form::Resident { loads: of_lane as u32, full: (loads / lanes) as u32 }
+    let residency = if of_lane <= keeps && !ragged {
+        Residency::Resident { loads: of_lane as u32, full: (loads / lanes) as u32 }
     } else {
-        Form::streaming(of_lane)
+        Residency::streaming(of_lane)
     };
     let as_expected = if ragged { alignment.alike } else { alignment.load >= load };
     let row_loads = match (as_expected, ragged) {
@@ -52,7 +52,7 @@ pub(super) fn neighbours(
         (true, false) => RowLoads::Aligned,
     };
     let longs = profile.has_longs(load) && row_loads != RowLoads::Loose;
-    Ok(Layout { load, longs, form, row_loads, by_class, ..Layout::plain(geometry) })
+    Ok(Layout { load, longs, residency, row_loads, by_class, ..Layout::plain(geometry) })
 }
 
 /// Returns the loads of rows whose classes are neighbours; true if rows start inside of them.
@@ -77,8 +77,8 @@ fn load_of(
 /// Returns the layout in which lanes share rows that are neighbours.
 pub(super) fn strided(classes: usize, rows: usize, profile: &Profile) -> Result<Layout, Error> {
     let geometry = Geometry::strided(profile, classes, rows)?;
-    let form = Form::streaming(classes.div_ceil(geometry.lanes as usize));
-    Ok(Layout { form, row_loads: RowLoads::Strided, ..Layout::plain(geometry) })
+    let residency = Residency::streaming(classes.div_ceil(geometry.lanes as usize));
+    Ok(Layout { residency, row_loads: RowLoads::Strided, ..Layout::plain(geometry) })
 }
 
 /// Sets the parts of the kernel that depend on its inputs and outputs: rows of `classes` classes that share words, and
@@ -112,7 +112,7 @@ pub(super) fn teams(spec: &Spec, rows: u64, parts: u32) -> u64 {
 
 /// Returns the classes in each part of a batch-invariant row of `classes`; `None` if it is not cut into parts.
 pub(super) fn fixed_part(layout: &Layout, classes: usize, profile: &Profile) -> Option<usize> {
-    if layout.form.is_resident() {
+    if layout.residency.is_resident() {
         return None;
     }
     let of_lanes = layout.load.elements() * layout.geometry.lanes as usize;
@@ -130,7 +130,7 @@ pub(super) fn parts(
     profile: &Profile,
     state_words: u64,
 ) -> usize {
-    if layout.form.is_resident() || rows == 0 {
+    if layout.residency.is_resident() || rows == 0 {
         return 1;
     }
     let Layout { geometry, load, .. } = layout;

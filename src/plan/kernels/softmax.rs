@@ -3,7 +3,9 @@
 use super::folding::Folding;
 use super::labelled::{labelled, with_grad};
 use super::{columns, parts, rows};
-use crate::kernels::{Distribution, Extras, Form, Geometry, Kernel, Layout, Part, Spec, Target};
+use crate::kernels::{
+    Distribution, Extras, Geometry, Kernel, Layout, Part, Residency, Spec, Target,
+};
 use crate::loss::Upstream;
 use crate::plan::alignment::Alignment;
 use crate::plan::work::Work;
@@ -69,7 +71,7 @@ pub(in crate::plan) fn merge(work: &Work, piece: usize, parts: u32) -> Result<Sp
     let whole = whole(work);
     let lanes = LANES_OF_MERGE.min(parts as usize);
     let plain = Layout::plain(Geometry::rows(&work.profile, lanes, 1)?);
-    let (_, Layout { form, .. }) = Folding::of_piece(work, piece, Alignment::BEST)?.kernel();
+    let (_, Layout { residency, .. }) = Folding::of_piece(work, piece, Alignment::BEST)?.kernel();
     Ok(Spec {
         part: Part::Merge,
         grad: false,
@@ -82,7 +84,7 @@ pub(in crate::plan) fn merge(work: &Work, piece: usize, parts: u32) -> Result<Sp
             Target::Probabilities(_) | Target::Upstream(_) => Target::None,
             target => target,
         },
-        layout: Layout { form, ..plain },
+        layout: Layout { residency, ..plain },
         ..whole
     })
 }
@@ -114,6 +116,6 @@ pub(in crate::plan) fn laid_out(
 /// share a row, keep it, and merge without subgroups.
 pub(in crate::plan) fn heaviest(work: &Work) -> Spec {
     let shared = Geometry { lanes: work.flat.workgroup, ..work.flat };
-    let form = Form::Resident { loads: 1, full: 1 };
-    Spec { layout: Layout { form, ..Layout::plain(shared) }, ..whole(work) }
+    let residency = Residency::Resident { loads: 1, full: 1 };
+    Spec { layout: Layout { residency, ..Layout::plain(shared) }, ..whole(work) }
 }
