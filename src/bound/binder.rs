@@ -6,7 +6,7 @@ use super::result::RESULT_BYTES;
 use super::scratch::{NOTHING_STRIDE, Scratch};
 use crate::Error;
 use crate::device::Kernels;
-use crate::kernels::{Access, Kernel, Load, Spec, pack_bytes};
+use crate::kernels::{Access, Kernel, Spec, VectorWidth, pack_bytes};
 use crate::loss::CallTensor;
 use crate::plan::{Alignment, Params, Plan, Step, offset_alignment, ragged_load};
 use crate::tensor::{Axes, Slot};
@@ -128,7 +128,7 @@ impl Binder<'_> {
     /// Returns the alignment of the tensors of single elements: of those in the input's shape, and of those that are
     /// broadcast (`weights`).
     fn alignment_of_elements(&self, step: &Step) -> Alignment {
-        let lies = |whole: bool, load: Load| {
+        let lies = |whole: bool, load: VectorWidth| {
             let tensors = self.tensors_of(&step.spec);
             tensors.filter(|tensor| (tensor.axes == Axes::Elements) == whole).all(|tensor| {
                 let bytes = tensor.element_bytes * load.elements() as u64;
@@ -138,8 +138,8 @@ impl Binder<'_> {
                 place.lead.is_multiple_of(bytes) && (whole || size.is_multiple_of(bytes))
             })
         };
-        let loads = [Load::Eight, Load::Four];
-        let load = loads.into_iter().find(|&load| lies(true, load)).unwrap_or(Load::One);
+        let loads = [VectorWidth::Eight, VectorWidth::Four];
+        let load = loads.into_iter().find(|&load| lies(true, load)).unwrap_or(VectorWidth::One);
         let weights = lies(false, load);
         Alignment { load, alike: false, labels: false, weights, records: false }
     }
@@ -158,12 +158,12 @@ impl Binder<'_> {
             let load = tensor.element_bytes * ragged;
             whole &= place.range.size.is_some_and(|size| size.get().is_multiple_of(load));
         }
-        let all = |load: Load| leads.iter().all(|lead| lead % load.elements() as u64 == 0);
+        let all = |load: VectorWidth| leads.iter().all(|lead| lead % load.elements() as u64 == 0);
         Alignment {
             load: match () {
-                () if all(Load::Eight) => Load::Eight,
-                () if all(Load::Four) => Load::Four,
-                () => Load::One,
+                () if all(VectorWidth::Eight) => VectorWidth::Eight,
+                () if all(VectorWidth::Four) => VectorWidth::Four,
+                () => VectorWidth::One,
             },
             alike: whole && leads.iter().all(|lead| lead % ragged == leads[0] % ragged),
             labels: self.starts_on_packs(Slot::Target, step),

@@ -164,7 +164,7 @@ pub(super) async fn open(
         features |= adapter.features() & wgpu::Features::SUBGROUP;
     }
     if info.device_type == wgpu::DeviceType::Cpu && !options.default_limits {
-        // Software drivers load 64-bit integers faster, see `kernels::Load`, and convert f16 without help.
+        // Software drivers load 64-bit integers faster, see `kernels::VectorWidth`, and convert f16 without help.
         features |=
             adapter.features() & (wgpu::Features::SHADER_INT64 | wgpu::Features::SHADER_F16);
     }

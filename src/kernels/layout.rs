@@ -12,7 +12,7 @@ pub struct Layout {
     /// Lanes of a workgroup, and of a row.
     pub geometry: Geometry,
     /// The elements that one load of the input brings.
-    pub load: Load,
+    pub load: VectorWidth,
     /// Loads of eight are read and written as 64-bit numbers.
     pub longs: bool,
     /// The use of the elements that are loaded.
@@ -41,7 +41,7 @@ impl Layout {
     pub fn plain(geometry: Geometry) -> Self {
         Self {
             geometry,
-            load: Load::One,
+            load: VectorWidth::One,
             longs: false,
             residency: Residency::Few,
             row_loads: RowLoads::Aligned,
@@ -66,7 +66,7 @@ impl Layout {
 
     /// Returns true if a load brings several elements, so that the arithmetic is of vectors; `WIDE` in the shaders.
     pub fn is_wide(&self) -> bool {
-        self.load > Load::One
+        self.load > VectorWidth::One
     }
 }
 
@@ -95,7 +95,7 @@ impl RowLoads {
 #[cfg_attr(feature = "gpu", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "gpu", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
-pub enum Load {
+pub enum VectorWidth {
     /// One.
     One,
     /// Four: 16 bytes of f32, the widest load of a GPU.
@@ -105,13 +105,13 @@ pub enum Load {
     Eight,
 }
 
-impl Load {
+impl VectorWidth {
     /// Returns the number of elements; `PACK` in the shaders.
     pub fn elements(self) -> usize {
         match self {
-            Load::One => 1,
-            Load::Four => 4,
-            Load::Eight => 8,
+            VectorWidth::One => 1,
+            VectorWidth::Four => 4,
+            VectorWidth::Eight => 8,
         }
     }
 }

@@ -16,7 +16,7 @@ mod stores;
 mod template;
 mod tensor;
 
-pub use layout::Load;
+pub use layout::VectorWidth;
 pub(crate) use source::pack_bytes;
 pub(crate) use spec::is_half;
 // Public for the tests of this crate, and excluded from semver.

@@ -1,7 +1,7 @@
 //! The values of the names in the files of `shaders/`, for one specialisation.
 
 use super::fields::states;
-use super::layout::{CHUNK, Layout, Load, Residency, RowLoads};
+use super::layout::{CHUNK, Layout, Residency, RowLoads, VectorWidth};
 use super::spec::{Distribution, Kernel, Part, Spec, Target, is_half};
 use super::stores::stores;
 use super::template::{Names, Value};
@@ -46,8 +46,8 @@ impl Spec {
     /// Returns the halves of a load, as the arithmetic uses them.
     fn halves(&self) -> &'static [&'static str] {
         match self.layout.load {
-            Load::Eight => &["a", "b"],
-            Load::One | Load::Four => &["a"],
+            VectorWidth::Eight => &["a", "b"],
+            VectorWidth::One | VectorWidth::Four => &["a"],
         }
     }
 
@@ -160,7 +160,7 @@ impl Layout {
             (self.record_packs, "RECORD_PACKS"),
             (self.weight_packs, "WEIGHT_PACKS"),
             (self.is_wide(), "WIDE"),
-            (load == Load::Eight, "EIGHT"),
+            (load == VectorWidth::Eight, "EIGHT"),
             (self.short, "SHORT"),
             (row_loads == RowLoads::Strided, "STRIDED"),
             (row_loads == RowLoads::Ragged, "RAGGED"),

@@ -1,7 +1,7 @@
 //! The tensors with an element for each class: the load of each, and the WGSL that reads and writes it, for any element
 //! type.
 
-use super::layout::{Load, RowLoads};
+use super::layout::{RowLoads, VectorWidth};
 use super::spec::{Kernel, Spec, Target, is_half};
 use super::template::Value;
 use crate::tensor::Slot;
@@ -135,17 +135,17 @@ impl ClassTensor {
         match (is_half(self.element_type), spec.layout.load) {
             _ if self.is_atomic(spec) => "atomic<u32>",
             _ if spec.layout.row_loads == RowLoads::Loose => "u32",
-            (_, Load::One) => "u32",
-            (false, Load::Eight) if self.is_in_scalars(spec) => "array<u32, 8>",
-            (false, Load::Four) | (true, Load::Eight) if self.is_in_scalars(spec) => {
+            (_, VectorWidth::One) => "u32",
+            (false, VectorWidth::Eight) if self.is_in_scalars(spec) => "array<u32, 8>",
+            (false, VectorWidth::Four) | (true, VectorWidth::Eight) if self.is_in_scalars(spec) => {
                 "array<u32, 4>"
             }
-            (false, Load::Four) => "vec4<u32>",
-            (true, Load::Four) => "vec2<u32>",
-            (false, Load::Eight) if self.longs(spec) => "vec4<u64>",
-            (false, Load::Eight) => "Eight",
-            (true, Load::Eight) if self.longs(spec) => "vec2<u64>",
-            (true, Load::Eight) => "vec4<u32>",
+            (false, VectorWidth::Four) => "vec4<u32>",
+            (true, VectorWidth::Four) => "vec2<u32>",
+            (false, VectorWidth::Eight) if self.longs(spec) => "vec4<u64>",
+            (false, VectorWidth::Eight) => "Eight",
+            (true, VectorWidth::Eight) if self.longs(spec) => "vec2<u64>",
+            (true, VectorWidth::Eight) => "vec4<u32>",
         }
     }
 

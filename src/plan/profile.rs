@@ -2,7 +2,7 @@
 
 use super::{Params, Tuning};
 use crate::Error;
-use crate::kernels::{Load, is_half};
+use crate::kernels::{VectorWidth, is_half};
 use crate::tensor::{ElementType, Slot};
 
 /// The properties of a device that decide the layout of work on it.
@@ -144,18 +144,18 @@ impl Profile {
     }
 
     /// Returns the widest load of elements of a type within the tuning that the device has.
-    pub(crate) fn widest_load(&self, element_type: ElementType) -> Load {
+    pub(crate) fn widest_load(&self, element_type: ElementType) -> VectorWidth {
         match self.tuning.load {
-            Load::One => Load::One,
+            VectorWidth::One => VectorWidth::One,
             // 16 bytes, on any device.
-            _ if is_half(element_type) => Load::Eight,
-            Load::Eight if !self.int64 => Load::Four,
+            _ if is_half(element_type) => VectorWidth::Eight,
+            VectorWidth::Eight if !self.int64 => VectorWidth::Four,
             load => load,
         }
     }
 
     /// Returns true if such loads are 64-bit numbers.
-    pub(crate) fn has_longs(&self, load: Load) -> bool {
-        load == Load::Eight && self.tuning.load == Load::Eight && self.int64
+    pub(crate) fn has_longs(&self, load: VectorWidth) -> bool {
+        load == VectorWidth::Eight && self.tuning.load == VectorWidth::Eight && self.int64
     }
 }

@@ -4,18 +4,18 @@
 #[cfg(feature = "gpu")]
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::Load;
+use crate::kernels::VectorWidth;
 
 /// The layout of work on a kind of adapter. Each number is a bound, which plans apply.
 ///
 /// ```
-/// use wgpu_loss::kernels::Load;
+/// use wgpu_loss::kernels::VectorWidth;
 /// use wgpu_loss::plan::{Lanes, Tuning};
 ///
 /// let mut tuning = Tuning::DISCRETE;
 /// tuning.workgroup = 64;
 /// tuning.lanes = Lanes::Keeping { fewest: 4, most: 64 };
-/// tuning.load = Load::Four;
+/// tuning.load = VectorWidth::Four;
 /// tuning.check()?;
 /// # Ok::<(), wgpu_loss::Error>(())
 /// ```
@@ -45,7 +45,7 @@ pub struct Tuning {
     /// The fewest loads of a lane in a part of a shared row.
     pub part_loads: u32,
     /// The widest load.
-    pub load: Load,
+    pub load: VectorWidth,
 }
 
 /// The number of lanes that share a row of neighbouring classes; a part of a [`Tuning`].
@@ -82,7 +82,7 @@ impl Tuning {
         resident_columns: 64,
         resident_short: 64,
         part_loads: 4,
-        load: Load::Four,
+        load: VectorWidth::Four,
     };
 
     /// A GPU that shares the processor's memory: fewer processors, and fewer registers for each lane.
@@ -115,7 +115,7 @@ impl Tuning {
         resident_columns: 256,
         resident_short: 256,
         part_loads: 512,
-        load: Load::Eight,
+        load: VectorWidth::Eight,
     };
 
     /// Returns the tuning of a kind of adapter.

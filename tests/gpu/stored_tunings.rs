@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use support::alone::is_alone;
 use wgpu_loss::gpu::TuningChoice;
-use wgpu_loss::kernels::Load;
+use wgpu_loss::kernels::VectorWidth;
 use wgpu_loss::plan::{Lanes, Tuning};
 use wgpu_loss::wgpu::AdapterInfo;
 use wgpu_loss::{CrossEntropy, Error, Gpu, GpuOptions, Inputs, Outputs, Tensor};
@@ -46,7 +46,7 @@ fn odd(info: &AdapterInfo) -> Tuning {
     let mut tuning = Tuning::of(info.device_type);
     tuning.workgroup = 16;
     tuning.lanes = Lanes::Keeping { fewest: 2, most: 16 };
-    tuning.load = Load::One;
+    tuning.load = VectorWidth::One;
     tuning.groups = 7;
     tuning
 }

@@ -9,7 +9,7 @@ use support::gpus::gpus;
 use support::random::Random;
 use support::rounding::Rounding;
 use wgpu_loss::gpu::{Field, TuneOptions, TuningChoice};
-use wgpu_loss::kernels::Load;
+use wgpu_loss::kernels::VectorWidth;
 use wgpu_loss::plan::{Lanes, Tuning};
 use wgpu_loss::{
     CrossEntropy, Error, Gpu, GpuOptions, Kernels, LabelType, Outputs, Plan, Reduction,
@@ -89,7 +89,7 @@ fn one_lane_and_one_group() {
 #[test]
 fn single_loads_and_nothing_kept() {
     check(0, |tuning| {
-        tuning.load = Load::One;
+        tuning.load = VectorWidth::One;
         (tuning.resident_row, tuning.resident_columns, tuning.resident_short) = (1, 1, 1);
         tuning.together = !tuning.together;
         tuning.groups = 3;
@@ -99,7 +99,7 @@ fn single_loads_and_nothing_kept() {
 #[test]
 fn rows_in_as_many_parts_as_can_be() {
     check(1, |tuning| {
-        tuning.load = Load::Four;
+        tuning.load = VectorWidth::Four;
         tuning.lanes = Lanes::Keeping { fewest: 2, most: 4 };
         tuning.workgroup = 32;
         tuning.resident_row = 1;

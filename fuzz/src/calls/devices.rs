@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use wgpu_loss::gpu::TuningChoice;
-use wgpu_loss::kernels::Load;
+use wgpu_loss::kernels::VectorWidth;
 use wgpu_loss::plan::{Lanes, Tuning};
 use wgpu_loss::{GpuOptions, Profile};
 
@@ -99,6 +99,6 @@ fn tuning(draw: &Draw<'_>) -> Tuning {
     tuning.resident_columns = draw.one_of(&kept);
     tuning.resident_short = draw.one_of(&kept);
     tuning.part_loads = draw.one_of(&[512, 1, 2, 4, 16]);
-    tuning.load = draw.one_of(&[Load::Eight, Load::One, Load::Four]);
+    tuning.load = draw.one_of(&[VectorWidth::Eight, VectorWidth::One, VectorWidth::Four]);
     tuning
 }

@@ -1,6 +1,6 @@
 //! Profiles of devices that need not exist.
 
-use wgpu_loss::kernels::Load;
+use wgpu_loss::kernels::VectorWidth;
 use wgpu_loss::plan::{Lanes, Profile, Tuning};
 
 use crate::draw::Draw;
@@ -84,7 +84,7 @@ fn tuning(draw: &Draw<'_>) -> Tuning {
     tuning.resident_columns = up_to(draw, 512);
     tuning.resident_short = up_to(draw, 512);
     tuning.part_loads = up_to(draw, 1 << 20);
-    tuning.load = draw.one_of(&[Load::Four, Load::One, Load::Eight]);
+    tuning.load = draw.one_of(&[VectorWidth::Four, VectorWidth::One, VectorWidth::Eight]);
     tuning
 }
 

@@ -1,6 +1,6 @@
 //! The numbers that are tuned, and the candidates for each.
 
-use crate::kernels::Load;
+use crate::kernels::VectorWidth;
 use crate::plan::{Lanes, Profile, Tuning};
 
 /// One of the numbers of a [`Tuning`]: see [`TuneOptions`](super::TuneOptions).
@@ -129,9 +129,9 @@ impl Field {
 
 fn loads(present: &Tuning, profile: &Profile) -> Vec<Tuning> {
     let eight = profile.is_software() && profile.int64;
-    let loads = [Load::One, Load::Four, Load::Eight].into_iter();
+    let loads = [VectorWidth::One, VectorWidth::Four, VectorWidth::Eight].into_iter();
     loads
-        .filter(|&load| load < Load::Eight || eight)
+        .filter(|&load| load < VectorWidth::Eight || eight)
         .map(|load| Tuning { load, ..*present })
         .collect()
 }

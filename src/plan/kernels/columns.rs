@@ -1,7 +1,7 @@
 //! The kernel `columns`: a lane folds whole rows. They are neighbours in memory, or short and follow each other.
 
 use crate::Error;
-use crate::kernels::{Geometry, Layout, Load, Residency, Spec};
+use crate::kernels::{Geometry, Layout, Residency, Spec, VectorWidth};
 use crate::plan::Profile;
 use crate::plan::alignment::Alignment;
 use crate::plan::loads::{UNROLLED, widest_that};
@@ -12,11 +12,11 @@ pub(super) fn neighbours(
     view: ClassView,
     input: ElementType,
     profile: &Profile,
-    widest: Load,
+    widest: VectorWidth,
 ) -> Result<Layout, Error> {
-    let fits = |load: Load| load <= widest && view.inner.is_multiple_of(load.elements());
+    let fits = |load: VectorWidth| load <= widest && view.inner.is_multiple_of(load.elements());
     let kept = kept_load(view, input, profile, &fits);
-    let load = kept.or(widest_that(fits)).unwrap_or(Load::One);
+    let load = kept.or(widest_that(fits)).unwrap_or(VectorWidth::One);
     lane_per_row(view.classes, profile, load, kept.is_some())
 }
 
@@ -25,10 +25,10 @@ fn kept_load(
     view: ClassView,
     input: ElementType,
     profile: &Profile,
-    fits: &impl Fn(Load) -> bool,
-) -> Option<Load> {
+    fits: &impl Fn(VectorWidth) -> bool,
+) -> Option<VectorWidth> {
     let tuning = &profile.tuning;
-    let keeps = |load: Load| {
+    let keeps = |load: VectorWidth| {
         view.classes <= UNROLLED
             && view.classes * load.elements() <= tuning.resident_columns as usize
     };
@@ -36,18 +36,20 @@ fn kept_load(
     // nor for single elements of which two share a word.
     if !profile.batch_invariant {
         let narrowest = match input {
-            _ if tuning.load == Load::Eight => widest_that(fits),
+            _ if tuning.load == VectorWidth::Eight => widest_that(fits),
             ElementType::F32 => None,
-            ElementType::F16 | ElementType::BF16 => widest_that(|l| l <= Load::Four && fits(l)),
+            ElementType::F16 | ElementType::BF16 => {
+                widest_that(|l| l <= VectorWidth::Four && fits(l))
+            }
         };
         return widest_that(|load| fits(load) && keeps(load) && Some(load) >= narrowest);
     }
     // The same for any number of positions and any alignment.
     let widest = profile.widest_load(input);
     let narrowest = match input {
-        _ if tuning.load == Load::Eight => widest,
-        ElementType::F32 => Load::One,
-        ElementType::F16 | ElementType::BF16 => Load::Four.min(widest),
+        _ if tuning.load == VectorWidth::Eight => widest,
+        ElementType::F32 => VectorWidth::One,
+        ElementType::F16 | ElementType::BF16 => VectorWidth::Four.min(widest),
     };
     widest_that(|load| fits(load) && keeps(load)).filter(|_| keeps(narrowest))
 }
@@ -57,18 +59,21 @@ pub(super) fn short(
     view: ClassView,
     rows: usize,
     profile: &Profile,
-    widest: Load,
+    widest: VectorWidth,
 ) -> Result<Layout, Error> {
     let keeps = profile.tuning.resident_short as usize;
     // Rows without classes have nothing to load.
-    let fits = |load: Load| {
+    let fits = |load: VectorWidth| {
         load <= widest
             && view.classes > 0
             && rows.is_multiple_of(load.elements())
             && view.classes * load.elements() <= keeps
     };
-    let load = widest_that(fits).unwrap_or(Load::One);
-    Ok(Layout { short: load > Load::One, ..lane_per_row(view.classes, profile, load, true)? })
+    let load = widest_that(fits).unwrap_or(VectorWidth::One);
+    Ok(Layout {
+        short: load > VectorWidth::One,
+        ..lane_per_row(view.classes, profile, load, true)?
+    })
 }
 
 /// Returns the most classes of rows that follow each other for which a lane keeps its own rows.
@@ -80,7 +85,7 @@ pub(in crate::plan) fn short_classes(profile: &Profile) -> usize {
 fn lane_per_row(
     classes: usize,
     profile: &Profile,
-    load: Load,
+    load: VectorWidth,
     kept: bool,
 ) -> Result<Layout, Error> {
     let residency = match kept && classes > 0 {

@@ -1,6 +1,8 @@
 //! The kernel `pointwise`: losses of single elements. They are read in loads, and the remaining ones one by one.
 
-use crate::kernels::{Kernel, Layout, Load, OperandSpec, Part, PointwiseSpec, Reading, Spec};
+use crate::kernels::{
+    Kernel, Layout, OperandSpec, Part, PointwiseSpec, Reading, Spec, VectorWidth,
+};
 use crate::loss::{Operand, Upstream};
 use crate::plan::alignment::Alignment;
 use crate::plan::work::Work;
@@ -68,7 +70,7 @@ pub(super) fn operands(work: &Work) -> PointwiseSpec {
     let one = ClassView { outer: 1, classes: 1, inner: 1 };
     let operand = |operand: Operand| OperandSpec {
         element_type: operand.element_type,
-        reading: reading(operand.axes, Load::One, one, false),
+        reading: reading(operand.axes, VectorWidth::One, one, false),
     };
     PointwiseSpec {
         formula: pointwise.formula,
@@ -93,7 +95,7 @@ pub(in crate::plan) fn laid_out(
         return spec;
     };
     let single = pointwise.tail || spec.kernel == Kernel::VarianceGrad;
-    let load = if single { Load::One } else { alignment.load.min(widest_of_all(work)) };
+    let load = if single { VectorWidth::One } else { alignment.load.min(widest_of_all(work)) };
     let extents = work.extents_of(piece);
     let read = |spec: OperandSpec, operand: Operand| OperandSpec {
         reading: reading(operand.axes, load, extents, alignment.weights),
@@ -131,7 +133,7 @@ pub(in crate::plan) fn first(work: &Work, spec: &Spec, piece: usize) -> usize {
 
 /// Returns the widest load that every tensor allows: eight if one has two bytes for each element. Gradients that are
 /// summed are written one by one.
-fn widest_of_all(work: &Work) -> Load {
+fn widest_of_all(work: &Work) -> VectorWidth {
     let sums_var = work.problem.pointwise.is_some_and(|pointwise| pointwise.sums_var());
     let mut loaded =
         work.problem.tensors().filter(|tensor| tensor.slot != Slot::VarianceGrad || !sums_var);
@@ -140,7 +142,7 @@ fn widest_of_all(work: &Work) -> Load {
 }
 
 /// Returns the way in which loads of the input find an operand's elements. `aligned`: loads may lie along the operand.
-fn reading(axes: Axes, load: Load, extents: ClassView, aligned: bool) -> Reading {
+fn reading(axes: Axes, load: VectorWidth, extents: ClassView, aligned: bool) -> Reading {
     let ClassView { classes, inner, .. } = extents;
     let (alike, along) = match axes {
         Axes::Elements => return Reading::Whole,

@@ -2,7 +2,7 @@
 //! keeps.
 
 use crate::Error;
-use crate::kernels::{Geometry, Layout, Load, Part, Residency, RowLoads, Spec, is_half};
+use crate::kernels::{Geometry, Layout, Part, Residency, RowLoads, Spec, VectorWidth, is_half};
 use crate::plan::Profile;
 use crate::plan::alignment::Alignment;
 use crate::plan::loads::{UNROLLED, ragged_load, widest_that};
@@ -61,13 +61,14 @@ fn load_of(
     input: ElementType,
     profile: &Profile,
     alignment: Alignment,
-) -> (Load, bool) {
+) -> (VectorWidth, bool) {
     let widest = profile.widest_load(input);
-    let fits =
-        |load: Load| load <= widest.min(alignment.load) && classes.is_multiple_of(load.elements());
+    let fits = |load: VectorWidth| {
+        load <= widest.min(alignment.load) && classes.is_multiple_of(load.elements())
+    };
     let least = if input == ElementType::F32 { RAGGED_CLASSES } else { RAGGED_HALVES };
-    match widest_that(fits).unwrap_or(Load::One) {
-        Load::One if widest > Load::One && alignment.alike && classes >= least => {
+    match widest_that(fits).unwrap_or(VectorWidth::One) {
+        VectorWidth::One if widest > VectorWidth::One && alignment.alike && classes >= least => {
             (ragged_load(input), true)
         }
         load => (load, false),

@@ -1,6 +1,6 @@
 //! Unusual tunings that plans have to work with.
 
-use wgpu_loss::kernels::Load;
+use wgpu_loss::kernels::VectorWidth;
 use wgpu_loss::plan::{Lanes, Tuning};
 
 use super::random::Random;
@@ -22,7 +22,7 @@ impl Random {
         tuning.resident_columns = self.up_to(512);
         tuning.resident_short = self.up_to(512);
         tuning.part_loads = self.up_to(1 << 20);
-        tuning.load = [Load::One, Load::Four, Load::Eight][self.below(3)];
+        tuning.load = [VectorWidth::One, VectorWidth::Four, VectorWidth::Eight][self.below(3)];
         tuning
     }
 
