@@ -29,6 +29,6 @@ pub use {
     params::Params,
     pointwise::{OperandSpec, PointwiseSpec, Reading},
     source::Access,
-    spec::{Distribution, Kernel, Part, Spec, Target},
+    spec::{Distribution, Kernel, Phase, Spec, Target},
     template::{Asked, Assembly},
 };

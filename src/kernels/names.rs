@@ -2,7 +2,7 @@
 
 use super::fields::states;
 use super::layout::{CHUNK, Layout, Residency, RowLoads, VectorWidth};
-use super::spec::{Distribution, Kernel, Part, Spec, Target, is_half};
+use super::spec::{Distribution, Kernel, Phase, Spec, Target, is_half};
 use super::stores::stores;
 use super::template::{Names, Value};
 use super::tensor::ClassTensor;
@@ -105,12 +105,12 @@ impl Spec {
             (self.stores_powers(), "POWERS"),
             (self.cut, "CUT"),
             (self.apart, "APART"),
-            (self.part == Part::Fold, "FOLD"),
-            (self.part == Part::Merge, "MERGE"),
-            (self.part == Part::Write, "WRITE"),
-            (matches!(self.part, Part::Merge | Part::Write), "MERGED"),
-            (self.part != Part::Whole, "PARTS"),
-            (matches!(self.part, Part::Fold | Part::Write), "SPLIT"),
+            (self.phase == Phase::Fold, "FOLD"),
+            (self.phase == Phase::Merge, "MERGE"),
+            (self.phase == Phase::Write, "WRITE"),
+            (matches!(self.phase, Phase::Merge | Phase::Write), "MERGED"),
+            (self.phase != Phase::Whole, "PARTS"),
+            (matches!(self.phase, Phase::Fold | Phase::Write), "SPLIT"),
             (self.counts(), "COUNTS"),
             (self.sums(), "SUMS"),
         ]
@@ -136,7 +136,7 @@ impl Spec {
             Residency::Chunks => constants.push(("CHUNK", CHUNK)),
             Residency::Few | Residency::Fours => {}
         }
-        if self.part != Part::Whole {
+        if self.phase != Phase::Whole {
             constants.push(("STATE_WORDS", self.state_words()));
         }
         if self.writes_records() {

@@ -1,7 +1,7 @@
 //! The operands of the kernels of single elements, and the WGSL that reads them.
 
 use super::pointwise::{OperandSpec, PointwiseSpec, Reading};
-use super::spec::{Kernel, Part, Spec};
+use super::spec::{Kernel, Phase, Spec};
 use super::template::Value;
 use super::tensor::ClassTensor;
 use crate::ElementType;
@@ -57,7 +57,7 @@ impl Spec {
     /// Returns true if the kernel evaluates a formula for each element.
     pub(super) fn evaluates(&self) -> bool {
         self.kernel == Kernel::Pointwise
-            || self.kernel == Kernel::VarianceGrad && self.part != Part::Merge
+            || self.kernel == Kernel::VarianceGrad && self.phase != Phase::Merge
     }
 
     /// Returns true if it is one of the kernels of single elements.
@@ -109,7 +109,7 @@ impl Spec {
     pub(super) fn writes_variance_grad(&self) -> bool {
         self.pointwise.is_some_and(|pointwise| pointwise.variance_grad.is_some())
             && (matches!(self.kernel, Kernel::Pointwise | Kernel::ZeroFill)
-                || self.part == Part::Merge)
+                || self.phase == Phase::Merge)
     }
 
     /// Returns true if any gradient is computed from single elements.

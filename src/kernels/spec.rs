@@ -74,9 +74,9 @@ pub enum Target {
     Upstream(ElementType),
 }
 
-/// The part of the work on rows that several groups share.
+/// The phase of the work on rows that several groups share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum Phase {
     /// All of the work: a row has one group.
     Whole,
     /// The states of the parts of rows.
@@ -125,8 +125,8 @@ pub struct Spec {
     pub every_row: bool,
     /// The device converts f16 natively.
     pub native_f16: bool,
-    /// For [`Kernel::Rows`]: the part of the work.
-    pub part: Part,
+    /// For [`Kernel::Rows`]: the phase of the work.
+    pub phase: Phase,
     /// A piece has a part of its rows' classes.
     pub cut: bool,
     /// The parts of each such piece have states of their own, which are merged in an order that does not depend on the
@@ -161,7 +161,7 @@ impl Spec {
             distribution: None,
             every_row: false,
             native_f16: false,
-            part: Part::Whole,
+            phase: Phase::Whole,
             cut: false,
             apart: false,
             extras: Extras::default(),
@@ -259,7 +259,7 @@ impl Spec {
         // The words that the clusters of a row merge: one for each field, and the maximum of the kept classes.
         let clusters = workgroup / cluster;
         let merged = match self.kernel {
-            Kernel::Rows if lanes > cluster && self.part != Part::Write => {
+            Kernel::Rows if lanes > cluster && self.phase != Phase::Write => {
                 variables(1, self.state_words() * clusters)
                     + variables(self.layout.residency.is_resident().into(), clusters)
             }
@@ -273,12 +273,12 @@ impl Spec {
     pub(super) fn reads_logits(&self) -> bool {
         matches!(self.kernel, Kernel::NllForward | Kernel::LabelLogits)
             || self.evaluates()
-            || self.is_softmax() && self.part != Part::Merge
+            || self.is_softmax() && self.phase != Phase::Merge
     }
 
     /// Returns true if it adds losses to the totals.
     pub(crate) fn counts(&self) -> bool {
-        matches!(self.part, Part::Whole | Part::Merge)
+        matches!(self.phase, Phase::Whole | Phase::Merge)
     }
 
     /// Returns true if it writes the rows' records.
@@ -300,14 +300,14 @@ impl fmt::Display for Spec {
             self.layout;
         let Geometry { workgroup, lanes, .. } = geometry;
         write!(f, "{:?}", self.kernel)?;
-        if self.part != Part::Whole {
-            write!(f, " ({:?})", self.part)?;
+        if self.phase != Phase::Whole {
+            write!(f, " ({:?})", self.phase)?;
         }
         write!(f, ", {workgroup} lanes")?;
         if self.kernel == Kernel::Rows {
             write!(f, ", {lanes} to a row")?;
         }
-        if self.is_softmax() && self.part != Part::Merge {
+        if self.is_softmax() && self.phase != Phase::Merge {
             write!(f, ", loads of {}, {:?}", load.elements(), residency)?;
         }
         if let Some(pointwise) = self.pointwise {

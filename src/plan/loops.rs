@@ -8,7 +8,7 @@ use super::kernels::parts::loads;
 use super::step::Step;
 use super::work::Work;
 use crate::Error;
-use crate::kernels::{CHUNK, Kernel, Part, Residency, Spec};
+use crate::kernels::{CHUNK, Kernel, Phase, Residency, Spec};
 
 /// The most iterations of an invocation; the rest is for the loops of the final tree.
 const MOST: usize = 60_000;
@@ -98,9 +98,9 @@ fn turns_of_block(work: &Work, spec: &Spec, piece: usize, parts: u32) -> usize {
     let view = work.view_of(piece);
     let lanes = spec.layout.geometry.lanes as usize;
     let merges = 2 * (lanes.ilog2() as usize + 1);
-    let of_lane = match (spec.kernel, spec.part) {
-        (Kernel::Rows, Part::Merge) => return 2 + (parts as usize).div_ceil(lanes) + merges,
-        (Kernel::VarianceGrad, Part::Merge) => {
+    let of_lane = match (spec.kernel, spec.phase) {
+        (Kernel::Rows, Phase::Merge) => return 2 + (parts as usize).div_ceil(lanes) + merges,
+        (Kernel::VarianceGrad, Phase::Merge) => {
             return 2 + (parts as usize).div_ceil(lanes) + merges;
         }
         (Kernel::VarianceGrad, _) => return 2 + view.classes.div_ceil(parts as usize),

@@ -359,7 +359,7 @@ mod tests {
             assert_eq!(params.row_base as usize, outer.start);
             assert_eq!(params.smoothing_share, (0.1_f32 as f64 / 5e9) as f32);
             assert!(params.part_loads * params.parts >= params.classes / 4);
-            if step.spec.part == crate::kernels::Part::Fold {
+            if step.spec.phase == crate::kernels::Phase::Fold {
                 assert_eq!((outer.start as u64 * 5_000_000_000) + base, next);
                 next += u64::from(params.classes);
             }

@@ -71,10 +71,10 @@ fn merged(mut all: Names, some: Names) -> Names {
 
 /// Kinds small enough that a hash which differs says where to look.
 fn kind(spec: &Spec) -> String {
-    let Spec { kernel, part, input, output, .. } = spec;
+    let Spec { kernel, phase, input, output, .. } = spec;
     let layout = match (spec.layout.residency.is_resident(), spec.layout.load) {
         (true, load) => format!("resident by {}", load.elements()),
         (false, load) => format!("by {}", load.elements()),
     };
-    format!("{kernel:?}, {part:?}, {} to {}, {layout}", input.name(), output.name())
+    format!("{kernel:?}, {phase:?}, {} to {}, {layout}", input.name(), output.name())
 }

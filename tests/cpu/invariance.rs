@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use wgpu_loss::kernels::{Kernel, Part, Residency, RowLoads, Spec};
+use wgpu_loss::kernels::{Kernel, Phase, Residency, RowLoads, Spec};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::plan::{Plan, Profile};
 use wgpu_loss::wgpu::DeviceType;
@@ -26,7 +26,7 @@ fn profiles() -> Vec<Profile> {
 
 /// Returns what determines the order of a row's operations; `None` for kernels that fold no logits.
 fn order(spec: &Spec) -> Option<String> {
-    if !matches!(spec.kernel, Kernel::Rows | Kernel::Columns) || spec.part == Part::Write {
+    if !matches!(spec.kernel, Kernel::Rows | Kernel::Columns) || spec.phase == Phase::Write {
         return None;
     }
     let layout = spec.layout;
@@ -40,7 +40,7 @@ fn order(spec: &Spec) -> Option<String> {
         Kernel::Columns => format!("columns, {residency}"),
         _ => format!(
             "{:?}, {residency}, {}, {:?}, strided {}, by class {}",
-            spec.part,
+            spec.phase,
             layout.load.elements(),
             layout.geometry,
             layout.row_loads == RowLoads::Strided,

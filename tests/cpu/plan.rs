@@ -1,7 +1,7 @@
 //! Plans are pure: their pieces, sizes and errors are tested without a device.
 
 use support::random::Random;
-use wgpu_loss::kernels::{Part, RowLoads, Spec};
+use wgpu_loss::kernels::{Phase, RowLoads, Spec};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::plan::{Piece, Tuning};
 use wgpu_loss::{
@@ -148,7 +148,7 @@ fn rows_that_share_words_are_written_in_pairs() {
                                 spec.layout.pairs, wanted,
                                 "{shape:?} for {name}: {spec}\n{plan}"
                             );
-                            seen[usize::from(spec.part == Part::Write)] += usize::from(wanted);
+                            seen[usize::from(spec.phase == Phase::Write)] += usize::from(wanted);
                         }
                     }
                 }
@@ -241,8 +241,8 @@ fn few_long_rows_are_shared_by_groups() {
     let gpu = with_subgroups(32, wgpu::DeviceType::Other);
     for shape in [[4, 151_936], [1, 4_000_000]] {
         let plan = plan(&CrossEntropy::new(), &shape, &shape[..1], &gpu).expect("a plan");
-        let parts: Vec<_> = plan.specs().map(|spec| spec.part).collect();
-        assert_eq!(parts[..2], [Part::Fold, Part::Merge], "{plan}");
+        let parts: Vec<_> = plan.specs().map(|spec| spec.phase).collect();
+        assert_eq!(parts[..2], [Phase::Fold, Phase::Merge], "{plan}");
         // Enough groups for each processor of a large GPU.
         let fold = plan.to_string();
         let groups: u32 = fold.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
@@ -277,7 +277,7 @@ fn pieces_of_invariant_rows_begin_with_a_part() {
             profile.tuning.part_loads = part_loads;
             let plan = plan(&CrossEntropy::new(), &[2, 262_144], &[2], &profile).expect("a plan");
             for (spec, params) in plan.specs().zip(plan.parameters()) {
-                if spec.part == Part::Fold {
+                if spec.phase == Phase::Fold {
                     let classes = params.part_loads * spec.layout.load.elements() as u32;
                     assert_eq!(params.class_base_low % classes, 0, "{bytes}, {part_loads}: {plan}");
                     seen += usize::from(params.class_base_low > 0);
@@ -779,9 +779,9 @@ fn cut_rows_are_folded_merged_once_and_written() {
     let shapes = Shapes::new(&[2, 3000]).target(I64, &[2]);
     let sum = CrossEntropy::new().reduction(Reduction::Sum);
     let plan = Plan::new(&sum, &shapes, outputs, &with_binding_limit(4096)).expect("a plan");
-    let parts: Vec<Part> = plan.specs().map(|spec| spec.part).collect();
-    let row = [&[Part::Fold; 4][..], &[Part::Merge], &[Part::Write; 4]].concat();
-    assert_eq!(parts, [&row[..], &row, &[Part::Whole]].concat(), "{plan}");
+    let parts: Vec<Phase> = plan.specs().map(|spec| spec.phase).collect();
+    let row = [&[Phase::Fold; 4][..], &[Phase::Merge], &[Phase::Write; 4]].concat();
+    assert_eq!(parts, [&row[..], &row, &[Phase::Whole]].concat(), "{plan}");
 }
 
 /// Losses of single elements: pieces are runs of elements that follow each other and fit a binding with

@@ -221,7 +221,7 @@ fn workgroup_memory_is_what_the_texts_declare() {
     // Nothing else changes what is declared.
     let kind = |spec: &Spec| {
         let fields =
-            (spec.dense_target, spec.extras, spec.part, spec.layout.residency.is_resident());
+            (spec.dense_target, spec.extras, spec.phase, spec.layout.residency.is_resident());
         (spec.kernel, spec.layout.geometry, fields)
     };
     let specs: Vec<Spec> = specs.into_iter().filter(|spec| seen.insert(kind(spec))).collect();
@@ -248,7 +248,7 @@ fn tint_accepts_a_text_of_every_kind() {
         // One of each structure: numbers and label types do not change what Tint looks at.
         let what = (
             spec.kernel,
-            spec.part,
+            spec.phase,
             spec.dense_target,
             spec.grad,
             spec.distribution,

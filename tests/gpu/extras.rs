@@ -9,7 +9,7 @@ use support::gpus::{TestGpu, gpus};
 use support::random::Random;
 use support::rounding::{Rounding, UNIT};
 use support::{fixtures_extras, fixtures_softmax};
-use wgpu_loss::kernels::Part;
+use wgpu_loss::kernels::Phase;
 use wgpu_loss::{
     CrossEntropy, ElementType, Entropy, Error, Gpu, LabelType, Loss, Nll, Outputs, Plan, Profile,
     Reduction, Softmax,
@@ -391,7 +391,7 @@ fn combinations_of_more_tensors_than_bindings() {
         let shape = [2 + walk.0.below(70), 1 + walk.0.below(most)];
         let call = walk.crowded(&shape);
         let plan = call.plan(gpu, None).unwrap();
-        split += usize::from(plan.specs().any(|spec| spec.part == Part::Write));
+        split += usize::from(plan.specs().any(|spec| spec.phase == Phase::Write));
         used = used.max(call.check(gpu, Way::Recorded));
     }
     println!("{used:.2} of the tolerance, {split} of {steps} plans are split");

@@ -9,7 +9,7 @@ use support::floats::OwnedFloats;
 use support::gpus::{TestGpu, gpus, in_turn};
 use support::rounding::Rounding;
 use wgpu_loss::gpu::TuningChoice;
-use wgpu_loss::kernels::Part;
+use wgpu_loss::kernels::Phase;
 use wgpu_loss::plan::Tuning;
 use wgpu_loss::{
     CrossEntropy, ElementType, Error, Gpu, GpuOptions, Inputs, LabelType, Loss, Nll, Outputs,
@@ -106,7 +106,7 @@ fn rows_that_share_words_where_kernels_share_the_work() {
             let data = data.random_upstream().in_types(Types::all(element_type));
             let outputs = grad().with_log_probs();
             let plan = data.plan(&unreduced(), outputs, gpus()[2].kernels().profile());
-            assert!(plan.specs().any(|spec| spec.part == Part::Write), "{shape:?}: {plan}");
+            assert!(plan.specs().any(|spec| spec.phase == Phase::Write), "{shape:?}: {plan}");
             let name = element_type.name();
             let places = if number % 2 == other { &EVERYWHERE[..] } else { &EVERYWHERE[..1] };
             check_on(&gpus()[2..], places, name, &unreduced(), &data, outputs);

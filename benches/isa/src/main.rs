@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use ash::vk;
 use clap::Parser;
 use wgpu_loss::Plan;
-use wgpu_loss::kernels::{Access, Residency, Kernel, Part, Spec};
+use wgpu_loss::kernels::{Access, Residency, Kernel, Phase, Spec};
 
 use crate::code::{Counts, Loop};
 use crate::gpus::GPUS;
@@ -119,7 +119,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Returns true for kernels that read the logits, or write tensors as large.
 fn is_large(spec: &Spec) -> bool {
     matches!(spec.kernel, Kernel::Rows | Kernel::Columns | Kernel::Pointwise)
-        && spec.part != Part::Merge
+        && spec.phase != Phase::Merge
 }
 
 /// Returns the elements of one turn of a loop.

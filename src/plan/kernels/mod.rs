@@ -19,14 +19,14 @@ pub(super) mod zero_fill;
 use super::alignment::Alignment;
 use super::step::Step;
 use super::work::Work;
-use crate::kernels::{Kernel, Part, Spec};
+use crate::kernels::{Kernel, Phase, Spec};
 
 impl Work {
     /// Returns the variant of a step's kernel for tensors of an alignment.
     pub fn variant(&self, step: &Step, alignment: Alignment) -> Spec {
         let (spec, Some(piece)) = (step.spec, step.piece) else { return step.spec };
-        match (spec.kernel, spec.part) {
-            (_, Part::Merge) => spec,
+        match (spec.kernel, spec.phase) {
+            (_, Phase::Merge) => spec,
             (Kernel::Pointwise | Kernel::VarianceGrad, _) => {
                 pointwise::laid_out(self, spec, piece, alignment)
             }
@@ -50,14 +50,14 @@ impl Work {
         let load = spec.layout.load.elements() as u64;
         let group = u64::from(spec.layout.geometry.workgroup);
         let of_rows = u64::from(spec.layout.geometry.rows_per_group());
-        let (items, per_block) = match (spec.kernel, spec.part) {
+        let (items, per_block) = match (spec.kernel, spec.phase) {
             (Kernel::Rows, _) => (rows::teams(spec, rows, parts), of_rows),
             (Kernel::Columns, _) => (rows, group * load),
             (Kernel::NllBackward, _) => {
                 (nll_backward::lanes(spec, self.view_of(piece), rows), group)
             }
             (Kernel::Pointwise, _) => (pointwise::elements(self, spec, piece) as u64 / load, group),
-            (Kernel::VarianceGrad, Part::Merge) => (rows, of_rows),
+            (Kernel::VarianceGrad, Phase::Merge) => (rows, of_rows),
             (Kernel::VarianceGrad, _) => (rows * u64::from(parts), group),
             (
                 Kernel::NllForward

@@ -3,7 +3,7 @@
 use super::folding::Folding;
 use super::rows;
 use crate::Error;
-use crate::kernels::{Part, RowLoads, Spec};
+use crate::kernels::{Phase, RowLoads, Spec};
 use crate::plan::alignment::Alignment;
 use crate::plan::work::Work;
 use crate::plan::workspace::words_of_state;
@@ -51,7 +51,7 @@ pub(in crate::plan) fn loads(work: &Work, spec: &Spec, piece: usize, parts: u32)
     let load = spec.layout.load.elements();
     // One more for rows that start inside a load, except when they are folded by class: fixed parts begin at the same
     // class of every row.
-    let by_class = spec.layout.by_class && spec.part == Part::Fold;
+    let by_class = spec.layout.by_class && spec.phase == Phase::Fold;
     let more = usize::from(spec.layout.row_loads == RowLoads::Ragged && !by_class);
     let loads = work.pieces[piece].classes.len().div_ceil(load) + more;
     let even = loads.div_ceil(parts as usize);

@@ -1,7 +1,7 @@
 //! The kernel `pointwise`: losses of single elements. They are read in loads, and the remaining ones one by one.
 
 use crate::kernels::{
-    Kernel, Layout, OperandSpec, Part, PointwiseSpec, Reading, Spec, VectorWidth,
+    Kernel, Layout, OperandSpec, Phase, PointwiseSpec, Reading, Spec, VectorWidth,
 };
 use crate::loss::{Operand, Upstream};
 use crate::plan::alignment::Alignment;
@@ -39,7 +39,7 @@ pub(in crate::plan) fn specs(work: &Work) -> (Spec, Option<Spec>) {
     let grads = PointwiseSpec { target_grad: None, ..all };
     (
         Spec { grad: false, pointwise: Some(losses), ..whole },
-        Some(Spec { row_loss: false, part: Part::Write, pointwise: Some(grads), ..whole }),
+        Some(Spec { row_loss: false, phase: Phase::Write, pointwise: Some(grads), ..whole }),
     )
 }
 

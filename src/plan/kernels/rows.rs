@@ -2,7 +2,7 @@
 //! keeps.
 
 use crate::Error;
-use crate::kernels::{Geometry, Layout, Part, Residency, RowLoads, Spec, VectorWidth, is_half};
+use crate::kernels::{Geometry, Layout, Phase, Residency, RowLoads, Spec, VectorWidth, is_half};
 use crate::plan::Profile;
 use crate::plan::alignment::Alignment;
 use crate::plan::loads::{UNROLLED, ragged_load, widest_that};
@@ -105,9 +105,9 @@ pub(super) fn packed(spec: Spec, rows: usize, classes: usize, alignment: Alignme
 /// those.
 pub(super) fn teams(spec: &Spec, rows: u64, parts: u32) -> u64 {
     let teams = if spec.layout.pairs { rows.div_ceil(2) } else { rows };
-    match spec.part {
-        Part::Fold | Part::Write => teams * u64::from(parts),
-        Part::Whole | Part::Merge => teams,
+    match spec.phase {
+        Phase::Fold | Phase::Write => teams * u64::from(parts),
+        Phase::Whole | Phase::Merge => teams,
     }
 }
 

@@ -4,7 +4,7 @@ use super::folding::Folding;
 use super::labelled::{labelled, with_grad};
 use super::{columns, parts, rows};
 use crate::kernels::{
-    Distribution, Extras, Geometry, Kernel, Layout, Part, Residency, Spec, Target,
+    Distribution, Extras, Geometry, Kernel, Layout, Phase, Residency, Spec, Target,
 };
 use crate::loss::Upstream;
 use crate::plan::alignment::Alignment;
@@ -53,7 +53,7 @@ pub(in crate::plan) fn whole(work: &Work) -> Spec {
 pub(in crate::plan) fn fold(work: &Work) -> Spec {
     let whole = whole(work);
     Spec {
-        part: Part::Fold,
+        phase: Phase::Fold,
         grad: false,
         distribution: None,
         row_loss: false,
@@ -73,7 +73,7 @@ pub(in crate::plan) fn merge(work: &Work, piece: usize, parts: u32) -> Result<Sp
     let plain = Layout::plain(Geometry::rows(&work.profile, lanes, 1)?);
     let (_, Layout { residency, .. }) = Folding::of_piece(work, piece, Alignment::BEST)?.kernel();
     Ok(Spec {
-        part: Part::Merge,
+        phase: Phase::Merge,
         grad: false,
         distribution: None,
         upstream: Upstream::Ones,
@@ -93,7 +93,7 @@ pub(in crate::plan) fn merge(work: &Work, piece: usize, parts: u32) -> Result<Sp
 pub(in crate::plan) fn write(work: &Work) -> Spec {
     let whole = whole(work);
     let extras = whole.extras.without_records();
-    Spec { part: Part::Write, row_loss: false, extras, ..whole }
+    Spec { phase: Phase::Write, row_loss: false, extras, ..whole }
 }
 
 /// Returns a kernel that reads a piece's logits, laid out for tensors of an alignment.
@@ -104,7 +104,7 @@ pub(in crate::plan) fn laid_out(
     alignment: Alignment,
 ) -> Result<Spec, Error> {
     let (kernel, layout) = Folding::of_piece(work, piece, alignment)?.kernel();
-    let layout = if spec.part == Part::Whole { layout } else { layout.streaming() };
+    let layout = if spec.phase == Phase::Whole { layout } else { layout.streaming() };
     let spec = Spec { kernel, layout, ..spec };
     Ok(match kernel {
         Kernel::Columns => columns::packed(spec, alignment),

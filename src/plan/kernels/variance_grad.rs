@@ -1,7 +1,7 @@
 //! The kernel `variance_grad`: the gradient with respect to variances that several elements share, summed in parts.
 
 use super::pointwise::{evaluating, laid_out, operands};
-use crate::kernels::{Geometry, Kernel, Part, PointwiseSpec, Spec};
+use crate::kernels::{Geometry, Kernel, Phase, PointwiseSpec, Spec};
 use crate::plan::alignment::Alignment;
 use crate::plan::work::Work;
 
@@ -34,7 +34,7 @@ pub(in crate::plan) fn pieces_of_variances(work: &Work) -> Vec<Vec<usize>> {
 /// Returns the kernel that sums parts of a piece's elements.
 pub(in crate::plan) fn fold(work: &Work, piece: usize) -> Spec {
     let spec = evaluating(work, Kernel::VarianceGrad);
-    let spec = Spec { part: Part::Fold, upstream: work.problem.upstream, ..spec };
+    let spec = Spec { phase: Phase::Fold, upstream: work.problem.upstream, ..spec };
     laid_out(work, spec, piece, Alignment::BEST)
 }
 
@@ -46,7 +46,7 @@ pub(in crate::plan) fn merge(work: &Work, parts: u32) -> Spec {
         ..operands(work)
     };
     Spec {
-        part: Part::Merge,
+        phase: Phase::Merge,
         pointwise: Some(pointwise),
         ..Spec::new(Kernel::VarianceGrad, Geometry { lanes, ..work.flat })
     }

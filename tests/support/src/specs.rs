@@ -198,7 +198,7 @@ fn for_shape(
 /// Inputs that are bound to be written, which changes nothing but declarations: one of each kind of kernel.
 fn in_arenas(specs: &mut IndexSet<Spec>) {
     let mut seen = IndexSet::new();
-    let kind = |spec: &Spec| (spec.kernel, spec.part, spec.layout.load, spec.input, spec.in_place);
+    let kind = |spec: &Spec| (spec.kernel, spec.phase, spec.layout.load, spec.input, spec.in_place);
     let arenas: Vec<_> = specs.iter().filter(|spec| seen.insert(kind(spec))).copied().collect();
     specs.extend(arenas.into_iter().map(|spec| Spec { arena: true, ..spec }));
 }
