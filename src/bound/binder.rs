@@ -9,7 +9,7 @@ use crate::device::Kernels;
 use crate::kernels::{Access, Kernel, Spec, VectorWidth, pack_bytes};
 use crate::loss::CallTensor;
 use crate::plan::{Alignment, Params, Plan, Step, offset_alignment, ragged_load};
-use crate::tensor::{Axes, Slot};
+use crate::tensor::{Axes, TensorSlot};
 
 /// Bytes of the largest load, eight elements of f32: the size of a stand-in for an empty tensor.
 const LARGEST_LOAD: u64 = 32;
@@ -33,7 +33,7 @@ impl Binder<'_> {
         self.kernels.device()
     }
 
-    fn tensor(&self, slot: Slot) -> Option<CallTensor> {
+    fn tensor(&self, slot: TensorSlot) -> Option<CallTensor> {
         self.plan.problem().tensor(slot)
     }
 
@@ -43,7 +43,7 @@ impl Binder<'_> {
     }
 
     /// Returns the bytes of a slot that a step binds. Offsets are rounded down to the device's alignment.
-    fn place<'s>(&'s self, (slot, access): (Slot, Access), step: &Step) -> Place<'s> {
+    fn place<'s>(&'s self, (slot, access): (TensorSlot, Access), step: &Step) -> Place<'s> {
         let nothing = Place {
             range: wgpu::BufferBinding {
                 buffer: &self.scratch.shared.nothing[usize::from(access == Access::Write)],
@@ -55,8 +55,8 @@ impl Binder<'_> {
         let whole =
             |buffer: &'s wgpu::Buffer| Place { range: buffer.as_entire_buffer_binding(), lead: 0 };
         let (given, tensor) = match slot {
-            Slot::Workspace => return whole(&self.scratch.shared.workspace),
-            Slot::Result => return self.place_of_result(),
+            TensorSlot::Workspace => return whole(&self.scratch.shared.workspace),
+            TensorSlot::Result => return self.place_of_result(),
             _ => match (self.buffers.get(slot), self.tensor(slot)) {
                 (Some(given), Some(tensor)) => (given, tensor),
                 _ => return nothing,
@@ -64,7 +64,7 @@ impl Binder<'_> {
         };
         let mut bytes = match (step.piece, slot) {
             // A buffer that is cleared, and one that is counted in, are bound whole.
-            (None, _) | (_, Slot::Classes) => 0..tensor.bytes(),
+            (None, _) | (_, TensorSlot::Classes) => 0..tensor.bytes(),
             (Some(piece), _) => self.plan.pieces()[piece].bytes_of(&tensor),
         };
         if bytes.is_empty() {
@@ -166,14 +166,14 @@ impl Binder<'_> {
                 () => VectorWidth::One,
             },
             alike: whole && leads.iter().all(|lead| lead % ragged == leads[0] % ragged),
-            labels: self.starts_on_packs(Slot::Target, step),
-            records: self.starts_on_packs(Slot::Record, step),
-            weights: self.starts_on_packs(Slot::Weight, step),
+            labels: self.starts_on_packs(TensorSlot::Target, step),
+            records: self.starts_on_packs(TensorSlot::Record, step),
+            weights: self.starts_on_packs(TensorSlot::Weight, step),
         }
     }
 
     /// Returns true if a tensor starts on a load of four of its elements, and its binding holds the last load whole.
-    fn starts_on_packs(&self, slot: Slot, step: &Step) -> bool {
+    fn starts_on_packs(&self, slot: TensorSlot, step: &Step) -> bool {
         self.tensor(slot).is_some_and(|tensor| {
             let load = pack_bytes(tensor.element_bytes);
             let place = self.place((slot, Access::Read), step);
@@ -190,7 +190,7 @@ impl Binder<'_> {
         let mut entries = Vec::new();
         let mut taken = Vec::new();
         for (slot, access) in spec.slots() {
-            let range = if slot == Slot::Params {
+            let range = if slot == TensorSlot::Params {
                 wgpu::BufferBinding {
                     buffer: &self.scratch.params,
                     offset: index * self.scratch.stride,
@@ -212,7 +212,7 @@ impl Binder<'_> {
             entries.push(wgpu::BindGroupEntry { binding: slot as u32, resource });
         }
         if spec.in_place {
-            params.origins[Slot::Grad as usize] = params.origins[Slot::Logits as usize];
+            params.origins[TensorSlot::Grad as usize] = params.origins[TensorSlot::Logits as usize];
         }
         let bind_group = self.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(self.label),
@@ -223,7 +223,7 @@ impl Binder<'_> {
     }
 
     /// Returns an error for a binding that the device does not allow: the plan was made for another one.
-    fn check_size(&self, slot: Slot, place: &Place<'_>) -> Result<(), Error> {
+    fn check_size(&self, slot: TensorSlot, place: &Place<'_>) -> Result<(), Error> {
         let needed = bytes_of(&place.range).1 - place.range.offset;
         let allowed = self.device().limits().max_storage_buffer_binding_size;
         let (what, limit) = (slot.name(), "max_storage_buffer_binding_size");
@@ -237,12 +237,12 @@ impl Binder<'_> {
     /// not allow it, and bindings start earlier than the tensors in them.
     fn check_aliases<'s>(
         &self,
-        (slot, access): (Slot, Access),
+        (slot, access): (TensorSlot, Access),
         place: &Place<'s>,
-        taken: &mut Vec<(Slot, Access, wgpu::BufferBinding<'s>)>,
+        taken: &mut Vec<(TensorSlot, Access, wgpu::BufferBinding<'s>)>,
     ) -> Result<(), Error> {
         let (start, end) = bytes_of(&place.range);
-        let shares = |(_, other, range): &&(Slot, Access, wgpu::BufferBinding<'_>)| {
+        let shares = |(_, other, range): &&(TensorSlot, Access, wgpu::BufferBinding<'_>)| {
             let (other_start, other_end) = bytes_of(range);
             (access == Access::Write || *other == Access::Write)
                 && range.buffer == place.range.buffer

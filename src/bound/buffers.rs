@@ -3,7 +3,7 @@
 use super::result::RESULT_BYTES;
 use crate::Error;
 use crate::plan::Plan;
-use crate::tensor::Slot;
+use crate::tensor::TensorSlot;
 
 /// The ranges of a host's buffers that a plan works on.
 ///
@@ -32,7 +32,7 @@ use crate::tensor::Slot;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Buffers<'a> {
-    ranges: Vec<(Slot, wgpu::BufferBinding<'a>)>,
+    ranges: Vec<(TensorSlot, wgpu::BufferBinding<'a>)>,
     pub(super) in_place: bool,
     /// True if tensors with a class axis hold one piece at a time, from its first element on.
     pub(super) piecewise: bool,
@@ -42,11 +42,16 @@ pub struct Buffers<'a> {
 impl<'a> Buffers<'a> {
     /// Returns buffers with the input: logits, or log-probabilities for nll. f32, in the input's shape.
     pub fn new(input: wgpu::BufferBinding<'a>) -> Self {
-        Self { ranges: vec![(Slot::Logits, input)], in_place: false, piecewise: false, label: None }
+        Self {
+            ranges: vec![(TensorSlot::Logits, input)],
+            in_place: false,
+            piecewise: false,
+            label: None,
+        }
     }
 
     /// Returns buffers of ranges by their slots.
-    pub(crate) fn of(ranges: impl Iterator<Item = (Slot, wgpu::BufferBinding<'a>)>) -> Self {
+    pub(crate) fn of(ranges: impl Iterator<Item = (TensorSlot, wgpu::BufferBinding<'a>)>) -> Self {
         Self { ranges: ranges.collect(), in_place: false, piecewise: false, label: None }
     }
 
@@ -56,7 +61,7 @@ impl<'a> Buffers<'a> {
         Self { piecewise: true, ..self }
     }
 
-    fn with(mut self, slot: Slot, range: wgpu::BufferBinding<'a>) -> Self {
+    fn with(mut self, slot: TensorSlot, range: wgpu::BufferBinding<'a>) -> Self {
         self.ranges.retain(|(other, _)| *other != slot);
         self.ranges.push((slot, range));
         self
@@ -65,89 +70,89 @@ impl<'a> Buffers<'a> {
     /// Sets the target: labels in the plan's type (the range rounded up to whole words); or class probabilities, in the
     /// input's shape; or the target of a loss of single elements.
     pub fn target(self, range: wgpu::BufferBinding<'a>) -> Self {
-        self.with(Slot::Target, range)
+        self.with(TensorSlot::Target, range)
     }
 
     /// Sets the class weights: f32, one per class.
     pub fn weight(self, range: wgpu::BufferBinding<'a>) -> Self {
-        self.with(Slot::Weight, range)
+        self.with(TensorSlot::Weight, range)
     }
 
     /// Sets the gradient with respect to the loss: f32, one value or one per row.
     pub fn upstream(self, range: wgpu::BufferBinding<'a>) -> Self {
-        self.with(Slot::Upstream, range)
+        self.with(TensorSlot::Upstream, range)
     }
 
     /// Sets the row weights: f32, one per row.
     pub fn row_weights(self, range: wgpu::BufferBinding<'a>) -> Self {
-        self.with(Slot::RowWeights, range)
+        self.with(TensorSlot::RowWeights, range)
     }
 
     /// Sets the range of the rows' records: one after the other, each with one word for each output of
     /// [`Problem::record`](crate::Problem::record).
     pub fn records(self, range: wgpu::BufferBinding<'a>) -> Self {
-        self.with(Slot::Record, range)
+        self.with(TensorSlot::Record, range)
     }
 
     /// Sets the range of the sums of classes: for each class [`CLASS_BYTES`](crate::CLASS_BYTES) bytes, which
     /// [`class_losses`](crate::class_losses) reads.
     pub fn classes(self, range: wgpu::BufferBinding<'a>) -> Self {
-        self.with(Slot::Classes, range)
+        self.with(TensorSlot::Classes, range)
     }
 
     /// Sets the range of the loss of each row, f32, for reduction `none`. A reduced loss is in
     /// [`Bound::result`](crate::Bound::result).
     pub fn loss(self, range: wgpu::BufferBinding<'a>) -> Self {
-        self.with(Slot::RowLoss, range)
+        self.with(TensorSlot::RowLoss, range)
     }
 
     /// Sets the range of the gradient: f32, in the input's shape.
     pub fn grad(mut self, range: wgpu::BufferBinding<'a>) -> Self {
         self.in_place = false;
-        self.with(Slot::Grad, range)
+        self.with(TensorSlot::Grad, range)
     }
 
     /// Makes the gradient overwrite the input.
     pub fn grad_in_place(mut self) -> Self {
         self.in_place = true;
-        self.ranges.retain(|(slot, _)| *slot != Slot::Grad);
+        self.ranges.retain(|(slot, _)| *slot != TensorSlot::Grad);
         self
     }
 
     /// Sets the range of the log-probabilities or probabilities: f32, in the input's shape.
     pub fn distribution(self, range: wgpu::BufferBinding<'a>) -> Self {
-        self.with(Slot::Distribution, range)
+        self.with(TensorSlot::Distribution, range)
     }
 
     /// Sets the weights of the elements, in their own shape.
     pub fn element_weight(self, range: wgpu::BufferBinding<'a>) -> Self {
-        self.with(Slot::ElementWeight, range)
+        self.with(TensorSlot::ElementWeight, range)
     }
 
     /// Sets the weights of the positive parts of the elements' losses, in their own shape.
     pub fn pos_weight(self, range: wgpu::BufferBinding<'a>) -> Self {
-        self.with(Slot::PosWeight, range)
+        self.with(TensorSlot::PosWeight, range)
     }
 
     /// Sets the variances, in their own shape.
     pub fn var(self, range: wgpu::BufferBinding<'a>) -> Self {
-        self.with(Slot::Variance, range)
+        self.with(TensorSlot::Variance, range)
     }
 
     /// Sets the range of the gradient with respect to the target, in the target's shape.
     pub fn target_grad(self, range: wgpu::BufferBinding<'a>) -> Self {
-        self.with(Slot::TargetGrad, range)
+        self.with(TensorSlot::TargetGrad, range)
     }
 
     /// Sets the range of the gradient with respect to the variances, in their shape.
     pub fn var_grad(self, range: wgpu::BufferBinding<'a>) -> Self {
-        self.with(Slot::VarianceGrad, range)
+        self.with(TensorSlot::VarianceGrad, range)
     }
 
     /// Sets the range of the result, which replaces a buffer that [`Bound`](crate::Bound) makes: [`RESULT_BYTES`] in
     /// the layout of [`Bound::result`](crate::Bound::result).
     pub fn result(self, range: wgpu::BufferBinding<'a>) -> Self {
-        self.with(Slot::Result, range)
+        self.with(TensorSlot::Result, range)
     }
 
     /// Sets the beginning of debug labels: the name of this loss among the host's.
@@ -164,28 +169,29 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    pub(super) fn get(&self, slot: Slot) -> Option<&wgpu::BufferBinding<'a>> {
-        let slot = if slot == Slot::Grad && self.in_place { Slot::Logits } else { slot };
+    pub(super) fn get(&self, slot: TensorSlot) -> Option<&wgpu::BufferBinding<'a>> {
+        let slot =
+            if slot == TensorSlot::Grad && self.in_place { TensorSlot::Logits } else { slot };
         self.ranges.iter().find(|(other, _)| *other == slot).map(|(_, range)| range)
     }
 
     /// Checks the ranges against the plan's needs.
     pub(super) fn check(&self, plan: &Plan) -> Result<(), Error> {
         let problem = plan.problem();
-        let mut needed: Vec<Slot> = problem.tensors().map(|tensor| tensor.slot).collect();
-        needed.extend(self.get(Slot::Result).map(|_| Slot::Result));
+        let mut needed: Vec<TensorSlot> = problem.tensors().map(|tensor| tensor.slot).collect();
+        needed.extend(self.get(TensorSlot::Result).map(|_| TensorSlot::Result));
         for &slot in &needed {
             let range = self.get(slot).ok_or(Error::Binding { what: slot.name(), needed: true })?;
             check_range(slot, range, self.bytes(slot, plan))?;
         }
         for &(slot, _) in &self.ranges {
-            let reduced_upstream = slot == Slot::Upstream && !problem.outputs.any_grad();
+            let reduced_upstream = slot == TensorSlot::Upstream && !problem.outputs.any_grad();
             if !needed.contains(&slot) && !reduced_upstream {
                 return Err(Error::Binding { what: slot.name(), needed: false });
             }
         }
         if self.in_place && !problem.outputs.grad {
-            return Err(Error::Binding { what: Slot::Grad.name(), needed: false });
+            return Err(Error::Binding { what: TensorSlot::Grad.name(), needed: false });
         }
         if self.in_place && problem.input_type != problem.output_type {
             return Err(Error::Option {
@@ -198,7 +204,7 @@ impl<'a> Buffers<'a> {
     }
 
     /// Returns the fewest bytes that the range of a tensor, or of the result, may have.
-    fn bytes(&self, slot: Slot, plan: &Plan) -> u64 {
+    fn bytes(&self, slot: TensorSlot, plan: &Plan) -> u64 {
         let Some(tensor) = plan.problem().tensor(slot) else { return RESULT_BYTES };
         if !(self.piecewise && tensor.has_classes()) {
             return tensor.bytes();
@@ -208,15 +214,16 @@ impl<'a> Buffers<'a> {
     }
 
     /// Returns an error if an output shares bytes with another range.
-    fn check_sharing(&self, plan: &Plan, slots: &[Slot]) -> Result<(), Error> {
-        let written = |slot: Slot| slot.is_output() || (slot == Slot::Logits && self.in_place);
+    fn check_sharing(&self, plan: &Plan, slots: &[TensorSlot]) -> Result<(), Error> {
+        let written =
+            |slot: TensorSlot| slot.is_output() || (slot == TensorSlot::Logits && self.in_place);
         let range = |slot| {
             let range = self.get(slot)?;
             Some((range.buffer, range.offset, range.offset + self.bytes(slot, plan)))
         };
         for (i, &a) in slots.iter().enumerate() {
             for &b in &slots[i + 1..] {
-                let same_tensor = self.in_place && (a, b) == (Slot::Logits, Slot::Grad);
+                let same_tensor = self.in_place && (a, b) == (TensorSlot::Logits, TensorSlot::Grad);
                 let (Some(x), Some(y)) = (range(a), range(b)) else { continue };
                 if same_tensor || x.0 != y.0 || !(written(a) || written(b)) {
                     continue;
@@ -231,7 +238,11 @@ impl<'a> Buffers<'a> {
 }
 
 /// Checks one range: usage, alignment, length, bounds.
-fn check_range(slot: Slot, range: &wgpu::BufferBinding<'_>, wanted: u64) -> Result<(), Error> {
+fn check_range(
+    slot: TensorSlot,
+    range: &wgpu::BufferBinding<'_>,
+    wanted: u64,
+) -> Result<(), Error> {
     let size = range.buffer.size();
     let given = range.size.map_or(size.saturating_sub(range.offset), |bytes| bytes.get());
     let end = range.offset.saturating_add(given);

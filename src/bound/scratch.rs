@@ -4,7 +4,7 @@ use super::buffers::Buffers;
 use super::result::RESULT_BYTES;
 use crate::Error;
 use crate::plan::{Params, Plan};
-use crate::tensor::Slot;
+use crate::tensor::TensorSlot;
 
 /// The name of the parameters' writing in errors.
 pub(super) const WRITING: &str = "writing the parameters";
@@ -38,7 +38,7 @@ impl Shared {
         Self {
             workspace: make("workspace", plan.workspace_bytes()),
             nothing: ["nothing to read", "nothing to write"]
-                .map(|what| make(what, NOTHING_STRIDE * Slot::COUNT as u64)),
+                .map(|what| make(what, NOTHING_STRIDE * TensorSlot::COUNT as u64)),
         }
     }
 }
@@ -92,7 +92,7 @@ fn params(device: &wgpu::Device, label: &str, size: u64) -> wgpu::Buffer {
 }
 
 fn result(device: &wgpu::Device, buffers: &Buffers<'_>, label: &str) -> (wgpu::Buffer, u64) {
-    match buffers.get(Slot::Result) {
+    match buffers.get(TensorSlot::Result) {
         Some(range) => (range.buffer.clone(), range.offset),
         None => (storage(device, label, "result", RESULT_BYTES, wgpu::BufferUsages::COPY_SRC), 0),
     }

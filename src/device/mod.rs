@@ -12,7 +12,7 @@ use crate::Error;
 use crate::kernels::{Access, Spec};
 use crate::plan::{Params, Plan, Profile, Tuning};
 use crate::scope::{is_lost, scoped};
-use crate::tensor::Slot;
+use crate::tensor::TensorSlot;
 use crate::wait::Poller;
 
 /// The name of compilation in errors.
@@ -264,7 +264,7 @@ impl fmt::Debug for Kernels {
     }
 }
 
-fn layout_entry((slot, access): (Slot, Access)) -> wgpu::BindGroupLayoutEntry {
+fn layout_entry((slot, access): (TensorSlot, Access)) -> wgpu::BindGroupLayoutEntry {
     let ty = match access {
         Access::Uniform => wgpu::BufferBindingType::Uniform,
         Access::Read => wgpu::BufferBindingType::Storage { read_only: true },

@@ -5,11 +5,11 @@ use super::buffers::storage;
 use super::stream::host_bytes;
 use super::uploader::{UPLOADING, Uploader};
 use crate::bound::Buffers;
-use crate::tensor::Slot;
+use crate::tensor::TensorSlot;
 use crate::{Error, Inputs, Problem};
 
 /// The buffers of one call: inputs filled, outputs empty.
-pub(super) struct Tensors(Vec<(Slot, wgpu::Buffer)>);
+pub(super) struct Tensors(Vec<(TensorSlot, wgpu::Buffer)>);
 
 impl Tensors {
     /// Allocates a buffer per tensor and uploads the inputs.

@@ -22,7 +22,7 @@ pub(crate) use spec::is_half;
 // Public for the tests of this crate, and excluded from semver.
 #[doc(hidden)]
 pub use {
-    crate::tensor::Slot,
+    crate::tensor::TensorSlot,
     extras::Extras,
     geometry::Geometry,
     layout::{CHUNK, Layout, Residency, RowLoads},

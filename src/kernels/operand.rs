@@ -6,11 +6,11 @@ use super::template::Value;
 use super::tensor::ClassTensor;
 use crate::ElementType;
 use crate::loss::{Formula, Upstream};
-use crate::tensor::{Axes, Slot};
+use crate::tensor::{Axes, TensorSlot};
 
 /// An operand with its name in the texts.
 pub(super) struct NamedOperand {
-    pub slot: Slot,
+    pub slot: TensorSlot,
     pub name: &'static str,
     pub spec: OperandSpec,
 }
@@ -67,18 +67,18 @@ impl Spec {
 
     /// Returns the operands that a kernel of single elements reads.
     pub(super) fn operands(&self) -> impl Iterator<Item = NamedOperand> + use<> {
-        let operand = |slot: Slot| {
+        let operand = |slot: TensorSlot| {
             // `target` is a reserved word of WGSL.
-            let name = if slot == Slot::Target { "target_values" } else { slot.variable() };
+            let name = if slot == TensorSlot::Target { "target_values" } else { slot.variable() };
             move |spec| NamedOperand { slot, name, spec }
         };
         let pointwise = self.pointwise.filter(|_| self.evaluates());
         pointwise.into_iter().flat_map(move |pointwise| {
             [
-                Some(pointwise.target).map(operand(Slot::Target)),
-                pointwise.weight.map(operand(Slot::ElementWeight)),
-                pointwise.pos_weight.map(operand(Slot::PosWeight)),
-                pointwise.variance.map(operand(Slot::Variance)),
+                Some(pointwise.target).map(operand(TensorSlot::Target)),
+                pointwise.weight.map(operand(TensorSlot::ElementWeight)),
+                pointwise.pos_weight.map(operand(TensorSlot::PosWeight)),
+                pointwise.variance.map(operand(TensorSlot::Variance)),
             ]
             .into_iter()
             .flatten()
@@ -93,15 +93,17 @@ impl Spec {
         let counts = self.kernel == Kernel::Pointwise;
         let variance_grad = pointwise.variance_grad.filter(|_| self.writes_variance_grad());
         let mut tensors = Vec::new();
-        tensors.extend(self.evaluates().then(|| read(Slot::Logits, self.input)));
+        tensors.extend(self.evaluates().then(|| read(TensorSlot::Logits, self.input)));
         let operands = self.operands().filter(NamedOperand::in_loads);
         tensors.extend(operands.map(|o| read(o.slot, o.spec.element_type).bound_as(o.name)));
-        tensors.extend(upstream.then(|| read(Slot::Upstream, ElementType::F32)));
-        tensors.extend((counts && self.row_loss).then(|| written(Slot::RowLoss, ElementType::F32)));
+        tensors.extend(upstream.then(|| read(TensorSlot::Upstream, ElementType::F32)));
+        tensors.extend(
+            (counts && self.row_loss).then(|| written(TensorSlot::RowLoss, ElementType::F32)),
+        );
         tensors.extend((counts && self.grad).then(|| self.grad_tensor()));
         let target_grad = pointwise.target_grad.filter(|_| counts);
-        tensors.extend(target_grad.map(|t| written(Slot::TargetGrad, t)));
-        tensors.extend(variance_grad.map(|t| written(Slot::VarianceGrad, t)));
+        tensors.extend(target_grad.map(|t| written(TensorSlot::TargetGrad, t)));
+        tensors.extend(variance_grad.map(|t| written(TensorSlot::VarianceGrad, t)));
         tensors
     }
 

@@ -1,7 +1,7 @@
 //! The uniform block of a dispatch.
 
 use super::spec::Spec;
-use crate::tensor::Slot;
+use crate::tensor::TensorSlot;
 
 /// The block's fields, in Rust and, by [`Spec::params`], in `shaders/shared/params.wgsl`.
 macro_rules! params {
@@ -15,7 +15,7 @@ macro_rules! params {
         pub struct Params {
             $($(#[$doc])* pub $name: $type,)*
             /// The offsets of tensors in their bindings, by their slots.
-            pub origins: [u32; Slot::COUNT],
+            pub origins: [u32; TensorSlot::COUNT],
             /// Uniform blocks are bound in multiples of 16 bytes.
             pub unused: [u32; UNUSED],
         }
@@ -26,7 +26,8 @@ macro_rules! params {
 }
 
 /// Words of padding to a multiple of 16 bytes.
-const UNUSED: usize = (FIELDS.len() + Slot::COUNT).next_multiple_of(4) - FIELDS.len() - Slot::COUNT;
+const UNUSED: usize =
+    (FIELDS.len() + TensorSlot::COUNT).next_multiple_of(4) - FIELDS.len() - TensorSlot::COUNT;
 
 params! {
     /// Rows of the piece.
@@ -101,6 +102,6 @@ impl Spec {
     pub(super) fn params(&self) -> impl Iterator<Item = (String, &'static str)> {
         let fields = FIELDS.iter().map(|&(name, kind)| (name.to_owned(), kind));
         let origin = |slot| (format!("{}_origin", self.variable(slot)), "u32");
-        fields.chain(Slot::ALL.into_iter().map(origin))
+        fields.chain(TensorSlot::ALL.into_iter().map(origin))
     }
 }

@@ -3,7 +3,7 @@
 use super::spec::{Kernel, Spec, is_half};
 use super::template::{Assembly, assembled};
 use crate::loss::Upstream;
-use crate::tensor::{Role, Slot};
+use crate::tensor::{Role, TensorSlot};
 
 /// The access by which a slot is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,39 +18,43 @@ pub enum Access {
 
 impl Spec {
     /// Returns the slots that this specialisation binds, with their access.
-    pub fn slots(&self) -> Vec<(Slot, Access)> {
-        let loaded: Vec<Slot> = self.tensors().map(|tensor| tensor.slot).collect();
-        let bound = |slot: &Slot| loaded.contains(slot) || self.binds_singly(*slot);
-        Slot::ALL.into_iter().filter(bound).map(|slot| (slot, self.access(slot))).collect()
+    pub fn slots(&self) -> Vec<(TensorSlot, Access)> {
+        let loaded: Vec<TensorSlot> = self.tensors().map(|tensor| tensor.slot).collect();
+        let bound = |slot: &TensorSlot| loaded.contains(slot) || self.binds_singly(*slot);
+        TensorSlot::ALL.into_iter().filter(bound).map(|slot| (slot, self.access(slot))).collect()
     }
 
     /// Returns true if a slot is bound, but not in loads.
-    fn binds_singly(&self, slot: Slot) -> bool {
+    fn binds_singly(&self, slot: TensorSlot) -> bool {
         let reduces = self.kernel == Kernel::ReducePartials;
         match slot {
-            Slot::Params => true,
-            Slot::Target if self.label_type().is_some() => true,
-            Slot::Weight => self.weight.is_some() && !reduces,
-            Slot::Upstream => matches!(self.upstream, Upstream::Scalar | Upstream::PerRow),
-            Slot::RowLoss => self.row_loss,
-            Slot::Grad => self.grad && !self.in_place,
-            Slot::Workspace => self.kernel != Kernel::ZeroFill,
-            Slot::Result => reduces && !self.divisor_only,
-            Slot::RowWeights => self.extras.row_weights && !reduces,
-            Slot::Record => self.writes_records(),
-            Slot::Classes => self.extras.class_losses,
-            Slot::Target | Slot::ElementWeight | Slot::PosWeight | Slot::Variance => {
-                self.operands().any(|operand| operand.slot == slot)
-            }
-            Slot::Logits | Slot::Distribution | Slot::TargetGrad | Slot::VarianceGrad => false,
+            TensorSlot::Params => true,
+            TensorSlot::Target if self.label_type().is_some() => true,
+            TensorSlot::Weight => self.weight.is_some() && !reduces,
+            TensorSlot::Upstream => matches!(self.upstream, Upstream::Scalar | Upstream::PerRow),
+            TensorSlot::RowLoss => self.row_loss,
+            TensorSlot::Grad => self.grad && !self.in_place,
+            TensorSlot::Workspace => self.kernel != Kernel::ZeroFill,
+            TensorSlot::Result => reduces && !self.divisor_only,
+            TensorSlot::RowWeights => self.extras.row_weights && !reduces,
+            TensorSlot::Record => self.writes_records(),
+            TensorSlot::Classes => self.extras.class_losses,
+            TensorSlot::Target
+            | TensorSlot::ElementWeight
+            | TensorSlot::PosWeight
+            | TensorSlot::Variance => self.operands().any(|operand| operand.slot == slot),
+            TensorSlot::Logits
+            | TensorSlot::Distribution
+            | TensorSlot::TargetGrad
+            | TensorSlot::VarianceGrad => false,
         }
     }
 
     /// Returns the access of a slot.
-    fn access(&self, slot: Slot) -> Access {
-        let overwritten = self.in_place && slot == Slot::Logits;
+    fn access(&self, slot: TensorSlot) -> Access {
+        let overwritten = self.in_place && slot == TensorSlot::Logits;
         match slot.role() {
-            _ if slot == Slot::Params => Access::Uniform,
+            _ if slot == TensorSlot::Params => Access::Uniform,
             Role::Input if !self.arena && !overwritten => Access::Read,
             _ => Access::Write,
         }
@@ -58,13 +62,13 @@ impl Spec {
 
     /// Returns the bytes that an origin of 1 stands for, for a tensor whose elements have `element_bytes`: those of a
     /// load if its rows start on loads; otherwise those of an element, or of a word if an element has several.
-    pub(crate) fn origin_unit(&self, slot: Slot, element_bytes: u64) -> u64 {
+    pub(crate) fn origin_unit(&self, slot: TensorSlot, element_bytes: u64) -> u64 {
         match slot {
             _ if self.in_loads(slot) && !self.layout.row_loads.start_anywhere() => {
                 element_bytes * self.layout.load.elements() as u64
             }
-            Slot::Target if self.layout.label_packs => pack_bytes(element_bytes),
-            Slot::Record if self.layout.record_packs => pack_bytes(element_bytes),
+            TensorSlot::Target if self.layout.label_packs => pack_bytes(element_bytes),
+            TensorSlot::Record if self.layout.record_packs => pack_bytes(element_bytes),
             // Labels of two words may start at any word, and so may records.
             _ => element_bytes.min(4),
         }
@@ -88,7 +92,7 @@ impl Spec {
     }
 
     /// Returns the line that declares a binding.
-    fn declaration(&self, slot: Slot, access: Access) -> String {
+    fn declaration(&self, slot: TensorSlot, access: Access) -> String {
         let (name, element) = (self.variable(slot), self.element(slot));
         let (space, kind) = match access {
             Access::Uniform => ("uniform", element.to_owned()),
@@ -99,7 +103,7 @@ impl Spec {
     }
 
     /// Returns the variable that a slot is bound as.
-    pub(super) fn variable(&self, slot: Slot) -> &'static str {
+    pub(super) fn variable(&self, slot: TensorSlot) -> &'static str {
         let in_loads = self.tensors().find(|tensor| tensor.slot == slot);
         let operand = self.operands().find(|operand| operand.slot == slot);
         let name = in_loads.map(|tensor| tensor.buffer).or(operand.map(|operand| operand.name));
@@ -107,17 +111,17 @@ impl Spec {
     }
 
     /// Returns the element type of a slot's array.
-    fn element(&self, slot: Slot) -> &'static str {
+    fn element(&self, slot: TensorSlot) -> &'static str {
         if let Some(tensor) = self.tensors().find(|tensor| tensor.slot == slot) {
             return tensor.element(self);
         }
         match slot {
-            Slot::Params => "Params",
-            Slot::Target if self.layout.label_packs => self.label_pack(),
-            Slot::Weight => self.weight_element(),
-            Slot::Upstream => "f32",
-            Slot::Record if self.layout.record_packs => "vec4<u32>",
-            Slot::Classes if self.kernel != Kernel::ZeroFill => "atomic<u32>",
+            TensorSlot::Params => "Params",
+            TensorSlot::Target if self.layout.label_packs => self.label_pack(),
+            TensorSlot::Weight => self.weight_element(),
+            TensorSlot::Upstream => "f32",
+            TensorSlot::Record if self.layout.record_packs => "vec4<u32>",
+            TensorSlot::Classes if self.kernel != Kernel::ZeroFill => "atomic<u32>",
             _ => "u32",
         }
     }

@@ -4,13 +4,13 @@
 use super::layout::{RowLoads, VectorWidth};
 use super::spec::{Kernel, Spec, Target, is_half};
 use super::template::Value;
-use crate::tensor::Slot;
+use crate::tensor::TensorSlot;
 use crate::{ElementType, LabelType};
 
 /// One of logits, class probabilities, gradient and distribution, as a kernel uses it.
 pub(super) struct ClassTensor {
     /// The slot of its binding; for a gradient in place, the logits'.
-    pub slot: Slot,
+    pub slot: TensorSlot,
     /// Its name in the functions that read and write it.
     name: &'static str,
     /// The variable that is bound.
@@ -39,7 +39,7 @@ impl Spec {
     }
 
     fn class_tensors(&self) -> Vec<ClassTensor> {
-        let logits = ClassTensor::read(Slot::Logits, self.input);
+        let logits = ClassTensor::read(TensorSlot::Logits, self.input);
         let logits = match self.maps_logits() {
             // A second reader precedes theirs: see `logits.wgsl`.
             true => ClassTensor { name: "raw_logits", ..logits },
@@ -48,15 +48,15 @@ impl Spec {
         let beside =
             |slot, element_type| ClassTensor::read(slot, element_type).bound_as("probabilities");
         let probabilities = match self.target {
-            Target::Probabilities(element_type) => Some(beside(Slot::Target, element_type)),
-            Target::Upstream(element_type) => Some(beside(Slot::Upstream, element_type)),
+            Target::Probabilities(element_type) => Some(beside(TensorSlot::Target, element_type)),
+            Target::Upstream(element_type) => Some(beside(TensorSlot::Upstream, element_type)),
             Target::None | Target::Labels(_) => None,
         };
         [
             self.reads_logits().then_some(logits),
             probabilities,
             (self.is_softmax() && self.grad).then(|| self.grad_tensor()),
-            self.distribution.map(|_| ClassTensor::written(Slot::Distribution, self.output)),
+            self.distribution.map(|_| ClassTensor::written(TensorSlot::Distribution, self.output)),
         ]
         .into_iter()
         .flatten()
@@ -65,12 +65,12 @@ impl Spec {
 
     /// Returns the gradient: in the logits' buffer, if it overwrites them.
     pub(super) fn grad_tensor(&self) -> ClassTensor {
-        let slot = if self.in_place { Slot::Logits } else { Slot::Grad };
-        ClassTensor { name: Slot::Grad.variable(), ..ClassTensor::written(slot, self.output) }
+        let slot = if self.in_place { TensorSlot::Logits } else { TensorSlot::Grad };
+        ClassTensor { name: TensorSlot::Grad.variable(), ..ClassTensor::written(slot, self.output) }
     }
 
     /// Returns true if a slot's tensor is read or written in loads.
-    pub(crate) fn in_loads(&self, slot: Slot) -> bool {
+    pub(crate) fn in_loads(&self, slot: TensorSlot) -> bool {
         self.tensors().any(|tensor| tensor.slot == slot)
     }
 
@@ -90,20 +90,20 @@ impl Spec {
     }
 
     /// Returns true if a slot is written in loads.
-    fn is_written(&self, slot: Slot) -> bool {
+    fn is_written(&self, slot: TensorSlot) -> bool {
         self.tensors().any(|tensor| tensor.slot == slot && tensor.written)
     }
 }
 
 impl ClassTensor {
     /// Returns a tensor that is read, bound as its slot's variable.
-    pub fn read(slot: Slot, element_type: ElementType) -> Self {
+    pub fn read(slot: TensorSlot, element_type: ElementType) -> Self {
         let name = slot.variable();
         Self { slot, name, buffer: name, element_type, read: true, written: false }
     }
 
     /// Returns a tensor that is written.
-    pub fn written(slot: Slot, element_type: ElementType) -> Self {
+    pub fn written(slot: TensorSlot, element_type: ElementType) -> Self {
         Self { read: false, written: true, ..Self::read(slot, element_type) }
     }
 

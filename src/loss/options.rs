@@ -1,7 +1,7 @@
 //! Options that several losses share.
 
 use crate::Error;
-use crate::tensor::{ElementType, Slot};
+use crate::tensor::{ElementType, TensorSlot};
 
 /// The reduction of the rows' losses to one number, or none.
 ///
@@ -368,13 +368,13 @@ pub enum LargeOutput {
 }
 
 impl LargeOutput {
-    pub(crate) fn of(slot: Slot) -> Option<Self> {
+    pub(crate) fn of(slot: TensorSlot) -> Option<Self> {
         match slot {
-            Slot::RowLoss => Some(Self::RowLoss),
-            Slot::Grad => Some(Self::Grad),
-            Slot::Distribution => Some(Self::Distribution),
-            Slot::TargetGrad => Some(Self::TargetGrad),
-            Slot::VarianceGrad => Some(Self::VarGrad),
+            TensorSlot::RowLoss => Some(Self::RowLoss),
+            TensorSlot::Grad => Some(Self::Grad),
+            TensorSlot::Distribution => Some(Self::Distribution),
+            TensorSlot::TargetGrad => Some(Self::TargetGrad),
+            TensorSlot::VarianceGrad => Some(Self::VarGrad),
             _ => None,
         }
     }
@@ -382,9 +382,9 @@ impl LargeOutput {
     /// Returns the name by which errors call it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::RowLoss => Slot::RowLoss.name(),
-            Self::Grad => Slot::Grad.name(),
-            Self::Distribution => Slot::Distribution.name(),
+            Self::RowLoss => TensorSlot::RowLoss.name(),
+            Self::Grad => TensorSlot::Grad.name(),
+            Self::Distribution => TensorSlot::Distribution.name(),
             Self::Lse => "log-sum-exp",
             Self::Argmax => "predicted classes",
             Self::Rank => "ranks",
@@ -392,8 +392,8 @@ impl LargeOutput {
             Self::Variance => "variance of log-probabilities",
             Self::RowWeights => "row weights",
             Self::ZLoss => "z-loss",
-            Self::TargetGrad => Slot::TargetGrad.name(),
-            Self::VarGrad => Slot::VarianceGrad.name(),
+            Self::TargetGrad => TensorSlot::TargetGrad.name(),
+            Self::VarGrad => TensorSlot::VarianceGrad.name(),
         }
     }
 }

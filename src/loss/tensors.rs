@@ -2,7 +2,7 @@
 
 use super::{LargeOutput, Operand, Pointwise, Problem, Reduction, Upstream};
 use crate::classes::CLASS_BYTES;
-use crate::tensor::{Axes, ClassView, ElementType, Slot, TargetType};
+use crate::tensor::{Axes, ClassView, ElementType, TargetType, TensorSlot};
 
 /// Bytes of a number that is always an f32, and of a word.
 const WORD: u64 = 4;
@@ -10,7 +10,7 @@ const WORD: u64 = 4;
 /// A tensor of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct CallTensor {
-    pub slot: Slot,
+    pub slot: TensorSlot,
     pub axes: Axes,
     /// Size of one element.
     pub element_bytes: u64,
@@ -22,11 +22,11 @@ pub(crate) struct CallTensor {
 impl Problem {
     /// Returns the tensors of the call, in the order of their slots.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = CallTensor> + use<'_> {
-        Slot::ALL.into_iter().filter_map(|slot| self.tensor(slot))
+        TensorSlot::ALL.into_iter().filter_map(|slot| self.tensor(slot))
     }
 
     /// Returns the tensor of a slot, if the call has it: one row for each.
-    pub(crate) fn tensor(&self, slot: Slot) -> Option<CallTensor> {
+    pub(crate) fn tensor(&self, slot: TensorSlot) -> Option<CallTensor> {
         let Self { view, outputs, .. } = *self;
         let along = |axes, element_bytes| CallTensor::along(slot, axes, element_bytes, view);
         let of = |axes, element_type: ElementType| along(axes, element_type.bytes().into());
@@ -42,46 +42,46 @@ impl Problem {
         // Without classes, each element is a row.
         let rows = if self.pointwise.is_some() { Axes::Elements } else { Axes::Rows };
         match slot {
-            Slot::Logits => Some(of(Axes::Elements, self.input_type)),
-            Slot::Target => match self.target? {
+            TensorSlot::Logits => Some(of(Axes::Elements, self.input_type)),
+            TensorSlot::Target => match self.target? {
                 TargetType::Labels(label) => Some(along(Axes::Rows, label.bytes().into())),
                 TargetType::Probabilities(element) => Some(of(Axes::Elements, element)),
                 TargetType::Values(_) => operand(|p| Some(p.target)),
             },
-            Slot::Weight => self.weight_type.map(|element| of(Axes::Classes, element)),
-            Slot::Upstream if !outputs.any_grad() => None,
-            Slot::Upstream => match self.upstream {
+            TensorSlot::Weight => self.weight_type.map(|element| of(Axes::Classes, element)),
+            TensorSlot::Upstream if !outputs.any_grad() => None,
+            TensorSlot::Upstream => match self.upstream {
                 Upstream::Ones => None,
                 Upstream::Scalar => Some(along(Axes::One, WORD)),
                 Upstream::PerRow => Some(along(rows, WORD)),
                 Upstream::PerElement(element) => Some(of(Axes::Elements, element)),
             },
-            Slot::RowLoss => (self.reduction == Reduction::None).then(|| along(rows, WORD)),
-            Slot::Grad => outputs.grad.then(|| of(Axes::Elements, self.output_type)),
-            Slot::Distribution => {
+            TensorSlot::RowLoss => (self.reduction == Reduction::None).then(|| along(rows, WORD)),
+            TensorSlot::Grad => outputs.grad.then(|| of(Axes::Elements, self.output_type)),
+            TensorSlot::Distribution => {
                 (outputs.log_probs || outputs.probs).then(|| of(Axes::Elements, self.output_type))
             }
-            Slot::ElementWeight => operand(|p| p.weight),
-            Slot::PosWeight => operand(|p| p.pos_weight),
-            Slot::Variance => operand(|p| p.var),
-            Slot::TargetGrad => {
+            TensorSlot::ElementWeight => operand(|p| p.weight),
+            TensorSlot::PosWeight => operand(|p| p.pos_weight),
+            TensorSlot::Variance => operand(|p| p.var),
+            TensorSlot::TargetGrad => {
                 let pointwise = self.pointwise.filter(|_| outputs.target_grad)?;
                 Some(like(pointwise.target, pointwise.target_grad))
             }
-            Slot::VarianceGrad => {
+            TensorSlot::VarianceGrad => {
                 let pointwise = self.pointwise.filter(|_| outputs.var_grad)?;
                 Some(like(pointwise.var?, pointwise.var_grad))
             }
-            Slot::RowWeights => self.row_weights.then(|| along(rows, WORD)),
-            Slot::Record => {
+            TensorSlot::RowWeights => self.row_weights.then(|| along(rows, WORD)),
+            TensorSlot::Record => {
                 let words = self.record().len() as u64;
                 (words > 0).then(|| along(rows, WORD * words))
             }
             // The sums of all classes are one element: each piece of rows may add to any of them.
-            Slot::Classes => outputs
+            TensorSlot::Classes => outputs
                 .class_losses
                 .then(|| along(Axes::One, CLASS_BYTES.saturating_mul(view.classes as u64))),
-            Slot::Params | Slot::Workspace | Slot::Result => None,
+            TensorSlot::Params | TensorSlot::Workspace | TensorSlot::Result => None,
         }
     }
 }
@@ -135,7 +135,7 @@ impl Problem {
 
 impl CallTensor {
     /// Returns a tensor that has some of the input's axes.
-    fn along(slot: Slot, axes: Axes, element_bytes: u64, view: ClassView) -> Self {
+    fn along(slot: TensorSlot, axes: Axes, element_bytes: u64, view: ClassView) -> Self {
         let extents = axes.extents(&view).map(|extent| extent as u64);
         // A zero extent is handled apart: the product of the others may overflow.
         let elements = match extents.contains(&0) {

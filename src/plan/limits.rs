@@ -4,7 +4,7 @@ use super::Plan;
 use super::kernels::zero_fill;
 use super::pieces::largest_binding;
 use crate::Error;
-use crate::tensor::Slot;
+use crate::tensor::TensorSlot;
 
 impl Plan {
     /// Returns an error for more rows than one dispatch of `reduce_partials` can number in u32.
@@ -50,7 +50,7 @@ impl Plan {
 
     /// Returns an error for a workspace, or a tensor that is not cut, that no binding holds.
     pub(super) fn check_workspace(&self) -> Result<(), Error> {
-        let uncut = |on: bool, slot: Slot| {
+        let uncut = |on: bool, slot: TensorSlot| {
             let tensor = self.work.problem.tensor(slot).filter(|_| on);
             (slot.name(), tensor.map_or(0, |tensor| tensor.bytes()))
         };
@@ -58,8 +58,8 @@ impl Plan {
         let limit = "max_storage_buffer_binding_size";
         let whole = [
             ("the workspace", self.workspace_bytes()),
-            uncut(true, Slot::Classes),
-            uncut(zero_fill::variance_grad(&self.work).is_some(), Slot::VarianceGrad),
+            uncut(true, TensorSlot::Classes),
+            uncut(zero_fill::variance_grad(&self.work).is_some(), TensorSlot::VarianceGrad),
         ];
         match whole.into_iter().find(|(_, needed)| *needed > allowed) {
             Some((what, needed)) => Err(Error::Limit { what, limit, needed, allowed }),

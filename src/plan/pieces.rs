@@ -315,7 +315,7 @@ mod tests {
 
     use super::*;
     use crate::loss::{Loss, Shapes};
-    use crate::tensor::Slot;
+    use crate::tensor::TensorSlot;
     use crate::{CrossEntropy, LabelType, Outputs, Plan, TargetType};
 
     fn problem(shape: &[usize], label: LabelType) -> Problem {
@@ -325,7 +325,7 @@ mod tests {
         CrossEntropy::new().label_smoothing(0.1).problem(&shapes, Outputs::loss()).unwrap()
     }
 
-    fn bytes(slot: Slot, problem: &Problem, piece: &Piece) -> Range<u64> {
+    fn bytes(slot: TensorSlot, problem: &Problem, piece: &Piece) -> Range<u64> {
         piece.bytes_of(&problem.tensor(slot).expect("a tensor"))
     }
 
@@ -336,11 +336,11 @@ mod tests {
         let piece = Piece { outer: 1..2, classes: 17..19, inner: 5..1005 };
         let first = ((19 + 17) << 32) + 5;
         let logits = 4 * first..4 * (first + (1 << 32) + 1000);
-        assert_eq!(bytes(Slot::Logits, &problem, &piece), logits);
-        assert_eq!(bytes(Slot::Target, &problem, &piece), (1 << 32) + 5..(1 << 32) + 1005);
-        assert_eq!(bytes(Slot::Weight, &problem, &piece), 4 * 17..4 * 19);
+        assert_eq!(bytes(TensorSlot::Logits, &problem, &piece), logits);
+        assert_eq!(bytes(TensorSlot::Target, &problem, &piece), (1 << 32) + 5..(1 << 32) + 1005);
+        assert_eq!(bytes(TensorSlot::Weight, &problem, &piece), 4 * 17..4 * 19);
         let whole = Piece { outer: 0..2, classes: 0..19, inner: 0..1 << 32 };
-        assert_eq!(bytes(Slot::Logits, &problem, &whole), 0..(4 * 38) << 32);
+        assert_eq!(bytes(TensorSlot::Logits, &problem, &whole), 0..(4 * 38) << 32);
     }
 
     #[test]

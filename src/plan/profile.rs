@@ -3,7 +3,7 @@
 use super::{Params, Tuning};
 use crate::Error;
 use crate::kernels::{VectorWidth, is_half};
-use crate::tensor::{ElementType, Slot};
+use crate::tensor::{ElementType, TensorSlot};
 
 /// The properties of a device that decide the layout of work on it.
 ///
@@ -75,7 +75,7 @@ impl Profile {
             ("max_bind_groups", 1, limits.max_bind_groups.into()),
             (
                 "max_bindings_per_bind_group",
-                Slot::COUNT as u64,
+                TensorSlot::COUNT as u64,
                 limits.max_bindings_per_bind_group.into(),
             ),
             (

@@ -6,7 +6,7 @@ use super::Sums;
 use crate::stream::{
     Progress, RowRange, Sink, VarianceSums, is_of_pieces, scatter, shared_variance,
 };
-use crate::tensor::{Axes, OwnedFloats, Slot};
+use crate::tensor::{Axes, OwnedFloats, TensorSlot};
 use crate::{
     ElementType, Error, Floats, Inputs, Labels, LargeOutput, Output, Problem, Reduction, RowColumn,
     Tensor,
@@ -80,15 +80,15 @@ impl Piece<'_> {
         let unreduced = |losses| Some(losses).filter(|_| batch.reduction == Reduction::None);
         let distribution = output.log_probs.as_ref().or(output.probs.as_ref());
         for (slot, what, numbers) in [
-            (Slot::RowLoss, LargeOutput::RowLoss, unreduced(&output.loss)),
-            (Slot::Grad, LargeOutput::Grad, output.grad.as_ref()),
-            (Slot::Distribution, LargeOutput::Distribution, distribution),
-            (Slot::TargetGrad, LargeOutput::TargetGrad, output.target_grad.as_ref()),
-            (Slot::VarianceGrad, LargeOutput::VarGrad, output.var_grad.as_ref()),
+            (TensorSlot::RowLoss, LargeOutput::RowLoss, unreduced(&output.loss)),
+            (TensorSlot::Grad, LargeOutput::Grad, output.grad.as_ref()),
+            (TensorSlot::Distribution, LargeOutput::Distribution, distribution),
+            (TensorSlot::TargetGrad, LargeOutput::TargetGrad, output.target_grad.as_ref()),
+            (TensorSlot::VarianceGrad, LargeOutput::VarGrad, output.var_grad.as_ref()),
         ] {
             let Some(numbers) = numbers else { continue };
             progress.bytes += match shared_variance(batch) {
-                Some(var) if slot == Slot::VarianceGrad => {
+                Some(var) if slot == TensorSlot::VarianceGrad => {
                     let parts = numbers.iter().copied();
                     variance.add(var, batch, rows, parts) * u64::from(var.element_type.bytes())
                 }
@@ -203,16 +203,16 @@ impl<'a> Parts<'a> {
         });
         let none = Part { floats: PartFloats::Slice(Floats::F32(&[])), shape: [0; 3] };
         Ok(Self {
-            input: part(Slot::Logits, Some(inputs.input))?.unwrap_or(none),
+            input: part(TensorSlot::Logits, Some(inputs.input))?.unwrap_or(none),
             labels,
             weight: inputs.weight,
-            probabilities: part(Slot::Target, inputs.probabilities)?,
-            row_weights: part(Slot::RowWeights, inputs.row_weights)?,
-            target: part(Slot::Target, inputs.target)?,
-            element_weight: part(Slot::ElementWeight, inputs.element_weight)?,
-            pos_weight: part(Slot::PosWeight, inputs.pos_weight)?,
-            var: part(Slot::Variance, inputs.var)?,
-            upstream: part(Slot::Upstream, inputs.upstream)?,
+            probabilities: part(TensorSlot::Target, inputs.probabilities)?,
+            row_weights: part(TensorSlot::RowWeights, inputs.row_weights)?,
+            target: part(TensorSlot::Target, inputs.target)?,
+            element_weight: part(TensorSlot::ElementWeight, inputs.element_weight)?,
+            pos_weight: part(TensorSlot::PosWeight, inputs.pos_weight)?,
+            var: part(TensorSlot::Variance, inputs.var)?,
+            upstream: part(TensorSlot::Upstream, inputs.upstream)?,
         })
     }
 

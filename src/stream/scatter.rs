@@ -2,13 +2,13 @@
 
 use super::cut::RowRange;
 use super::sink::Sink;
-use crate::tensor::Slot;
+use crate::tensor::TensorSlot;
 use crate::{Error, LargeOutput, Problem};
 
 /// Passes a piece of an output to a sink and returns its number of bytes. `rows_before` are the rows of earlier
 /// batches.
 pub(crate) fn scatter(
-    slot: Slot,
+    slot: TensorSlot,
     problem: &Problem,
     rows_before: u64,
     piece: &RowRange,

@@ -4,7 +4,7 @@
 use super::cut::RowRange;
 use super::sink::Sink;
 use crate::loss::Operand;
-use crate::tensor::{OwnedFloats, Slot};
+use crate::tensor::{OwnedFloats, TensorSlot};
 use crate::{Error, LargeOutput, Problem};
 
 /// Returns the variances whose gradients are sums over elements of several pieces, if a problem has any.
@@ -27,7 +27,7 @@ impl VarianceSums {
         self.sums.clear();
         let Some(var) = shared_variance(problem) else { return Ok(()) };
         self.sums.try_reserve_exact(var.elements).map_err(|_| Error::Limit {
-            what: Slot::VarianceGrad.name(),
+            what: TensorSlot::VarianceGrad.name(),
             limit: "memory in bytes",
             needed: 8 * var.elements as u64,
             allowed: isize::MAX as u64,

@@ -14,7 +14,7 @@ pub use floats::{ElementType, Floats};
 pub(crate) use floats::{OwnedFloats, with_floats};
 pub use labels::{LabelType, Labels};
 pub(crate) use slot::Role;
-pub use slot::Slot;
+pub use slot::TensorSlot;
 pub use target::TargetType;
 pub use view::ClassView;
 

@@ -11,38 +11,38 @@ pub(crate) enum Role {
     Own,
 }
 
-/// Makes [`Slot`] from a table of the name in errors, the variable in kernels, and the role.
+/// Makes [`TensorSlot`] from a table of the name in errors, the variable in kernels, and the role.
 macro_rules! slots {
     ($($slot:ident: $name:literal, $variable:literal, $role:ident;)*) => {
         /// A buffer that a kernel binds. The order is the binding number.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[allow(missing_docs)]
-        pub enum Slot {
+        pub enum TensorSlot {
             $($slot,)*
         }
 
-        impl Slot {
+        impl TensorSlot {
             /// All slots, in their order.
-            pub(crate) const ALL: [Slot; [$(Slot::$slot),*].len()] = [$(Slot::$slot),*];
+            pub(crate) const ALL: [TensorSlot; [$(TensorSlot::$slot),*].len()] = [$(TensorSlot::$slot),*];
 
             /// Returns the name by which errors call it.
             pub(crate) fn name(self) -> &'static str {
                 match self {
-                    $(Slot::$slot => $name,)*
+                    $(TensorSlot::$slot => $name,)*
                 }
             }
 
             /// Returns the variable that kernels bind it as, where they have no other name for its content.
             pub(crate) fn variable(self) -> &'static str {
                 match self {
-                    $(Slot::$slot => $variable,)*
+                    $(TensorSlot::$slot => $variable,)*
                 }
             }
 
             /// Returns its role in a call.
             pub(crate) fn role(self) -> Role {
                 match self {
-                    $(Slot::$slot => Role::$role,)*
+                    $(TensorSlot::$slot => Role::$role,)*
                 }
             }
         }
@@ -70,7 +70,7 @@ slots! {
     Classes: "sums of classes", "classes", Output;
 }
 
-impl Slot {
+impl TensorSlot {
     /// The number of slots.
     pub(crate) const COUNT: usize = Self::ALL.len();
 

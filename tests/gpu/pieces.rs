@@ -6,7 +6,7 @@ use support::data::{Data, Types};
 use support::embedded::{Embedded, Place, Results, buffer, read_words, submit};
 use support::gpus::{gpus, in_turn};
 use support::rounding::Rounding;
-use wgpu_loss::kernels::{Kernel, Slot, Spec};
+use wgpu_loss::kernels::{Kernel, Spec, TensorSlot};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::plan::Params;
 use wgpu_loss::{
@@ -315,7 +315,7 @@ fn asked(gpu: &Gpu, spec: &Spec, params: &Params, labels: &[i64]) -> Vec<(u32, u
         mapped_at_creation: false,
     });
     gpu.queue().write_buffer(&uniform, 0, bytemuck::bytes_of(params));
-    let entries = [(Slot::Params, &uniform), (Slot::Workspace, &workspace)];
+    let entries = [(TensorSlot::Params, &uniform), (TensorSlot::Workspace, &workspace)];
     let entries = entries.map(|(slot, buffer)| wgpu::BindGroupEntry {
         binding: slot as u32,
         resource: buffer.as_entire_binding(),

@@ -15,7 +15,7 @@ use crate::stream::{
     Cut, Progress, Room, RowRange, Sink, VarianceSums, is_of_pieces, outer_bytes, problem_of,
     scatter, shared_variance,
 };
-use crate::tensor::{Axes, Slot};
+use crate::tensor::{Axes, TensorSlot};
 use crate::wait::{Wait, explained};
 use crate::{Error, Inputs, Problem};
 
@@ -137,7 +137,7 @@ impl<'g> Executor<'g> {
         }
         self.rows += rows as u64;
         // The sums of classes are merged later.
-        let is_large = |slot: Slot| slot.is_output() && slot != Slot::Classes;
+        let is_large = |slot: TensorSlot| slot.is_output() && slot != TensorSlot::Classes;
         if problem.tensors().any(|tensor| is_large(tensor.slot)) {
             self.drain(problem, sink).await?;
         }
@@ -227,13 +227,13 @@ impl<'g> Executor<'g> {
         let start = Stopwatch::start();
         let shared = problem.tensors().filter(|tensor| !is_of_pieces(tensor));
         // The scale contains the upstream gradient of a sum.
-        for slot in shared.map(|tensor| tensor.slot).filter(|&slot| slot != Slot::Upstream) {
+        for slot in shared.map(|tensor| tensor.slot).filter(|&slot| slot != TensorSlot::Upstream) {
             if let Some(bytes) = host_bytes(slot, inputs) {
                 ring.share(self.gpu, slot, bytes)?;
             }
         }
         if problem_of(problem, 1, 1).upstream == Upstream::Scalar {
-            ring.share(self.gpu, Slot::Upstream, bytemuck::bytes_of(&(scale as f32)))?;
+            ring.share(self.gpu, TensorSlot::Upstream, bytemuck::bytes_of(&(scale as f32)))?;
         }
         self.timing.upload += start.elapsed();
         Ok(())
@@ -293,14 +293,14 @@ impl<'g> Executor<'g> {
         let shared_variance = shared_variance(problem);
         for (slot, bytes) in outputs.tensors() {
             match (slot, shared_variance) {
-                (Slot::Classes, _) => self.classes.add(bytes),
-                (Slot::VarianceGrad, Some(var)) => {
+                (TensorSlot::Classes, _) => self.classes.add(bytes),
+                (TensorSlot::VarianceGrad, Some(var)) => {
                     let parts = bytes
                         .chunks_exact(4)
                         .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).into());
                     self.progress.bytes += 4 * self.variance.add(var, problem, &piece, parts);
                 }
-                (Slot::Record, _) => {
+                (TensorSlot::Record, _) => {
                     self.progress.bytes +=
                         scatter_records(problem, rows_before, &piece, bytes, sink)?;
                 }

@@ -5,32 +5,36 @@ use std::ops::Range;
 
 use crate::gpu::copies::fill;
 use crate::stream::{RowRange, Sink};
-use crate::tensor::Slot;
+use crate::tensor::TensorSlot;
 use crate::{Error, Inputs, Problem};
 
 /// Returns the host bytes of an input.
-pub(in crate::gpu) fn host_bytes<'a>(slot: Slot, inputs: &Inputs<'a>) -> Option<&'a [u8]> {
+pub(in crate::gpu) fn host_bytes<'a>(slot: TensorSlot, inputs: &Inputs<'a>) -> Option<&'a [u8]> {
     match slot {
-        Slot::Logits => Some(inputs.input.data.bytes()),
-        Slot::Target => match (inputs.labels, inputs.probabilities) {
+        TensorSlot::Logits => Some(inputs.input.data.bytes()),
+        TensorSlot::Target => match (inputs.labels, inputs.probabilities) {
             (Some((labels, _)), _) => Some(labels.bytes()),
             (None, probabilities) => probabilities.or(inputs.target).map(|p| p.data.bytes()),
         },
-        Slot::ElementWeight => inputs.element_weight.map(|w| w.data.bytes()),
-        Slot::PosWeight => inputs.pos_weight.map(|w| w.data.bytes()),
-        Slot::Variance => inputs.var.map(|v| v.data.bytes()),
-        Slot::Weight => inputs.weight.map(|w| w.bytes()),
-        Slot::RowWeights => inputs.row_weights.map(|w| w.data.bytes()),
-        Slot::Upstream => inputs.upstream.map(|u| u.data.bytes()),
-        Slot::Params | Slot::Workspace | Slot::Result => None,
-        Slot::RowLoss | Slot::Grad | Slot::Distribution | Slot::Record | Slot::Classes => None,
-        Slot::TargetGrad | Slot::VarianceGrad => None,
+        TensorSlot::ElementWeight => inputs.element_weight.map(|w| w.data.bytes()),
+        TensorSlot::PosWeight => inputs.pos_weight.map(|w| w.data.bytes()),
+        TensorSlot::Variance => inputs.var.map(|v| v.data.bytes()),
+        TensorSlot::Weight => inputs.weight.map(|w| w.bytes()),
+        TensorSlot::RowWeights => inputs.row_weights.map(|w| w.data.bytes()),
+        TensorSlot::Upstream => inputs.upstream.map(|u| u.data.bytes()),
+        TensorSlot::Params | TensorSlot::Workspace | TensorSlot::Result => None,
+        TensorSlot::RowLoss
+        | TensorSlot::Grad
+        | TensorSlot::Distribution
+        | TensorSlot::Record
+        | TensorSlot::Classes => None,
+        TensorSlot::TargetGrad | TensorSlot::VarianceGrad => None,
     }
 }
 
 /// Copies a piece of a tensor into mapped memory and returns its number of bytes.
 pub(super) fn gather(
-    slot: Slot,
+    slot: TensorSlot,
     problem: &Problem,
     inputs: &Inputs<'_>,
     piece: &RowRange,
@@ -50,7 +54,7 @@ pub(super) fn gather(
 
 /// Returns the bytes of some classes of the one row of a piece, or of its one element of a tensor without classes.
 pub(super) fn row_bytes<'a>(
-    slot: Slot,
+    slot: TensorSlot,
     problem: &Problem,
     inputs: &Inputs<'a>,
     row: &RowRange,

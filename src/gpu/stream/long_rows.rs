@@ -19,7 +19,7 @@ use crate::loss::{CallTensor, Upstream};
 use crate::plan::{Profile, least_box, offset_alignment};
 use crate::scope::scoped;
 use crate::stream::{RowRange, Sink, problem_of, scatter};
-use crate::tensor::Slot;
+use crate::tensor::TensorSlot;
 use crate::wait::map;
 use crate::{Bound, Error, Inputs, LargeOutput, Plan, Problem, RESULT_BYTES};
 
@@ -35,7 +35,7 @@ struct Boxes {
     tensors: Vec<(CallTensor, wgpu::Buffer)>,
     readable: wgpu::Buffer,
     /// The classes that the buffer of an input holds.
-    held: Vec<(Slot, Range<usize>)>,
+    held: Vec<(TensorSlot, Range<usize>)>,
 }
 
 /// The box of a step and its tensors.
@@ -85,7 +85,7 @@ impl Executor<'_> {
         let scales = boxes.bound.plan().problem().upstream == Upstream::Scalar;
         let inputs_of_row = boxes.of_row().filter(|(tensor, _)| !tensor.slot.is_output());
         for (tensor, buffer) in inputs_of_row {
-            if tensor.slot == Slot::Upstream && scales {
+            if tensor.slot == TensorSlot::Upstream && scales {
                 write(self.gpu, UPLOADING, buffer, 0, bytemuck::bytes_of(&(scale as f32)))?;
             } else {
                 let bytes = row_bytes(tensor.slot, problem, inputs, row, 0..1);
@@ -179,8 +179,8 @@ impl Executor<'_> {
         for (tensor, buffer) in boxes.of_row().filter(|(tensor, _)| tensor.slot.is_output()) {
             let bytes = self.read(boxes, buffer, tensor.bytes()).await?;
             match tensor.slot {
-                Slot::Classes => self.classes.add(&bytes),
-                Slot::Record => drop(scatter_records(problem, self.rows, row, &bytes, sink)?),
+                TensorSlot::Classes => self.classes.add(&bytes),
+                TensorSlot::Record => drop(scatter_records(problem, self.rows, row, &bytes, sink)?),
                 slot => drop(scatter(slot, problem, self.rows, row, &bytes, sink)?),
             }
         }
@@ -219,7 +219,7 @@ impl Boxes {
         // In addition to the tensors: the host's staging for uploads and for reads, and a copy of the latter.
         let copies = cut as u64 + 3;
         // The sums of classes are there whole, and once more for reading.
-        let sums = problem.tensor(Slot::Classes).map_or(0, |tensor| 2 * tensor.bytes());
+        let sums = problem.tensor(TensorSlot::Classes).map_or(0, |tensor| 2 * tensor.bytes());
         let of_box = (gpu.memory_budget.saturating_sub(sums) / copies).min(MOST);
         let profile = gpu.kernels.profile();
         let slack = offset_alignment(&gpu.device.limits()) + 64;
@@ -262,7 +262,7 @@ impl Boxes {
         self.tensors.iter().filter(|(tensor, _)| !tensor.has_classes())
     }
 
-    fn buffer(&self, slot: Slot) -> &wgpu::Buffer {
+    fn buffer(&self, slot: TensorSlot) -> &wgpu::Buffer {
         // Every slot that a step binds has a buffer in `tensors`, or belongs to the plan.
         let found = self.tensors.iter().find(|(tensor, _)| tensor.slot == slot);
         found.map_or(self.bound.result().buffer, |(_, buffer)| buffer)

@@ -9,7 +9,7 @@ use crate::gpu::uploader::UPLOADING;
 use crate::plan::offset_alignment;
 use crate::scope::scoped;
 use crate::stream::tensors_of_pieces;
-use crate::tensor::Slot;
+use crate::tensor::TensorSlot;
 use crate::wait::{Answer, Wait, map};
 use crate::{Bound, Error, Plan, Problem, RESULT_BYTES};
 
@@ -20,7 +20,7 @@ const SHAPES: usize = 4;
 /// A tensor's range in the buffers of a slot.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    slot: Slot,
+    slot: TensorSlot,
     offset: u64,
     /// The bytes of the largest piece.
     bytes: u64,
@@ -109,7 +109,7 @@ pub(super) struct Ring {
     turns: Vec<Turn>,
     /// The turn of the next piece.
     next: usize,
-    constants: Vec<(Slot, Constant)>,
+    constants: Vec<(TensorSlot, Constant)>,
 }
 
 /// A tensor that all pieces share.
@@ -162,7 +162,7 @@ impl Ring {
     }
 
     /// Writes a tensor that all pieces share, unless it is there already.
-    pub fn share(&mut self, gpu: &Gpu, slot: Slot, bytes: &[u8]) -> Result<(), Error> {
+    pub fn share(&mut self, gpu: &Gpu, slot: TensorSlot, bytes: &[u8]) -> Result<(), Error> {
         let place = self.constants.iter().position(|(other, _)| *other == slot);
         let place = place.unwrap_or_else(|| {
             self.constants.push((slot, Constant::default()));
@@ -186,7 +186,7 @@ impl Ring {
     pub fn fill(
         &mut self,
         gpu: &Gpu,
-        mut fill: impl FnMut(Slot, wgpu::WriteOnly<'_, [u8]>),
+        mut fill: impl FnMut(TensorSlot, wgpu::WriteOnly<'_, [u8]>),
     ) -> Result<(), Error> {
         let buffer = &self.turns[self.next].input;
         let view = buffer.get_mapped_range_mut(..);
@@ -293,7 +293,7 @@ impl Outputs<'_> {
     }
 
     /// Returns the tensors, each as long as the largest piece's.
-    pub fn tensors(&self) -> impl Iterator<Item = (Slot, &[u8])> {
+    pub fn tensors(&self) -> impl Iterator<Item = (TensorSlot, &[u8])> {
         let places = self.layout.outputs.iter();
         places.map(|place| (place.slot, self.bytes(place.offset, place.bytes)))
     }

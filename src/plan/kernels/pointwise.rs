@@ -6,7 +6,7 @@ use crate::kernels::{
 use crate::loss::{Operand, Upstream};
 use crate::plan::alignment::Alignment;
 use crate::plan::work::Work;
-use crate::tensor::{Axes, ClassView, ElementType, Slot};
+use crate::tensor::{Axes, ClassView, ElementType, TensorSlot};
 use crate::{Problem, Reduction};
 
 /// Fewer elements than this are all read one by one: by one kernel instead of two.
@@ -135,8 +135,10 @@ pub(in crate::plan) fn first(work: &Work, spec: &Spec, piece: usize) -> usize {
 /// summed are written one by one.
 fn widest_of_all(work: &Work) -> VectorWidth {
     let sums_var = work.problem.pointwise.is_some_and(|pointwise| pointwise.sums_var());
-    let mut loaded =
-        work.problem.tensors().filter(|tensor| tensor.slot != Slot::VarianceGrad || !sums_var);
+    let mut loaded = work
+        .problem
+        .tensors()
+        .filter(|tensor| tensor.slot != TensorSlot::VarianceGrad || !sums_var);
     let has_halves = loaded.any(|tensor| tensor.element_bytes == 2);
     work.profile.widest_load(if has_halves { ElementType::F16 } else { ElementType::F32 })
 }

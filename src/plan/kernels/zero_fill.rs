@@ -3,7 +3,7 @@
 use super::pointwise::operands;
 use crate::kernels::{Extras, Kernel, PointwiseSpec, Spec};
 use crate::plan::work::Work;
-use crate::tensor::Slot;
+use crate::tensor::TensorSlot;
 use crate::words::CLASS_WORDS;
 
 /// Words that a lane sets to zero.
@@ -27,7 +27,7 @@ pub(in crate::plan) fn variance_grad(work: &Work) -> Option<(Spec, u64)> {
     let variance_grad = problem.pointwise.map(|pointwise| pointwise.var_grad);
     let pointwise = PointwiseSpec { variance_grad, ..operands(work) };
     let spec = Spec { pointwise: Some(pointwise), ..Spec::new(Kernel::ZeroFill, work.flat) };
-    let tensor = problem.tensor(Slot::VarianceGrad);
+    let tensor = problem.tensor(TensorSlot::VarianceGrad);
     Some((spec, tensor.map_or(0, |tensor| tensor.elements)))
 }
 
