@@ -1,7 +1,7 @@
 //! The fields of a state of `shaders/shared/state.wgsl` beyond those that every state has. The merge of a field, and
 //! the value that a class adds to it, are in its file in `shaders/fields/`.
 
-use super::Extras;
+use super::RowFeatures;
 use super::spec::Spec;
 use super::template::Value;
 
@@ -54,7 +54,7 @@ impl Field {
     }
 }
 
-impl Extras {
+impl RowFeatures {
     /// Returns the fields of a state; `dense_target`: every class may have a share.
     pub(super) fn fields(self, dense_target: bool) -> Vec<Field> {
         [
@@ -81,12 +81,12 @@ impl Extras {
 impl Spec {
     /// Returns the words of a state.
     pub(super) fn state_words(&self) -> u32 {
-        self.extras.state_words(self.dense_target)
+        self.row_features.state_words(self.dense_target)
     }
 
     /// Returns FIELDS for the files of `shaders/`.
     pub(super) fn field_records(&self) -> Value {
-        let fields = self.extras.fields(self.dense_target);
+        let fields = self.row_features.fields(self.dense_target);
         Value::List(fields.iter().enumerate().map(|(index, field)| field.record(index)).collect())
     }
 }

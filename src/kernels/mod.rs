@@ -1,7 +1,6 @@
 //! The kernels' texts: the description of a kernel ([`Spec`]) and its WGSL, from the files in `shaders/`. Nothing here
 //! depends on a device or a plan.
 
-mod extras;
 mod fields;
 mod geometry;
 mod layout;
@@ -10,6 +9,7 @@ mod operand;
 mod params;
 mod pointwise;
 mod record;
+mod row_features;
 mod source;
 mod spec;
 mod stores;
@@ -23,11 +23,11 @@ pub(crate) use spec::is_half;
 #[doc(hidden)]
 pub use {
     crate::tensor::TensorSlot,
-    extras::Extras,
     geometry::Geometry,
     layout::{CHUNK, Layout, Residency, RowLoads},
     params::Params,
     pointwise::{OperandSpec, PointwiseSpec, Reading},
+    row_features::RowFeatures,
     source::Access,
     spec::{Distribution, Kernel, Phase, Spec, Target},
     template::{Asked, Assembly},

@@ -62,7 +62,7 @@ impl Spec {
 
     /// Returns true if the gradient of a class is `V p - v`, v its share of the target.
     fn has_shares(&self) -> bool {
-        self.dense_target && !self.extras.entropy_loss && !self.extras.product
+        self.dense_target && !self.row_features.entropy_loss && !self.row_features.product
     }
 
     /// Returns the flags that conditions may ask for.
@@ -116,7 +116,7 @@ impl Spec {
         ]
         .into_iter()
         .chain(self.layout.flags())
-        .chain(self.extras.flags())
+        .chain(self.row_features.flags())
         .chain(self.pointwise_flags())
         .collect()
     }
@@ -140,7 +140,7 @@ impl Spec {
             constants.push(("STATE_WORDS", self.state_words()));
         }
         if self.writes_records() {
-            constants.push(("RECORD_WORDS", self.extras.record.words()));
+            constants.push(("RECORD_WORDS", self.row_features.record.words()));
         }
         if let Target::Labels(label_type) = self.target {
             constants.push(("LABEL_BYTES", label_type.bytes()));

@@ -36,9 +36,9 @@ impl Spec {
             TensorSlot::Grad => self.grad && !self.in_place,
             TensorSlot::Workspace => self.kernel != Kernel::ZeroFill,
             TensorSlot::Result => reduces && !self.divisor_only,
-            TensorSlot::RowWeights => self.extras.row_weights && !reduces,
+            TensorSlot::RowWeights => self.row_features.row_weights && !reduces,
             TensorSlot::Record => self.writes_records(),
-            TensorSlot::Classes => self.extras.class_losses,
+            TensorSlot::Classes => self.row_features.class_losses,
             TensorSlot::Target
             | TensorSlot::ElementWeight
             | TensorSlot::PosWeight

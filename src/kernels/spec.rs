@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Extras;
+use super::RowFeatures;
 use super::geometry::Geometry;
 use super::layout::{Layout, RowLoads};
 use super::pointwise::PointwiseSpec;
@@ -133,7 +133,7 @@ pub struct Spec {
     /// cuts of rows.
     pub apart: bool,
     /// The optional work.
-    pub extras: Extras,
+    pub row_features: RowFeatures,
     /// For the kernels of single elements: the formula, and its operands.
     pub pointwise: Option<PointwiseSpec>,
     /// The layout of the lanes over the data.
@@ -164,7 +164,7 @@ impl Spec {
             phase: Phase::Whole,
             cut: false,
             apart: false,
-            extras: Extras::default(),
+            row_features: RowFeatures::default(),
             pointwise: None,
             layout: Layout::plain(geometry),
         }
@@ -205,8 +205,8 @@ impl Spec {
     /// Returns true if powers replace the logits that are kept: if a gradient is all that is written, and it needs
     /// nothing else.
     pub(super) fn stores_powers(&self) -> bool {
-        let Extras { softcap, entropy_loss, .. } = self.extras;
-        let needs_logits = softcap || entropy_loss || self.extras.wants_variance();
+        let RowFeatures { softcap, entropy_loss, .. } = self.row_features;
+        let needs_logits = softcap || entropy_loss || self.row_features.wants_variance();
         self.layout.residency.is_resident()
             && self.grad
             && self.distribution.is_none()
@@ -236,7 +236,7 @@ impl Spec {
     pub(super) fn sums_row_weights(&self) -> bool {
         match self.kernel {
             Kernel::ReducePartials => self.weighs_rows,
-            _ => self.weight.is_some() || self.extras.row_weights,
+            _ => self.weight.is_some() || self.row_features.row_weights,
         }
     }
 
@@ -245,7 +245,7 @@ impl Spec {
     /// their number is a constant; browsers do.
     pub fn workgroup_bytes(&self) -> u64 {
         let Geometry { workgroup, lanes, cluster, .. } = self.layout.geometry;
-        let Extras { z_loss, accuracy, top_k, .. } = self.extras;
+        let RowFeatures { z_loss, accuracy, top_k, .. } = self.row_features;
         let variables = |number: u32, words: u32| {
             u64::from(number) * (4 * u64::from(words)).next_multiple_of(16)
         };
@@ -284,7 +284,7 @@ impl Spec {
     /// Returns true if it writes the rows' records.
     pub(crate) fn writes_records(&self) -> bool {
         let of_rows = self.is_softmax() || self.kernel == Kernel::NllForward;
-        of_rows && self.counts() && self.extras.record.words() > 0
+        of_rows && self.counts() && self.row_features.record.words() > 0
     }
 }
 

@@ -7,7 +7,7 @@ const ROWS: [&str; 4] = ["x", "y", "z", "w"];
 /// Returns the statements of RECORD_STORES in `record.wgsl`: stores of the fields, as vectors over four rows if a lane
 /// has as many, one row's record after the other's.
 pub(super) fn stores(spec: &Spec) -> Vec<String> {
-    let fields = spec.extras.record.names();
+    let fields = spec.row_features.record.names();
     if !(spec.kernel == Kernel::Columns && spec.layout.is_wide()) {
         let store = |(word, field)| format!("record[at + {word}u] = {field};");
         return fields.iter().enumerate().map(store).collect();

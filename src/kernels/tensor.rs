@@ -76,7 +76,7 @@ impl Spec {
 
     /// Returns true if logits are mapped before anything else.
     pub(super) fn maps_logits(&self) -> bool {
-        self.extras.scaled && self.reads_logits()
+        self.row_features.scaled && self.reads_logits()
     }
 
     /// Returns the types in use of which two elements share a word.

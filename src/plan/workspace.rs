@@ -1,7 +1,7 @@
 //! Words of the workspace.
 
 use crate::Problem;
-use crate::kernels::Extras;
+use crate::kernels::RowFeatures;
 use crate::words::{HEADER_WORDS, TOTALS_WORDS};
 
 /// The workspace: a head, the partials of groups, and after these the words of rows that several dispatches work on:
@@ -35,13 +35,13 @@ impl Workspace {
 
 /// Returns the words of the state of a row's classes, or of some of them.
 pub(super) fn words_of_state(problem: &Problem) -> u64 {
-    Extras::of(problem).state_words(problem.has_dense_target()).into()
+    RowFeatures::of(problem).state_words(problem.has_dense_target()).into()
 }
 
 /// Returns the words in the workspace of a row that is folded in `parts` parts: a state for each, and for cut rows the
 /// weight of the label and, if classes before the label's are counted, the label's logit.
 pub(super) fn words_of_row(problem: &Problem, parts: u64, cut: bool) -> u64 {
-    let extras = Extras::of(problem);
-    let beside = if cut { 1 + u64::from(extras.counts_rank()) } else { 0 };
+    let row_features = RowFeatures::of(problem);
+    let beside = if cut { 1 + u64::from(row_features.counts_rank()) } else { 0 };
     words_of_state(problem) * parts + beside
 }

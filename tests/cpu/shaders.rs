@@ -221,7 +221,7 @@ fn workgroup_memory_is_what_the_texts_declare() {
     // Nothing else changes what is declared.
     let kind = |spec: &Spec| {
         let fields =
-            (spec.dense_target, spec.extras, spec.phase, spec.layout.residency.is_resident());
+            (spec.dense_target, spec.row_features, spec.phase, spec.layout.residency.is_resident());
         (spec.kernel, spec.layout.geometry, fields)
     };
     let specs: Vec<Spec> = specs.into_iter().filter(|spec| seen.insert(kind(spec))).collect();
@@ -265,7 +265,7 @@ fn tint_accepts_a_text_of_every_kind() {
             spec.cut,
             layout.label_packs || layout.weight_packs,
         );
-        let what = (what, spec.input, spec.output, spec.extras);
+        let what = (what, spec.input, spec.output, spec.row_features);
         let g = layout.geometry;
         let kind = (what, loads, g.cluster > 1, g.lanes > g.cluster);
         if !layout.longs && kinds.insert(kind) {

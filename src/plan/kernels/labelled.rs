@@ -1,6 +1,6 @@
 //! The common part of kernels that read a row's target and weight.
 
-use crate::kernels::{Extras, Kernel, Spec, Target};
+use crate::kernels::{Kernel, RowFeatures, Spec, Target};
 use crate::loss::{Divisor, Upstream};
 use crate::plan::work::Work;
 use crate::tensor::TargetType;
@@ -22,7 +22,7 @@ pub(super) fn labelled(work: &Work, kernel: Kernel) -> Spec {
         weight: problem.weight_type,
         native_f16: work.profile.f16,
         cut: work.cuts_rows(),
-        extras: Extras::of(problem).of_rows(),
+        row_features: RowFeatures::of(problem).of_rows(),
         ..Spec::new(kernel, work.flat)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::labelled::labelled;
 use crate::Reduction;
-use crate::kernels::{Extras, Kernel, Spec};
+use crate::kernels::{Kernel, RowFeatures, Spec};
 use crate::plan::work::Work;
 
 /// Returns the kernel.
@@ -10,7 +10,7 @@ pub(in crate::plan) fn spec(work: &Work) -> Spec {
     Spec {
         row_loss: work.problem.reduction == Reduction::None,
         input: work.problem.input_type,
-        extras: Extras::of(&work.problem),
+        row_features: RowFeatures::of(&work.problem),
         ..labelled(work, Kernel::NllForward)
     }
 }

@@ -1,6 +1,6 @@
 //! The kernel `reduce_partials`, which sums the partials and computes the loss.
 
-use crate::kernels::{Extras, Kernel, Spec};
+use crate::kernels::{Kernel, RowFeatures, Spec};
 use crate::loss::Divisor;
 use crate::plan::work::Work;
 
@@ -8,7 +8,7 @@ use crate::plan::work::Work;
 pub(in crate::plan) fn spec(work: &Work) -> Spec {
     Spec {
         weighs_rows: work.problem.weighs_rows(),
-        extras: Extras::of(&work.problem).counted(),
+        row_features: RowFeatures::of(&work.problem).counted(),
         sums_weights: work.problem.divisor == Divisor::RowWeights,
         ..Spec::new(Kernel::ReducePartials, work.flat)
     }
@@ -16,5 +16,5 @@ pub(in crate::plan) fn spec(work: &Work) -> Spec {
 
 /// Returns the kernel for the divisor alone, from the partials of `sum_row_weights`.
 pub(in crate::plan) fn divisor(work: &Work) -> Spec {
-    Spec { divisor_only: true, extras: Extras::default(), ..spec(work) }
+    Spec { divisor_only: true, row_features: RowFeatures::default(), ..spec(work) }
 }

@@ -4,7 +4,7 @@ use super::folding::Folding;
 use super::labelled::{labelled, with_grad};
 use super::{columns, parts, rows};
 use crate::kernels::{
-    Distribution, Extras, Geometry, Kernel, Layout, Phase, Residency, Spec, Target,
+    Distribution, Geometry, Kernel, Layout, Phase, Residency, RowFeatures, Spec, Target,
 };
 use crate::loss::Upstream;
 use crate::plan::alignment::Alignment;
@@ -38,7 +38,7 @@ pub(in crate::plan) fn whole(work: &Work) -> Spec {
             _ => None,
         },
         every_row: outputs.of_every_row(),
-        extras: Extras::of(problem),
+        row_features: RowFeatures::of(problem),
         input: problem.input_type,
         output: match outputs.log_probs || outputs.probs {
             true => problem.output_type,
@@ -61,7 +61,7 @@ pub(in crate::plan) fn fold(work: &Work) -> Spec {
         sums_weights: false,
         output: ElementType::F32,
         apart: work.profile.batch_invariant && work.cuts_rows(),
-        extras: whole.extras.without_records(),
+        row_features: whole.row_features.without_records(),
         ..whole
     }
 }
@@ -92,8 +92,8 @@ pub(in crate::plan) fn merge(work: &Work, piece: usize, parts: u32) -> Result<Sp
 /// Returns the kernel that writes gradient and distribution of parts of rows, before it is laid out.
 pub(in crate::plan) fn write(work: &Work) -> Spec {
     let whole = whole(work);
-    let extras = whole.extras.without_records();
-    Spec { phase: Phase::Write, row_loss: false, extras, ..whole }
+    let row_features = whole.row_features.without_records();
+    Spec { phase: Phase::Write, row_loss: false, row_features, ..whole }
 }
 
 /// Returns a kernel that reads a piece's logits, laid out for tensors of an alignment.

@@ -1,7 +1,7 @@
 //! The kernel `zero_fill`, which writes zeros.
 
 use super::pointwise::operands;
-use crate::kernels::{Extras, Kernel, PointwiseSpec, Spec};
+use crate::kernels::{Kernel, PointwiseSpec, RowFeatures, Spec};
 use crate::plan::work::Work;
 use crate::tensor::TensorSlot;
 use crate::words::CLASS_WORDS;
@@ -11,10 +11,10 @@ const BY_LANE: u32 = 64;
 
 /// Returns the kernel for the sums of classes, and their number of words.
 pub(in crate::plan) fn class_sums(work: &Work) -> (Spec, u64) {
-    let extras = Extras { class_losses: true, ..Extras::default() };
+    let row_features = RowFeatures { class_losses: true, ..RowFeatures::default() };
     // Plans of more classes return an error: no binding holds their sums.
     let words = u64::from(CLASS_WORDS).saturating_mul(work.problem.view.classes as u64);
-    (Spec { extras, ..Spec::new(Kernel::ZeroFill, work.flat) }, words)
+    (Spec { row_features, ..Spec::new(Kernel::ZeroFill, work.flat) }, words)
 }
 
 /// Returns the kernel for the gradient of variances of an input without elements, which are sums over nothing, and the

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::Error;
-use crate::kernels::Extras;
+use crate::kernels::RowFeatures;
 use crate::plan::alignment::Alignment;
 use crate::plan::builder::PlanBuilder;
 use crate::plan::kernels::{label_logits, parts, softmax};
@@ -44,7 +44,7 @@ fn over_rows(
     let in_all = parts::in_all(&plan.work, parts);
     let words = words_of_row(&plan.work.problem, in_all.into(), cuts);
     plan.reserve_rows(words * plan.work.rows_of(first) as u64);
-    if cuts && Extras::of(&plan.work.problem).counts_rank() {
+    if cuts && RowFeatures::of(&plan.work.problem).counts_rank() {
         let mark = label_logits::spec(&plan.work);
         for piece in pieces.clone() {
             plan.add(Step { partials, parts, ..Step::over(mark, piece) })?;

@@ -8,7 +8,7 @@ use crate::loss::{Function, LogitMap, Problem};
 /// off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
-pub struct Extras {
+pub struct RowFeatures {
     /// Logits are multiplied by a number.
     pub scaled: bool,
     /// Logits are bounded before that.
@@ -31,7 +31,7 @@ pub struct Extras {
     pub class_losses: bool,
 }
 
-impl Extras {
+impl RowFeatures {
     /// Returns the optional work of a problem.
     pub(crate) fn of(problem: &Problem) -> Self {
         let outputs = problem.outputs;
