@@ -67,7 +67,7 @@ impl Stages<'_> {
         self.tensors.check(gpu, &bound)?;
         let whole = gpu.timer()?.kernel(SAMPLES, |pass| bound.record(pass))?;
         let mut steps = Vec::new();
-        for step in gpu.timer()?.steps(SAMPLES, &bound)? {
+        for step in gpu.timer()?.dispatches(SAMPLES, &bound)? {
             let times = seconds(&step.times.sorted);
             steps.push(json!({ "name": step.name, "groups": step.groups, "seconds": times }));
         }

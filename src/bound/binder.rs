@@ -1,14 +1,14 @@
-//! Bind groups and parameters of a plan's steps, and the variants of its kernels that buffers allow.
+//! Bind groups and parameters of a plan's dispatches, and the variants of its kernels that buffers allow.
 
+use super::bound_dispatch::BoundDispatch;
 use super::buffers::Buffers;
-use super::dispatch::Dispatch;
 use super::result::RESULT_BYTES;
 use super::scratch::{NOTHING_STRIDE, Scratch};
 use crate::Error;
 use crate::device::Kernels;
 use crate::kernels::{Access, Kernel, Spec, VectorWidth, pack_bytes};
 use crate::loss::CallTensor;
-use crate::plan::{Alignment, Params, Plan, Step, offset_alignment, ragged_load};
+use crate::plan::{Alignment, Dispatch, Params, Plan, offset_alignment, ragged_load};
 use crate::tensor::{Axes, TensorSlot};
 
 /// Bytes of the largest load, eight elements of f32: the size of a stand-in for an empty tensor.
@@ -42,8 +42,8 @@ impl Binder<'_> {
         spec.slots().into_iter().filter_map(|(slot, _)| self.tensor(slot))
     }
 
-    /// Returns the bytes of a slot that a step binds. Offsets are rounded down to the device's alignment.
-    fn place<'s>(&'s self, (slot, access): (TensorSlot, Access), step: &Step) -> Place<'s> {
+    /// Returns the bytes of a slot that a dispatch binds. Offsets are rounded down to the device's alignment.
+    fn place<'s>(&'s self, (slot, access): (TensorSlot, Access), dispatch: &Dispatch) -> Place<'s> {
         let nothing = Place {
             range: wgpu::BufferBinding {
                 buffer: &self.scratch.shared.nothing[usize::from(access == Access::Write)],
@@ -62,7 +62,7 @@ impl Binder<'_> {
                 _ => return nothing,
             },
         };
-        let mut bytes = match (step.piece, slot) {
+        let mut bytes = match (dispatch.piece, slot) {
             // A buffer that is cleared, and one that is counted in, are bound whole.
             (None, _) | (_, TensorSlot::Classes) => 0..tensor.bytes(),
             (Some(piece), _) => self.plan.pieces()[piece].bytes_of(&tensor),
@@ -94,9 +94,9 @@ impl Binder<'_> {
         Place { range: wgpu::BufferBinding { buffer, offset: start - lead, size }, lead }
     }
 
-    /// Returns the variant of a step's kernel that these buffers allow.
-    fn variant(&self, step: &Step) -> Spec {
-        let spec = self.aligned(step);
+    /// Returns the variant of a dispatch's kernel that these buffers allow.
+    fn variant(&self, dispatch: &Dispatch) -> Spec {
+        let spec = self.aligned(dispatch);
         Spec { arena: self.shares_a_buffer(&spec), ..spec }
     }
 
@@ -111,28 +111,28 @@ impl Binder<'_> {
     }
 
     /// Returns the variant that the tensors' offsets in their bindings allow.
-    fn aligned(&self, step: &Step) -> Spec {
-        let mut spec = step.spec;
+    fn aligned(&self, dispatch: &Dispatch) -> Spec {
+        let mut spec = dispatch.spec;
         if !spec.is_softmax() && spec.kernel != Kernel::Pointwise {
             return spec;
         }
         spec.in_place = self.buffers.in_place && spec.grad;
-        let step = Step { spec, ..step.clone() };
+        let dispatch = Dispatch { spec, ..dispatch.clone() };
         let alignment = match spec.kernel {
-            Kernel::Pointwise => self.alignment_of_elements(&step),
-            _ => self.alignment(&step),
+            Kernel::Pointwise => self.alignment_of_elements(&dispatch),
+            _ => self.alignment(&dispatch),
         };
-        self.plan.variant(&step, alignment)
+        self.plan.variant(&dispatch, alignment)
     }
 
     /// Returns the alignment of the tensors of single elements: of those in the input's shape, and of those that are
     /// broadcast (`weights`).
-    fn alignment_of_elements(&self, step: &Step) -> Alignment {
+    fn alignment_of_elements(&self, dispatch: &Dispatch) -> Alignment {
         let lies = |whole: bool, load: VectorWidth| {
-            let tensors = self.tensors_of(&step.spec);
+            let tensors = self.tensors_of(&dispatch.spec);
             tensors.filter(|tensor| (tensor.axes == Axes::Elements) == whole).all(|tensor| {
                 let bytes = tensor.element_bytes * load.elements() as u64;
-                let place = self.place((tensor.slot, Access::Read), step);
+                let place = self.place((tensor.slot, Access::Read), dispatch);
                 // A shader cannot access a part of a load.
                 let size = place.range.size.map_or(0, |size| size.get());
                 place.lead.is_multiple_of(bytes) && (whole || size.is_multiple_of(bytes))
@@ -144,15 +144,15 @@ impl Binder<'_> {
         Alignment { load, alike: false, labels: false, weights, records: false }
     }
 
-    /// Returns the alignment in their bindings of the tensors that a step reads and writes in loads.
-    fn alignment(&self, step: &Step) -> Alignment {
+    /// Returns the alignment in their bindings of the tensors that a dispatch reads and writes in loads.
+    fn alignment(&self, dispatch: &Dispatch) -> Alignment {
         let problem = self.plan.problem();
         // The number of elements before each tensor in its binding.
         let mut leads = Vec::new();
         let ragged = ragged_load(problem.input_type).elements() as u64;
         let mut whole = true;
-        for tensor in self.tensors_of(&step.spec).filter(|t| step.spec.in_loads(t.slot)) {
-            let place = self.place((tensor.slot, Access::Read), step);
+        for tensor in self.tensors_of(&dispatch.spec).filter(|t| dispatch.spec.in_loads(t.slot)) {
+            let place = self.place((tensor.slot, Access::Read), dispatch);
             leads.push(place.lead / tensor.element_bytes);
             // A shader cannot access a part of a load.
             let load = tensor.element_bytes * ragged;
@@ -166,27 +166,31 @@ impl Binder<'_> {
                 () => VectorWidth::One,
             },
             alike: whole && leads.iter().all(|lead| lead % ragged == leads[0] % ragged),
-            labels: self.starts_on_packs(TensorSlot::Target, step),
-            records: self.starts_on_packs(TensorSlot::Record, step),
-            weights: self.starts_on_packs(TensorSlot::Weight, step),
+            labels: self.starts_on_packs(TensorSlot::Target, dispatch),
+            records: self.starts_on_packs(TensorSlot::Record, dispatch),
+            weights: self.starts_on_packs(TensorSlot::Weight, dispatch),
         }
     }
 
     /// Returns true if a tensor starts on a load of four of its elements, and its binding holds the last load whole.
-    fn starts_on_packs(&self, slot: TensorSlot, step: &Step) -> bool {
+    fn starts_on_packs(&self, slot: TensorSlot, dispatch: &Dispatch) -> bool {
         self.tensor(slot).is_some_and(|tensor| {
             let load = pack_bytes(tensor.element_bytes);
-            let place = self.place((slot, Access::Read), step);
+            let place = self.place((slot, Access::Read), dispatch);
             let size = place.range.size.map_or(0, |size| size.get());
             place.lead.is_multiple_of(load) && size.is_multiple_of(load)
         })
     }
 
-    /// Returns the dispatch of a step and its parameters. Must be called inside an error scope.
-    pub(super) fn bind(&self, step: &Step, index: u64) -> Result<(Dispatch, Params), Error> {
-        let spec = self.variant(step);
+    /// Returns a dispatch with its bindings, and its parameters. Must be called inside an error scope.
+    pub(super) fn bind(
+        &self,
+        dispatch: &Dispatch,
+        index: u64,
+    ) -> Result<(BoundDispatch, Params), Error> {
+        let spec = self.variant(dispatch);
         let pipeline = self.kernels.get(&spec)?;
-        let mut params = self.plan.params(step, &spec);
+        let mut params = self.plan.params(dispatch, &spec);
         let mut entries = Vec::new();
         let mut taken = Vec::new();
         for (slot, access) in spec.slots() {
@@ -197,7 +201,7 @@ impl Binder<'_> {
                     size: wgpu::BufferSize::new(size_of::<Params>() as u64),
                 }
             } else {
-                let place = self.place((slot, access), step);
+                let place = self.place((slot, access), dispatch);
                 self.check_size(slot, &place)?;
                 if cfg!(target_arch = "wasm32") {
                     self.check_aliases((slot, access), &place, &mut taken)?;
@@ -219,7 +223,7 @@ impl Binder<'_> {
             layout: &pipeline.layout,
             entries: &entries,
         });
-        Ok((Dispatch { pipeline, bind_group, groups: step.groups }, params))
+        Ok((BoundDispatch { pipeline, bind_group, groups: dispatch.groups }, params))
     }
 
     /// Returns an error for a binding that the device does not allow: the plan was made for another one.
@@ -233,7 +237,7 @@ impl Binder<'_> {
         }
     }
 
-    /// Returns an error for a binding that shares bytes with another one of its step, if either is written: browsers do
+    /// Returns an error for a binding that shares bytes with another one of its dispatch, if either is written: browsers do
     /// not allow it, and bindings start earlier than the tensors in them.
     fn check_aliases<'s>(
         &self,

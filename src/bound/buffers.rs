@@ -55,8 +55,8 @@ impl<'a> Buffers<'a> {
         Self { ranges: ranges.collect(), in_place: false, piecewise: false, label: None }
     }
 
-    /// Marks tensors with a class axis as holding one piece at a time: the caller must put a step's piece in place
-    /// before it records the step.
+    /// Marks tensors with a class axis as holding one piece at a time: the caller must put a dispatch's piece in place
+    /// before it records the dispatch.
     pub(crate) fn piecewise(self) -> Self {
         Self { piecewise: true, ..self }
     }

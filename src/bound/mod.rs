@@ -1,8 +1,8 @@
 //! A plan joined to buffers: bind groups and parameters are made once and recorded any number of times.
 
 mod binder;
+mod bound_dispatch;
 mod buffers;
-mod dispatch;
 mod reader;
 mod result;
 mod scratch;
@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use self::binder::Binder;
-use self::dispatch::Dispatch;
+use self::bound_dispatch::BoundDispatch;
 use self::result::decoded;
 use self::scratch::{Scratch, Shared, WRITING};
 use crate::device::Kernels;
@@ -56,7 +56,7 @@ use crate::{Error, Reduction};
 pub struct Bound {
     kernels: Kernels,
     plan: Arc<Plan>,
-    dispatches: Vec<Dispatch>,
+    dispatches: Vec<BoundDispatch>,
     scratch: Scratch,
     label: String,
 }
@@ -116,10 +116,10 @@ impl Bound {
     ) -> Result<Self, Error> {
         let binder =
             Binder { kernels: &kernels, plan: &plan, buffers, scratch: &scratch, label: &label };
-        // One scope for all steps: opening one costs as much as a bind group.
+        // One scope for all dispatches: opening one costs as much as a bind group.
         let bound = scoped(kernels.device(), "binding buffers", || {
-            let steps = plan.steps().iter().zip(0..);
-            let bound = steps.map(|(step, index)| binder.bind(step, index));
+            let dispatches = plan.all_dispatches().iter().zip(0..);
+            let bound = dispatches.map(|(dispatch, index)| binder.bind(dispatch, index));
             bound.collect::<Result<Vec<_>, Error>>()
         })??;
         let (dispatches, blocks): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
@@ -186,12 +186,12 @@ impl Bound {
     }
 
     fn record_steps(&self, pass: &mut wgpu::ComputePass<'_>) {
-        (0..self.dispatches.len()).for_each(|step| self.record_step(step, pass));
+        (0..self.dispatches.len()).for_each(|index| self.record_dispatch(index, pass));
     }
 
-    /// Records one step of the plan.
-    pub(crate) fn record_step(&self, step: usize, pass: &mut wgpu::ComputePass<'_>) {
-        let dispatch = &self.dispatches[step];
+    /// Records one dispatch of the plan.
+    pub(crate) fn record_dispatch(&self, index: usize, pass: &mut wgpu::ComputePass<'_>) {
+        let dispatch = &self.dispatches[index];
         pass.set_pipeline(&dispatch.pipeline.pipeline);
         pass.set_bind_group(0, &dispatch.bind_group, &[]);
         pass.dispatch_workgroups(dispatch.groups, 1, 1);

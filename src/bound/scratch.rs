@@ -16,7 +16,7 @@ pub(super) const NOTHING_STRIDE: u64 = 256;
 #[derive(Debug)]
 pub(super) struct Scratch {
     pub(super) params: wgpu::Buffer,
-    /// Bytes from the start of one step's parameters to the next.
+    /// Bytes from the start of one dispatch's parameters to the next.
     pub(super) stride: u64,
     /// The result: a buffer, and the offset of the result in it.
     pub(super) result: (wgpu::Buffer, u64),
@@ -54,14 +54,14 @@ impl Scratch {
     ) -> Self {
         let stride = stride(device);
         Self {
-            params: params(device, label, stride * plan.steps().len() as u64),
+            params: params(device, label, stride * plan.all_dispatches().len() as u64),
             stride,
             result: result(device, buffers, label),
             shared,
         }
     }
 
-    /// Writes the steps' parameters once, through the mapping that exists since their buffer was made. A queue's write
+    /// Writes the dispatches' parameters once, through the mapping that exists since their buffer was made. A queue's write
     /// would not do: it would come before work that is being recorded.
     pub(super) fn write_params(&self, blocks: &[Params]) -> Result<(), Error> {
         for (index, block) in blocks.iter().enumerate() {

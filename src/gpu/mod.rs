@@ -9,10 +9,10 @@ mod buffers;
 mod calls;
 mod clock;
 mod copies;
+mod dispatch_times;
 mod handle;
 mod resident;
 mod roof;
-mod steps;
 mod stopwatch;
 pub mod stream;
 mod tune;
@@ -24,9 +24,9 @@ pub use clock::{Clock, Timer, Times};
 // Public for the benchmarks.
 #[doc(hidden)]
 pub use copies::fill;
+pub use dispatch_times::DispatchTimes;
 pub use handle::Gpu;
 pub use roof::Roof;
-pub use steps::StepTimes;
 #[doc(hidden)]
 pub use stopwatch::Opening;
 pub use tune::{Field, Gain, Progress, ShapeTimes, TuneOptions, Tuned};

@@ -3,7 +3,7 @@
 use super::builder::PlanBuilder;
 use super::kernels::{reduce_partials, softmax};
 use super::pieces::cut;
-use super::steps;
+use super::sequence;
 use super::work::Work;
 use super::{Plan, Profile};
 use crate::loss::Shapes;
@@ -35,7 +35,7 @@ impl Plan {
         let work = fitted(Work::new(problem, profile.clone())?)?;
         let pieces = cut(&work.problem, &work.profile)?;
         let mut builder = PlanBuilder::new(softmax::shared_out(Work { pieces, ..work })?);
-        steps::lay_out(&mut builder)?;
+        sequence::lay_out(&mut builder)?;
         let plan = builder.build()?;
         log::debug!("{:?} over {:?}:\n{plan}", plan.problem().function, plan.problem().view);
         Ok(plan)

@@ -23,7 +23,7 @@ impl Plan {
 
     /// Returns an error for a device that this plan was not made for, and that has less than the plan needs.
     pub(crate) fn check_device(&self, limits: &wgpu::Limits) -> Result<(), Error> {
-        let groups = self.steps.iter().map(|step| step.groups).max().unwrap_or(0);
+        let groups = self.dispatches.iter().map(|dispatch| dispatch.groups).max().unwrap_or(0);
         let needs = [
             (
                 "a dispatch of this plan",

@@ -4,8 +4,8 @@
 //! and look right, so plans for software drivers stay below that: more groups with less work each, more lanes for a
 //! long row.
 
+use super::dispatch::Dispatch;
 use super::kernels::parts::loads;
-use super::step::Step;
 use super::work::Work;
 use crate::Error;
 use crate::kernels::{CHUNK, Kernel, Phase, Residency, Spec};
@@ -51,22 +51,22 @@ pub(super) fn check_partials(work: &Work, spec: &Spec, partials: u32) -> Result<
     check(work, "the sum of all groups' partials", turns_over_partials(spec, partials))
 }
 
-/// Returns an error for more zeros than the groups of a step can write.
-pub(super) fn check_clear(work: &Work, step: &Step) -> Result<(), Error> {
-    check(work, "zeros", turns_of_clear(step))
+/// Returns an error for more zeros than the groups of a dispatch can write.
+pub(super) fn check_zero_fill(work: &Work, dispatch: &Dispatch) -> Result<(), Error> {
+    check(work, "zeros", turns_of_zero_fill(dispatch))
 }
 
-/// Returns the most iterations of one invocation's loops, over all of a step's work.
-pub(super) fn turns(work: &Work, step: &Step) -> u64 {
-    let Some(piece) = step.piece else {
-        return match step.spec.kernel {
-            Kernel::ZeroFill => turns_of_clear(step) as u64,
-            _ => turns_over_partials(&step.spec, step.partials) as u64,
+/// Returns the most iterations of one invocation's loops, over all of a dispatch's work.
+pub(super) fn turns(work: &Work, dispatch: &Dispatch) -> u64 {
+    let Some(piece) = dispatch.piece else {
+        return match dispatch.spec.kernel {
+            Kernel::ZeroFill => turns_of_zero_fill(dispatch) as u64,
+            _ => turns_over_partials(&dispatch.spec, dispatch.partials) as u64,
         };
     };
-    let spec = work.narrowest(step);
-    let of_group = work.blocks(&spec, piece, step.parts).div_ceil(step.groups);
-    u64::from(of_group) * turns_of_block(work, &spec, piece, step.parts) as u64
+    let spec = work.narrowest(dispatch);
+    let of_group = work.blocks(&spec, piece, dispatch.parts).div_ceil(dispatch.groups);
+    u64::from(of_group) * turns_of_block(work, &spec, piece, dispatch.parts) as u64
 }
 
 /// Returns an error for a loop that a software driver would end early.
@@ -83,9 +83,9 @@ fn check(work: &Work, what: &'static str, turns: usize) -> Result<(), Error> {
 }
 
 /// Returns the iterations of the loop that writes zeros.
-fn turns_of_clear(step: &Step) -> usize {
-    let lanes = u64::from(step.groups) * u64::from(step.spec.layout.geometry.workgroup);
-    u64::from(step.partials).div_ceil(lanes) as usize + 1
+fn turns_of_zero_fill(dispatch: &Dispatch) -> usize {
+    let lanes = u64::from(dispatch.groups) * u64::from(dispatch.spec.layout.geometry.workgroup);
+    u64::from(dispatch.partials).div_ceil(lanes) as usize + 1
 }
 
 /// Returns the iterations of the loops over partials: one each for the sums and for the first bad label.

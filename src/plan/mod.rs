@@ -6,6 +6,7 @@ mod binding;
 mod bounds;
 mod build;
 mod builder;
+mod dispatch;
 mod geometry;
 mod kernels;
 mod limits;
@@ -15,8 +16,7 @@ mod params;
 mod piece;
 mod pieces;
 mod profile;
-mod step;
-mod steps;
+mod sequence;
 mod tuning;
 mod work;
 mod workspace;
@@ -36,7 +36,7 @@ pub(crate) use loads::ragged_load;
 #[cfg(feature = "gpu")]
 pub(crate) use pieces::least_box;
 
-pub(crate) use step::Step;
+pub(crate) use dispatch::Dispatch;
 
 use self::work::Work;
 use self::workspace::Workspace;
@@ -64,7 +64,7 @@ use crate::kernels::Spec;
 #[derive(Clone, Debug)]
 pub struct Plan {
     work: Work,
-    steps: Vec<Step>,
+    dispatches: Vec<Dispatch>,
     workspace: Workspace,
 }
 
@@ -87,26 +87,27 @@ impl Plan {
 
     /// Returns the number of dispatches.
     pub fn dispatches(&self) -> usize {
-        self.steps.len()
+        self.dispatches.len()
     }
 
     /// Returns the most iterations of one invocation's loops, over all of its work.
     pub fn longest_loops(&self) -> u64 {
-        self.steps.iter().map(|step| loops::turns(&self.work, step)).max().unwrap_or(0)
+        self.dispatches.iter().map(|dispatch| loops::turns(&self.work, dispatch)).max().unwrap_or(0)
     }
 
     /// Returns every specialisation that the plan runs, in order.
     #[doc(hidden)]
     pub fn specs(&self) -> impl Iterator<Item = Spec> + '_ {
-        self.steps.iter().map(|step| step.spec)
+        self.dispatches.iter().map(|dispatch| dispatch.spec)
     }
 
     /// Returns every specialisation that the plan may run, for any alignment of the tensors in their buffers.
     #[doc(hidden)]
     pub fn variants(&self) -> impl Iterator<Item = Spec> + '_ {
-        let of_step =
-            move |step| Alignment::all().map(move |alignment| self.variant(step, alignment));
-        self.steps.iter().flat_map(of_step)
+        let of_step = move |dispatch| {
+            Alignment::all().map(move |alignment| self.variant(dispatch, alignment))
+        };
+        self.dispatches.iter().flat_map(of_step)
     }
 
     /// Returns these specialisations for all properties of the buffers: with and without a gradient that overwrites the
@@ -124,32 +125,32 @@ impl Plan {
     pub(crate) fn same_work(&self, other: &Self) -> bool {
         let together = |plan: &Self| plan.work.profile.tuning.together;
         self.pieces() == other.pieces()
-            && self.steps == other.steps
+            && self.dispatches == other.dispatches
             // The order of the work matters if a group does more than one block of it.
-            && (together(self) == together(other) || self.steps.iter().all(|s| self.has_one_turn(s)))
+            && (together(self) == together(other) || self.dispatches.iter().all(|s| self.has_one_turn(s)))
     }
 
     /// Returns true if every group has one block of work.
-    fn has_one_turn(&self, step: &Step) -> bool {
-        let blocks = |piece| self.work.blocks(&step.spec, piece, step.parts);
-        step.piece.is_none_or(|piece| blocks(piece) <= step.groups)
+    fn has_one_turn(&self, dispatch: &Dispatch) -> bool {
+        let blocks = |piece| self.work.blocks(&dispatch.spec, piece, dispatch.parts);
+        dispatch.piece.is_none_or(|piece| blocks(piece) <= dispatch.groups)
     }
 
-    /// Returns the variant of a step's kernel for tensors of an alignment.
-    pub(crate) fn variant(&self, step: &Step, alignment: Alignment) -> Spec {
-        self.work.variant(step, alignment)
+    /// Returns the variant of a dispatch's kernel for tensors of an alignment.
+    pub(crate) fn variant(&self, dispatch: &Dispatch, alignment: Alignment) -> Spec {
+        self.work.variant(dispatch, alignment)
     }
 
-    pub(crate) fn steps(&self) -> &[Step] {
-        &self.steps
+    pub(crate) fn all_dispatches(&self) -> &[Dispatch] {
+        &self.dispatches
     }
 }
 
 /// Prints the dispatches, one to a line, and the memory they need.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for step in &self.steps {
-            writeln!(f, "{} groups  {}", step.groups, step.spec)?;
+        for dispatch in &self.dispatches {
+            writeln!(f, "{} groups  {}", dispatch.groups, dispatch.spec)?;
         }
         let bytes = self.workspace_bytes();
         write!(f, "{} pieces, {bytes} bytes of workspace", self.pieces().len())

@@ -1,8 +1,8 @@
 //! The parameters of a dispatch over its piece.
 
+use super::dispatch::Dispatch;
 use super::kernels::{parts, pointwise};
 use super::piece::Piece;
-use super::step::Step;
 use super::work::Work;
 use super::workspace::words_of_state;
 use super::{Params, Plan};
@@ -12,32 +12,32 @@ use crate::tensor::Axes;
 use crate::{EmptyMean, Problem};
 
 impl Plan {
-    /// Returns the parameters of every step, for tensors that start where their buffers do.
+    /// Returns the parameters of every dispatch, for tensors that start where their buffers do.
     #[doc(hidden)]
     pub fn parameters(&self) -> impl Iterator<Item = Params> + '_ {
-        self.steps.iter().map(|step| self.params(step, &step.spec))
+        self.dispatches.iter().map(|dispatch| self.params(dispatch, &dispatch.spec))
     }
 
-    /// Returns the parameters of a step run by `spec`, the variant of its kernel that the buffers allow. The binder
+    /// Returns the parameters of a dispatch run by `spec`, the variant of its kernel that the buffers allow. The binder
     /// sets the origins.
-    pub(crate) fn params(&self, step: &Step, spec: &Spec) -> Params {
+    pub(crate) fn params(&self, dispatch: &Dispatch, spec: &Spec) -> Params {
         let of_problem = of_problem(&self.work.problem);
-        let Some(piece) = step.piece else {
+        let Some(piece) = dispatch.piece else {
             return match spec.kernel {
                 Kernel::ZeroFill => {
-                    Params { cleared: step.partials, groups: step.groups, ..of_problem }
+                    Params { cleared: dispatch.partials, groups: dispatch.groups, ..of_problem }
                 }
-                _ => Params { partials: step.partials, ..of_problem },
+                _ => Params { partials: dispatch.partials, ..of_problem },
             };
         };
         let of_piece = of_piece(&self.work, piece, of_problem);
-        let walking = of_walk(&self.work, step, spec, piece, of_piece);
-        let params = self.of_parts(step, spec, piece, walking);
-        of_elements(&self.work, step, spec, piece, params)
+        let walking = of_walk(&self.work, dispatch, spec, piece, of_piece);
+        let params = self.of_parts(dispatch, spec, piece, walking);
+        of_elements(&self.work, dispatch, spec, piece, params)
     }
 
     /// Sets the parts of rows, and the offset of their states in the workspace.
-    fn of_parts(&self, step: &Step, spec: &Spec, piece: usize, params: Params) -> Params {
+    fn of_parts(&self, dispatch: &Dispatch, spec: &Spec, piece: usize, params: Params) -> Params {
         let work = &self.work;
         let states = |parts| {
             let words = words_of_state(&work.problem) * u64::from(parts);
@@ -45,21 +45,21 @@ impl Plan {
         };
         let before = if spec.apart { parts::before(work, piece) } else { 0 };
         Params {
-            parts: step.parts,
-            part_loads: parts::loads(work, spec, piece, step.parts) as u32,
+            parts: dispatch.parts,
+            part_loads: parts::loads(work, spec, piece, dispatch.parts) as u32,
             states: states(before),
-            label_weights: states(parts::in_all(work, step.parts)),
+            label_weights: states(parts::in_all(work, dispatch.parts)),
             ..params
         }
     }
 }
 
-/// Returns the numbers of the problem, the same for all steps.
+/// Returns the numbers of the problem, the same for all dispatches.
 fn of_problem(problem: &Problem) -> Params {
     let view = problem.view;
     let all_classes = view.classes as u64;
     Params {
-        // A plane of that many positions has boxes of one class, so this step is not used.
+        // A plane of that many positions has boxes of one class, so this dispatch is not used.
         inner: u32::try_from(view.inner).unwrap_or(u32::MAX),
         all_classes_low: all_classes as u32,
         all_classes_high: (all_classes >> 32) as u32,
@@ -97,17 +97,23 @@ fn of_piece(work: &Work, piece: usize, params: Params) -> Params {
 }
 
 /// Sets the groups' walk over blocks of work, and the offset of their partials.
-fn of_walk(work: &Work, step: &Step, spec: &Spec, piece: usize, params: Params) -> Params {
-    let turns = work.blocks(spec, piece, step.parts).div_ceil(step.groups);
+fn of_walk(work: &Work, dispatch: &Dispatch, spec: &Spec, piece: usize, params: Params) -> Params {
+    let turns = work.blocks(spec, piece, dispatch.parts).div_ceil(dispatch.groups);
     let (group_step, turn_step) = match work.profile.tuning.together {
-        true => (1, step.groups),
+        true => (1, dispatch.groups),
         false => (turns, 1),
     };
-    Params { turns, group_step, turn_step, partial_base: step.partials, ..params }
+    Params { turns, group_step, turn_step, partial_base: dispatch.partials, ..params }
 }
 
 /// Sets the parameters of the kernels of single elements, for losses of these.
-fn of_elements(work: &Work, step: &Step, spec: &Spec, piece: usize, params: Params) -> Params {
+fn of_elements(
+    work: &Work,
+    dispatch: &Dispatch,
+    spec: &Spec,
+    piece: usize,
+    params: Params,
+) -> Params {
     let Some(loss) = &work.problem.pointwise else { return params };
     let extents = work.extents_of(piece);
     let sums = work.sums_of(piece);
@@ -123,7 +129,7 @@ fn of_elements(work: &Work, step: &Step, spec: &Spec, piece: usize, params: Para
         ..params
     };
     if spec.kernel != Kernel::Pointwise {
-        return Params { continues: step.partials, ..params };
+        return Params { continues: dispatch.partials, ..params };
     }
     let load = spec.layout.load.elements();
     Params {

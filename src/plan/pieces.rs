@@ -348,7 +348,7 @@ mod tests {
         let problem = problem(&[3, 5_000_000_000], LabelType::I64);
         let plan = Plan::of(problem, &Profile::portable()).unwrap();
         let mut next = 0;
-        for step in plan.steps().iter().filter(|step| step.spec.is_softmax()) {
+        for step in plan.all_dispatches().iter().filter(|step| step.spec.is_softmax()) {
             let Piece { outer, classes, .. } = &plan.pieces()[step.piece.unwrap()];
             let params = plan.params(step, &step.spec);
             let wide = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);

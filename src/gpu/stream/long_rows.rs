@@ -62,7 +62,7 @@ impl Executor<'_> {
                 let row = RowRange { outer: outer..outer + 1, inner: inner..inner + 1 };
                 boxes.held.clear();
                 self.open_row(&boxes, problem, inputs, scale, &row)?;
-                for step in 0..boxes.bound.plan().steps().len() {
+                for step in 0..boxes.bound.plan().all_dispatches().len() {
                     self.load(&mut boxes, step, problem, inputs, &row).await?;
                     self.compute(&boxes, step).await?;
                     self.save(&boxes, step, problem, &row, sink).await?;
@@ -126,7 +126,7 @@ impl Executor<'_> {
     async fn compute(&mut self, boxes: &Boxes, step: usize) -> Result<(), Error> {
         let start = Stopwatch::start();
         let mut encoder = self.gpu.encoder();
-        boxes.bound.record_step(step, &mut encoder.begin_compute_pass(&Default::default()));
+        boxes.bound.record_dispatch(step, &mut encoder.begin_compute_pass(&Default::default()));
         self.gpu.submitted([encoder.finish()], self.wait, COMPUTING).await?;
         self.timing.kernel += start.elapsed();
         Ok(())
@@ -249,7 +249,7 @@ impl Boxes {
     /// Returns a step's box, and the tensors that it reads and writes; `None` for steps over partials.
     fn step(&self, step: usize) -> Option<Work> {
         let plan = self.bound.plan();
-        let step = &plan.steps()[step];
+        let step = &plan.all_dispatches()[step];
         let piece = &plan.pieces()[step.piece?];
         let cut = |slot| plan.problem().tensor(slot).filter(CallTensor::has_classes);
         let slots = step.spec.slots().into_iter();

@@ -17,14 +17,14 @@ pub(super) mod variance_grad;
 pub(super) mod zero_fill;
 
 use super::alignment::Alignment;
-use super::step::Step;
+use super::dispatch::Dispatch;
 use super::work::Work;
 use crate::kernels::{Kernel, Phase, Spec};
 
 impl Work {
-    /// Returns the variant of a step's kernel for tensors of an alignment.
-    pub fn variant(&self, step: &Step, alignment: Alignment) -> Spec {
-        let (spec, Some(piece)) = (step.spec, step.piece) else { return step.spec };
+    /// Returns the variant of a dispatch's kernel for tensors of an alignment.
+    pub fn variant(&self, dispatch: &Dispatch, alignment: Alignment) -> Spec {
+        let (spec, Some(piece)) = (dispatch.spec, dispatch.piece) else { return dispatch.spec };
         match (spec.kernel, spec.phase) {
             (_, Phase::Merge) => spec,
             (Kernel::Pointwise | Kernel::VarianceGrad, _) => {
@@ -38,12 +38,12 @@ impl Work {
         }
     }
 
-    /// Returns the variant of a step's kernel for tensors that start anywhere.
-    pub fn narrowest(&self, step: &Step) -> Spec {
-        self.variant(step, Alignment::WORST)
+    /// Returns the variant of a dispatch's kernel for tensors that start anywhere.
+    pub fn narrowest(&self, dispatch: &Dispatch) -> Spec {
+        self.variant(dispatch, Alignment::WORST)
     }
 
-    /// Returns the blocks of work of a kernel over a piece: a group does one in each step of its walk.
+    /// Returns the blocks of work of a kernel over a piece: a group does one in each turn of its walk.
     pub fn blocks(&self, spec: &Spec, piece: usize, parts: u32) -> u32 {
         // A piece has 2^32 - 1 elements at most, even if the host's `usize` has 32 bits.
         let rows = self.rows_of(piece) as u64;

@@ -113,7 +113,7 @@ pub(in crate::plan) fn laid_out(
     Spec { layout, pointwise: Some(pointwise), ..spec }
 }
 
-/// Returns the number of a piece's elements that a step computes: in loads, or the remaining ones one by one.
+/// Returns the number of a piece's elements that a dispatch computes: in loads, or the remaining ones one by one.
 pub(in crate::plan) fn elements(work: &Work, spec: &Spec, piece: usize) -> usize {
     let elements = work.extents_of(piece).elements();
     let in_loads = if elements < FEW { 0 } else { elements / WIDEST * WIDEST };
@@ -123,7 +123,7 @@ pub(in crate::plan) fn elements(work: &Work, spec: &Spec, piece: usize) -> usize
     }
 }
 
-/// Returns the first element of a piece that a step computes.
+/// Returns the first element of a piece that a dispatch computes.
 pub(in crate::plan) fn first(work: &Work, spec: &Spec, piece: usize) -> usize {
     match spec.pointwise.is_some_and(|pointwise| pointwise.tail) {
         true => work.extents_of(piece).elements() - elements(work, spec, piece),

@@ -1,13 +1,13 @@
-//! The steps of losses of single elements.
+//! The dispatches of losses of single elements.
 
 use crate::Error;
 use crate::kernels::Spec;
 use crate::plan::builder::PlanBuilder;
+use crate::plan::dispatch::Dispatch;
 use crate::plan::kernels::{pointwise, reduce_partials, variance_grad, zero_fill};
-use crate::plan::step::Step;
 
-/// Adds the steps: sums over shared variances first, since the gradient may overwrite the input; then losses and
-/// gradients, in two steps if one would bind more than the device allows; the sum.
+/// Adds the dispatches: sums over shared variances first, since the gradient may overwrite the input; then losses and
+/// gradients, in two dispatches if one would bind more than the device allows; the sum.
 pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
     match zero_fill::variance_grad(&plan.work) {
         Some((_, 0)) => {}
@@ -24,7 +24,7 @@ pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds steps over every piece: elements in loads, and those that fill none. Returns the number of partials that they
+/// Adds dispatches over every piece: elements in loads, and those that fill none. Returns the number of partials that they
 /// write.
 fn over_elements(plan: &mut PlanBuilder, spec: Spec) -> Result<u32, Error> {
     let pieces = plan.work.pieces.len();
@@ -33,15 +33,15 @@ fn over_elements(plan: &mut PlanBuilder, spec: Spec) -> Result<u32, Error> {
     for piece in 0..pieces {
         for tail in [false, true] {
             if let Some(spec) = pointwise::of_piece(&plan.work, spec, piece, tail) {
-                let step = Step { groups, partials, ..Step::over(spec, piece) };
-                partials = plan.add_with_partials(step)?;
+                let dispatch = Dispatch { groups, partials, ..Dispatch::over(spec, piece) };
+                partials = plan.add_with_partials(dispatch)?;
             }
         }
     }
     Ok(partials)
 }
 
-/// Adds the steps that sum the gradients of shared variances: over each piece, and once for all pieces with the same
+/// Adds the dispatches that sum the gradients of shared variances: over each piece, and once for all pieces with the same
 /// variances.
 fn sum_variances(plan: &mut PlanBuilder) -> Result<(), Error> {
     for pieces in variance_grad::pieces_of_variances(&plan.work) {
@@ -50,10 +50,10 @@ fn sum_variances(plan: &mut PlanBuilder) -> Result<(), Error> {
         for (number, &piece) in (0..).zip(&pieces) {
             let fold = variance_grad::fold(&plan.work, piece);
             // A fold uses `partials` only to tell if earlier pieces have left sums.
-            plan.add(Step { partials: number, parts, ..Step::over(fold, piece) })?;
+            plan.add(Dispatch { partials: number, parts, ..Dispatch::over(fold, piece) })?;
         }
         let merge = variance_grad::merge(&plan.work, parts);
-        plan.add(Step { parts, ..Step::over(merge, pieces[0]) })?;
+        plan.add(Dispatch { parts, ..Dispatch::over(merge, pieces[0]) })?;
     }
     Ok(())
 }

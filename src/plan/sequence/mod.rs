@@ -4,12 +4,12 @@ mod elements;
 mod softmax;
 
 use super::builder::PlanBuilder;
+use super::dispatch::Dispatch;
 use super::kernels::{nll_backward, nll_forward, reduce_partials, sum_row_weights, zero_fill};
-use super::step::Step;
 use crate::Error;
 use crate::loss::{Divisor, Function};
 
-/// Adds the steps of a problem: the divisor if the gradient depends on it, the losses, the sum.
+/// Adds the dispatches of a problem: the divisor if the gradient depends on it, the losses, the sum.
 pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
     if plan.work.problem.pointwise.is_some() {
         return elements::lay_out(plan);
@@ -33,7 +33,7 @@ pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
     if nll && outputs.grad {
         let spec = nll_backward::spec(&plan.work);
         for piece in 0..plan.work.pieces.len() {
-            plan.add(Step::over(spec, piece))?;
+            plan.add(Dispatch::over(spec, piece))?;
         }
     }
     Ok(())

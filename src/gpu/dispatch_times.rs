@@ -7,10 +7,10 @@ use super::{Clock, Timer, Times};
 use crate::scope::scoped;
 use crate::{Bound, Error};
 
-/// One dispatch of a plan, and its times: see [`Timer::steps`].
+/// One dispatch of a plan, and its times: see [`Timer::dispatches`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct StepTimes {
+pub struct DispatchTimes {
     /// The kernel, its part and its layout, as the plan prints them.
     pub name: String,
     /// The number of workgroups that are dispatched.
@@ -31,8 +31,8 @@ impl Timer<'_> {
     /// use wgpu_loss::{Bound, Error, Gpu};
     ///
     /// fn tell(gpu: &Gpu, bound: &Bound) -> Result<(), Error> {
-    ///     for step in gpu.timer()?.steps(9, bound)? {
-    ///         println!("{:?} {} groups  {}", step.times.median(), step.groups, step.name);
+    ///     for dispatch in gpu.timer()?.dispatches(9, bound)? {
+    ///         println!("{:?} {} groups  {}", dispatch.times.median(), dispatch.groups, dispatch.name);
     ///     }
     ///     Ok(())
     /// }
@@ -40,15 +40,15 @@ impl Timer<'_> {
     ///
     /// # Errors
     /// As [`Timer::kernel`].
-    pub fn steps(&self, samples: usize, bound: &Bound) -> Result<Vec<StepTimes>, Error> {
-        let steps = bound.plan().steps();
-        let queries = Queries::new(self.gpu, steps.len() as u32)?;
+    pub fn dispatches(&self, samples: usize, bound: &Bound) -> Result<Vec<DispatchTimes>, Error> {
+        let dispatches = bound.plan().all_dispatches();
+        let queries = Queries::new(self.gpu, dispatches.len() as u32)?;
         let once = || match &queries {
             Some(queries) => self.stamped(bound, queries),
             None => Ok(None),
         };
         self.warm_up(&|pass: &mut wgpu::ComputePass<'_>| bound.record(pass))?;
-        let mut taken = vec![Vec::new(); steps.len()];
+        let mut taken = vec![Vec::new(); dispatches.len()];
         let mut clock = Clock::Timestamps;
         for _ in 0..samples.max(1) {
             let Some(sample) = once()? else {
@@ -60,25 +60,25 @@ impl Timer<'_> {
         if clock == Clock::Wall {
             taken = self.by_wall(samples, bound)?;
         }
-        let told = steps.iter().zip(taken).map(|(step, times)| StepTimes {
-            name: step.spec.to_string(),
-            groups: step.groups,
+        let told = dispatches.iter().zip(taken).map(|(dispatch, times)| DispatchTimes {
+            name: dispatch.spec.to_string(),
+            groups: dispatch.groups,
             times: Times::new(clock, times),
         });
         Ok(told.collect())
     }
 
-    /// Runs all steps once, by timestamps; `None` if they make no sense.
+    /// Runs all dispatches once, by timestamps; `None` if they make no sense.
     fn stamped(&self, bound: &Bound, queries: &Queries) -> Result<Option<Vec<Duration>>, Error> {
         let device = &self.gpu.device;
         let commands = scoped(device, DURING, || {
             let mut encoder = self.gpu.encoder();
-            for step in 0..bound.plan().dispatches() {
-                bound.record_step(
-                    step,
+            for dispatch in 0..bound.plan().dispatches() {
+                bound.record_dispatch(
+                    dispatch,
                     &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                         label: Some("wgpu-loss measured"),
-                        timestamp_writes: Some(queries.writes(step as u32)),
+                        timestamp_writes: Some(queries.writes(dispatch as u32)),
                     }),
                 );
             }
@@ -87,17 +87,20 @@ impl Timer<'_> {
         })?;
         let wall = self.submitted(commands)?;
         let elapsed = queries.elapsed(self.gpu)?;
-        // A short step may end in the tick that it began in, but not all of them.
+        // A short dispatch may end in the tick that it began in, but not all of them.
         let sum: Duration = elapsed.iter().sum();
         Ok((!sum.is_zero() && sum <= wall).then_some(elapsed))
     }
 
-    /// Measures each step by the wall clock.
+    /// Measures each dispatch by the wall clock.
     fn by_wall(&self, samples: usize, bound: &Bound) -> Result<Vec<Vec<Duration>>, Error> {
-        let once = |step: usize| {
+        let once = |dispatch: usize| {
             let commands = scoped(&self.gpu.device, DURING, || {
                 let mut encoder = self.gpu.encoder();
-                bound.record_step(step, &mut encoder.begin_compute_pass(&Default::default()));
+                bound.record_dispatch(
+                    dispatch,
+                    &mut encoder.begin_compute_pass(&Default::default()),
+                );
                 encoder.finish()
             })?;
             self.submitted(commands)
@@ -124,19 +127,23 @@ mod tests {
         let outputs = Outputs::loss().with_grad();
         let bound = gpu.bind(&CrossEntropy::new(), &inputs, outputs).expect("bound tensors");
         let timer = gpu.timer().expect("a timer");
-        let steps = timer.steps(5, &bound).expect("times");
+        let dispatches = timer.dispatches(5, &bound).expect("times");
         let whole = timer.kernel(5, |pass| bound.record(pass)).expect("times").least();
         let plan = bound.plan().to_string();
         let lines: Vec<_> = plan.lines().take(bound.plan().dispatches()).collect();
         let told: Vec<_> =
-            steps.iter().map(|s| format!("{} groups  {}", s.groups, s.name)).collect();
+            dispatches.iter().map(|s| format!("{} groups  {}", s.groups, s.name)).collect();
         assert_eq!(told, lines);
-        assert!(steps.iter().all(|step| step.times.sorted.len() == 5));
-        let sum = steps.iter().map(|step| step.times.least()).sum::<std::time::Duration>();
+        assert!(dispatches.iter().all(|dispatch| dispatch.times.sorted.len() == 5));
+        let sum =
+            dispatches.iter().map(|dispatch| dispatch.times.least()).sum::<std::time::Duration>();
         let ratio = sum.as_secs_f64() / whole.as_secs_f64();
-        // Other processes use the machine, too; and waiting for each step takes time.
+        // Other processes use the machine, too; and waiting for each dispatch takes time.
         assert!((0.2..20.0).contains(&ratio), "{sum:?} for {whole:?}");
-        assert!(steps.iter().any(|step| step.name.starts_with("Rows")), "{steps:?}");
+        assert!(
+            dispatches.iter().any(|dispatch| dispatch.name.starts_with("Rows")),
+            "{dispatches:?}"
+        );
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! One step of a plan, ready to be recorded.
+//! One dispatch of a plan, ready to be recorded.
 
 use std::sync::Arc;
 
 use crate::device::Pipeline;
 
-pub(super) struct Dispatch {
+pub(super) struct BoundDispatch {
     pub pipeline: Arc<Pipeline>,
     pub bind_group: wgpu::BindGroup,
     pub groups: u32,

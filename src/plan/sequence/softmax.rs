@@ -1,4 +1,4 @@
-//! The steps that fold logits.
+//! The dispatches that fold logits.
 
 use std::ops::Range;
 
@@ -6,12 +6,12 @@ use crate::Error;
 use crate::kernels::RowFeatures;
 use crate::plan::alignment::Alignment;
 use crate::plan::builder::PlanBuilder;
+use crate::plan::dispatch::Dispatch;
 use crate::plan::kernels::{label_logits, parts, softmax};
 use crate::plan::piece::Piece;
-use crate::plan::step::Step;
 use crate::plan::workspace::words_of_row;
 
-/// Adds the steps; returns the number of partials that they write.
+/// Adds the dispatches; returns the number of partials that they write.
 pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<u32, Error> {
     // Pieces with the same rows are boxes of those rows' classes.
     let of_rows: Vec<usize> =
@@ -25,7 +25,7 @@ pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<u32, Error> {
     Ok(partials)
 }
 
-/// Adds the steps for the rows of some pieces, which all have the same rows, after `partials` partials; returns the
+/// Adds the dispatches for the rows of some pieces, which all have the same rows, after `partials` partials; returns the
 /// number of partials so far.
 fn over_rows(
     plan: &mut PlanBuilder,
@@ -39,7 +39,11 @@ fn over_rows(
     if parts == 1 && !cuts && !plan.work.splits {
         let whole = softmax::whole(&plan.work);
         let spec = softmax::laid_out(&plan.work, whole, first, Alignment::BEST)?;
-        return plan.add_with_partials(Step { groups, partials, ..Step::over(spec, first) });
+        return plan.add_with_partials(Dispatch {
+            groups,
+            partials,
+            ..Dispatch::over(spec, first)
+        });
     }
     let in_all = parts::in_all(&plan.work, parts);
     let words = words_of_row(&plan.work.problem, in_all.into(), cuts);
@@ -47,20 +51,20 @@ fn over_rows(
     if cuts && RowFeatures::of(&plan.work.problem).counts_rank() {
         let mark = label_logits::spec(&plan.work);
         for piece in pieces.clone() {
-            plan.add(Step { partials, parts, ..Step::over(mark, piece) })?;
+            plan.add(Dispatch { partials, parts, ..Dispatch::over(mark, piece) })?;
         }
     }
     let over_parts = |plan: &mut PlanBuilder, spec| {
         for piece in pieces.clone() {
             let parts = parts::of_piece(&plan.work, piece, first)?;
             let spec = softmax::laid_out(&plan.work, spec, piece, Alignment::BEST)?;
-            plan.add(Step { partials, parts, ..Step::over(spec, piece) })?;
+            plan.add(Dispatch { partials, parts, ..Dispatch::over(spec, piece) })?;
         }
         Ok::<_, Error>(())
     };
     over_parts(plan, softmax::fold(&plan.work))?;
     let merge = softmax::merge(&plan.work, first, in_all)?;
-    let merge = Step { groups, partials, parts: in_all, ..Step::over(merge, first) };
+    let merge = Dispatch { groups, partials, parts: in_all, ..Dispatch::over(merge, first) };
     let written = plan.add_with_partials(merge)?;
     let write = softmax::write(&plan.work);
     if write.writes() {
