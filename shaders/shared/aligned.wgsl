@@ -9,7 +9,7 @@ import shared::{halves, vectors};
 
 // Load `at`, as f32.
 @for(t in READ) fn read_{t.name}(at: u32) -> Pack {
-    @if(t.f32 && EIGHT && t.longs) {
+    @if(t.f32 && EIGHT && t.u64_loads) {
         let v = {t.buffer}[at];
         let low = vec4<u32>(v);
         let high = vec4<u32>(v >> vec4<u32>(32u));
@@ -45,7 +45,7 @@ import shared::{halves, vectors};
 @if(t.scalars) fn words_of_{t.name}(v: array<u32, 4>) -> vec4<u32> {
     return vec4<u32>(v[0], v[1], v[2], v[3]);
 }
-@elif(t.longs) fn words_of_{t.name}(v: vec2<u64>) -> vec4<u32> {
+@elif(t.u64_loads) fn words_of_{t.name}(v: vec2<u64>) -> vec4<u32> {
     let low = vec2<u32>(v);
     let high = vec2<u32>(v >> vec2<u32>(32u));
     return vec4<u32>(low.x, high.x, low.y, high.y);
@@ -66,7 +66,7 @@ import shared::{halves, vectors};
     @if(t.scalars && EIGHT) {t.buffer}[at] = array<u32, 8>(
         out.a.x, out.a.y, out.a.z, out.a.w, out.b.x, out.b.y, out.b.z, out.b.w);
     @elif(t.scalars) {t.buffer}[at] = array<u32, 4>(out.a.x, out.a.y, out.a.z, out.a.w);
-    @elif(t.longs) {
+    @elif(t.u64_loads) {
         let low = vec4<u64>(Words(out.a.x, out.a.z, out.b.x, out.b.z));
         let high = vec4<u64>(Words(out.a.y, out.a.w, out.b.y, out.b.w));
         {t.buffer}[at] = low | (high << vec4<u32>(32u));
@@ -98,7 +98,7 @@ import shared::{halves, vectors};
 @for(t in WRITTEN) @if(!t.f32 && WIDE) fn write_{t.name}(at: u32, out: Pack) {
     let w = joined_{t.name}(out);
     @if(t.scalars) {t.buffer}[at] = array<u32, 4>(w.x, w.y, w.z, w.w);
-    @elif(t.longs) {t.buffer}[at] = vec2<u64>(w.xz) | (vec2<u64>(w.yw) << vec2<u32>(32u));
+    @elif(t.u64_loads) {t.buffer}[at] = vec2<u64>(w.xz) | (vec2<u64>(w.yw) << vec2<u32>(32u));
     @else {t.buffer}[at] = w;
 }
 

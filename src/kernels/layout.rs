@@ -14,7 +14,7 @@ pub struct Layout {
     /// The elements that one load of the input brings.
     pub load: VectorWidth,
     /// Loads of eight are read and written as 64-bit numbers.
-    pub longs: bool,
+    pub u64_loads: bool,
     /// The use of the elements that are loaded.
     pub residency: Residency,
     /// For [`Kernel::Rows`](super::Kernel::Rows): the way in which loads find a row's classes.
@@ -42,7 +42,7 @@ impl Layout {
         Self {
             geometry,
             load: VectorWidth::One,
-            longs: false,
+            u64_loads: false,
             residency: Residency::Few,
             row_loads: RowLoads::Aligned,
             by_class: false,

@@ -155,7 +155,7 @@ impl Layout {
         let Self { geometry, load, residency, row_loads, .. } = *self;
         vec![
             // Only software drivers have loads of 64-bit numbers.
-            (self.longs, "SOFTWARE"),
+            (self.u64_loads, "SOFTWARE"),
             (self.label_packs, "LABEL_PACKS"),
             (self.record_packs, "RECORD_PACKS"),
             (self.weight_packs, "WEIGHT_PACKS"),

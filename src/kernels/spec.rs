@@ -180,7 +180,7 @@ impl Spec {
         [
             (self.layout.geometry.cluster > 1, wgpu::Features::SUBGROUP, "SUBGROUP"),
             (self.native_f16, wgpu::Features::SHADER_F16, "SHADER_F16"),
-            (self.layout.longs, wgpu::Features::SHADER_INT64, "SHADER_INT64"),
+            (self.layout.u64_loads, wgpu::Features::SHADER_INT64, "SHADER_INT64"),
         ]
         .into_iter()
         .filter_map(|(needed, feature, name)| needed.then_some((feature, name)))

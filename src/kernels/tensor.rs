@@ -120,8 +120,8 @@ impl ClassTensor {
     }
 
     /// Returns true if its loads are made of 64-bit numbers.
-    fn longs(&self, spec: &Spec) -> bool {
-        spec.layout.longs && !self.is_in_scalars(spec)
+    fn u64_loads(&self, spec: &Spec) -> bool {
+        spec.layout.u64_loads && !self.is_in_scalars(spec)
     }
 
     /// Returns true if lanes may write both halves of a word at the same time.
@@ -142,9 +142,9 @@ impl ClassTensor {
             }
             (false, VectorWidth::Four) => "vec4<u32>",
             (true, VectorWidth::Four) => "vec2<u32>",
-            (false, VectorWidth::Eight) if self.longs(spec) => "vec4<u64>",
+            (false, VectorWidth::Eight) if self.u64_loads(spec) => "vec4<u64>",
             (false, VectorWidth::Eight) => "Eight",
-            (true, VectorWidth::Eight) if self.longs(spec) => "vec2<u64>",
+            (true, VectorWidth::Eight) if self.u64_loads(spec) => "vec2<u64>",
             (true, VectorWidth::Eight) => "vec4<u32>",
         }
     }
@@ -170,7 +170,7 @@ impl ClassTensor {
             ("word", Value::text(self.word(spec).replace("{buffer}", self.buffer))),
             ("f32", Value::Flag(self.element_type == ElementType::F32)),
             ("scalars", Value::Flag(self.is_in_scalars(spec))),
-            ("longs", Value::Flag(self.longs(spec))),
+            ("u64_loads", Value::Flag(self.u64_loads(spec))),
             ("atomic", Value::Flag(self.is_atomic(spec))),
         ])
     }

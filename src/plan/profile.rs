@@ -155,7 +155,7 @@ impl Profile {
     }
 
     /// Returns true if such loads are 64-bit numbers.
-    pub(crate) fn has_longs(&self, load: VectorWidth) -> bool {
+    pub(crate) fn has_u64_loads(&self, load: VectorWidth) -> bool {
         load == VectorWidth::Eight && self.tuning.load == VectorWidth::Eight && self.int64
     }
 }

@@ -26,11 +26,11 @@ struct Translated {
     others: Option<(String, String)>,
 }
 
-fn translated(longs: bool, module: &naga::Module, info: &ModuleInfo) -> Translated {
+fn translated(u64_loads: bool, module: &naga::Module, info: &ModuleInfo) -> Translated {
     let options = spv::Options { lang_version: (1, 3), ..Default::default() };
     let spirv = spv::write_vec(module, info, &options, None);
     let spirv = spirv.unwrap_or_else(|error| panic!("SPIR-V: {error}"));
-    if longs {
+    if u64_loads {
         return Translated { spirv, others: None };
     }
     let options = msl::Options { lang_version: (2, 4), ..Default::default() };
@@ -72,7 +72,7 @@ fn every_specialisation_translates_without_harm() {
             assert!(sums.is_empty(), "{sums:?} of {spec:?}");
         }
         assert_eq!(used_by_some_lanes(&module), [""; 0], "{spec:?}");
-        assert_harmless(spec, &translated(spec.layout.longs, &module, &info));
+        assert_harmless(spec, &translated(spec.layout.u64_loads, &module, &info));
     });
     println!("{} of them translated", texts.len());
 }
@@ -268,7 +268,7 @@ fn tint_accepts_a_text_of_every_kind() {
         let what = (what, spec.input, spec.output, spec.row_features);
         let g = layout.geometry;
         let kind = (what, loads, g.cluster > 1, g.lanes > g.cluster);
-        if !layout.longs && kinds.insert(kind) {
+        if !layout.u64_loads && kinds.insert(kind) {
             let path = folder.join(format!("{}.wgsl", files.len()));
             let enable = if g.cluster > 1 { "enable subgroups;\n" } else { "" };
             std::fs::write(&path, format!("{enable}{}", spec.wgsl())).expect("a written text");

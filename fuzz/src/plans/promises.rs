@@ -245,7 +245,7 @@ fn geometry(spec: &Spec, profile: &Profile, what: &dyn Fn() -> String) {
     let bound = spec.slots().iter().filter(|slot| storage(slot)).count();
     let most = limits.max_storage_buffers_per_shader_stage as usize;
     assert!(bound <= most, "{spec:?} binds {bound} buffers: {}", what());
-    assert!(profile.int64 || !spec.layout.longs, "{spec:?} has 64 bits: {}", what());
+    assert!(profile.int64 || !spec.layout.u64_loads, "{spec:?} has 64 bits: {}", what());
     assert!(profile.f16 || !spec.native_f16, "{spec:?} has f16: {}", what());
 }
 

@@ -93,7 +93,12 @@ fn lane_per_row(
         false => Residency::streaming(classes),
     };
     let geometry = Geometry::lane_per_row(profile)?;
-    Ok(Layout { load, longs: profile.has_longs(load), residency, ..Layout::plain(geometry) })
+    Ok(Layout {
+        load,
+        u64_loads: profile.has_u64_loads(load),
+        residency,
+        ..Layout::plain(geometry)
+    })
 }
 
 /// Sets the kernel's other loads of four: the labels and the records of neighbouring rows.

@@ -109,7 +109,7 @@ pub(in crate::plan) fn laid_out(
         variance: both(pointwise.variance, problem.var),
         ..pointwise
     };
-    let layout = Layout { load, longs: work.profile.has_longs(load), ..spec.layout };
+    let layout = Layout { load, u64_loads: work.profile.has_u64_loads(load), ..spec.layout };
     Spec { layout, pointwise: Some(pointwise), ..spec }
 }
 

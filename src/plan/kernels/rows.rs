@@ -51,8 +51,8 @@ pub(super) fn neighbours(
         (true, true) => RowLoads::Ragged,
         (true, false) => RowLoads::Aligned,
     };
-    let longs = profile.has_longs(load) && row_loads != RowLoads::Loose;
-    Ok(Layout { load, longs, residency, row_loads, by_class, ..Layout::plain(geometry) })
+    let u64_loads = profile.has_u64_loads(load) && row_loads != RowLoads::Loose;
+    Ok(Layout { load, u64_loads, residency, row_loads, by_class, ..Layout::plain(geometry) })
 }
 
 /// Returns the loads of rows whose classes are neighbours; true if rows start inside of them.
