@@ -97,7 +97,7 @@ impl Binder<'_> {
     /// Returns the variant of a dispatch's kernel that these buffers allow.
     fn variant(&self, dispatch: &Dispatch) -> Spec {
         let spec = self.aligned(dispatch);
-        Spec { arena: self.shares_a_buffer(&spec), ..spec }
+        Spec { all_read_write: self.shares_a_buffer(&spec), ..spec }
     }
 
     /// Returns true if a kernel both reads and writes one of the host's buffers.

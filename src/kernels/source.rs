@@ -55,7 +55,7 @@ impl Spec {
         let overwritten = self.in_place && slot == TensorSlot::Logits;
         match slot.role() {
             _ if slot == TensorSlot::Params => Access::Uniform,
-            Role::Input if !self.arena && !overwritten => Access::Read,
+            Role::Input if !self.all_read_write && !overwritten => Access::Read,
             _ => Access::Write,
         }
     }

@@ -118,7 +118,7 @@ pub struct Spec {
     pub in_place: bool,
     /// Inputs are bound for writing, as outputs are: one buffer holds some of both, and wgpu does not bind a buffer
     /// both ways in one dispatch.
-    pub arena: bool,
+    pub all_read_write: bool,
     /// Log-probabilities or probabilities are written.
     pub distribution: Option<Distribution>,
     /// Rows that do not count are read too, for their log-probabilities, which this or another kernel writes.
@@ -157,7 +157,7 @@ impl Spec {
             row_loss: false,
             grad: false,
             in_place: false,
-            arena: false,
+            all_read_write: false,
             distribution: None,
             every_row: false,
             native_f16: false,

@@ -117,7 +117,9 @@ impl Plan {
         self.variants().flat_map(move |spec| {
             let places =
                 [false, true].map(|over| Spec { in_place: over && in_place && spec.grad, ..spec });
-            places.into_iter().flat_map(|spec| [false, true].map(|arena| Spec { arena, ..spec }))
+            places.into_iter().flat_map(|spec| {
+                [false, true].map(|all_read_write| Spec { all_read_write, ..spec })
+            })
         })
     }
 

@@ -200,7 +200,7 @@ fn in_arenas(specs: &mut IndexSet<Spec>) {
     let mut seen = IndexSet::new();
     let kind = |spec: &Spec| (spec.kernel, spec.phase, spec.layout.load, spec.input, spec.in_place);
     let arenas: Vec<_> = specs.iter().filter(|spec| seen.insert(kind(spec))).copied().collect();
-    specs.extend(arenas.into_iter().map(|spec| Spec { arena: true, ..spec }));
+    specs.extend(arenas.into_iter().map(|spec| Spec { all_read_write: true, ..spec }));
 }
 
 /// Adds optional outputs: each by itself and all of them together, on rows that are short, kept, streamed, shared and
