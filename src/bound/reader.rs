@@ -60,16 +60,16 @@ struct Reading {
     // Dropped in this order: without its receiver, the end of an abandoned mapping has no effect.
     answer: Answer,
     mapping: Mapping,
-    _turn: Turn,
+    _guard: ReadGuard,
     device: wgpu::Device,
     plan: Arc<Plan>,
 }
 
 /// The exclusive right to read, released on drop.
 #[derive(Debug)]
-struct Turn(Arc<AtomicBool>);
+struct ReadGuard(Arc<AtomicBool>);
 
-impl Turn {
+impl ReadGuard {
     fn of(busy: &Arc<AtomicBool>) -> Result<Self, Error> {
         match busy.swap(true, Ordering::AcqRel) {
             true => Err(Error::Busy { what: DURING }),
@@ -78,7 +78,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for ReadGuard {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }
@@ -197,10 +197,10 @@ impl Reader {
     }
 
     fn ask(&self) -> Result<Reading, Error> {
-        let turn = Turn::of(&self.busy)?;
+        let guard = ReadGuard::of(&self.busy)?;
         let (answer, mapping) = Mapping::of(&self.device, &self.staging, DURING)?;
         let (device, plan) = (self.device.clone(), self.plan.clone());
-        Ok(Reading { answer, mapping, _turn: turn, device, plan })
+        Ok(Reading { answer, mapping, _guard: guard, device, plan })
     }
 }
 

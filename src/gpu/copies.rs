@@ -14,18 +14,18 @@ pub fn fill(mut to: wgpu::WriteOnly<'_, [u8]>, from: &[u8]) {
     }
     let middle = from.len() / 2 / CHUNK * CHUNK;
     let (front, back) = to.split_at(middle);
-    let (front, back) = (Part(front), Part(back));
+    let (front, back) = (DisjointPart(front), DisjointPart(back));
     rayon::join(|| front.fill(&from[..middle]), || back.fill(&from[middle..]));
 }
 
 /// A part of mapped memory that another thread may write.
-struct Part<'a>(wgpu::WriteOnly<'a, [u8]>);
+struct DisjointPart<'a>(wgpu::WriteOnly<'a, [u8]>);
 
 // SAFETY: no other value can write these bytes, and any thread may write a byte. wgpu implements `Send` for every sized
 // type that is `Send`, but not for slices.
-unsafe impl Send for Part<'_> {}
+unsafe impl Send for DisjointPart<'_> {}
 
-impl Part<'_> {
+impl DisjointPart<'_> {
     fn fill(self, from: &[u8]) {
         fill(self.0, from);
     }

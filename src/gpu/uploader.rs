@@ -1,4 +1,4 @@
-//! Uploads of host data into buffers: through staging buffers in turns, so that the host fills one while the device
+//! Uploads of host data into buffers: through staging buffers in turn, so that the host fills one while the device
 //! copies out of another.
 
 use super::Gpu;
@@ -11,7 +11,7 @@ use crate::wait::{Answer, Wait, block_on, map};
 /// The name of an upload in errors.
 pub(super) const UPLOADING: &str = "uploading";
 /// The most staging buffers: one that the host fills, and one or two that the device copies out of.
-const TURNS: usize = 3;
+const STAGING_BUFFERS: usize = 3;
 /// Bytes of each: enough that a submission costs little compared with the copy, and few enough for a tensor of some MB
 /// to use several.
 const PIECE_GPU: usize = 8 << 20;
@@ -25,12 +25,12 @@ pub(super) struct Uploader<'g> {
     gpu: &'g Gpu,
     during: &'static str,
     piece: usize,
-    turns: Vec<Turn>,
+    buffers: Vec<StagingBuffer>,
     next: usize,
 }
 
 /// A staging buffer.
-struct Turn {
+struct StagingBuffer {
     buffer: wgpu::Buffer,
     /// Its last submission, and its mapping, which was asked for after that. `None` while it is mapped.
     under_way: Option<(wgpu::SubmissionIndex, Answer)>,
@@ -54,7 +54,7 @@ impl<'g> Uploader<'g> {
     pub fn new(gpu: &'g Gpu, during: &'static str) -> Self {
         let software = gpu.kernels.profile().is_software();
         let piece = if software { PIECE_CPU } else { PIECE_GPU };
-        Self { gpu, during, piece, turns: Vec::new(), next: 0 }
+        Self { gpu, during, piece, buffers: Vec::new(), next: 0 }
     }
 
     /// Sends bytes of any length to an offset in a buffer, whose size is at least theirs rounded up to whole words. The
@@ -70,8 +70,8 @@ impl<'g> Uploader<'g> {
         }
         let mut at = offset;
         for piece in bytes.chunks(self.piece) {
-            let turn = self.free_turn()?;
-            self.send(turn, buffer, at, piece)?;
+            let staging = self.free_buffer()?;
+            self.send(staging, buffer, at, piece)?;
             at += piece.len() as u64;
         }
         Ok(())
@@ -79,26 +79,28 @@ impl<'g> Uploader<'g> {
 
     /// Waits until all bytes are there.
     pub fn finish(mut self) -> Result<(), Error> {
-        (0..self.turns.len()).try_for_each(|turn| self.wait(turn))?;
+        (0..self.buffers.len()).try_for_each(|staging| self.wait(staging))?;
         block_on(self.gpu.submitted([], Wait::Here, self.during))
     }
 
     /// Returns a staging buffer that is mapped: a new one, or the one that was filled first.
-    fn free_turn(&mut self) -> Result<usize, Error> {
-        if self.turns.len() < TURNS {
+    fn free_buffer(&mut self) -> Result<usize, Error> {
+        if self.buffers.len() < STAGING_BUFFERS {
             let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
             let buffer = create(self.gpu, self.during, self.piece as u64, usage, true)?;
-            self.turns.push(Turn { buffer, under_way: None });
-            return Ok(self.turns.len() - 1);
+            self.buffers.push(StagingBuffer { buffer, under_way: None });
+            return Ok(self.buffers.len() - 1);
         }
-        let turn = self.next;
-        self.next = (turn + 1) % TURNS;
-        self.wait(turn)?;
-        Ok(turn)
+        let staging = self.next;
+        self.next = (staging + 1) % STAGING_BUFFERS;
+        self.wait(staging)?;
+        Ok(staging)
     }
 
-    fn wait(&mut self, turn: usize) -> Result<(), Error> {
-        let Some((submission, mapped)) = self.turns[turn].under_way.take() else { return Ok(()) };
+    fn wait(&mut self, staging: usize) -> Result<(), Error> {
+        let Some((submission, mapped)) = self.buffers[staging].under_way.take() else {
+            return Ok(());
+        };
         let device = &self.gpu.device;
         block_on(Wait::Here.for_answers(device, Some(submission), [&mapped], self.during))
     }
@@ -106,13 +108,13 @@ impl<'g> Uploader<'g> {
     /// Fills a staging buffer and submits its copy.
     fn send(
         &mut self,
-        turn: usize,
+        staging: usize,
         buffer: &wgpu::Buffer,
         offset: u64,
         bytes: &[u8],
     ) -> Result<(), Error> {
         let during = self.during;
-        let Turn { buffer: staging, under_way } = &mut self.turns[turn];
+        let StagingBuffer { buffer: staging, under_way } = &mut self.buffers[staging];
         // wgpu copies whole words, so the last one is padded.
         let whole = bytes.len().next_multiple_of(4);
         let view = staging.get_mapped_range_mut(..whole as u64);

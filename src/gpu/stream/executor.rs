@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::host::{gather, host_bytes, scatter_records};
 use super::merge::of_piece;
-use super::ring::{PADDING, Ring, Submitted, is_mapped};
+use super::ring::{PADDING, StagingRing, Submitted, is_mapped};
 use crate::classes::ClassSums;
 use crate::gpu::Gpu;
 use crate::gpu::stopwatch::Stopwatch;
@@ -41,7 +41,7 @@ pub(super) struct Executor<'g> {
     pub(super) wait: Wait<'g>,
     /// True if more batches may follow this one.
     open: bool,
-    ring: Option<Ring>,
+    ring: Option<StagingRing>,
     under_way: VecDeque<UnderWay>,
     variance: VarianceSums,
     /// The kind that the ring's plans are for: plans are kept by the extents of pieces alone.
@@ -179,7 +179,7 @@ impl<'g> Executor<'g> {
             self.ring = None;
             let start = Stopwatch::start();
             let turns = if self.open { turns } else { turns.min(cut.len()) };
-            let ring = Ring::new(self.gpu, &largest, turns);
+            let ring = StagingRing::new(self.gpu, &largest, turns);
             self.timing.prepare += start.elapsed();
             match ring {
                 Ok(ring) => {
@@ -247,7 +247,7 @@ impl<'g> Executor<'g> {
         piece: RowRange,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
-        while self.ring.as_ref().is_some_and(|ring| self.under_way.len() >= ring.turns()) {
+        while self.ring.as_ref().is_some_and(|ring| self.under_way.len() >= ring.slots()) {
             self.retire(problem, sink).await?;
         }
         let Some(ring) = &mut self.ring else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! Sets of buffers that pieces use in turns, and the plans bound to them.
+//! Sets of buffers that pieces use in turn, and the plans bound to them.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const SHAPES: usize = 4;
 
 /// A tensor's range in the buffers of a slot.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct TensorRange {
     slot: TensorSlot,
     offset: u64,
     /// The bytes of the largest piece.
@@ -28,9 +28,9 @@ struct Place {
 
 /// The layout of a piece's tensors: inputs in one buffer, outputs and the result in another.
 #[derive(Clone, Debug)]
-struct Layout {
-    inputs: Vec<Place>,
-    outputs: Vec<Place>,
+struct RingLayout {
+    inputs: Vec<TensorRange>,
+    outputs: Vec<TensorRange>,
     input_bytes: u64,
     output_bytes: u64,
 }
@@ -38,7 +38,7 @@ struct Layout {
 /// The most bytes between one tensor's end and the next one's start: the coarsest alignment that a device may require.
 pub(super) const PADDING: u64 = 256;
 
-impl Layout {
+impl RingLayout {
     /// Returns a layout for pieces up to one that poses this problem.
     fn new(problem: &Problem, limits: &wgpu::Limits) -> Self {
         let alignment = offset_alignment(limits);
@@ -46,11 +46,11 @@ impl Layout {
             Self { inputs: Vec::new(), outputs: Vec::new(), input_bytes: 0, output_bytes: 0 };
         for tensor in tensors_of_pieces(problem) {
             let (slot, bytes) = (tensor.slot, tensor.bytes());
-            let (places, end) = match slot.is_output() {
+            let (ranges, end) = match slot.is_output() {
                 true => (&mut layout.outputs, &mut layout.output_bytes),
                 false => (&mut layout.inputs, &mut layout.input_bytes),
             };
-            places.push(Place { slot, offset: *end, bytes });
+            ranges.push(TensorRange { slot, offset: *end, bytes });
             // Empty tensors have a range too, which is never bound.
             *end = (*end + bytes.max(4)).next_multiple_of(alignment);
         }
@@ -62,7 +62,7 @@ impl Layout {
     fn holds(&self, problem: &Problem) -> bool {
         let all = || self.inputs.iter().chain(&self.outputs);
         tensors_of_pieces(problem).all(|tensor| {
-            all().any(|place| place.slot == tensor.slot && tensor.bytes() <= place.bytes)
+            all().any(|range| range.slot == tensor.slot && tensor.bytes() <= range.bytes)
         })
     }
 
@@ -82,7 +82,7 @@ struct Stage {
 
 /// The buffers that the host fills and reads.
 #[derive(Debug)]
-struct Turn {
+struct StagingSlot {
     input: wgpu::Buffer,
     output: wgpu::Buffer,
 }
@@ -90,24 +90,24 @@ struct Turn {
 /// A piece on its way.
 #[derive(Debug)]
 pub(super) struct Submitted {
-    turn: usize,
+    slot: usize,
     pub bound: Arc<Bound>,
     submission: wgpu::SubmissionIndex,
     input: Answer,
     output: Answer,
 }
 
-/// The ring of turns.
+/// The ring of slots.
 ///
-/// If the device works in the host's memory, each turn has buffers of its own, which are mapped while the host uses
-/// them and bound while the device does: a byte is copied once. Otherwise turns have staging buffers, and the device,
+/// If the device works in the host's memory, each slot has buffers of its own, which are mapped while the host uses
+/// them and bound while the device does: a byte is copied once. Otherwise slots have staging buffers, and the device,
 /// which runs its work in order, has one set of buffers that they are copied to and from.
 #[derive(Debug)]
-pub(super) struct Ring {
-    layout: Layout,
+pub(super) struct StagingRing {
+    layout: RingLayout,
     stages: Vec<Stage>,
-    turns: Vec<Turn>,
-    /// The turn of the next piece.
+    slots: Vec<StagingSlot>,
+    /// The slot of the next piece.
     next: usize,
     constants: Vec<(TensorSlot, Constant)>,
 }
@@ -119,12 +119,12 @@ struct Constant {
     bytes: Vec<u8>,
 }
 
-impl Ring {
-    /// Allocates buffers for pieces up to one that poses `largest`, of which `turns` are under way at a time.
-    pub fn new(gpu: &Gpu, largest: &Problem, turns: usize) -> Result<Self, Error> {
-        let layout = Layout::new(largest, &gpu.device.limits());
+impl StagingRing {
+    /// Allocates buffers for pieces up to one that poses `largest`, of which `slots` are under way at a time.
+    pub fn new(gpu: &Gpu, largest: &Problem, slots: usize) -> Result<Self, Error> {
+        let layout = RingLayout::new(largest, &gpu.device.limits());
         let mut ring =
-            Self { layout, stages: Vec::new(), turns: Vec::new(), next: 0, constants: Vec::new() };
+            Self { layout, stages: Vec::new(), slots: Vec::new(), next: 0, constants: Vec::new() };
         use wgpu::BufferUsages as Usages;
         let (input, output) = (ring.layout.input_bytes, ring.layout.output_bytes);
         let input = input.max(1).next_multiple_of(16);
@@ -138,7 +138,7 @@ impl Ring {
             true => (Usages::MAP_WRITE | Usages::STORAGE, Usages::MAP_READ | Usages::STORAGE),
             false => (Usages::MAP_WRITE | Usages::COPY_SRC, Usages::MAP_READ),
         };
-        for _ in 0..turns {
+        for _ in 0..slots {
             let input = create(gpu, "the inputs of a piece", input, written, true)?;
             let read = read | Usages::COPY_DST;
             let output = create(gpu, "the outputs of a piece", output, read, false)?;
@@ -146,14 +146,14 @@ impl Ring {
                 let (input, output) = (input.clone(), output.clone());
                 ring.stages.push(Stage { input, output, bounds: Vec::new() });
             }
-            ring.turns.push(Turn { input, output });
+            ring.slots.push(StagingSlot { input, output });
         }
         Ok(ring)
     }
 
     /// Returns the most pieces that are under way.
-    pub fn turns(&self) -> usize {
-        self.turns.len()
+    pub fn slots(&self) -> usize {
+        self.slots.len()
     }
 
     /// Returns true if the largest piece of a problem fits.
@@ -163,12 +163,12 @@ impl Ring {
 
     /// Writes a tensor that all pieces share, unless it is there already.
     pub fn share(&mut self, gpu: &Gpu, slot: TensorSlot, bytes: &[u8]) -> Result<(), Error> {
-        let place = self.constants.iter().position(|(other, _)| *other == slot);
-        let place = place.unwrap_or_else(|| {
+        let range = self.constants.iter().position(|(other, _)| *other == slot);
+        let range = range.unwrap_or_else(|| {
             self.constants.push((slot, Constant::default()));
             self.constants.len() - 1
         });
-        let constant = &mut self.constants[place].1;
+        let constant = &mut self.constants[range].1;
         if constant.buffer.is_some() && constant.bytes == bytes {
             return Ok(());
         }
@@ -182,24 +182,24 @@ impl Ring {
         Ok(())
     }
 
-    /// Fills the inputs of the next turn, which must be free: `fill` is called for each of them.
+    /// Fills the inputs of the next slot, which must be free: `fill` is called for each of them.
     pub fn fill(
         &mut self,
         gpu: &Gpu,
         mut fill: impl FnMut(TensorSlot, wgpu::WriteOnly<'_, [u8]>),
     ) -> Result<(), Error> {
-        let buffer = &self.turns[self.next].input;
+        let buffer = &self.slots[self.next].input;
         let view = buffer.get_mapped_range_mut(..);
         let mut view = view.map_err(|error| refused(gpu, error, UPLOADING))?;
-        for place in &self.layout.inputs {
-            let (start, end) = (place.offset as usize, (place.offset + place.bytes) as usize);
-            fill(place.slot, view.slice(start..end));
+        for range in &self.layout.inputs {
+            let (start, end) = (range.offset as usize, (range.offset + range.bytes) as usize);
+            fill(range.slot, view.slice(start..end));
         }
         drop(view);
         unmap(gpu, buffer, UPLOADING)
     }
 
-    /// Binds the next turn's buffers to the plan of a piece that poses `problem`, unless they are bound to it already.
+    /// Binds the next slot's buffers to the plan of a piece that poses `problem`, unless they are bound to it already.
     pub fn bind(&mut self, gpu: &Gpu, problem: &Problem) -> Result<Arc<Bound>, Error> {
         let shape = (problem.view.outer, problem.view.inner);
         let layout = &self.layout;
@@ -208,16 +208,16 @@ impl Ring {
         if let Some((_, bound)) = bounds.iter().find(|(other, _)| *other == shape) {
             return Ok(bound.clone());
         }
-        let range = |buffer, place: &Place| {
-            let size = wgpu::BufferSize::new(place.bytes.max(4));
-            (place.slot, wgpu::BufferBinding { buffer, offset: place.offset, size })
+        let range = |buffer, range: &TensorRange| {
+            let size = wgpu::BufferSize::new(range.bytes.max(4));
+            (range.slot, wgpu::BufferBinding { buffer, offset: range.offset, size })
         };
         let constants = self.constants.iter().filter_map(|(slot, constant)| {
             let buffer = constant.buffer.as_ref()?;
             Some((*slot, buffer.as_entire_buffer_binding()))
         });
-        let inputs = layout.inputs.iter().map(|place| range(&*input, place));
-        let outputs = layout.outputs.iter().map(|place| range(&*output, place));
+        let inputs = layout.inputs.iter().map(|tensor| range(&*input, tensor));
+        let outputs = layout.outputs.iter().map(|tensor| range(&*output, tensor));
         let buffers = Buffers::of(inputs.chain(outputs).chain(constants));
         let plan = Plan::of(problem.clone(), gpu.kernels.profile())?;
         let bound = Arc::new(Bound::new(&gpu.kernels, plan, &buffers)?);
@@ -228,11 +228,11 @@ impl Ring {
         Ok(bound)
     }
 
-    /// Submits the next turn and asks for its buffers to be mapped.
+    /// Submits the next slot and asks for its buffers to be mapped.
     pub fn submit(&mut self, gpu: &Gpu, bound: Arc<Bound>) -> Result<Submitted, Error> {
         const DURING: &str = "computing";
-        let turn = self.next;
-        let Turn { input, output } = &self.turns[turn];
+        let slot = self.next;
+        let StagingSlot { input, output } = &self.slots[slot];
         let submitted = scoped(&gpu.device, DURING, || {
             let mut encoder = gpu.encoder();
             if !is_mapped(gpu) {
@@ -249,40 +249,40 @@ impl Ring {
             let output = map(output, wgpu::MapMode::Read, DURING);
             (submission, input, output)
         })?;
-        self.next = (turn + 1) % self.turns.len();
+        self.next = (slot + 1) % self.slots.len();
         let (submission, input, output) = submitted;
-        Ok(Submitted { turn, bound, submission, input, output })
+        Ok(Submitted { slot, bound, submission, input, output })
     }
 
     /// Waits for a piece.
     pub async fn wait(&self, gpu: &Gpu, piece: Submitted, wait: Wait<'_>) -> Result<Done, Error> {
-        let Submitted { turn, bound, submission, input, output } = piece;
+        let Submitted { slot, bound, submission, input, output } = piece;
         wait.for_answers(&gpu.device, Some(submission), [&input, &output], "computing").await?;
-        Ok(Done { turn, bound })
+        Ok(Done { slot, bound })
     }
 
     /// Returns the outputs of a piece.
     pub fn outputs(&self, gpu: &Gpu, done: &Done) -> Result<Outputs<'_>, Error> {
-        let view = viewed(gpu, &self.turns[done.turn].output, "reading back")?;
+        let view = viewed(gpu, &self.slots[done.slot].output, "reading back")?;
         Ok(Outputs { layout: &self.layout, view })
     }
 
     /// Frees the buffers of a piece for the next one.
     pub fn release(&self, gpu: &Gpu, done: Done) -> Result<(), Error> {
-        unmap(gpu, &self.turns[done.turn].output, "reading back")
+        unmap(gpu, &self.slots[done.slot].output, "reading back")
     }
 }
 
 /// A piece that the device has computed.
 #[derive(Debug)]
 pub(super) struct Done {
-    turn: usize,
+    slot: usize,
     pub bound: Arc<Bound>,
 }
 
 /// The outputs of a piece, mapped.
 pub(super) struct Outputs<'a> {
-    layout: &'a Layout,
+    layout: &'a RingLayout,
     view: wgpu::BufferView,
 }
 
@@ -294,8 +294,8 @@ impl Outputs<'_> {
 
     /// Returns the tensors, each as long as the largest piece's.
     pub fn tensors(&self) -> impl Iterator<Item = (TensorSlot, &[u8])> {
-        let places = self.layout.outputs.iter();
-        places.map(|place| (place.slot, self.bytes(place.offset, place.bytes)))
+        let ranges = self.layout.outputs.iter();
+        ranges.map(|range| (range.slot, self.bytes(range.offset, range.bytes)))
     }
 
     fn bytes(&self, offset: u64, bytes: u64) -> &[u8] {
@@ -311,16 +311,16 @@ pub(super) fn is_mapped(gpu: &Gpu) -> bool {
 /// Copies a piece's tensors between buffers of the same layout.
 fn copy(
     encoder: &mut wgpu::CommandEncoder,
-    places: &[Place],
+    ranges: &[TensorRange],
     bound: &Bound,
     from: &wgpu::Buffer,
     to: &wgpu::Buffer,
 ) {
-    for place in places {
-        let tensor = bound.plan().problem().tensor(place.slot);
+    for range in ranges {
+        let tensor = bound.plan().problem().tensor(range.slot);
         let bytes = tensor.map_or(0, |tensor| tensor.bytes());
         if bytes > 0 {
-            encoder.copy_buffer_to_buffer(from, place.offset, to, place.offset, bytes);
+            encoder.copy_buffer_to_buffer(from, range.offset, to, range.offset, bytes);
         }
     }
 }
