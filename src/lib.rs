@@ -94,6 +94,7 @@
 pub use half;
 pub use wgpu;
 mod bound;
+mod call;
 mod classes;
 mod device;
 mod error;
@@ -101,7 +102,6 @@ mod error;
 mod expand;
 #[cfg(feature = "gpu")]
 pub mod gpu;
-mod io;
 pub mod kernels;
 pub mod loss;
 pub mod plan;
@@ -115,6 +115,7 @@ mod wait;
 mod wanted;
 mod words;
 pub use bound::{Bound, Buffers, Decoded, RESULT_BYTES, Reader};
+pub use call::{BadValue, Inputs, Output, Summary, Timing};
 pub use classes::{CLASS_BYTES, ClassLosses, class_losses};
 pub use device::Kernels;
 pub use error::Error;
@@ -122,7 +123,6 @@ pub use error::Error;
 pub use gpu::stream::Stream;
 #[cfg(feature = "gpu")]
 pub use gpu::{Gpu, GpuOptions};
-pub use io::{BadValue, Inputs, Output, Summary, Timing};
 pub use loss::{
     Bce, BceWithLogits, CrossEntropy, EmptyMean, Entropy, GaussianNll, KlDiv, LargeOutput, Loss,
     Nll, Outputs, PoissonNll, Problem, Reduction, RowColumn, RowOutputs, Softmax,

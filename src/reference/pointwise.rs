@@ -8,7 +8,7 @@ use super::sum::Sum;
 use super::sums::{Live, Seen};
 use super::walk::{fill_elements, repeated, sum_rows};
 use super::weights::weighed;
-use crate::io::BadValue;
+use crate::call::BadValue;
 use crate::loss::{Formula, Operand, Pointwise};
 use crate::{ClassView, Error, Floats, Inputs, Output, Problem, Reduction, TargetType};
 

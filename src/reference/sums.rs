@@ -1,7 +1,7 @@
 //! The sums over rows.
 
 use super::sum::Sum;
-use crate::io::BadValue;
+use crate::call::BadValue;
 use crate::loss::Divisor;
 use crate::{EmptyMean, Problem, Reduction, Summary};
 

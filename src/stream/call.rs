@@ -1,7 +1,7 @@
 //! The common part of calls on complete data, and the results of calls and streams.
 
+use crate::call::{Summary, Timing};
 use crate::classes::ClassLosses;
-use crate::io::{Summary, Timing};
 use crate::loss::{Divisor, Function, Upstream};
 use crate::reference::{Sums, gradient_scale, weight_sums};
 use crate::{Error, Inputs, Output, Problem};

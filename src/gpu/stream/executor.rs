@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use super::host::{gather, host_bytes, scatter_records};
 use super::merge::of_piece;
 use super::ring::{PADDING, StagingRing, Submitted, is_mapped};
+use crate::call::Timing;
 use crate::classes::ClassSums;
 use crate::gpu::Gpu;
 use crate::gpu::stopwatch::Stopwatch;
-use crate::io::Timing;
 use crate::loss::{CallTensor, Upstream};
 use crate::reference::Sums;
 use crate::stream::{
