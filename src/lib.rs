@@ -94,12 +94,12 @@
 pub use half;
 pub use wgpu;
 mod bound;
+#[cfg(feature = "reference")]
+mod broadcast;
 mod call;
 mod classes;
 mod device;
 mod error;
-#[cfg(feature = "reference")]
-mod expand;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod kernels;

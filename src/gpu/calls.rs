@@ -3,7 +3,7 @@
 use super::Gpu;
 use super::resident::Tensors;
 use super::stream::{self, Collected};
-use crate::expand::stated;
+use crate::broadcast::stated;
 use crate::plan::Plan;
 use crate::stream::{Batches, Device, Sink};
 use crate::wait::{Wait, block_on};

@@ -49,7 +49,7 @@ pub(crate) use sums::Sums;
 pub(crate) use weights::weight_sums;
 
 use self::scale::Scale;
-use crate::expand::stated;
+use crate::broadcast::stated;
 use crate::loss::Function;
 use crate::stream::Call;
 use crate::{Error, Inputs, Loss, Output, Outputs, Problem};

@@ -2,7 +2,7 @@
 
 use super::piece::Piece;
 use super::pieces::Pieces;
-use crate::expand::stated;
+use crate::broadcast::stated;
 use crate::stream::{Batches, Call, Progress, Sink, VarianceSums, Whole};
 use crate::{Error, Inputs, Loss, Output, Outputs, Problem};
 

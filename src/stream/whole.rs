@@ -1,7 +1,7 @@
 //! The tensor that the batches of a stream form, and the check that batches fit each other.
 
 use super::call::upstream_of;
-use crate::expand::stated;
+use crate::broadcast::stated;
 use crate::loss::{Divisor, Operand, Pointwise};
 use crate::reference::gradient_scale;
 use crate::{Error, Inputs, Loss, Outputs, Problem, Reduction};

@@ -1,7 +1,7 @@
 //! Calls on complete host data.
 
 use super::executor::Executor;
-use crate::expand::stated;
+use crate::broadcast::stated;
 use crate::gpu::Gpu;
 use crate::stream::{Call, Sink, Totals};
 use crate::wait::{Wait, block_on};
