@@ -100,6 +100,7 @@ mod call;
 mod classes;
 mod device;
 mod error;
+mod error_scope;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod kernels;
@@ -107,7 +108,6 @@ pub mod loss;
 pub mod plan;
 #[cfg(feature = "reference")]
 pub mod reference;
-mod scope;
 #[cfg(feature = "reference")]
 pub mod stream;
 mod tensor;

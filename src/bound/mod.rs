@@ -19,8 +19,8 @@ use self::bound_dispatch::BoundDispatch;
 use self::result::decoded;
 use self::scratch::{Scratch, Shared, WRITING};
 use crate::device::Kernels;
+use crate::error_scope::{allocating, scoped};
 use crate::plan::Plan;
-use crate::scope::{allocating, scoped};
 use crate::{Error, Reduction};
 
 /// A plan bound to buffers, ready to be recorded any number of times.

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Bound;
 use super::result::{Decoded, RESULT_BYTES, decoded};
+use crate::error_scope::{allocating, is_lost};
 use crate::plan::Plan;
-use crate::scope::{allocating, is_lost};
 use crate::wait::{Answer, Mapping, Poller, Wait, block_on, now};
 use crate::{Error, Problem};
 

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::left_out::LeftOut;
 use crate::Error;
+use crate::error_scope::{is_lost, scoped};
 use crate::kernels::{Access, Spec};
 use crate::plan::{Params, Plan, Profile, Tuning};
-use crate::scope::{is_lost, scoped};
 use crate::tensor::TensorSlot;
 use crate::wait::Poller;
 

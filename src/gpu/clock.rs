@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Gpu;
 use super::buffers::{create, read, readable};
 use super::stopwatch::Stopwatch;
-use crate::scope::{is_lost, scoped};
+use crate::error_scope::{is_lost, scoped};
 use crate::wait::{Wait, block_on};
 use crate::{Bound, Error};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::clock::{DURING, Queries};
 use super::{Clock, Timer, Times};
-use crate::scope::scoped;
+use crate::error_scope::scoped;
 use crate::{Bound, Error};
 
 /// One dispatch of a plan, and its times: see [`Timer::dispatches`].

@@ -3,8 +3,8 @@
 use super::adapters::{self, GpuOptions};
 use super::stopwatch::Opening;
 use crate::device::Kernels;
+use crate::error_scope::scoped;
 use crate::plan::Profile;
-use crate::scope::scoped;
 use crate::wait::{Wait, block_on};
 use crate::{Bound, Error};
 

@@ -8,7 +8,7 @@ use super::buffers::{read, readable, storage};
 use super::uploader::Uploader;
 use super::{Clock, Gpu};
 use crate::Error;
-use crate::scope::scoped;
+use crate::error_scope::scoped;
 
 const DURING: &str = "measuring the roof";
 /// Bytes of a load.

@@ -5,7 +5,7 @@ use super::Gpu;
 use super::buffers::{create, refused, unmap, write};
 use super::copies::fill;
 use crate::Error;
-use crate::scope::scoped;
+use crate::error_scope::scoped;
 use crate::wait::{Answer, Wait, block_on, map};
 
 /// The name of an upload in errors.

@@ -15,7 +15,7 @@ use futures_intrusive::channel::shared::{OneshotReceiver, OneshotSender, oneshot
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use self::poller::Poller;
 use crate::Error;
-use crate::scope::{is_lost, scoped};
+use crate::error_scope::{is_lost, scoped};
 
 /// The pauses between checks for an answer: an eighth of the time that has passed, within bounds.
 ///

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::bound::Buffers;
+use crate::error_scope::scoped;
 use crate::gpu::Gpu;
 use crate::gpu::buffers::{create, refused, storage, unmap, viewed, write};
 use crate::gpu::uploader::UPLOADING;
 use crate::plan::offset_alignment;
-use crate::scope::scoped;
 use crate::stream::tensors_of_pieces;
 use crate::tensor::TensorSlot;
 use crate::wait::{Answer, Wait, map};

@@ -1,11 +1,11 @@
 //! The shapes that candidates are measured on, their tensors, and the right answers.
 
+use crate::error_scope::scoped;
 use crate::gpu::Gpu;
 use crate::gpu::buffers::{read, readable, storage};
 use crate::gpu::uploader::upload;
 use crate::loss::Shapes;
 use crate::plan::{Profile, Tuning};
-use crate::scope::scoped;
 use crate::wait::{Wait, block_on};
 use crate::{
     Bound, Buffers, CrossEntropy, Error, Inputs, LabelType, Outputs, Plan, TargetType, Tensor,
