@@ -108,11 +108,11 @@ pub mod loss;
 pub mod plan;
 #[cfg(feature = "reference")]
 pub mod reference;
+mod requirements;
 #[cfg(feature = "reference")]
 pub mod stream;
 mod tensor;
 mod wait;
-mod wanted;
 mod words;
 pub use bound::{Bound, Buffers, Decoded, RESULT_BYTES, Reader};
 pub use call::{BadValue, Inputs, Output, Summary, Timing};
@@ -128,10 +128,10 @@ pub use loss::{
     Nll, Outputs, PoissonNll, Problem, Reduction, RowColumn, RowOutputs, Softmax,
 };
 pub use plan::{Plan, Profile};
+pub use requirements::{wanted_features, wanted_limits};
 #[cfg(feature = "reference")]
 pub use stream::Sink;
 pub use tensor::{ClassView, ElementType, Floats, LabelType, Labels, TargetType, Tensor};
-pub use wanted::{wanted_features, wanted_limits};
 
 /// The examples of the README, compiled and run with the other documentation tests.
 #[cfg(all(doctest, feature = "gpu"))]
