@@ -106,13 +106,13 @@ pub mod gpu;
 pub mod kernels;
 pub mod loss;
 pub mod plan;
+mod poll;
 #[cfg(feature = "reference")]
 pub mod reference;
 mod requirements;
 #[cfg(feature = "reference")]
 pub mod stream;
 mod tensor;
-mod wait;
 mod words;
 pub use bound::{Bound, Buffers, Decoded, RESULT_BYTES, Reader};
 pub use call::{BadValue, Inputs, Output, Summary, Timing};

@@ -10,7 +10,7 @@ use super::Bound;
 use super::result::{Decoded, RESULT_BYTES, decoded};
 use crate::error_scope::{allocating, is_lost};
 use crate::plan::Plan;
-use crate::wait::{Answer, Mapping, Poller, Wait, block_on, now};
+use crate::poll::{Answer, Mapping, Poller, Wait, block_on, now};
 use crate::{Error, Problem};
 
 const DURING: &str = "reading a result";

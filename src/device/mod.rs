@@ -12,8 +12,8 @@ use crate::Error;
 use crate::error_scope::{is_lost, scoped};
 use crate::kernels::{Access, Spec};
 use crate::plan::{Params, Plan, Profile, Tuning};
+use crate::poll::Poller;
 use crate::tensor::TensorSlot;
-use crate::wait::Poller;
 
 /// The name of compilation in errors.
 const COMPILING: &str = "compiling a kernel";

@@ -5,7 +5,7 @@ use bytemuck::Pod;
 use super::Gpu;
 use crate::Error;
 use crate::error_scope::{allocating, scoped};
-use crate::wait::{Wait, block_on, explained, map};
+use crate::poll::{Wait, block_on, explained, map};
 
 /// Creates a buffer; an error names its purpose.
 pub(super) fn create(

@@ -5,8 +5,8 @@ use super::resident::Tensors;
 use super::stream::{self, Collected};
 use crate::broadcast::stated;
 use crate::plan::Plan;
+use crate::poll::{Wait, block_on};
 use crate::stream::{Batches, Device, Sink};
-use crate::wait::{Wait, block_on};
 use crate::{Bound, Error, Inputs, LargeOutput, Loss, Output, Outputs, Problem, RowOutputs};
 
 impl Gpu {

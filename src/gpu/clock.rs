@@ -6,7 +6,7 @@ use super::Gpu;
 use super::buffers::{create, read, readable};
 use super::stopwatch::Stopwatch;
 use crate::error_scope::{is_lost, scoped};
-use crate::wait::{Wait, block_on};
+use crate::poll::{Wait, block_on};
 use crate::{Bound, Error};
 
 pub(super) const DURING: &str = "measuring time";

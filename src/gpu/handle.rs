@@ -5,7 +5,7 @@ use super::stopwatch::Opening;
 use crate::device::Kernels;
 use crate::error_scope::scoped;
 use crate::plan::Profile;
-use crate::wait::{Wait, block_on};
+use crate::poll::{Wait, block_on};
 use crate::{Bound, Error};
 
 /// The default memory budget.

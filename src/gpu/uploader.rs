@@ -6,7 +6,7 @@ use super::buffers::{create, refused, unmap, write};
 use super::copies::fill;
 use crate::Error;
 use crate::error_scope::scoped;
-use crate::wait::{Answer, Wait, block_on, map};
+use crate::poll::{Answer, Wait, block_on, map};
 
 /// The name of an upload in errors.
 pub(super) const UPLOADING: &str = "uploading";

@@ -3,8 +3,8 @@
 use super::call::output_of;
 use super::executor::Executor;
 use crate::gpu::Gpu;
+use crate::poll::{Wait, block_on};
 use crate::stream::{Batches, Sink, Whole};
-use crate::wait::{Wait, block_on};
 use crate::{Error, Inputs, Loss, Output, Outputs};
 
 /// A loss over batches that come one by one: see [`stream`](crate::stream) for an example.

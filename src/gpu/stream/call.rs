@@ -3,8 +3,8 @@
 use super::executor::Executor;
 use crate::broadcast::stated;
 use crate::gpu::Gpu;
+use crate::poll::{Wait, block_on};
 use crate::stream::{Call, Sink, Totals};
-use crate::wait::{Wait, block_on};
 use crate::{Error, Inputs, Loss, Output, Outputs, Problem};
 
 impl Gpu {

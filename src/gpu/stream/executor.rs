@@ -10,13 +10,13 @@ use crate::classes::ClassSums;
 use crate::gpu::Gpu;
 use crate::gpu::stopwatch::Stopwatch;
 use crate::loss::{CallTensor, Upstream};
+use crate::poll::{Wait, explained};
 use crate::reference::Sums;
 use crate::stream::{
     Cut, Progress, Room, RowRange, Sink, VarianceSums, is_of_pieces, outer_bytes, problem_of,
     scatter, shared_variance,
 };
 use crate::tensor::{Axes, TensorSlot};
-use crate::wait::{Wait, explained};
 use crate::{Error, Inputs, Problem};
 
 /// The most pieces under way: one that the host fills, one that the device computes, and one that waits for either of

@@ -18,9 +18,9 @@ use crate::gpu::uploader::UPLOADING;
 use crate::kernels::Access;
 use crate::loss::{CallTensor, Upstream};
 use crate::plan::{Profile, least_box, offset_alignment};
+use crate::poll::map;
 use crate::stream::{RowRange, Sink, problem_of, scatter};
 use crate::tensor::TensorSlot;
-use crate::wait::map;
 use crate::{Bound, Error, Inputs, LargeOutput, Plan, Problem, RESULT_BYTES};
 
 /// The fewest bytes of a box: in smaller ones the overhead of steps would dominate.

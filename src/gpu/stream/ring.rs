@@ -8,9 +8,9 @@ use crate::gpu::Gpu;
 use crate::gpu::buffers::{create, refused, storage, unmap, viewed, write};
 use crate::gpu::uploader::UPLOADING;
 use crate::plan::offset_alignment;
+use crate::poll::{Answer, Wait, map};
 use crate::stream::tensors_of_pieces;
 use crate::tensor::TensorSlot;
-use crate::wait::{Answer, Wait, map};
 use crate::{Bound, Error, Plan, Problem, RESULT_BYTES};
 
 /// The number of shapes of pieces whose plans stay bound: the pieces of a call have few shapes, and a stream's batches

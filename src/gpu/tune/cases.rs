@@ -6,7 +6,7 @@ use crate::gpu::buffers::{read, readable, storage};
 use crate::gpu::uploader::upload;
 use crate::loss::Shapes;
 use crate::plan::{Profile, Tuning};
-use crate::wait::{Wait, block_on};
+use crate::poll::{Wait, block_on};
 use crate::{
     Bound, Buffers, CrossEntropy, Error, Inputs, LabelType, Outputs, Plan, TargetType, Tensor,
     reference,
