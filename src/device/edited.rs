@@ -1,7 +1,7 @@
 //! Kernels compiled with a part left out: [`LeftOut`].
 
 use super::Kernels;
-use super::left_out::LeftOut;
+use super::ablation::LeftOut;
 use crate::plan::Profile;
 
 impl Kernels {

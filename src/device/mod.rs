@@ -1,13 +1,13 @@
 //! A device's pipelines, compiled once for each specialisation. A host needs [`Kernels`] alone.
 
+mod ablation;
 mod edited;
-mod left_out;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::left_out::LeftOut;
+use self::ablation::LeftOut;
 use crate::Error;
 use crate::error_scope::{is_lost, scoped};
 use crate::kernels::{Access, Spec};
