@@ -6,13 +6,13 @@ type Edit = fn(String) -> String;
 
 /// The parts that are left out; none, except in a benchmark.
 #[derive(Clone, Copy, Default)]
-pub(super) struct LeftOut {
+pub(super) struct Ablation {
     pub edit: Option<Edit>,
     /// The run-time checks that wgpu compiles in; `None` means all.
     pub checks: Option<wgpu::ShaderRuntimeChecks>,
 }
 
-impl LeftOut {
+impl Ablation {
     /// Compiles an assembled text into a module.
     pub fn module(self, device: &wgpu::Device, label: &str, text: String) -> wgpu::ShaderModule {
         let text = match self.edit {

@@ -1,7 +1,7 @@
-//! Kernels compiled with a part left out: [`LeftOut`].
+//! Kernels compiled with a part left out: [`Ablation`].
 
 use super::Kernels;
-use super::ablation::LeftOut;
+use super::ablation::Ablation;
 use crate::plan::Profile;
 
 impl Kernels {
@@ -10,7 +10,7 @@ impl Kernels {
     pub fn edited(&self, edit: fn(String) -> String) -> Self {
         self.varied(
             self.shared.profile.clone(),
-            LeftOut { edit: Some(edit), ..self.shared.left_out },
+            Ablation { edit: Some(edit), ..self.shared.ablation },
         )
     }
 
@@ -21,19 +21,19 @@ impl Kernels {
     /// neither, as long as plans and bindings fit each other; for edited kernels, the caller must ensure it.
     #[doc(hidden)]
     pub unsafe fn trusted(&self, checks: wgpu::ShaderRuntimeChecks) -> Self {
-        let left_out = LeftOut { checks: Some(checks), ..self.shared.left_out };
-        self.varied(self.shared.profile.clone(), left_out)
+        let ablation = Ablation { checks: Some(checks), ..self.shared.ablation };
+        self.varied(self.shared.profile.clone(), ablation)
     }
 
     /// Returns kernels with a cache of their own, laid out for a device without subgroups.
     #[doc(hidden)]
     pub fn without_subgroups(&self) -> Self {
         let profile = Profile { subgroup_size: None, ..self.shared.profile.clone() };
-        self.varied(profile, self.shared.left_out)
+        self.varied(profile, self.shared.ablation)
     }
 
-    fn varied(&self, profile: Profile, left_out: LeftOut) -> Self {
-        Self::of(&self.shared.device, profile, self.shared.cache.clone(), left_out)
+    fn varied(&self, profile: Profile, ablation: Ablation) -> Self {
+        Self::of(&self.shared.device, profile, self.shared.cache.clone(), ablation)
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
 
     /// Edited kernels are compiled in addition to the others, and only they are edited.
     #[test]
-    fn what_is_left_out_stays_apart() {
+    fn ablated_kernels_stay_apart() {
         let gpu = Gpu::new().expect("a GPU adapter");
         let shapes = Shapes::new(&[4, 3]).target(TargetType::Labels(LabelType::U8), &[4]);
         let kernels = gpu.kernels();

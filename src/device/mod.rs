@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::ablation::LeftOut;
+use self::ablation::Ablation;
 use crate::Error;
 use crate::error_scope::{is_lost, scoped};
 use crate::kernels::{Access, Spec};
@@ -33,7 +33,7 @@ struct Shared {
     pipelines: Mutex<HashMap<Spec, Arc<Pipeline>>>,
     /// The host's cache, if it has given one.
     cache: Option<wgpu::PipelineCache>,
-    left_out: LeftOut,
+    ablation: Ablation,
     poller: Poller,
 }
 
@@ -70,21 +70,21 @@ impl Kernels {
 
     /// Returns an empty cache of pipelines for a device of this profile.
     pub(crate) fn with_profile(device: &wgpu::Device, profile: Profile) -> Self {
-        Self::of(device, profile, None, LeftOut::default())
+        Self::of(device, profile, None, Ablation::default())
     }
 
     fn of(
         device: &wgpu::Device,
         profile: Profile,
         cache: Option<wgpu::PipelineCache>,
-        left_out: LeftOut,
+        ablation: Ablation,
     ) -> Self {
         let shared = Shared {
             device: device.clone(),
             profile,
             pipelines: Mutex::new(HashMap::new()),
             cache,
-            left_out,
+            ablation,
             poller: Poller::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -106,8 +106,8 @@ impl Kernels {
     /// }
     /// ```
     pub fn with_pipeline_cache(&self, cache: &wgpu::PipelineCache) -> Self {
-        let Shared { device, profile, left_out, .. } = &*self.shared;
-        Self::of(device, profile.clone(), Some(cache.clone()), *left_out)
+        let Shared { device, profile, ablation, .. } = &*self.shared;
+        Self::of(device, profile.clone(), Some(cache.clone()), *ablation)
     }
 
     /// Returns the device.
@@ -229,7 +229,7 @@ impl Kernels {
         log::debug!("compiling {spec:?}");
         let formula = spec.pointwise.map(|pointwise| format!(" {:?}", pointwise.formula));
         let label = format!("wgpu-loss {:?}{}", spec.kernel, formula.unwrap_or_default());
-        let module = self.shared.left_out.module(self.device(), &label, text.to_owned());
+        let module = self.shared.ablation.module(self.device(), &label, text.to_owned());
         let entries: Vec<_> = spec.slots().into_iter().map(layout_entry).collect();
         let layout = self.device().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(&label),
