@@ -8,9 +8,9 @@ mod adapters;
 mod buffers;
 mod calls;
 mod clock;
-mod copies;
 mod dispatch_times;
 mod handle;
+mod parallel_copy;
 mod resident;
 mod roof;
 mod stopwatch;
@@ -22,10 +22,10 @@ mod uploader;
 pub use adapters::{GpuOptions, TuningChoice};
 pub use clock::{Clock, Timer, Times};
 // Public for the benchmarks.
-#[doc(hidden)]
-pub use copies::fill;
 pub use dispatch_times::DispatchTimes;
 pub use handle::Gpu;
+#[doc(hidden)]
+pub use parallel_copy::fill;
 pub use roof::Roof;
 #[doc(hidden)]
 pub use stopwatch::Opening;

@@ -3,7 +3,7 @@
 
 use super::Gpu;
 use super::buffers::{create, refused, unmap, write};
-use super::copies::fill;
+use super::parallel_copy::fill;
 use crate::Error;
 use crate::error_scope::scoped;
 use crate::poll::{Answer, Wait, block_on, map};

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use crate::gpu::copies::extend;
+use crate::gpu::parallel_copy::extend;
 use crate::stream::Sink;
 use crate::tensor::ElementType;
 use crate::{Error, LargeOutput, Problem};

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::gpu::copies::fill;
+use crate::gpu::parallel_copy::fill;
 use crate::stream::{RowRange, Sink};
 use crate::tensor::TensorSlot;
 use crate::{Error, Inputs, Problem};
