@@ -16,7 +16,7 @@ mod roof;
 mod stopwatch;
 pub mod stream;
 mod tune;
-mod tuned;
+mod tuning_cache;
 mod uploader;
 
 pub use adapters::{GpuOptions, TuningChoice};
