@@ -1,8 +1,8 @@
 //! Calls on host data.
 
 use super::Gpu;
-use super::resident::Tensors;
 use super::stream::{self, Collected};
+use super::upload::Tensors;
 use crate::broadcast::stated;
 use crate::plan::Plan;
 use crate::poll::{Wait, block_on};

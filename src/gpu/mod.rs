@@ -11,12 +11,12 @@ mod clock;
 mod dispatch_times;
 mod handle;
 mod parallel_copy;
-mod resident;
 mod roof;
 mod stopwatch;
 pub mod stream;
 mod tune;
 mod tuning_cache;
+mod upload;
 mod uploader;
 
 pub use adapters::{GpuOptions, TuningChoice};
