@@ -11,7 +11,7 @@ mod clock;
 mod dispatch_times;
 mod handle;
 mod parallel_copy;
-mod roof;
+mod roofline;
 mod stopwatch;
 pub mod stream;
 mod tune;
@@ -26,7 +26,7 @@ pub use dispatch_times::DispatchTimes;
 pub use handle::Gpu;
 #[doc(hidden)]
 pub use parallel_copy::fill;
-pub use roof::Roof;
+pub use roofline::Roof;
 #[doc(hidden)]
 pub use stopwatch::Opening;
 pub use tune::{Field, Gain, Progress, ShapeTimes, TuneOptions, Tuned};

@@ -13,7 +13,7 @@ use crate::error_scope::scoped;
 const DURING: &str = "measuring the roof";
 /// Bytes of a load.
 const VECTOR: u64 = 16;
-/// Loads of a lane that are in flight together; `LOADS` in `roof.wgsl`.
+/// Loads of a lane that are in flight together; `LOADS` in `roofline.wgsl`.
 const LOADS: u32 = 4;
 /// The most groups on a GPU: a few for each that a large GPU can run at a time.
 const GROUPS_GPU: u32 = 4096;
@@ -84,7 +84,7 @@ impl Roof {
     }
 }
 
-/// The parameters of a dispatch; `Params` in `roof.wgsl`.
+/// The parameters of a dispatch; `Params` in `roofline.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 struct Params {
@@ -255,7 +255,7 @@ fn pipeline(gpu: &Gpu, entry: &str, workgroup: u32) -> wgpu::ComputePipeline {
 }
 
 fn shader_text(workgroup: u32) -> String {
-    format!("const WORKGROUP = {workgroup}u;\n{}", include_str!("../../shaders/roof.wgsl"))
+    format!("const WORKGROUP = {workgroup}u;\n{}", include_str!("../../shaders/roofline.wgsl"))
 }
 
 fn uniform(gpu: &Gpu, params: &Params) -> wgpu::Buffer {
