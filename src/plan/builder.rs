@@ -2,7 +2,7 @@
 
 use super::dispatch::Dispatch;
 use super::kernels::zero_fill;
-use super::loops;
+use super::loop_limits;
 use super::work::Work;
 use super::workspace::Workspace;
 use super::{Geometry, Plan};
@@ -33,7 +33,8 @@ impl PlanBuilder {
     pub fn add(&mut self, mut dispatch: Dispatch) -> Result<u32, Error> {
         let Some(piece) = dispatch.piece else { return Ok(0) };
         let work = &self.work;
-        let fewest = loops::fewest_groups(work, &work.narrowest(&dispatch), piece, dispatch.parts)?;
+        let fewest =
+            loop_limits::fewest_groups(work, &work.narrowest(&dispatch), piece, dispatch.parts)?;
         let blocks = work.blocks(&dispatch.spec, piece, dispatch.parts);
         dispatch.groups = Geometry::groups(&work.profile, blocks, fewest, dispatch.groups);
         let groups = dispatch.groups;
@@ -69,7 +70,7 @@ impl PlanBuilder {
 
     /// Adds a dispatch that sums `partials`.
     pub fn over_partials(&mut self, spec: Spec, partials: u32) -> Result<(), Error> {
-        loops::check_partials(&self.work, &spec, partials)?;
+        loop_limits::check_partials(&self.work, &spec, partials)?;
         self.dispatches.push(Dispatch { spec, piece: None, groups: 1, partials, parts: 1 });
         Ok(())
     }
@@ -79,7 +80,7 @@ impl PlanBuilder {
         let elements = u32::try_from(elements).unwrap_or(u32::MAX);
         let groups = zero_fill::groups(&self.work, &spec, elements);
         let dispatch = Dispatch { spec, piece: None, groups, partials: elements, parts: 1 };
-        loops::check_zero_fill(&self.work, &dispatch)?;
+        loop_limits::check_zero_fill(&self.work, &dispatch)?;
         self.dispatches.push(dispatch);
         Ok(())
     }

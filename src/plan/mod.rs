@@ -11,7 +11,7 @@ mod geometry;
 mod kernels;
 mod limits;
 mod loads;
-mod loops;
+mod loop_limits;
 mod params;
 mod piece;
 mod pieces;
@@ -92,7 +92,11 @@ impl Plan {
 
     /// Returns the most iterations of one invocation's loops, over all of its work.
     pub fn longest_loops(&self) -> u64 {
-        self.dispatches.iter().map(|dispatch| loops::turns(&self.work, dispatch)).max().unwrap_or(0)
+        self.dispatches
+            .iter()
+            .map(|dispatch| loop_limits::turns(&self.work, dispatch))
+            .max()
+            .unwrap_or(0)
     }
 
     /// Returns every specialisation that the plan runs, in order.
