@@ -6,7 +6,7 @@
 //! answers programs.
 
 use serde_json::{Value, json};
-use wgpu_loss::gpu::{Roof, Timer};
+use wgpu_loss::gpu::{Roofline, Timer};
 use wgpu_loss::{
     Bce, BceWithLogits, ElementType, Error, GaussianNll, Gpu, Inputs, KlDiv, Loss, Outputs,
     PoissonNll, Tensor, reference,
@@ -117,8 +117,8 @@ fn measure(
         let written = if outputs.grad { tensor } else { 0 };
         let bound = gpu.bind(&*case.loss, &case.inputs(), outputs)?;
         // The bytes that are read, and those that are written meanwhile.
-        let roof = Roof::measure(gpu, inputs, 9)?;
-        let copied = Roof::measure(gpu, written.max(16), 9)?;
+        let roof = Roofline::measure(gpu, inputs, 9)?;
+        let copied = Roofline::measure(gpu, written.max(16), 9)?;
         let least = match outputs.grad {
             true => (inputs - written) as f64 / roof.read_rate() + copied.copy.as_secs_f64(),
             false => inputs as f64 / roof.read_rate(),

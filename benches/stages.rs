@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wgpu_loss::gpu::{Clock, Roof, Times};
+use wgpu_loss::gpu::{Clock, Roofline, Times};
 use wgpu_loss::{Bound, ElementType, Error, Gpu, Kernels, Outputs};
 
 mod harness;
@@ -39,7 +39,7 @@ fn stages(
     results: &mut Vec<Value>,
 ) -> Result<(), Error> {
     let tensors = Tensors::new(gpu, shape, element_type)?;
-    let roof = Roof::measure(gpu, tensors.case.logits.floats().bytes().len() as u64, SAMPLES)?;
+    let roof = Roofline::measure(gpu, tensors.case.logits.floats().bytes().len() as u64, SAMPLES)?;
     for (pass, outputs) in [("fwd", Outputs::loss()), ("fwd+bwd", Outputs::loss().with_grad())] {
         let stages = Stages { gpu, tensors: &tensors, outputs, roof: &roof };
         let mut found = stages.measure()?;
@@ -57,7 +57,7 @@ struct Stages<'a> {
     gpu: &'a Gpu,
     tensors: &'a Tensors,
     outputs: Outputs,
-    roof: &'a Roof,
+    roof: &'a Roofline,
 }
 
 impl Stages<'_> {

@@ -26,7 +26,7 @@ pub use dispatch_times::DispatchTimes;
 pub use handle::Gpu;
 #[doc(hidden)]
 pub use parallel_copy::fill;
-pub use roofline::Roof;
+pub use roofline::Roofline;
 #[doc(hidden)]
 pub use stopwatch::Opening;
 pub use tune::{Field, Gain, Progress, ShapeTimes, TuneOptions, Tuned};

@@ -30,15 +30,15 @@ const UPLOAD: u64 = 1 << 22;
 /// too.
 ///
 /// ```no_run
-/// use wgpu_loss::{Gpu, gpu::Roof};
+/// use wgpu_loss::{Gpu, gpu::Roofline};
 ///
-/// let roof = Roof::measure(&Gpu::new()?, 1 << 28, 9)?;
+/// let roof = Roofline::measure(&Gpu::new()?, 1 << 28, 9)?;
 /// println!("{:.1} GB/s by {:?}", roof.read_rate() / 1e9, roof.clock);
 /// # Ok::<(), wgpu_loss::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Roof {
+pub struct Roofline {
     /// The number of bytes that were read, and written.
     pub bytes: u64,
     /// The median time of reading them.
@@ -49,7 +49,7 @@ pub struct Roof {
     pub clock: Clock,
 }
 
-impl Roof {
+impl Roofline {
     /// Measures the roof for tensors of `bytes` bytes (rounded up to 16), from `samples` samples of each kind. Needs
     /// twice these bytes on the device. The read and written data are verified.
     ///
@@ -295,8 +295,8 @@ mod tests {
     use crate::GpuOptions;
 
     /// Measuring verifies what was read and copied.
-    fn measured(gpu: &Gpu, bytes: u64) -> Roof {
-        let roof = Roof::measure(gpu, bytes, 1).expect("a roof");
+    fn measured(gpu: &Gpu, bytes: u64) -> Roofline {
+        let roof = Roofline::measure(gpu, bytes, 1).expect("a roof");
         assert_eq!(roof.bytes, bytes.max(1).next_multiple_of(16));
         assert!(roof.read_rate() > 0.0 && roof.copy_rate() > 0.0 && roof.gradient_rate() > 0.0);
         roof

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use wgpu_loss::gpu::{Clock, Roof, Times};
+use wgpu_loss::gpu::{Clock, Roofline, Times};
 use wgpu_loss::{
     CrossEntropy, ElementType, Error, Gpu, LargeOutput, Loss, Output, Outputs, reference,
 };
@@ -73,7 +73,7 @@ pub struct Measured {
     /// The f64 reference on all cores.
     pub reference: Times,
     /// The roof for tensors of this size.
-    pub roof: Roof,
+    pub roof: Roofline,
 }
 
 impl Measured {
@@ -111,7 +111,7 @@ pub fn measure(
     gpu: &Gpu,
     case: &Case,
     pass: Pass,
-    roof: Roof,
+    roof: Roofline,
     samples: usize,
 ) -> Result<Measured, Failure> {
     let (loss, inputs, outputs) = (CrossEntropy::new(), case.inputs(), pass.outputs());

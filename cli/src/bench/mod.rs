@@ -13,7 +13,7 @@ mod refused;
 mod report;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use wgpu_loss::gpu::Roof;
+use wgpu_loss::gpu::Roofline;
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{CrossEntropy, ElementType, Error, Gpu, LabelType, Plan, TargetType};
 
@@ -99,7 +99,7 @@ fn measure_shape(
     tell("roof");
     let size = u64::from(element_type.bytes());
     let bytes = size * shape.iter().product::<usize>() as u64;
-    let roof = Roof::measure(gpu, bytes, samples).map_err(failed)?;
+    let roof = Roofline::measure(gpu, bytes, samples).map_err(failed)?;
     let measured = passes.iter().map(|&pass| {
         tell(pass.name());
         let measured = measure(gpu, &case, pass, roof, samples);
