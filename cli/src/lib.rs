@@ -35,7 +35,6 @@ mod error;
 pub mod files;
 mod formula;
 mod interrupt;
-mod job;
 mod look;
 mod names;
 mod outputs;
@@ -46,6 +45,7 @@ mod progress;
 mod question;
 mod report;
 mod results;
+mod run;
 mod sources;
 mod tune;
 mod visible;
@@ -76,16 +76,16 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::CrossEntropy(args) => job::run(args.into()),
-        Command::Nll(args) => job::run(args.into()),
-        Command::Entropy(args) => job::run(args.into()),
-        Command::Bce(args) => job::run(args.into()),
-        Command::BceWithLogits(args) => job::run(args.into()),
-        Command::KlDiv(args) => job::run(args.into()),
-        Command::GaussianNll(args) => job::run(args.into()),
-        Command::PoissonNll(args) => job::run(args.into()),
-        Command::LogSoftmax(args) => job::run(job::Job::softmax("log-softmax", args)),
-        Command::Softmax(args) => job::run(job::Job::softmax("softmax", args)),
+        Command::CrossEntropy(args) => run::run(args.into()),
+        Command::Nll(args) => run::run(args.into()),
+        Command::Entropy(args) => run::run(args.into()),
+        Command::Bce(args) => run::run(args.into()),
+        Command::BceWithLogits(args) => run::run(args.into()),
+        Command::KlDiv(args) => run::run(args.into()),
+        Command::GaussianNll(args) => run::run(args.into()),
+        Command::PoissonNll(args) => run::run(args.into()),
+        Command::LogSoftmax(args) => run::run(run::Job::softmax("log-softmax", args)),
+        Command::Softmax(args) => run::run(run::Job::softmax("softmax", args)),
         Command::Adapters(args) => adapters::list(args.json),
         Command::Bench(args) => bench::run(&args),
         Command::Tune(args) => tune::run(&args),
