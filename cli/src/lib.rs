@@ -34,6 +34,7 @@ mod error;
 #[doc(hidden)]
 pub mod files;
 mod formula;
+mod inputs;
 mod interrupt;
 mod look;
 mod names;
@@ -46,7 +47,6 @@ mod question;
 mod report;
 mod results;
 mod run;
-mod sources;
 mod tune;
 mod visible;
 

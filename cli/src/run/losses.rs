@@ -11,9 +11,9 @@ use crate::args::{
 };
 use crate::data::Role;
 use crate::formula::Formula;
+use crate::inputs::Files;
 use crate::look::Looks;
 use crate::outputs::Output;
-use crate::sources::Files;
 
 impl From<CrossEntropyArgs> for Job {
     fn from(args: CrossEntropyArgs) -> Self {

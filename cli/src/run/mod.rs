@@ -23,6 +23,7 @@ use crate::data::{Data, Role, Stop};
 use crate::error::{Failure, say};
 use crate::files::{Destination, Unfinished};
 use crate::formula::Formula;
+use crate::inputs::{Files, Sources};
 use crate::look::{self, Looks, Rows, Seen, Unreduced};
 use crate::names::Names;
 use crate::outputs::{self, Output};
@@ -30,7 +31,6 @@ use crate::progress::Meter;
 use crate::question::{Question, is_unreduced};
 use crate::report::{self, Classes, Report, Tokens};
 use crate::results::{Complete, Results};
-use crate::sources::{Files, Sources};
 
 /// The least memory budget with which a computation is repeated.
 const LEAST_BUDGET: u64 = 1 << 20;

@@ -8,7 +8,7 @@ use crate::args::{
 };
 use crate::data::Role;
 use crate::formula::Formula;
-use crate::sources::Files;
+use crate::inputs::Files;
 
 impl From<BceArgs> for Job {
     fn from(args: BceArgs) -> Self {
