@@ -12,7 +12,7 @@ use crate::computed::Computed;
 use crate::data::Stop;
 use crate::error::{Failure, say};
 use crate::question::Question;
-use crate::results::Results;
+use crate::sinks::Results;
 
 /// The device on which a loss is computed.
 pub enum Device {

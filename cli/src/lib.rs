@@ -45,8 +45,8 @@ mod position;
 mod progress;
 mod question;
 mod report;
-mod results;
 mod run;
+mod sinks;
 mod tune;
 mod visible;
 

@@ -9,7 +9,7 @@ use crate::data::{Data, Role};
 use crate::error::Failure;
 use crate::files::{Destination, Element, Unfinished, finish};
 use crate::question::{has_loss, is_unreduced};
-use crate::results::Results;
+use crate::sinks::Results;
 
 /// A result that can be saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::error::Failure;
 use crate::files::{Bytes, Part, Scratch, floats};
 use crate::formula::Formula;
 use crate::question::{self, Question};
-use crate::results::Complete;
+use crate::sinks::Complete;
 
 /// Rows are visited in steps of this many.
 const STEP: usize = 1 << 20;

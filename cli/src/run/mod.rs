@@ -30,7 +30,7 @@ use crate::outputs::{self, Output};
 use crate::progress::Meter;
 use crate::question::{Question, is_unreduced};
 use crate::report::{self, Classes, Report, Tokens};
-use crate::results::{Complete, Results};
+use crate::sinks::{Complete, Results};
 
 /// The least memory budget with which a computation is repeated.
 const LEAST_BUDGET: u64 = 1 << 20;
