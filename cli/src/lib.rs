@@ -30,6 +30,7 @@ mod check;
 mod compute;
 mod computed;
 mod data;
+mod destinations;
 mod error;
 #[doc(hidden)]
 pub mod files;
@@ -38,7 +39,6 @@ mod inputs;
 mod interrupt;
 mod look;
 mod names;
-mod outputs;
 #[doc(hidden)]
 pub mod picture;
 mod position;

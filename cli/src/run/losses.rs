@@ -10,10 +10,10 @@ use crate::args::{
     RunArgs, SoftmaxArgs,
 };
 use crate::data::Role;
+use crate::destinations::Output;
 use crate::formula::Formula;
 use crate::inputs::Files;
 use crate::look::Looks;
-use crate::outputs::Output;
 
 impl From<CrossEntropyArgs> for Job {
     fn from(args: CrossEntropyArgs) -> Self {

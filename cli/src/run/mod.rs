@@ -20,13 +20,13 @@ use crate::check::{self, Answer, Compared};
 use crate::compute::Device;
 use crate::computed::Computed;
 use crate::data::{Data, Role, Stop};
+use crate::destinations::{self, Output};
 use crate::error::{Failure, say};
 use crate::files::{Destination, Unfinished};
 use crate::formula::Formula;
 use crate::inputs::{Files, Sources};
 use crate::look::{self, Looks, Rows, Seen, Unreduced};
 use crate::names::Names;
-use crate::outputs::{self, Output};
 use crate::progress::Meter;
 use crate::question::{Question, is_unreduced};
 use crate::report::{self, Classes, Report, Tokens};
@@ -88,7 +88,7 @@ struct Request<'a> {
 
 impl<'a> Request<'a> {
     fn new(job: &'a Job) -> Result<Self, Failure> {
-        let destinations = outputs::destinations(&job.save)?;
+        let destinations = destinations::named(&job.save)?;
         let mut sources = Sources::open(&job.files, job.run.dtype.map(ElementType::from))?;
         if !matches!(job.formula, Formula::Softmax(_)) {
             sources.as_f32(Role::Upstream);
@@ -156,7 +156,7 @@ impl Work<'_> {
     fn compute(&self, device: &mut Device) -> Result<Done, Failure> {
         let Request { job, sources, names, problem, destinations, .. } = self.request;
         let (check, rows) = (job.run.check, job.looks.any());
-        let results = outputs::places(problem, self.question.data, destinations, check, rows)?;
+        let results = destinations::sinks(problem, self.question.data, destinations, check, rows)?;
         let done = self.results(device, results);
         if done.as_ref().map_or_else(Stop::is_of_data, |_| true) {
             // First, because a damaged file explains why its elements are refused.
@@ -256,7 +256,7 @@ impl Work<'_> {
             return Ok(Vec::new());
         }
         let (files, png) = (std::mem::take(&mut done.files), seen.png.as_deref());
-        let ((), time) = timed(|| outputs::save(files, destinations, &done.computed, png))?;
+        let ((), time) = timed(|| destinations::save(files, destinations, &done.computed, png))?;
         done.seconds.push(("save", time));
         Ok(destinations.iter().map(|(_, file)| file.name.display().to_string()).collect())
     }

@@ -39,7 +39,7 @@ fn stored<'a>(
 }
 
 /// Probes the files to be saved to.
-pub fn destinations(save: &[(Output, PathBuf)]) -> Result<Vec<(Output, Destination)>, Failure> {
+pub fn named(save: &[(Output, PathBuf)]) -> Result<Vec<(Output, Destination)>, Failure> {
     let mut destinations: Vec<(Output, Destination)> = Vec::new();
     for (what, name) in save {
         let destination = match what {
@@ -57,7 +57,7 @@ pub fn destinations(save: &[(Output, PathBuf)]) -> Result<Vec<(Output, Destinati
 
 /// Returns the place of each large result: its file, or temporary storage if it is compared, reported or shown. The
 /// losses of rows may be wanted in addition to a reduced loss.
-pub fn places(
+pub fn sinks(
     problem: &Problem,
     data: &Data<'_>,
     destinations: &[(Output, Destination)],
