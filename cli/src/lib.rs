@@ -36,8 +36,8 @@ mod error;
 pub mod files;
 mod formula;
 mod inputs;
+mod inspect;
 mod interrupt;
-mod look;
 mod names;
 #[doc(hidden)]
 pub mod picture;

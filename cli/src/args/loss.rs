@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, ValueEnum};
 use wgpu_loss::{EmptyMean, Reduction};
 
-use super::{LookArgs, RunArgs, values};
+use super::{InspectArgs, RunArgs, values};
 
 /// Arguments of `cross-entropy`.
 #[derive(Debug, Args)]
@@ -64,7 +64,7 @@ pub struct CrossEntropyArgs {
     #[command(flatten)]
     pub loss: LossArgs,
     #[command(flatten)]
-    pub look: LookArgs,
+    pub inspect: InspectArgs,
     #[command(flatten)]
     pub classes: ClassArgs,
     #[command(flatten)]
@@ -83,7 +83,7 @@ pub struct NllArgs {
     #[command(flatten)]
     pub loss: LossArgs,
     #[command(flatten)]
-    pub look: LookArgs,
+    pub inspect: InspectArgs,
     #[command(flatten)]
     pub classes: ClassArgs,
     #[command(flatten)]
@@ -120,7 +120,7 @@ pub struct EntropyArgs {
     #[command(flatten)]
     pub loss: LossArgs,
     #[command(flatten)]
-    pub look: LookArgs,
+    pub inspect: InspectArgs,
     #[command(flatten)]
     pub classes: ClassArgs,
     #[command(flatten)]

@@ -7,7 +7,7 @@
 //! values    parsers of single values
 //! ```
 
-mod look;
+mod inspect;
 mod loss;
 mod measure;
 mod points;
@@ -20,7 +20,7 @@ use std::io::Write;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub use self::look::LookArgs;
+pub use self::inspect::InspectArgs;
 pub use self::loss::{
     ClassArgs, CrossEntropyArgs, EntropyArgs, LabelArgs, LossArgs, NllArgs, SoftmaxArgs,
 };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::values::{self, Tensor};
-use super::{LookArgs, LossArgs, RunArgs};
+use super::{InspectArgs, LossArgs, RunArgs};
 
 /// Arguments that the losses of single elements share.
 #[derive(Debug, Args)]
@@ -13,7 +13,7 @@ pub struct PointArgs {
     #[command(flatten)]
     pub loss: LossArgs,
     #[command(flatten)]
-    pub look: LookArgs,
+    pub inspect: InspectArgs,
     #[command(flatten)]
     pub run: RunArgs,
 }

@@ -18,7 +18,7 @@ pub use self::tokens::Tokens;
 use crate::adapter::Adapter;
 use crate::check::Compared;
 use crate::error::Failure;
-use crate::look::Seen;
+use crate::inspect::Inspected;
 use crate::position::position;
 use crate::visible::visible;
 
@@ -61,7 +61,7 @@ pub struct Report<'a> {
     /// The likelihood of tokens, if the loss is one.
     pub tokens: Option<Tokens>,
     /// The views of the rows' losses.
-    pub seen: &'a Seen,
+    pub seen: &'a Inspected,
     /// The files that were written.
     pub saved: Vec<String>,
     /// The type of gradients and distributions in these files.

@@ -6,14 +6,14 @@ use wgpu_loss::{CrossEntropy, Entropy, LargeOutput, Nll, Outputs, Softmax};
 
 use super::Job;
 use crate::args::{
-    ClassArgs, CrossEntropyArgs, EntropyArgs, LabelArgs, LookArgs, LossArgs, NllArgs, OutType,
+    ClassArgs, CrossEntropyArgs, EntropyArgs, InspectArgs, LabelArgs, LossArgs, NllArgs, OutType,
     RunArgs, SoftmaxArgs,
 };
 use crate::data::Role;
 use crate::destinations::Output;
 use crate::formula::Formula;
 use crate::inputs::Files;
-use crate::look::Looks;
+use crate::inspect::Inspections;
 
 impl From<CrossEntropyArgs> for Job {
     fn from(args: CrossEntropyArgs) -> Self {
@@ -37,7 +37,7 @@ impl From<CrossEntropyArgs> for Job {
             .of_classes(&args.classes)
             .reduced(args.loss)
             .with_labels(args.labels)
-            .seen(args.look)
+            .seen(args.inspect)
             .saving(args.save_log_probs, LargeOutput::Distribution, Outputs::with_log_probs)
             .saving(args.save_lse, LargeOutput::Lse, Outputs::with_lse)
             .saving(args.save_argmax, LargeOutput::Argmax, Outputs::with_argmax)
@@ -74,7 +74,7 @@ impl From<NllArgs> for Job {
             .of_classes(&args.classes)
             .reduced(args.loss)
             .with_labels(args.labels)
-            .seen(args.look)
+            .seen(args.inspect)
     }
 }
 
@@ -88,7 +88,7 @@ impl From<EntropyArgs> for Job {
         Self::new("entropy", Formula::Entropy(loss), files, args.run)
             .of_classes(&args.classes)
             .reduced(args.loss)
-            .seen(args.look)
+            .seen(args.inspect)
     }
 }
 
@@ -110,9 +110,19 @@ impl Job {
             OutType::Same => Outputs::loss(),
             OutType::F32 => Outputs::loss().in_f32(),
         };
-        let (save, looks) = (Vec::new(), Looks::default());
+        let (save, inspections) = (Vec::new(), Inspections::default());
         let (reduction, class_axis_given) = (None, false);
-        Self { command, formula, reduction, files, outputs, save, looks, class_axis_given, run }
+        Self {
+            command,
+            formula,
+            reduction,
+            files,
+            outputs,
+            save,
+            inspections,
+            class_axis_given,
+            run,
+        }
     }
 
     /// Adds the arguments that the losses over classes share.
@@ -137,9 +147,9 @@ impl Job {
     }
 
     /// Adds the options that show the losses of rows.
-    pub(super) fn seen(mut self, args: LookArgs) -> Self {
-        let LookArgs { sample, histogram, .. } = args;
-        self.looks = Looks { heatmap: args.heatmap.is_some(), sample, histogram };
+    pub(super) fn seen(mut self, args: InspectArgs) -> Self {
+        let InspectArgs { sample, histogram, .. } = args;
+        self.inspections = Inspections { heatmap: args.heatmap.is_some(), sample, histogram };
         self.save.extend(args.heatmap.map(|file| (Output::Heatmap, file)));
         self
     }

@@ -25,7 +25,7 @@ use crate::error::{Failure, say};
 use crate::files::{Destination, Unfinished};
 use crate::formula::Formula;
 use crate::inputs::{Files, Sources};
-use crate::look::{self, Looks, Rows, Seen, Unreduced};
+use crate::inspect::{self, Inspected, Inspections, Rows, Unreduced};
 use crate::names::Names;
 use crate::progress::Meter;
 use crate::question::{Question, is_unreduced};
@@ -44,7 +44,7 @@ pub struct Job {
     files: Files,
     outputs: Outputs,
     save: Vec<(Output, PathBuf)>,
-    looks: Looks,
+    inspections: Inspections,
     class_axis_given: bool,
     run: RunArgs,
 }
@@ -97,7 +97,7 @@ impl<'a> Request<'a> {
         let problem = problem(job, &sources).map_err(|error| names.explain(error))?;
         check_top_k(job, &problem)?;
         let input = sources.input().name.display().to_string();
-        job.looks.check(&problem, &input)?;
+        job.inspections.check(&problem, &input)?;
         Ok(Self { job, sources, names, problem, destinations, input })
     }
 
@@ -155,7 +155,7 @@ impl Work<'_> {
     /// Computes all requested outputs.
     fn compute(&self, device: &mut Device) -> Result<Done, Failure> {
         let Request { job, sources, names, problem, destinations, .. } = self.request;
-        let (check, rows) = (job.run.check, job.looks.any());
+        let (check, rows) = (job.run.check, job.inspections.any());
         let results = destinations::sinks(problem, self.question.data, destinations, check, rows)?;
         let done = self.results(device, results);
         if done.as_ref().map_or_else(Stop::is_of_data, |_| true) {
@@ -167,14 +167,15 @@ impl Work<'_> {
 
     fn results(&self, device: &mut Device, mut results: Results) -> Result<Done, Stop> {
         let Self { request, question } = self;
-        let looks = request.job.looks.any() && question.problem.reduction != Reduction::None;
-        let (computed, complete, files) = if looks {
+        let inspections =
+            request.job.inspections.any() && question.problem.reduction != Reduction::None;
+        let (computed, complete, files) = if inspections {
             let unreduced = Unreduced::of(question, &request.sources.shapes())?;
             let data = unreduced.data(question.data);
             let question_of_rows = unreduced.question(&data);
             let mut computed = self.tirelessly(device, &question_of_rows, &mut results)?;
             let (complete, files) = results.complete()?;
-            look::reduced(question.problem, &complete, &mut computed);
+            inspect::reduced(question.problem, &complete, &mut computed);
             (computed, complete, files)
         } else {
             let computed = self.tirelessly(device, question, &mut results)?;
@@ -238,19 +239,21 @@ impl Work<'_> {
     }
 
     /// Shows the losses of rows, if that is requested.
-    fn see(&self, done: &mut Done) -> Result<Seen, Failure> {
+    fn see(&self, done: &mut Done) -> Result<Inspected, Failure> {
         let Request { job, problem, input, .. } = self.request;
         let losses = done.complete.floats(LargeOutput::RowLoss);
-        let Some(losses) = losses.filter(|_| job.looks.any()) else { return Ok(Seen::default()) };
+        let Some(losses) = losses.filter(|_| job.inspections.any()) else {
+            return Ok(Inspected::default());
+        };
         let rows = Rows { losses, kept: &done.complete, data: self.question.data, problem };
         let title = format!("{} of {input}", job.command);
-        let (seen, time) = timed(|| job.looks.see(&rows, &title))?;
+        let (seen, time) = timed(|| job.inspections.see(&rows, &title))?;
         done.seconds.push(("look", time));
         Ok(seen)
     }
 
     /// Gives the saved files their names, and returns these.
-    fn save(&self, done: &mut Done, seen: &Seen) -> Result<Vec<String>, Failure> {
+    fn save(&self, done: &mut Done, seen: &Inspected) -> Result<Vec<String>, Failure> {
         let destinations = &self.request.destinations;
         if destinations.is_empty() {
             return Ok(Vec::new());
@@ -267,7 +270,7 @@ impl Work<'_> {
         device: &Device,
         done: &Done,
         check: Option<&[Compared]>,
-        seen: &Seen,
+        seen: &Inspected,
         saved: Vec<String>,
     ) -> Result<(), Failure> {
         let Request { job, sources, problem, .. } = self.request;

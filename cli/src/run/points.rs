@@ -12,19 +12,19 @@ use crate::inputs::Files;
 
 impl From<BceArgs> for Job {
     fn from(args: BceArgs) -> Self {
-        let PointArgs { loss, look, run } = args.shared;
+        let PointArgs { loss, inspect, run } = args.shared;
         let formula =
             Bce::new().reduction(loss.reduction.into()).empty_mean(loss.empty_mean.into());
         let files = Files::new(args.input)
             .with(Role::Values, Some(args.target))
             .with(Role::ElementWeight, args.weight);
-        Self::new("bce", Formula::Bce(formula), files, run).reduced(loss).seen(look)
+        Self::new("bce", Formula::Bce(formula), files, run).reduced(loss).seen(inspect)
     }
 }
 
 impl From<BceWithLogitsArgs> for Job {
     fn from(args: BceWithLogitsArgs) -> Self {
-        let PointArgs { loss, look, run } = args.shared;
+        let PointArgs { loss, inspect, run } = args.shared;
         let formula = BceWithLogits::new()
             .reduction(loss.reduction.into())
             .empty_mean(loss.empty_mean.into());
@@ -34,13 +34,13 @@ impl From<BceWithLogitsArgs> for Job {
             .with_tensor(Role::PosWeight, args.pos_weight);
         Self::new("bce-with-logits", Formula::BceWithLogits(formula), files, run)
             .reduced(loss)
-            .seen(look)
+            .seen(inspect)
     }
 }
 
 impl From<KlDivArgs> for Job {
     fn from(args: KlDivArgs) -> Self {
-        let PointArgs { loss, look, run } = args.shared;
+        let PointArgs { loss, inspect, run } = args.shared;
         let log_target = args.log_target;
         let formula = KlDiv::new()
             .log_target(log_target)
@@ -49,14 +49,14 @@ impl From<KlDivArgs> for Job {
         let files = Files::new(args.input).with(Role::Values, Some(args.target));
         Self::new("kl-div", Formula::KlDiv { loss: formula, log_target }, files, run)
             .reduced(loss)
-            .seen(look)
+            .seen(inspect)
             .saving(args.save_target_grad, LargeOutput::TargetGrad, Outputs::with_target_grad)
     }
 }
 
 impl From<GaussianNllArgs> for Job {
     fn from(args: GaussianNllArgs) -> Self {
-        let PointArgs { loss, look, run } = args.shared;
+        let PointArgs { loss, inspect, run } = args.shared;
         let eps = args.eps;
         let formula = GaussianNll::new()
             .full(args.full)
@@ -68,7 +68,7 @@ impl From<GaussianNllArgs> for Job {
             .with_tensor(Role::Var, Some(args.var));
         Self::new("gaussian-nll", Formula::GaussianNll { loss: formula, eps }, files, run)
             .reduced(loss)
-            .seen(look)
+            .seen(inspect)
             .saving(args.save_target_grad, LargeOutput::TargetGrad, Outputs::with_target_grad)
             .saving(args.save_var_grad, LargeOutput::VarGrad, Outputs::with_var_grad)
     }
@@ -76,7 +76,7 @@ impl From<GaussianNllArgs> for Job {
 
 impl From<PoissonNllArgs> for Job {
     fn from(args: PoissonNllArgs) -> Self {
-        let PointArgs { loss, look, run } = args.shared;
+        let PointArgs { loss, inspect, run } = args.shared;
         let (log_input, full, eps) = (!args.no_log_input, args.full, args.eps);
         let formula = PoissonNll::new()
             .log_input(log_input)
@@ -86,6 +86,6 @@ impl From<PoissonNllArgs> for Job {
             .empty_mean(loss.empty_mean.into());
         let files = Files::new(args.input).with(Role::Values, Some(args.target));
         let formula = Formula::PoissonNll { loss: formula, log_input, full, eps };
-        Self::new("poisson-nll", formula, files, run).reduced(loss).seen(look)
+        Self::new("poisson-nll", formula, files, run).reduced(loss).seen(inspect)
     }
 }

@@ -21,7 +21,7 @@ use crate::error::Failure;
 
 /// The requested views of the losses.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Looks {
+pub struct Inspections {
     /// True if the picture of an image is requested.
     pub heatmap: bool,
     /// The index of the image.
@@ -32,7 +32,7 @@ pub struct Looks {
 
 /// The views that were made.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct Inspected {
     /// The contents of the picture.
     pub heatmap: Option<Heatmap>,
     /// The picture, as the bytes of a file.
@@ -41,7 +41,7 @@ pub struct Seen {
     pub histogram: Option<Histogram>,
 }
 
-impl Looks {
+impl Inspections {
     /// Returns true if the losses of rows are needed.
     pub fn any(&self) -> bool {
         self.heatmap || self.histogram
@@ -56,8 +56,8 @@ impl Looks {
     }
 
     /// Makes the views of the rows' losses, with a title for the picture.
-    pub fn see(&self, rows: &Rows<'_>, title: &str) -> Result<Seen, Failure> {
-        let mut seen = Seen::default();
+    pub fn see(&self, rows: &Rows<'_>, title: &str) -> Result<Inspected, Failure> {
+        let mut seen = Inspected::default();
         if self.heatmap {
             let size = heatmap::size(rows.problem, self.sample, title)?;
             let heatmap = Heatmap::of(rows, self.sample, size)?;

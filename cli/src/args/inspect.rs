@@ -6,7 +6,7 @@ use clap::Args;
 
 /// Pictures of a loss.
 #[derive(Debug, Args)]
-pub struct LookArgs {
+pub struct InspectArgs {
     /// Draw the losses of an image's pixels: a .png file. For inputs of shape (N, C, H, W), or of any
     /// other whose loss without reduction has shape (N, H, W).
     #[arg(long, value_name = "FILE.png")]
