@@ -12,7 +12,7 @@ use crate::computed::Computed;
 use crate::data::Stop;
 use crate::error::{Failure, say};
 use crate::question::Question;
-use crate::sinks::Results;
+use crate::sinks::Sinks;
 
 /// The device on which a loss is computed.
 pub enum Device {
@@ -68,7 +68,7 @@ impl Device {
     pub fn run(
         &self,
         question: &Question<'_>,
-        results: &mut Results,
+        results: &mut Sinks,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Computed, Stop> {
         let start = Instant::now();
@@ -119,7 +119,7 @@ impl Device {
 
 /// Results on their way from the device.
 struct Going<'a> {
-    results: &'a mut Results,
+    results: &'a mut Sinks,
     progress: &'a mut dyn FnMut(u64),
     /// The failure that stopped the work.
     failure: Option<Failure>,

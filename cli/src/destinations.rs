@@ -9,7 +9,7 @@ use crate::data::{Data, Role};
 use crate::error::Failure;
 use crate::files::{Destination, Element, Unfinished, finish};
 use crate::question::{has_loss, is_unreduced};
-use crate::sinks::Results;
+use crate::sinks::Sinks;
 
 /// A result that can be saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +63,8 @@ pub fn sinks(
     destinations: &[(Output, Destination)],
     check: bool,
     rows: bool,
-) -> Result<Results, Failure> {
-    let mut results = Results::default();
+) -> Result<Sinks, Failure> {
+    let mut results = Sinks::default();
     let unreduced = is_unreduced(problem);
     for (output, file) in destinations {
         let what = match output {

@@ -12,9 +12,9 @@ use crate::files::{Kind, Source};
 use crate::names::Names;
 
 /// The user's names of the tensors. The input is the first of them.
-pub struct Files(Vec<(Role, Tensor)>);
+pub struct InputPaths(Vec<(Role, Tensor)>);
 
-impl Files {
+impl InputPaths {
     /// Begins with the input.
     pub fn new(input: PathBuf) -> Self {
         Self(vec![(Role::Input, Tensor::File(input))])
@@ -33,14 +33,14 @@ impl Files {
 }
 
 /// The opened files.
-pub struct Sources {
+pub struct InputFiles {
     files: Vec<(Role, Source)>,
     numbers: Vec<(Role, [f32; 1])>,
 }
 
-impl Sources {
+impl InputFiles {
     /// Opens the files, and gives 16-bit words a type.
-    pub fn open(files: &Files, words: Option<ElementType>) -> Result<Self, Failure> {
+    pub fn open(files: &InputPaths, words: Option<ElementType>) -> Result<Self, Failure> {
         let mut sources = Self { files: Vec::new(), numbers: Vec::new() };
         for (role, tensor) in &files.0 {
             match tensor {

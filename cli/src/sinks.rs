@@ -11,15 +11,15 @@ use crate::files::{Bytes, Destination, Element, Scratch, Unfinished, floats};
 
 /// A result that is being written.
 #[derive(Debug)]
-struct Wanted {
+struct LargeSink {
     what: LargeOutput,
     element: Element,
-    place: Place,
+    storage: Storage,
 }
 
-/// The place of a result.
+/// The storage of a result.
 #[derive(Debug)]
-enum Place {
+enum Storage {
     /// It is compared or reported, but not saved.
     Scratch(Scratch),
     /// It is saved.
@@ -28,13 +28,13 @@ enum Place {
 
 /// The requested results, while they are written.
 #[derive(Debug, Default)]
-pub struct Results(Vec<Wanted>);
+pub struct Sinks(Vec<LargeSink>);
 
 /// The complete results: each with its bytes and the offset of its elements.
 #[derive(Debug)]
 pub struct Complete(Vec<(LargeOutput, Element, Bytes, u64)>);
 
-impl Results {
+impl Sinks {
     /// Keeps a result of so many elements temporarily, if it is not saved.
     pub fn keep(
         &mut self,
@@ -44,8 +44,8 @@ impl Results {
     ) -> Result<(), Failure> {
         if self.find(what).is_none() {
             let scratch = Scratch::new((count * element.bytes()) as u64);
-            let place = Place::Scratch(scratch.map_err(Failure::Failed)?);
-            self.0.push(Wanted { what, element, place });
+            let storage = Storage::Scratch(scratch.map_err(Failure::Failed)?);
+            self.0.push(LargeSink { what, element, storage });
         }
         Ok(())
     }
@@ -58,31 +58,33 @@ impl Results {
         to: &Destination,
         shape: &[usize],
     ) -> Result<(), Failure> {
-        let place = Place::File(to.array(element, shape)?);
-        self.0.push(Wanted { what, element, place });
+        let storage = Storage::File(to.array(element, shape)?);
+        self.0.push(LargeSink { what, element, storage });
         Ok(())
     }
 
-    fn find(&mut self, what: LargeOutput) -> Option<&mut Wanted> {
+    fn find(&mut self, what: LargeOutput) -> Option<&mut LargeSink> {
         self.0.iter_mut().find(|result| result.what == what)
     }
 
     /// Writes a part of a result, at a byte offset from its first element.
     pub fn write(&mut self, what: LargeOutput, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
-        match self.find(what).map(|result| &mut result.place) {
+        match self.find(what).map(|result| &mut result.storage) {
             None => Ok(()),
-            Some(Place::Scratch(scratch)) => scratch.write(offset, bytes).map_err(Failure::Failed),
-            Some(Place::File(file)) => file.write(offset, bytes),
+            Some(Storage::Scratch(scratch)) => {
+                scratch.write(offset, bytes).map_err(Failure::Failed)
+            }
+            Some(Storage::File(file)) => file.write(offset, bytes),
         }
     }
 
     /// Completes all results. The files still have to be given their names.
     pub fn complete(self) -> Result<(Complete, Vec<Unfinished>), Failure> {
         let (mut all, mut files) = (Vec::new(), Vec::new());
-        for Wanted { what, element, place } in self.0 {
-            let (bytes, start) = match place {
-                Place::Scratch(scratch) => (scratch.done().map_err(Failure::Failed)?, 0),
-                Place::File(file) => {
+        for LargeSink { what, element, storage } in self.0 {
+            let (bytes, start) = match storage {
+                Storage::Scratch(scratch) => (scratch.done().map_err(Failure::Failed)?, 0),
+                Storage::File(file) => {
                     let read = file.read()?;
                     files.push(file);
                     read

@@ -12,7 +12,7 @@ use crate::args::{
 use crate::data::Role;
 use crate::destinations::Output;
 use crate::formula::Formula;
-use crate::inputs::Files;
+use crate::inputs::InputPaths;
 use crate::inspect::Inspections;
 
 impl From<CrossEntropyArgs> for Job {
@@ -32,7 +32,7 @@ impl From<CrossEntropyArgs> for Job {
         if let Some(label) = args.labels.ignore_index {
             loss = loss.ignore_index(label);
         }
-        let files = Files::new(args.input).with(Role::Target, Some(args.target));
+        let files = InputPaths::new(args.input).with(Role::Target, Some(args.target));
         let mut job = Self::new("cross-entropy", Formula::CrossEntropy(loss), files, args.run)
             .of_classes(&args.classes)
             .reduced(args.loss)
@@ -69,7 +69,7 @@ impl From<NllArgs> for Job {
         if let Some(label) = args.labels.ignore_index {
             loss = loss.ignore_index(label);
         }
-        let files = Files::new(args.input).with(Role::Target, Some(args.target));
+        let files = InputPaths::new(args.input).with(Role::Target, Some(args.target));
         Self::new("nll", Formula::Nll(loss), files, args.run)
             .of_classes(&args.classes)
             .reduced(args.loss)
@@ -84,7 +84,7 @@ impl From<EntropyArgs> for Job {
             .axis(args.classes.class_axis.unwrap_or(-1))
             .reduction(args.loss.reduction.into())
             .empty_mean(args.loss.empty_mean.into());
-        let files = Files::new(args.input).with(Role::RowWeights, args.row_weights);
+        let files = InputPaths::new(args.input).with(Role::RowWeights, args.row_weights);
         Self::new("entropy", Formula::Entropy(loss), files, args.run)
             .of_classes(&args.classes)
             .reduced(args.loss)
@@ -97,7 +97,7 @@ impl Job {
     pub fn softmax(command: &'static str, args: SoftmaxArgs) -> Self {
         let loss = if command == "softmax" { Softmax::probs() } else { Softmax::log_probs() };
         let loss = loss.axis(args.classes.class_axis.unwrap_or(-1));
-        let files = Files::new(args.input).with(Role::Upstream, args.upstream);
+        let files = InputPaths::new(args.input).with(Role::Upstream, args.upstream);
         Self::new(command, Formula::Softmax(loss), files, args.run)
             .of_classes(&args.classes)
             .saving(args.save_output, LargeOutput::Distribution, |outputs| outputs)
@@ -105,7 +105,12 @@ impl Job {
     }
 
     /// Makes the job of a loss of files, with default options.
-    pub(super) fn new(command: &'static str, formula: Formula, files: Files, run: RunArgs) -> Self {
+    pub(super) fn new(
+        command: &'static str,
+        formula: Formula,
+        files: InputPaths,
+        run: RunArgs,
+    ) -> Self {
         let outputs = match run.out_dtype {
             OutType::Same => Outputs::loss(),
             OutType::F32 => Outputs::loss().in_f32(),

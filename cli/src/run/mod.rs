@@ -24,13 +24,13 @@ use crate::destinations::{self, Output};
 use crate::error::{Failure, say};
 use crate::files::{Destination, Unfinished};
 use crate::formula::Formula;
-use crate::inputs::{Files, Sources};
+use crate::inputs::{InputFiles, InputPaths};
 use crate::inspect::{self, Inspected, Inspections, Rows, Unreduced};
 use crate::names::Names;
 use crate::progress::Meter;
 use crate::question::{Question, is_unreduced};
 use crate::report::{self, Classes, Report, Tokens};
-use crate::sinks::{Complete, Results};
+use crate::sinks::{Complete, Sinks};
 
 /// The least memory budget with which a computation is repeated.
 const LEAST_BUDGET: u64 = 1 << 20;
@@ -41,7 +41,7 @@ pub struct Job {
     formula: Formula,
     /// `None` for the softmaxes, which have no loss to reduce.
     reduction: Option<Reduction>,
-    files: Files,
+    files: InputPaths,
     outputs: Outputs,
     save: Vec<(Output, PathBuf)>,
     inspections: Inspections,
@@ -78,7 +78,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
 /// A request whose files exist and have matching shapes. No element has been read.
 struct Request<'a> {
     job: &'a Job,
-    sources: Sources,
+    sources: InputFiles,
     names: Names,
     problem: Problem,
     destinations: Vec<(Output, Destination)>,
@@ -89,7 +89,7 @@ struct Request<'a> {
 impl<'a> Request<'a> {
     fn new(job: &'a Job) -> Result<Self, Failure> {
         let destinations = destinations::named(&job.save)?;
-        let mut sources = Sources::open(&job.files, job.run.dtype.map(ElementType::from))?;
+        let mut sources = InputFiles::open(&job.files, job.run.dtype.map(ElementType::from))?;
         if !matches!(job.formula, Formula::Softmax(_)) {
             sources.as_f32(Role::Upstream);
         }
@@ -115,7 +115,7 @@ impl<'a> Request<'a> {
 }
 
 /// Returns the problem of the loss over the files' shapes.
-fn problem(job: &Job, sources: &Sources) -> Result<Problem, Error> {
+fn problem(job: &Job, sources: &InputFiles) -> Result<Problem, Error> {
     let problem = job.formula.problem(&sources.shapes(), job.outputs)?;
     let wanted = [problem.view.classes];
     match sources.get(Role::Weight).filter(|weight| weight.shape != wanted) {
@@ -165,7 +165,7 @@ impl Work<'_> {
         done.map_err(|stop| names.stopped(stop))
     }
 
-    fn results(&self, device: &mut Device, mut results: Results) -> Result<Done, Stop> {
+    fn results(&self, device: &mut Device, mut results: Sinks) -> Result<Done, Stop> {
         let Self { request, question } = self;
         let inspections =
             request.job.inspections.any() && question.problem.reduction != Reduction::None;
@@ -191,7 +191,7 @@ impl Work<'_> {
         &self,
         device: &mut Device,
         question: &Question<'_>,
-        results: &mut Results,
+        results: &mut Sinks,
     ) -> Result<Computed, Stop> {
         let run = &self.request.job.run;
         loop {

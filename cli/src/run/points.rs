@@ -8,14 +8,14 @@ use crate::args::{
 };
 use crate::data::Role;
 use crate::formula::Formula;
-use crate::inputs::Files;
+use crate::inputs::InputPaths;
 
 impl From<BceArgs> for Job {
     fn from(args: BceArgs) -> Self {
         let PointArgs { loss, inspect, run } = args.shared;
         let formula =
             Bce::new().reduction(loss.reduction.into()).empty_mean(loss.empty_mean.into());
-        let files = Files::new(args.input)
+        let files = InputPaths::new(args.input)
             .with(Role::Values, Some(args.target))
             .with(Role::ElementWeight, args.weight);
         Self::new("bce", Formula::Bce(formula), files, run).reduced(loss).seen(inspect)
@@ -28,7 +28,7 @@ impl From<BceWithLogitsArgs> for Job {
         let formula = BceWithLogits::new()
             .reduction(loss.reduction.into())
             .empty_mean(loss.empty_mean.into());
-        let files = Files::new(args.input)
+        let files = InputPaths::new(args.input)
             .with(Role::Values, Some(args.target))
             .with(Role::ElementWeight, args.weight)
             .with_tensor(Role::PosWeight, args.pos_weight);
@@ -46,7 +46,7 @@ impl From<KlDivArgs> for Job {
             .log_target(log_target)
             .reduction(loss.reduction.into())
             .empty_mean(loss.empty_mean.into());
-        let files = Files::new(args.input).with(Role::Values, Some(args.target));
+        let files = InputPaths::new(args.input).with(Role::Values, Some(args.target));
         Self::new("kl-div", Formula::KlDiv { loss: formula, log_target }, files, run)
             .reduced(loss)
             .seen(inspect)
@@ -63,7 +63,7 @@ impl From<GaussianNllArgs> for Job {
             .eps(eps)
             .reduction(loss.reduction.into())
             .empty_mean(loss.empty_mean.into());
-        let files = Files::new(args.input)
+        let files = InputPaths::new(args.input)
             .with(Role::Values, Some(args.target))
             .with_tensor(Role::Var, Some(args.var));
         Self::new("gaussian-nll", Formula::GaussianNll { loss: formula, eps }, files, run)
@@ -84,7 +84,7 @@ impl From<PoissonNllArgs> for Job {
             .eps(eps)
             .reduction(loss.reduction.into())
             .empty_mean(loss.empty_mean.into());
-        let files = Files::new(args.input).with(Role::Values, Some(args.target));
+        let files = InputPaths::new(args.input).with(Role::Values, Some(args.target));
         let formula = Formula::PoissonNll { loss: formula, log_input, full, eps };
         Self::new("poisson-nll", formula, files, run).reduced(loss).seen(inspect)
     }
