@@ -87,17 +87,17 @@ fn suites(pack: &Pack) -> Result<Vec<Suite>, String> {
         suite("unit", "tests/unit", ".", None),
         suite("program", "cli/program", "cli", Some("gpu::")),
     ];
-    let strangers = pack.root.join("tests/stranger");
-    let wrong = |error| format!("{}: {error}", strangers.display());
+    let hosts = pack.root.join("tests/external_host");
+    let wrong = |error| format!("{}: {error}", hosts.display());
     let mut programs = Vec::new();
-    for entry in fs::read_dir(&strangers).map_err(wrong)? {
+    for entry in fs::read_dir(&hosts).map_err(wrong)? {
         programs.push(entry.map_err(wrong)?.path());
     }
     programs.sort();
     for program in programs {
         let name = program.file_name().unwrap_or_default().to_string_lossy();
-        let name = format!("stranger_{name}");
-        all.push(Suite { name, program, folder: "tests/stranger", modules_of: None });
+        let name = format!("external_host_{name}");
+        all.push(Suite { name, program, folder: "tests/external_host", modules_of: None });
     }
     Ok(all)
 }

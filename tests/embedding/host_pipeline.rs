@@ -343,13 +343,13 @@ fn buffers_of_another_device_are_refused_and_nobody_else_hears_of_it() {
     }
     let kernels = Kernels::new(&device);
     let fit = Fitting::on(&kernels, &queue);
-    let stranger = host_buffer(&other, 640, BufferUsages::STORAGE);
-    let stranger = || stranger.as_entire_buffer_binding();
+    let foreign = host_buffer(&other, 640, BufferUsages::STORAGE);
+    let foreign = || foreign.as_entire_buffer_binding();
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     for buffers in [
-        fit.buffers().grad(stranger()),
-        fit.buffers().target(stranger()),
-        Buffers::new(stranger())
+        fit.buffers().grad(foreign()),
+        fit.buffers().target(foreign()),
+        Buffers::new(foreign())
             .target(fit.target.as_entire_buffer_binding())
             .loss(fit.loss.as_entire_buffer_binding())
             .grad_in_place(),

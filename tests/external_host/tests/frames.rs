@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::thread;
 
-use stranger::{Arena, Host, block_on, close, noise, on_every_host, truth};
+use external_host::{Arena, Host, block_on, close, noise, on_every_host, truth};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{Bound, Buffers, CrossEntropy, Decoded, LabelType, Outputs, Plan, TargetType};
 
@@ -34,7 +34,7 @@ impl Frame {
             .target(arena.at(&self.target))
             .weight(arena.at(&self.weight))
             .grad(arena.at(&self.grad))
-            .label("stranger's frame")
+            .label("external host's frame")
     }
 }
 

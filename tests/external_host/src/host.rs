@@ -91,7 +91,7 @@ impl Host {
     /// A buffer of the usages that tensors have here.
     pub fn buffer(&self, bytes: u64) -> wgpu::Buffer {
         self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("stranger"),
+            label: Some("external host"),
             size: bytes,
             usage: wgpu::BufferUsages::STORAGE
                 | wgpu::BufferUsages::COPY_SRC
@@ -104,7 +104,7 @@ impl Host {
     pub fn read(&self, range: wgpu::BufferBinding<'_>) -> Vec<u8> {
         let size = range.size.map_or(range.buffer.size() - range.offset, |size| size.get());
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("stranger's staging"),
+            label: Some("external host's staging"),
             size,
             usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
             mapped_at_creation: false,

@@ -1,6 +1,6 @@
 //! A training loop on the GPU: the application's next kernel reads loss and gradient where they are.
 
-use stranger::{Host, close, noise, on_every_host, truth};
+use external_host::{Host, close, noise, on_every_host, truth};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{Bound, Buffers, CrossEntropy, LabelType, Outputs, Plan, TargetType};
 
@@ -100,7 +100,7 @@ fn own_step(
         source: wgpu::ShaderSource::Wgsl(text.into()),
     });
     let pipeline = host.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some("stranger's step"),
+        label: Some("external host's step"),
         layout: None,
         module: &module,
         entry_point: Some("main"),

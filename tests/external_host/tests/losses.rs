@@ -1,6 +1,6 @@
 //! Losses over tensors in one arena, judged by the application's own arithmetic.
 
-use stranger::{Arena, Host, close, noise, on_every_host, truth};
+use external_host::{Arena, Host, close, noise, on_every_host, truth};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
     Bce, Bound, Buffers, CLASS_BYTES, CrossEntropy, Decoded, ElementType, Error, GaussianNll,
