@@ -161,8 +161,8 @@ fn measure(
     say(format!("\n{shape:?} {name} with gradient: {dispatches} dispatches"));
     let mut steps = Vec::new();
     let mut tell = |what: &str, ours: Cost, bare: Option<Cost>| {
-        let beside = bare.as_ref().map_or(String::new(), ToString::to_string);
-        say(format!("  {what:<20} {ours} {beside}"));
+        let of_bare = bare.as_ref().map_or(String::new(), ToString::to_string);
+        say(format!("  {what:<20} {ours} {of_bare}"));
         let bare = bare.as_ref().map(Cost::json);
         steps.push(json!({ "what": what, "ours": ours.json(), "bare": bare }));
     };

@@ -77,8 +77,9 @@ impl Stages<'_> {
             match attempt(|| self.without(&variation, &bound)) {
                 Ok(None) => {}
                 Ok(Some(times)) => {
-                    let [beside, times] = [0, 1].map(|which: usize| seconds(&times[which].sorted));
-                    left_out.push(json!({ "what": what, "seconds": times, "whole": beside }));
+                    let [compared, times] =
+                        [0, 1].map(|which: usize| seconds(&times[which].sorted));
+                    left_out.push(json!({ "what": what, "seconds": times, "whole": compared }));
                 }
                 Err(reason) => left_out.push(json!({ "what": what, "reason": reason })),
             }
@@ -136,7 +137,7 @@ fn clock_name(clock: Clock) -> &'static str {
 fn tell(found: &Value) {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
     let median = |value: &Value| value["median"].as_f64().unwrap_or(f64::NAN);
-    let beside = |part: &Value, whole: &Value| {
+    let compared = |part: &Value, whole: &Value| {
         let time = Duration::from_secs_f64(median(part).max(0.0));
         format!("{time:>10.2?} {:>4.0} %", 100.0 * median(part) / median(whole))
     };
@@ -145,15 +146,17 @@ fn tell(found: &Value) {
     let rate = found["gb_per_s"].as_f64().unwrap_or_default();
     say(format!("\n{shape} {dtype} {pass}, by {clock}, {rate:.1} GB/s"));
     let of_roof = 100.0 * found["of_roof"].as_f64().unwrap_or_default();
-    say(format!("  {}  {of_roof:.0} % of the roof", beside(whole, whole)));
+    say(format!("  {}  {of_roof:.0} % of the roof", compared(whole, whole)));
     for step in found["steps"].as_array().into_iter().flatten() {
         let name = format!("{} groups  {}", step["groups"], text(&step["name"]));
-        say(format!("  {}  {name}", beside(&step["seconds"], whole)));
+        say(format!("  {}  {name}", compared(&step["seconds"], whole)));
     }
     for left in found["left_out"].as_array().into_iter().flatten() {
         let what = text(&left["what"]);
         match left["reason"].as_str() {
-            None => say(format!("  {}  without {what}", beside(&left["seconds"], &left["whole"]))),
+            None => {
+                say(format!("  {}  without {what}", compared(&left["seconds"], &left["whole"])))
+            }
             Some(reason) => say(format!("  without {what}: FAILED: {reason}")),
         }
     }

@@ -96,7 +96,7 @@ struct Kind(BTreeMap<&'static str, Vec<Duration>>);
 impl Kind {
     fn add(&mut self, sample: &Sample) {
         for part in PARTS {
-            let time = sample.told[part].as_f64().unwrap_or_default();
+            let time = sample.reported[part].as_f64().unwrap_or_default();
             self.0.entry(part).or_default().push(Duration::from_secs_f64(time));
         }
         self.0.entry("total").or_default().push(sample.total);
@@ -108,18 +108,18 @@ impl Kind {
 
     fn say(&self, name: &str) {
         let of = |part| self.0.get(part).map_or(Duration::ZERO, |times| harness::median(times));
-        let told: Vec<_> = PARTS
+        let reported: Vec<_> = PARTS
             .into_iter()
             .chain(["total"])
             .map(|part| format!("{part} {:.1?}", of(part)))
             .collect();
-        say(format!("{name}: {}", told.join(", ")));
+        say(format!("{name}: {}", reported.join(", ")));
     }
 }
 
 /// A sample's output, and the total time of its process.
 struct Sample {
-    told: Value,
+    reported: Value,
     total: Duration,
 }
 
@@ -156,12 +156,12 @@ fn measure() {
     cold.say("cold");
     warm.say("warm");
     let cached = cached.into_iter().max().unwrap_or(0);
-    let compiled = &first.told["compiled"];
+    let compiled = &first.reported["compiled"];
     say(format!(
         "the first of all: {:.1?}; {compiled} kernels; the driver cached {cached} bytes",
         first.total
     ));
-    let adapter = first.told["adapter"].clone();
+    let adapter = first.reported["adapter"].clone();
     let found = json!({
         "shape": SHAPE,
         "dtype": "f32",
@@ -169,7 +169,7 @@ fn measure() {
         "cold": cold.json(),
         "warm": warm.json(),
         "first": first.total.as_secs_f64(),
-        "data": first.told["data"],
+        "data": first.reported["data"],
         "compiled": compiled,
         "cached_bytes": cached,
         "failed": failed,
@@ -190,12 +190,12 @@ fn start(caches: &Path, wanted: f64) -> Result<Sample, String> {
     if !output.status.success() {
         return Err(format!("{}: {stderr}", output.status));
     }
-    let told: Value =
+    let reported: Value =
         serde_json::from_str(&stdout).map_err(|error| format!("{error}: {stdout}{stderr}"))?;
-    let answer = told["answer"].as_f64().unwrap_or(f64::NAN);
+    let answer = reported["answer"].as_f64().unwrap_or(f64::NAN);
     let off = (answer - wanted).abs() / wanted;
     match off < 2e-6 {
-        true => Ok(Sample { told, total }),
+        true => Ok(Sample { reported, total }),
         false => Err(format!("a loss of {answer} for {wanted}")),
     }
 }

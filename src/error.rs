@@ -20,7 +20,7 @@ use std::path::PathBuf;
 /// let error = reference::run(&Bce::new(), &inputs, Outputs::loss()).unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "1 of 6 elements are out of range: the first is target 1.5 at position 2, where a probability from 0 to 1 is wanted"
+///     "1 of 6 elements are out of range: the first is target 1.5 at position 2, expected a probability from 0 to 1"
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -36,7 +36,7 @@ pub enum Error {
     },
 
     /// A tensor's shape does not fit the others.
-    #[error("{what} has shape {given:?}, but {wanted:?} was wanted")]
+    #[error("{what} has shape {given:?}, expected {wanted:?}")]
     Shape {
         /// The tensor's name.
         what: &'static str,
@@ -47,7 +47,7 @@ pub enum Error {
     },
 
     /// A slice or buffer holds another number of elements than its shape has.
-    #[error("{what} holds {given} elements, but its shape {shape:?} wants {wanted}")]
+    #[error("{what} has {given} elements, but its shape {shape:?} needs {wanted}")]
     Length {
         /// The tensor's name.
         what: &'static str,
@@ -60,7 +60,7 @@ pub enum Error {
     },
 
     /// The loss needs a target of another kind, or none at all.
-    #[error("{loss} takes {wanted}, but got {given}")]
+    #[error("{loss} expects {wanted}, got {given}")]
     Target {
         /// The loss.
         loss: &'static str,
@@ -83,8 +83,8 @@ pub enum Error {
 
     /// Some labels are neither a class nor `ignore_index`.
     #[error(
-        "{count} of {rows} labels are out of range: the first is {value}, at position {first}, \
-         where classes run from 0 to {} and ignore_index is {ignore_index}",
+        "{count} of {rows} labels are out of range: the first is {value}, at position {first}; \
+         classes are 0 to {}, and ignore_index is {ignore_index}",
         *classes as i128 - 1
     )]
     BadTargets {
@@ -116,8 +116,8 @@ pub enum Error {
     /// Tensors are broadcast along so many different axes that a plan cannot distinguish them. Calls on host data write
     /// such tensors out; other callers must do so beforehand.
     #[error(
-        "the tensors that are broadcast divide the input's axes into {groups} groups, but a plan knows \
-         three: expand one of them to the input's shape"
+        "the broadcast tensors divide the input's axes into {groups} groups, and at most three are supported: \
+         expand one of them to the input's shape"
     )]
     Groups {
         /// The number of groups: neighbouring axes that the same tensors have form one.
@@ -138,7 +138,7 @@ pub enum Error {
     /// Some elements have values that the loss is not defined for.
     #[error(
         "{count} of {of} elements are out of range: the first is {what} {value} at position {first}, \
-         where {wanted} is wanted"
+         expected {wanted}"
     )]
     BadValues {
         /// The tensor of the first such element.
@@ -169,7 +169,7 @@ pub enum Error {
     },
 
     /// A buffer is missing that the plan needs, or was given to a plan that does not use it.
-    #[error("the plan {} a buffer for {what}", if *.needed { "needs" } else { "has no use for" })]
+    #[error("the plan {} a buffer for {what}", if *.needed { "needs" } else { "does not use" })]
     Binding {
         /// The buffer's name.
         what: &'static str,
@@ -211,7 +211,7 @@ pub enum Error {
     },
 
     /// A plan was made for a device with a feature that this one was opened without.
-    #[error("{what} needs the feature {feature}, which the device was opened without")]
+    #[error("{what} needs the feature {feature}, which the device does not have")]
     Feature {
         /// The thing that needs the feature.
         what: &'static str,
@@ -229,7 +229,7 @@ pub enum Error {
     },
 
     /// The adapter returned no device.
-    #[error("the adapter {adapter:?} gave no device: {reason}")]
+    #[error("the adapter {adapter:?} could not open a device: {reason}")]
     NoDevice {
         /// The adapter's name.
         adapter: String,
@@ -258,7 +258,7 @@ pub enum Error {
     },
 
     /// The device has no memory left. It stays usable, and a smaller `GpuOptions::memory_budget` may succeed.
-    #[error("the GPU is out of memory: {bytes} bytes were wanted for {what}")]
+    #[error("the GPU is out of memory: {bytes} bytes were needed for {what}")]
     OutOfMemory {
         /// The purpose of the memory.
         what: &'static str,
@@ -280,11 +280,11 @@ pub enum Error {
     Stopped,
 
     /// A blocking call in a browser, where blocking is not allowed.
-    #[error("this call blocks, which a browser does not allow; its async form does not")]
+    #[error("this call blocks, which browsers do not allow; use its async form")]
     Blocking,
 
     /// A second use of something that allows one at a time.
-    #[error("{what} is under way already")]
+    #[error("{what} is already in progress")]
     Busy {
         /// The work in progress.
         what: &'static str,
@@ -292,7 +292,7 @@ pub enum Error {
 
     /// The device is lost: destroyed by the host, removed, or given up by its driver. Nothing that was made on it works
     /// any more; a new device needs new [`Kernels`](crate::Kernels).
-    #[error("the device was lost; noticed while {during}")]
+    #[error("the device was lost while {during}")]
     Lost {
         /// The work in progress when the loss was noticed.
         during: &'static str,

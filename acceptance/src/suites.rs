@@ -45,9 +45,9 @@ pub fn run(context: &Context<'_>) -> Result<Value, String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         while let Some((suite, module)) = modules.get(next.fetch_add(1, Ordering::Relaxed)) {
-            told.push(match context.time_is_up() {
+            reported.push(match context.time_is_up() {
                 None => run_module(context, suite, module)?,
                 Some(reason) => json!({
                     "suite": suite.name, "module": module.name, "complaint": reason,
@@ -55,13 +55,13 @@ pub fn run(context: &Context<'_>) -> Result<Value, String> {
                 }),
             });
         }
-        Ok(told)
+        Ok(reported)
     };
-    let told: Result<Vec<Vec<Value>>, String> = std::thread::scope(|scope| {
+    let reported: Result<Vec<Vec<Value>>, String> = std::thread::scope(|scope| {
         let all: Vec<_> = (0..(cores / CORES).max(1)).map(|_| scope.spawn(work)).collect();
         all.into_iter().map(|one| one.join().map_err(|_| "a panic".to_string())?).collect()
     });
-    let mut modules = told?.concat();
+    let mut modules = reported?.concat();
     modules.sort_by_key(|module| [&module["suite"], &module["module"]].map(Value::to_string));
     let count = |key: &str| modules.iter().filter_map(|m| m[key].as_u64()).sum::<u64>();
     let failed = modules.iter().filter_map(|m| m["failed"].as_array()).map(Vec::len).sum::<usize>();
@@ -151,7 +151,7 @@ fn run_module(context: &Context<'_>, suite: &Suite, module: &Module) -> Result<V
     for test in &said.failed {
         again.insert(test.clone(), passes_alone(context, suite, test, &folder)?.into());
     }
-    let silent: Vec<_> = module.tests.iter().filter(|test| !said.told(test)).collect();
+    let silent: Vec<_> = module.tests.iter().filter(|test| !said.reported(test)).collect();
     let complaint = (!silent.is_empty() || finished.succeeded() != said.failed.is_empty())
         .then(|| finished.complaint());
     Ok(json!({
@@ -199,8 +199,11 @@ struct Said {
 }
 
 impl Said {
-    fn told(&self, test: &str) -> bool {
-        [&self.passed, &self.failed, &self.ignored].into_iter().flatten().any(|told| told == test)
+    fn reported(&self, test: &str) -> bool {
+        [&self.passed, &self.failed, &self.ignored]
+            .into_iter()
+            .flatten()
+            .any(|reported| reported == test)
     }
 }
 
@@ -256,6 +259,6 @@ mod tests {
         assert_eq!(said.ignored, ["gpu_a::three"]);
         assert_eq!(said.not_run, ["a card has memory of its own"]);
         // A program that crashed has not reported all its tests.
-        assert!(said.told("gpu_a::three") && !said.told("gpu_a::four"));
+        assert!(said.reported("gpu_a::three") && !said.reported("gpu_a::four"));
     }
 }

@@ -165,8 +165,8 @@ pub fn number(name: &str, otherwise: f64) -> f64 {
 
 /// Returns the bytes of free memory; `None` if the system does not say.
 pub fn free_memory() -> Option<u64> {
-    let told = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = told.lines().find(|line| line.starts_with("MemAvailable:"))?;
+    let reported = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = reported.lines().find(|line| line.starts_with("MemAvailable:"))?;
     Some(1024 * line.split_whitespace().nth(1)?.parse::<u64>().ok()?)
 }
 

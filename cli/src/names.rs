@@ -44,7 +44,7 @@ impl Names {
                 Failure::of(
                     file,
                     format_args!(
-                        "{role} of shape {given:?}, but {input} of shape {input_shape:?} wants {wanted:?}{hint}"
+                        "{role} of shape {given:?}, but {input} of shape {input_shape:?} needs {wanted:?}{hint}"
                     ),
                 )
             }
@@ -75,7 +75,7 @@ impl Names {
                     name,
                     format_args!(
                         "{count} of {of} elements have values out of range: the first is {what} {value} at \
-                         {position}, where {wanted} is wanted"
+                         {position}, expected {wanted}"
                     ),
                 )
             }

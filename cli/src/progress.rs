@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Work that takes less than this shows nothing.
-const PATIENCE: Duration = Duration::from_secs(1);
+const DELAY: Duration = Duration::from_secs(1);
 
 /// The progress of the work.
 pub struct Meter {
@@ -28,7 +28,7 @@ impl Meter {
     /// Sets the number of rows that are done.
     pub fn done(&mut self, rows: u64) {
         let elapsed = self.start.elapsed();
-        if self.quiet || (self.bar.is_none() && elapsed < PATIENCE) {
+        if self.quiet || (self.bar.is_none() && elapsed < DELAY) {
             return;
         }
         let rate = rows as f64 / elapsed.as_secs_f64();

@@ -41,7 +41,7 @@ fn paint<DB: DrawingBackend>(backend: DB, steps: &[Decoded]) -> Drawn<DB> {
     loss.paint(&left, &losses)?;
     let percents: Vec<f64> = steps.iter().map(crate::percent).collect();
     let accuracy = Panel {
-        title: "images told right, %",
+        title: "images classified right, %",
         from: 0.0,
         to: 102.0,
         color: RGBColor(217, 119, 6),

@@ -1,4 +1,4 @@
-// Gradient descent with momentum, over all parameters at once. They lie one behind the other, and so do
+// Gradient descent with momentum, over all parameters at once. They are stored one after the other, and so are
 // their gradients and their velocities.
 
 struct Descent {

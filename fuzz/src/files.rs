@@ -115,7 +115,7 @@ fn written(draw: Draw<'_>, how: How) {
     match (read, array.wanted(how)) {
         (Ok(read), Some(bytes)) => {
             assert_eq!(read.shape, array.shape, "{what}");
-            assert!(read.bytes == bytes, "{what}: {:?}, but {bytes:?} was wanted", read.bytes);
+            assert!(read.bytes == bytes, "{what}: {:?}, expected {bytes:?}", read.bytes);
             assert!(matches!(how, How::Words(_)) || read.element == array.element, "{what}");
         }
         (Err(_), None) => {}

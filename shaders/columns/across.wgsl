@@ -1,4 +1,4 @@
-// What a lane of neighbouring rows keeps: a load has one class of all of them.
+// Resident classes of neighbouring rows: a load has one class of all of a lane's rows.
 
 import columns::loads;
 import shared::{offsets, params, resident, tensor, vectors};

@@ -1,8 +1,8 @@
-// Where the rows of a lane are, and what their classes weigh.
+// Offsets of the rows of a lane, and the shares of their classes.
 
 import shared::{offsets, params, row, vectors};
 
-// The rows of a lane follow each other: PACK * classes elements, in `classes` loads.
+// The rows of a lane are consecutive: PACK * classes elements, in `classes` loads.
 @if(SHORT) fn offsets_of_rows(row: u32) -> Offsets { return offsets_of(row / PACK * params.classes); }
 @else fn offsets_of_rows(row: u32) -> Offsets {
     return offsets_of(

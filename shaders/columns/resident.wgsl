@@ -1,5 +1,5 @@
-// Few enough classes for a lane to keep: RESIDENT_LOADS is their number. What is resident has a vector for each
-// class, with a component for each row; `b` is the second half of a load of eight rows.
+// Resident rows: RESIDENT_LOADS is the number of classes. Each class has a vector with a component for each row; `b`
+// is the second half of a load of eight rows.
 
 import columns::loads;
 import shared::{count, fold, resident, row, state, totals, vectors};
@@ -16,7 +16,7 @@ fn columns(totals: Totals, row: u32) -> Totals {
     load_resident(offsets, &a, &b, &v_a, &v_b);
 
     var r_a = open_rows(row, true);
-    let label_logit_a = label_logits(r_a, &a);   // before the fold, which may put powers in the place of logits
+    let label_logit_a = label_logits(r_a, &a);   // before the fold, which may replace logits by powers
     var label_key_a: LabelKey;
     @if(RANK) label_key_a = label_key_of(r_a.class_index, label_logit_a);
     var s_a = state_of_resident(&a, &v_a, label_key_a);
@@ -51,7 +51,7 @@ fn columns(totals: Totals, row: u32) -> Totals {
     return t;
 }
 
-// The labels' logits.
+// Returns the labels' logits.
 fn label_logits(r: Row, resident: ptr<function, Resident>) -> RowWords {
     var words = RowWords(0u);
     @if(LABELS) @for(k in REGISTERS) words = select(words, (*resident)[{k}], r.class_index == RowWords({k}));

@@ -1,6 +1,6 @@
-// What a lane of short rows keeps: its PACK rows follow each other in memory, PACK * RESIDENT_LOADS elements in
-// RESIDENT_LOADS loads. Loads become vectors over rows, one for each class, and back, by way of single elements in
-// the order of memory. All of it is in registers and every index a constant, so nothing moves.
+// Resident classes of short rows. The PACK rows of a lane are consecutive in memory: PACK * RESIDENT_LOADS elements
+// in RESIDENT_LOADS loads. Loads are transposed into vectors over rows, one for each class, and back. All values are
+// in registers and every index is a constant, so the transpositions cost no instructions.
 
 import shared::{offsets, resident, row, tensor, vectors};
 @if(SCALED) import shared::logits;
@@ -29,7 +29,7 @@ fn load_resident(
     }
 }
 
-// The elements of the rows as vectors over rows, one for each class.
+// Transposes loads into vectors over rows, one for each class.
 fn by_class(packs: ptr<function, Packs>, a: ptr<function, Resident>, b: ptr<function, Resident>) {
     var flat: Flat;
     @for(k in REGISTERS) {
@@ -45,13 +45,15 @@ fn by_class(packs: ptr<function, Packs>, a: ptr<function, Resident>, b: ptr<func
         }
     }
     @for(k in REGISTERS) {
-        (*a)[{k}] = Words(flat[{k}], flat[RESIDENT_LOADS + {k}], flat[2u * RESIDENT_LOADS + {k}], flat[3u * RESIDENT_LOADS + {k}]);
+        (*a)[{k}] = Words(flat[{k}], flat[RESIDENT_LOADS + {k}],
+            flat[2u * RESIDENT_LOADS + {k}], flat[3u * RESIDENT_LOADS + {k}]);
         @if(EIGHT) (*b)[{k}] = Words(
-            flat[4u * RESIDENT_LOADS + {k}], flat[5u * RESIDENT_LOADS + {k}], flat[6u * RESIDENT_LOADS + {k}], flat[7u * RESIDENT_LOADS + {k}]);
+            flat[4u * RESIDENT_LOADS + {k}], flat[5u * RESIDENT_LOADS + {k}],
+            flat[6u * RESIDENT_LOADS + {k}], flat[7u * RESIDENT_LOADS + {k}]);
     }
 }
 
-// And back.
+// Transposes vectors over rows into loads.
 @if(WRITES) fn by_row(packs: ptr<function, Packs>, a: ptr<function, Resident>, b: ptr<function, Resident>) {
     var flat: Flat;
     @for(k in REGISTERS) {

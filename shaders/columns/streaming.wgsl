@@ -1,4 +1,4 @@
-// More classes than a lane can keep.
+// Streaming rows: more classes than a lane can keep in registers.
 
 import columns::loads;
 import shared::{arithmetic, count, fold, offsets, params, row, state, tensor, totals, vectors};
@@ -37,7 +37,7 @@ fn columns(totals: Totals, row: u32) -> Totals {
     return t;
 }
 
-// The labels' logits of the rows at components `first` and on of a load.
+// Returns the labels' logits of the rows at components `first` and on of a load.
 @if(LABELS) fn label_logits(r: Row, offsets: Offsets, stride: u32, first: u32) -> RowWords {
     let c = select(RowWords(0u), r.class_index, r.kind == RowWords(LIVE));
     let at = offsets.logits + c * stride;
@@ -57,7 +57,7 @@ fn fold_column(offsets: Offsets, stride: u32, label_keys: LabelKeys) -> Folds {
     @else return fold_chunk(offsets, stride, 0u, params.classes, label_keys);
 }
 
-// Class `c`, of every row of the lane.
+// Returns class `c` for every row of the lane.
 fn classes_of(c: u32) -> Pack {
     var classes: Pack;
     @for(h in HALVES) classes.{h} = Words(c);
@@ -66,12 +66,12 @@ fn classes_of(c: u32) -> Pack {
 
 fn read_class(offsets: Offsets, at: u32) -> Pack { return read_logits(offsets.logits + at); }
 
-// Classes `start` to `end`.
+// Folds classes `start` to `end`.
 fn fold_chunk(offsets: Offsets, stride: u32, start: u32, end: u32, label_keys: LabelKeys) -> Folds {
     var f = empty_folds(label_keys);
     var c = start;
     var at = start * stride;
-    // Four independent loads under way before the first exp.
+    // Issues four independent loads before the first exp.
     @if(FOURS) for (; c + 3u < end; c += 4u) {
         let w = read_class(offsets, at);
         let x = read_class(offsets, at + stride);

@@ -1,4 +1,4 @@
-// The fields of a state, where they are wanted.
+// The fields of a state that are switched on.
 
 @if(DENSE_TARGET) import fields::weights;
 @if(ARGMAX) import fields::argmax;

@@ -6,13 +6,14 @@ import shared::{constants, state, vectors};
     return select(select(b.argmax, a.argmax, a.max > b.max), min(a.argmax, b.argmax), a.max == b.max);
 }
 
-// Of none at all, where x is the lowest number there is; and the classes of a ragged row's first load come last.
+// The minimum is needed if x is the lowest number, which is the identity's maximum, and because the classes of a
+// ragged row's first load come last.
 fn accumulated_argmax(f: Fold, c: ClassTerms) -> Words {
     let x = bitcast<Reals>(c.words);
     return select(select(f.argmax, min(f.argmax, c.classes), x == f.max), c.classes, x > f.max);
 }
 
-// The place among what is resident: the class is told from it at the end.
+// The number of the load: `sum_resident` converts it to the class.
 @if(RESIDENT) fn resident_argmax(s: ResidentSums, c: ClassTerms) -> Words {
     return min(s.argmax, select(Words(NO_CLASS), c.load, bitcast<Reals>(c.words) == c.max));
 }

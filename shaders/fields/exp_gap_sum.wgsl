@@ -1,8 +1,9 @@
-// exp_gap_sum = sum_c exp(x_c - max) (max - x_c), for the entropy: log1p(sum_exp_m1) + exp_gap_sum / (1 + sum_exp_m1).
+// exp_gap_sum = sum_c exp(x_c - max) (max - x_c), for the entropy: log1p(sum_exp_m1) + exp_gap_sum / (1 +
+// sum_exp_m1).
 
 import shared::{arithmetic, state, vectors};
 
-// What is gathered of the side below is that much further down. The identity has gathered nothing.
+// The gaps of the side with the lower maximum grow by the difference of the maxima. The identity has none.
 @for(s in STATES) fn merged_exp_gap_sum_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.reals} {
     let fall = e * min(abs(a.max - b.max), {s.reals}(FAR));
     return select(b.exp_gap_sum + fma(e, a.exp_gap_sum, fall * (1.0 + a.sum_exp_m1)),

@@ -1,4 +1,5 @@
-// label_rank = the classes in front of the label's: those with a larger z, or an equal one and a smaller number.
+// label_rank = the number of classes that come before the label's: those with a larger z, or an equal z and a smaller
+// number.
 
 import shared::{state, vectors};
 
@@ -14,7 +15,7 @@ fn accumulated_label_rank(f: Fold, c: ClassTerms) -> Words {
     return s.label_rank + select(Words(0u), Words(1u), come_before(bitcast<Reals>(c.words), c.classes, s.label_key));
 }
 
-// Where classes with these logits come before the label's.
+// Returns true for classes that come before the label's.
 fn come_before(z: Reals, classes: Words, label_key: LabelKey) -> Bools {
     return (z > label_key.z) | ((z == label_key.z) & (classes < label_key.class_index));
 }

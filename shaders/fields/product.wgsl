@@ -1,5 +1,5 @@
-// product = sum_c exp(x_c - max) (v_c - u_max), for the Jacobian of the probabilities; u_max = v_c of a class at the maximum,
-// of several the largest, where they meet.
+// product = sum_c exp(x_c - max) (v_c - u_max), for the Jacobian of the probabilities; u_max = the largest v_c of the
+// classes at the maximum.
 
 import shared::{state, vectors};
 
@@ -25,7 +25,7 @@ fn accumulated_product(f: Fold, c: ClassTerms) -> Reals {
 }
 
 @if(RESIDENT) {
-// Known before the first class is taken in.
+// Known before the first class is accumulated.
 fn resident_u_max(s: ResidentSums, c: ClassTerms) -> Reals { return s.u_max; }
 
 fn resident_product(s: ResidentSums, c: ClassTerms) -> Reals { return fma(c.e, c.v - s.u_max, s.product); }

@@ -1,11 +1,11 @@
-// squares = sum_c exp(x_c - max) (d_c - mean)^2, d_c = max - x_c, mean = exp_gap_sum / (1 + sum_exp_m1): the variance of the
-// log-probabilities is squares / (1 + sum_exp_m1).
+// squares = sum_c exp(x_c - max) (d_c - mean)^2, d_c = max - x_c, mean = exp_gap_sum / (1 + sum_exp_m1). The variance
+// of the log-probabilities is squares / (1 + sum_exp_m1).
 //
-// Two sets of classes with weights V and V' are merged by the formula of Chan, Golub and LeVeque. Beyond the squares of
-// each set, the whole has
+// Two sets of classes with weights V and V' are merged by the formula of Chan, Golub and LeVeque. Beyond the squares
+// of each set, the whole has
 //   V V' / (V + V') (mean - mean')^2
-// V is at least 1, or 0 without classes. No term is negative. The mean square less the squared mean would cancel where
-// the max has little of the probability and all other classes are far below it.
+// V is at least 1, or 0 without classes. No term is negative. The mean square less the squared mean would cancel if
+// the maximum has little of the probability and all other classes are far below it.
 
 import fields::exp_gap_sum;
 import shared::{arithmetic, state, vectors};

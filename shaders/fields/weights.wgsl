@@ -1,10 +1,10 @@
-// Of the classes' weights v_c, where every class carries some (class probabilities, label smoothing: v_c = w_c q'_c):
-//   weighted_gap  = sum_c v_c (max - x_c)
-//   weight_sum = sum_c v_c
+// Sums of the classes' shares v_c = w_c q'_c (class probabilities, label smoothing):
+//   weighted_gap = sum_c v_c (max - x_c)
+//   weight_sum   = sum_c v_c
 
 import shared::{arithmetic, constants, state, vectors};
 
-// What `weight_sum` already gathered falls further behind when the maximum rises. Without weight_sum there is nothing to move, and
+// If the maximum rises by d, weighted_gap grows by d weight_sum. With a weight_sum of 0 it does not grow, although
 // the rise from LOWEST may overflow.
 @for(s in STATES) fn merged_weighted_gap_{s.name}(a: {s.type}, b: {s.type}, x_max: {s.reals}, e: {s.reals}) -> {s.reals} {
     let nothing = {s.reals}(0.0);
@@ -34,7 +34,7 @@ fn with_weighted_gap(weighted_gap: Reals, c: ClassTerms) -> Reals {
     return fma(c.v, select(c.max - bitcast<Reals>(c.words), Reals(0.0), weightless | away), weighted_gap);
 }
 
-// What a class's weight makes of the row's loss.
+// Returns the flags of the row's loss that a class's share sets.
 fn flags_of_weight(c: ClassTerms) -> Words {
     let away = c.words == Words(NEG_INF);
     let infinite = (bitcast<Words>(c.v) & Words(POS_INF)) == Words(POS_INF);

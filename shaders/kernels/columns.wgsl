@@ -1,7 +1,6 @@
-// Neighbouring rows are neighbours in memory, or rows are so short that one lane takes a few of them
-// whole. A lane has PACK rows to itself, so no state is ever merged across lanes: one pass over the
-// classes, and a second one for gradient or log-probabilities where they are too many to keep. The
-// rows of a lane never straddle two images.
+// Rows that are neighbours in memory, or so short that one lane reads several of them whole. A lane has PACK rows, so
+// no state is merged across lanes: one pass over the classes, and a second one for gradient or distribution if there
+// are too many classes to be resident. All rows of a lane are in the same image.
 
 import shared::{params, totals, vectors, walk};
 @if(!RESIDENT) import columns::streaming;

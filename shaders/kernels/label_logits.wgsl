@@ -1,5 +1,5 @@
-// The labels' logits of rows that are cut, in the workspace: to count the classes in front of a label,
-// every piece has to know its logit, which one of them has. A lane per row.
+// Stores the labels' logits of cut rows in the workspace: to count the classes that come before a label, every piece
+// needs its logit, which only one piece has. A lane per row.
 
 import shared::{arithmetic, constants, params, row, tensor, walk};
 @if(SCALED) import shared::logits;

@@ -5,9 +5,9 @@ import shared::{arithmetic, halves, params, row, walk};
 
 fn take_block(block: u32, index: u32) { write_word(block * WORKGROUP + index); }
 
-// Two elements to a word, over stretches of elements that follow each other: all of the piece, or (where
-// it has some positions of one step of the outer axis) each class's. Of the first word of a stretch and
-// the last, one half may be another piece's, whose dispatch is another one.
+// Writes two elements to a word, over stretches of consecutive elements: all of the piece, or each class's elements
+// if it has some positions of one step of the outer axis. One half of the first and of the last word of a stretch may
+// belong to another piece, and is preserved.
 @if(GRAD_HALVES) fn write_word(item: u32) {
     let positions = min(params.rows, params.inner);
     let whole = positions == params.inner;
@@ -17,7 +17,7 @@ fn take_block(block: u32, index: u32) { write_word(block * WORKGROUP + index); }
     if (stretch >= select(params.classes, 1u, whole)) { return; }
     let start = params.grad_origin + stretch * params.inner;
     let word = start / 2u + item % words;
-    // Where the word's halves are in the stretch; before its start they wrap around.
+    // The positions of the word's halves in the stretch; before its start they wrap around.
     let low = 2u * word - start;
     let high = low + 1u;
     var value = 0u;
@@ -43,8 +43,8 @@ fn take_block(block: u32, index: u32) { write_word(block * WORKGROUP + index); }
     }
 }
 
-// Of element `item` of the piece, which has positions of one step of the outer axis, or all of them of
-// several steps.
+// Returns the gradient of element `item` of the piece, which has positions of one step of the outer axis, or all
+// positions of several steps.
 fn gradient_of(item: u32) -> u32 {
     let positions = min(params.rows, params.inner);
     let plane = item / positions;
@@ -56,6 +56,6 @@ fn gradient_of_class(row: u32, class_index: u32) -> u32 {
     let r = open_rows(row, true);
     if (r.kind == BAD) { return NAN; }
     if (r.kind != LIVE || r.class_index != class_index) { return 0u; }
-    if (r.flags != 0u) { return NAN; }   // its weight is no number
+    if (r.flags != 0u) { return NAN; }   // its weight is NaN or infinite
     return bitcast<u32>(-r.label_weight * row_scale(r, row));
 }

@@ -1,4 +1,4 @@
-// nll: loss = -w_t x_t. A lane per row; one element of the row is read.
+// nll: loss = -w_t x_t. A lane per row, which reads one element.
 
 import shared::{arithmetic, constants, count, params, row, tensor, totals, walk};
 

@@ -1,16 +1,15 @@
-// Losses of single elements: a lane takes a load of the input and of all that goes with it, evaluates the
-// formula, writes losses and gradients where they are wanted, and adds up. Elements that fill no load are
-// another dispatch's, which takes them one by one.
+// Losses of single elements. A lane reads a load of the input and of its operands, evaluates the formula, writes
+// losses and gradients, and adds to its totals. Another dispatch computes the elements that fill no load, one by one.
 
 import shared::{arithmetic, constants, elements, formulas, params, tensor, totals, vectors, walk};
 
 @if(REFUSES) {
-// Where the first such value of a lane is: it, its neighbours, and their operands.
+// The load with a lane's first refused value, and which operands the values are.
 var<private> refused_words: Words;
 var<private> refused_operands: Words;
 
-// Adds the first value that is refused to the group's partial. One lane has it, and has kept it: the gradient may be in
-// its place.
+// Adds the first refused value to the group's partial. The lane that read it has kept it, since the gradient may have
+// overwritten it.
 @if(COUNTS) fn report_refused(totals: Totals, slot: u32) {
     if (totals.bad == 0u || totals.first_bad != atomicLoad(&group_first_bad)) { return; }
     let k = (totals.first_bad - params.row_base) % HALF;
@@ -19,7 +18,7 @@ var<private> refused_operands: Words;
     workspace[partial + BAD_OPERAND_AT] = component(refused_operands, k);
 }
 
-// Component k. An index would have the variables in memory.
+// Returns component k. An index would place the variables in memory.
 fn component(words: Words, k: u32) -> u32 {
     @if(WIDE) {
         let low = select(words.x, words.y, k == 1u);
@@ -59,7 +58,7 @@ fn take_block(totals: Totals, block: u32, index: u32) -> Totals {
     return t;
 }
 
-// A gradient at both halves of a load.
+// Returns a gradient for both halves of a load.
 @if(ANY_GRAD) fn slopes(a: Point, b: Point, of_a: Slope, of_b: Slope, scale: PackReals) -> Pack {
     var out: Pack;
     out.a = slope_word(of_a, a.refused, scale.a);
@@ -77,7 +76,7 @@ fn take_block(totals: Totals, block: u32, index: u32) -> Totals {
     return select(p.loss, Reals(0.0), p.up | p.down | p.lost | p.refused);
 }
 
-// A bit for each component: how many and which first are one number.
+// Returns a bit for each component, from which follow their count and the first one.
 @if(WIDE) {
 fn component_bits(which: Bools) -> u32 {
     let bits = select(Words(0u), Words(1u, 2u, 4u, 8u), which);
@@ -90,7 +89,7 @@ fn component_bits(which: Bools) -> u32 { return select(0u, 1u, which); }
 fn some(which: Bools) -> bool { return which; }
 }
 
-// Adds what was seen in the elements from `first` on to the totals.
+// Adds counts of the elements from `first` on to the totals.
 @if(COUNTS) fn count(totals: Totals, p: Point, x: Words, o: Operands, first: u32) -> Totals {
     var t = totals;
     let number = params.row_base + first;
@@ -103,7 +102,7 @@ fn some(which: Bools) -> bool { return which; }
     t.first_nonfinite = min(t.first_nonfinite, select(NO_ROW, first_lost, lost != 0u));
     t.live += HALF;
     @if(REFUSES) {
-        // A lane meets its elements in their order.
+        // A lane reads its elements in ascending order.
         let bad = component_bits(p.refused);
         let fresh = t.bad == 0u && bad != 0u;
         t.flags |= select(0u, HAS_NAN, bad != 0u);

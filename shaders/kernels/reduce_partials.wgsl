@@ -1,5 +1,5 @@
-// One group sums the partials of all groups and pieces, and writes the divisor for the gradient
-// kernels (DIVISOR_ONLY) or the loss and what was seen in the rows.
+// One group sums the partials of all groups and pieces. It writes the divisor for the gradient kernels
+// (DIVISOR_ONLY), or the loss and the counts of rows.
 
 import shared::{arithmetic, constants, params, totals, vectors};
 
@@ -33,7 +33,7 @@ fn main(@builtin(local_invocation_index) index: u32) {
         mine = read_partial(mine, slot);
     }
     let t = group_totals(mine, index);
-    // The first bad row is in one partial: its label is the result's.
+    // One partial has the first bad row: its label goes into the result.
     @if(!DIVISOR_ONLY) let last = select(params.partials, 0u, t.bad == 0u);
     @if(!DIVISOR_ONLY) for (var slot = index; slot < last; slot += WORKGROUP) {
         let at = HEADER_WORDS + TOTALS_WORDS * slot;
@@ -47,13 +47,14 @@ fn main(@builtin(local_invocation_index) index: u32) {
     @else write_result(t);
 }
 
-// The weights' sum in the unit that the totals have. Rows are counted as integers: an f32 counter stops at 2^24.
+// Returns the sum of the weights in the unit of the totals. Rows are counted as integers: an f32 counter stops at
+// 2^24.
 fn row_weight_sum(t: Totals) -> f32 {
     @if(WEIGHS_ROWS) return t.weight.x;
     @else return f32(t.live) * unit_of(t);
 }
 
-// What the totals are told in. A compiler must not divide what they are in ones, which may be too large.
+// Returns the unit of the totals. The rounding prevents a compiler from dividing by it first, which may overflow.
 fn unit_of(t: Totals) -> f32 { return rounded(Reals(select(1.0, RAISE, is_raised(t.flags)))); }
 
 fn raised_weights(t: Totals) -> f32 { return row_weight_sum(t) * (RAISE / unit_of(t)); }
@@ -65,7 +66,7 @@ fn weights_word(raised: f32, t: Totals) -> u32 {
 @if(!DIVISOR_ONLY) fn write_result(t: Totals) {
     @if(SUMS_WEIGHTS) let divisor = row_weight_sum(t);
     @else let divisor = rounded(Reals(params.divisor * unit_of(t)));
-    // No mean is beyond an f32 where it is divided by 2^63 and more.
+    // A mean over a divisor of 2^63 and more is within the range of f32.
     let raised_divisor = rounded(Reals(clamp(divisor, -0x1p+63f, 0x1p+63f) / RAISE));
     let raised_loss = t.loss.x / raised_divisor;
     let raised_weights = raised_weights(t);
@@ -76,14 +77,14 @@ fn weights_word(raised: f32, t: Totals) -> u32 {
     put(BAD_AT, t.bad);
     put(FIRST_BAD_AT, t.first_bad);
     if (t.bad == 0u) {
-        // Otherwise the lane that found the first bad row's label has written it.
+        // Otherwise the lane that found the first bad row's label has written these words.
         put(BAD_VALUE_AT, 0u);
         put(BAD_OPERAND_AT, 0u);
     }
     put(NONFINITE_AT, t.nonfinite);
     put(FIRST_NONFINITE_AT, t.first_nonfinite);
     for (var at = Z_LOSS_AT; at < TOTALS_WORDS; at += 1u) { put(at, 0u); }
-    // Loss, weight and z-loss once more, times RAISE, for hosts that have numbers beyond those of an f32.
+    // Loss, weight and z-loss again, times RAISE, for hosts whose numbers have a wider range than f32.
     put(RAISED_LOSS_AT, bitcast<u32>(raised_loss));
     put(RAISED_WEIGHT_AT, bitcast<u32>(raised_weights));
     @if(Z_LOSS) {
@@ -96,13 +97,13 @@ fn weights_word(raised: f32, t: Totals) -> u32 {
     @if(TOP_K) put(TOP_K_AT, t.top_k);
 }
 
-// A number, unless it is beyond those of an f32: `raised` is the same times RAISE.
+// Returns a number, or an infinity if it is out of the range of f32. `raised` is the number times RAISE.
 fn or_infinite(number: u32, raised: f32) -> u32 {
     let infinite = select(POS_INF, NEG_INF, raised < 0.0);
     return select(number, infinite, abs(raised) >= 0x1p+64f);
 }
 
-// A mean, or what is written instead: of nothing, what the host says; but a NaN shows.
+// Returns the word of a mean. A mean over nothing is the host's `empty_mean`, unless there is a NaN.
 @if(!DIVISOR_ONLY) fn mean_word(mean: u32, divisor: f32, flags: u32) -> u32 {
     let empty = divisor == 0.0 && (flags & HAS_NAN) == 0u;
     return select(word_of(bitcast<f32>(mean), flags), params.empty_mean, empty);

@@ -1,5 +1,5 @@
-// The mean's divisor, from labels and weights alone: the sum of what live rows weigh. It runs before the
-// gradient kernels, which need it; a loss without gradient gathers it on the way.
+// The mean's divisor, the sum of the live rows' weights, from labels and weights alone. It runs before the gradient
+// kernels, which divide by it; a loss without gradient sums the weights in its own kernel.
 
 import shared::{arithmetic, params, row, totals, walk};
 

@@ -1,8 +1,7 @@
-// The gradient with respect to variances that several elements share: sums over these elements. Seen from
-// the variance, the piece is (outer, summed, inner), and each pair of outer and inner is a row. FOLD sums
-// each row in `parts` parts: where rows are neighbours (inner > 1), lanes that are neighbours have
-// neighbouring rows; else they have parts of one row, which lie interleaved. Either way their loads
-// coalesce. MERGE sums the parts.
+// The gradient with respect to variances that several elements share: sums over these elements. For the variance, the
+// piece is (outer, summed, inner), and each pair of outer and inner is a row. FOLD sums each row in `parts` parts. If
+// rows are neighbours (inner > 1), neighbouring lanes have neighbouring rows; else they have interleaved parts of one
+// row. Either way their loads coalesce. MERGE sums the parts.
 
 import shared::{arithmetic, constants, params, tensor, totals, vectors, walk};
 @if(!MERGE) import shared::{elements, formulas};
@@ -22,7 +21,7 @@ import shared::{arithmetic, constants, params, tensor, totals, vectors, walk};
         sum = add_word(sum, slope_word(p.variance_grad, p.refused, scales_of(element).a));
     }
     let at = params.states + part * params.rows + row;
-    // Of rows that other pieces have parts of, too.
+    // Earlier pieces have other elements of the same rows.
     if (params.continues != 0u) { sum = add_word(sum, workspace[at]); }
     workspace[at] = sum_word(sum);
 }
@@ -41,7 +40,7 @@ fn take_block(block: u32, index: u32) {
     }
 }
 
-// The sum of parts `first`, `first + step`, ... of a row.
+// Returns the sum of parts `first`, `first + step`, ... of a row.
 fn parts_of(row: u32, first: u32, step: u32) -> Totals {
     var sum = empty_totals();
     for (var part = first; part < params.parts; part += step) {
@@ -50,7 +49,7 @@ fn parts_of(row: u32, first: u32, step: u32) -> Totals {
     return sum;
 }
 
-// The same by all lanes of the group.
+// Returns the sum of all parts of a row, computed by all lanes of the group.
 @if(SHARED_STATES) fn merged(row: u32, index: u32) -> u32 {
     sums[index] = sum_word(parts_of(row, index, WORKGROUP));
     workgroupBarrier();

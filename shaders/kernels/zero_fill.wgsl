@@ -1,4 +1,4 @@
-// Zeros in the place of the sums of classes, or of the gradient of variances that no element has.
+// Writes zeros: the initial sums of classes, or the gradient of variances that no element uses.
 
 import shared::{params, tensor, vectors};
 

@@ -1,4 +1,4 @@
-// The work of a group between two steps of its walk.
+// The work of a group in one turn of its walk.
 
 import rows::{lanes, loads};
 import shared::{arithmetic, constants, count, offsets, params, row, totals};
@@ -44,7 +44,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     var t = totals;
     let speaks = present && lane == 0u;
     @if(FOLD && CUT) {
-        // The number among the classes of the piece becomes that among all.
+        // Converts the class's number in the piece to that in the tensor.
         @if(ARGMAX) s.argmax += select(0u, params.class_base_low, s.argmax != NO_CLASS);
         @if(APART) if (speaks) { write_state(s, item); }
         @else if (speaks) { write_state(with_pieces_before(s, item), item); }
@@ -54,7 +54,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     }
     @elif(FOLD) if (speaks) { write_state(s, item); }
     @else r = close_rows(r, s, row);
-    // In the place of its first part, which this lane has read.
+    // Replaces the state of the row's first part, which this lane has read.
     @if(MERGE) if (speaks) { write_state(s, row); }
     @if(COUNTS) if (speaks) { t = count_rows(t, r, row); }
     @if(WRITES) if (present) {

@@ -1,6 +1,6 @@
-// Rows that do not start where loads do, folded by class (BY_CLASS): pack k has classes PACK k, PACK k + 1, ... in its
-// components, wherever these lie in memory. So which lane and which component folds a class, and when, depends
-// on nothing but the class. A pack is made of single words: at most two of the tensor's loads hold them.
+// Rows that do not start on loads, folded by class (BY_CLASS): pack k has the classes PACK k, PACK k + 1, ... in its
+// components, at any offset in memory. So the lane, the component and the order in which a class is folded depend on
+// the class alone. A pack is assembled from single words, which are in at most two of the tensor's loads.
 
 import rows::loads;
 import shared::{arithmetic, fold, offsets, params, state, tensor, vectors};
@@ -13,7 +13,7 @@ fn classes_of_pack(k: u32) -> Pack {
     return c;
 }
 
-// The row's first element in a tensor whose rows begin at `offset`.
+// Returns the row's first element in a tensor whose rows begin at `offset`.
 fn first_element(offset: u32, offsets: Offsets) -> u32 {
     @if(RAGGED) return offset * PACK + offsets.lead;
     @else return offset;
@@ -23,7 +23,7 @@ fn read_whole_pack(offsets: Offsets, k: u32) -> Pack {
     return read_logits_from(first_element(offsets.logits, offsets) + PACK * k);
 }
 
-// Any pack of the row: what is behind the row counts as -inf.
+// Returns any pack of the row; elements after the row are -inf.
 fn read_any_pack(offsets: Offsets, k: u32) -> Pack {
     let c = classes_of_pack(k);
     var pack = read_whole_pack(offsets, k);

@@ -6,8 +6,8 @@ import shared::{fold, offsets, row, state};
 @if(BY_CLASS && !WRITE) import rows::by_class;
 @if(PARTS) import rows::parts;
 
-// The state of the row, in each of its lanes. Every lane of the group must call it, in uniform control
-// flow; `read` tells whether there is anything to read.
+// Returns the state of the row in each of its lanes. Every lane of the group must call it, in uniform control flow;
+// `read` is false if the lane reads nothing.
 fn state_of_row(
     r: Row,
     row: u32,
@@ -25,7 +25,7 @@ fn state_of_row(
             @else mine = collapse(fold_row(offsets, range, lane, label_keys_of_row(r, row, offsets)));
             @if(!MERGE && LABELS) mine.label_logit = label_logit_of(r, offsets, range, lane);
         }
-        // What a lane overwrites has been folded by another one.
+        // A lane overwrites elements that another lane has folded.
         @if(READ_BY_OTHERS) storageBarrier();
         return merge_lanes(mine, thread);
     }

@@ -3,13 +3,13 @@
 import rows::loads;
 import shared::{arithmetic, constants, fold, offsets, params, row, state, vectors};
 
-// What the numbers of the piece's classes are below of, where the label's class is not one of them.
+// Returns the label's class among those of the piece. If it is not one of them, they all come before it or after it.
 @if(CUT && RANK) fn order_of_label(r: Row) -> u32 {
     let elsewhere = select(NO_CLASS, 0u, r.label < params.class_base_low);
     return select(r.class_index, elsewhere, r.class_index == NO_CLASS);
 }
 
-// The key of a row's label. All lanes read its logit, before any of them writes.
+// Returns the key of a row's label. All lanes read its logit before any of them writes.
 fn label_key_of_row(r: Row, row: u32, offsets: Offsets) -> LabelKey {
     var m: LabelKey;
     @if(RANK && CUT) if (r.kind == LIVE) { m = label_key_of(order_of_label(r), workspace[label_logit_index(row)]); }
@@ -24,8 +24,8 @@ fn label_keys_of_row(r: Row, row: u32, offsets: Offsets) -> LabelKeys {
     return label_keys;
 }
 
-// The label's logit, read by the one lane that owns its load: no other lane ever touches an element
-// that this lane may overwrite.
+// Returns the label's logit in the lane that has its load, 0 in others: no other lane reads an element that this lane
+// may overwrite.
 @if(LABELS) fn label_logit_of(r: Row, offsets: Offsets, range: Range, lane: u32) -> u32 {
     @if(BY_CLASS) let p = r.class_index / PACK;
     @elif(RAGGED) let p = turn_of(offsets, (r.class_index + offsets.lead) / PACK);

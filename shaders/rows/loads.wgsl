@@ -1,4 +1,4 @@
-// The loads of a row: where they are, in which order lanes take them, and what they bring.
+// The loads of a row: their offsets, the order in which lanes read them, and their contents.
 
 import shared::{arithmetic, offsets, params, row, tensor, vectors};
 @if(SCALED && !MERGE) import shared::logits;
@@ -7,7 +7,7 @@ import shared::{arithmetic, offsets, params, row, tensor, vectors};
 struct Range {
     start: u32,
     end: u32,
-    @if(PAIRS) left_out: u32,   // the number of a load that is written apart
+    @if(PAIRS) left_out: u32,   // the number of a load that is written separately
 }
 
 @if(WIDE) fn class_weights(c: Words) -> Reals {
@@ -16,10 +16,9 @@ struct Range {
 }
 @else fn class_weights(c: Words) -> Reals { return class_weight(c); }
 
-// Lanes take a row's loads in their order in memory; but where rows begin and end inside a load (RAGGED),
-// the first one comes last, behind the last one: all in front of these two are the row's alone. `turn` is a
-// load's number in that order, and these are its numbers in memory: of any load, and of one that comes
-// before `whole_end`.
+// Lanes read a row's loads in the order of memory. If rows begin and end inside a load (RAGGED), the first load comes
+// last: all turns but the last two then belong to the row alone. `turn` is a load's number in this order. `load_of`
+// returns its number in memory, `whole_load_of` that of a turn before `whole_end`.
 @if(RAGGED) {
 fn load_of(offsets: Offsets, turn: u32) -> u32 { return select(turn + 1u, 0u, turn + 1u == offsets.loads); }
 fn whole_load_of(turn: u32) -> u32 { return turn + 1u; }
@@ -34,7 +33,7 @@ fn turn_of(offsets: Offsets, p: u32) -> u32 { return p; }
 @else fn whole_end(offsets: Offsets) -> u32 { return 0xffffffffu; }
 }
 
-// The classes of load `p` of the row.
+// Returns the classes of load `p` of the row.
 fn classes_of(offsets: Offsets, p: u32) -> Pack {
     var c: Pack;
     @if(WIDE) c.a = PACK * p + Words(0u, 1u, 2u, 3u);
@@ -44,21 +43,21 @@ fn classes_of(offsets: Offsets, p: u32) -> Pack {
     return c;
 }
 
-// Where load `p` of the row is, behind its first one.
+// Returns the offset of load `p` of the row from its first load.
 fn offset_of(p: u32) -> u32 {
     @if(STRIDED) return p * params.inner;
     @elif(LOOSE) return p * PACK;   // in elements
     @else return p;
 }
 
-// Load `p`, all of which is the row's.
+// Returns load `p`, all of which belongs to the row.
 @if(!MERGE) fn read_whole(offsets: Offsets, p: u32) -> Pack { return read_logits(offsets.logits + offset_of(p)); }
 
-// Any load of the row.
+// Returns any load of the row.
 @if(!MERGE) fn read_pack(offsets: Offsets, p: u32) -> Pack {
     var pack = read_whole(offsets, p);
     @if(PARTIAL) {
-        // What belongs to the rows before and behind counts as -inf: it changes nothing.
+        // Elements of the rows before and after count as -inf, which changes nothing.
         let c = classes_of(offsets, p);
         @for(h in HALVES) pack.{h} = select(Words(NEG_INF), pack.{h}, c.{h} < Words(params.classes));
     }
@@ -77,7 +76,7 @@ fn offset_of(p: u32) -> u32 {
     return v;
 }
 
-// The row's element `c`, as a word.
+// Returns the row's element `c`, as a word.
 @if(!MERGE) fn logit_word(offsets: Offsets, c: u32) -> u32 {
     @if(RAGGED) {
         let at = c + offsets.lead;
@@ -86,20 +85,20 @@ fn offset_of(p: u32) -> u32 {
     @else return word_of_logits(offsets.logits + offset_of(c / PACK), c % PACK);
 }
 
-// The loads of a row by their turns, whole or in part number `part`.
+// Returns the turns of a row, or of its part number `part`.
 fn range_of(offsets: Offsets, part: u32) -> Range {
     @if(RAGGED) let loads = offsets.loads;
     @else let loads = (params.classes + PACK - 1u) / PACK;
     return part_of(loads, part);
 }
 
-// What is folded of a row, whole or in part number `part`: by turns, or (BY_CLASS) by the numbers of its packs.
+// Returns the range that is folded of a row, or of its part number `part`: turns, or (BY_CLASS) numbers of packs.
 fn folded_range_of(offsets: Offsets, part: u32) -> Range {
     @if(BY_CLASS) return part_of((params.classes + PACK - 1u) / PACK, part);
     @else return range_of(offsets, part);
 }
 
-// Part number `part` of so many loads.
+// Returns part number `part` of `loads` loads.
 fn part_of(loads: u32, part: u32) -> Range {
     var range: Range;
     @if(PARTS) {
@@ -112,7 +111,7 @@ fn part_of(loads: u32, part: u32) -> Range {
     return range;
 }
 
-// The row's first element, in loads (ANYWHERE: in elements).
+// Returns the offset of the row's first element, in loads (ANYWHERE: in elements).
 fn first_of(row: u32) -> u32 {
     @if(STRIDED) return row / params.inner * params.classes * params.inner + row % params.inner;
     @elif(ANYWHERE) return row * params.classes;

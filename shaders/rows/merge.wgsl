@@ -1,5 +1,5 @@
-// Merging over the lanes of a row, of whatever the lanes have: states of what they folded, or sums over
-// what they keep. Each is a `Merged` and comes with `merge` (of two), and `shuffled` (a neighbour's).
+// Merges over the lanes of a row: states of streaming rows, or sums of resident rows. `Merged` is either of these
+// types, with its functions `merge` (of two) and `shuffled` (a neighbour's).
 
 import rows::lanes;
 @if(!RESIDENT) import rows::states;
@@ -7,8 +7,7 @@ import rows::lanes;
 
 @if(SHARED_STATES) var<workgroup> shared_merged: array<Merged, WORKGROUP / CLUSTER>;
 
-// What is the whole row's, in each of its lanes. Every lane of the group must call it, in uniform
-// control flow.
+// Returns the whole row's value in each of its lanes. Every lane of the group must call it, in uniform control flow.
 fn merge_lanes(of_lane: Merged, thread: u32) -> Merged {
     var m = of_lane;
     @if(SUBGROUPS && REDUCTIONS) m = reduced(m);

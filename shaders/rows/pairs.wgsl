@@ -1,6 +1,5 @@
-// Rows of an odd number of elements, two to a word: every second row starts in the middle of a word
-// that the row before ends in. So the lanes of a slot take two rows that follow each other, and the
-// load that the two have in common is written whole, by one lane.
+// Rows of an odd number of two-byte elements: every second row starts in the middle of a word in which the row before
+// it ends. So the lanes of a slot compute two consecutive rows, and one lane writes the load that they share.
 
 import rows::{folded, lanes, loads, streaming};
 import shared::{arithmetic, count, offsets, params, row, tensor, totals, vectors, writer};
@@ -51,7 +50,7 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
     return t;
 }
 
-// Row `row` with its state and its loss.
+// Returns row `row` with its loss.
 fn closed_row(
     row: u32,
     present: bool,
@@ -66,13 +65,13 @@ fn closed_row(
     return close_rows(r, state_of_row(r, row, offsets, range, lane, read, thread), row);
 }
 
-// Writes load `p` of row x, the first one of row y.
+// Writes load `p` of row x, which is the first load of row y.
 fn write_seam(w_x: Writers, offsets_x: Offsets, p: u32, w_y: Writers, offsets_y: Offsets) {
     let pack_x = read_pack(offsets_x, p);
     let pack_y = read_pack(offsets_y, 0u);
     let classes_x = classes_of(offsets_x, p);
     @if(DISTRIBUTION) write_distribution(offsets_x.distribution + p,
-        joint(classes_x, distribution(w_x, pack_x), distribution(w_y, pack_y)));
+        joint(classes_x, distribution_of(w_x, pack_x), distribution_of(w_y, pack_y)));
     @if(GRAD) {
         let of_x = gradients(w_x, pack_x, classes_x, weights_of(offsets_x, p));
         let of_y = gradients(w_y, pack_y, classes_of(offsets_y, 0u), weights_of(offsets_y, 0u));
@@ -80,7 +79,7 @@ fn write_seam(w_x: Writers, offsets_x: Offsets, p: u32, w_y: Writers, offsets_y:
     }
 }
 
-// What belongs to row x of one, and the rest of the other.
+// Returns the elements of row x from one load and the rest from the other.
 fn joint(classes_x: Pack, of_x: Pack, of_y: Pack) -> Pack {
     var out: Pack;
     out.a = select(of_y.a, of_x.a, classes_x.a < Words(params.classes));

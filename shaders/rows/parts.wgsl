@@ -22,7 +22,7 @@ fn write_state(s: State, number: u32) {
     @for(f in FIELDS) workspace[at + {f.at}] = bitcast<u32>(s.{f.name});
 }
 
-// A part's state together with that of the pieces before, which have other classes of the same rows.
+// Returns a part's state merged with that of the earlier pieces, which have other classes of the same rows.
 @if(CUT && !APART) fn with_pieces_before(s: State, number: u32) -> State {
     if ((params.class_base_low | params.class_base_high) == 0u) { return s; }
     return merge_state(read_state(number), s);

@@ -1,7 +1,7 @@
-// Rows that are resident: a lane has the loads lane, lane + LANES, ... of the row, RESIDENT_LOADS of them at most.
+// Resident rows: a lane has the loads lane, lane + LANES, ... of the row, RESIDENT_LOADS of them at most.
 //
-// Every lane loads RESIDENT_LOADS times: where there is no load left for it, its first one again. A branch would hold
-// the last loads back until the ones in front of it have arrived: compilers widen these before it.
+// Every lane loads RESIDENT_LOADS times; if it has fewer loads, it reads its first one again. With a branch the last
+// loads would wait for the earlier ones, because compilers convert those before the branch.
 
 import rows::{lanes, loads, merge, sums};
 @if(SQUARES) import fields::exp_gap_sum;
@@ -47,7 +47,7 @@ fn least(v: Words) -> u32 { return v; }
 fn in_all(v: Words) -> u32 { return v; }
 }
 
-// The classes of a lane's first load, and those of its load number k from there.
+// Returns the classes of a lane's first load; `class_of_load` derives those of load k.
 fn first_classes(lane: u32) -> Pack {
     var offsets: Offsets;
     return classes_of(offsets, lane);
@@ -55,7 +55,7 @@ fn first_classes(lane: u32) -> Pack {
 
 fn class_of_load(first: Words, k: Words) -> Words { return first + PACK * LANES * k; }
 
-// The sums over the components of a lane's loads.
+// Returns the sums over the components of a lane's loads.
 fn sums_of(resident: ResidentSums) -> Sums {
     var s: Sums;
     s.sum = across(resident.sum);
@@ -70,8 +70,8 @@ fn sums_of(resident: ResidentSums) -> Sums {
     return s;
 }
 
-// The state of the row: first its maximum, then the sums below it. Every lane of the group must call
-// it, in uniform control flow.
+// Returns the state of the row: its maximum first, then the sums below it. Every lane of the group must call it, in
+// uniform control flow.
 fn state_of_resident(
     a: ptr<function, Resident>,
     b: ptr<function, Resident>,
@@ -100,7 +100,8 @@ fn state_of_resident(
     s = merge_lanes(s, thread);
     var state: State;
     state.max = x_max;
-    // The 1 is taken away as an integer: as a float, a compiler may take it from the sum, which drowns in it.
+    // The 1 is subtracted as an integer. From a float, a compiler could subtract it from the sum, and round the sum
+    // away.
     state.sum_exp_m1 = s.sum + f32(i32(s.ties) - 1);
     state.flags = s.flags;
     state.label_logit = s.label_logit;

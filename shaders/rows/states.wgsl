@@ -1,4 +1,4 @@
-// Lanes that have states.
+// Lanes of streaming rows have states.
 
 import shared::{fold, state};
 

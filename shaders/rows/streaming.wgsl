@@ -1,5 +1,5 @@
-// Rows too long to keep: a lane takes every LANES-th load of the range, in one pass for the state
-// and in a second one for what is written.
+// Streaming rows: a lane reads every LANES-th load of the range, in one pass for the state and in a second one for
+// the results.
 
 import rows::loads;
 import shared::{fold, offsets, state, vectors};
@@ -20,7 +20,7 @@ import shared::{fold, offsets, state, vectors};
 @if(!BY_CLASS) fn fold_chunk(offsets: Offsets, start: u32, end: u32, label_keys: LabelKeys) -> Folds {
     var f = empty_folds(label_keys);
     var turn = start;
-    // Four independent loads under way before the first exp.
+    // Issues four independent loads before the first exp.
     @if(FOURS) let whole = min(end, whole_end(offsets));
     @if(FOURS) for (; turn + 3u * LANES < whole; turn += 4u * LANES) {
         let p = whole_load_of(turn);
@@ -73,7 +73,7 @@ import shared::{fold, offsets, state, vectors};
     write_pack(w, offsets, offset_of(p), pack, classes_of(offsets, p), weights_of(offsets, p));
 }
 
-// The same of a load that may hold other rows' elements.
+// Writes the same for a load that may hold elements of other rows.
 @if(WRITES) fn write_any(w: Writers, offsets: Offsets, p: u32) {
     @if(PARTIAL) write_part(
         w, offsets, offset_of(p), read_pack(offsets, p), classes_of(offsets, p), weights_of(offsets, p));

@@ -1,4 +1,4 @@
-// Lanes that have sums over what they keep, relative to the row's maximum.
+// Lanes of resident rows have sums relative to the row's maximum.
 
 import rows::lanes;
 import shared::params;
@@ -41,9 +41,10 @@ fn merge(a: Sums, b: Sums) -> Sums {
     return whole;
 }
 
-// The sums of the whole row, which its clusters' leaders have written. A compiler that sees a subgroup's sum used by
-// its leader alone may move the sum into the leader's branch, where the other lanes are missing: NVIDIA's 580.159 did so
-// with `subgroupOr`. So every lane uses its own: as bits that `none` takes away, which is 0 and no compiler knows it.
+// Returns the sums of the whole row, which the leaders of its clusters have written. If only the leader used a
+// subgroup's sum, a compiler could move the sum into the leader's branch, in which the other lanes do not take part:
+// NVIDIA's 580.159 did so with `subgroupOr`. So every lane uses its own sum, masked by `none`, which is 0, but no
+// compiler can prove that.
 @if(SUBGROUPS && REDUCTIONS && SHARED_STATES) fn whole_of(row: Sums, mine: Sums) -> Sums {
     let none = 0u - (params.turns >> 31u);
     var s = row;
@@ -67,8 +68,7 @@ fn merge(a: Sums, b: Sums) -> Sums {
 
 @if(SHARED_STATES) var<workgroup> shared_maxima: array<f32, WORKGROUP / CLUSTER>;
 
-// The maximum of the row, in each of its lanes. Every lane of the group must call it, in uniform
-// control flow.
+// Returns the maximum of the row in each of its lanes. Every lane of the group must call it, in uniform control flow.
 fn max_lanes(of_lane: f32, thread: u32) -> f32 {
     var x_max = of_lane;
     @if(SUBGROUPS && REDUCTIONS) x_max = subgroupMax(x_max);
@@ -85,8 +85,8 @@ fn max_lanes(of_lane: f32, thread: u32) -> f32 {
             }
             workgroupBarrier();
         }
-        // No barrier behind it: before the next maximum there are those of `merge_lanes`, or one. `max` changes nothing,
-        // but every lane uses its own maximum: see `whole_of`.
+        // No barrier is needed: `merge_lanes`, or the caller, has one before the next maximum. `max` changes nothing,
+        // but makes every lane use its own maximum, as in `whole_of`.
         x_max = max(shared_maxima[slot_of(thread)], x_max);
     }
     return x_max;

@@ -1,13 +1,13 @@
 // Tensors with an element for each class, in loads of PACK elements: functions for each one that a kernel binds.
 //
-// Where rows end inside a load and the tensor is written, two lanes write parts of one load. Such a load is an
-// array of words (SCALARS), each of which is a memory location of its own. A component of a vector is not: WGSL
-// allows a store to it to load the vector, insert the component and store the vector, as Metal's compiler
-// does, and what the other lane writes in between is lost.
+// If rows end inside a load of a written tensor, two lanes write parts of that load. Such a load is an array of words
+// (SCALARS), each a memory location of its own. A component of a vector is not: WGSL allows a store to it to load the
+// vector, insert the component and store the vector, as Metal's compiler does, which loses a store of the other lane
+// in between.
 
 import shared::{halves, vectors};
 
-// Load `at`, as f32.
+// Returns load `at`, as f32.
 @for(t in READ) fn read_{t.name}(at: u32) -> Pack {
     @if(t.f32 && EIGHT && t.u64_loads) {
         let v = {t.buffer}[at];
@@ -40,7 +40,7 @@ import shared::{halves, vectors};
     }
 }
 
-// The words of a load of eight elements of two bytes.
+// Returns the words of a load of eight elements of two bytes.
 @for(t in READ) @if(!t.f32 && EIGHT) {
 @if(t.scalars) fn words_of_{t.name}(v: array<u32, 4>) -> vec4<u32> {
     return vec4<u32>(v[0], v[1], v[2], v[3]);
@@ -53,7 +53,7 @@ import shared::{halves, vectors};
 @else fn words_of_{t.name}(v: vec4<u32>) -> vec4<u32> { return v; }
 }
 
-// Element `k` of load `at`, as f32.
+// Returns element `k` of load `at`, as f32.
 @for(t in READ) fn word_of_{t.name}(at: u32, k: u32) -> u32 {
     @if(WIDE) let pack = read_{t.name}(at);
     @if(EIGHT) return select(pack.a, pack.b, k >= HALF)[k % HALF];
@@ -75,7 +75,7 @@ import shared::{halves, vectors};
     @else {t.buffer}[at] = out.a;
 }
 
-// Writes elements `start` to `end` of load `at`: the rest of it is another row's, and another lane's.
+// Writes elements `start` to `end` of load `at`: another lane writes the rest, which belongs to another row.
 @for(t in WRITTEN) @if(t.f32 && RAGGED) fn put_{t.name}(at: u32, out: Pack, start: u32, end: u32) {
     for (var k = start; k < end; k += 1u) {
         @if(EIGHT) {t.buffer}[at][k] = select(out.a, out.b, k >= HALF)[k % HALF];
@@ -83,7 +83,7 @@ import shared::{halves, vectors};
     }
 }
 
-// The words of a load.
+// Returns the words of a load.
 @for(t in WRITTEN) @if(!t.f32 && WIDE && EIGHT) fn joined_{t.name}(out: Pack) -> vec4<u32> {
     let a = narrowed_{t.type}(out.a);
     let b = narrowed_{t.type}(out.b);
@@ -102,8 +102,8 @@ import shared::{halves, vectors};
     @else {t.buffer}[at] = w;
 }
 
-// Writes elements `start` to `end` of load `at`: the rest of it is another row's, and another lane's.
-// Of a word that two pieces share, each keeps the other's half: their dispatches follow each other.
+// Writes elements `start` to `end` of load `at`: another lane writes the rest, which belongs to another row. In a
+// word that two pieces share, each dispatch preserves the other's half; their dispatches do not overlap in time.
 @for(t in WRITTEN) @if(!t.f32 && WIDE && RAGGED) fn put_{t.name}(at: u32, out: Pack, start: u32, end: u32) {
     let words = joined_{t.name}(out);
     for (var k = start / 2u; k < (end + 1u) / 2u; k += 1u) {

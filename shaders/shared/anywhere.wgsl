@@ -1,11 +1,11 @@
-// Tensors from any element on: what a load of PACK elements brings, made of single words. LOOSE: all that is read and
-// written of them, whose offsets are then elements.
+// Loads of PACK elements from any element on, assembled from single words. LOOSE: all reads and writes are of this
+// kind, and offsets count elements.
 
 import shared::{halves, vectors};
 
 @for(t in READ) fn word_at_{t.name}(at: u32) -> u32 { return {t.word}; }
 
-// The elements from `element` on, as f32. Some may be behind the last row.
+// Returns the elements from `element` on, as f32. Some may come after the last row.
 @for(t in READ) fn read_{t.name}_from(element: u32) -> Pack {
     @if(t.f32) {
         let a = Words(word_at_{t.name}(element), word_at_{t.name}(element + 1u),
@@ -57,7 +57,7 @@ import shared::{halves, vectors};
     }
 }
 
-// Elements `start` to `end` of the load from `element` on.
+// Writes elements `start` to `end` of the load from `element` on.
 @for(t in WRITTEN) @if(LOOSE && t.f32) fn put_{t.name}(element: u32, out: Pack, start: u32, end: u32) {
     for (var k = start; k < end; k += 1u) {
         @if(EIGHT) {t.buffer}[element + k] = select(out.a[k % HALF], out.b[k % HALF], k >= HALF);
@@ -65,7 +65,7 @@ import shared::{halves, vectors};
     }
 }
 
-// Words of which others may be writing the other half.
+// Writes elements `start` to `end`. Other lanes may write the other half of a word at the same time.
 @for(t in WRITTEN) @if(LOOSE && !t.f32) fn put_{t.name}(element: u32, out: Pack, start: u32, end: u32) {
     @for(h in HALVES) let {h} = narrowed_{t.type}(out.{h});
     for (var k = start; k < end; k += 1u) {

@@ -1,5 +1,5 @@
-// Numbers. WGSL may assume NaN and infinity away and has no literal for them, so both are decided
-// and written as words: the bits of an f32.
+// Numbers. WGSL allows compilers to assume that NaN and infinity do not occur, and has no literal for them, so both
+// are tested and written as words: the bits of an f32.
 
 import shared::{constants, params, vectors};
 
@@ -8,18 +8,18 @@ const POS_INF: u32 = 0x7f800000u;
 const NEG_INF: u32 = 0xff800000u;
 const NAN: u32 = 0x7fc00000u;
 
-// Powers this far below the maximum are 0, and distances need be told no further.
+// exp(-FAR) is 0, so distances from the maximum are limited to FAR.
 const FAR: f32 = 200.0;
 
-// What a row is, by its label.
+// Kinds of rows, by their labels.
 const LIVE: u32 = 0u;      // a class
 const IGNORED: u32 = 1u;   // ignore_index, whether or not it is a class
 const BAD: u32 = 2u;       // neither
 const ABSENT: u32 = 3u;    // no row here: past the end of the piece
 
-// x, rounded. WGSL lets a compiler reassociate a sum, so a difference that has to be taken first is hidden from it. So is
-// a product or a quotient that is added to something: whether it is rounded before that would be the compiler's choice,
-// in each kernel another one. No compiler knows that these bits are 0, since a group has fewer than 2^31 turns.
+// Returns x, rounded to f32 before it is used. WGSL allows a compiler to reassociate a sum and to fuse a product or a
+// quotient with the sum that it is added to, each kernel in a different way. The xor prevents both: its bits are 0,
+// since a group has fewer than 2^31 turns, but no compiler can prove that.
 fn rounded(x: Reals) -> Reals {
     return bitcast<Reals>(bitcast<Words>(x) ^ Words(params.turns >> 31u));
 }
@@ -28,8 +28,8 @@ fn rounded_of_rows(x: RowReals) -> RowReals {
     return bitcast<RowReals>(bitcast<RowWords>(x) ^ RowWords(params.turns >> 31u));
 }
 
-// log(1 + u) for u >= 0, to a few ulp. WGSL has no log1p, and its log is only good to 2^-21
-// absolute around 1. There, log1p(u) = 2 atanh(z) with z = u / (2 + u) <= 1/3, by its odd series;
+// log(1 + u) for u >= 0, to a few ulp. WGSL has no log1p, and around 1 its log has an absolute error of up to 2^-21.
+// There, log1p(u) = 2 atanh(z) with z = u / (2 + u) <= 1/3, by its odd series;
 // the first term left out is z^14 / 15 < 2^-26 of the sum.
 fn log1p(u: RowReals) -> RowReals {
     let z = u / (2.0 + u);
@@ -42,7 +42,7 @@ fn log1p(u: RowReals) -> RowReals {
     return select(2.0 * fma(z * q, tail, z), log(1.0 + u), u > RowReals(1.0));
 }
 
-// A finite number, or what the flags say instead of it.
+// Returns the word of a finite number, or the infinity or NaN that the flags ask for.
 fn word_of(value: RowReals, flags: RowWords) -> RowWords {
     let up = (flags & RowWords(HAS_POS_INF)) != RowWords(0u);
     let down = (flags & RowWords(HAS_NEG_INF)) != RowWords(0u);

@@ -1,6 +1,6 @@
-// Sums over the rows of each class. Groups add to them in any order, so they are integers: a sum of losses
-// is a 128-bit number in units of 2^-56, exact for every loss of 2^-32 and above, and the same bits in every
-// run; 2^32 of the largest losses do not fill it. Losses from 2^39 on and infinities leave a flag instead.
+// Sums over the rows of each class. Groups add to them in any order, so they are integers, which have the same bits
+// in every run. A sum of losses is a 128-bit number in units of 2^-56: exact for every loss of 2^-32 and above, and
+// large enough for 2^32 of the largest losses. Losses of 2^39 and above, and infinities, set a flag instead.
 
 import shared::{arithmetic, constants, params};
 
@@ -10,7 +10,7 @@ struct Wide {
     high: u32,
 }
 
-// |x| in units, of a finite number below 2^39. What is below a unit is cut off.
+// Returns |x| in units, for a finite number below 2^39, truncated to whole units.
 fn units(word: u32) -> Wide {
     let exponent = (word >> 23u) & 255u;
     let fraction = select(0x800000u, 0u, exponent == 0u) | (word & 0x7fffffu);
@@ -27,16 +27,16 @@ fn units(word: u32) -> Wide {
     return Wide(0u, 0u, low);
 }
 
-// Adds words of a sum, with the carry from the one before, and tells whether they carry.
+// Adds a word and a carry to a word of a sum; returns the carry to the next word.
 fn add_word(at: u32, word: u32, carry: u32) -> u32 {
     let sum = word + carry;
-    // Nothing to add, but what a word of ones and a carry make of the next one.
+    // Either both are 0, or the word of ones and the carry add up to 2^32: only the carry goes on.
     if (sum == 0u) { return carry; }
     let after = atomicAdd(&classes[at], sum) + sum;
     return select(0u, 1u, after < sum);
 }
 
-// Adds the loss of a row that counts, as a word, to its class.
+// Adds the loss of a live row, as a word, to its class.
 fn count_class(class_index: u32, loss: u32, correct: bool) {
     let at = params.classes_origin + CLASS_WORDS * class_index;
     atomicAdd(&classes[at + CLASS_ROWS_AT], 1u);
@@ -47,7 +47,7 @@ fn count_class(class_index: u32, loss: u32, correct: bool) {
         return;
     }
     let n = units(loss);
-    // -n is all bits turned around, and one.
+    // -n is the complement of n, plus 1.
     let turned = select(0u, 0xffffffffu, loss > 0x7fffffffu);
     var carry = turned & 1u;
     carry = add_word(at, n.low ^ turned, carry);

@@ -1,4 +1,4 @@
-// What the host reads and writes as well: all of `src/words.rs`.
+// The constants that host and kernels share: all of `src/words.rs`.
 
 @for(c in CONSTANTS) const {c.name}: u32 = {c.value}u;
 

@@ -1,4 +1,4 @@
-// Adds rows to the totals, and writes what is wanted of each.
+// Adds rows to the totals, and writes their records and their own losses.
 
 import shared::{arithmetic, constants, params, row, totals, vectors};
 @if(CLASS_LOSSES) import shared::classes;

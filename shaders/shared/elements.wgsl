@@ -1,4 +1,4 @@
-// What goes with the elements of a load: operands, and what their gradients are multiplied by.
+// The operands of the elements of a load, and the factors of their gradients.
 
 import shared::{arithmetic, formulas, operands, params, tensor, vectors};
 
@@ -6,7 +6,7 @@ struct PackOperands {
     @for(h in HALVES) {h}: Operands,
 }
 
-// Operands of load `at` of the piece. What a formula has no use for is 1.
+// Returns the operands of load `at` of the piece; those that a formula does not use are 1.
 fn operands_of(at: u32) -> PackOperands {
     let one = Words(0x3f800000u);
     var o: PackOperands;
@@ -21,11 +21,11 @@ fn operands_of(at: u32) -> PackOperands {
     return o;
 }
 
-// What the gradients of load `at` are multiplied by: upstream over divisor.
+// Returns the factors of the gradients of load `at`: upstream / divisor.
 @if(ANY_GRAD) fn scales_of(at: u32) -> PackReals {
     var scale = 1.0;
     @if(UPSTREAM_SCALAR) scale = upstream[params.upstream_origin];
-    // Where there is nothing to divide by, the gradient is zero.
+    // A mean over nothing has the gradient 0.
     scale = select(scale / params.divisor, 0.0, params.divisor == 0.0);
     var s: PackReals;
     s.a = Reals(scale);
@@ -37,14 +37,14 @@ fn operands_of(at: u32) -> PackOperands {
     return s;
 }
 
-// A derivative times its scale, as a word.
+// Returns a derivative times its scale, as a word.
 @if(ANY_GRAD) fn slope_word(s: Slope, refused: Bools, scale: Reals) -> Words {
     let turned = scale < Reals(0.0);
     let up = select(s.up, s.down, turned);
     let down = select(s.down, s.up, turned);
     var word = select(bitcast<Words>(s.value * scale), Words(POS_INF), up);
     word = select(word, Words(NEG_INF), down);
-    // Nothing times an infinity.
+    // 0 times an infinity.
     let lost = (s.up | s.down) & (scale == Reals(0.0));
     return select(word, Words(NAN), s.lost | lost | refused);
 }

@@ -1,7 +1,7 @@
-// States: taking classes in, and merging.
+// States: accumulating classes, and merging.
 //
-// Sums that have a product in them are written as `fma`: of two products a compiler may fuse either with the sum,
-// and kernels that do the same would differ in a row's last bits.
+// Sums of products are written as `fma`. A compiler may fuse either of two products with their sum, so without it
+// kernels of the same arithmetic would differ in a row's last bits.
 
 import fields::all;
 import shared::{arithmetic, constants, softcap, state, vectors};
@@ -30,11 +30,11 @@ fn empty_folds(label_keys: LabelKeys) -> Folds {
     return f;
 }
 
-// Merges states of the rows of a lane, and (FOLD) of the components of a load.
+// Merges the states of two sets of classes: for the rows of a lane (State), and for the components of a load (Fold).
 @for(s in STATES) fn merge_{s.name}(a: {s.type}, b: {s.type}) -> {s.type} {
     var m: {s.type};
     m.max = max(a.max, b.max);
-    // The side below hands over all of its sum, 1 + sum_exp_m1, scaled to the higher maximum.
+    // The side with the lower maximum adds its whole sum, 1 + sum_exp_m1, scaled to the higher maximum.
     let e = exp(-abs(a.max - b.max));
     m.sum_exp_m1 = select(b.sum_exp_m1 + fma(a.sum_exp_m1, e, e), a.sum_exp_m1 + fma(b.sum_exp_m1, e, e),
         a.max >= b.max);
@@ -52,7 +52,7 @@ fn empty_folds(label_keys: LabelKeys) -> Folds {
     return m;
 }
 
-// Of rows whose labels' logits were read.
+// Returns the keys of labels from their classes and their logits, as read.
 @if(RANK) fn label_key_of(class_index: RowWords, label_logit: RowWords) -> LabelKey {
     var m: LabelKey;
     m.class_index = Words(class_index);
@@ -67,7 +67,7 @@ fn note_words(fold: Fold, words: Words) -> Fold {
     return f;
 }
 
-// Takes classes in whose maximum is not known. `v` holds their weights, where DENSE_TARGET, and `classes` their
+// Accumulates classes before their maximum is known. `v` holds their shares (DENSE_TARGET), and `classes` their
 // numbers.
 fn accumulate_half(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
     var f = note_words(fold, given);
@@ -83,15 +83,15 @@ fn accumulate_half(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
     return f;
 }
 
-// Takes a load in.
+// Accumulates a load.
 fn accumulate(folds: Folds, pack: Pack, v: PackReals, classes: Pack) -> Folds {
     var f: Folds;
     @for(h in HALVES) f.{h} = accumulate_half(folds.{h}, pack.{h}, v.{h}, classes.{h});
     return f;
 }
 
-// Long rows are folded in chunks of CHUNK loads a lane, so that no running sum grows long enough to
-// drown what is added to it.
+// Merges a chunk into the whole. Long rows are folded in chunks of CHUNK loads a lane: the rounding error of a
+// running sum grows with its length.
 @if(CHUNKS) fn merge_folds(whole: Folds, chunk: Folds) -> Folds {
     var f: Folds;
     @for(h in HALVES) f.{h} = merge_fold(whole.{h}, chunk.{h});
@@ -105,7 +105,7 @@ fn flags_of(f: Fold) -> Words {
     return flags;
 }
 
-// Each component is a row of its own.
+// Each component is a row.
 @if(PACKED_ROWS) fn state_of(f: Fold) -> State {
     var s = empty_state();
     s.max = f.max;

@@ -1,10 +1,10 @@
-// The losses of single elements, one formula each. NaN and infinities are told by their bits: a NaN
-// anywhere is NaN; of infinities only the input's count (and a target of log-probability -inf), by their
-// limits, and every other one gives NaN; a factor of 0 leaves nothing of an infinity.
+// The losses of single elements, one formula each. NaN and infinities are found by their bits. Any NaN gives NaN. An
+// infinite input gives the limit of the loss, as does a target of log-probability -inf; every other infinity gives
+// NaN. A factor of 0 times an infinity is 0.
 
 import shared::{arithmetic, params, vectors};
 
-// What goes with an element of the input, as words.
+// The operands of an element of the input, as words.
 struct Operands {
     target_word: Words,
     weight: Words,
@@ -12,7 +12,7 @@ struct Operands {
     variance: Words,
 }
 
-// A derivative: a number, or what it is instead.
+// A derivative: a number, an infinity or NaN.
 struct Slope {
     value: Reals,
     up: Bools,      // +inf
@@ -25,14 +25,14 @@ struct Point {
     up: Bools,
     down: Bools,
     lost: Bools,
-    refused: Bools,    // the loss is not defined for a value
-    by_input: Bools,   // that of the input
+    refused: Bools,    // the loss is not defined for this value
+    by_input: Bools,   // and the value is the input's
     grad: Slope,
     target_grad: Slope,
     variance_grad: Slope,
 }
 
-// As signed numbers: processors compare those in one step.
+// Magnitudes are signed numbers, which processors compare in one step.
 fn magnitude(words: Words) -> Ints { return bitcast<Ints>(words & Words(0x7fffffffu)); }
 fn magnitude_word(x: Reals) -> Words { return bitcast<Words>(x) & Words(0x7fffffffu); }
 fn is_nan(words: Words) -> Bools { return magnitude(words) > Ints(0x7f800000); }
@@ -106,8 +106,9 @@ fn scaled(words: Words, exponent: Reals) -> Scaled {
     return Scaled(Reals(e) + exponent, m - 1.0);
 }
 
-// A positive number, however small: drivers may take a denormal one for 0. Its bits count steps of 2^-149, and
-// behind the leading one of 2^23 they are a number. The logarithm of 0 is below -103.
+// Returns the parts of a positive number, denormals included, which drivers may flush to 0. The bits of a denormal
+// count steps of 2^-149: after the leading bit of 2^23 they are a normal number, 2^23 more. The logarithm of 0 is
+// below -103.
 fn scaled_any(words: Words) -> Scaled {
     let small = bitcast<Ints>(words) < Ints(0x00800000);
     let counted = bitcast<Words>(bitcast<Reals>(words | Words(0x4b000000u)) - 8388608.0);
@@ -125,7 +126,7 @@ fn log_of(x: Reals) -> Reals { return log_scaled(scaled(bitcast<Words>(x), Reals
 fn log_of_any(words: Words) -> Reals { return log_scaled(scaled_any(words)); }
 }
 
-// Below -100 logs are cut. One of the two arguments is at most 1/2, and what is left of 1 is exact there.
+// Logs are limited to -100. One of the two arguments is at most 1/2, and 1 less it is exact.
 @if(BCE) fn is_probability(words: Words) -> Bools {
     return (words <= Words(0x3f800000u)) | (words == Words(0x80000000u));
 }
@@ -158,7 +159,7 @@ fn log_of_any(words: Words) -> Reals { return log_scaled(scaled_any(words)); }
     let endless = size >= Ints(0x7f800000);
     let negative = bitcast<Ints>(x_word) < Ints(0);
     let t = bitcast<Reals>(o.target_word);
-    // Past 200 nothing is left of the exponential.
+    // exp(-200) is 0.
     let rest = exp(-bitcast<Reals>(min(size, Ints(0x43480000))));
     let l = log1p_above(rest);
     @if(WEIGHTS) {
@@ -203,8 +204,8 @@ fn log_of_any(words: Words) -> Reals { return log_scaled(scaled_any(words)); }
         let s = scaled_any(magnitude_word(t));
         let no_log = is_below_zero(o.target_word);
         let lost = is_nan(x_word) | is_endless(o.target_word);
-        // log q - x. Near 0 its first part is exact, and the second one is below 1/2: the whole is off by 2^-24 or so,
-        // where log q itself may be off by log q times as much.
+        // log q - x. Near 0 its first part is exact, and the second one is below 1/2: the whole is off by 2^-24 or
+        // so, where log q itself may be off by log q times as much.
         let apart = fma(s.twos, Reals(LOG_2_HIGH), -x) + fma(s.twos, Reals(LOG_2_LOW), log1p_middle(s.u));
     }
 
@@ -307,7 +308,7 @@ fn log_of_any(words: Words) -> Reals { return log_scaled(scaled_any(words)); }
         let near = (abs(d) <= Reals(1.0)) & !first;
         p.loss = rate - select(t * x, Reals(0.0), first);
     }
-    // Of an x that is a number, d is smaller here, and its exponential more exact.
+    // If x is finite, d is smaller here, and its exponential more exact.
     @if(LOG_INPUT && FULL) let rest = select((exp(d) - 1.0) - d, d * d * expm1_rest(d), near);
     @if(LOG_INPUT) {
         p.up = large | (first & (t > Reals(0.0)));

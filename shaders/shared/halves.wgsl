@@ -1,32 +1,32 @@
-// Elements of types of two bytes: two to a word, the one in front in the low half.
+// Elements of two bytes: two to a word, the first in the low half.
 
 import shared::{arithmetic, params, vectors};
 
-// Both halves of a word as f32.
+// Returns both halves of a word as f32.
 @if(BF16) fn widened_bf16(word: u32) -> vec2<u32> { return vec2<u32>(word << 16u, word & 0xffff0000u); }
 
-// The nearest bf16, ties to even, in the low half. A carry out of the fraction is the next power of
-// two, or infinity.
+// Returns the nearest bf16, ties to even, in the low half. A carry out of the fraction gives the next power of two,
+// or infinity.
 @if(BF16) fn narrowed_bf16(words: Words) -> Words {
     let odd = (words >> Words(16u)) & Words(1u);
     let half = (words + Words(0x7fffu) + odd) >> Words(16u);
     return select(half, Words(0x7fc0u), (words & Words(0x7fffffffu)) > Words(POS_INF));
 }
 
-// Both halves of a word as f32. Every f16 is an f32, infinities and NaN among them.
+// Returns both halves of a word as f32. Every f16 is an f32, infinities and NaN included.
 @if(F16 && NATIVE_F16) fn widened_f16(word: u32) -> vec2<u32> {
     let wide = bitcast<vec2<u32>>(unpack2x16float(word));
-    // Nothing, which LLVM cannot know. It would compare halves otherwise, one by one.
+    // The xor changes nothing, but prevents LLVM from comparing halves one by one.
     @if(SOFTWARE) return wide ^ vec2<u32>(params.turns >> 31u);
     @else return wide;
 }
 
-// Both halves of a word as f32: the exponent's bias is 112 more, the fraction 13 bits longer.
+// Returns both halves of a word as f32: the exponent's bias is 112 more, the fraction 13 bits longer.
 @if(F16 && !NATIVE_F16) fn widened_f16(word: u32) -> vec2<u32> {
     let half = vec2<u32>(word & 0xffffu, word >> 16u);
     let magnitude = half & vec2<u32>(0x7fffu);
     let normal = (magnitude << vec2<u32>(13u)) + vec2<u32>(0x38000000u);
-    // Below 2^-14 the steps are 2^-24. Infinity and NaN have the highest exponent there is.
+    // Below 2^-14 the steps are 2^-24. Infinity and NaN have the highest exponent.
     let small = bitcast<vec2<u32>>(vec2<f32>(magnitude) * 0x1p-24f);
     let beyond = normal + vec2<u32>(0x38000000u);
     var wide = select(normal, small, magnitude < vec2<u32>(0x400u));
@@ -34,12 +34,12 @@ import shared::{arithmetic, params, vectors};
     return wide | ((half & vec2<u32>(0x8000u)) << vec2<u32>(16u));
 }
 
-// The nearest f16, ties to even, in the low half. By integers: WGSL leaves it to the driver which
-// way `pack2x16float` rounds.
+// Returns the nearest f16, ties to even, in the low half. Computed in integers: WGSL does not specify how
+// `pack2x16float` rounds.
 @if(F16) fn narrowed_f16(words: Words) -> Words {
     let magnitude = words & Words(0x7fffffffu);
-    // The exponent's bias is 112 less, the fraction 13 bits shorter; a carry may go up to infinity, and
-    // what is larger starts there.
+    // The exponent's bias is 112 less, the fraction 13 bits shorter. A carry may reach infinity, and larger numbers
+    // are limited to it first.
     let odd = (magnitude >> Words(13u)) & Words(1u);
     let normal = (min(magnitude, Words(0x47800000u)) + Words(0xc8000fffu) + odd) >> Words(13u);
     // Below 2^-14 the steps are 2^-24, those of f32 from 0.5 to 1: the sum rounds to them.

@@ -1,5 +1,5 @@
-// Labels of any integer type, read in the type they come in: LABEL_BYTES wide, from words. Those of
-// four neighbouring rows come in one load or two (LABEL_PACKS), where they start on such a load.
+// Labels of any integer type of LABEL_BYTES bytes, read from words. If they start on a load, the labels of four
+// neighbouring rows come in one load or two (LABEL_PACKS).
 
 import shared::{arithmetic, constants, params, vectors};
 
@@ -8,7 +8,7 @@ struct Labels {
     high: RowWords,
 }
 
-// The 64 bits of the label of one row.
+// Returns the 64 bits of the label of one row.
 @if(LABEL_8_BYTES) fn label_words(row: u32) -> vec2<u32> {
     @if(LABEL_PACKS) {
         let pair = labels[params.labels_origin + row / 2u];
@@ -31,7 +31,7 @@ struct Labels {
     }
 }
 
-// The label that starts at bit `shift` of a word.
+// Returns the label that starts at bit `shift` of a word.
 @if(!LABEL_8_BYTES) fn extended(word: u32, shift: u32) -> vec2<u32> {
     @if(LABEL_SIGNED) {
         let low = bitcast<u32>(extractBits(bitcast<i32>(word), shift, 8u * LABEL_BYTES));
@@ -40,7 +40,7 @@ struct Labels {
     @else return vec2<u32>(extractBits(word, shift, 8u * LABEL_BYTES), 0u);
 }
 
-// The labels of a lane's rows, the first of which is `row`.
+// Returns the labels of a lane's rows, the first of which is `row`.
 @if(!ROW_VECTORS) fn read_labels(row: u32) -> Labels {
     let words = label_words(row);
     return Labels(words.x, words.y);
@@ -60,7 +60,7 @@ struct Labels {
 }
 @else fn read_labels(row: u32) -> Labels {
     let pack = labels[params.labels_origin + row / 4u];
-    // To the top of a word each, and down again.
+    // Shifts each label to the upper end of a word, and down again.
     @if(LABEL_2_BYTES) {
         let words = pack.xxyy;
         let shifts = RowWords(16u, 0u, 16u, 0u);
@@ -77,22 +77,22 @@ struct Labels {
     @else return Labels(low, RowWords(0u));
 }
 
-// What rows with these labels are.
+// Returns the kinds of rows with these labels.
 fn kinds_of(l: Labels) -> RowWords {
     @if(CUT) let is_class = below(l, params.all_classes_low, params.all_classes_high);
     @else let is_class = (l.high == RowWords(0u)) & (l.low < RowWords(params.classes));
     var ignored = (l.low == RowWords(params.ignore_low)) & (l.high == RowWords(params.ignore_high));
-    // A u64 past the range of i64 has the bits of a negative number, but is none.
+    // A u64 past the range of i64 has the bits of a negative i64.
     @if(!LABEL_SIGNED) ignored &= l.high <= RowWords(0x7fffffffu);
     return select(select(RowWords(BAD), RowWords(LIVE), is_class), RowWords(IGNORED), ignored);
 }
 
-// Whether a label is below a number, both of 64 bits.
+// Returns true if a label is below a number, both of 64 bits.
 @if(CUT) fn below(l: Labels, low: u32, high: u32) -> bool {
     return l.high < high || (l.high == high && l.low < low);
 }
 
-// The number of the label's class among those of the piece.
+// Returns the number of the label's class among those of the piece, or NO_CLASS.
 @if(CUT) fn class_in_piece(l: Labels) -> u32 {
     if (below(l, params.class_base_low, params.class_base_high)) { return NO_CLASS; }
     let distance = l.low - params.class_base_low;

@@ -1,15 +1,15 @@
-// What logits become before anything else: z = scale cap tanh(x / cap), or scale x without a cap.
+// The map of the logits before the softmax: z = scale cap tanh(x / cap), or scale x without a cap.
 //
-// This stands where either is asked for. Logits are read multiplied, or as they are where there is a cap. Then
-// they stay x in registers, and every use asks for z: the gradient needs the slope at x, which
-// cannot be told from z where the cap is reached.
+// Imported if there is a scale or a cap. Without a cap a read multiplies. With a cap a read returns x, which stays in
+// registers, and every use computes z: the gradient needs the slope at x, which z does not determine once the cap is
+// reached.
 
 import shared::{arithmetic, params, tensor, vectors};
 
-// What a read gives.
+// Returns a logit as it is read.
 fn mapped(words: Words) -> Words {
     @if(SOFTCAP) {
-        // Infinities are finite behind the cap; -inf is what stands for no class.
+        // A cap maps infinities to finite numbers; -inf stands for no class.
         let low = select(words, Words(0xff7fffffu), words == Words(NEG_INF));
         return select(low, Words(0x7f7fffffu), words == Words(POS_INF));
     }

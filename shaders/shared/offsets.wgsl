@@ -1,17 +1,17 @@
 import shared::{arithmetic, params, tensor, vectors};
 
-// Where the tensors of a lane's row (or rows) begin in their bindings, in loads.
+// Offsets of the tensors of a lane's row (or rows) in their bindings, in loads.
 struct Offsets {
     logits: u32,
     @if(PROBABILITIES) probabilities: u32,
     @if(DISTRIBUTION) distribution: u32,
     @if(GRAD) grad: u32,
     @if(RAGGED) lead: u32,    // elements of the first load that belong to the row before
-    @if(RAGGED) loads: u32,   // loads of the row, those that it shares among them
+    @if(RAGGED) loads: u32,   // loads of the row, shared ones included
 }
 
-// For a row whose first element is number `first` of the piece, in loads (RAGGED: in elements; then
-// all tensors lie alike in their loads).
+// Returns the offsets of the row whose first element is number `first` of the piece, counted in loads. RAGGED:
+// counted in elements; then all tensors have the same offset within a load.
 fn offsets_of(first: u32) -> Offsets {
     var offsets: Offsets;
     @if(RAGGED) {
@@ -31,14 +31,13 @@ fn offsets_of(first: u32) -> Offsets {
     return offsets;
 }
 
-// The classes' weights v_c = w_c q'_c without the label's own part, for probabilities q and class
-// weights w.
+// Returns the shares v_c = w_c q'_c without the label's own part, for probabilities q and class weights w.
 @if(DENSE_TARGET) fn share(q: Reals, w: Reals) -> Reals {
     @if(PROBABILITIES) return rounded(w * fma(Reals(1.0 - params.smoothing), q, Reals(params.smoothing_share)));
     @else return rounded(w * params.smoothing_share);
 }
 
-// The same of the load `at` behind a row's first one. Nothing where only the label carries weight.
+// Returns the shares of the load `at` loads after a row's first one; unset if only the label carries weight.
 fn shares_of(offsets: Offsets, at: u32, w: PackReals) -> PackReals {
     var v: PackReals;
     @if(DENSE_TARGET) {

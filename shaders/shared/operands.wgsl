@@ -1,5 +1,5 @@
-// The operands of losses of single elements: those of each one that go with load `at` of the piece. An element of the piece
-// is `inner` from the next class, and `span` from the next step of the outer axis.
+// The operands of losses of single elements, for load `at` of the piece. The next class of an element is `inner`
+// elements away, and the next step of the outer axis `span` elements.
 
 import shared::{halves, params, tensor, vectors};
 
@@ -9,7 +9,7 @@ import shared::{halves, params, tensor, vectors};
     @else return widened_{o.type}({o.name}[index / 2u] >> (16u * (index % 2u))).x;
 }
 
-// The number of the element that goes with an element of the piece.
+// Returns the index in the operand for an element of the piece.
 @for(o in OPERANDS) @if(o.indexed) fn index_of_{o.name}(element: u32) -> u32 {
     @if(o.outer) return element / params.span;
     @elif(o.outer_classes) return element / params.inner;

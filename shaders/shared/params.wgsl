@@ -1,4 +1,4 @@
-// What a dispatch is told about its piece: `src/kernels/params.rs` says what each field is.
+// The parameters of a dispatch over its piece. `src/kernels/params.rs` explains each field.
 struct Params {
     @for(p in PARAMS) {p.name}: {p.type},
 }

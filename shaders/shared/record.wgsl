@@ -1,12 +1,12 @@
 import shared::{arithmetic, constants, params, row, vectors};
 
-// What is written of rows beside their losses: a record of RECORD_WORDS words for each, one word for each
-// thing that is wanted, in this order. The stores are written out in `src/kernels/stores.rs`: whole loads
-// for four rows where they may be (RECORD_PACKS), single words otherwise.
+// The rows' further outputs: a record of RECORD_WORDS words for each row, one word for each output that is switched
+// on, in this order. `src/kernels/stores.rs` generates the stores: whole loads for four rows if they are aligned
+// (RECORD_PACKS), single words otherwise.
 fn write_records(r: Row, row: u32) {
     let live = r.kind == RowWords(LIVE);
-    let lost = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);   // there is no distribution
-    let no_classes = RowBools(params.classes == 0u);            // a distribution over nothing
+    let lost = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);   // no distribution
+    let no_classes = RowBools(params.classes == 0u);            // a distribution over no classes
     @if(RECORD_LSE) {
         let log_sum = select(bitcast<RowWords>(r.lse), RowWords(NEG_INF), no_classes);
         let lse = select(log_sum, RowWords(NAN), lost);

@@ -1,14 +1,14 @@
-// Rows short enough to be resident: a lane loads all of its share first (RESIDENT_LOADS words or vectors for each
-// half of a load), so that every load is under way before the first exp, and never reads it again.
-// RESIDENT_LOADS is in the text and every index a constant, so the arrays live in registers.
+// Rows short enough to be resident. A lane first issues all of its loads (RESIDENT_LOADS words or vectors for each
+// half of a load), so that all are in flight before the first exp, and reads nothing twice. RESIDENT_LOADS is a
+// constant of the text and so is every index, so the arrays are in registers.
 
 import fields::all;
 import shared::{arithmetic, constants, fold, softcap, state, vectors};
 
 alias Resident = array<Words, RESIDENT_LOADS>;
-alias ResidentReals = array<Reals, RESIDENT_LOADS>;   // the classes' weights, where DENSE_TARGET
+alias ResidentReals = array<Reals, RESIDENT_LOADS>;   // DENSE_TARGET: the classes' shares
 
-// The maximum of each component, and whether what is resident has NaN or infinities.
+// Returns the maximum of each component, and the words that show NaN and infinities.
 fn scan_resident(fold: Fold, resident: ptr<function, Resident>) -> Fold {
     var f = fold;
     @for(k in REGISTERS) {
@@ -18,15 +18,15 @@ fn scan_resident(fold: Fold, resident: ptr<function, Resident>) -> Fold {
     return f;
 }
 
-// The largest upstream gradient of a class at the maximum; LOWEST where there is no such class.
+// Returns the largest upstream gradient of a class at the maximum; LOWEST if there is none.
 @if(PRODUCT) fn u_max_of(x_max: Reals, resident: ptr<function, Resident>, v: ptr<function, ResidentReals>) -> Reals {
     var u = Reals(LOWEST);
     @for(k in REGISTERS) u = select(u, max(u, (*v)[{k}]), bitcast<Reals>(z_of((*resident)[{k}])) == x_max);
     return u;
 }
 
-// Where a gradient is all that is written (POWERS), exp(x - max) takes the place of x. `first` has what
-// the numbers of the classes are told from.
+// Sums the terms of all classes. If only a gradient is written (POWERS), exp(x - max) replaces x. `first` has the
+// classes of the first load.
 fn sum_resident(
     x_max: Reals,
     u_max: Reals,
@@ -57,7 +57,7 @@ fn sum_resident(
     return s;
 }
 
-// The sum of squares about the mean, which is known only after the sums of `sum_resident`.
+// Returns the sum of squares about the mean, which is known only after `sum_resident`.
 @if(SQUARES) fn squares_of(x_max: Reals, mean: Reals, resident: ptr<function, Resident>) -> Reals {
     var squares = Reals(0.0);
     @for(k in REGISTERS) squares = add_square(squares, z_of((*resident)[{k}]), x_max, mean);
@@ -66,7 +66,7 @@ fn sum_resident(
 
 @if(PACKED_ROWS) fn class_of_load(first: Words, k: Words) -> Words { return first + k; }
 
-// The state of rows that a lane has to itself: what is resident at k is class k of each.
+// Returns the state of the rows of a lane: load k has class k of each row.
 @if(PACKED_ROWS) fn state_of_resident(resident: ptr<function, Resident>, v: ptr<function, ResidentReals>, label_key: LabelKey) -> State {
     let f = scan_resident(empty_fold(), resident);
     var u_max: Reals;

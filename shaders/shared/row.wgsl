@@ -1,5 +1,5 @@
-// What a row's state and its target make: its loss, and what the gradient of its classes needs. A
-// lane's rows, of which there may be four, go through this together.
+// Rows: from their state and target their losses, and the terms of their gradients. All rows of a lane, one or four,
+// are computed together.
 
 import fields::all;
 import shared::{arithmetic, constants, halves, params, softcap, state, vectors};
@@ -8,8 +8,8 @@ import shared::{arithmetic, constants, halves, params, softcap, state, vectors};
 struct Row {
     kind: RowWords,
     class_index: RowWords,
-    label_weight: RowReals,   // weight on the label's class beyond what is spread: (1 - e) w_t
-    weight: RowReals,    // what the row adds to the mean's divisor
+    label_weight: RowReals,   // the label's weight without the part that smoothing spreads: (1 - e) w_t
+    weight: RowReals,    // the row's part of the mean's divisor
     @if(ROW_WEIGHTS) factor: RowReals,    // the row's own weight
     @if(ROW_LABEL) label: RowWords,     // the label's class in the whole tensor
     max: RowReals,
@@ -19,7 +19,7 @@ struct Row {
     flags: RowWords,
     loss: RowReals,
     @if(LOG_SUM) lse: RowReals,
-    @if(Z_LOSS) z_share: RowReals,   // what the z-loss adds to V in the gradient: 2 coefficient lse w_t
+    @if(Z_LOSS) z_share: RowReals,   // the part of V in the gradient that the z-loss adds: 2 coefficient lse w_t
     @if(Z_LOSS) z_loss: RowReals,
     @if(ARGMAX) argmax: RowWords,
     @if(RANK) label_rank: RowWords,
@@ -28,7 +28,7 @@ struct Row {
     @if(SQUARES) variance: RowReals, // sum_c p_c (max - x_c - mean_gap)^2
     @if(PRODUCT) product: RowReals,   // sum_c p_c (u_c - u_max)
     @if(PRODUCT) u_max: RowReals,     // u_c of a class at the maximum
-    scale: RowReals,     // gradient scale: upstream / divisor, by the row's weight and the logits' scale
+    scale: RowReals,     // the gradient's factor: upstream / divisor, times the row's weight and the logits' scale
     label_logit: RowReals,       // the label's logit
     label_is_neg_inf: RowBools,  // it is -inf
 }
@@ -43,7 +43,7 @@ fn class_weight(c: u32) -> f32 {
     @else return 1.0;
 }
 
-// The weights of four classes.
+// Returns the weights of four classes.
 @if(WEIGHT_PACKS) fn weight_pack(at: u32) -> vec4<f32> {
     @if(WEIGHT_HALVES) {
         let words = weight[at];
@@ -62,20 +62,20 @@ fn class_weight(c: u32) -> f32 {
     return select(RowReals(0.0), w, live);
 }
 
-// Whether a row is counted with this piece: of those that share it, with the one that has its label's class, or else
-// with the first.
+// Returns true if a row is counted with this piece: of the pieces that share it, the one that has its label's class,
+// or the first one if none has.
 @if(CUT) fn is_counted_here(r: Row) -> bool {
     @if(LABELS) if (r.kind == LIVE) { return r.class_index != NO_CLASS; }
     return (params.class_base_low | params.class_base_high) == 0u;
 }
 
-// Behind the states in the workspace: where the weight of a row's label is, and its logit.
+// Returns the index of the weight of a row's label, and of its logit, in the workspace. They follow the states.
 @if(LABELS && CUT) fn label_weight_index(row: u32) -> u32 { return params.label_weights + row; }
 
 @if(LABELS && CUT) fn label_logit_index(row: u32) -> u32 { return label_weight_index(row) + params.rows; }
 
-// The weight of the label's class, which one piece has. It leaves it in the workspace for the steps
-// that need it of every row.
+// Returns the weight of the label's class. Only one piece has that class; it stores the weight in the workspace for
+// the dispatches over whole rows.
 @if(LABELS && CUT) fn weight_of_label(r: Row, row: u32) -> f32 {
     var w = 0.0;
     @if(!WEIGHT) if (r.kind == LIVE) { w = 1.0; }
@@ -84,7 +84,7 @@ fn class_weight(c: u32) -> f32 {
     return w;
 }
 
-// The target of the rows from `row` on: nothing of the logits is read yet.
+// Returns the rows from `row` on with their targets; no logits are read.
 fn open_rows(row: u32, present: bool) -> Row {
     var r: Row;
     r.kind = RowWords(ABSENT);
@@ -101,7 +101,7 @@ fn open_rows(row: u32, present: bool) -> Row {
             r.weight = weights_of_labels(l.low, r.kind == RowWords(LIVE));
         }
         @if(WEIGHT) {
-            // A class whose weight is no number leaves its rows none.
+            // If a class weight is NaN or infinite, so is the loss of its rows: NaN.
             let lost = (bitcast<RowWords>(r.weight) & RowWords(POS_INF)) == RowWords(POS_INF);
             r.flags = select(RowWords(0u), RowWords(HAS_NAN), lost);
             r.weight = select(r.weight, RowReals(0.0), lost);
@@ -120,7 +120,8 @@ fn open_rows(row: u32, present: bool) -> Row {
     return r;
 }
 
-// A row of weight 0 is left out, whatever its label; one whose weight is no number is none itself.
+// Applies the rows' weights. A row of weight 0 is ignored, whatever its label. A weight of NaN or infinity makes the
+// row's loss NaN.
 @if(ROW_WEIGHTS) fn weigh_rows(opened: Row, row: u32) -> Row {
     var r = opened;
     let at = params.row_weights_origin + row;
@@ -136,7 +137,8 @@ fn open_rows(row: u32, present: bool) -> Row {
     return r;
 }
 
-// Flags of a row's loss behind its weight: what is below 0 turns infinities around.
+// Returns the flags of a row's loss after the multiplication by its weight: a negative weight changes an infinity's
+// sign.
 @if(ROW_WEIGHTS) fn weighed_flags(flags: RowWords, factor: RowReals) -> RowWords {
     let turned = (flags & RowWords(HAS_NAN))
         | ((flags & RowWords(HAS_POS_INF)) << RowWords(1u))
@@ -152,11 +154,11 @@ fn open_rows(row: u32, present: bool) -> Row {
     @if(UPSTREAM_ROWS) let at = params.upstream_origin + row;
     @if(UPSTREAM_ROWS && ROW_VECTORS) scale = RowReals(upstream[at], upstream[at + 1u], upstream[at + 2u], upstream[at + 3u]);
     @elif(UPSTREAM_ROWS) scale = upstream[at];
-    // Where there is nothing to divide by, the gradient is zero.
+    // A mean over nothing has the gradient 0.
     return select(scale / divisor, RowReals(0.0), divisor == 0.0);
 }
 
-// The same with what else multiplies the gradient of all classes of a row.
+// Returns the factor of the gradient of all classes of a row.
 @if(GRAD) fn row_scale(r: Row, row: u32) -> RowReals {
     var scale = gradient_scale(row);
     @if(ROW_WEIGHTS) scale *= r.factor;
@@ -165,14 +167,14 @@ fn open_rows(row: u32, present: bool) -> Row {
     return scale;
 }
 
-// Takes in the merged state and computes the loss.
+// Computes the loss from the merged state:
 //   loss = label_weight (max - x_t + log1p(sum_exp_m1)) + weighted_gap + weight_sum log1p(sum_exp_m1)
-// Every term is a distance from the maximum: none is negative, nothing cancels.
+// Every term is a distance from the maximum, so none is negative and none cancels another.
 fn close_rows(opened: Row, s: State, row: u32) -> Row {
     var r = opened;
     r.max = s.max;
     r.sum_exp_m1 = s.sum_exp_m1;
-    // Nothing but -inf: no distribution. A row without classes is a sum over nothing.
+    // A row of -inf has no distribution. A row without classes has one: the sum over no classes.
     let empty = (s.sum_exp_m1 < RowReals(0.0)) & RowBools(params.classes > 0u);
     r.flags |= s.flags | select(RowWords(0u), RowWords(HAS_NAN), empty);
     let l = log1p(max(s.sum_exp_m1, RowReals(0.0)));
@@ -186,7 +188,7 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
         r.label_is_neg_inf = label_logit == RowWords(NEG_INF);
         let weightless = r.label_weight == RowReals(0.0);
         let unpaid = weightless | r.label_is_neg_inf;
-        // `max` changes nothing, but keeps a compiler from adding l to one of two large numbers.
+        // `max` changes nothing, but prevents a compiler from adding l to one of two large numbers.
         let distance = select(max(s.max - r.label_logit, RowReals(0.0)), RowReals(0.0), unpaid);
         r.loss = fma(select(r.label_weight, RowReals(0.0), unpaid), distance + l, r.loss);
         let infinite = select(RowWords(HAS_NEG_INF), RowWords(HAS_POS_INF), r.label_weight > RowReals(0.0));
@@ -195,7 +197,7 @@ fn close_rows(opened: Row, s: State, row: u32) -> Row {
     @if(LOG_SUM) r.lse = s.max + l;
     @if(Z_LOSS) {
         r.z_share = rounded_of_rows(r.z_share * r.lse);
-        // Of no classes the log-sum-exp is no number, and there is no z-loss.
+        // Without classes the log-sum-exp is -inf, and the z-loss 0.
         let any = RowBools(params.classes > 0u);
         r.z_loss = select(RowReals(0.0), params.z_loss * r.lse * r.lse * r.weight, any);
     }

@@ -4,13 +4,12 @@
 import shared::{arithmetic, constants, params, vectors};
 @if(LABELS) import shared::labels;
 
-// A sum may pass what an f32 reaches where the mean does not. Totals that have met a term beyond LARGE are told in
-// units of 1 / RAISE: 2^32 terms stay within an f32 either way.
+// The sum of terms may exceed the range of f32 although their mean does not. After a term beyond LARGE, totals are in
+// units of 1 / RAISE. Either way 2^32 terms stay in range.
 const LARGE: f32 = 0x1p+90f;
 
 struct Totals {
-    // A running f32 sum would drown small terms in a large total. Three levels of 16 keep every
-    // sum short.
+    // The rounding error of a running f32 sum grows with its length. Three levels of 16 terms keep every sum short.
     loss: vec3<f32>,
     @if(WEIGHS_ROWS) weight: vec3<f32>,
     @if(Z_LOSS) z_loss: vec3<f32>,
@@ -45,13 +44,14 @@ fn raise(totals: Totals, raised: bool) -> Totals {
     return t;
 }
 
-// The part of the sum over a lane's rows that does not pass an f32. A compiler must not sum them up before it takes it.
+// The share of a sum over a lane's rows that is within the range of f32. The rounding prevents a compiler from adding
+// before it multiplies.
 @if(ROW_VECTORS) const ROW_SHARE: f32 = 0.25;
 @else const ROW_SHARE: f32 = 1.0;
 @if(ROW_VECTORS) fn share_of_total(v: RowReals) -> f32 { return total(rounded(v * ROW_SHARE)); }
 @else fn share_of_total(v: RowReals) -> f32 { return v; }
 
-// What is added to totals: sums over a few rows, times `share`.
+// The terms that are added to totals: sums over a few rows, times `share`.
 struct Terms {
     loss: f32,
     weight: f32,
@@ -68,7 +68,7 @@ fn add(totals: Totals, terms: Terms) -> Totals {
     let unit = select(whole, RAISE * whole, is_raised(t.flags) && !terms.raised);
     t.loss.x = fma(terms.loss, unit, t.loss.x);
     t.added += 1u;
-    // Selects, not branches: a software driver runs both sides of a branch anyway.
+    // Selects, not branches: software drivers run both sides of a branch.
     let carry = (t.added & 15u) == 0u;
     t.loss = select(t.loss, vec3<f32>(0.0, t.loss.y + t.loss.x, t.loss.z), carry);
     let carry_on = (t.added & 255u) == 0u;
@@ -90,7 +90,7 @@ var<workgroup> tree_loss: array<f32, WORKGROUP>;
 @if(WEIGHS_ROWS) var<workgroup> tree_weight: array<f32, WORKGROUP>;
 var<workgroup> tree_live: array<u32, WORKGROUP>;
 @if(Z_LOSS) var<workgroup> tree_z_loss: array<f32, WORKGROUP>;
-// Rare, so gathered by atomics; sums, minima and or do not depend on the order.
+// Rare events are collected by atomics. Sums of integers, minima and `or` do not depend on the order.
 var<workgroup> group_flags: atomic<u32>;
 var<workgroup> group_bad: atomic<u32>;
 var<workgroup> group_first_bad: atomic<u32>;
@@ -99,7 +99,7 @@ var<workgroup> group_first_nonfinite: atomic<u32>;
 @if(ACCURACY) var<workgroup> group_correct: atomic<u32>;
 @if(TOP_K) var<workgroup> group_top_k: atomic<u32>;
 
-// The group's totals, whole in the lane of index 0. Every lane of the group must call it.
+// Returns the group's totals in the lane of index 0. Every lane of the group must call it.
 fn group_totals(totals: Totals, index: u32) -> Totals {
     var t = totals;
     if (index == 0u) {
@@ -124,7 +124,7 @@ fn group_totals(totals: Totals, index: u32) -> Totals {
         atomicMin(&group_first_nonfinite, t.first_nonfinite);
     }
     workgroupBarrier();
-    // All lanes in one unit.
+    // Converts all lanes to the same unit.
     t = raise(t, is_raised(atomicLoad(&group_flags)));
     tree_loss[index] = t.loss.x + (t.loss.y + t.loss.z);
     @if(WEIGHS_ROWS) tree_weight[index] = t.weight.x + (t.weight.y + t.weight.z);
@@ -166,7 +166,7 @@ fn group_totals(totals: Totals, index: u32) -> Totals {
     workspace[at + FLAGS_AT] = whole.flags;
     workspace[at + BAD_AT] = whole.bad;
     workspace[at + FIRST_BAD_AT] = whole.first_bad;
-    // The first bad label itself is read again: to carry it along would cost every row.
+    // The first bad label is read again: keeping it would cost every row an instruction.
     @if(LABELS) if (whole.bad != 0u) {
         let words = label_words(whole.first_bad - params.row_base);
         workspace[at + BAD_VALUE_AT] = words.x;

@@ -1,9 +1,8 @@
-// What a load brings, and what a lane has of its rows.
+// The vectors that arithmetic runs on, for the elements of a load and for the rows of a lane.
 //
-// One load is one element where nothing is known of alignment; four (16 bytes of f32, a GPU's widest)
-// or eight (16 bytes of f16 or bf16; of f32 for software drivers, whose loads cost by the
-// component) where every tensor allows it. Arithmetic is f32 and runs on `Words` and its kin; of
-// eight elements it takes half at a time.
+// A load has one element if alignments are not known, else four (16 bytes of f32, a GPU's widest load) or eight (16
+// bytes of f16 or bf16; eight f32 on software drivers, whose loads cost by the component). Arithmetic is f32, in
+// `Words` and the like; a load of eight elements is processed in two halves.
 
 @if(WIDE) {
 alias Words = vec4<u32>;
@@ -20,7 +19,7 @@ alias Bools = bool;
 const HALF: u32 = 1u;
 }
 
-// Elements of one load, as the arithmetic takes them.
+// The elements of one load.
 struct Pack {
     @for(h in HALVES) {h}: Words,
 }
@@ -39,14 +38,13 @@ fn pack_of(a: Words, b: Words) -> Pack {
 @if(EIGHT) const PACK: u32 = 8u;
 @else const PACK: u32 = HALF;
 
-// Eight words as a GPU loads them.
+// Eight words, in the two vectors that a GPU loads.
 @if(EIGHT) struct Eight {
     a: vec4<u32>,
     b: vec4<u32>,
 }
 
-// A lane has one row, or as many as a load has neighbouring rows (PACKED_ROWS). What it knows of
-// them has one component for each.
+// A lane has one row, or one for each component (PACKED_ROWS): a load then has neighbouring rows.
 @if(PACKED_ROWS) {
 alias RowWords = Words;
 alias RowInts = Ints;
@@ -61,7 +59,7 @@ alias RowBools = bool;
 }
 
 @if(ROW_VECTORS) {
-// The numbers of four neighbouring rows.
+// Returns the numbers of four neighbouring rows.
 fn numbered(row: u32) -> RowWords { return row + RowWords(0u, 1u, 2u, 3u); }
 fn total(v: RowReals) -> f32 { return (v.x + v.y) + (v.z + v.w); }
 fn total_words(v: RowWords) -> u32 { return (v.x + v.y) + (v.z + v.w); }

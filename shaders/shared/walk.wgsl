@@ -1,5 +1,5 @@
-// The walk of a group over its blocks of work: in turn t, group g takes block g * group_step + t * turn_step. The kernel
-// defines the work of a block as `take_block`.
+// The walk of a group over its blocks of work: in turn t, group g takes block g * group_step + t * turn_step. The
+// kernel defines the work of a block as `take_block`.
 
 import shared::params;
 @if(SUMS) import shared::totals;

@@ -1,19 +1,19 @@
 import shared::{arithmetic, constants, offsets, params, row, softcap, tensor, vectors};
 
-// What is written of the classes: gradient, log-probabilities or probabilities. `Writer` is what this
-// needs of the rows, for each component of the arithmetic.
+// The results for each class: gradient, log-probabilities or probabilities. A `Writer` has what they need of the
+// rows, in a component for each.
 struct Writer {
     max: Reals,
-    rate: Reals,         // V scale / (1 + sum_exp_m1): what a power exp(x - max) is worth
-    label_gradient: Reals, // where only the label carries weight: the label's gradient
+    rate: Reals,         // V scale / (1 + sum_exp_m1): the factor of exp(x - max)
+    label_gradient: Reals, // if only the label carries weight: the label's gradient
     class_index: Words,
-    settled: Bools,      // the gradient is `settled_word` whatever the logits: ignored or bad rows
+    settled: Bools,      // ignored and bad rows: the gradient is `settled_word`
     settled_word: Words,
     @if(DENSE_TARGET) sum_exp_m1: Reals,
     @if(DENSE_TARGET) weight_sum: Reals,
     @if(DENSE_TARGET) label_weight: Reals,
     @if(DENSE_TARGET) scale: Reals,
-    @if(Z_LOSS) z_share: Reals,      // what the z-loss adds to V
+    @if(Z_LOSS) z_share: Reals,      // the part of V that the z-loss adds
     @if(ENTROPY_LOSS) mean_gap: Reals,        // sum_c p_c (max - x_c)
     @if(PRODUCT) product: Reals,      // sum_c p_c (u_c - u_max)
     @if(PRODUCT) u_max: Reals,
@@ -27,15 +27,18 @@ struct Writers {
     @for(h in HALVES) {h}: Writer,
 }
 
-// dloss/dx_c = (V + Z) p_c - v_c, where the z-loss adds Z = 2 coefficient lse w_t. At the maximum p is
-// 1 / (1 + sum_exp_m1), and V p - v would cancel where v is nearly all of V; over the common denominator it is
-// (V - v - v sum_exp_m1) / (1 + sum_exp_m1).
+// The gradients of a row, with its log-sum-exp lse:
 //
-// Of the entropy it is p_c (-log p_c - H) = p_c ((max - x_c) - sum_k p_k (max - x_k)), which keeps its digits where
-// all logits are nearly the same. The product of an upstream gradient u and the Jacobian is
-// u_c - p_c sum u for log-probabilities, the negative of the above with v = u. For probabilities it is
-// p_c (u_c - sum p u) = p_c ((u_c - u_max) - sum_k p_k (u_k - u_max)), in which nothing large cancels where the
-// class at the maximum is nearly certain, or all u are nearly the same. A soft cap multiplies by its slope.
+// cross-entropy:  dloss/dx_c = (V + Z) p_c - v_c,  Z = 2 coefficient lse w_t of the z-loss.
+//   At the maximum p is 1 / (1 + sum_exp_m1), and V p - v would cancel if v is nearly all of V. Over the common
+//   denominator it is (V - v - v sum_exp_m1) / (1 + sum_exp_m1).
+// entropy:  p_c (-log p_c - H) = p_c ((max - x_c) - sum_k p_k (max - x_k))
+//   This form keeps its digits if all logits are nearly the same.
+// log-probabilities, upstream gradient u:  u_c - p_c sum u, the negative of the first with v = u.
+// probabilities, upstream gradient u:  p_c (u_c - sum p u) = p_c ((u_c - u_max) - sum_k p_k (u_k - u_max))
+//   No large numbers cancel if the class at the maximum is nearly certain, or all u are nearly the same.
+//
+// A soft cap multiplies by its slope.
 fn writer(r: Row) -> Writer {
     var w: Writer;
     let no_row = (r.flags & RowWords(HAS_NAN)) != RowWords(0u);
@@ -119,7 +122,7 @@ fn writer(r: Row) -> Writer {
 // log p_c = (x_c - max) - log1p(sum_exp_m1), or p_c itself.
 @if(DISTRIBUTION) fn probability_word(w: Writer, given: Words) -> Words {
     let words = z_of(given);
-    // `min` changes nothing, but keeps a compiler from adding log1p(sum_exp_m1) to a large number.
+    // `min` changes nothing, but prevents a compiler from adding log1p(sum_exp_m1) to a large number.
     let below = min(bitcast<Reals>(words) - w.max, Reals(0.0));
     @if(PROBS) {
         let value = exp(below) / w.sum_exp;
@@ -133,33 +136,33 @@ fn writer(r: Row) -> Writer {
     return select(word, Words(NAN), w.no_row);
 }
 
-// The distribution over what was read.
-@if(DISTRIBUTION) fn distribution(w: Writers, pack: Pack) -> Pack {
+// Returns the distribution over the classes of a load.
+@if(DISTRIBUTION) fn distribution_of(w: Writers, pack: Pack) -> Pack {
     var out: Pack;
     @for(h in HALVES) out.{h} = probability_word(w.{h}, pack.{h});
     return out;
 }
 
-// The gradient at what was read, of these classes and weights.
+// Returns the gradient of a load with these classes and shares.
 @if(GRAD) fn gradients(w: Writers, pack: Pack, classes: Pack, v: PackReals) -> Pack {
     var out: Pack;
     @for(h in HALVES) out.{h} = gradient(w.{h}, pack.{h}, classes.{h}, v.{h});
     return out;
 }
 
-// Writes what is wanted of the load `at` behind the rows' first one: what was read there, its classes
-// and their weights.
+// Writes the results of the load `at` loads after the rows' first one: `pack` is its content, `classes` its classes,
+// `v` their shares.
 fn write_pack(w: Writers, offsets: Offsets, at: u32, pack: Pack, classes: Pack, v: PackReals) {
-    @if(DISTRIBUTION) write_distribution(offsets.distribution + at, distribution(w, pack));
+    @if(DISTRIBUTION) write_distribution(offsets.distribution + at, distribution_of(w, pack));
     @if(GRAD) write_grad(offsets.grad + at, gradients(w, pack, classes, v));
 }
 
-// The same of a load that may hold other rows' elements, which are others' to write.
+// Writes the same for a load that may hold elements of other rows, which other lanes write.
 @if(PARTIAL) fn write_part(w: Writers, offsets: Offsets, at: u32, pack: Pack, classes: Pack, v: PackReals) {
     let here = here_of(classes);
     let whole = here.y - here.x == PACK;
     @if(DISTRIBUTION) {
-        let values = distribution(w, pack);
+        let values = distribution_of(w, pack);
         if (whole) {
             write_distribution(offsets.distribution + at, values);
         } else {
@@ -176,7 +179,7 @@ fn write_pack(w: Writers, offsets: Offsets, at: u32, pack: Pack, classes: Pack, 
     }
 }
 
-// Which elements of a load are the row's: from the first up to the second.
+// Returns the first of a load's elements that belongs to the row, and the end of these.
 @if(PARTIAL) fn here_of(classes: Pack) -> vec2<u32> {
     let first = classes.a.x;   // below class 0 it has wrapped around
     let skipped = select(0u, 0u - first, first > params.classes);

@@ -237,8 +237,8 @@ impl Binder<'_> {
         }
     }
 
-    /// Returns an error for a binding that shares bytes with another one of its dispatch, if either is written: browsers do
-    /// not allow it, and bindings start earlier than the tensors in them.
+    /// Returns an error for a binding that shares bytes with another one of its dispatch, if either is written:
+    /// browsers do not allow it, and bindings start earlier than the tensors in them.
     fn check_aliases<'s>(
         &self,
         (slot, access): (TensorSlot, Access),

@@ -61,8 +61,8 @@ impl Scratch {
         }
     }
 
-    /// Writes the dispatches' parameters once, through the mapping that exists since their buffer was made. A queue's write
-    /// would not do: it would come before work that is being recorded.
+    /// Writes the dispatches' parameters once, through the mapping that exists since their buffer was made. A queue's
+    /// write would not do: it would come before work that is being recorded.
     pub(super) fn write_params(&self, blocks: &[Params]) -> Result<(), Error> {
         for (index, block) in blocks.iter().enumerate() {
             let start = index as u64 * self.stride;

@@ -60,12 +60,12 @@ impl Timer<'_> {
         if clock == Clock::Wall {
             taken = self.by_wall(samples, bound)?;
         }
-        let told = dispatches.iter().zip(taken).map(|(dispatch, times)| DispatchTimes {
+        let reported = dispatches.iter().zip(taken).map(|(dispatch, times)| DispatchTimes {
             name: dispatch.spec.to_string(),
             groups: dispatch.groups,
             times: Times::new(clock, times),
         });
-        Ok(told.collect())
+        Ok(reported.collect())
     }
 
     /// Runs all dispatches once, by timestamps; `None` if they make no sense.
@@ -131,9 +131,9 @@ mod tests {
         let whole = timer.kernel(5, |pass| bound.record(pass)).expect("times").least();
         let plan = bound.plan().to_string();
         let lines: Vec<_> = plan.lines().take(bound.plan().dispatches()).collect();
-        let told: Vec<_> =
+        let reported: Vec<_> =
             dispatches.iter().map(|s| format!("{} groups  {}", s.groups, s.name)).collect();
-        assert_eq!(told, lines);
+        assert_eq!(reported, lines);
         assert!(dispatches.iter().all(|dispatch| dispatch.times.sorted.len() == 5));
         let sum =
             dispatches.iter().map(|dispatch| dispatch.times.least()).sum::<std::time::Duration>();

@@ -164,13 +164,13 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     }
     // No other thread and no other process uses this name.
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let beside = path.with_extension(format!("{}-{number}.tmp", std::process::id()));
-    let written = File::create(&beside)
+    let temporary = path.with_extension(format!("{}-{number}.tmp", std::process::id()));
+    let written = File::create(&temporary)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&beside, path));
+        .and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // The temporary file is of no use; the first error is the one to report.
-        let _ = fs::remove_file(&beside);
+        let _ = fs::remove_file(&temporary);
     }
     written
 }

@@ -155,10 +155,10 @@ mod tests {
             encoder.copy_buffer_to_buffer(&buffer, 0, &back, 0, room);
             gpu.queue.submit([encoder.finish()]);
             let got: Vec<u8> = read(gpu, "testing", &back).expect("bytes");
-            let (before, behind) = got.split_at(16);
+            let (before, after) = got.split_at(16);
             assert_eq!(before, [[7; 4], [0; 4], [0; 4], [0; 4]].as_flattened());
-            assert!(behind[..length] == bytes, "{length} bytes");
-            assert!(behind[length..].iter().all(|&byte| byte == 0), "behind {length} bytes");
+            assert!(after[..length] == bytes, "{length} bytes");
+            assert!(after[length..].iter().all(|&byte| byte == 0), "after {length} bytes");
         }
     }
 

@@ -45,11 +45,11 @@ impl Spec {
             true => ClassTensor { name: "raw_logits", ..logits },
             false => logits,
         };
-        let beside =
+        let operand =
             |slot, element_type| ClassTensor::read(slot, element_type).bound_as("probabilities");
         let probabilities = match self.target {
-            Target::Probabilities(element_type) => Some(beside(TensorSlot::Target, element_type)),
-            Target::Upstream(element_type) => Some(beside(TensorSlot::Upstream, element_type)),
+            Target::Probabilities(element_type) => Some(operand(TensorSlot::Target, element_type)),
+            Target::Upstream(element_type) => Some(operand(TensorSlot::Upstream, element_type)),
             Target::None | Target::Labels(_) => None,
         };
         [

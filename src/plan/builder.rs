@@ -42,8 +42,8 @@ impl PlanBuilder {
         Ok(groups)
     }
 
-    /// Adds a dispatch over its piece, whose groups leave their partials after those of other pieces; returns the number of
-    /// partials so far, which kernels count in u32.
+    /// Adds a dispatch over its piece, whose groups leave their partials after those of other pieces; returns the
+    /// number of partials so far, which kernels count in u32.
     pub fn add_with_partials(&mut self, dispatch: Dispatch) -> Result<u32, Error> {
         let (before, counts) = (dispatch.partials, dispatch.spec.counts());
         let written = self.add(dispatch)?;
@@ -85,14 +85,14 @@ impl PlanBuilder {
         Ok(())
     }
 
-    /// Reserves `words` words for the rows that several dispatches work on. Dispatches over other rows come later, so all rows
-    /// share the space.
+    /// Reserves `words` words for the rows that several dispatches work on. Dispatches over other rows come later, so
+    /// all rows share the space.
     pub fn reserve_rows(&mut self, words: u64) {
         self.workspace.reserve_rows(words);
     }
 
-    /// Returns the most groups of each of `dispatches` dispatches that leave partials: 64 bytes for each group. Limits this
-    /// scratch memory to 11 bytes for each 1,000 logits, and 64 KiB. One group sums all partials.
+    /// Returns the most groups of each of `dispatches` dispatches that leave partials: 64 bytes for each group. Limits
+    /// this scratch memory to 11 bytes for each 1,000 logits, and 64 KiB. One group sums all partials.
     pub fn most_groups(&self, dispatches: usize) -> u32 {
         let Work { problem, profile, .. } = &self.work;
         let most = if profile.is_software() { 1 << 17 } else { 1 << 20 };

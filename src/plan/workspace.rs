@@ -42,6 +42,6 @@ pub(super) fn words_of_state(problem: &Problem) -> u64 {
 /// weight of the label and, if classes before the label's are counted, the label's logit.
 pub(super) fn words_of_row(problem: &Problem, parts: u64, cut: bool) -> u64 {
     let row_features = RowFeatures::of(problem);
-    let beside = if cut { 1 + u64::from(row_features.counts_rank()) } else { 0 };
-    words_of_state(problem) * parts + beside
+    let for_labels = if cut { 1 + u64::from(row_features.counts_rank()) } else { 0 };
+    words_of_state(problem) * parts + for_labels
 }

@@ -10,9 +10,9 @@
 //! sum_exp_m1 = sum exp(x - max), over all classes but one at the maximum
 //! ```
 //!
-//! from which every loss is a sum of nonnegative terms, `(max - x_t) + log(1 + sum_exp_m1)`, exact to about 1e-15 of itself
-//! even if it is 1e-13. If logits are scaled or capped first, the same holds for the distances between the mapped
-//! logits.
+//! from which every loss is a sum of nonnegative terms, `(max - x_t) + log(1 + sum_exp_m1)`, exact to about 1e-15 of
+//! itself even if it is 1e-13. If logits are scaled or capped first, the same holds for the distances between the
+//! mapped logits.
 //!
 //! [`run`] takes and returns whole tensors. Data of any size can be computed in pieces, so that memory stays bounded:
 //! [`run_into`] and [`stream()`] pass large outputs to a [`Sink`](crate::stream::Sink) as a GPU does, [`run_pieces`]

@@ -12,8 +12,8 @@
 //! softmax:     dx_c = p_c ((u_c - u_max) + sum_j p_j (u_max - u_j))
 //! ```
 //!
-//! A row that is nearly certain has a gradient as small as the remaining probability; computed from the maximum, no large
-//! terms cancel in it.
+//! A row that is nearly certain has a gradient as small as the remaining probability; computed from the maximum, no
+//! large terms cancel in it.
 
 use super::logits::Logits;
 use super::rows::{Row, RowLogits, asks_for_rows};

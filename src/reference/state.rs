@@ -20,9 +20,9 @@ const PIECE: usize = 1 << 16;
 /// entropy        = log(1 + sum_exp_m1) + exp_gap_sum / (1 + sum_exp_m1)
 /// ```
 ///
-/// Leaving one maximum out of the sum keeps a confident row's digits: its loss is `log(1 + sum_exp_m1)` with an arbitrarily
-/// small `sum_exp_m1`, while in `log(sum)` the sum would round to 1. Quantities of a class are computed from its distance
-/// `d_c`, from [`Logits::below`].
+/// Leaving one maximum out of the sum keeps a confident row's digits: its loss is `log(1 + sum_exp_m1)` with an
+/// arbitrarily small `sum_exp_m1`, while in `log(sum)` the sum would round to 1. Quantities of a class are computed
+/// from its distance `d_c`, from [`Logits::below`].
 ///
 /// Classes at `-inf` leave the state as it is. After a NaN or a `+inf` it never has a distribution: see
 /// [`State::is_distribution`]. A soft cap maps infinities to numbers before this.
@@ -134,9 +134,9 @@ impl State {
     /// Returns `V p - v`: the gradient of `sum_c v_c (-log p_c)` with respect to the `z` of a class this far below the
     /// maximum that has the share `v` of the whole `V`.
     ///
-    /// At the maximum `p = 1 / (1 + sum_exp_m1)` may round to 1, so there the difference is computed before the division:
-    /// `V p - v = ((V - v) - v sum_exp_m1) / (1 + sum_exp_m1)`. For a label `V = v`, and a confident row's gradient is as exact
-    /// as its loss.
+    /// At the maximum `p = 1 / (1 + sum_exp_m1)` may round to 1, so there the difference is computed before the
+    /// division: `V p - v = ((V - v) - v sum_exp_m1) / (1 + sum_exp_m1)`. For a label `V = v`, and a confident row's
+    /// gradient is as exact as its loss.
     pub fn gradient(&self, below: f64, share: f64, whole: f64) -> f64 {
         if below == 0.0 {
             ((whole - share) - share * self.sum_exp_m1) / (1.0 + self.sum_exp_m1)
@@ -222,7 +222,7 @@ mod tests {
         [PLAIN, map(2.5, None), map(0.5, Some(10.0))]
     }
 
-    /// Each accumulation or merge rounds an exp, a few products and a sum of nonnegative terms: a few times 2^-53 of the
+    /// Each accumulation or merge rounds an exp, a few products and a sum of nonnegative terms: a few times 2^-53 of
     /// `sum_exp_m1`, or of `exp_gap_sum`.
     #[track_caller]
     fn assert_close(a: State, b: State) {

@@ -101,9 +101,9 @@ impl Sums {
     }
 
     /// Returns the sums over these rows and the ones after them.
-    pub fn merge(self, behind: Sums) -> Sums {
-        let weight = self.weight.merge(behind.weight);
-        let (a, b) = (self.summary, behind.summary);
+    pub fn merge(self, later: Sums) -> Sums {
+        let weight = self.weight.merge(later.weight);
+        let (a, b) = (self.summary, later.summary);
         let summary = Summary {
             rows: a.rows + b.rows,
             live: a.live + b.live,
@@ -120,7 +120,7 @@ impl Sums {
             correct: a.correct + b.correct,
             top_k: a.top_k + b.top_k,
         };
-        let (loss, z_loss) = (self.loss.merge(behind.loss), self.z_loss.merge(behind.z_loss));
+        let (loss, z_loss) = (self.loss.merge(later.loss), self.z_loss.merge(later.z_loss));
         Sums { loss, z_loss, weight, summary }
     }
 

@@ -118,8 +118,8 @@ pub(crate) fn broadcast(
     // The groups of axes: their extents, and the operands that have them.
     let mut groups: Vec<(usize, Vec<bool>)> = Vec::new();
     for (axis, &extent) in input.iter().enumerate().filter(|&(_, &extent)| extent > 1) {
-        let behind = input.len() - axis;
-        let has = |shape: &[usize]| behind <= shape.len() && shape[shape.len() - behind] > 1;
+        let trailing = input.len() - axis;
+        let has = |shape: &[usize]| trailing <= shape.len() && shape[shape.len() - trailing] > 1;
         let having: Vec<bool> = operands.iter().map(|(_, shape)| has(shape)).collect();
         match groups.last_mut() {
             Some((whole, same)) if *same == having => *whole *= extent,
@@ -154,8 +154,8 @@ pub(crate) fn broadcast(
 
 /// Returns an error for a shape that does not broadcast to the input's.
 fn check(what: &'static str, shape: &[usize], input: &[usize]) -> Result<(), Error> {
-    let behind = input.len().checked_sub(shape.len()).map(|front| &input[front..]);
-    let fits = behind.is_some_and(|input| {
+    let trailing = input.len().checked_sub(shape.len()).map(|front| &input[front..]);
+    let fits = trailing.is_some_and(|input| {
         shape.iter().zip(input).all(|(&given, &to)| given == to || given == 1)
     });
     match fits {

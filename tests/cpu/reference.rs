@@ -838,10 +838,10 @@ fn softmax_is_a_distribution_along_its_axis() {
 #[test]
 fn softmax_is_what_cross_entropy_says_beside_the_loss() {
     let data = Data::random(&[3, 5, 4], 1);
-    let beside = data.run_all(&CrossEntropy::new());
+    let with_loss = data.run_all(&CrossEntropy::new());
     let data = Data { labels: None, ..data };
     let alone = data.try_run(&Softmax::log_probs().axis(1), Outputs::loss()).unwrap();
-    assert_eq!(alone.log_probs, beside.log_probs);
+    assert_eq!(alone.log_probs, with_loss.log_probs);
 }
 
 #[test]

@@ -48,8 +48,8 @@ fn translated(u64_loads: bool, module: &naga::Module, info: &ModuleInfo) -> Tran
     Translated { spirv, others: Some((metal, direct)) }
 }
 
-/// Lanes write parts of one load: a compiler may store the whole vector where a component is stored. Buffers of HLSL are
-/// bytes, in which there are no vectors.
+/// Lanes write parts of one load: a compiler may store the whole vector where a component is stored. Buffers of HLSL
+/// are bytes, in which there are no vectors.
 fn assert_harmless(spec: &Spec, text: &Translated) {
     let none: [&str; 0] = [];
     assert!(component_stores(&text.spirv).is_empty(), "SPIR-V: {spec:?}");

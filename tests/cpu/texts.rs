@@ -155,6 +155,6 @@ fn the_example_prints_kernels() {
     let rows = dispatches.lines().filter(|line| line.contains(" groups  Rows, ")).count();
     assert_eq!((rows, kernels.len()), (1, 4), "{printed}");
     for kernel in kernels {
-        parsed(kernel.split_once('\n').expect("a text behind the kernel's name").1);
+        parsed(kernel.split_once('\n').expect("a text after the kernel's name").1);
     }
 }

@@ -271,9 +271,9 @@ fn names(code: &str) -> Vec<(String, Option<char>, Option<char>)> {
         let mut length = 0;
         while let Some(c) = rest[length..].chars().next() {
             match variable(&rest[length..]) {
-                Some(behind) => {
+                Some(after) => {
                     name.push('*');
-                    length = rest.len() - behind.len();
+                    length = rest.len() - after.len();
                 }
                 None if c.is_alphanumeric() || c == '_' => {
                     name.push(c);
@@ -324,9 +324,9 @@ fn shaders() -> BTreeMap<Module, Shader> {
 
 /// Returns the text after `{name}` or `{name.field}`, if it begins with such a variable.
 fn variable(text: &str) -> Option<&str> {
-    let (name, behind) = text.strip_prefix('{')?.split_once('}')?;
+    let (name, after) = text.strip_prefix('{')?.split_once('}')?;
     let is_name = |c: char| c.is_alphanumeric() || "._".contains(c);
-    (!name.is_empty() && name.chars().all(is_name)).then_some(behind)
+    (!name.is_empty() && name.chars().all(is_name)).then_some(after)
 }
 
 /// Returns the number of conditions that each line is under, its own and its function's included.
@@ -343,7 +343,7 @@ fn depths(text: &str) -> Vec<usize> {
         while let Some(at) = rest.find(['{', '}']) {
             let after = &rest[at + 1..];
             match (&rest[at..=at], variable(&rest[at..])) {
-                (_, Some(behind)) => rest = behind,
+                (_, Some(after)) => rest = after,
                 ("{", None) => {
                     open.push(own.take().unwrap_or(0));
                     rest = after;

@@ -319,10 +319,14 @@ fn rows_of_no_classes_have_losses_of_nothing() {
                 let plan = data.plan(&**loss, outputs, gpu.kernels().profile());
                 let problem = plan.problem().clone();
                 let results = Embedded::new(gpu, &data, plan, Place::default()).run();
-                let told = |extras: &Extras| format!("{extras:?}");
-                assert_eq!(told(&Extras::from(&output)), told(&Extras::from(&truth)), "{what}");
+                let reported = |extras: &Extras| format!("{extras:?}");
+                assert_eq!(
+                    reported(&Extras::from(&output)),
+                    reported(&Extras::from(&truth)),
+                    "{what}"
+                );
                 let bound = results.extras(&problem);
-                assert_eq!(told(&bound), told(&Extras::from(&truth)), "{what}");
+                assert_eq!(reported(&bound), reported(&Extras::from(&truth)), "{what}");
                 let losses = |answer: &Answer| format!("{:?}", answer.loss);
                 let wanted = losses(&Answer::from(&truth));
                 assert_eq!(losses(&Answer::from(&output)), wanted, "{what}");

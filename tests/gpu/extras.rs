@@ -423,8 +423,8 @@ fn sums_of_classes_carry_and_do_not_wrap() {
         let data = Data::rows(&[[4e11, 0.0]; 5], &[1, 1, 1, 1, 0]);
         let classes = data.on(gpu, &loss, asked).classes.unwrap();
         let off = (classes.loss[1] - 1.6e12).abs();
-        let told = off <= 1.6e12 * UNIT || classes.loss[1] == f64::INFINITY;
-        assert!(told, "{}: {} for 1.6e12", gpu.name, classes.loss[1]);
+        let reported = off <= 1.6e12 * UNIT || classes.loss[1] == f64::INFINITY;
+        assert!(reported, "{}: {} for 1.6e12", gpu.name, classes.loss[1]);
     }
 }
 

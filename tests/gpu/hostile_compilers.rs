@@ -205,11 +205,11 @@ fn every_layout_and_option() {
     let shapes: [&[usize]; 7] =
         [&[64, 10], &[8, 300], &[8, 301], &[3, 9000], &[2, 131_072], &[2, 20, 8], &[2, 700, 5]];
     let grad = Outputs::loss().with_grad();
-    let told = grad.with_lse().with_argmax().with_entropy().with_variance();
+    let reported = grad.with_lse().with_argmax().with_entropy().with_variance();
     let options: [(CrossEntropy, Outputs); 4] = [
         (CrossEntropy::new().label_smoothing(0.1), grad),
-        (CrossEntropy::new().logit_scale(0.7).z_loss(1e-3), told),
-        (CrossEntropy::new().softcap(5.0), told),
+        (CrossEntropy::new().logit_scale(0.7).z_loss(1e-3), reported),
+        (CrossEntropy::new().softcap(5.0), reported),
         (CrossEntropy::new().reduction(Reduction::None), Outputs::loss().with_log_probs()),
     ];
     let types = [ElementType::F32, ElementType::BF16, ElementType::F16];

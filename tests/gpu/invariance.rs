@@ -315,11 +315,11 @@ fn difference(
     let run = |rows: &[Seed]| kind.recorded(gpu, profile, place, rows);
     let same = |got: &[Bits], rows_of: &[usize]| {
         assert_eq!(got.len(), rows_of.len());
-        let told = |(at, (got, &row)): (usize, (&Bits, &usize))| {
+        let reported = |(at, (got, &row)): (usize, (&Bits, &usize))| {
             let difference = got.difference(&wanted[row])?;
             Some(format!("row {row} at {at}: {difference}"))
         };
-        got.iter().zip(rows_of).enumerate().find_map(told)
+        got.iter().zip(rows_of).enumerate().find_map(reported)
     };
     let all: Vec<usize> = (0..rows.len()).collect();
     let bindings = |bytes: u64| {
@@ -431,7 +431,7 @@ const TYPES: [ElementType; 3] = [ElementType::F32, ElementType::BF16, ElementTyp
 fn differences(gpu: &TestGpu, profile: &Profile, kind: Kind, changes: &[Change]) -> Vec<String> {
     let wanted = kind.recorded(gpu, profile, Place::default(), &rows_of(kind));
     assert_ne!(wanted[0], wanted[1], "{kind:?}: rows that are all the same show nothing");
-    let told = |&change: &Change| {
+    let reported = |&change: &Change| {
         // Printed here, because a panic message has less.
         let what = format!("{kind:?}, {change:?} on {}, as {:?}", gpu.name, profile.device_type);
         println!("{what}");
@@ -439,7 +439,7 @@ fn differences(gpu: &TestGpu, profile: &Profile, kind: Kind, changes: &[Change])
         println!("{found}");
         Some(format!("{what}: {found}"))
     };
-    changes.iter().filter_map(told).collect()
+    changes.iter().filter_map(reported).collect()
 }
 
 #[track_caller]
@@ -515,7 +515,7 @@ fn calls_on_host_data_keep_their_bits() {
             let kind = Kind { ask, classes, inner, element_type };
             let rows = &rows_of(kind)[..];
             let wanted = kind.run(gpu, rows);
-            let mut told = |what: &str, got: Vec<Bits>, rows_of: &[usize]| {
+            let mut reported = |what: &str, got: Vec<Bits>, rows_of: &[usize]| {
                 for (got, &row) in got.iter().zip(rows_of) {
                     if let Some(difference) = got.difference(&wanted[row]) {
                         found.push(format!(
@@ -528,7 +528,7 @@ fn calls_on_host_data_keep_their_bits() {
             };
             let all: Vec<usize> = (0..rows.len()).collect();
             for bytes in [4096, 40_000] {
-                told("pieces", kind.run(&gpu.with_piece_bytes(bytes), rows), &all);
+                reported("pieces", kind.run(&gpu.with_piece_bytes(bytes), rows), &all);
             }
             // Down to the smallest that is taken.
             let mut budget = 4_000_000;
@@ -536,13 +536,15 @@ fn calls_on_host_data_keep_their_bits() {
                 let small = gpu.with_memory_budget(budget);
                 let data = kind.data(rows);
                 match small.run(&*kind.loss(), &data.inputs(), kind.outputs()) {
-                    Ok(output) => {
-                        told(&format!("{budget} bytes"), kind.of_output(&output, rows.len()), &all)
-                    }
+                    Ok(output) => reported(
+                        &format!("{budget} bytes"),
+                        kind.of_output(&output, rows.len()),
+                        &all,
+                    ),
                     Err(Error::Budget { needed, given, .. }) => {
                         assert!(needed > given && given == budget);
                         let least = gpu.with_memory_budget(needed);
-                        told(&format!("{needed} bytes"), kind.run(&least, rows), &all);
+                        reported(&format!("{needed} bytes"), kind.run(&least, rows), &all);
                         break;
                     }
                     Err(error) => panic!("{kind:?}, {budget} bytes: {error}"),
@@ -551,7 +553,11 @@ fn calls_on_host_data_keep_their_bits() {
             }
             if inner.is_none() {
                 for batches in [&[1][..], &[5, 2], &[8]] {
-                    told(&format!("batches {batches:?}"), kind.streamed(gpu, batches, rows), &all);
+                    reported(
+                        &format!("batches {batches:?}"),
+                        kind.streamed(gpu, batches, rows),
+                        &all,
+                    );
                 }
             }
         }

@@ -96,7 +96,7 @@ fn without_target(data: &Data) -> Data {
 #[track_caller]
 fn assert_same_summary(what: &str, got: Summary, mut wanted: Summary) {
     let off = (got.weight - wanted.weight).abs();
-    assert!(off <= 1e-6 * wanted.weight, "{what}: {got:?}, but {wanted:?} was wanted");
+    assert!(off <= 1e-6 * wanted.weight, "{what}: {got:?}, expected {wanted:?}");
     wanted.weight = got.weight;
     assert_eq!(got, wanted, "{what}");
 }

@@ -341,8 +341,8 @@ fn values_out_of_range_are_named() {
     for error in errors {
         assert_eq!(
             error.to_string(),
-            "100 of 1000 elements are out of range: the first is var -2.5 at position 7, where a variance \
-             of 0 or more is wanted"
+            "100 of 1000 elements are out of range: the first is var -2.5 at position 7, expected a variance \
+             of 0 or more"
         );
     }
 }
@@ -361,9 +361,9 @@ fn what_does_not_fit_is_refused_by_name() {
     let (loss, target) = (Outputs::loss(), tensor(12, &[3, 4]));
     for (message, wanted) in [
         (run(&bce, input(), loss), "no target"),
-        (run(&bce, input().labels(&[0u8, 1, 2], &[3]), loss), "but got labels"),
+        (run(&bce, input().labels(&[0u8, 1, 2], &[3]), loss), "got labels"),
         (run(&bce, input().probabilities(target), loss), "class probabilities"),
-        (run(&bce, input().target(tensor(4, &[4])), loss), "[3, 4] was wanted"),
+        (run(&bce, input().target(tensor(4, &[4])), loss), "expected [3, 4]"),
         (run(&kl, input().target(tensor(3, &[3])), loss), "does not broadcast"),
         (
             run(&logits, input().target(target).pos_weight(tensor(2, &[2])), loss),

@@ -243,14 +243,14 @@ fn a_gradient_in_place_is_the_same() {
             // Wide loads need tensors that start on 16 bytes; at word 1 they are given up.
             for lead in [0, 1] {
                 let what = format!("{} at word {lead} on {}", call.name, gpu.name);
-                let beside =
+                let separate =
                     call.embedded(gpu, Place { lead, in_place: false, ..Place::default() }).run();
                 let over =
                     call.embedded(gpu, Place { lead, in_place: true, ..Place::default() }).run();
                 // Two kernels, in which a compiler may fuse other products and sums.
-                let (got, wanted) = (over.answer(), beside.answer());
+                let (got, wanted) = (over.answer(), separate.answer());
                 call.rounding().between_two().check(&what, &got, &wanted);
-                assert_eq!(over.summary, beside.summary, "{what}");
+                assert_eq!(over.summary, separate.summary, "{what}");
                 call.rounding().check(&what, &got, &call.truth());
             }
         }

@@ -163,8 +163,8 @@ fn softmax_of_many_widths() {
     for classes in SOME_CLASSES {
         for shape in [&[7, classes][..], &[2, classes, 3]] {
             let data = Data::random(shape, 1).holes();
-            let beside = Outputs::loss().with_log_probs();
-            check(&CrossEntropy::new(), &data, beside);
+            let separate = Outputs::loss().with_log_probs();
+            check(&CrossEntropy::new(), &data, separate);
             let data = Data::new(shape, 1, data.input);
             check(&Softmax::probs().axis(1), &data, Outputs::loss());
             check(&Softmax::log_probs().axis(1), &data, Outputs::loss());

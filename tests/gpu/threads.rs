@@ -19,7 +19,7 @@ use wgpu_loss::{
 /// Bytes that hold a few dozen rows of the calls below.
 const TINY: u64 = 12 << 10;
 /// The time limit of a scenario: they take a second or two.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A loss, its tensors, and the requested outputs.
 struct Call {
@@ -122,7 +122,7 @@ fn ends(what: &str, scenario: impl FnOnce() + Send + 'static) {
         // The receiver is gone if it took too long.
         let _ = done.send(());
     });
-    match ended.recv_timeout(PATIENCE) {
+    match ended.recv_timeout(TIMEOUT) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what}: it hangs"),
         _ => running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
     }

@@ -102,7 +102,7 @@ fn about(results: &Results) -> String {
     lines.extend(machine["nvidia_smi"].as_str().map(String::from));
     if let Some(versions) = results.peers().find_map(|peers| peers["versions"].as_object()) {
         let versions: Vec<_> = versions.iter().map(|(k, v)| format!("{k} {}", said(v))).collect();
-        lines.push(format!("beside it: {}", versions.join(", ")));
+        lines.push(format!("with it: {}", versions.join(", ")));
     }
     lines.iter().map(|line| format!("- {line}\n")).collect::<String>() + "\n"
 }

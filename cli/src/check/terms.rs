@@ -1,7 +1,7 @@
 //! Allowed errors of the numbers of rows, beyond a share of themselves.
 //!
-//! They follow from the row's own numbers. With probabilities `p`, distances `d = z(top) - z`, `l = log(1 + sum_exp_m1)`,
-//! shares `v` and their sum `V`, and a unit `e` in the last place of an f32:
+//! They follow from the row's own numbers. With probabilities `p`, distances `d = z(max) - z`,
+//! `l = log(1 + sum_exp_m1)`, shares `v` and their sum `V`, and a unit `e` in the last place of an f32:
 //!
 //! ```text
 //! exp(-d)       (8 + 2.5 d) e of itself: WGSL grants exp 3 + 2 d units, and d is rounded

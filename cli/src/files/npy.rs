@@ -198,7 +198,7 @@ fn unsupported(descr: &str, kind: &str) -> String {
         Some('V') => "raw bytes",
         _ => "an unknown type",
     };
-    format!("holds {name} ('{descr}'), but floats, integers or bools are wanted")
+    format!("holds {name} ('{descr}'), expected floats, integers or bools")
 }
 
 /// Returns a type's name in the header. There is no name for bf16: its bits are saved as integers.

@@ -48,9 +48,9 @@ pub struct Deflated {
 /// Finds an array in an archive; without a name, the only one.
 pub fn find(archive: &[u8], name: Option<&OsStr>) -> Result<Member, String> {
     let zip = ZipArchive::from_slice(archive).map_err(|e| damaged(&e))?;
-    let behind = (archive.len() as u64).saturating_sub(zip.end_offset());
-    if behind > 0 {
-        return Err(format!("has {behind} bytes of something else after its archive"));
+    let trailing = (archive.len() as u64).saturating_sub(zip.end_offset());
+    if trailing > 0 {
+        return Err(format!("has {trailing} bytes of something else after its archive"));
     }
     let (mut names, mut found, mut number) = (Vec::new(), Vec::new(), 0u64);
     let mut entries = zip.entries();

@@ -126,7 +126,7 @@ impl Source {
             true => "if they are the bits of floats, say --dtype bf16 or --dtype f16",
             false => "convert it with a.astype('float32')",
         };
-        Err(self.failed(format!("{role} of type {name}, but floats are wanted; {hint}")))
+        Err(self.failed(format!("{role} of type {name}, expected floats; {hint}")))
     }
 
     /// Takes 16-bit words for floats of a type. Floats must have that type already.
@@ -390,7 +390,7 @@ mod tests {
                 assert!(read(name, &good[..at]).is_err(), "{name} of {at} bytes");
             }
             let longer = [&good[..], b"more"].concat();
-            assert!(read(name, &longer).is_err(), "{name} with more behind");
+            assert!(read(name, &longer).is_err(), "{name} with more after");
         }
     }
 

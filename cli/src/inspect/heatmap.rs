@@ -273,11 +273,11 @@ impl Heatmap {
             seen += &format!("; a dot is the mean of {0} x {0} pixels", self.pixels_per_dot);
         }
         area.draw_text(&seen, &text(15, &FAINT), at(MARGIN, 50))?;
-        let beside = text(15, &INK).pos(Pos::new(HPos::Left, VPos::Center));
+        let side_text = text(15, &INK).pos(Pos::new(HPos::Left, VPos::Center));
         let tick = |loss: f64, name: &str| {
             let y = HEAD + ((1.0 - self.height_of(loss)) * (tall - 1) as f64).round() as usize;
             area.draw(&PathElement::new([at(right, y), at(right + 5, y)], FAINT.stroke_width(1)))?;
-            area.draw_text(name, &beside, at(right + 10, y))
+            area.draw_text(name, &side_text, at(right + 10, y))
         };
         let clipped = self.most.0 > self.to;
         // A number that would overlap the last one is left out.

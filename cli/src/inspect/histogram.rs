@@ -135,8 +135,9 @@ impl Histogram {
             let Self { least, mean, most, .. } = self;
             let [least, most] = [least, most].map(|ends| digits(ends.0.into(), 5));
             lines.push(("", format!("least {least}, mean {}, most {most}", digits(mean.0, 5))));
-            let told = self.quantiles.iter().map(|q| format!("{} {}", q.name, digits(q.loss.0, 4)));
-            lines.push(("", told.collect::<Vec<_>>().join(", ")));
+            let reported =
+                self.quantiles.iter().map(|q| format!("{} {}", q.name, digits(q.loss.0, 4)));
+            lines.push(("", reported.collect::<Vec<_>>().join(", ")));
         }
         let longest = self.bars.iter().map(|bar| bar.rows).max().unwrap_or(0).max(1);
         lines.extend(self.bars.iter().map(|bar| ("", bar.line(longest))));

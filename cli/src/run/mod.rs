@@ -173,12 +173,13 @@ impl Work<'_> {
             let unreduced = Unreduced::of(question, &request.sources.shapes())?;
             let data = unreduced.data(question.data);
             let question_of_rows = unreduced.question(&data);
-            let mut computed = self.tirelessly(device, &question_of_rows, &mut results)?;
+            let mut computed =
+                self.with_smaller_budgets(device, &question_of_rows, &mut results)?;
             let (complete, files) = results.complete()?;
             inspect::reduced(question.problem, &complete, &mut computed);
             (computed, complete, files)
         } else {
-            let computed = self.tirelessly(device, question, &mut results)?;
+            let computed = self.with_smaller_budgets(device, question, &mut results)?;
             let (complete, files) = results.complete()?;
             (computed, complete, files)
         };
@@ -187,7 +188,7 @@ impl Work<'_> {
     }
 
     /// Computes, and repeats with half the memory budget while a GPU runs out of memory.
-    fn tirelessly(
+    fn with_smaller_budgets(
         &self,
         device: &mut Device,
         question: &Question<'_>,

@@ -161,8 +161,8 @@ fn names_do_not_command_terminals() {
         lines,
         folder.cpu("cross-entropy x.npy t.npy --save-grad p.npy").good().stdout.lines().count()
     );
-    let told = folder.cpu_bytes(&[&save[..], &[b"--json"]].concat()).good();
-    assert_eq!(told.json()["saved"], serde_json::json!([grad]));
+    let reported = folder.cpu_bytes(&[&save[..], &[b"--json"]].concat()).good();
+    assert_eq!(reported.json()["saved"], serde_json::json!([grad]));
     let missing = format!("no{odd}");
     let reduction = [word("--reduction"), odd.as_bytes()];
     let tensor = format!("m.safetensors:no{odd}");
@@ -178,7 +178,7 @@ fn names_do_not_command_terminals() {
         let run = run.bad(code, &[r"\u{9b}31m\u{202e}"]);
         assert!(!obeyed(&run.stderr), "{:?}", run.stderr);
     }
-    for text in [report.stdout, told.stdout] {
+    for text in [report.stdout, reported.stdout] {
         assert!(!obeyed(&text), "{text:?}");
     }
 }

@@ -56,8 +56,8 @@ async fn of_classes(gpu: &Gpu, shape: &[usize]) {
         .row_weights(Tensor::new(&mask, &of_rows));
     let (loss, grad) = (CrossEntropy::new(), Outputs::loss().with_grad());
     let rich = loss.clone().label_smoothing(0.1).z_loss(1e-3).softcap(20.0).logit_scale(0.9);
-    let beside = Outputs::loss().with_lse().with_argmax().with_entropy().with_row_weights();
-    let everything = beside.with_variance().with_rank().with_accuracy().with_top_k(3).with_class_losses();
+    let extras = Outputs::loss().with_lse().with_argmax().with_entropy().with_row_weights();
+    let everything = extras.with_variance().with_rank().with_accuracy().with_top_k(3).with_class_losses();
     let by_row = loss.clone().reduction(Reduction::None);
     let soft = plain.probabilities(Tensor::new(&soft, shape));
     let (x16, b16) = (Tensor::new(&f16, shape), Tensor::new(&bf16, shape));

@@ -99,7 +99,7 @@ async fn busy(host: &Host) -> Result<(), Failure> {
     let first = reader.read();
     match reader.read().await {
         Err(Error::Busy { .. }) => {}
-        other => return Err(format!("beside another: {other:?}").into()),
+        other => return Err(format!("next to another: {other:?}").into()),
     }
     drop(first);
     page::pause().await;

@@ -242,7 +242,7 @@ impl Written {
             Element::Integer(LabelType::U64) => "U64",
             Element::Integer(_) => "I64",
         };
-        let (body, front, behind) = (self.body(), draw.below(9), draw.below(9));
+        let (body, front, trailing) = (self.body(), draw.below(9), draw.below(9));
         let entry = |name: &str, dtype: &str, shape: &[usize], start: usize, end: usize| {
             format!(
                 "{name:?}:{{\"dtype\":\"{dtype}\",\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}"
@@ -253,8 +253,8 @@ impl Written {
         if front > 0 {
             entries.insert(draw.below(2), entry("f", "U8", &[front], 0, front));
         }
-        if behind > 0 {
-            entries.insert(draw.below(2), entry("b", "I8", &[behind], end, end + behind));
+        if trailing > 0 {
+            entries.insert(draw.below(2), entry("b", "I8", &[trailing], end, end + trailing));
         }
         if draw.comes(2) {
             entries.push("\"__metadata__\":{\"format\":\"pt\"}".into());
@@ -264,7 +264,7 @@ impl Written {
         file.extend(json.bytes());
         file.extend(vec![1; front]);
         file.extend(body);
-        file.extend(vec![1; behind]);
+        file.extend(vec![1; trailing]);
         file
     }
 }

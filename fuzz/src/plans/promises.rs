@@ -194,10 +194,10 @@ fn broadcast_index(input: &[usize], operand: &[usize], mut element: u128) -> u12
     let lacks = operand.len() + 1 == input.len() && *operand == input[..operand.len()];
     let operand = if lacks { [operand, &[1]].concat() } else { operand.to_vec() };
     let (mut index, mut stride) = (0, 1);
-    for (behind, &extent) in input.iter().rev().enumerate() {
+    for (from_last, &extent) in input.iter().rev().enumerate() {
         let at = element % extent as u128;
         element /= extent as u128;
-        if let Some(&own) = operand.iter().rev().nth(behind) {
+        if let Some(&own) = operand.iter().rev().nth(from_last) {
             index += if own > 1 { at * stride } else { 0 };
             stride *= own as u128;
         }

@@ -33,7 +33,7 @@ pub enum Error {
     },
 
     /// A tensor has elements that the kernels do not read.
-    #[error("{what} has elements of type {given}, but {wanted} was wanted")]
+    #[error("{what} has elements of type {given}, expected {wanted}")]
     ElementType {
         /// The tensor.
         what: &'static str,

@@ -69,9 +69,9 @@ fn a_gradient_is_weighed_in_place_or_beside() {
     let grad = floats([[1.0f32, 0.0, 3.0], [4.0, 5.0, -6.0]]);
     let wanted = [-0.5, 0.0, -1.5, -2.0, -2.5, 3.0];
     let before = place(&grad);
-    let beside = CubeBackend::weigh(grad.clone(), factor());
-    assert_ne!(place(&beside), before);
-    assert_eq!(host(beside), wanted);
+    let elsewhere = CubeBackend::weigh(grad.clone(), factor());
+    assert_ne!(place(&elsewhere), before);
+    assert_eq!(host(elsewhere), wanted);
     let in_place = CubeBackend::weigh(grad, factor());
     assert_eq!(place(&in_place), before);
     assert_eq!(host(in_place), wanted);

@@ -76,18 +76,18 @@ impl Sink for Collected {
             values.resize(start.max(values.len()), 0.0);
         }
         let over = values.len() - start;
-        let (inside, behind) = bytes.split_at((over * element_bytes).min(bytes.len()));
+        let (inside, rest) = bytes.split_at((over * element_bytes).min(bytes.len()));
         match element_type {
             ElementType::F32 => {
                 let places = &mut values[start..start + over.min(end - start)];
                 bytemuck::cast_slice_mut::<f32, u8>(places).copy_from_slice(inside);
-                extend(values, behind, f32::from_ne_bytes);
+                extend(values, rest, f32::from_ne_bytes);
             }
             ElementType::F16 => {
-                widen(values, start, inside, behind, |two| f16::from_le_bytes(two).to_f32());
+                widen(values, start, inside, rest, |two| f16::from_le_bytes(two).to_f32());
             }
             ElementType::BF16 => {
-                widen(values, start, inside, behind, |two| bf16::from_le_bytes(two).to_f32());
+                widen(values, start, inside, rest, |two| bf16::from_le_bytes(two).to_f32());
             }
         }
         Ok(())
@@ -103,13 +103,13 @@ fn widen(
     values: &mut Vec<f32>,
     start: usize,
     inside: &[u8],
-    behind: &[u8],
+    rest: &[u8],
     number: impl Fn([u8; 2]) -> f32 + Sync,
 ) {
     for (value, two) in values[start..].iter_mut().zip(inside.chunks_exact(2)) {
         *value = number([two[0], two[1]]);
     }
-    extend(values, behind, number);
+    extend(values, rest, number);
 }
 
 #[cfg(test)]

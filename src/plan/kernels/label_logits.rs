@@ -1,4 +1,5 @@
-//! The kernel `label_logits`, which stores the labels' logits of cut rows, for kernels that count classes before the label's.
+//! The kernel `label_logits`, which stores the labels' logits of cut rows, for kernels that count classes before the
+//! label's.
 
 use super::labelled::labelled;
 use crate::kernels::{Kernel, RowFeatures, Spec};

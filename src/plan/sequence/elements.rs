@@ -24,8 +24,8 @@ pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds dispatches over every piece: elements in loads, and those that fill none. Returns the number of partials that they
-/// write.
+/// Adds dispatches over every piece: elements in loads, and those that fill none. Returns the number of partials that
+/// they write.
 fn over_elements(plan: &mut PlanBuilder, spec: Spec) -> Result<u32, Error> {
     let pieces = plan.work.pieces.len();
     let groups = plan.most_groups(2 * pieces);
@@ -41,8 +41,8 @@ fn over_elements(plan: &mut PlanBuilder, spec: Spec) -> Result<u32, Error> {
     Ok(partials)
 }
 
-/// Adds the dispatches that sum the gradients of shared variances: over each piece, and once for all pieces with the same
-/// variances.
+/// Adds the dispatches that sum the gradients of shared variances: over each piece, and once for all pieces with the
+/// same variances.
 fn sum_variances(plan: &mut PlanBuilder) -> Result<(), Error> {
     for pieces in variance_grad::pieces_of_variances(&plan.work) {
         let parts = variance_grad::parts(&plan.work, &pieces);

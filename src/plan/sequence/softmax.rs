@@ -25,8 +25,8 @@ pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<u32, Error> {
     Ok(partials)
 }
 
-/// Adds the dispatches for the rows of some pieces, which all have the same rows, after `partials` partials; returns the
-/// number of partials so far.
+/// Adds the dispatches for the rows of some pieces, which all have the same rows, after `partials` partials; returns
+/// the number of partials so far.
 fn over_rows(
     plan: &mut PlanBuilder,
     pieces: Range<usize>,

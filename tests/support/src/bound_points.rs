@@ -13,7 +13,7 @@ const POISON: u32 = 0x7fc0_dead;
 const POISON_HALF: u16 = 0xdead;
 const GUARD: u32 = 0xeeee_eeee;
 /// Words after each tensor.
-const BEHIND: usize = 100;
+const AFTER: usize = 100;
 
 /// A tensor inside a buffer.
 struct Held {
@@ -33,7 +33,7 @@ impl Held {
             word[..bytes.len()].copy_from_slice(bytes);
             u32::from_le_bytes(word)
         }));
-        all.extend(vec![GUARD; room.behind(BEHIND)]);
+        all.extend(vec![GUARD; room.after(AFTER)]);
         let elements = bytes.len() / element_type.bytes() as usize;
         let (buffer, start) = room.place(gpu, &all);
         let own = 4 * start..4 * (start + all.len());
@@ -74,10 +74,10 @@ impl Held {
         let bytes: &[u8] = &bytemuck::cast_slice(&words)[self.own.clone()];
         let size = self.element_type.bytes() as usize;
         let (start, end) = (4 * self.lead, 4 * self.lead + self.elements * size);
-        let beside = bytes[..start].iter().chain(&bytes[end..]);
+        let outside = bytes[..start].iter().chain(&bytes[end..]);
         assert!(
-            beside.copied().all(|byte| byte == 0xee),
-            "{what}: something beside it was written"
+            outside.copied().all(|byte| byte == 0xee),
+            "{what}: something outside it was written"
         );
         let poison = match size {
             2 => POISON_HALF.to_le_bytes().to_vec(),

@@ -73,7 +73,7 @@ pub fn assert_close(what: &str, got: &[f64], wanted: &[f64], tolerance: Toleranc
     for (i, (&got, &wanted)) in got.iter().zip(wanted).enumerate() {
         assert!(
             tolerance.admits(got, wanted),
-            "{what}[{i}] is {got:e}, but {wanted:e} was wanted within {tolerance:?}: off by {:e}",
+            "{what}[{i}] is {got:e}, expected {wanted:e} within {tolerance:?}: off by {:e}",
             (got - wanted).abs()
         );
     }

@@ -25,7 +25,7 @@ const GUARD: u32 = 0xeeee_eeee;
 const POISON_HALF: u16 = 0xdead;
 
 /// Words after each tensor: more than any kernel reads or writes at once.
-const BEHIND: usize = 1100;
+const AFTER: usize = 1100;
 
 /// The placement of the tensors.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,7 +64,7 @@ impl Room {
     }
 
     /// Returns the number of guards after each tensor, of those that there would be in a buffer of its own.
-    pub fn behind(&self, apart: usize) -> usize {
+    pub fn after(&self, apart: usize) -> usize {
         if matches!(self, Self::Apart) { apart } else { 1 }
     }
 }
@@ -76,7 +76,7 @@ struct Held {
     /// The start of the guards before the tensor in the buffer.
     start: usize,
     lead: usize,
-    behind: usize,
+    after: usize,
     /// The tensor's words before the run.
     words: Vec<u32>,
     written: bool,
@@ -253,13 +253,13 @@ impl Held {
         lead: usize,
         written: bool,
     ) -> Self {
-        let behind = room.behind(BEHIND);
+        let after = room.after(AFTER);
         let mut all = vec![GUARD; lead];
         all.extend(&words);
-        all.extend(vec![GUARD; behind]);
+        all.extend(vec![GUARD; after]);
         let filled = written && words.last().is_some_and(|word| word >> 16 == GUARD >> 16);
         let (buffer, start) = room.place(gpu, &all);
-        Self { name, buffer, start, lead, behind, words, written, filled }
+        Self { name, buffer, start, lead, after, words, written, filled }
     }
 
     fn range(&self) -> wgpu::BufferBinding<'_> {
@@ -277,15 +277,15 @@ impl Held {
         let (name, all) = (self.name, read_words(gpu, &self.buffer));
         let (front, rest) = all[self.start..].split_at(self.lead);
         let (words, rest) = rest.split_at(self.words.len());
-        let behind = &rest[..self.behind];
-        for (place, guards) in [("in front of", front), ("behind", behind)] {
+        let after = &rest[..self.after];
+        for (place, guards) in [("in front of", front), ("after", after)] {
             let touched = guards.iter().position(|&word| word != GUARD);
             assert_eq!(touched, None, "words {place} {name} were written");
         }
         assert!(self.written || words == self.words, "{name} was written");
         if self.filled {
             let last = words.last().map(|word| word >> 16);
-            assert_eq!(last, Some(GUARD >> 16), "behind the last half word of {name}");
+            assert_eq!(last, Some(GUARD >> 16), "after the last half word of {name}");
         }
         words.to_vec()
     }

@@ -15,10 +15,10 @@ pub fn component_stores(words: &[Word]) -> Vec<Word> {
     // After a header of five words: instructions, each with its length and its opcode in its first word.
     let mut rest = &words[5..];
     while let [first, ..] = rest {
-        let (instruction, behind) = rest.split_at((first >> 16) as usize);
+        let (instruction, after) = rest.split_at((first >> 16) as usize);
         let op = Op::from_u32(first & 0xffff).expect("an opcode");
         found.take(op, &instruction[1..]);
-        rest = behind;
+        rest = after;
     }
     found.stores
 }
@@ -124,13 +124,13 @@ pub fn component_stores_in_msl(text: &str) -> Vec<&str> {
         let Some((target, _)) = line.split_once(" = ") else { return false };
         let Some((buffer, rest)) = target.split_once('[') else { return false };
         // After the index of the load: `.x`, or an index of its own.
-        buffers.contains(buffer) && behind(rest).is_some_and(|rest| !rest.is_empty())
+        buffers.contains(buffer) && after(rest).is_some_and(|rest| !rest.is_empty())
     };
     text.lines().filter(stores).collect()
 }
 
 /// Returns the text after the bracket that closes an index.
-fn behind(text: &str) -> Option<&str> {
+fn after(text: &str) -> Option<&str> {
     let mut depth = 1;
     for (at, c) in text.char_indices() {
         depth += match c {

@@ -315,11 +315,11 @@ impl Points {
         let less = shape.len() + 1 == input.len() && *shape == input[..shape.len()];
         let shape = if less { [shape, &[1]].concat() } else { shape.to_vec() };
         let (mut rest, mut stride, mut index) = (element, 1, 0);
-        for (behind, &extent) in input.iter().rev().enumerate() {
+        for (from_last, &extent) in input.iter().rev().enumerate() {
             let at = rest % extent;
             rest /= extent;
-            if behind < shape.len() {
-                let own = shape[shape.len() - 1 - behind];
+            if from_last < shape.len() {
+                let own = shape[shape.len() - 1 - from_last];
                 index += if own > 1 { at * stride } else { 0 };
                 stride *= own;
             }
@@ -509,7 +509,7 @@ impl Points {
 fn check_one(what: &str, name: &str, index: usize, got: f32, truth: f64, tolerance: Tolerance) {
     assert!(
         tolerance.admits(got.into(), truth),
-        "{what}: {name}[{index}] is {got:e}, but {truth:e} was wanted within {tolerance:?}: off by {:e}",
+        "{what}: {name}[{index}] is {got:e}, expected {truth:e} within {tolerance:?}: off by {:e}",
         (f64::from(got) - truth).abs()
     );
 }

@@ -148,7 +148,7 @@ impl<'a> Rounding<'a> {
                 d <= self.results * off * UNIT
             };
             let right = got == wanted || (wanted != u32::MAX && got != u32::MAX && near());
-            assert!(right, "{what}: argmax[{row}] is {got}, but {wanted} was wanted");
+            assert!(right, "{what}: argmax[{row}] is {got}, expected {wanted}");
         }
     }
 
@@ -165,7 +165,7 @@ impl<'a> Rounding<'a> {
                 let right = rank == truth || (truth != u32::MAX && rank.abs_diff(truth) <= near);
                 assert!(
                     right,
-                    "{what}: rank[{row}] is {rank}, but {truth} was wanted, or {near} from it"
+                    "{what}: rank[{row}] is {rank}, expected {truth}, or {near} from it"
                 );
             }
         }
@@ -174,7 +174,7 @@ impl<'a> Rounding<'a> {
             [("right", got.correct, wanted.correct), ("in the first k", got.top_k, wanted.top_k)]
         {
             let right = got.abs_diff(wanted) <= open;
-            assert!(right, "{what}: {got} rows {part}, but {wanted} were wanted");
+            assert!(right, "{what}: {got} rows {part}, expected {wanted}");
         }
         if let (Some(ranks), Some(truths)) = (ranks, truths) {
             let counts = |ranks: &[u32]| ranks.iter().filter(|&&rank| rank != u32::MAX).count();
@@ -200,14 +200,14 @@ impl<'a> Rounding<'a> {
             };
             assert!(
                 right,
-                "{what}: class {class} has lost {got:e}, but {wanted:e} was wanted within {allowed:e}"
+                "{what}: class {class} has lost {got:e}, expected {wanted:e} within {allowed:e}"
             );
         }
         let off = |(got, wanted): (&u64, &u64)| got.abs_diff(*wanted);
         let off: u64 = got.correct.iter().zip(&wanted.correct).map(off).sum();
         let (got, wanted) = (&got.correct, &wanted.correct);
         let right = off <= self.open();
-        assert!(right, "{what}: of classes {got:?} rows are right, but {wanted:?} were wanted");
+        assert!(right, "{what}: of classes {got:?} rows are right, expected {wanted:?}");
     }
 
     /// Counts the classes of a row that are so near to the label's that they may come before it or not.
@@ -531,7 +531,7 @@ impl<'a> Check<'a> {
                 } else {
                     got == wanted || (got.is_nan() && wanted.is_nan())
                 },
-                "{what}: {part}[{i}] is {got:e}, but {wanted:e} was wanted within {allowed:.1e}: \
+                "{what}: {part}[{i}] is {got:e}, expected {wanted:e} within {allowed:.1e}: \
                  off by {off:.1e}, {:.1e} of itself",
                 off / wanted.abs()
             );

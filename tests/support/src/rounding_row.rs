@@ -34,8 +34,8 @@ impl Logit {
         Self { z, off: CAPPED_UNITS * z.abs(), slope, slope_units }
     }
 
-    /// Returns the distance from the maximum, and its error that is due to the logits, in units. The distance of a logit
-    /// from itself is exact: it is mapped to the same number each time.
+    /// Returns the distance from the maximum, and its error that is due to the logits, in units. The distance of a
+    /// logit from itself is exact: it is mapped to the same number each time.
     pub fn below(self, max: Logit) -> (f64, f64) {
         let d = max.z - self.z;
         let same = self.off == 0.0 || self.slope == max.slope;

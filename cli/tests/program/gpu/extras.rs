@@ -41,7 +41,7 @@ fn images() -> Folder {
 #[test]
 fn everything_at_once_in_files_of_every_kind() {
     let folder = images();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for (input, options) in [
         ("f32.npy", "--reduction mean"),
         ("f64.npy", "--reduction mean"),
@@ -53,10 +53,14 @@ fn everything_at_once_in_files_of_every_kind() {
     ] {
         let json = checked(&folder, &format!("cross-entropy {input} t.npy {EVERYTHING} {options}"));
         if options.starts_with("--reduction mean") {
-            told.push((json["correct"].clone(), json["top_k"].clone(), json["ignored"].clone()));
+            reported.push((
+                json["correct"].clone(),
+                json["top_k"].clone(),
+                json["ignored"].clone(),
+            ));
         }
     }
-    assert!(told.windows(2).all(|pair| pair[0] == pair[1]), "{told:?}");
+    assert!(reported.windows(2).all(|pair| pair[0] == pair[1]), "{reported:?}");
     let words = "--row-weights r.npy --save-grad g.npy";
     for input in ["f32.npy", "f64.npy"] {
         checked(&folder, &format!("entropy {input} --class-axis 1 {words}"));

@@ -13,7 +13,7 @@ pub struct Case {
     /// Files that it saves, and what is in them.
     pub saved: Vec<(&'static str, Vec<f64>)>,
     /// Entries of its JSON object.
-    pub told: Vec<(&'static str, Value)>,
+    pub reported: Vec<(&'static str, Value)>,
 }
 
 /// The cases of `tests/fixtures/<name>.json`.
@@ -65,7 +65,7 @@ impl Case {
     fn new(value: &Value, function: &str, operands: &str) -> Self {
         let name = value["name"].as_str().unwrap().to_string();
         let words = format!("{} {operands}", function.replace('_', "-"));
-        Self { name, words, saved: Vec::new(), told: Vec::new() }
+        Self { name, words, saved: Vec::new(), reported: Vec::new() }
     }
 
     /// The upstream gradient: one number, or one for each loss.
@@ -199,19 +199,19 @@ impl Case {
         }
         if !value["correct"].is_null() {
             case.words += " --accuracy";
-            case.told.push(("correct", value["correct"].clone()));
+            case.reported.push(("correct", value["correct"].clone()));
             // More than there are classes are refused.
             if value["k"].as_u64().is_some_and(|k| k <= classes as u64) {
                 case.words += &format!(" --top-k {}", value["k"]);
-                case.told.push(("top_k", value["top_k"].clone()));
+                case.reported.push(("top_k", value["top_k"].clone()));
             }
         }
         if !value["z_loss_out"].is_null() {
-            case.told.push(("z_loss", value["z_loss_out"].clone()));
+            case.reported.push(("z_loss", value["z_loss_out"].clone()));
         }
         if !value["class_loss"].is_null() {
             case.words += " --per-class";
-            case.told.push(("classes", classes_of(value)));
+            case.reported.push(("classes", classes_of(value)));
         }
         case
     }
@@ -236,8 +236,8 @@ impl Case {
                 .collect();
             close(&given, wanted, relative, of_largest, &format!("{name} {file}: {words}"));
         }
-        for (key, wanted) in &self.told {
-            self::told(&json[key], wanted, relative, &format!("{name} {key}: {words}"));
+        for (key, wanted) in &self.reported {
+            self::reported(&json[key], wanted, relative, &format!("{name} {key}: {words}"));
         }
     }
 }
@@ -255,7 +255,7 @@ fn classes_of(value: &Value) -> Value {
 }
 
 #[track_caller]
-fn told(given: &Value, wanted: &Value, relative: f64, what: &str) {
+fn reported(given: &Value, wanted: &Value, relative: f64, what: &str) {
     let classes = |value: &Value| {
         let mut all = value.as_array().unwrap().clone();
         all.sort_by_key(|class| class["class"].as_u64());

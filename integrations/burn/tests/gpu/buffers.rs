@@ -126,7 +126,7 @@ fn no_memory_of_the_tensors_size_is_asked_for() {
     let logits = base.clone() + 1.0;
     let kept = logits.clone();
     let (taken, _) = memory.taken(|| loss.forward(logits, targets.clone()));
-    assert!(a_copy.contains(&taken), "a gradient beside the logits: {taken}");
+    assert!(a_copy.contains(&taken), "a gradient next to the logits: {taken}");
     let (taken, value) = memory.taken(|| loss.forward(kept, targets));
     assert!(little.contains(&taken), "a gradient in the place of the logits: {taken}");
     // Multiplied in place.

@@ -183,6 +183,6 @@ fn a_million_rows() {
     let logits = tensor(&data, [rows, classes], &device);
     let labels = ints(&targets, [rows], &device);
     let (loss, grad) = differentiated(logits, None, |x| ours.forward(x, labels.clone()));
-    close("the loss beside a gradient", &loss, &truth.loss, LOSS, 0.0);
+    close("the loss with a gradient", &loss, &truth.loss, LOSS, 0.0);
     close("the gradient", &grad, &truth.grad, GRAD.0, 1e-14);
 }

@@ -11,7 +11,7 @@ fn shapes_that_do_not_fit() {
     let loss = CrossEntropyLossConfig::new().init(&device);
     let logits: Tensor<2> = Tensor::zeros([4, 3], &device);
     let error = loss.try_forward(logits.clone(), ints(&[0; 5], [5], &device)).unwrap_err();
-    assert_eq!(error.to_string(), "labels has shape [5], but [4] was wanted");
+    assert_eq!(error.to_string(), "labels has shape [5], expected [4]");
     let ranks = loss.try_forward(logits.clone(), ints(&[0; 4], [4, 1], &device));
     assert!(matches!(ranks, Err(Error::Loss(wgpu_loss::Error::Shape { .. }))), "{ranks:?}");
     let weighted = CrossEntropyLossConfig::new().with_weights(Some(vec![1.0; 2])).init(&device);
@@ -20,7 +20,7 @@ fn shapes_that_do_not_fit() {
 }
 
 #[test]
-#[should_panic(expected = "labels has shape [5], but [4] was wanted")]
+#[should_panic(expected = "labels has shape [5], expected [4]")]
 fn forward_panics_as_burns_does() {
     let device = device();
     let logits: Tensor<2> = Tensor::zeros([4, 3], &device);
