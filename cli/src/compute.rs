@@ -1,4 +1,4 @@
-//! The device that computes: a GPU, or the CPU twin if there is none or none is wanted.
+//! The device that computes: a GPU, or the CPU reference if there is none or none is wanted.
 
 use std::time::Instant;
 
@@ -42,7 +42,9 @@ impl Device {
                 Ok(gpu) => Ok(Self::gpu(gpu)),
                 Err(Error::NoAdapter { hint, .. }) => {
                     if !args.quiet {
-                        say(&format!("no GPU driver found, computing on the CPU twin; {hint}"));
+                        say(&format!(
+                            "no GPU driver found, computing on the CPU reference; {hint}"
+                        ));
                     }
                     Ok(Device::Cpu)
                 }

@@ -62,7 +62,7 @@ pub fn watch() {
                 let Temporaries(state) = Temporaries::lock();
                 state.temporaries.iter().for_each(|path| drop(fs::remove_file(path)));
                 crate::error::say(match state.saved {
-                    true => "interrupted; the results were saved before",
+                    true => "interrupted; the results had been saved",
                     false => "interrupted; nothing was saved",
                 });
                 // Not `exit`: a driver's own clean-up may wait for work in progress.

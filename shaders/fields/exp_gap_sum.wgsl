@@ -1,5 +1,5 @@
-// exp_gap_sum = sum_c exp(x_c - max) (max - x_c), for the entropy: log1p(sum_exp_m1) + exp_gap_sum / (1 +
-// sum_exp_m1).
+// exp_gap_sum = sum_c exp(x_c - max) (max - x_c), for
+//   entropy = log1p(sum_exp_m1) + exp_gap_sum / (1 + sum_exp_m1)
 
 import shared::{arithmetic, state, vectors};
 

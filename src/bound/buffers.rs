@@ -259,7 +259,7 @@ fn check_range(
         return refuse("reaches past the buffer's end".into());
     }
     if given < wanted {
-        return refuse(format!("is too small: {wanted} bytes are wanted"));
+        return refuse(format!("is too small: {wanted} bytes are needed"));
     }
     Ok(())
 }

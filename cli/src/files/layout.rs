@@ -35,7 +35,7 @@ impl Layout {
 /// Returns the number of elements of a shape, which must fit in `available` bytes.
 pub fn checked_count(shape: &[usize], element: Element, available: u64) -> Result<usize, String> {
     if shape.len() > MAX_AXES {
-        return Err(format!("has {} axes, but {MAX_AXES} are the most", shape.len()));
+        return Err(format!("has {} axes, but at most {MAX_AXES} are supported", shape.len()));
     }
     let count = match shape.contains(&0) {
         true => Some(0),
@@ -45,7 +45,7 @@ pub fn checked_count(shape: &[usize], element: Element, available: u64) -> Resul
     match (count, bytes) {
         (Some(count), Some(bytes)) if bytes as u64 == available => Ok(count),
         (_, Some(bytes)) if (bytes as u64) < available => Err(format!(
-            "has {} bytes of something else after its array of shape {shape:?}",
+            "has {} extra bytes after its array of shape {shape:?}",
             available - bytes as u64
         )),
         _ => Err(format!(

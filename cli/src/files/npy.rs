@@ -31,14 +31,20 @@ pub fn read_layout(start: &[u8], length: u64) -> Result<Layout, String> {
         (1, [a, b, ..]) => (10, usize::from(u16::from_le_bytes([*a, *b]))),
         (2 | 3, [a, b, c, d, ..]) => (12, u32::from_le_bytes([*a, *b, *c, *d]) as usize),
         (1..=3, _) => return Err(cut_short()),
-        (version, _) => return Err(format!("is of .npy version {version}, and 1 to 3 are known")),
+        (version, _) => {
+            return Err(format!(
+                "has .npy version {version}, but only versions 1 to 3 are supported"
+            ));
+        }
     };
     let offset = prefix as u64 + size as u64;
     if offset > length {
         return Err(cut_short());
     }
     if size > MAX_HEADER {
-        return Err(format!("has an .npy header of {size} bytes, and {MAX_HEADER} are the most"));
+        return Err(format!(
+            "has an .npy header of {size} bytes, but at most {MAX_HEADER} are supported"
+        ));
     }
     let header = start.get(prefix..prefix + size).ok_or_else(cut_short)?;
     let Header { descr, fortran_order, shape } = Header::parse(header)?;
@@ -61,7 +67,7 @@ struct Header {
 
 impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let malformed = || "has an .npy header that makes no sense".to_string();
+        let malformed = || "has an .npy header that cannot be parsed".to_string();
         let text = std::str::from_utf8(bytes).map_err(|_| malformed())?;
         let mut literal = Literal { rest: text };
         let (mut descr, mut fortran_order, mut shape) = (None, None, None);
@@ -188,7 +194,7 @@ fn element(descr: &str) -> Result<(Element, bool), String> {
 /// Returns the reason why an element type is not read.
 fn unsupported(descr: &str, kind: &str) -> String {
     let name = match kind.chars().next() {
-        Some('O') => return format!("holds Python objects ('{descr}'), which are not read"),
+        Some('O') => return format!("holds Python objects ('{descr}'), which are not supported"),
         Some('f') => "extended-precision floats",
         Some('c') => "complex numbers",
         Some('S' | 'a') => "byte strings",

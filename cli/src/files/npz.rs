@@ -50,7 +50,7 @@ pub fn find(archive: &[u8], name: Option<&OsStr>) -> Result<Member, String> {
     let zip = ZipArchive::from_slice(archive).map_err(|e| damaged(&e))?;
     let trailing = (archive.len() as u64).saturating_sub(zip.end_offset());
     if trailing > 0 {
-        return Err(format!("has {trailing} bytes of something else after its archive"));
+        return Err(format!("has {trailing} extra bytes after its archive"));
     }
     let (mut names, mut found, mut number) = (Vec::new(), Vec::new(), 0u64);
     let mut entries = zip.entries();
@@ -69,7 +69,7 @@ pub fn find(archive: &[u8], name: Option<&OsStr>) -> Result<Member, String> {
     }
     if number != zip.entries_hint() {
         return Err(format!(
-            "has a damaged directory: {number} files where {} were said",
+            "has a damaged directory: {number} files instead of {}",
             zip.entries_hint()
         ));
     }
@@ -105,7 +105,7 @@ pub fn find(archive: &[u8], name: Option<&OsStr>) -> Result<Member, String> {
             Ok(Member::Deflated(Deflated { name: path.clone(), range, size, crc }))
         }
         other => Err(format!(
-            "is compressed by method {}; np.savez and np.savez_compressed are read",
+            "is compressed by method {}, but only the methods of np.savez and np.savez_compressed are supported",
             other.as_u16()
         )),
     }

@@ -48,7 +48,7 @@ impl Destination {
     fn ending(name: &Path, wanted: &str, what: &str) -> Result<Self, Failure> {
         let ending = name.extension().and_then(|e| e.to_str()).unwrap_or_default();
         if !ending.eq_ignore_ascii_case(wanted) {
-            let problem = format!("{what} are saved as .{wanted} files; name it so");
+            let problem = format!("{what} are saved as .{wanted} files: use a name that ends so");
             return Err(Failure::Usage(format!("{}: {problem}", name.display())));
         }
         Self::probe(name).map_err(|problem| Failure::of(name.display(), problem))
@@ -61,7 +61,7 @@ impl Destination {
             "svg" => Picture::Svg,
             "png" => Picture::Png,
             _ => {
-                let problem = "pictures are saved as .svg or .png files; name it so";
+                let problem = "pictures are saved as .svg or .png files: use a name that ends so";
                 return Err(Failure::Usage(format!("{}: {problem}", name.display())));
             }
         };

@@ -84,7 +84,7 @@ fn keep_old(to: &Destination) -> io::Result<Option<TempPath>> {
     match fs::symlink_metadata(&to.path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Ok(metadata) if !metadata.is_file() => {
-            return Err(io::Error::other("something else than a file has come there"));
+            return Err(io::Error::other("it is no longer a regular file"));
         }
         Err(e) => return Err(e),
         Ok(_) => {}

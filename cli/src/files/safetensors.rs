@@ -31,7 +31,7 @@ pub fn read_layout(file: &[u8], name: Option<&OsStr>) -> Result<Layout, String> 
     }
     let header = &rest[..size as usize];
     let metadata: Metadata = serde_json::from_slice(header)
-        .map_err(|e| format!("has a .safetensors header that makes no sense: {e}"))?;
+        .map_err(|e| format!("has a .safetensors header that cannot be parsed: {e}"))?;
     if let Some(name) = serde_json::from_slice(header).ok().and_then(|Names(all)| twice(all)) {
         return Err(format!("has two tensors called {name:?}"));
     }
@@ -39,7 +39,7 @@ pub fn read_layout(file: &[u8], name: Option<&OsStr>) -> Result<Layout, String> 
     if held != wanted {
         return Err(match held < wanted {
             true => format!("is cut short: its header says {wanted} bytes, but {held} follow"),
-            false => format!("has {} bytes of something else after its tensors", held - wanted),
+            false => format!("has {} extra bytes after its tensors", held - wanted),
         });
     }
     let Some(name) = name else {
@@ -106,6 +106,6 @@ fn element(dtype: Dtype) -> Result<Element, String> {
         Dtype::I32 => Element::Integer(LabelType::I32),
         Dtype::U64 => Element::Integer(LabelType::U64),
         Dtype::I64 => Element::Integer(LabelType::I64),
-        other => return Err(format!("is of type {other}, which is not read")),
+        other => return Err(format!("is of type {other}, which is not supported")),
     })
 }

@@ -19,7 +19,7 @@ use crate::error::Failure;
 const STEP: usize = 16 << 20;
 
 const UNKNOWN_ENDING: &str =
-    "unknown file ending; wanted FILE.npy, FILE.npz:ARRAY or FILE.safetensors:TENSOR";
+    "unknown file ending, expected FILE.npy, FILE.npz:ARRAY or FILE.safetensors:TENSOR";
 
 /// An array in a file, whose header is read and checked against the file's length.
 #[derive(Debug)]

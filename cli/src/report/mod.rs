@@ -38,7 +38,7 @@ pub struct Report<'a> {
     pub weighted: bool,
     /// The input's shape without the class axis.
     pub row_shape: &'a [usize],
-    /// The adapter; `None` for the CPU twin.
+    /// The adapter; `None` for the CPU reference.
     pub adapter: Option<Adapter>,
     /// The summary of the rows.
     pub summary: Summary,

@@ -225,7 +225,9 @@ impl Work<'_> {
             return Ok(None);
         }
         if device.adapter().is_none() && !job.run.quiet {
-            say("the CPU twin is the reference itself: --check compares it with its own f32");
+            say(
+                "--device cpu is the reference itself: --check compares it with its own results in f32",
+            );
         }
         let answer = done.complete.answer(&done.computed);
         let check = || self.check(&answer).map_err(|stop| names.stopped(stop));

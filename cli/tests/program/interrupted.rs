@@ -41,7 +41,7 @@ fn what_is_saved_is_not_said_to_be_lost() {
         let output = child.wait_with_output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{stderr}");
-        assert_eq!(stderr, "wgpu-loss: interrupted; the results were saved before\n");
+        assert_eq!(stderr, "wgpu-loss: interrupted; the results had been saved\n");
         assert_eq!(folder.names(), ["g.npy", "l.npy", "t.npy", "x.npy"]);
         assert_eq!(folder.load("l.npy").0, [rows]);
         for name in ["l.npy", "g.npy"] {

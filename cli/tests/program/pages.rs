@@ -111,28 +111,65 @@ fn prose(page: &str) -> String {
     outside.collect::<Vec<_>>().join("\n")
 }
 
-/// The pages in a folder and below, but for what is built.
-fn pages_below(folder: &Path, pages: &mut Vec<PathBuf>) {
+/// Collects the files in a folder and below that have one of these endings, except build outputs.
+fn files_below(folder: &Path, endings: &[&str], files: &mut Vec<PathBuf>) {
     for entry in folder.read_dir().unwrap() {
         let entry = entry.unwrap();
         let (name, path) = (entry.file_name().into_string().unwrap(), entry.path());
         if entry.file_type().unwrap().is_dir() {
             if !name.starts_with('.') && name != "target" {
-                pages_below(&path, pages);
+                files_below(&path, endings, files);
             }
-        } else if name.ends_with(".md") {
-            pages.push(path);
+        } else if endings.iter().any(|ending| name.ends_with(ending)) {
+            files.push(path);
         }
     }
+}
+
+/// Returns the files with these endings, by their paths from the repository's root.
+fn files(endings: &[&str]) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut all = Vec::new();
+    files_below(root, endings, &mut all);
+    all.into_iter().map(|path| path.strip_prefix(root).unwrap().to_owned()).collect()
+}
+
+/// A renamed file leaves its old name in pages and comments.
+#[test]
+fn sources_that_texts_name_exist() {
+    const ENDINGS: [&str; 5] = [".rs", ".wgsl", ".py", ".toml", ".tsv"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let sources = files(&ENDINGS);
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for text in files(&[".md", ".rs", ".wgsl"]) {
+        // The changelog and the reports of GPUs are about older states.
+        if text.starts_with("docs/gpus") || text.ends_with("CHANGELOG.md") {
+            continue;
+        }
+        let is_page = text.extension().is_some_and(|ending| ending == "md");
+        let content = std::fs::read_to_string(root.join(&text)).unwrap();
+        for line in content.lines().filter(|line| is_page || line.contains("//")) {
+            for name in line.split('`').skip(1).step_by(2) {
+                let is_source = ENDINGS.iter().any(|ending| name.ends_with(ending));
+                if is_source && !name.contains(['*', '<', '{', ' ', '"']) && !name.contains("NAME")
+                {
+                    seen += 1;
+                    if !sources.iter().any(|source| source.ends_with(name)) {
+                        wrong.push(format!("{}: {name}", text.display()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen >= 200, "{seen} names of sources");
+    assert!(wrong.is_empty(), "no such source:\n{}", wrong.join("\n"));
 }
 
 #[test]
 fn links_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut pages = Vec::new();
-    pages_below(root, &mut pages);
     let mut followed = 0;
-    for at in &pages {
+    for at in files(&[".md"]).iter().map(|page| root.join(page)) {
         let (name, folder) = (at.strip_prefix(root).unwrap().display(), at.parent().unwrap());
         let page = prose(&std::fs::read_to_string(at).unwrap());
         for link in page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {

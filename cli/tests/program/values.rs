@@ -1,4 +1,4 @@
-//! The results of the program on the CPU twin: every command, reduction, type and file format.
+//! The results of the program on the CPU reference: every command, reduction, type and file format.
 
 use crate::support::{Folder, LABELS, LOGITS, LOSSES, bytes, close, npy, softmax};
 use half::{bf16, f16};

@@ -192,6 +192,6 @@ fn without_an_adapter() {
     let fallback = run("cross-entropy x.npy t.npy --json");
     assert_eq!(fallback.code, Some(0));
     assert_eq!(fallback.stderr.lines().count(), 1);
-    assert!(fallback.stderr.contains("CPU twin"), "{}", fallback.stderr);
+    assert!(fallback.stderr.contains("CPU reference"), "{}", fallback.stderr);
     assert_eq!(fallback.json()["device"], "cpu");
 }
