@@ -134,7 +134,7 @@ fn of_elements(work: &Work, step: &Step, spec: &Spec, piece: usize, params: Para
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
@@ -152,7 +152,7 @@ mod tests {
 
     /// Plans of a loss over classes and of two losses of single elements, cut in every direction or not at all, for a
     /// graphics card, a software driver, and rows whose folding is fixed.
-    fn plans() -> Vec<Plan> {
+    pub(in crate::plan) fn plans() -> Vec<Plan> {
         let card = Profile::portable().with_device_type(wgpu::DeviceType::DiscreteGpu);
         let mut software = Profile::portable().with_device_type(wgpu::DeviceType::Cpu);
         (software.subgroup_size, software.int64) = (Some(8), true);
