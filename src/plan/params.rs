@@ -301,23 +301,26 @@ pub(super) mod tests {
         assert!(seen.len() >= 5, "{seen:?}");
     }
 
-    /// The parts of a row have all of its loads.
+    /// The parts of a row have all of its loads; fixed parts have as many as in any other piece.
     #[test]
     fn parts_cover_their_rows() {
-        let mut parts = 0;
+        let (mut parts, mut fixed) = (0, 0);
         for plan in plans() {
             for (step, piece, spec, params) in told(&plan) {
-                let loaded = matches!(spec.part, Part::Fold | Part::Write);
-                if spec.kernel == Kernel::Rows && loaded {
-                    let classes = plan.pieces()[piece].classes.len();
-                    let loads = classes.div_ceil(spec.layout.load.elements());
-                    let of_parts = params.part_loads as usize * step.parts as usize;
-                    assert!(of_parts >= loads, "{params:?} of {spec}\n{plan}");
-                    parts += usize::from(step.parts > 1);
+                if spec.kernel != Kernel::Rows || !matches!(spec.part, Part::Fold | Part::Write) {
+                    continue;
+                }
+                let (classes, load) = (plan.pieces()[piece].classes.len(), spec.layout.load);
+                let of_part = params.part_loads as usize * load.elements();
+                assert!(of_part * step.parts as usize >= classes, "{params:?} of {spec}\n{plan}");
+                parts += usize::from(step.parts > 1);
+                if let (Some(part), Part::Fold) = (plan.work.fixed_part, spec.part) {
+                    assert_eq!(of_part, part, "{spec}\n{plan}");
+                    fixed += 1;
                 }
             }
         }
-        assert!(parts > 0, "no row is cut into parts");
+        assert!(parts > 0 && fixed > 0, "{parts} in parts, {fixed} in fixed ones");
     }
 
     /// A piece of single elements has each of them in one load of one step, at the places that its extents give.
