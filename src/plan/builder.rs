@@ -100,3 +100,74 @@ impl PlanBuilder {
         (partials / dispatches.max(1)).clamp(1, u32::MAX as usize) as u32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::{Kernel, Part};
+    use crate::loss::Shapes;
+    use crate::{
+        BceWithLogits, CrossEntropy, ElementType, LabelType, Loss, Nll, Outputs, Profile,
+        TargetType,
+    };
+
+    const VALUES: TargetType = TargetType::Values(ElementType::F32);
+    const LABELS: TargetType = TargetType::Labels(LabelType::I64);
+
+    fn profiles() -> Vec<Profile> {
+        use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu};
+        let profile = |kind| Profile::portable().with_device_type(kind);
+        [DiscreteGpu, IntegratedGpu, Cpu].map(profile).to_vec()
+    }
+
+    /// Returns plans of losses of rows and of elements, which all sum partials.
+    fn plans(shape: &[usize], profile: &Profile) -> Vec<Plan> {
+        let rows = [&shape[..1], &shape[2..]].concat();
+        let labels = Shapes::new(shape).target(LABELS, &rows);
+        let values = Shapes::new(shape).target(VALUES, shape);
+        let cases: [(&dyn Loss, Shapes<'_>); 3] = [
+            (&CrossEntropy::new(), labels),
+            (&Nll::new(), labels),
+            (&BceWithLogits::new(), values),
+        ];
+        let outputs = Outputs::loss().with_grad();
+        cases.map(|(loss, shapes)| Plan::new(loss, &shapes, outputs, profile).unwrap()).to_vec()
+    }
+
+    #[test]
+    fn much_work_has_as_many_groups_as_keep_the_device_busy() {
+        for profile in profiles() {
+            for plan in plans(&[1 << 20, 10], &profile) {
+                let tuning = profile.tuning;
+                for step in plan.steps().iter().filter(|step| step.spec.kernel != Kernel::Finish) {
+                    // The few elements that fill no load have a step of their own.
+                    if step.spec.pointwise.is_none_or(|pointwise| !pointwise.tail) {
+                        let groups = tuning.fill..=tuning.groups;
+                        assert!(groups.contains(&step.groups), "{tuning:?}: {plan}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Each group leaves a partial of 64 bytes, and one group sums all of them.
+    #[test]
+    fn partials_stay_few_over_many_pieces() {
+        let mut merges = 0;
+        for mut profile in profiles() {
+            profile.limits.max_storage_buffer_binding_size = 8 << 10;
+            for shape in [&[40_000, 3][..], &[1, 50, 40_000]] {
+                for plan in plans(shape, &profile) {
+                    // Each piece has a group at least, and elements that fill no load another.
+                    let pieces = plan.pieces().len();
+                    let most = 1024 + shape.iter().product::<usize>() / 6000 + 2 * pieces;
+                    for step in plan.steps().iter().filter(|s| s.spec.kernel == Kernel::Finish) {
+                        assert!(step.partials as usize <= most, "more than {most}: {plan}");
+                    }
+                    merges += plan.specs().filter(|spec| spec.part == Part::Merge).count();
+                }
+            }
+        }
+        assert!(merges > 0, "no rows are cut");
+    }
+}

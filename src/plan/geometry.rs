@@ -78,3 +78,30 @@ fn largest_workgroup(profile: &Profile, wanted: u32) -> Result<u32, Error> {
     }
     Ok(1 << allowed.ilog2())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lanes exchange values as whole subgroups only if all subgroups are known to have as many lanes.
+    #[test]
+    fn clusters_are_subgroups_or_parts_of_them() {
+        let mut seen = [0; 2];
+        for subgroup_size in [None, Some(1), Some(8), Some(32), Some(128)] {
+            for alike in [false, true] {
+                let mut profile =
+                    Profile::portable().with_device_type(wgpu::DeviceType::DiscreteGpu);
+                (profile.subgroup_size, profile.subgroups_alike) = (subgroup_size, alike);
+                for loads in [1, 2, 8, 100, 1000, 100_000] {
+                    let geometry = Geometry::rows(&profile, loads, 8).unwrap();
+                    let size = subgroup_size.unwrap_or(1);
+                    assert_eq!(geometry.cluster, geometry.lanes.min(size), "{geometry:?}");
+                    let whole = alike && size > 1 && geometry.lanes >= size;
+                    assert_eq!(geometry.whole_subgroups, whole, "{loads}: {profile:?}");
+                    seen[usize::from(whole)] += 1;
+                }
+            }
+        }
+        assert!(seen.iter().all(|&times| times > 0), "{seen:?}");
+    }
+}

@@ -120,3 +120,59 @@ fn turns_of_block(work: &Work, spec: &Spec, piece: usize, parts: u32) -> usize {
     let rows = if spec.layout.pairs { 2 } else { 1 };
     1 + rows * (pass * passes + merges)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::Shapes;
+    use crate::{CrossEntropy, LabelType, Outputs, Plan, Profile, TargetType};
+
+    fn software() -> Profile {
+        Profile::portable().with_device_type(wgpu::DeviceType::Cpu)
+    }
+
+    fn plan(shape: &[usize], outputs: Outputs, profile: &Profile) -> Result<Plan, Error> {
+        let rows = [&shape[..1], &shape[2..]].concat();
+        let shapes = Shapes::new(shape).target(TargetType::Labels(LabelType::U8), &rows);
+        Plan::new(&CrossEntropy::new(), &shapes, outputs, profile)
+    }
+
+    /// A lane that folds a row alone takes all of its classes, four in a turn, and once more for the gradient.
+    #[test]
+    fn each_pass_over_a_row_has_its_turns() {
+        const CLASSES: usize = 10_000;
+        let turns = |outputs| {
+            let plan = plan(&[1, CLASSES, 64], outputs, &software()).unwrap();
+            assert!(plan.specs().any(|spec| spec.kernel == Kernel::Columns), "{plan}");
+            plan.longest_loops()
+        };
+        let pass = CLASSES as u64 / 4;
+        let (loss, grad) = (turns(Outputs::loss()), turns(Outputs::loss().with_grad()));
+        assert!(loss >= pass && grad >= loss + pass, "{loss} turns, {grad} with a gradient");
+    }
+
+    /// Two loops, each of which has a turn for the partials of a workgroup, and one that ends it.
+    #[test]
+    fn partials_are_read_twice() {
+        let plan = plan(&[9, 3], Outputs::loss(), &software()).unwrap();
+        let spec = plan.specs().last().unwrap();
+        let lanes = spec.layout.geometry.workgroup;
+        for (partials, turns) in [(0, 2), (1, 4), (lanes, 4), (lanes + 1, 6), (10 * lanes, 22)] {
+            assert_eq!(turns_over_partials(&spec, partials), turns, "{partials}");
+        }
+    }
+
+    /// One group would sum for too long; a GPU has no such limit.
+    #[test]
+    fn partials_that_one_group_cannot_sum_are_refused() {
+        let shape = [1, 1, 1 << 35];
+        let mut profile = software();
+        profile.limits.max_compute_workgroups_per_dimension = u32::MAX;
+        let error = plan(&shape, Outputs::loss(), &profile).map(|plan| plan.longest_loops());
+        let named =
+            matches!(error, Err(Error::Limit { what: "the sum of all groups' partials", .. }));
+        assert!(named, "{error:?}");
+        let card = profile.with_device_type(wgpu::DeviceType::DiscreteGpu);
+        assert!(plan(&shape, Outputs::loss(), &card).is_ok());
+    }
+}

@@ -162,3 +162,32 @@ impl fmt::Display for Plan {
         write!(f, "{} pieces, {bytes} bytes of workspace", self.pieces().len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::Shapes;
+    use crate::{CrossEntropy, LabelType, Outputs, TargetType};
+
+    /// The order in which groups take blocks makes a difference only if a group has several.
+    #[test]
+    fn the_same_work_is_told_apart() {
+        let plan = |rows: usize, change: fn(&mut Tuning)| {
+            let mut profile = Profile::portable();
+            change(&mut profile.tuning);
+            let (shape, labels) = ([rows, 10], [rows]);
+            let shapes = Shapes::new(&shape).target(TargetType::Labels(LabelType::I64), &labels);
+            let outputs = Outputs::loss().with_grad();
+            Plan::new(&CrossEntropy::new(), &shapes, outputs, &profile).unwrap()
+        };
+        for (rows, one_turn) in [(1000, true), (10_000_000, false)] {
+            let table = plan(rows, |_| {});
+            assert!(table.same_work(&plan(rows, |tuning| tuning.kept_row = 16)), "{table}");
+            assert!(!table.same_work(&plan(rows, |tuning| tuning.workgroup = 64)), "{table}");
+            let apart = plan(rows, |tuning| tuning.together = false);
+            assert_eq!(table.same_work(&apart), one_turn, "{table}");
+            assert!(apart.same_work(&apart), "{table}");
+        }
+        assert!(!plan(1000, |_| {}).same_work(&plan(1001, |_| {})));
+    }
+}

@@ -138,3 +138,222 @@ fn of_elements(
         ..params
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::kernels::{Extras, Part};
+    use crate::loss::Shapes;
+    use crate::plan::Profile;
+    use crate::plan::alignment::Alignment;
+    use crate::words::{HEADER_WORDS, TOTALS_WORDS};
+    use crate::{
+        BceWithLogits, CrossEntropy, ElementType, GaussianNll, LabelType, Loss, Nll, Outputs,
+        TargetType,
+    };
+
+    const F32: ElementType = ElementType::F32;
+
+    /// Plans of a loss over classes and of two losses of single elements, cut in every direction or not at all, for a
+    /// graphics card, a software driver, and rows whose folding is fixed.
+    pub(in crate::plan) fn plans() -> Vec<Plan> {
+        let card = Profile::portable().with_device_type(wgpu::DeviceType::DiscreteGpu);
+        let mut software = Profile::portable().with_device_type(wgpu::DeviceType::Cpu);
+        (software.subgroup_size, software.int64) = (Some(8), true);
+        let fixed = card.clone().with_batch_invariance(true);
+        let mut plans = Vec::new();
+        for (profile, bytes) in [card, software, fixed]
+            .iter()
+            .flat_map(|profile| [8 << 10, 64 << 10, 128 << 20].map(|bytes| (profile, bytes)))
+        {
+            let mut profile = profile.clone();
+            profile.limits.max_storage_buffer_binding_size = bytes;
+            profile.limits.max_storage_buffers_per_shader_stage = 16;
+            for shape in [
+                &[9, 3][..],
+                &[4096, 10],
+                &[2, 50_257],
+                &[3, 100, 7, 7],
+                &[1, 30, 5000],
+                &[2, 5, 900],
+                &[3, 1 << 14, 2],
+            ] {
+                plans.extend(plans_of(shape, &profile));
+            }
+        }
+        assert!(plans.len() > 200, "{} plans", plans.len());
+        plans
+    }
+
+    fn plans_of(shape: &[usize], profile: &Profile) -> Vec<Plan> {
+        let rows = [&shape[..1], &shape[2..]].concat();
+        let labels = TargetType::Labels(LabelType::I64);
+        let of_rows = Shapes::new(shape).target(labels, &rows).weight(shape[1]);
+        let values = Shapes::new(shape).target(TargetType::Values(F32), shape);
+        let var = [&[shape[0], 1], &shape[2..]].concat();
+        let of_classes = [&[shape[1]], &vec![1; shape.len() - 2][..]].concat();
+        let grad = Outputs::loss().with_grad();
+        let asked = grad.with_rank().with_log_probs();
+        let cases: [(&dyn Loss, Shapes<'_>, Outputs); 5] = [
+            (&CrossEntropy::new(), of_rows, asked),
+            (&CrossEntropy::new(), of_rows, Outputs::loss()),
+            (&Nll::new(), of_rows, grad),
+            (&BceWithLogits::new(), values.pos_weight(F32, &of_classes), grad),
+            (&GaussianNll::new(), values.var(F32, &var), grad.with_var_grad()),
+        ];
+        // Rows with a fixed folding may not fit the smallest bindings.
+        cases
+            .into_iter()
+            .filter_map(|(loss, shapes, outputs)| Plan::new(loss, &shapes, outputs, profile).ok())
+            .collect()
+    }
+
+    /// Every step over a piece with its parameters, for tensors that start where their buffers do and anywhere.
+    fn told(plan: &Plan) -> impl Iterator<Item = (&Step, usize, Spec, Params)> {
+        plan.steps().iter().filter_map(|step| Some((step, step.piece?))).flat_map(
+            |(step, piece)| {
+                [Alignment::BEST, Alignment::WORST].map(|alignment| {
+                    let spec = plan.variant(step, alignment);
+                    (step, piece, spec, plan.params(step, &spec))
+                })
+            },
+        )
+    }
+
+    #[test]
+    fn groups_walk_over_each_block_once() {
+        let mut walked = 0;
+        for plan in plans() {
+            for (step, piece, spec, params) in told(&plan) {
+                let blocks = plan.work.blocks(&spec, piece, step.parts);
+                let mut seen = vec![0; blocks as usize];
+                for group in 0..step.groups {
+                    for turn in 0..params.turns {
+                        let block = group * params.group_step + turn * params.turn_step;
+                        if let Some(seen) = seen.get_mut(block as usize) {
+                            *seen += 1;
+                        }
+                    }
+                }
+                assert!(seen.iter().all(|&times| times == 1), "{params:?} of {spec}\n{plan}");
+                walked += usize::from(params.turns > 1);
+            }
+        }
+        assert!(walked > 0, "no group has more than one block");
+    }
+
+    /// The sum reads as many partials as there are, each has one group that writes it, and all are in the workspace
+    /// before the states.
+    #[test]
+    fn each_partial_is_of_one_group() {
+        for plan in plans() {
+            let (mut next, mut most) = (0, 0);
+            for step in plan.steps() {
+                let params = plan.params(step, &step.spec);
+                match step.spec.kernel {
+                    Kernel::Finish => {
+                        assert_eq!(params.partials, next, "{plan}");
+                        (next, most) = (0, most.max(next));
+                    }
+                    Kernel::Clear | Kernel::Mark | Kernel::GatherGrad | Kernel::SumVariance => {}
+                    _ if !step.spec.counts() => {}
+                    _ => {
+                        assert_eq!(params.partial_base, next, "{plan}");
+                        next += step.groups;
+                    }
+                }
+            }
+            let words = u64::from(HEADER_WORDS) + u64::from(TOTALS_WORDS) * u64::from(most);
+            assert!(plan.workspace.states_start() >= words, "{most} partials: {plan}");
+            assert!(plan.workspace_bytes() >= 4 * words, "{most} partials: {plan}");
+        }
+    }
+
+    /// The states of all parts, and what is kept of the labels of cut rows, are in the workspace, and no two of them
+    /// share a word.
+    #[test]
+    fn states_have_space_of_their_own() {
+        let mut seen = BTreeMap::<String, usize>::new();
+        for plan in plans() {
+            let work = &plan.work;
+            let counts_before = u32::from(Extras::of(&work.problem).counts_before());
+            let mut of_labels = BTreeMap::new();
+            for (step, piece, spec, params) in told(&plan) {
+                let words_of_part = match spec.kernel {
+                    Kernel::SumVariance => 1,
+                    Kernel::Rows | Kernel::Columns if spec.part != Part::Whole => {
+                        words_of_state(&work.problem)
+                    }
+                    _ => continue,
+                };
+                let end = params.states as u64
+                    + words_of_part * u64::from(step.parts) * u64::from(params.rows);
+                assert!(params.states as u64 >= plan.workspace.states_start(), "{spec}\n{plan}");
+                let mut last = end;
+                if spec.kernel != Kernel::SumVariance && work.cuts_rows() {
+                    assert!(end <= params.label_weights.into(), "{params:?} of {spec}\n{plan}");
+                    last = u64::from(params.label_weights + (1 + counts_before) * params.rows);
+                    let Piece { outer, inner, .. } = &work.pieces[piece];
+                    let place = of_labels.entry((outer.start, inner.start));
+                    let place = *place.or_insert(params.label_weights);
+                    assert_eq!(params.label_weights, place, "{spec}\n{plan}");
+                }
+                assert!(4 * last <= plan.workspace_bytes(), "{params:?} of {spec}\n{plan}");
+                *seen.entry(format!("{:?} {:?}", spec.kernel, spec.part)).or_default() += 1;
+            }
+        }
+        assert!(seen.len() >= 5, "{seen:?}");
+    }
+
+    /// The parts of a row have all of its loads; fixed parts have as many as in any other piece.
+    #[test]
+    fn parts_cover_their_rows() {
+        let (mut parts, mut fixed) = (0, 0);
+        for plan in plans() {
+            for (step, piece, spec, params) in told(&plan) {
+                if spec.kernel != Kernel::Rows || !matches!(spec.part, Part::Fold | Part::Write) {
+                    continue;
+                }
+                let (classes, load) = (plan.pieces()[piece].classes.len(), spec.layout.load);
+                let of_part = params.part_loads as usize * load.elements();
+                assert!(of_part * step.parts as usize >= classes, "{params:?} of {spec}\n{plan}");
+                parts += usize::from(step.parts > 1);
+                if let (Some(part), Part::Fold) = (plan.work.fixed_part, spec.part) {
+                    assert_eq!(of_part, part, "{spec}\n{plan}");
+                    fixed += 1;
+                }
+            }
+        }
+        assert!(parts > 0 && fixed > 0, "{parts} in parts, {fixed} in fixed ones");
+    }
+
+    /// A piece of single elements has each of them in one load of one step, at the places that its extents give.
+    #[test]
+    fn each_element_is_in_one_load() {
+        let mut pieces = 0;
+        for plan in plans().into_iter().filter(|plan| plan.problem().pointwise.is_some()) {
+            for alignment in [Alignment::BEST, Alignment::WORST] {
+                let mut next = BTreeMap::new();
+                for step in plan.steps().iter().filter(|s| s.spec.kernel == Kernel::Pointwise) {
+                    let (spec, piece) = (plan.variant(step, alignment), step.piece.unwrap());
+                    let params = plan.params(step, &spec);
+                    let load = spec.layout.load.elements();
+                    let next = next.entry((spec.part == Part::Write, piece)).or_insert(0);
+                    assert_eq!(params.first_load as usize * load, *next, "{spec}\n{plan}");
+                    *next += params.loads as usize * load;
+                    let Piece { classes, inner, .. } = &plan.pieces()[piece];
+                    let (inner, span) = (inner.len(), classes.len() * inner.len());
+                    assert_eq!((params.inner, params.span), (inner as u32, span as u32), "{plan}");
+                }
+                for ((_, piece), elements) in next {
+                    let Piece { outer, classes, inner } = &plan.pieces()[piece];
+                    assert_eq!(elements, outer.len() * classes.len() * inner.len(), "{plan}");
+                    pieces += 1;
+                }
+            }
+        }
+        assert!(pieces > plans().len(), "few tensors are cut");
+    }
+}

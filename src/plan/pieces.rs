@@ -373,6 +373,7 @@ mod tests {
             for most in (1..200).chain([1000, 4096]) {
                 let step = stretch(whole, most);
                 assert!((1..=most).contains(&step), "{whole} by {most}: {step}");
+                assert!(step <= 64 || step.is_multiple_of(64), "{whole} by {most}: {step}");
                 let rounded = if most > 64 { most / 64 * 64 } else { most };
                 assert_eq!(whole.div_ceil(step), whole.div_ceil(rounded), "{whole} by {most}");
             }

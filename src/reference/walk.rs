@@ -171,6 +171,18 @@ mod tests {
         }
     }
 
+    /// A chunk has work for a while, and not all of it: one row at a time would cost more than it computes.
+    #[test]
+    fn chunks_have_about_as_many_elements() {
+        let chunk = |classes, inner| chunk_rows(&ClassView { outer: 9, classes, inner }, true);
+        assert_eq!((chunk(1, 1), chunk(0, 1)), (CHUNK_ROWS, CHUNK_ROWS));
+        assert_eq!((chunk(1000, 1), chunk(1000, 7)), (65, 65));
+        assert_eq!((chunk(CHUNK_ELEMENTS + 1, 1), chunk(CHUNK_ELEMENTS + 1, 7)), (1, 64));
+        // Only labels and weights are read.
+        let view = ClassView { outer: 9, classes: 1000, inner: 1 };
+        assert_eq!(chunk_rows(&view, false), CHUNK_ROWS);
+    }
+
     #[test]
     fn what_does_not_fit_into_memory_is_an_error() {
         let error = repeated("loss", 0.0, usize::MAX / 4).unwrap_err();

@@ -177,6 +177,18 @@ fn sums_of_classes_that_no_binding_holds_are_refused() {
     }
 }
 
+/// A limit holds for the largest tensor that fits it, and for none that is larger.
+#[test]
+fn sums_of_classes_may_fill_a_binding() {
+    let shapes = Shapes::new(&[1, 5_000_000]).target(I64, &[1]);
+    let outputs = Outputs::loss().with_class_losses();
+    for (bytes, fits) in [(28 * 5_000_000, true), (28 * 5_000_000 - 1, false)] {
+        let profile = with_binding_limit(bytes);
+        let plan = Plan::new(&CrossEntropy::new(), &shapes, outputs, &profile);
+        assert_eq!(plan.is_ok(), fits, "{bytes}");
+    }
+}
+
 #[test]
 fn workspace_stays_small() {
     let gpu = with_subgroups(32, wgpu::DeviceType::DiscreteGpu);
@@ -233,6 +245,8 @@ fn workspace_stays_small_whatever_states_have() {
         let of_states = (8 * (300 * inner as u64) / 1000).max((1 << 20) / 32);
         let bytes = plan.workspace_bytes();
         assert!(bytes <= of_partials + of_states, "{shape:?}: {bytes}");
+        // As many rows as have memory: fewer would make more dispatches.
+        assert!(bytes >= of_states / 2, "{shape:?}: {bytes}");
     }
 }
 
@@ -818,6 +832,23 @@ fn elements_are_cut_into_runs() {
                 assert!(4 * lengths.iter().product::<usize>() as u64 + 288 <= limit, "{piece:?}");
             }
             assert_eq!(next, shape.iter().product::<usize>());
+        }
+    }
+}
+
+/// A tensor of wider elements than the input's may be what does not fit.
+#[test]
+fn operands_of_wider_elements_fit_too() {
+    for (shape, weight) in [([4, 1, 1500], [1, 1, 1500]), ([3, 1500, 1], [1, 1500, 1])] {
+        let shapes = Shapes::new(&shape)
+            .input_type(ElementType::F16)
+            .target(TargetType::Values(ElementType::F16), &shape)
+            .element_weight(ElementType::F32, &weight);
+        let profile = with_binding_limit(4096);
+        let plan = Plan::new(&BceWithLogits::new(), &shapes, Outputs::loss(), &profile).unwrap();
+        for piece in plan.pieces() {
+            let of_weights = piece.classes.len() * piece.inner.len();
+            assert!(4 * of_weights + 288 <= 4096, "{piece:?}");
         }
     }
 }

@@ -4,7 +4,10 @@
 use support::close::{Tolerance, assert_close};
 use support::fixtures_pointwise::{Case, load};
 use support::points::{Kind, Points, Types};
-use wgpu_loss::{ElementType, Inputs, Outputs, PoissonNll, Reduction, Tensor, reference};
+use wgpu_loss::{
+    Bce, ElementType, Error, GaussianNll, Inputs, Loss, Outputs, PoissonNll, Reduction, Tensor,
+    reference,
+};
 
 /// Both are float64. Sums are added up in another order, and PyTorch's form of the loss of logits cancels
 /// where the reference's does not.
@@ -139,5 +142,35 @@ fn large_counts_keep_their_digits() {
             let grad = output.grad.unwrap();
             assert_close(&what, &grad, &[slope], near(off(f64::from(t[0]) + slope.abs())));
         }
+    }
+}
+
+/// Values that a loss is not defined for are refused: the error has the first one, its tensor and its element. A NaN is
+/// a result like any other.
+#[test]
+fn values_out_of_range_are_refused_by_name() {
+    let (good, nan) = ([0.0, 1.0, 0.25, 0.5], [0.5, f32::NAN, 0.5, 0.5]);
+    for (loss, tensor, value) in [
+        (&Bce::new() as &dyn Loss, "input", -0.5),
+        (&Bce::new(), "input", 1.5),
+        (&Bce::new(), "input", f32::INFINITY),
+        (&Bce::new(), "target", -1e-30),
+        (&Bce::new(), "target", 1.0 + f32::EPSILON),
+        (&GaussianNll::new(), "var", -1e-30),
+        (&GaussianNll::new(), "var", f32::NEG_INFINITY),
+    ] {
+        let run = |values: &[f32; 4]| {
+            let of = |name| Tensor::new(if name == tensor { values } else { &good }, &[4]);
+            let inputs = Inputs::new(of("input")).target(of("target"));
+            let inputs = if tensor == "var" { inputs.var(of("var")) } else { inputs };
+            reference::run(loss, &inputs, Outputs::loss())
+        };
+        let error = run(&[0.5, 0.5, value, value]).unwrap_err();
+        let Error::BadValues { what, count: 2, of: 4, first: 2, value: first, .. } = error else {
+            panic!("{value} in {tensor}: {error}")
+        };
+        assert_eq!((what, first), (tensor, value));
+        assert!(run(&good).unwrap().loss[0].is_finite(), "{tensor}");
+        assert!(run(&nan).unwrap().loss[0].is_nan(), "{tensor}");
     }
 }

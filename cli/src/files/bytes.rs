@@ -55,10 +55,11 @@ impl Bytes {
     pub fn release(&self, range: Range<usize>) {
         #[cfg(unix)]
         if let Held::Mapped(map) = &*self.0 {
-            let (start, length) =
-                (range.start / PAGES * PAGES, range.end.saturating_sub(range.start));
+            let end = range.end.min(map.len());
+            let (start, length) = (range.start / PAGES * PAGES, end.saturating_sub(range.start));
+            // Not past the end: the start is rounded down by as much as the range is before it.
             let length = length / PAGES * PAGES;
-            if length > 0 && start + length <= map.len() {
+            if length > 0 {
                 let advice = memmap2::UncheckedAdvice::DontNeed;
                 // SAFETY: the map is shared with a file and only read, so its pages hold nothing that the file does
                 // not. A hint: if the kernel ignores it, the memory is only kept.

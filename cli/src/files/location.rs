@@ -22,11 +22,9 @@ impl Location {
     pub fn of(name: &Path) -> Option<Self> {
         // An array's name may hold anything, so the file ends at the first of these.
         let cuts = [".npz", ".safetensors"].map(|ending| cut(name.as_os_str(), ending));
-        let (file, array) = match &cuts {
-            [Some(a), Some(b)] => Some(if a.0.len() < b.0.len() { a } else { b }),
-            [a, b] => a.as_ref().or(b.as_ref()),
-        }
-        .map_or((name, None), |(file, array)| (Path::new(file), Some(array.to_os_string())));
+        let first = cuts.into_iter().flatten().min_by_key(|(file, _)| file.len());
+        let (file, array) = first
+            .map_or((name, None), |(file, array)| (Path::new(file), Some(array.to_os_string())));
         let path = file.to_path_buf();
         match file.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "npy" => Some(Location::Npy(path)),

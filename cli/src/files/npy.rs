@@ -264,6 +264,8 @@ mod tests {
             assert_eq!(bytes.len() % 64, 0);
             let size = u16::from_le_bytes([bytes[8], bytes[9]]) as usize;
             assert_eq!(bytes.len(), 10 + size);
+            let padding = bytes.iter().rev().skip(1).take_while(|&&byte| byte == b' ').count();
+            assert!(padding < 64, "{padding} spaces");
             assert_eq!(Header::parse(&bytes[10..]).unwrap().shape, shape);
         }
     }

@@ -229,3 +229,38 @@ impl Unfinished {
         Ok((bytes, self.offset))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Endings say what is written, in capitals too; any other is refused before work is done.
+    #[test]
+    fn endings_are_formats() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for (name, format) in [
+            ("a.svg", Picture::Svg),
+            ("a.b.SVG", Picture::Svg),
+            ("a.png", Picture::Png),
+            ("b.Png", Picture::Png),
+        ] {
+            let (destination, found) = Destination::picture(&path(name)).unwrap();
+            assert_eq!((destination.name, found), (path(name), format));
+        }
+        for name in ["a.npy", "a.svg.gz", "png", "a."] {
+            let Err(Failure::Usage(message)) = Destination::picture(&path(name)) else {
+                panic!("{name} is taken")
+            };
+            assert!(message.contains(name) && message.contains(".svg or .png"), "{message}");
+        }
+        assert!(
+            Destination::new(&path("a.NPY")).is_ok()
+                && Destination::heatmap(&path("a.png")).is_ok()
+        );
+        for refused in [Destination::new(&path("a.png")), Destination::heatmap(&path("a.svg"))] {
+            assert!(matches!(refused, Err(Failure::Usage(_))), "{refused:?}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

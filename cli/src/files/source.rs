@@ -377,6 +377,90 @@ mod tests {
         }
     }
 
+    /// Labels have the numbers of their own type, in place and as they are converted.
+    #[test]
+    fn labels_of_every_type_are_read() {
+        let element = |descr: &str| -> Vec<u8> {
+            let bytes = |number: i64| match &descr[1..] {
+                "i1" | "u1" => number.to_le_bytes()[..1].to_vec(),
+                "i2" | "u2" => number.to_le_bytes()[..2].to_vec(),
+                "i4" | "u4" => number.to_le_bytes()[..4].to_vec(),
+                _ => number.to_le_bytes().to_vec(),
+            };
+            let swapped = |mut bytes: Vec<u8>| {
+                if descr.starts_with('>') {
+                    bytes.reverse();
+                }
+                bytes
+            };
+            [3, -2, 100].into_iter().flat_map(|number| swapped(bytes(number))).collect()
+        };
+        for order in ["<", ">"] {
+            for (kind, negative) in [
+                ("i1", -2),
+                ("i2", -2),
+                ("i4", -2),
+                ("i8", -2),
+                ("u1", 0xfe),
+                ("u2", 0xfffe),
+                ("u4", 0xffff_fffe),
+                ("u8", 0xffff_ffff_ffff_fffe_i128),
+            ] {
+                let descr = format!("{order}{kind}");
+                let header = npy::header(Element::WORD, &[3]);
+                let at = header.windows(3).position(|word| word == b"<u4").unwrap();
+                let header = [&header[..at], descr.as_bytes(), &header[at + 3..]].concat();
+                let file = [header, element(&descr)].concat();
+                let mut source = Source::in_bytes(Path::new("t.npy"), &file).unwrap();
+                for _ in 0..2 {
+                    let part = source.part(0..3).unwrap();
+                    let labels = part.labels();
+                    assert_eq!([0, 1, 2].map(|row| labels.get(row)), [3, negative, 100], "{descr}");
+                    source.settle().unwrap();
+                }
+            }
+        }
+    }
+
+    /// The resident part of a mapping, in bytes.
+    #[cfg(target_os = "linux")]
+    fn resident(bytes: &[u8]) -> usize {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let place = bytes.as_ptr() as usize;
+        let holds = |line: &&str| {
+            let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+            let number = |text| usize::from_str_radix(text, 16).ok();
+            let range = range.and_then(|(start, end)| Some(number(start)?..number(end)?));
+            range.is_some_and(|range| range.contains(&place))
+        };
+        let mut lines = maps.lines().skip_while(|line| !holds(line));
+        let line = lines.find_map(|line| line.strip_prefix("Rss:")).unwrap();
+        1024 * line.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
+    }
+
+    /// A file may be larger than memory: what is released is read from the disk again.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn released_elements_take_no_memory() {
+        const COUNT: usize = 4 << 20;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npy");
+        let body: Vec<u8> = (0..COUNT).flat_map(|i| (i as f32).to_le_bytes()).collect();
+        std::fs::write(&path, [npy::header(Element::F32, &[COUNT]), body].concat()).unwrap();
+        let source = Source::open(&path).unwrap();
+        let sum = |range| source.part(range).unwrap().floats().iter().map(f64::from).sum::<f64>();
+        let whole = sum(0..COUNT);
+        assert!(resident(&source.bytes) >= 4 * COUNT);
+        // Whole mebibytes are released: a part of one stays at the end of each range.
+        source.release(0..COUNT / 2);
+        let left = resident(&source.bytes);
+        assert!(left <= 2 * COUNT + (2 << 20), "{left} bytes");
+        source.release(COUNT / 2..COUNT);
+        let left = resident(&source.bytes);
+        assert!(left <= 3 << 20, "{left} bytes");
+        assert_eq!(sum(0..COUNT), whole);
+    }
+
     /// A file in which any byte has any value, or that ends anywhere, is read or refused, and nothing panics.
     #[test]
     fn damaged_files_do_not_panic() {

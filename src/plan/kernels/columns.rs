@@ -111,3 +111,70 @@ pub(super) fn packed(spec: Spec, alignment: Alignment) -> Spec {
     };
     Spec { layout, ..spec }
 }
+
+#[cfg(test)]
+mod tests {
+    use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu};
+
+    use super::*;
+    use crate::plan::Tuning;
+
+    fn view(classes: usize, inner: usize) -> ClassView {
+        ClassView { outer: 3, classes, inner }
+    }
+
+    #[test]
+    fn no_lane_keeps_more_than_its_share() {
+        let mut seen = [0; 2];
+        for kind in [Cpu, DiscreteGpu, IntegratedGpu] {
+            for fixed in [false, true] {
+                let mut profile =
+                    Profile::portable().with_device_type(kind).with_batch_invariance(fixed);
+                profile.int64 = kind == Cpu;
+                for (input, classes) in [ElementType::F32, ElementType::F16]
+                    .into_iter()
+                    .flat_map(|input| (1..70).map(move |classes| (input, classes)))
+                {
+                    for inner in [1, 4, 8] {
+                        let widest = profile.widest_load(input);
+                        let layout =
+                            neighbours(view(classes, inner), input, &profile, widest).unwrap();
+                        let words = classes * layout.load.elements();
+                        let most = profile.tuning.kept_columns as usize;
+                        let kept = layout.form.is_kept();
+                        assert!(!kept || classes <= UNROLLED && words <= most, "{layout:?}");
+                        seen[usize::from(kept)] += 1;
+                    }
+                }
+            }
+        }
+        assert!(seen.iter().all(|&times| times > 0), "{seen:?}");
+    }
+
+    /// A card keeps a column by narrower loads than its widest: of f32 by any, of halves by four at least. A software
+    /// driver, to which loads are the cost, does not.
+    #[test]
+    fn columns_are_kept_by_narrower_loads_where_these_cost_less() {
+        let card = Profile::portable().with_device_type(DiscreteGpu);
+        let mut software = Profile::portable().with_device_type(Cpu);
+        software.int64 = true;
+        software = software.with_tuning(Tuning { kept_columns: 64, ..Tuning::SOFTWARE });
+        for (profile, input, classes, wanted) in [
+            (&card, ElementType::F32, 16, Some(Load::Four)),
+            (&card, ElementType::F32, 20, Some(Load::One)),
+            (&card, ElementType::F16, 8, Some(Load::Eight)),
+            (&card, ElementType::F16, 12, Some(Load::Four)),
+            (&card, ElementType::F16, 20, None),
+            (&software, ElementType::F32, 8, Some(Load::Eight)),
+            (&software, ElementType::F32, 10, None),
+        ] {
+            for fixed in [false, true] {
+                let profile = profile.clone().with_batch_invariance(fixed);
+                let widest = profile.widest_load(input);
+                let layout = neighbours(view(classes, 16), input, &profile, widest).unwrap();
+                let kept = layout.form.is_kept().then_some(layout.load);
+                assert_eq!(kept, wanted, "{classes} of {input:?}, fixed {fixed}: {layout:?}");
+            }
+        }
+    }
+}

@@ -116,3 +116,28 @@ fn shares_columns(view: ClassView, rows: usize, profile: &Profile) -> bool {
     let idle = rows < busy && view.classes >= SHARED_CLASSES;
     idle || view.classes > LANE_CLASSES
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A lane folds a row alone, unless few rows would leave most lanes idle, or the row is long.
+    #[test]
+    fn lanes_share_columns_that_are_few_or_long() {
+        let profile = Profile::portable().with_device_type(wgpu::DeviceType::DiscreteGpu);
+        let busy = (profile.tuning.fill * profile.tuning.workgroup / 4) as usize;
+        for (classes, rows, shared) in [
+            (100, 1, true),
+            (100, busy - 1, true),
+            (100, busy, false),
+            (100, 100 * busy, false),
+            (SHARED_CLASSES, 1, true),
+            (SHARED_CLASSES - 1, 1, false),
+            (LANE_CLASSES, busy, false),
+            (LANE_CLASSES + 1, busy, true),
+        ] {
+            let view = ClassView { outer: 1, classes, inner: rows };
+            assert_eq!(shares_columns(view, rows, &profile), shared, "{rows} rows of {classes}");
+        }
+    }
+}

@@ -71,3 +71,48 @@ impl Work {
         items.div_ceil(per_block) as u32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::RowLoads;
+    use crate::plan::params::tests::plans;
+
+    /// A tensor that starts elsewhere than a load does is not read in such loads; or row by row in loads that start
+    /// as it does, or in words of which loads are made.
+    #[test]
+    fn variants_have_no_wider_loads_than_tensors_allow() {
+        let (mut narrow, mut loose) = (0, 0);
+        for plan in plans() {
+            for step in plan.steps() {
+                for alignment in Alignment::all() {
+                    let spec = plan.variant(step, alignment);
+                    let allowed = match spec.layout.row_loads {
+                        RowLoads::Loose => true,
+                        RowLoads::Ragged => alignment.alike,
+                        RowLoads::Aligned | RowLoads::Strided => spec.layout.load <= alignment.load,
+                    };
+                    assert!(allowed, "{spec} for {alignment:?}\n{plan}");
+                    narrow += usize::from(spec.layout.load < step.spec.layout.load);
+                    loose += usize::from(spec.layout.row_loads == RowLoads::Loose);
+                }
+            }
+        }
+        assert!(narrow > 0 && loose > 0, "{narrow} narrow and {loose} loose");
+    }
+
+    /// States and sums in the workspace start where the plan has them, wherever tensors do.
+    #[test]
+    fn merges_do_not_depend_on_tensors() {
+        let mut merges = 0;
+        for plan in plans() {
+            for step in plan.steps().iter().filter(|step| step.spec.part == Part::Merge) {
+                for alignment in Alignment::all() {
+                    assert_eq!(plan.variant(step, alignment), step.spec, "{plan}");
+                    merges += 1;
+                }
+            }
+        }
+        assert!(merges > 0, "nothing is merged");
+    }
+}

@@ -163,3 +163,62 @@ fn reading(axes: Axes, load: VectorWidth, extents: ClassView, aligned: bool) -> 
         Reading::Each(axes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::Shapes;
+    use crate::{BceWithLogits, Outputs, Plan, Profile, TargetType};
+
+    /// Loads of eight along, or within, the elements that share an operand's element.
+    #[test]
+    fn operands_are_read_as_their_elements_lie() {
+        let extents = |classes, inner| ClassView { outer: 3, classes, inner };
+        let (wide, odd) = (extents(5, 16), extents(5, 3));
+        for (axes, load, extents, aligned, wanted) in [
+            (Axes::Elements, Load::Eight, odd, false, Reading::Whole),
+            (Axes::One, Load::Eight, odd, false, Reading::Once),
+            (Axes::Classes, Load::Eight, wide, false, Reading::Shared(Axes::Classes)),
+            (Axes::Classes, Load::Eight, odd, true, Reading::Each(Axes::Classes)),
+            (Axes::Outer, Load::Four, extents(4, 3), false, Reading::Shared(Axes::Outer)),
+            (Axes::Inner, Load::Eight, wide, true, Reading::Along(Axes::Inner)),
+            (Axes::Inner, Load::Eight, wide, false, Reading::Each(Axes::Inner)),
+            (Axes::Inner, Load::Eight, odd, true, Reading::Each(Axes::Inner)),
+            (
+                Axes::ClassesInner,
+                Load::Four,
+                extents(4, 3),
+                true,
+                Reading::Along(Axes::ClassesInner),
+            ),
+            // Single elements: every extent is a multiple of one.
+            (Axes::Classes, Load::One, wide, true, Reading::Each(Axes::Classes)),
+            (Axes::Inner, Load::One, wide, true, Reading::Each(Axes::Inner)),
+        ] {
+            assert_eq!(reading(axes, load, extents, aligned), wanted, "{load:?} of {extents:?}");
+        }
+    }
+
+    /// One kernel writes the losses of elements if they are requested, and none otherwise: also if another kernel
+    /// writes gradients.
+    #[test]
+    fn losses_are_written_once_if_they_are_requested() {
+        let mut kernels = [0; 2];
+        for storage_buffers in [4, 8] {
+            let mut profile = Profile::portable();
+            profile.limits.max_storage_buffers_per_shader_stage = storage_buffers;
+            for reduction in [Reduction::None, Reduction::Sum] {
+                let shapes = Shapes::new(&[64]).target(TargetType::Values(ElementType::F32), &[64]);
+                let outputs = Outputs::loss().with_grad();
+                let loss = BceWithLogits::new().reduction(reduction);
+                let Ok(plan) = Plan::new(&loss, &shapes, outputs, &profile) else { continue };
+                let specs: Vec<Spec> =
+                    plan.specs().filter(|spec| spec.kernel == Kernel::Pointwise).collect();
+                let writing = specs.iter().filter(|spec| spec.row_loss).count();
+                assert_eq!(writing, usize::from(reduction == Reduction::None), "{plan}");
+                kernels[specs.len() - 1] += 1;
+            }
+        }
+        assert!(kernels.iter().all(|&times| times > 0), "{kernels:?}");
+    }
+}

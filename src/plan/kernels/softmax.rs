@@ -119,3 +119,47 @@ pub(in crate::plan) fn heaviest(work: &Work) -> Spec {
     let residency = Residency::Resident { loads: 1, full: 1 };
     Spec { layout: Layout { residency, ..Layout::plain(shared) }, ..whole(work) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::Shapes;
+    use crate::{CrossEntropy, LabelType, Loss, Outputs, Plan, Profile, Softmax, TargetType};
+
+    /// The distribution is written once, by the kernel that has the whole row or by the last of those that share it;
+    /// and kernels know if rows that do not count have outputs too.
+    #[test]
+    fn the_distribution_is_written_once_as_it_is_requested() {
+        let mut parts = [0; 2];
+        for bytes in [4 << 10, 128 << 20] {
+            let mut profile = Profile::portable();
+            profile.limits.max_storage_buffer_binding_size = bytes;
+            let shapes = Shapes::new(&[3, 5000]);
+            let labelled = shapes.target(TargetType::Labels(LabelType::U8), &[3]);
+            let cross_entropy = CrossEntropy::new();
+            let cases = [
+                (&cross_entropy as &dyn Loss, labelled, Outputs::loss(), None, false),
+                (&cross_entropy, labelled, Outputs::loss().with_entropy(), None, true),
+                (
+                    &cross_entropy,
+                    labelled,
+                    Outputs::loss().with_log_probs(),
+                    Some(Elements::LogProbs),
+                    true,
+                ),
+                (&Softmax::log_probs(), shapes, Outputs::loss(), Some(Elements::LogProbs), true),
+                (&Softmax::probs(), shapes, Outputs::loss(), Some(Elements::Probs), true),
+            ];
+            for (loss, shapes, outputs, elements, every_row) in cases {
+                let plan = Plan::new(loss, &shapes, outputs, &profile).unwrap();
+                for spec in plan.specs().filter(|spec| spec.is_softmax()) {
+                    let writes = matches!(spec.part, Part::Whole | Part::Write);
+                    assert_eq!(spec.elements, elements.filter(|_| writes), "{spec}\n{plan}");
+                    assert_eq!(spec.every_row, every_row, "{spec}\n{plan}");
+                    parts[usize::from(spec.part == Part::Merge)] += 1;
+                }
+            }
+        }
+        assert!(parts.iter().all(|&times| times > 0), "{parts:?}");
+    }
+}

@@ -61,3 +61,33 @@ pub(in crate::plan) fn parts(work: &Work, pieces: &[usize]) -> u32 {
     let parts = busy.div_ceil(rows.max(1)).min(summed.div_ceil(16));
     parts.max(summed.div_ceil(SERIAL)).max(1) as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::Shapes;
+    use crate::plan::step::Step;
+    use crate::{ElementType, GaussianNll, Outputs, Plan, Profile, TargetType};
+
+    /// Few variances of many elements are summed in as many parts as keep the device busy, and many variances whole.
+    #[test]
+    fn sums_are_shared_by_as_many_lanes_as_are_idle_otherwise() {
+        const F32: ElementType = ElementType::F32;
+        let profile = Profile::portable().with_device_type(wgpu::DeviceType::DiscreteGpu);
+        let lanes = profile.tuning.fill * profile.tuning.workgroup;
+        for (rows, summed) in [(1, 1 << 24), (7, 1 << 20), (1 << 20, 32), (1000, 1600)] {
+            let (shape, var) = ([rows, summed], [rows, 1]);
+            let target = TargetType::Values(F32);
+            let shapes = Shapes::new(&shape).target(target, &shape).var(F32, &var);
+            let outputs = Outputs::loss().with_var_grad();
+            let plan = Plan::new(&GaussianNll::new(), &shapes, outputs, &profile).unwrap();
+            let folds = |step: &&Step| {
+                step.spec.kernel == Kernel::SumVariance && step.spec.part == Part::Fold
+            };
+            let parts = plan.steps().iter().find(folds).expect("a sum").parts;
+            let (busy, summed) = (lanes.div_ceil(rows as u32), summed as u32);
+            let allowed = busy.min(summed / 16)..=busy.max(summed / 4096);
+            assert!(allowed.contains(&parts), "{parts} of {busy}: {plan}");
+        }
+    }
+}
