@@ -104,7 +104,7 @@ impl PlanBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{Kernel, Part};
+    use crate::kernels::{Kernel, Phase};
     use crate::loss::Shapes;
     use crate::{
         BceWithLogits, CrossEntropy, ElementType, LabelType, Loss, Nll, Outputs, Profile,
@@ -139,7 +139,11 @@ mod tests {
         for profile in profiles() {
             for plan in plans(&[1 << 20, 10], &profile) {
                 let tuning = profile.tuning;
-                for step in plan.steps().iter().filter(|step| step.spec.kernel != Kernel::Finish) {
+                for step in plan
+                    .all_dispatches()
+                    .iter()
+                    .filter(|step| step.spec.kernel != Kernel::ReducePartials)
+                {
                     // The few elements that fill no load have a step of their own.
                     if step.spec.pointwise.is_none_or(|pointwise| !pointwise.tail) {
                         let groups = tuning.fill..=tuning.groups;
@@ -161,10 +165,14 @@ mod tests {
                     // Each piece has a group at least, and elements that fill no load another.
                     let pieces = plan.pieces().len();
                     let most = 1024 + shape.iter().product::<usize>() / 6000 + 2 * pieces;
-                    for step in plan.steps().iter().filter(|s| s.spec.kernel == Kernel::Finish) {
+                    for step in plan
+                        .all_dispatches()
+                        .iter()
+                        .filter(|s| s.spec.kernel == Kernel::ReducePartials)
+                    {
                         assert!(step.partials as usize <= most, "more than {most}: {plan}");
                     }
-                    merges += plan.specs().filter(|spec| spec.part == Part::Merge).count();
+                    merges += plan.specs().filter(|spec| spec.phase == Phase::Merge).count();
                 }
             }
         }

@@ -182,7 +182,7 @@ mod tests {
         };
         for (rows, one_turn) in [(1000, true), (10_000_000, false)] {
             let table = plan(rows, |_| {});
-            assert!(table.same_work(&plan(rows, |tuning| tuning.kept_row = 16)), "{table}");
+            assert!(table.same_work(&plan(rows, |tuning| tuning.resident_row = 16)), "{table}");
             assert!(!table.same_work(&plan(rows, |tuning| tuning.workgroup = 64)), "{table}");
             let apart = plan(rows, |tuning| tuning.together = false);
             assert_eq!(table.same_work(&apart), one_turn, "{table}");

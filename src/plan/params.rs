@@ -144,7 +144,7 @@ pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::kernels::{Extras, Part};
+    use crate::kernels::{Phase, RowFeatures};
     use crate::loss::Shapes;
     use crate::plan::Profile;
     use crate::plan::alignment::Alignment;
@@ -211,8 +211,8 @@ pub(super) mod tests {
     }
 
     /// Every step over a piece with its parameters, for tensors that start where their buffers do and anywhere.
-    fn told(plan: &Plan) -> impl Iterator<Item = (&Step, usize, Spec, Params)> {
-        plan.steps().iter().filter_map(|step| Some((step, step.piece?))).flat_map(
+    fn told(plan: &Plan) -> impl Iterator<Item = (&Dispatch, usize, Spec, Params)> {
+        plan.all_dispatches().iter().filter_map(|step| Some((step, step.piece?))).flat_map(
             |(step, piece)| {
                 [Alignment::BEST, Alignment::WORST].map(|alignment| {
                     let spec = plan.variant(step, alignment);
@@ -250,14 +250,17 @@ pub(super) mod tests {
     fn each_partial_is_of_one_group() {
         for plan in plans() {
             let (mut next, mut most) = (0, 0);
-            for step in plan.steps() {
+            for step in plan.all_dispatches() {
                 let params = plan.params(step, &step.spec);
                 match step.spec.kernel {
-                    Kernel::Finish => {
+                    Kernel::ReducePartials => {
                         assert_eq!(params.partials, next, "{plan}");
                         (next, most) = (0, most.max(next));
                     }
-                    Kernel::Clear | Kernel::Mark | Kernel::GatherGrad | Kernel::SumVariance => {}
+                    Kernel::ZeroFill
+                    | Kernel::LabelLogits
+                    | Kernel::NllBackward
+                    | Kernel::VarianceGrad => {}
                     _ if !step.spec.counts() => {}
                     _ => {
                         assert_eq!(params.partial_base, next, "{plan}");
@@ -278,12 +281,12 @@ pub(super) mod tests {
         let mut seen = BTreeMap::<String, usize>::new();
         for plan in plans() {
             let work = &plan.work;
-            let counts_before = u32::from(Extras::of(&work.problem).counts_before());
+            let counts_rank = u32::from(RowFeatures::of(&work.problem).counts_rank());
             let mut of_labels = BTreeMap::new();
             for (step, piece, spec, params) in told(&plan) {
                 let words_of_part = match spec.kernel {
-                    Kernel::SumVariance => 1,
-                    Kernel::Rows | Kernel::Columns if spec.part != Part::Whole => {
+                    Kernel::VarianceGrad => 1,
+                    Kernel::Rows | Kernel::Columns if spec.phase != Phase::Whole => {
                         words_of_state(&work.problem)
                     }
                     _ => continue,
@@ -292,16 +295,16 @@ pub(super) mod tests {
                     + words_of_part * u64::from(step.parts) * u64::from(params.rows);
                 assert!(params.states as u64 >= plan.workspace.states_start(), "{spec}\n{plan}");
                 let mut last = end;
-                if spec.kernel != Kernel::SumVariance && work.cuts_rows() {
+                if spec.kernel != Kernel::VarianceGrad && work.cuts_rows() {
                     assert!(end <= params.label_weights.into(), "{params:?} of {spec}\n{plan}");
-                    last = u64::from(params.label_weights + (1 + counts_before) * params.rows);
+                    last = u64::from(params.label_weights + (1 + counts_rank) * params.rows);
                     let Piece { outer, inner, .. } = &work.pieces[piece];
                     let place = of_labels.entry((outer.start, inner.start));
                     let place = *place.or_insert(params.label_weights);
                     assert_eq!(params.label_weights, place, "{spec}\n{plan}");
                 }
                 assert!(4 * last <= plan.workspace_bytes(), "{params:?} of {spec}\n{plan}");
-                *seen.entry(format!("{:?} {:?}", spec.kernel, spec.part)).or_default() += 1;
+                *seen.entry(format!("{:?} {:?}", spec.kernel, spec.phase)).or_default() += 1;
             }
         }
         assert!(seen.len() >= 5, "{seen:?}");
@@ -313,14 +316,15 @@ pub(super) mod tests {
         let (mut parts, mut fixed) = (0, 0);
         for plan in plans() {
             for (step, piece, spec, params) in told(&plan) {
-                if spec.kernel != Kernel::Rows || !matches!(spec.part, Part::Fold | Part::Write) {
+                if spec.kernel != Kernel::Rows || !matches!(spec.phase, Phase::Fold | Phase::Write)
+                {
                     continue;
                 }
                 let (classes, load) = (plan.pieces()[piece].classes.len(), spec.layout.load);
                 let of_part = params.part_loads as usize * load.elements();
                 assert!(of_part * step.parts as usize >= classes, "{params:?} of {spec}\n{plan}");
                 parts += usize::from(step.parts > 1);
-                if let (Some(part), Part::Fold) = (plan.work.fixed_part, spec.part) {
+                if let (Some(part), Phase::Fold) = (plan.work.fixed_part, spec.phase) {
                     assert_eq!(of_part, part, "{spec}\n{plan}");
                     fixed += 1;
                 }
@@ -336,11 +340,13 @@ pub(super) mod tests {
         for plan in plans().into_iter().filter(|plan| plan.problem().pointwise.is_some()) {
             for alignment in [Alignment::BEST, Alignment::WORST] {
                 let mut next = BTreeMap::new();
-                for step in plan.steps().iter().filter(|s| s.spec.kernel == Kernel::Pointwise) {
+                for step in
+                    plan.all_dispatches().iter().filter(|s| s.spec.kernel == Kernel::Pointwise)
+                {
                     let (spec, piece) = (plan.variant(step, alignment), step.piece.unwrap());
                     let params = plan.params(step, &spec);
                     let load = spec.layout.load.elements();
-                    let next = next.entry((spec.part == Part::Write, piece)).or_insert(0);
+                    let next = next.entry((spec.phase == Phase::Write, piece)).or_insert(0);
                     assert_eq!(params.first_load as usize * load, *next, "{spec}\n{plan}");
                     *next += params.loads as usize * load;
                     let Piece { classes, inner, .. } = &plan.pieces()[piece];

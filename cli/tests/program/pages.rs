@@ -169,7 +169,7 @@ fn sources_that_texts_name_exist() {
 fn links_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut followed = 0;
-    for at in files(&[".md"]).iter().map(|page| root.join(page)) {
+    for at in &files(&[".md"]).iter().map(|page| root.join(page)).collect::<Vec<_>>() {
         let (name, folder) = (at.strip_prefix(root).unwrap().display(), at.parent().unwrap());
         let page = prose(&std::fs::read_to_string(at).unwrap());
         for link in page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {

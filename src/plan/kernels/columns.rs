@@ -140,8 +140,8 @@ mod tests {
                         let layout =
                             neighbours(view(classes, inner), input, &profile, widest).unwrap();
                         let words = classes * layout.load.elements();
-                        let most = profile.tuning.kept_columns as usize;
-                        let kept = layout.form.is_kept();
+                        let most = profile.tuning.resident_columns as usize;
+                        let kept = layout.residency.is_resident();
                         assert!(!kept || classes <= UNROLLED && words <= most, "{layout:?}");
                         seen[usize::from(kept)] += 1;
                     }
@@ -158,21 +158,21 @@ mod tests {
         let card = Profile::portable().with_device_type(DiscreteGpu);
         let mut software = Profile::portable().with_device_type(Cpu);
         software.int64 = true;
-        software = software.with_tuning(Tuning { kept_columns: 64, ..Tuning::SOFTWARE });
+        software = software.with_tuning(Tuning { resident_columns: 64, ..Tuning::SOFTWARE });
         for (profile, input, classes, wanted) in [
-            (&card, ElementType::F32, 16, Some(Load::Four)),
-            (&card, ElementType::F32, 20, Some(Load::One)),
-            (&card, ElementType::F16, 8, Some(Load::Eight)),
-            (&card, ElementType::F16, 12, Some(Load::Four)),
+            (&card, ElementType::F32, 16, Some(VectorWidth::Four)),
+            (&card, ElementType::F32, 20, Some(VectorWidth::One)),
+            (&card, ElementType::F16, 8, Some(VectorWidth::Eight)),
+            (&card, ElementType::F16, 12, Some(VectorWidth::Four)),
             (&card, ElementType::F16, 20, None),
-            (&software, ElementType::F32, 8, Some(Load::Eight)),
+            (&software, ElementType::F32, 8, Some(VectorWidth::Eight)),
             (&software, ElementType::F32, 10, None),
         ] {
             for fixed in [false, true] {
                 let profile = profile.clone().with_batch_invariance(fixed);
                 let widest = profile.widest_load(input);
                 let layout = neighbours(view(classes, 16), input, &profile, widest).unwrap();
-                let kept = layout.form.is_kept().then_some(layout.load);
+                let kept = layout.residency.is_resident().then_some(layout.load);
                 assert_eq!(kept, wanted, "{classes} of {input:?}, fixed {fixed}: {layout:?}");
             }
         }

@@ -84,7 +84,7 @@ mod tests {
     fn variants_have_no_wider_loads_than_tensors_allow() {
         let (mut narrow, mut loose) = (0, 0);
         for plan in plans() {
-            for step in plan.steps() {
+            for step in plan.all_dispatches() {
                 for alignment in Alignment::all() {
                     let spec = plan.variant(step, alignment);
                     let allowed = match spec.layout.row_loads {
@@ -106,7 +106,8 @@ mod tests {
     fn merges_do_not_depend_on_tensors() {
         let mut merges = 0;
         for plan in plans() {
-            for step in plan.steps().iter().filter(|step| step.spec.part == Part::Merge) {
+            for step in plan.all_dispatches().iter().filter(|step| step.spec.phase == Phase::Merge)
+            {
                 for alignment in Alignment::all() {
                     assert_eq!(plan.variant(step, alignment), step.spec, "{plan}");
                     merges += 1;

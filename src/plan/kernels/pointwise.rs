@@ -176,24 +176,24 @@ mod tests {
         let extents = |classes, inner| ClassView { outer: 3, classes, inner };
         let (wide, odd) = (extents(5, 16), extents(5, 3));
         for (axes, load, extents, aligned, wanted) in [
-            (Axes::Elements, Load::Eight, odd, false, Reading::Whole),
-            (Axes::One, Load::Eight, odd, false, Reading::Once),
-            (Axes::Classes, Load::Eight, wide, false, Reading::Shared(Axes::Classes)),
-            (Axes::Classes, Load::Eight, odd, true, Reading::Each(Axes::Classes)),
-            (Axes::Outer, Load::Four, extents(4, 3), false, Reading::Shared(Axes::Outer)),
-            (Axes::Inner, Load::Eight, wide, true, Reading::Along(Axes::Inner)),
-            (Axes::Inner, Load::Eight, wide, false, Reading::Each(Axes::Inner)),
-            (Axes::Inner, Load::Eight, odd, true, Reading::Each(Axes::Inner)),
+            (Axes::Elements, VectorWidth::Eight, odd, false, Reading::Whole),
+            (Axes::One, VectorWidth::Eight, odd, false, Reading::Once),
+            (Axes::Classes, VectorWidth::Eight, wide, false, Reading::Shared(Axes::Classes)),
+            (Axes::Classes, VectorWidth::Eight, odd, true, Reading::Each(Axes::Classes)),
+            (Axes::Outer, VectorWidth::Four, extents(4, 3), false, Reading::Shared(Axes::Outer)),
+            (Axes::Inner, VectorWidth::Eight, wide, true, Reading::Along(Axes::Inner)),
+            (Axes::Inner, VectorWidth::Eight, wide, false, Reading::Each(Axes::Inner)),
+            (Axes::Inner, VectorWidth::Eight, odd, true, Reading::Each(Axes::Inner)),
             (
                 Axes::ClassesInner,
-                Load::Four,
+                VectorWidth::Four,
                 extents(4, 3),
                 true,
                 Reading::Along(Axes::ClassesInner),
             ),
             // Single elements: every extent is a multiple of one.
-            (Axes::Classes, Load::One, wide, true, Reading::Each(Axes::Classes)),
-            (Axes::Inner, Load::One, wide, true, Reading::Each(Axes::Inner)),
+            (Axes::Classes, VectorWidth::One, wide, true, Reading::Each(Axes::Classes)),
+            (Axes::Inner, VectorWidth::One, wide, true, Reading::Each(Axes::Inner)),
         ] {
             assert_eq!(reading(axes, load, extents, aligned), wanted, "{load:?} of {extents:?}");
         }

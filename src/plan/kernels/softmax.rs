@@ -144,19 +144,25 @@ mod tests {
                     &cross_entropy,
                     labelled,
                     Outputs::loss().with_log_probs(),
-                    Some(Elements::LogProbs),
+                    Some(Distribution::LogProbs),
                     true,
                 ),
-                (&Softmax::log_probs(), shapes, Outputs::loss(), Some(Elements::LogProbs), true),
-                (&Softmax::probs(), shapes, Outputs::loss(), Some(Elements::Probs), true),
+                (
+                    &Softmax::log_probs(),
+                    shapes,
+                    Outputs::loss(),
+                    Some(Distribution::LogProbs),
+                    true,
+                ),
+                (&Softmax::probs(), shapes, Outputs::loss(), Some(Distribution::Probs), true),
             ];
             for (loss, shapes, outputs, elements, every_row) in cases {
                 let plan = Plan::new(loss, &shapes, outputs, &profile).unwrap();
                 for spec in plan.specs().filter(|spec| spec.is_softmax()) {
-                    let writes = matches!(spec.part, Part::Whole | Part::Write);
-                    assert_eq!(spec.elements, elements.filter(|_| writes), "{spec}\n{plan}");
+                    let writes = matches!(spec.phase, Phase::Whole | Phase::Write);
+                    assert_eq!(spec.distribution, elements.filter(|_| writes), "{spec}\n{plan}");
                     assert_eq!(spec.every_row, every_row, "{spec}\n{plan}");
-                    parts[usize::from(spec.part == Part::Merge)] += 1;
+                    parts[usize::from(spec.phase == Phase::Merge)] += 1;
                 }
             }
         }

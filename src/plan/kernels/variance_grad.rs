@@ -66,7 +66,7 @@ pub(in crate::plan) fn parts(work: &Work, pieces: &[usize]) -> u32 {
 mod tests {
     use super::*;
     use crate::loss::Shapes;
-    use crate::plan::step::Step;
+    use crate::plan::dispatch::Dispatch;
     use crate::{ElementType, GaussianNll, Outputs, Plan, Profile, TargetType};
 
     /// Few variances of many elements are summed in as many parts as keep the device busy, and many variances whole.
@@ -81,10 +81,10 @@ mod tests {
             let shapes = Shapes::new(&shape).target(target, &shape).var(F32, &var);
             let outputs = Outputs::loss().with_var_grad();
             let plan = Plan::new(&GaussianNll::new(), &shapes, outputs, &profile).unwrap();
-            let folds = |step: &&Step| {
-                step.spec.kernel == Kernel::SumVariance && step.spec.part == Part::Fold
+            let folds = |step: &&Dispatch| {
+                step.spec.kernel == Kernel::VarianceGrad && step.spec.phase == Phase::Fold
             };
-            let parts = plan.steps().iter().find(folds).expect("a sum").parts;
+            let parts = plan.all_dispatches().iter().find(folds).expect("a sum").parts;
             let (busy, summed) = (lanes.div_ceil(rows as u32), summed as u32);
             let allowed = busy.min(summed / 16)..=busy.max(summed / 4096);
             assert!(allowed.contains(&parts), "{parts} of {busy}: {plan}");
