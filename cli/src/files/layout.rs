@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(checked_count(&[], Element::F32, 4), Ok(1));
         assert_eq!(checked_count(&[usize::MAX, 0, usize::MAX], Element::F32, 0), Ok(0));
         assert!(checked_count(&[2, 3], Element::F32, 23).unwrap_err().contains("cut short"));
-        assert!(checked_count(&[2, 3], Element::F32, 25).unwrap_err().contains("1 bytes"));
+        assert!(checked_count(&[2, 3], Element::F32, 25).unwrap_err().contains("1 extra bytes"));
         assert!(checked_count(&[usize::MAX, 2], Element::F32, 8).is_err());
         assert!(checked_count(&[1 << 62], Element::F64, 0).is_err());
         assert!(checked_count(&[1; 65], Element::F32, 4).is_err());

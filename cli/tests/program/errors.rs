@@ -92,7 +92,7 @@ fn arrays_of_the_wrong_length() {
     folder.write("short.npy", npy("'<f4'", false, "4, 4", &body[..63]));
     bad("short.npy", &["cut short", "float32 of shape [4, 4]", "63 bytes"]);
     folder.write("long.npy", npy("'<f4'", false, "3, 5", &body));
-    bad("long.npy", &["4 bytes of something else"]);
+    bad("long.npy", &["4 extra bytes"]);
     // Absurd shapes must be refused before anything of their size is allocated.
     for shape in [
         "1000000000000, 1000",
@@ -215,7 +215,7 @@ fn safetensors_that_are_none() {
     folder.write("short.safetensors", &whole[..whole.len() - 1]);
     bad("short.safetensors:logits", &["cut short"]);
     folder.write("long.safetensors", [&whole[..], &[0]].concat());
-    bad("long.safetensors:logits", &["1 bytes of something else"]);
+    bad("long.safetensors:logits", &["1 extra bytes"]);
     // Too large to be true, in a header that agrees with itself as far as it can.
     let header = r#"{"x":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}"#;
     let mut file = (header.len() as u64).to_le_bytes().to_vec();

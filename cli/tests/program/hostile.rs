@@ -30,7 +30,7 @@ fn archives_that_are_none() {
     bad(&npy("'<f4'", false, "4, 4", &bytes(&LOGITS)), "a.npz:x", &["not an .npz file"]);
     bad(&good[..good.len() - 1], "a.npz:x", &["ends inside its archive"]);
     bad(&good[good.len() / 2..], "a.npz:x", &[]);
-    bad(&[&good[..], b"garbage"].concat(), "a.npz:x", &["7 bytes of something else"]);
+    bad(&[&good[..], b"garbage"].concat(), "a.npz:x", &["7 extra bytes"]);
     // A directory of two of which one is gone.
     let mut two = zip(&[x()]);
     let end = two.len() - 22;
@@ -60,7 +60,7 @@ fn sizes_that_are_lies() {
     };
     // 4 GiB out of a hundred bytes.
     bad(&lie(&|m| m.size = u32::MAX), "a.npz:x", &["deflated bytes are", "cannot be"]);
-    bad(&lie(&|m| m.size += 4), "a.npz:x", &["4 bytes of something else"]);
+    bad(&lie(&|m| m.size += 4), "a.npz:x", &["4 extra bytes"]);
     bad(&lie(&|m| m.size -= 4), "a.npz:x", &["cut short"]);
     bad(&lie(&|m| m.crc ^= 1), "a.npz:x", &["checksum"]);
     bad(&lie(&|m| m.method = 0), "a.npz:x", &["stored bytes are"]);
