@@ -117,10 +117,41 @@ mod tests {
     use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu};
 
     use super::*;
+    use crate::LabelType;
+    use crate::kernels::{Kernel, Target};
     use crate::plan::Tuning;
 
     fn view(classes: usize, inner: usize) -> ClassView {
         ClassView { outer: 3, classes, inner }
+    }
+
+    /// Short rows are those of which a lane keeps as many as its widest load has elements.
+    #[test]
+    fn short_rows_fit_a_lane() {
+        let card = Profile::portable().with_device_type(DiscreteGpu);
+        let mut software = Profile::portable().with_device_type(Cpu);
+        software.int64 = true;
+        assert_eq!(short_classes(&card), 64 / 4);
+        assert_eq!(short_classes(&software), 256 / 8);
+        let wide = Tuning { resident_short: 512, ..Tuning::DISCRETE };
+        assert_eq!(short_classes(&card.with_tuning(wide)), UNROLLED);
+    }
+
+    /// Labels come in packs where logits come in vectors, and the labels' own place allows it.
+    #[test]
+    fn labels_are_packed_only_beside_vectors() {
+        let geometry = Geometry::lane_per_row(&Profile::portable()).unwrap();
+        let labels = Target::Labels(LabelType::I64);
+        for (load, target, alignment, packed_labels) in [
+            (VectorWidth::Four, labels, Alignment::BEST, true),
+            (VectorWidth::One, labels, Alignment::BEST, false),
+            (VectorWidth::Four, labels, Alignment::WORST, false),
+            (VectorWidth::Four, Target::None, Alignment::BEST, false),
+        ] {
+            let layout = Layout { load, ..Layout::plain(geometry) };
+            let spec = Spec { target, layout, ..Spec::new(Kernel::Columns, geometry) };
+            assert_eq!(packed(spec, alignment).layout.label_packs, packed_labels, "{spec}");
+        }
     }
 
     #[test]
