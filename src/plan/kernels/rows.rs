@@ -150,3 +150,26 @@ pub(super) fn parts(
         .max(loads_of_lane.div_ceil(LANE_LOADS))
         .max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row that starts on a load stays in registers if these suffice; one that starts inside of a load does not.
+    #[test]
+    fn rows_that_start_on_a_load_are_resident() {
+        let profile = Profile::portable().with_device_type(wgpu::DeviceType::DiscreteGpu);
+        let layout =
+            |classes| neighbours(classes, ElementType::F32, &profile, Alignment::BEST).unwrap();
+        for (classes, row_loads, resident) in [
+            (1000, RowLoads::Aligned, true),
+            (1001, RowLoads::Ragged, false),
+            (RAGGED_CLASSES - 1, RowLoads::Aligned, true),
+            (100_000, RowLoads::Aligned, false),
+        ] {
+            let layout = layout(classes);
+            let found = (layout.row_loads, layout.residency.is_resident());
+            assert_eq!(found, (row_loads, resident), "{classes}: {layout:?}");
+        }
+    }
+}
