@@ -35,7 +35,7 @@ fn archives_that_are_none() {
     let mut two = zip(&[x()]);
     let end = two.len() - 22;
     (two[end + 8], two[end + 10]) = (2, 2);
-    bad(&two, "a.npz:x", &["damaged directory", "1 files where 2"]);
+    bad(&two, "a.npz:x", &["damaged directory", "1 files instead of 2"]);
 }
 
 #[test]

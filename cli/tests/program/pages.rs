@@ -154,7 +154,8 @@ fn sources_that_texts_name_exist() {
                 if is_source && !name.contains(['*', '<', '{', ' ', '"']) && !name.contains("NAME")
                 {
                     seen += 1;
-                    if !sources.iter().any(|source| source.ends_with(name)) {
+                    let exists = root.join(name).exists();
+                    if !exists && !sources.iter().any(|source| source.ends_with(name)) {
                         wrong.push(format!("{}: {name}", text.display()));
                     }
                 }
