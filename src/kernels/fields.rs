@@ -8,7 +8,7 @@ use super::template::Value;
 /// Words of a state without further fields: maximum, sum_exp_m1, flags, the label's logit.
 const COMMON_WORDS: u32 = 4;
 
-/// The relation of a field's values in several lanes that have kept classes of the same row.
+/// The relation of a field's values in several lanes with resident classes of the same row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Across {
     Sum,

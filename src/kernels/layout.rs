@@ -54,7 +54,7 @@ impl Layout {
         }
     }
 
-    /// Returns the layout without kept elements.
+    /// Returns the layout for streaming rows.
     pub fn streaming(self) -> Self {
         match self.residency {
             Residency::Resident { loads, .. } => {
@@ -131,7 +131,7 @@ pub enum Residency {
     Few,
     /// Folded, enough to load four at a time.
     Fours,
-    /// So many that they are summed in chunks of [`CHUNK`], to keep the sums short.
+    /// So many that they are summed in chunks of [`CHUNK`], which limits the length of sums.
     Chunks,
 }
 
@@ -140,7 +140,7 @@ pub enum Residency {
 pub const CHUNK: u32 = 512;
 
 impl Residency {
-    /// Returns the residency for lanes that fold `loads` loads each, too many to keep.
+    /// Returns the residency for lanes that fold `loads` loads each, too many to be resident.
     pub fn streaming(loads: usize) -> Self {
         match loads {
             0..8 => Residency::Few,
@@ -149,7 +149,7 @@ impl Residency {
         }
     }
 
-    /// Returns true if the elements are kept.
+    /// Returns true if the elements are resident.
     pub fn is_resident(self) -> bool {
         matches!(self, Residency::Resident { .. })
     }

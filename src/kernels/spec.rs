@@ -202,7 +202,7 @@ impl Spec {
         matches!(self.target, Target::Probabilities(_) | Target::Upstream(_))
     }
 
-    /// Returns true if powers replace the logits that are kept: if a gradient is all that is written, and it needs
+    /// Returns true if powers replace the resident logits: if a gradient is all that is written, and it needs
     /// nothing else.
     pub(super) fn stores_powers(&self) -> bool {
         let RowFeatures { softcap, entropy_loss, .. } = self.row_features;
@@ -256,7 +256,7 @@ impl Spec {
             }
             false => 0,
         };
-        // The words that the clusters of a row merge: one for each field, and the maximum of the kept classes.
+        // The words that the clusters of a row merge: one for each field, and the maximum of the resident classes.
         let clusters = workgroup / cluster;
         let merged = match self.kernel {
             Kernel::Rows if lanes > cluster && self.phase != Phase::Write => {

@@ -9,7 +9,7 @@ const MOST_LANES: u32 = 1024;
 /// of parts of a row must be bounded.
 const MOST_GROUPS: u32 = 4096;
 /// The most words that a lane keeps: more would compile slowly.
-const MOST_KEPT: u32 = 512;
+const MOST_RESIDENT_WORDS: u32 = 512;
 /// The most loads that a part of a row may be required to have.
 const MOST_PART_LOADS: u32 = 1 << 20;
 
@@ -35,12 +35,12 @@ impl Tuning {
         power_of_two("workgroup", workgroup)?;
         within("groups", groups, MOST_GROUPS, "it must be from 1 to 4096")?;
         within("fill", fill, MOST_GROUPS, "it must be from 1 to 4096")?;
-        for (name, kept) in [
+        for (name, words) in [
             ("resident_row", resident_row),
             ("resident_columns", resident_columns),
             ("resident_short", resident_short),
         ] {
-            within(name, kept, MOST_KEPT, "it must be from 1 to 512")?;
+            within(name, words, MOST_RESIDENT_WORDS, "it must be from 1 to 512")?;
         }
         within("part_loads", part_loads, MOST_PART_LOADS, "it must be from 1 to 1048576")?;
         lanes.check()

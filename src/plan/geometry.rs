@@ -15,15 +15,15 @@ impl Geometry {
         Ok(Self { workgroup, lanes: 1, cluster: 1, whole_subgroups: false })
     }
 
-    /// Returns the geometry for rows of `loads` loads each, of which a lane keeps up to `keeps`.
-    pub(crate) fn rows(profile: &Profile, loads: usize, keeps: usize) -> Result<Self, Error> {
+    /// Returns the geometry for rows of `loads` loads each, of which a lane keeps up to `most_loads`.
+    pub(crate) fn rows(profile: &Profile, loads: usize, most_loads: usize) -> Result<Self, Error> {
         let flat = Self::lane_per_row(profile)?;
         let subgroup = profile.subgroup_size.unwrap_or(1);
         let (fewest, most) = match profile.tuning.lanes {
             Lanes::Keeping { fewest, most } => (fewest as usize, most as usize),
             Lanes::Subgroup => (1, subgroup as usize),
         };
-        let wanted = loads.div_ceil(keeps.max(1)).next_power_of_two();
+        let wanted = loads.div_ceil(most_loads.max(1)).next_power_of_two();
         let lanes = wanted.max(fewest.min(floor_power_of_two(loads))).min(most) as u32;
         let lanes = lanes.min(flat.workgroup);
         let cluster = lanes.min(subgroup);

@@ -31,9 +31,9 @@ fn order(spec: &Spec) -> Option<String> {
     }
     let layout = spec.layout;
     let residency = match layout.residency {
-        Residency::Resident { .. } => "kept",
+        Residency::Resident { .. } => "resident",
         Residency::Chunks => "chunks",
-        Residency::Few | Residency::Fours => "streamed",
+        Residency::Few | Residency::Fours => "streaming",
     };
     // A lane with rows of its own reads their classes one by one, whatever its loads are.
     Some(match spec.kernel {

@@ -15,24 +15,24 @@ pub(super) fn neighbours(
     widest: VectorWidth,
 ) -> Result<Layout, Error> {
     let fits = |load: VectorWidth| load <= widest && view.inner.is_multiple_of(load.elements());
-    let kept = kept_load(view, input, profile, &fits);
-    let load = kept.or(widest_that(fits)).unwrap_or(VectorWidth::One);
-    lane_per_row(view.classes, profile, load, kept.is_some())
+    let resident = resident_load(view, input, profile, &fits);
+    let load = resident.or(widest_that(fits)).unwrap_or(VectorWidth::One);
+    lane_per_row(view.classes, profile, load, resident.is_some())
 }
 
 /// Returns the widest of the loads that fit of which a lane keeps every class.
-fn kept_load(
+fn resident_load(
     view: ClassView,
     input: ElementType,
     profile: &Profile,
     fits: &impl Fn(VectorWidth) -> bool,
 ) -> Option<VectorWidth> {
     let tuning = &profile.tuning;
-    let keeps = |load: VectorWidth| {
+    let is_resident = |load: VectorWidth| {
         view.classes <= UNROLLED
             && view.classes * load.elements() <= tuning.resident_columns as usize
     };
-    // A narrow load with every class kept is faster than a wide one with two passes; but not where loads are the cost,
+    // A narrow load with every class resident is faster than a wide one with two passes; but not where loads are the cost,
     // nor for single elements of which two share a word.
     if !profile.batch_invariant {
         let narrowest = match input {
@@ -42,7 +42,7 @@ fn kept_load(
                 widest_that(|l| l <= VectorWidth::Four && fits(l))
             }
         };
-        return widest_that(|load| fits(load) && keeps(load) && Some(load) >= narrowest);
+        return widest_that(|load| fits(load) && is_resident(load) && Some(load) >= narrowest);
     }
     // The same for any number of positions and any alignment.
     let widest = profile.widest_load(input);
@@ -51,7 +51,7 @@ fn kept_load(
         ElementType::F32 => VectorWidth::One,
         ElementType::F16 | ElementType::BF16 => VectorWidth::Four.min(widest),
     };
-    widest_that(|load| fits(load) && keeps(load)).filter(|_| keeps(narrowest))
+    widest_that(|load| fits(load) && is_resident(load)).filter(|_| is_resident(narrowest))
 }
 
 /// Returns the layout in which a lane folds alone rows that follow each other.
@@ -61,13 +61,13 @@ pub(super) fn short(
     profile: &Profile,
     widest: VectorWidth,
 ) -> Result<Layout, Error> {
-    let keeps = profile.tuning.resident_short as usize;
+    let most_words = profile.tuning.resident_short as usize;
     // Rows without classes have nothing to load.
     let fits = |load: VectorWidth| {
         load <= widest
             && view.classes > 0
             && rows.is_multiple_of(load.elements())
-            && view.classes * load.elements() <= keeps
+            && view.classes * load.elements() <= most_words
     };
     let load = widest_that(fits).unwrap_or(VectorWidth::One);
     Ok(Layout {
@@ -86,9 +86,9 @@ fn lane_per_row(
     classes: usize,
     profile: &Profile,
     load: VectorWidth,
-    kept: bool,
+    resident: bool,
 ) -> Result<Layout, Error> {
-    let residency = match kept && classes > 0 {
+    let residency = match resident && classes > 0 {
         true => Residency::Resident { loads: classes as u32, full: classes as u32 },
         false => Residency::streaming(classes),
     };
@@ -172,9 +172,9 @@ mod tests {
                             neighbours(view(classes, inner), input, &profile, widest).unwrap();
                         let words = classes * layout.load.elements();
                         let most = profile.tuning.resident_columns as usize;
-                        let kept = layout.residency.is_resident();
-                        assert!(!kept || classes <= UNROLLED && words <= most, "{layout:?}");
-                        seen[usize::from(kept)] += 1;
+                        let resident = layout.residency.is_resident();
+                        assert!(!resident || classes <= UNROLLED && words <= most, "{layout:?}");
+                        seen[usize::from(resident)] += 1;
                     }
                 }
             }
@@ -203,8 +203,8 @@ mod tests {
                 let profile = profile.clone().with_batch_invariance(fixed);
                 let widest = profile.widest_load(input);
                 let layout = neighbours(view(classes, 16), input, &profile, widest).unwrap();
-                let kept = layout.residency.is_resident().then_some(layout.load);
-                assert_eq!(kept, wanted, "{classes} of {input:?}, fixed {fixed}: {layout:?}");
+                let resident = layout.residency.is_resident().then_some(layout.load);
+                assert_eq!(resident, wanted, "{classes} of {input:?}, fixed {fixed}: {layout:?}");
             }
         }
     }

@@ -31,16 +31,16 @@ pub(super) fn neighbours(
     let fixed = profile.batch_invariant;
     let expected = if fixed { Alignment::BEST } else { alignment };
     let (load, ragged) = load_of(classes, input, profile, expected);
-    // A row may begin with the last element of a load. Such rows are not kept: each of their loads would be a special
+    // A row may begin with the last element of a load. Such rows are not resident: each of their loads would be a special
     // case in the text.
     let by_class = ragged && fixed;
     let lead = if ragged && !by_class { load.elements() - 1 } else { 0 };
     let loads = (lead + classes).div_ceil(load.elements());
-    let keeps = (profile.tuning.resident_row as usize / load.elements()).min(UNROLLED);
-    let geometry = Geometry::rows(profile, loads, keeps)?;
+    let most_loads = (profile.tuning.resident_row as usize / load.elements()).min(UNROLLED);
+    let geometry = Geometry::rows(profile, loads, most_loads)?;
     let lanes = geometry.lanes as usize;
     let of_lane = loads.div_ceil(lanes);
-    let residency = if of_lane <= keeps && !ragged {
+    let residency = if of_lane <= most_loads && !ragged {
         Residency::Resident { loads: of_lane as u32, full: (loads / lanes) as u32 }
     } else {
         Residency::streaming(of_lane)
