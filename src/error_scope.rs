@@ -18,13 +18,16 @@ pub(crate) fn scoped<T>(
 
 /// Returns true if the device is lost. wgpu reports the loss only to the host's callback and has no query for it; but a
 /// buffer that is made on a lost device has no memory, without an error.
+///
+/// The buffer is one that the host maps. For any other, wgpu adds a copy of its initial contents to the next submission, and
+/// wgpu 30 frees a buffer at once that is destroyed while another thread submits that copy.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn is_lost(device: &wgpu::Device) -> bool {
     let canary = scoped(device, "making a buffer", || {
         let buffer = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("wgpu-loss canary"),
             size: 4,
-            usage: wgpu::BufferUsages::COPY_SRC,
+            usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::MAP_WRITE,
             mapped_at_creation: true,
         });
         let nothing = buffer.get_mapped_range(..).is_err();
@@ -76,4 +79,22 @@ pub(crate) fn allocating<T>(
     work: impl FnOnce() -> T,
 ) -> Result<T, Error> {
     Ok(work())
+}
+
+#[cfg(all(test, feature = "gpu"))]
+mod tests {
+    use super::is_lost;
+    use crate::Gpu;
+
+    #[test]
+    fn looks_leave_nothing_on_the_device() {
+        let gpu = Gpu::new().expect("a GPU adapter");
+        let allocations = || {
+            let report = gpu.device().generate_allocator_report().expect("an allocator's report");
+            report.allocations.len()
+        };
+        let before = allocations();
+        (0..100).for_each(|_| assert!(!is_lost(gpu.device()), "the device is lost"));
+        assert_eq!(allocations(), before);
+    }
 }
