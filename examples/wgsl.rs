@@ -1,8 +1,8 @@
 //! Prints the kernels that a loss over some shape runs, as they are handed to wgpu:
 //!
 //! ```sh
-//! cargo run --example wgsl -- cross-entropy 4096x1000 --grad
-//! cargo run --example wgsl -- kl-div 64x1000 --type bf16 --device software --subgroups 8
+//! cargo run --release --example wgsl -- cross-entropy 4096x1000 --grad
+//! cargo run --release --example wgsl -- kl-div 64x1000 --type bf16 --device software --subgroups 8
 //! ```
 //!
 //! No GPU is needed.

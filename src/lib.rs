@@ -1,6 +1,6 @@
 //! Losses of neural-network training and their gradients, in WGSL, on any GPU that wgpu reaches.
 //!
-//! Cross-entropy, negative log-likelihood, softmax and log-softmax, with PyTorch's meaning. The arithmetic is f32,
+//! The losses of PyTorch's likelihood family, from cross-entropy to Poisson, with its meaning. The arithmetic is f32,
 //! arranged so that a confident row's loss of 1e-12 stays 1e-12. Every loss has a counterpart in f64 on the CPU, with
 //! which the tests compare it.
 //!

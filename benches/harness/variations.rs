@@ -70,11 +70,11 @@ fn no_exp(text: String) -> String {
 /// Replaces the label's logit by the number of the label's class, which needs no load.
 fn no_gather(text: String) -> String {
     let text = text
-        .replace("    return logit_word(places, r.class_index);", "    return r.class_index;")
-        .replace("fn hits(r: Row, places: Places,", "fn gathered_hits(r: Row, places: Places,");
-    match text.contains("fn gathered_hits(") {
+        .replace(LABEL_OF_ROW, "    return r.class_index;")
+        .replace(LABELS_OF_COLUMNS, "fn gathered_label_logits(r: Row, offsets: Offsets,");
+    match text.contains("fn gathered_label_logits(") {
         true => {
-            text + "fn hits(r: Row, places: Places, stride: u32, first: u32) -> RowWords {
+            text + "fn label_logits(r: Row, offsets: Offsets, stride: u32, first: u32) -> RowWords {
                     return r.class_index;
                 }
 "
@@ -83,10 +83,39 @@ fn no_gather(text: String) -> String {
     }
 }
 
+// Parts of kernels that edits replace. A build fails if a kernel no longer has them.
+const LABEL_OF_ROW: &str = "    return logit_word(offsets, r.class_index);";
+const LABELS_OF_COLUMNS: &str = "fn label_logits(r: Row, offsets: Offsets,";
+const LARGEST_SIGNED: &str = "    f.signed = max(f.signed, bitcast<Ints>(words));\n";
+const LARGEST_UNSIGNED: &str = "    f.unsigned = max(f.unsigned, words);\n";
+
+const _: () = {
+    assert!(has(include_str!("../../shaders/rows/label.wgsl"), LABEL_OF_ROW));
+    assert!(has(include_str!("../../shaders/columns/streaming.wgsl"), LABELS_OF_COLUMNS));
+    assert!(has(include_str!("../../shaders/shared/fold.wgsl"), LARGEST_SIGNED));
+    assert!(has(include_str!("../../shaders/shared/fold.wgsl"), LARGEST_UNSIGNED));
+};
+
+/// Returns true if a text has a part.
+const fn has(text: &str, part: &str) -> bool {
+    let (text, part) = (text.as_bytes(), part.as_bytes());
+    let mut start = 0;
+    while start + part.len() <= text.len() {
+        let mut same = 0;
+        while same < part.len() && text[start + same] == part[same] {
+            same += 1;
+        }
+        if same == part.len() {
+            return true;
+        }
+        start += 1;
+    }
+    false
+}
+
 /// Removes the test of every load for NaN and infinity.
 fn no_look(text: String) -> String {
-    text.replace("    f.signed = max(f.signed, bitcast<Ints>(words));\n", "")
-        .replace("    f.unsigned = max(f.unsigned, words);\n", "")
+    text.replace(LARGEST_SIGNED, "").replace(LARGEST_UNSIGNED, "")
 }
 
 fn nothing_but_moves(text: String) -> String {

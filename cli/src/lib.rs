@@ -1,16 +1,16 @@
 //! The program `wgpu-loss`: losses of arrays in files, on the GPU or on the CPU reference.
 //!
 //! ```text
-//! args/     the command line's arguments           -> job/     one loss over named files
-//! files/    arrays in, arrays out                  -> sources  the files of a loss
-//! formula   the losses, with their options         -> data/    any range of a loss's tensors
-//! outputs   results that are saved                 -> look/    losses of rows, shown to a person
-//! question  a loss, its outputs and its data       -> compute  on the GPU or the CPU reference
-//! results   places of results as they come         -> check/   comparison with the f64 reference
-//! progress  a bar, if the work takes a while       -> report/  lines for a person, JSON for a script
-//! interrupt Ctrl-C leaves no half-written files    picture  font, colours and formats of pictures
-//! bench/    measures speed                            tune     finds a device's best numbers
-//! visible   text that a terminal does not interpret
+//! args/        the command line's arguments           -> run/      one loss over named files
+//! files/       arrays in, arrays out                  -> inputs    the files of a loss
+//! formula      the losses, with their options         -> data/     any range of a loss's tensors
+//! destinations files of results that are saved        -> inspect/  losses of rows, shown to a person
+//! question     a loss, its outputs and its data       -> compute   on the GPU or the CPU reference
+//! sinks        receivers of results as they come      -> check/    comparison with the f64 reference
+//! progress     a bar, if the work takes a while       -> report/   lines for a person, JSON for a script
+//! interrupt    Ctrl-C leaves no half-written files       picture   font, colours and formats of pictures
+//! bench/       measures speed                            tune      finds a device's best numbers
+//! visible      text that a terminal does not interpret
 //! ```
 //!
 //! Results go to stdout, all other output to stderr. Exit status: 0 for success, 1 for data, devices and checks that

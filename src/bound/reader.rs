@@ -25,7 +25,7 @@ const DURING: &str = "reading a result";
 /// ```no_run
 /// use wgpu_loss::{Bound, Error, Reader, wgpu};
 ///
-/// fn dispatch(
+/// fn step(
 ///     device: &wgpu::Device,
 ///     queue: &wgpu::Queue,
 ///     bound: &Bound,

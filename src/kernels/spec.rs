@@ -102,7 +102,7 @@ pub struct Spec {
     pub output: ElementType,
     /// The type of the class weights, if there are any.
     pub weight: Option<ElementType>,
-    /// Residency of the upstream gradient; only gradients use it.
+    /// Form of the upstream gradient; only gradients use it.
     pub upstream: Upstream,
     /// The divisor is the sum of the rows' weights.
     pub sums_weights: bool,

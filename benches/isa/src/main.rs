@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use ash::vk;
 use clap::Parser;
 use wgpu_loss::Plan;
-use wgpu_loss::kernels::{Access, Residency, Kernel, Phase, Spec};
+use wgpu_loss::kernels::{Access, Kernel, Phase, Residency, Spec};
 
 use crate::code::{Counts, Loop};
 use crate::gpus::GPUS;

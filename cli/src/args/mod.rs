@@ -3,7 +3,7 @@
 //! ```text
 //! loss      the losses over classes               run      arguments of everything that computes
 //! points    the losses of single elements
-//! look      pictures of a loss                    measure  adapters, bench and tune
+//! inspect   pictures of a loss                    measure  adapters, bench and tune
 //! values    parsers of single values
 //! ```
 

@@ -53,7 +53,7 @@ pub struct RunArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
-    /// Print only errors on stderr: no progress and no notices.
+    /// On stderr, print errors only: no progress and no notices.
     #[arg(long)]
     pub quiet: bool,
 }

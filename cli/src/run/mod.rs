@@ -251,7 +251,7 @@ impl Work<'_> {
         let rows = Rows { losses, kept: &done.complete, data: self.question.data, problem };
         let title = format!("{} of {input}", job.command);
         let (seen, time) = timed(|| job.inspections.see(&rows, &title))?;
-        done.seconds.push(("look", time));
+        done.seconds.push(("inspect", time));
         Ok(seen)
     }
 
