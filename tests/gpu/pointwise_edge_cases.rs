@@ -394,7 +394,7 @@ fn what_does_not_fit_is_refused_by_name() {
         ),
         (
             run(&wgpu_loss::CrossEntropy::new(), input().target(target), loss),
-            "cross_entropy takes labels",
+            "cross_entropy expects labels",
         ),
         (run(&wgpu_loss::Softmax::probs(), input(), loss.with_target_grad()), "target_grad"),
     ] {
