@@ -177,6 +177,13 @@ fn a_mean_over_nothing_is_nan_or_zero_and_moves_nothing() {
                     assert!(!grad.is_empty() && grad.iter().all(|&g| g == 0.0), "{}", seen.what);
                 });
                 check(name, loss, &data, Outputs::loss(), |_| {});
+                // Recorded by a host, kernels have no other divisor than their own.
+                for gpu in in_turn() {
+                    let plan = data.plan(loss, with_grad(), gpu.kernels().profile());
+                    let results = Embedded::new(gpu, &data, plan, Place::default()).run();
+                    let zero = |&word: &u32| f32::from_bits(word) == 0.0;
+                    assert!(results.grad.unwrap().iter().all(zero), "{name} on {}", gpu.name);
+                }
             }
         }
         for reduction in [Reduction::Sum, Reduction::BatchMean, Reduction::None] {
@@ -190,7 +197,8 @@ fn a_mean_over_nothing_is_nan_or_zero_and_moves_nothing() {
 #[test]
 fn a_row_without_a_distribution_stays_nan_under_an_empty_mean() {
     let data = Data::rows(&[[NAN, 0.0], [1.0, 2.0]], &[0, 0]).weight(&[0.0, 1.0]);
-    check("nan", &CrossEntropy::new(), &data, with_grad(), |seen| {
+    let loss = CrossEntropy::new().empty_mean(EmptyMean::Zero);
+    check("nan", &loss, &data, with_grad(), |seen| {
         assert!(seen.output.loss[0].is_nan(), "{}", seen.what);
         assert!(seen.grad(0).iter().all(|g| g.is_nan()), "{}", seen.what);
         assert_eq!(seen.grad(1), [0.0; 2], "{}", seen.what);
@@ -404,6 +412,41 @@ fn a_row_without_a_distribution_is_nan_and_the_others_are_not() {
     });
 }
 
+/// NaN of either sign and infinity are noticed in every element of a load, and in every lane.
+#[test]
+fn a_row_without_a_distribution_is_noticed_by_any_element() {
+    let shapes = [&[40, 24][..], &[40, 37], &[40, 1024], &[40, 1025], &[40, 9000], &[1, 33, 40]];
+    let of_rows = Outputs::loss().with_lse().with_argmax().with_rank().with_accuracy();
+    let of_rows = of_rows.with_entropy().with_variance();
+    for shape in shapes {
+        let random = Data::random(shape, 1);
+        let view = random.view;
+        for bad in [NAN, -NAN, INF] {
+            let mut data = random.clone();
+            for row in 0..40 {
+                let class = if row < 24 { row } else { (row * 997) % view.classes };
+                data.input[view.row_start(row) + class * view.inner] = bad;
+            }
+            for element_type in [ElementType::F32, ElementType::F16] {
+                let data = data.clone().in_types(Types::all(element_type));
+                for gpu in gpus() {
+                    let output = data.on(gpu, &unreduced(), with_grad());
+                    let what = format!("{bad} in {shape:?} of {element_type:?} on {}", gpu.name);
+                    assert_eq!(output.summary.nonfinite, 40, "{what}");
+                    assert!(output.loss.iter().all(|loss| loss.is_nan()), "{what}");
+                    let Output { summary, rows, .. } = data.on(gpu, &CrossEntropy::new(), of_rows);
+                    assert_eq!((summary.live, summary.correct), (40, 0), "{what}");
+                    assert_eq!(rows.argmax, Some(vec![u32::MAX; 40]), "{what}");
+                    assert_eq!(rows.rank, Some(vec![u32::MAX; 40]), "{what}");
+                    for numbers in [rows.lse, rows.entropy, rows.variance] {
+                        assert!(numbers.unwrap().iter().all(|x| x.is_nan()), "{what}");
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn the_first_row_without_a_distribution_is_named_among_many() {
     let mut data = Data::random(&[10_000, 2], 1);
@@ -463,6 +506,20 @@ fn a_label_at_minus_infinity_costs_infinity_and_has_a_gradient() {
 }
 
 #[test]
+fn a_label_of_negative_weight_at_minus_infinity_gains_infinity() {
+    for (name, data) in layouts(&[[0.0, -INF, 1.0]], &[1]) {
+        let weight = vec![-0.5; data.view.classes];
+        let data = data.weight(&weight);
+        for gpu in in_turn() {
+            for loss in [&unreduced() as &dyn Loss, &unreduced_nll()] {
+                let output = data.on(gpu, loss, Outputs::loss());
+                assert_eq!(output.loss[0], -INF, "{name} on {}", gpu.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_probability_of_zero_leaves_nothing_of_an_infinity() {
     let rows = [[0.0, -INF, 0.0], [0.0, -INF, 0.0], [1.0, 2.0, -INF]];
     let probabilities = vec![0.5, 0.0, 0.5, 0.25, 0.5, 0.25, 1.0, 0.0, 0.0];
@@ -514,6 +571,25 @@ fn logits_may_be_as_large_as_they_get() {
         }
         assert_eq!(seen.output.summary.nonfinite, 0, "{}", seen.what);
     });
+}
+
+/// A share of 0 leaves nothing of a distance past the largest number.
+#[test]
+fn a_class_without_a_share_may_be_as_far_as_logits_get() {
+    const MAX: f32 = f32::MAX;
+    let rows = [[MAX, -MAX, MAX], [MAX, -MAX, MAX], [1e38, -3e38, 0.0]];
+    for (name, data) in layouts(&rows, &[0, 1, 1]) {
+        let mut weight = vec![0.0; data.view.classes];
+        (weight[0], weight[2]) = (1.0, 0.5);
+        let data = data.weight(&weight);
+        for loss in [unreduced(), unreduced().label_smoothing(0.25)] {
+            check(name, &loss, &data, with_grad(), |seen| {
+                assert!(seen.output.loss.iter().all(|loss| loss.is_finite()), "{}", seen.what);
+                let grad = seen.output.grad.as_ref().unwrap();
+                assert!(grad.iter().all(|g| g.is_finite()), "{}", seen.what);
+            });
+        }
+    }
 }
 
 #[test]
@@ -696,6 +772,11 @@ fn bad_labels_are_found_by_every_kernel() {
                     };
                     assert_eq!(error, wanted, "{name} on {}", gpu.name);
                 }
+                // A host that reads its buffers before the summary finds no number.
+                let plan = data.plan(loss, Outputs::loss(), gpu.kernels().profile());
+                let results = Embedded::new(gpu, &data, plan, Place::default()).run();
+                let nan = |word: u32| f32::from_bits(word).is_nan();
+                assert!(results.reduced.is_none_or(nan), "{name} on {}", gpu.name);
             }
         }
     }
@@ -716,6 +797,20 @@ fn bad_labels_are_counted_among_many() {
                 ignore_index: -100,
             };
             assert_eq!(error, wanted, "{}", gpu.name);
+        }
+    }
+}
+
+/// A lane that meets several bad labels keeps the first.
+#[test]
+fn the_first_of_very_many_bad_labels_is_named() {
+    let bad: Vec<usize> = (1_003..200_000).collect();
+    let data = Data::random(&[200_000, 2], 1).labelled(&bad, 3).labelled(&bad[..1], 2);
+    for gpu in gpus() {
+        for loss in [&CrossEntropy::new() as &dyn Loss, &Nll::new()] {
+            let error = gpu.run(loss, &data.inputs(), Outputs::loss()).unwrap_err();
+            let Error::BadTargets { count, first, value, .. } = error else { panic!("{error}") };
+            assert_eq!((count, first, value), (198_997, 1_003, 2), "{}", gpu.name);
         }
     }
 }

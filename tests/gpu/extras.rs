@@ -9,10 +9,12 @@ use support::gpus::{TestGpu, gpus};
 use support::random::Random;
 use support::rounding::{Rounding, UNIT};
 use support::{fixtures_extras, fixtures_softmax};
+use wgpu_loss::gpu::TuningChoice;
 use wgpu_loss::kernels::Phase;
+use wgpu_loss::plan::{Lanes, Tuning};
 use wgpu_loss::{
-    CrossEntropy, ElementType, Entropy, Error, Gpu, LabelType, Loss, Nll, Outputs, Plan, Profile,
-    Reduction, Softmax,
+    CrossEntropy, ElementType, Entropy, Error, Gpu, GpuOptions, LabelType, Loss, Nll, Outputs,
+    Plan, Profile, Reduction, Softmax,
 };
 
 /// Returns a GPU's results of all outputs in one call.
@@ -58,6 +60,52 @@ fn softmax_and_entropy_are_pytorchs() {
         used = used.max(rounding.check(&what, &Answer::from(&output), &case.truth));
     }
     println!("softmax: {used:.2} of the tolerance");
+}
+
+// ---- Ties
+
+/// Of equal classes the first is the argmax, and those with smaller numbers come before the label, wherever components,
+/// loads, lanes and parts divide a row.
+#[test]
+fn ties_go_by_the_classes_numbers() {
+    let mut tuning = Tuning::DISCRETE;
+    (tuning.workgroup, tuning.lanes) = (32, Lanes::Keeping { fewest: 2, most: 32 });
+    (tuning.resident_row, tuning.resident_columns, tuning.resident_short) = (16, 24, 12);
+    let options = GpuOptions::new().tuning(TuningChoice::Given(tuning));
+    let card = TestGpu::open("as for a graphics card", options);
+    let outputs = Outputs::loss().with_argmax().with_rank().with_accuracy().with_top_k(5);
+    let numbers = outputs.with_grad();
+    for shape in [
+        &[9, 3][..],
+        &[9, 8],
+        &[9, 33],
+        &[9, 64],
+        &[9, 1000],
+        &[9, 1001],
+        &[9, 4100],
+        &[1, 70_001],
+        &[2, 3, 16],
+        &[2, 40, 16],
+        &[2, 40, 7],
+    ] {
+        for element_type in [ElementType::F32, ElementType::BF16] {
+            let mut data = Data::random(shape, 1);
+            // -1, 0 and 1: a third of the classes is at the maximum.
+            data.input.iter_mut().for_each(|x| *x = x.round().clamp(-1.0, 1.0));
+            let data = data.in_types(Types::all(element_type));
+            for outputs in [outputs, numbers] {
+                let truth = data.truth(&CrossEntropy::new(), outputs);
+                for gpu in gpus().iter().chain([&card]) {
+                    let what = format!("{shape:?} of {element_type:?} on {}", gpu.name);
+                    let output = data.on(gpu, &CrossEntropy::new(), outputs);
+                    assert_eq!(output.rows.argmax, truth.rows.argmax, "{what}");
+                    assert_eq!(output.rows.rank, truth.rows.rank, "{what}");
+                    let (got, wanted) = (output.summary, truth.summary);
+                    assert_eq!((got.correct, got.top_k), (wanted.correct, wanted.top_k), "{what}");
+                }
+            }
+        }
+    }
 }
 
 // ---- Combinations
@@ -419,12 +467,14 @@ fn sums_of_classes_carry_and_do_not_wrap() {
             let all = 10_000.0 * 97e7 * 8.0 * UNIT;
             assert!(off <= all, "{}: {} for {}", gpu.name, got.loss[class], wanted.loss[class]);
         }
-        // A sum past what the device's integers hold.
-        let data = Data::rows(&[[4e11, 0.0]; 5], &[1, 1, 1, 1, 0]);
-        let classes = data.on(gpu, &loss, asked).classes.unwrap();
-        let off = (classes.loss[1] - 1.6e12).abs();
-        let reported = off <= 1.6e12 * UNIT || classes.loss[1] == f64::INFINITY;
-        assert!(reported, "{}: {} for 1.6e12", gpu.name, classes.loss[1]);
+        // A sum past what the device's integers hold, and one of losses past that.
+        for (logit, wanted) in [(4e11, 1.6e12), (1e30, 4e30)] {
+            let data = Data::rows(&[[logit, 0.0]; 5], &[1, 1, 1, 1, 0]);
+            let classes = data.on(gpu, &loss, asked).classes.unwrap();
+            let off = (classes.loss[1] - wanted).abs();
+            let reported = off <= wanted * UNIT || classes.loss[1] == f64::INFINITY;
+            assert!(reported, "{}: {} for {wanted}", gpu.name, classes.loss[1]);
+        }
     }
 }
 

@@ -131,6 +131,25 @@ fn divergences_of_nothing_and_of_infinities() {
     check(&pairs(Kind::Kl { log_target: true }, &x, &[-INF, 0.0, -2.5, 1.0, INF, NAN]), 2e-6);
 }
 
+/// A negative factor changes an infinite derivative's sign, and 0 times an infinity is NaN.
+#[test]
+fn upstream_gradients_scale_infinite_derivatives() {
+    let x = [INF, -INF, 0.0, 1000.0, 1.5];
+    for upstream in [-2.0, 0.0] {
+        for kind in [
+            Kind::Kl { log_target: false },
+            Kind::Gaussian { full: false },
+            Kind::Poisson { log_input: true, full: false },
+            Kind::Poisson { log_input: false, full: false },
+        ] {
+            let mut points = pairs(kind, &x, &[0.5, 2.0, 0.0]);
+            let count = points.input.shape[0];
+            points.upstream = Some((vec![upstream; count], vec![count]));
+            check(&points, 5e-5);
+        }
+    }
+}
+
 #[test]
 fn variances_down_to_nothing() {
     for full in [false, true] {
@@ -143,6 +162,28 @@ fn variances_down_to_nothing() {
         for v in [0.0, -0.0, 1e-30, 1e-6, 0.7, 1.0001, 3e5, INF, NAN] {
             points.var = Some(operand(&vec![v; count], &[count]));
             check(&points, 4e-6);
+        }
+    }
+}
+
+/// An infinite derivative of an element is that of a variance that it shares, and so is NaN.
+#[test]
+fn shared_variances_of_elements_without_derivatives() {
+    let kind = Kind::Gaussian { full: false };
+    for bad in [NAN, INF, -INF] {
+        let mut points = pairs(kind, &[0.0, 2.5, bad], &[0.25, -1.0]);
+        let half = points.input.shape[0] / 2;
+        (points.input.shape, points.target.shape) = (vec![half, 2], vec![half, 2]);
+        points.var = Some(operand(&vec![0.75; half], &[half, 1]));
+        let truth = points.truth(Reduction::None, kind.outputs()).var_grad.unwrap();
+        for gpu in gpus() {
+            let got = points.on(gpu, Reduction::None, kind.outputs()).var_grad.unwrap();
+            assert_eq!(got.len(), truth.len());
+            for (&got, wanted) in got.iter().zip(truth.iter().map(|&wanted| wanted as f32)) {
+                let same = got == wanted || got.is_nan() && wanted.is_nan();
+                let near = (got - wanted).abs() <= 4e-6 * wanted.abs();
+                assert!(same || near, "{bad}: {got} for {wanted} on {}", gpu.name);
+            }
         }
     }
 }
