@@ -2,6 +2,7 @@
 
 mod grid;
 mod invariance;
+mod kernel_mutants;
 mod plan;
 mod reference;
 mod reference_extras;

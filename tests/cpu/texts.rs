@@ -129,7 +129,7 @@ fn conditions_in_files() -> Vec<(String, usize)> {
 }
 
 /// Names and texts of the files that kernels are made of: those in folders of `shaders/`.
-fn shaders() -> Vec<(String, String)> {
+pub fn shaders() -> Vec<(String, String)> {
     let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut all = Vec::new();
     for folder in shaders.read_dir().expect("the shaders") {

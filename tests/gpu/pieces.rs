@@ -5,6 +5,7 @@ use support::answer::Answer;
 use support::data::{Data, Types};
 use support::embedded::{Embedded, Place, Results, buffer, read_words, submit};
 use support::gpus::{gpus, in_turn};
+use support::mutants::mutated;
 use support::rounding::Rounding;
 use wgpu_loss::kernels::{Kernel, Spec, TensorSlot};
 use wgpu_loss::loss::Shapes;
@@ -291,7 +292,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 ";
 
 fn asked(gpu: &Gpu, spec: &Spec, params: &Params, labels: &[i64]) -> Vec<(u32, u32)> {
-    let text = spec.wgsl();
+    let text = mutated(spec.wgsl());
     let (functions, _) = text.split_once("@compute").expect("an entry point");
     let device = gpu.device();
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {

@@ -6,6 +6,7 @@ use support::answer::Answer;
 use support::data::Data;
 use support::embedded::{Embedded, Place};
 use support::gpus::gpus;
+use support::mutants;
 use support::random::Random;
 use support::rounding::Rounding;
 use wgpu_loss::gpu::{Field, TuneOptions, TuningChoice};
@@ -54,7 +55,8 @@ fn opened(subgroups: bool, change: impl Fn(&mut Tuning)) -> Gpu {
     let mut tuning = gpus()[0].kernels().profile().tuning;
     change(&mut tuning);
     let all = GpuOptions::new().tuning(TuningChoice::Given(tuning));
-    Gpu::with_options(&if subgroups { all } else { all.without_subgroups() }).unwrap()
+    let options = if subgroups { all } else { all.without_subgroups() };
+    mutants::on(Gpu::with_options(&options).unwrap())
 }
 
 #[test]
@@ -84,6 +86,26 @@ fn one_lane_and_one_group() {
         tuning.groups = 1;
         tuning.fill = 1;
     });
+}
+
+/// A lane adds up to 4,000 rows at several levels: all sums pass all of them.
+#[test]
+fn one_lane_adds_thousands_of_rows() {
+    let gpu = opened(true, |tuning| {
+        tuning.workgroup = 1;
+        tuning.lanes = Lanes::Keeping { fewest: 1, most: 1 };
+        (tuning.groups, tuning.fill) = (1, 1);
+    });
+    for shape in [&[4_000, 3][..], &[4_000, 70], &[1, 3, 4_000]] {
+        let data = Data::random(shape, 1).random_weight().random_row_weights();
+        let loss = CrossEntropy::new().z_loss(0.1);
+        let (output, truth) =
+            (data.on(&gpu, &loss, Outputs::loss()), data.truth(&loss, Outputs::loss()));
+        let near = |got: f64, wanted: f64| (got - wanted).abs() <= 1e-5 * wanted.abs();
+        assert!(near(output.loss[0].into(), truth.loss[0]), "{shape:?}: loss");
+        assert!(near(output.z_loss[0].into(), truth.z_loss[0]), "{shape:?}: z-loss");
+        assert!(near(output.summary.weight, truth.summary.weight), "{shape:?}: weight");
+    }
 }
 
 #[test]

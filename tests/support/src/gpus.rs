@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 use wgpu_loss::gpu::TuningChoice;
 use wgpu_loss::{Gpu, GpuOptions};
 
+use crate::mutants;
+
 /// A device and its distinguishing property.
 pub struct TestGpu {
     pub name: String,
@@ -27,7 +29,7 @@ impl TestGpu {
         let gpu = Gpu::with_options(&options).unwrap_or_else(|error| {
             panic!("the GPU tests need a GPU or a software driver ({what}): {error}")
         });
-        Self { name: format!("{} ({what})", gpu.info().name), options, gpu }
+        Self { name: format!("{} ({what})", gpu.info().name), options, gpu: mutants::on(gpu) }
     }
 }
 

@@ -17,6 +17,7 @@ use naga::back::wgsl;
 
 pub use sums::reals;
 
+use super::mutants::mutated;
 use super::texts::{capabilities, parsed};
 
 /// The changes that a compiler makes to a text.
@@ -82,9 +83,9 @@ pub const COMPILERS: [Compiler; 3] = [
 
 /// The compilers as the library's hook takes them.
 pub const EDITS: [fn(String) -> String; 3] = [
-    |text| COMPILERS[0].compile(&text),
-    |text| COMPILERS[1].compile(&text),
-    |text| COMPILERS[2].compile(&text),
+    |text| COMPILERS[0].compile(&mutated(text)),
+    |text| COMPILERS[1].compile(&mutated(text)),
+    |text| COMPILERS[2].compile(&mutated(text)),
 ];
 
 impl Compiler {

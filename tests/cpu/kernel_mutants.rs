@@ -1,0 +1,49 @@
+//! The list of mutants of kernels (`tests/data/kernel_mutants.tsv`) fits the shaders.
+
+use std::collections::HashSet;
+
+use support::mutants::{self, Mutant};
+use support::texts::parsed;
+
+use crate::grid::grid;
+use crate::texts::shaders;
+
+/// An edit means one place of one file. `scripts/mutants-kernels` replaces its text wherever an assembled kernel has it.
+#[test]
+fn every_edit_means_one_place() {
+    let shaders = shaders();
+    let mut names = HashSet::new();
+    for mutant in mutants::all() {
+        let Mutant { name, file, find, replace, tests, .. } = &mutant;
+        assert!(names.insert(*name), "{name} is there twice");
+        assert!(find != replace && !tests.is_empty(), "{name} changes or asks nothing");
+        for (other, text) in &shaders {
+            let wanted = usize::from(other == file);
+            assert_eq!(mutant.places(text), wanted, "{name} in {other}: {find}");
+        }
+    }
+}
+
+/// Some kernel of the grid has the text of every edit, and is a kernel afterwards: a fault that does not compile is
+/// noticed by every test.
+#[test]
+fn every_edit_makes_another_kernel() {
+    let mut rest = mutants::all();
+    // Neighbours are of one kind: a few of every kind have nearly all edits.
+    let (texts, step) = (&grid().texts, 101);
+    for text in (0..step).flat_map(|first| texts.iter().skip(first).step_by(step)) {
+        if rest.is_empty() {
+            break;
+        }
+        let assembly = text.spec.assembled();
+        let (here, later): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|mutant| mutant.places(&assembly.text) > 0);
+        for mutant in here {
+            println!("{} in {}", mutant.name, text.kind);
+            parsed(&mutant.edit(&assembly.text));
+        }
+        rest = later;
+    }
+    let names: Vec<&str> = rest.iter().map(|mutant| mutant.name).collect();
+    assert!(names.is_empty(), "no kernel has the texts of {names:?}");
+}
