@@ -124,15 +124,16 @@ fn changes(table: Tuning) -> Vec<(String, Tuning)> {
             });
         }
     }
-    for kept in [table.resident_row / 2, 2 * table.resident_row, 4 * table.resident_row] {
-        changed(format!("resident_row {kept}"), &|tuning| tuning.resident_row = kept);
+    for words in [table.resident_row / 2, 2 * table.resident_row, 4 * table.resident_row] {
+        changed(format!("resident_row {words}"), &|tuning| tuning.resident_row = words);
     }
-    for kept in [table.resident_columns / 2, 2 * table.resident_columns, 4 * table.resident_columns]
+    for words in
+        [table.resident_columns / 2, 2 * table.resident_columns, 4 * table.resident_columns]
     {
-        changed(format!("resident_columns {kept}"), &|tuning| tuning.resident_columns = kept);
+        changed(format!("resident_columns {words}"), &|tuning| tuning.resident_columns = words);
     }
-    for kept in [1, table.resident_short / 4, table.resident_short / 2, 2 * table.resident_short] {
-        changed(format!("resident_short {kept}"), &|tuning| tuning.resident_short = kept);
+    for words in [1, table.resident_short / 4, table.resident_short / 2, 2 * table.resident_short] {
+        changed(format!("resident_short {words}"), &|tuning| tuning.resident_short = words);
     }
     all
 }

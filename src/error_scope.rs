@@ -19,8 +19,8 @@ pub(crate) fn scoped<T>(
 /// Returns true if the device is lost. wgpu reports the loss only to the host's callback and has no query for it; but a
 /// buffer that is made on a lost device has no memory, without an error.
 ///
-/// The buffer is one that the host maps. For any other, wgpu adds a copy of its initial contents to the next submission, and
-/// wgpu 30 frees a buffer at once that is destroyed while another thread submits that copy.
+/// The host maps this buffer. For any other, wgpu adds a copy of the initial contents to the next submission. wgpu 30
+/// then frees a buffer that is destroyed while another thread submits the copy.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn is_lost(device: &wgpu::Device) -> bool {
     let canary = scoped(device, "making a buffer", || {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use wgpu_loss::{ClassLosses, Summary};
 
-/// The results of a device except the large ones, which are written as they come. Both devices give f32: the CPU reference's
-/// f64 is rounded, so that a result has the same type wherever it was computed.
+/// The results of a device except the large ones, which are written as they come. Both devices give f32: the CPU
+/// reference's f64 is rounded, so that a result has the same type wherever it was computed.
 #[derive(Debug)]
 pub struct Computed {
     /// The loss, if it is reduced.

@@ -52,13 +52,13 @@ impl Names {
                 let position = position(first, target_shape);
                 let range = match classes {
                     0 => "there are no classes".into(),
-                    n => format!("classes run from 0 to {}", n - 1),
+                    n => format!("classes are 0 to {}", n - 1),
                 };
                 Failure::of(
                     target,
                     format_args!(
                         "{count} of {rows} labels are out of range: the first is {value} at \
-                         {position}, where {range} and ignore_index is {ignore_index}"
+                         {position}; {range}, and ignore_index is {ignore_index}"
                     ),
                 )
             }

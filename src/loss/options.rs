@@ -375,7 +375,18 @@ impl LargeOutput {
             TensorSlot::Distribution => Some(Self::Distribution),
             TensorSlot::TargetGrad => Some(Self::TargetGrad),
             TensorSlot::VarianceGrad => Some(Self::VarGrad),
-            _ => None,
+            // Rows' records and sums of classes are outputs in forms of their own.
+            TensorSlot::Record | TensorSlot::Classes | TensorSlot::Result => None,
+            TensorSlot::Params
+            | TensorSlot::Logits
+            | TensorSlot::Target
+            | TensorSlot::Weight
+            | TensorSlot::Upstream
+            | TensorSlot::ElementWeight
+            | TensorSlot::PosWeight
+            | TensorSlot::Variance
+            | TensorSlot::Workspace
+            | TensorSlot::RowWeights => None,
         }
     }
 

@@ -139,15 +139,12 @@ mod tests {
         for profile in profiles() {
             for plan in plans(&[1 << 20, 10], &profile) {
                 let tuning = profile.tuning;
-                for step in plan
-                    .all_dispatches()
-                    .iter()
-                    .filter(|step| step.spec.kernel != Kernel::ReducePartials)
-                {
-                    // The few elements that fill no load have a step of their own.
-                    if step.spec.pointwise.is_none_or(|pointwise| !pointwise.tail) {
+                let adds_partials = |one: &&Dispatch| one.spec.kernel != Kernel::ReducePartials;
+                for dispatch in plan.all_dispatches().iter().filter(adds_partials) {
+                    // The few elements that fill no load have a dispatch of their own.
+                    if dispatch.spec.pointwise.is_none_or(|pointwise| !pointwise.tail) {
                         let groups = tuning.fill..=tuning.groups;
-                        assert!(groups.contains(&step.groups), "{tuning:?}: {plan}");
+                        assert!(groups.contains(&dispatch.groups), "{tuning:?}: {plan}");
                     }
                 }
             }
@@ -165,12 +162,9 @@ mod tests {
                     // Each piece has a group at least, and elements that fill no load another.
                     let pieces = plan.pieces().len();
                     let most = 1024 + shape.iter().product::<usize>() / 6000 + 2 * pieces;
-                    for step in plan
-                        .all_dispatches()
-                        .iter()
-                        .filter(|s| s.spec.kernel == Kernel::ReducePartials)
-                    {
-                        assert!(step.partials as usize <= most, "more than {most}: {plan}");
+                    let reduces = |one: &&Dispatch| one.spec.kernel == Kernel::ReducePartials;
+                    for dispatch in plan.all_dispatches().iter().filter(reduces) {
+                        assert!(dispatch.partials as usize <= most, "more than {most}: {plan}");
                     }
                     merges += plan.specs().filter(|spec| spec.phase == Phase::Merge).count();
                 }

@@ -99,8 +99,7 @@ fn turns_of_block(work: &Work, spec: &Spec, piece: usize, parts: u32) -> usize {
     let lanes = spec.layout.geometry.lanes as usize;
     let merges = 2 * (lanes.ilog2() as usize + 1);
     let of_lane = match (spec.kernel, spec.phase) {
-        (Kernel::Rows, Phase::Merge) => return 2 + (parts as usize).div_ceil(lanes) + merges,
-        (Kernel::VarianceGrad, Phase::Merge) => {
+        (Kernel::Rows | Kernel::VarianceGrad, Phase::Merge) => {
             return 2 + (parts as usize).div_ceil(lanes) + merges;
         }
         (Kernel::VarianceGrad, _) => return 2 + view.classes.div_ceil(parts as usize),

@@ -210,26 +210,27 @@ pub(super) mod tests {
             .collect()
     }
 
-    /// Every step over a piece with its parameters, for tensors that start where their buffers do and anywhere.
-    fn told(plan: &Plan) -> impl Iterator<Item = (&Dispatch, usize, Spec, Params)> {
-        plan.all_dispatches().iter().filter_map(|step| Some((step, step.piece?))).flat_map(
-            |(step, piece)| {
+    /// Every dispatch over a piece with its parameters, for tensors that start where their buffers do and anywhere.
+    fn all_params(plan: &Plan) -> impl Iterator<Item = (&Dispatch, usize, Spec, Params)> {
+        plan.all_dispatches()
+            .iter()
+            .filter_map(|dispatch| Some((dispatch, dispatch.piece?)))
+            .flat_map(|(dispatch, piece)| {
                 [Alignment::BEST, Alignment::WORST].map(|alignment| {
-                    let spec = plan.variant(step, alignment);
-                    (step, piece, spec, plan.params(step, &spec))
+                    let spec = plan.variant(dispatch, alignment);
+                    (dispatch, piece, spec, plan.params(dispatch, &spec))
                 })
-            },
-        )
+            })
     }
 
     #[test]
     fn groups_walk_over_each_block_once() {
         let mut walked = 0;
         for plan in plans() {
-            for (step, piece, spec, params) in told(&plan) {
-                let blocks = plan.work.blocks(&spec, piece, step.parts);
+            for (dispatch, piece, spec, params) in all_params(&plan) {
+                let blocks = plan.work.blocks(&spec, piece, dispatch.parts);
                 let mut seen = vec![0; blocks as usize];
-                for group in 0..step.groups {
+                for group in 0..dispatch.groups {
                     for turn in 0..params.turns {
                         let block = group * params.group_step + turn * params.turn_step;
                         if let Some(seen) = seen.get_mut(block as usize) {
@@ -250,9 +251,9 @@ pub(super) mod tests {
     fn each_partial_is_of_one_group() {
         for plan in plans() {
             let (mut next, mut most) = (0, 0);
-            for step in plan.all_dispatches() {
-                let params = plan.params(step, &step.spec);
-                match step.spec.kernel {
+            for dispatch in plan.all_dispatches() {
+                let params = plan.params(dispatch, &dispatch.spec);
+                match dispatch.spec.kernel {
                     Kernel::ReducePartials => {
                         assert_eq!(params.partials, next, "{plan}");
                         (next, most) = (0, most.max(next));
@@ -261,10 +262,10 @@ pub(super) mod tests {
                     | Kernel::LabelLogits
                     | Kernel::NllBackward
                     | Kernel::VarianceGrad => {}
-                    _ if !step.spec.counts() => {}
+                    _ if !dispatch.spec.counts() => {}
                     _ => {
                         assert_eq!(params.partial_base, next, "{plan}");
-                        next += step.groups;
+                        next += dispatch.groups;
                     }
                 }
             }
@@ -283,7 +284,7 @@ pub(super) mod tests {
             let work = &plan.work;
             let counts_rank = u32::from(RowFeatures::of(&work.problem).counts_rank());
             let mut of_labels = BTreeMap::new();
-            for (step, piece, spec, params) in told(&plan) {
+            for (dispatch, piece, spec, params) in all_params(&plan) {
                 let words_of_part = match spec.kernel {
                     Kernel::VarianceGrad => 1,
                     Kernel::Rows | Kernel::Columns if spec.phase != Phase::Whole => {
@@ -292,7 +293,7 @@ pub(super) mod tests {
                     _ => continue,
                 };
                 let end = params.states as u64
-                    + words_of_part * u64::from(step.parts) * u64::from(params.rows);
+                    + words_of_part * u64::from(dispatch.parts) * u64::from(params.rows);
                 assert!(params.states as u64 >= plan.workspace.states_start(), "{spec}\n{plan}");
                 let mut last = end;
                 if spec.kernel != Kernel::VarianceGrad && work.cuts_rows() {
@@ -315,15 +316,18 @@ pub(super) mod tests {
     fn parts_cover_their_rows() {
         let (mut parts, mut fixed) = (0, 0);
         for plan in plans() {
-            for (step, piece, spec, params) in told(&plan) {
+            for (dispatch, piece, spec, params) in all_params(&plan) {
                 if spec.kernel != Kernel::Rows || !matches!(spec.phase, Phase::Fold | Phase::Write)
                 {
                     continue;
                 }
                 let (classes, load) = (plan.pieces()[piece].classes.len(), spec.layout.load);
                 let of_part = params.part_loads as usize * load.elements();
-                assert!(of_part * step.parts as usize >= classes, "{params:?} of {spec}\n{plan}");
-                parts += usize::from(step.parts > 1);
+                assert!(
+                    of_part * dispatch.parts as usize >= classes,
+                    "{params:?} of {spec}\n{plan}"
+                );
+                parts += usize::from(dispatch.parts > 1);
                 if let (Some(part), Phase::Fold) = (plan.work.fixed_part, spec.phase) {
                     assert_eq!(of_part, part, "{spec}\n{plan}");
                     fixed += 1;
@@ -333,18 +337,19 @@ pub(super) mod tests {
         assert!(parts > 0 && fixed > 0, "{parts} in parts, {fixed} in fixed ones");
     }
 
-    /// A piece of single elements has each of them in one load of one step, at the places that its extents give.
+    /// A piece of single elements has each of them in one load of one dispatch, at the places that its extents give.
     #[test]
     fn each_element_is_in_one_load() {
         let mut pieces = 0;
         for plan in plans().into_iter().filter(|plan| plan.problem().pointwise.is_some()) {
             for alignment in [Alignment::BEST, Alignment::WORST] {
                 let mut next = BTreeMap::new();
-                for step in
+                for dispatch in
                     plan.all_dispatches().iter().filter(|s| s.spec.kernel == Kernel::Pointwise)
                 {
-                    let (spec, piece) = (plan.variant(step, alignment), step.piece.unwrap());
-                    let params = plan.params(step, &spec);
+                    let (spec, piece) =
+                        (plan.variant(dispatch, alignment), dispatch.piece.unwrap());
+                    let params = plan.params(dispatch, &spec);
                     let load = spec.layout.load.elements();
                     let next = next.entry((spec.phase == Phase::Write, piece)).or_insert(0);
                     assert_eq!(params.first_load as usize * load, *next, "{spec}\n{plan}");

@@ -36,11 +36,11 @@ pub struct Tuning {
     pub together: bool,
     /// Lanes that share a row.
     pub lanes: Lanes,
-    /// Words that a lane keeps of a row that lanes share.
+    /// Resident words of a lane, of a row that lanes share.
     pub resident_row: u32,
-    /// Words that a lane keeps of neighbouring rows.
+    /// Resident words of a lane, of neighbouring rows.
     pub resident_columns: u32,
-    /// Words that a lane keeps of short rows, each of which it folds alone.
+    /// Resident words of a lane, of short rows, each of which it folds alone.
     pub resident_short: u32,
     /// The fewest loads of a lane in a part of a shared row.
     pub part_loads: u32,

@@ -2,16 +2,18 @@
 
 use std::collections::HashSet;
 
-use support::mutants::{self, Mutant};
+use support::mutants::{self, Mutant, unindented};
 use support::texts::parsed;
 
 use crate::grid::grid;
 use crate::texts::shaders;
 
-/// An edit means one place of one file. `scripts/mutants-kernels` replaces its text wherever an assembled kernel has it.
+/// An edit means one place of one file. `scripts/mutants-kernels` replaces its text wherever an assembled kernel has
+/// it.
 #[test]
 fn every_edit_means_one_place() {
-    let shaders = shaders();
+    let shaders = shaders().into_iter().map(|(name, text)| (name, unindented(&text)));
+    let shaders: Vec<_> = shaders.collect();
     let mut names = HashSet::new();
     for mutant in mutants::all() {
         let Mutant { name, file, find, replace, tests, .. } = &mutant;
@@ -35,12 +37,12 @@ fn every_edit_makes_another_kernel() {
         if rest.is_empty() {
             break;
         }
-        let assembly = text.spec.assembled();
+        let assembled = unindented(&text.spec.assembled().text);
         let (here, later): (Vec<_>, Vec<_>) =
-            rest.into_iter().partition(|mutant| mutant.places(&assembly.text) > 0);
+            rest.into_iter().partition(|mutant| mutant.places(&assembled) > 0);
         for mutant in here {
             println!("{} in {}", mutant.name, text.kind);
-            parsed(&mutant.edit(&assembly.text));
+            parsed(&mutant.edit(&assembled));
         }
         rest = later;
     }

@@ -478,8 +478,8 @@ fn sums_of_classes_carry_and_do_not_wrap() {
     }
 }
 
-/// One class is at the top and all others so far below that little of the mass is theirs: the mean square of the
-/// distances less their squared mean would lose log2(1 / p) bits, p the probability at the top.
+/// One class is at the maximum and all others so far below it that they have little of the probability: the mean square
+/// of the distances less their squared mean would lose log2(1 / p) bits, p the probability at the maximum.
 #[test]
 fn variances_keep_their_digits() {
     let shapes: [(&[usize], isize); 6] = [

@@ -454,7 +454,7 @@ fn assert_none(differences: &[String]) {
 
 // ---- With the option
 
-/// Rows with one lane, kept, streamed, and in parts; that start on loads and inside them.
+/// Rows with one lane, resident, streaming, and in parts; that start on loads and inside them.
 #[test]
 fn rows_keep_their_bits() {
     let mut found = Vec::new();
@@ -475,7 +475,7 @@ fn rows_keep_their_bits() {
     assert_none(&found);
 }
 
-/// Rows that are neighbours: kept, streamed, and shared by lanes.
+/// Rows that are neighbours: resident, streaming, and shared by lanes.
 #[test]
 fn columns_keep_their_bits() {
     let mut found = Vec::new();

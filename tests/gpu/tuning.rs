@@ -16,7 +16,7 @@ use wgpu_loss::{
     CrossEntropy, Error, Gpu, GpuOptions, Kernels, LabelType, Outputs, Plan, Reduction,
 };
 
-/// Rows that are kept, ragged, streamed and split, and columns.
+/// Rows that are resident, ragged, streaming and split, and columns.
 const SHAPES: [&[usize]; 11] = [
     &[16, 10],
     &[7, 33],

@@ -14,7 +14,7 @@
 //! of softmax    p (u - sum p u), and of log-softmax u - p sum u
 //! ```
 //!
-//! A class so far below the top that its power is 0 adds nothing, however large its logit.
+//! A class so far below the maximum that its power is 0 adds nothing, however large its logit.
 
 use wgpu_loss::loss::{Function, Upstream};
 use wgpu_loss::reference::Piece;
@@ -61,7 +61,18 @@ impl Lost {
             LargeOutput::Lse => &self.lse,
             LargeOutput::Entropy => &self.entropy,
             LargeOutput::Variance => &self.variance,
-            _ => &[],
+            // Compared by themselves, or not numbers.
+            LargeOutput::RowLoss
+            | LargeOutput::Grad
+            | LargeOutput::Distribution
+            | LargeOutput::Argmax
+            | LargeOutput::Rank
+            | LargeOutput::RowWeights
+            | LargeOutput::ZLoss
+            | LargeOutput::TargetGrad
+            | LargeOutput::VarGrad => &[],
+            // The enumeration may grow.
+            other => unreachable!("{} has no allowed error", other.name()),
         }
     }
 }
@@ -99,7 +110,7 @@ pub fn outputs(problem: &Problem, outputs: Outputs) -> Outputs {
 struct Class {
     element: usize,
     p: f64,
-    /// Its logit's distance below the top.
+    /// Its logit's distance below the maximum.
     d: f64,
     /// The allowed error of `p` that is due to the power.
     power: f64,
@@ -116,9 +127,9 @@ struct Row {
     mean_gap_off: f64,
     /// The allowed error of `l`.
     l_off: f64,
-    /// The probability of the classes below the top.
+    /// The probability of the classes below the maximum.
     below: f64,
-    /// The error of the log-sum-exp that is due to the logits, and the part of it from classes below the top.
+    /// The error of the log-sum-exp that is due to the logits, and the part of it from classes below the maximum.
     drift: f64,
     drift_below: f64,
     /// The sum of the shares, and the sum of the errors of their logits.

@@ -94,10 +94,10 @@ fn tuning(draw: &Draw<'_>) -> Tuning {
         1 => Lanes::Keeping { fewest: 1, most: draw.one_of(&[8, 1, 2, 4, 64]) },
         _ => Lanes::Keeping { fewest: draw.one_of(&[2, 4, 8, 16]), most: 64 },
     };
-    let kept = [32, 1, 2, 4, 7, 8, 64, 128];
-    tuning.resident_row = draw.one_of(&kept);
-    tuning.resident_columns = draw.one_of(&kept);
-    tuning.resident_short = draw.one_of(&kept);
+    let words = [32, 1, 2, 4, 7, 8, 64, 128];
+    tuning.resident_row = draw.one_of(&words);
+    tuning.resident_columns = draw.one_of(&words);
+    tuning.resident_short = draw.one_of(&words);
     tuning.part_loads = draw.one_of(&[512, 1, 2, 4, 16]);
     tuning.load = draw.one_of(&[VectorWidth::Eight, VectorWidth::One, VectorWidth::Four]);
     tuning

@@ -1,8 +1,8 @@
 //! Rows that are larger than the memory budget: each passes through the device in boxes of its classes.
 //!
 //! The plan of one row, made for bindings that hold a part of it, folds box after box into one state, merges, and
-//! writes box after box. The executor uploads the box of each step before the step runs; a gradient needs each box
-//! twice.
+//! writes box after box. The executor uploads the box of each dispatch before the dispatch runs; a gradient needs each
+//! box twice.
 
 use std::ops::Range;
 
@@ -23,9 +23,9 @@ use crate::stream::{RowRange, Sink, problem_of, scatter};
 use crate::tensor::TensorSlot;
 use crate::{Bound, Error, Inputs, LargeOutput, Plan, Problem, RESULT_BYTES};
 
-/// The fewest bytes of a box: in smaller ones the overhead of steps would dominate.
+/// The fewest bytes of a box: in smaller ones the overhead of dispatches would dominate.
 const LEAST: u64 = 4 << 10;
-/// The most bytes of a box: its step is a submission of its own.
+/// The most bytes of a box: its dispatch is a submission of its own.
 const MOST: u64 = 64 << 20;
 const COMPUTING: &str = "computing a long row";
 
@@ -38,10 +38,10 @@ struct Boxes {
     held: Vec<(TensorSlot, Range<usize>)>,
 }
 
-/// The box of a step and its tensors.
+/// The box of a dispatch and its tensors.
 struct Work {
     classes: Range<usize>,
-    /// The tensors that are cut, and their access by the step.
+    /// The tensors that are cut, and their access by the dispatch.
     tensors: Vec<(CallTensor, Access)>,
 }
 
@@ -62,10 +62,10 @@ impl Executor<'_> {
                 let row = RowRange { outer: outer..outer + 1, inner: inner..inner + 1 };
                 boxes.held.clear();
                 self.open_row(&boxes, problem, inputs, scale, &row)?;
-                for step in 0..boxes.bound.plan().all_dispatches().len() {
-                    self.load(&mut boxes, step, problem, inputs, &row).await?;
-                    self.compute(&boxes, step).await?;
-                    self.save(&boxes, step, problem, &row, sink).await?;
+                for dispatch in 0..boxes.bound.plan().all_dispatches().len() {
+                    self.load(&mut boxes, dispatch, problem, inputs, &row).await?;
+                    self.compute(&boxes, dispatch).await?;
+                    self.save(&boxes, dispatch, problem, &row, sink).await?;
                 }
                 self.close_row(&boxes, problem, &row, sink).await?;
             }
@@ -95,17 +95,17 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Uploads the boxes that a step reads, unless the buffers hold them.
+    /// Uploads the boxes that a dispatch reads, unless the buffers hold them.
     async fn load(
         &mut self,
         boxes: &mut Boxes,
-        step: usize,
+        dispatch: usize,
         problem: &Problem,
         inputs: &Inputs<'_>,
         row: &RowRange,
     ) -> Result<(), Error> {
         let start = Stopwatch::start();
-        let Some(Work { classes, tensors }) = boxes.step(step) else { return Ok(()) };
+        let Some(Work { classes, tensors }) = boxes.dispatch(dispatch) else { return Ok(()) };
         let read = tensors.iter().filter(|(_, access)| *access == Access::Read);
         for slot in read.map(|(tensor, _)| tensor.slot) {
             if boxes.held.iter().any(|(other, held)| *other == slot && *held == classes) {
@@ -123,26 +123,26 @@ impl Executor<'_> {
         Ok(())
     }
 
-    async fn compute(&mut self, boxes: &Boxes, step: usize) -> Result<(), Error> {
+    async fn compute(&mut self, boxes: &Boxes, dispatch: usize) -> Result<(), Error> {
         let start = Stopwatch::start();
         let mut encoder = self.gpu.encoder();
-        boxes.bound.record_dispatch(step, &mut encoder.begin_compute_pass(&Default::default()));
+        boxes.bound.record_dispatch(dispatch, &mut encoder.begin_compute_pass(&Default::default()));
         self.gpu.submitted([encoder.finish()], self.wait, COMPUTING).await?;
         self.timing.kernel += start.elapsed();
         Ok(())
     }
 
-    /// Passes the boxes that a step has written to the sink.
+    /// Passes the boxes that a dispatch has written to the sink.
     async fn save(
         &mut self,
         boxes: &Boxes,
-        step: usize,
+        dispatch: usize,
         problem: &Problem,
         row: &RowRange,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
         let start = Stopwatch::start();
-        let Some(Work { classes, tensors }) = boxes.step(step) else { return Ok(()) };
+        let Some(Work { classes, tensors }) = boxes.dispatch(dispatch) else { return Ok(()) };
         for (CallTensor { slot, element_bytes: element, .. }, _) in tensors {
             let Some(what) = LargeOutput::of(slot) else { continue };
             let bytes =
@@ -246,13 +246,13 @@ impl Boxes {
         Ok(Self { bound, tensors, readable, held: Vec::new() })
     }
 
-    /// Returns a step's box, and the tensors that it reads and writes; `None` for steps over partials.
-    fn step(&self, step: usize) -> Option<Work> {
+    /// Returns a dispatch's box, and the tensors that it reads and writes; `None` for dispatches over partials.
+    fn dispatch(&self, dispatch: usize) -> Option<Work> {
         let plan = self.bound.plan();
-        let step = &plan.all_dispatches()[step];
-        let piece = &plan.pieces()[step.piece?];
+        let dispatch = &plan.all_dispatches()[dispatch];
+        let piece = &plan.pieces()[dispatch.piece?];
         let cut = |slot| plan.problem().tensor(slot).filter(CallTensor::has_classes);
-        let slots = step.spec.slots().into_iter();
+        let slots = dispatch.spec.slots().into_iter();
         let tensors = slots.filter_map(|(slot, access)| Some((cut(slot)?, access))).collect();
         Some(Work { classes: piece.classes.clone(), tensors })
     }
@@ -263,7 +263,7 @@ impl Boxes {
     }
 
     fn buffer(&self, slot: TensorSlot) -> &wgpu::Buffer {
-        // Every slot that a step binds has a buffer in `tensors`, or belongs to the plan.
+        // Every slot that a dispatch binds has a buffer in `tensors`, or belongs to the plan.
         let found = self.tensors.iter().find(|(tensor, _)| tensor.slot == slot);
         found.map_or(self.bound.result().buffer, |(_, buffer)| buffer)
     }

@@ -13,11 +13,11 @@ pub enum Field {
     Load,
     /// Lanes that share a row.
     Lanes,
-    /// Words of a row shared by lanes that a lane keeps.
+    /// Resident words of a lane, of a row that lanes share.
     ResidentRow,
-    /// Words of neighbouring rows that a lane keeps.
+    /// Resident words of a lane, of neighbouring rows.
     ResidentColumns,
-    /// Words of short rows that a lane keeps.
+    /// Resident words of a lane, of short rows.
     ResidentShort,
     /// The most groups of a dispatch.
     Groups,

@@ -32,8 +32,8 @@ fn resident_load(
         view.classes <= UNROLLED
             && view.classes * load.elements() <= tuning.resident_columns as usize
     };
-    // A narrow load with every class resident is faster than a wide one with two passes; but not where loads are the cost,
-    // nor for single elements of which two share a word.
+    // A narrow load with every class resident is faster than a wide one with two passes; but not where loads are the
+    // cost, nor for single elements of which two share a word.
     if !profile.batch_invariant {
         let narrowest = match input {
             _ if tuning.load == VectorWidth::Eight => widest_that(fits),

@@ -55,8 +55,8 @@ impl Folding {
         })
     }
 
-    /// Returns the folding of a piece that has a part of its rows' classes. They are not resident: their maximum is known
-    /// only when all pieces of the rows are folded.
+    /// Returns the folding of a piece that has a part of its rows' classes. They are not resident: their maximum is
+    /// known only when all pieces of the rows are folded.
     fn of_box(work: &Work, piece: usize, alignment: Alignment) -> Result<Self, Error> {
         let (view, profile) = (work.view_of(piece), &work.profile);
         let layout = match view.inner {

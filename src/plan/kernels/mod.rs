@@ -84,16 +84,16 @@ mod tests {
     fn variants_have_no_wider_loads_than_tensors_allow() {
         let (mut narrow, mut loose) = (0, 0);
         for plan in plans() {
-            for step in plan.all_dispatches() {
+            for dispatch in plan.all_dispatches() {
                 for alignment in Alignment::all() {
-                    let spec = plan.variant(step, alignment);
+                    let spec = plan.variant(dispatch, alignment);
                     let allowed = match spec.layout.row_loads {
                         RowLoads::Loose => true,
                         RowLoads::Ragged => alignment.alike,
                         RowLoads::Aligned | RowLoads::Strided => spec.layout.load <= alignment.load,
                     };
                     assert!(allowed, "{spec} for {alignment:?}\n{plan}");
-                    narrow += usize::from(spec.layout.load < step.spec.layout.load);
+                    narrow += usize::from(spec.layout.load < dispatch.spec.layout.load);
                     loose += usize::from(spec.layout.row_loads == RowLoads::Loose);
                 }
             }
@@ -106,10 +106,11 @@ mod tests {
     fn merges_do_not_depend_on_tensors() {
         let mut merges = 0;
         for plan in plans() {
-            for step in plan.all_dispatches().iter().filter(|step| step.spec.phase == Phase::Merge)
+            for dispatch in
+                plan.all_dispatches().iter().filter(|dispatch| dispatch.spec.phase == Phase::Merge)
             {
                 for alignment in Alignment::all() {
-                    assert_eq!(plan.variant(step, alignment), step.spec, "{plan}");
+                    assert_eq!(plan.variant(dispatch, alignment), dispatch.spec, "{plan}");
                     merges += 1;
                 }
             }

@@ -31,8 +31,8 @@ pub(super) fn neighbours(
     let fixed = profile.batch_invariant;
     let expected = if fixed { Alignment::BEST } else { alignment };
     let (load, ragged) = load_of(classes, input, profile, expected);
-    // A row may begin with the last element of a load. Such rows are not resident: each of their loads would be a special
-    // case in the text.
+    // A row may begin with the last element of a load. Such rows are not resident: each of their loads would be a
+    // special case in the text.
     let by_class = ragged && fixed;
     let lead = if ragged && !by_class { load.elements() - 1 } else { 0 };
     let loads = (lead + classes).div_ceil(load.elements());

@@ -81,8 +81,8 @@ mod tests {
             let shapes = Shapes::new(&shape).target(target, &shape).var(F32, &var);
             let outputs = Outputs::loss().with_var_grad();
             let plan = Plan::new(&GaussianNll::new(), &shapes, outputs, &profile).unwrap();
-            let folds = |step: &&Dispatch| {
-                step.spec.kernel == Kernel::VarianceGrad && step.spec.phase == Phase::Fold
+            let folds = |dispatch: &&Dispatch| {
+                dispatch.spec.kernel == Kernel::VarianceGrad && dispatch.spec.phase == Phase::Fold
             };
             let parts = plan.all_dispatches().iter().find(folds).expect("a sum").parts;
             let (busy, summed) = (lanes.div_ceil(rows as u32), summed as u32);

@@ -59,19 +59,19 @@ pub fn chosen() -> Option<&'static Mutant> {
 }
 
 impl Mutant {
-    /// Returns the number of places that the edit changes in a text. Indentation, which assembly changes, does not
-    /// count.
+    /// Returns the number of places that the edit changes in an [`unindented`] text.
     pub fn places(&self, text: &str) -> usize {
-        unindented(text).matches(&self.find).count()
+        text.matches(&self.find).count()
     }
 
-    /// Returns a text with this fault in all places.
+    /// Returns an [`unindented`] text with this fault in all places.
     pub fn edit(&self, text: &str) -> String {
-        unindented(text).replace(&self.find, &self.replace)
+        text.replace(&self.find, &self.replace)
     }
 }
 
-fn unindented(text: &str) -> String {
+/// Returns a text without its indentation, which assembly changes.
+pub fn unindented(text: &str) -> String {
     text.lines().flat_map(|line| [line.trim_start(), "\n"]).collect()
 }
 
@@ -85,12 +85,13 @@ pub fn on(gpu: Gpu) -> Gpu {
 pub fn mutated(text: String) -> String {
     static APPLIED: Once = Once::new();
     let Some(mutant) = chosen() else { return text };
-    if mutant.places(&text) == 0 {
+    let bare = unindented(&text);
+    if mutant.places(&bare) == 0 {
         return text;
     }
     APPLIED.call_once(|| {
         // A report that cannot be written reads as "not applied".
         let _ = writeln!(std::io::stderr(), "mutant applied: {}", mutant.name);
     });
-    mutant.edit(&text)
+    mutant.edit(&bare)
 }

@@ -203,8 +203,8 @@ fn in_arenas(specs: &mut IndexSet<Spec>) {
     specs.extend(arenas.into_iter().map(|spec| Spec { all_read_write: true, ..spec }));
 }
 
-/// Adds optional outputs: each by itself and all of them together, on rows that are short, resident, streaming, shared and
-/// cut, and on columns.
+/// Adds optional outputs: each by itself and all of them together, on rows that are short, resident, streaming, shared
+/// and cut, and on columns.
 pub fn with_extras(specs: &mut IndexSet<Spec>) {
     let labels = TargetType::Labels(LabelType::I32);
     let alone: Vec<(CrossEntropy, Outputs, bool)> = {
