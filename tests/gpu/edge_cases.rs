@@ -412,6 +412,23 @@ fn a_row_without_a_distribution_is_nan_and_the_others_are_not() {
     });
 }
 
+/// Rows of a lane are summed together, and a NaN of any of them is in the sum.
+#[test]
+fn any_row_without_a_distribution_makes_the_sum_nan() {
+    for shape in [&[8, 3][..], &[1, 3, 8], &[1, 40, 8]] {
+        let random = Data::random(shape, 1);
+        for row in 0..8 {
+            let mut data = random.clone();
+            data.input[data.view.row_start(row)] = NAN;
+            for gpu in gpus() {
+                let output = data.on(gpu, &CrossEntropy::new(), Outputs::loss());
+                let what = format!("row {row} of {shape:?} on {}", gpu.name);
+                assert!(output.loss[0].is_nan(), "{what}: {}", output.loss[0]);
+            }
+        }
+    }
+}
+
 /// NaN of either sign and infinity are noticed in every element of a load, and in every lane.
 #[test]
 fn a_row_without_a_distribution_is_noticed_by_any_element() {
