@@ -1,11 +1,11 @@
 //! The list of mutants of kernels (`tests/data/kernel_mutants.tsv`) fits the shaders.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use support::mutants::{self, Mutant, unindented};
 use support::texts::parsed;
 
-use crate::grid::grid;
+use crate::grid::{Text, grid};
 use crate::texts::shaders;
 
 /// An edit means one place of one file. `scripts/mutants-kernels` replaces its text wherever an assembled kernel has
@@ -31,9 +31,14 @@ fn every_edit_means_one_place() {
 #[test]
 fn every_edit_makes_another_kernel() {
     let mut rest = mutants::all();
-    // Neighbours are of one kind: a few of every kind have nearly all edits.
-    let (texts, step) = (&grid().texts, 101);
-    for text in (0..step).flat_map(|first| texts.iter().skip(first).step_by(step)) {
+    // A few texts of every kind have nearly all edits: one of each kind, then another of each.
+    let mut kinds: BTreeMap<&str, Vec<&Text>> = BTreeMap::new();
+    for text in &grid().texts {
+        kinds.entry(&text.kind).or_default().push(text);
+    }
+    let longest = kinds.values().map(Vec::len).max().unwrap_or(0);
+    let texts = (0..longest).flat_map(|i| kinds.values().filter_map(move |texts| texts.get(i)));
+    for text in texts {
         if rest.is_empty() {
             break;
         }
