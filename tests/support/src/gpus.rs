@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::panic::Location;
 use std::slice;
-use std::sync::OnceLock;
+use std::sync::Mutex;
 
 use wgpu_loss::gpu::TuningChoice;
 use wgpu_loss::{Gpu, GpuOptions};
@@ -41,32 +41,52 @@ impl Deref for TestGpu {
     }
 }
 
-/// The number of pipelines that the tests share before these are dropped: a software driver's take some megabytes each.
-const PIPELINES: usize = 300;
+/// The number of pipelines that a set of devices keeps: a software driver's take some megabytes each.
+const PIPELINES: usize = 150;
 
-/// Three devices on the best adapter: with all it offers, without subgroups, and with no more than
-/// a browser grants. They are opened once per test program, and share what they compile with all tests.
+/// Three devices on the best adapter.
+type Set = [TestGpu; 3];
+
+/// The sets that no test uses at the moment. A software driver compiles kernels in one thread for each device, so tests
+/// that share devices wait for each other: each test has a set of its own, and hands it to a later one.
+static IDLE: Mutex<Vec<&'static Set>> = Mutex::new(Vec::new());
+
+/// The set of one test, until its thread ends.
+struct Lease(&'static Set);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        IDLE.lock().expect("nothing panics while it holds the lock").push(self.0);
+    }
+}
+
+thread_local! {
+    static LEASE: Lease = {
+        let idle = IDLE.lock().expect("nothing panics while it holds the lock").pop();
+        Lease(idle.unwrap_or_else(|| Box::leak(Box::new(opened()))))
+    };
+}
+
+/// Three devices on the best adapter: with all it offers, without subgroups, and with no more than a browser grants. A
+/// test has them for itself, with what earlier tests have compiled.
 ///
 /// # Panics
 /// As [`TestGpu::open`].
 pub fn gpus() -> &'static [TestGpu] {
-    let gpus = opened();
+    let gpus = LEASE.with(|lease| lease.0);
     if gpus.iter().map(|gpu| gpu.kernels().compiled()).sum::<usize>() > PIPELINES {
         gpus.iter().for_each(|gpu| gpu.kernels().clear());
     }
     gpus
 }
 
-fn opened() -> &'static [TestGpu] {
-    static GPUS: OnceLock<[TestGpu; 3]> = OnceLock::new();
-    GPUS.get_or_init(|| {
-        // Tunings stored on this machine are not tested.
-        let all = GpuOptions::new().tuning(TuningChoice::Table);
-        let flat = all.clone().without_subgroups();
-        let portable = flat.clone().default_limits();
-        [("all", all), ("no subgroups", flat), ("default limits", portable)]
-            .map(|(what, options)| TestGpu::open(what, options))
-    })
+fn opened() -> Set {
+    // Tunings stored on this machine are not tested.
+    let all = GpuOptions::new().tuning(TuningChoice::Table);
+    let flat = all.clone().without_subgroups();
+    let portable = flat.clone().default_limits();
+    [("all", all), ("no subgroups", flat), ("default limits", portable)]
+        .map(|(what, options)| TestGpu::open(what, options))
 }
 
 thread_local! {
