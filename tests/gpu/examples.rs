@@ -66,7 +66,8 @@ fn the_smallest_host() {
 fn digits_are_learnt() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("made/for/it/curve.png");
-    let text = printed(&run_example("train_digits", &["--curve", file.to_str().unwrap()]));
+    let curve = file.to_str().unwrap();
+    let text = printed(&run_example("train_digits", &["--steps", "60", "--curve", curve]));
     assert!((97.0..=100.0).contains(&number(&text, "accuracy")), "{text}");
     // Progress is printed, in lines if there is no terminal.
     assert!(text.matches("\nstep ").count() >= 3, "{text}");
