@@ -63,7 +63,7 @@ fn stored() -> BTreeMap<String, Line> {
 }
 
 /// Translating takes minutes, so it is done for the kinds whose texts have changed; for all of them where the file is
-/// written, by `WGPU_LOSS_RENEW=1 cargo test --release --test cpu texts`.
+/// written, by `WGPU_LOSS_RENEW=1 cargo test --profile tests --test cpu texts`.
 #[test]
 fn texts_and_spirv_are_those_that_are_stored() {
     let (texts, stored) = (by_kind(), stored());
@@ -94,7 +94,7 @@ fn texts_and_spirv_are_those_that_are_stored() {
     }
     assert!(
         changed.is_empty(),
-        "kernels have changed; if they were meant to, WGPU_LOSS_RENEW=1 cargo test --release --test cpu texts:\n{}",
+        "kernels have changed; if they were meant to, WGPU_LOSS_RENEW=1 cargo test --profile tests --test cpu texts:\n{}",
         changed.join("\n")
     );
 }

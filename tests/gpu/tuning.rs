@@ -151,7 +151,7 @@ fn a_subgroup_for_each_row() {
     });
 }
 
-/// Takes minutes, to test drivers: `cargo test --release --test gpu tuning:: -- --ignored`.
+/// Takes minutes, to test drivers: `cargo test --profile tests --test gpu tuning:: -- --ignored`.
 #[test]
 #[ignore = "compiles hundreds of kernels"]
 fn any_numbers() {

@@ -1,6 +1,7 @@
 //! Paths at run time. Cargo gives them in the environment, as scripts/gpu-acceptance does for programs that were built
 //! on another machine; a program that is started by hand uses the paths of its build.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::SystemTime;
@@ -19,12 +20,21 @@ pub fn run_example(name: &str, args: &[&str]) -> Output {
             let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
             let mut cargo = Command::new(cargo);
             cargo.current_dir(root()).args(["run", "--quiet"]);
-            cargo.args((!cfg!(debug_assertions)).then_some("--release"));
-            cargo.args(["--example", name, "--"]);
+            cargo.args(["--profile", &profile(), "--example", name, "--"]);
             cargo
         }
     };
     command.args(args).output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Returns the profile that this program was built with.
+fn profile() -> String {
+    // TARGET/PROFILE/deps/gpu-HASH; the profile `dev` has another name there.
+    let program = std::env::current_exe().unwrap_or_default();
+    match program.ancestors().nth(2).and_then(Path::file_name).and_then(OsStr::to_str) {
+        Some("debug") | None => "dev".into(),
+        Some(folder) => folder.into(),
+    }
 }
 
 /// Returns an example that is built already: in the folder that `WGPU_LOSS_EXAMPLES` names, or where cargo builds
@@ -34,7 +44,7 @@ fn example(name: &str) -> Option<PathBuf> {
     if let Some(folder) = std::env::var_os("WGPU_LOSS_EXAMPLES") {
         return Some(PathBuf::from(folder).join(file));
     }
-    // TARGET/release/deps/gpu-HASH -> TARGET/release/examples/NAME
+    // TARGET/PROFILE/deps/gpu-HASH -> TARGET/PROFILE/examples/NAME
     let built = std::env::current_exe().ok()?.parent()?.with_file_name("examples").join(file);
     let sources = ["src", "shaders", "examples", "cli/src", "tests/support/src", "Cargo.lock"];
     let newest = sources.iter().filter_map(|source| newest(&root().join(source))).max()?;

@@ -155,7 +155,7 @@ fn fortran_order_with_the_classes_first() {
 /// More than 2^32 elements, and more than 2^33 bytes: one image of bf16 logits whose last positions are
 /// past all of that, and rows of them. Both files are sparse.
 ///
-/// It runs only on request: `cargo test --release -p wgpu-loss-cli --test program any_size -- --ignored`.
+/// It runs only on request: `cargo test --profile tests -p wgpu-loss-cli --test program any_size -- --ignored`.
 #[test]
 #[ignore = "8.6 GB of logits in a sparse file, twice: some seconds on a GPU, a minute in software"]
 fn past_32_bits_of_elements() {
