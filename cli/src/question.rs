@@ -1,7 +1,7 @@
 //! A loss, its outputs and its data, and the way they go through a device.
 
 use wgpu_loss::loss::{Divisor, Function};
-use wgpu_loss::{EmptyMean, Error, Inputs, Outputs, Problem, Reduction, Summary};
+use wgpu_loss::{Error, Inputs, Outputs, Problem, Reduction};
 
 use crate::data::{Data, Stop};
 use crate::error::Failure;
@@ -56,23 +56,4 @@ pub fn has_loss(problem: &Problem) -> bool {
 /// Returns true if there is a loss for each row or element.
 pub fn is_unreduced(problem: &Problem) -> bool {
     has_loss(problem) && problem.reduction == Reduction::None
-}
-
-/// Returns the divisor of a reduction, after all rows have been computed.
-pub fn divisor(problem: &Problem, summary: &Summary) -> f64 {
-    match problem.divisor {
-        Divisor::Known(divisor) => divisor,
-        Divisor::RowWeights => summary.weight,
-    }
-}
-
-/// Returns the loss of rows whose losses add up to `sum`.
-pub fn reduced(problem: &Problem, summary: &Summary, sum: f64) -> f64 {
-    let divisor = divisor(problem, summary);
-    match problem.empty_mean {
-        // A NaN row gives NaN, even if all weights are 0.
-        _ if divisor != 0.0 || sum.is_nan() => sum / divisor,
-        EmptyMean::Nan => f64::NAN,
-        EmptyMean::Zero => 0.0,
-    }
 }

@@ -351,6 +351,25 @@ impl Problem {
         if self.reduction == Reduction::None { &self.row_shape } else { &[] }
     }
 
+    /// Returns the divisor of sums over rows whose weights add up to `weight`.
+    pub fn divisor_of(&self, weight: f64) -> f64 {
+        match self.divisor {
+            Divisor::Known(divisor) => divisor,
+            Divisor::RowWeights => weight,
+        }
+    }
+
+    /// Returns the loss, or z-loss, of rows whose losses add up to `sum` and whose weights to `weight`.
+    pub fn reduced(&self, sum: f64, weight: f64) -> f64 {
+        let divisor = self.divisor_of(weight);
+        match self.empty_mean {
+            // The result shows a NaN row, even if all weights are 0.
+            _ if divisor != 0.0 || sum.is_nan() => sum / divisor,
+            EmptyMean::Nan => f64::NAN,
+            EmptyMean::Zero => 0.0,
+        }
+    }
+
     /// Returns true if no axis follows the class axis.
     pub(crate) fn classes_are_last(&self) -> bool {
         self.class_axis + 1 == self.input_shape.len()

@@ -2,8 +2,7 @@
 
 use super::sum::Sum;
 use crate::call::BadValue;
-use crate::loss::Divisor;
-use crate::{EmptyMean, Problem, Reduction, Summary};
+use crate::{Problem, Reduction, Summary};
 
 /// The contribution of one row to the sums.
 pub(super) enum Seen {
@@ -124,21 +123,12 @@ impl Sums {
         Sums { loss, z_loss, weight, summary }
     }
 
-    /// Returns the divisor of these sums by the problem's reduction.
-    pub fn divisor(&self, problem: &Problem) -> f64 {
-        match problem.divisor {
-            Divisor::Known(divisor) => divisor,
-            Divisor::RowWeights => self.summary.weight,
-        }
-    }
-
     /// Returns the losses after the problem's reduction.
     pub fn reduce(&self, problem: &Problem, losses: Vec<f64>) -> Vec<f64> {
-        if problem.reduction == Reduction::None {
-            return losses;
+        match problem.reduction {
+            Reduction::None => losses,
+            _ => vec![problem.reduced(self.loss.value(), self.summary.weight)],
         }
-        let divisor = self.divisor(problem);
-        vec![reduced(self.loss.value(), divisor, problem.empty_mean)]
     }
 
     /// Returns the z-losses after the problem's reduction; none if the problem has none.
@@ -146,17 +136,7 @@ impl Sums {
         match problem.reduction {
             _ if problem.z_loss == 0.0 => Vec::new(),
             Reduction::None => z_losses,
-            _ => vec![reduced(self.z_loss.value(), self.divisor(problem), problem.empty_mean)],
+            _ => vec![problem.reduced(self.z_loss.value(), self.summary.weight)],
         }
-    }
-}
-
-/// Returns a sum over its divisor, as a mean.
-fn reduced(sum: f64, divisor: f64, empty_mean: EmptyMean) -> f64 {
-    match empty_mean {
-        // The result shows a NaN row, even if all weights are 0.
-        _ if divisor != 0.0 || sum.is_nan() => sum / divisor,
-        EmptyMean::Nan => f64::NAN,
-        EmptyMean::Zero => 0.0,
     }
 }

@@ -14,7 +14,7 @@ pub struct InspectArgs {
     /// The image of the N that is drawn.
     #[arg(long, value_name = "I", default_value = "0", requires = "heatmap")]
     pub sample: usize,
-    /// Show the distribution of the losses of the rows, and the rows with the largest.
+    /// Show the distribution of the losses, and the largest.
     #[arg(long)]
     pub histogram: bool,
 }

@@ -154,16 +154,16 @@ pub struct LabelArgs {
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("grads").multiple(true)))]
 pub struct LossArgs {
-    /// Reduction of the losses of the rows to one number.
+    /// Reduction of the losses to one number.
     #[arg(long, value_name = "HOW", default_value = "mean")]
     pub reduction: ReductionArg,
-    /// The mean if no row counts.
+    /// The mean if no loss counts.
     #[arg(long, value_name = "WHAT", default_value = "nan")]
     pub empty_mean: EmptyMeanArg,
-    /// Gradient with respect to the loss: one number, or one per row for reduction none.
+    /// Gradient with respect to the loss: one number, or one for each loss for reduction none.
     #[arg(long, value_name = "FILE", requires = "grads")]
     pub upstream: Option<PathBuf>,
-    /// Save the loss: one number, or one per row for reduction none.
+    /// Save the loss: one number, or each loss for reduction none.
     #[arg(long, value_name = "FILE")]
     pub save_loss: Option<PathBuf>,
     /// Compute the gradient with respect to the input too and save it, in the input's shape.
@@ -173,13 +173,13 @@ pub struct LossArgs {
 /// `--reduction`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum ReductionArg {
-    /// One loss per row.
+    /// Every loss.
     None,
-    /// The mean over rows, weighted where there are weights.
+    /// Their mean, weighted where there are weights.
     Mean,
-    /// The sum over rows.
+    /// Their sum.
     Sum,
-    /// The sum over rows, divided by the batch size.
+    /// Their sum, divided by the batch size.
     #[value(name = "batchmean")]
     BatchMean,
 }

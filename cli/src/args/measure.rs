@@ -78,7 +78,7 @@ pub struct TuneArgs {
     #[arg(long, value_name = "TEXT")]
     pub adapter: Option<String>,
     /// Tune this number alone; may be given several times [default: all].
-    #[arg(long, value_name = "NAME", value_parser = values::field)]
+    #[arg(long, value_name = "NAME", value_parser = values::field())]
     pub only: Vec<Field>,
     /// Approximate number of elements of each shape [default: 64 Mi on a discrete GPU, 16 Mi on an integrated one, 2 Mi
     /// in software].

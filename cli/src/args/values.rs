@@ -4,6 +4,7 @@ use std::num::ParseFloatError;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use wgpu_loss::ElementType;
 use wgpu_loss::gpu::Field;
 
@@ -89,9 +90,11 @@ pub fn dtype(text: &str) -> Result<ElementType, String> {
 }
 
 /// The name of a number that can be tuned.
-pub fn field(text: &str) -> Result<Field, String> {
-    let found = Field::ALL.into_iter().find(|field| field.name() == text);
-    found.ok_or_else(|| format!("it must be one of {}", Field::ALL.map(Field::name).join(", ")))
+pub fn field() -> impl TypedValueParser<Value = Field> {
+    PossibleValuesParser::new(Field::ALL.map(Field::name)).try_map(|text| {
+        let found = Field::ALL.into_iter().find(|field| field.name() == text);
+        found.ok_or("there is no such number")
+    })
 }
 
 /// A number of bytes, in binary units (KiB, MiB, GiB) or decimal ones (KB, MB, GB).

@@ -27,7 +27,7 @@ use self::terms::Lost;
 use self::words::Words;
 use crate::data::{Role, Stop};
 use crate::error::Failure;
-use crate::question::{self, Question, is_unreduced};
+use crate::question::{Question, is_unreduced};
 
 /// The computed results.
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ pub fn run(
         return Err(failure.into());
     }
     let totals = totals?;
-    all.divide(question::divisor(problem, &totals.summary));
+    all.divide(problem.divisor_of(totals.summary.weight));
     let [loss, z_loss] = [&totals.loss, &totals.z_loss].map(|all| all.first().copied());
     let loss_off = match terms::has_terms(problem) || problem.pointwise.is_some() {
         true => all.loss,

@@ -15,7 +15,7 @@ use crate::data::{Data, Given, Operand, Role, Stop};
 use crate::error::Failure;
 use crate::files::{Bytes, Part, Scratch, floats};
 use crate::formula::Formula;
-use crate::question::{self, Question};
+use crate::question::Question;
 use crate::sinks::Complete;
 
 /// Rows are visited in steps of this many.
@@ -73,7 +73,7 @@ pub fn reduced(problem: &Problem, complete: &Complete, computed: &mut Computed) 
         });
         sums.sum()
     };
-    let reduced = |what| question::reduced(problem, &computed.summary, sum(what)) as f32;
+    let reduced = |what| problem.reduced(sum(what), computed.summary.weight) as f32;
     computed.loss = Some(reduced(LargeOutput::RowLoss));
     computed.z_loss = (problem.z_loss != 0.0).then(|| reduced(LargeOutput::ZLoss));
 }
