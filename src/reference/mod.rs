@@ -46,6 +46,7 @@ pub use piece::Piece;
 pub(crate) use scale::gradient_scale;
 pub use stream::{Stream, run_into, run_pieces, stream};
 pub(crate) use sums::Sums;
+pub use weights::weight_in_divisor;
 pub(crate) use weights::weight_sums;
 
 use self::scale::Scale;

@@ -119,8 +119,8 @@ pub struct Stream<'a> {
 
 impl Stream<'_> {
     /// Sets the divisor of a mean over all batches, in loss and gradient: for labels the sum of the weights of all
-    /// labels that are not ignored (their number, without weights), for class probabilities the number of rows, for
-    /// `batchmean` the extent of the first axis.
+    /// labels that are not ignored (their number, without weights; [`weight_in_divisor`](super::weight_in_divisor) is a
+    /// row's part), for class probabilities the number of rows, for `batchmean` the extent of the first axis.
     pub fn divisor(mut self, divisor: f64) -> Self {
         self.whole.set_divisor(divisor);
         self

@@ -9,17 +9,48 @@ use crate::{Floats, Inputs, Labels, Problem};
 pub(crate) fn weight_sums(problem: &Problem, inputs: &Inputs<'_>) -> Sums {
     sum_rows(&problem.view, None, &mut [], &mut [], |row, _| {
         let row_weight = row_weight_of(inputs, row);
-        let label = inputs.labels.map(|(labels, _)| label_of(problem, inputs, &labels, row));
-        let live = |weight| Seen::Live(Live { weight: counted(weight), ..Live::default() });
-        let seen = match label {
+        let label = inputs.labels.map(|(labels, _)| labels.get(row));
+        let weight = weight_in_divisor(problem, label, inputs.weight, row_weight);
+        let seen = match label.map(|label| kind_of(problem, label, row_weight)) {
             None if row_weight == 0.0 => Seen::Ignored,
-            None => live(row_weight),
             Some(Label::Ignored) => Seen::Ignored,
             Some(Label::Bad(label)) => Seen::Bad(label),
-            Some(Label::Class(class)) => live(row_weight * weight_of(inputs.weight, class)),
+            _ => Seen::Live(Live { weight, ..Live::default() }),
         };
         (seen, ())
     })
+}
+
+/// Returns the weight of a row in the divisor of a weighted mean: the product of its label's class weight and its own
+/// `row_weight`, each 1 if the call has none.
+///
+/// It is 0 if the label is ignored or bad, or if the product is no finite number. A [`Stream`](super::Stream) that
+/// computes the gradient of a mean needs the sum over all rows, before it gets the first batch.
+///
+/// ```
+/// use wgpu_loss::loss::{Loss, Shapes};
+/// use wgpu_loss::reference::weight_in_divisor;
+/// use wgpu_loss::{CrossEntropy, Floats, LabelType, Outputs, TargetType};
+///
+/// let labels = [2i64, -100, 0];
+/// let shapes = Shapes::new(&[3, 4]).target(TargetType::Labels(LabelType::I64), &[3]).weight(4);
+/// let problem = CrossEntropy::new().problem(&shapes, Outputs::loss().with_grad())?;
+/// let weights = Some(Floats::F32(&[0.5, 1.0, 2.0, 1.0]));
+/// let of_row = |label: i64| weight_in_divisor(&problem, Some(label.into()), weights, 1.0);
+/// assert_eq!(labels.map(of_row).iter().sum::<f64>(), 2.5);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
+pub fn weight_in_divisor(
+    problem: &Problem,
+    label: Option<i128>,
+    class_weights: Option<Floats<'_>>,
+    row_weight: f64,
+) -> f64 {
+    match label.map(|label| kind_of(problem, label, row_weight)) {
+        None => counted(row_weight),
+        Some(Label::Class(class)) => counted(row_weight * weight_of(class_weights, class)),
+        Some(Label::Ignored | Label::Bad(_)) => 0.0,
+    }
 }
 
 /// Returns the weight of a row: 1 without row weights.
@@ -44,8 +75,11 @@ pub(super) fn label_of(
     labels: &Labels<'_>,
     row: usize,
 ) -> Label {
-    let label = labels.get(row);
-    if label == i128::from(problem.ignore_index) || row_weight_of(inputs, row) == 0.0 {
+    kind_of(problem, labels.get(row), row_weight_of(inputs, row))
+}
+
+fn kind_of(problem: &Problem, label: i128, row_weight: f64) -> Label {
+    if label == i128::from(problem.ignore_index) || row_weight == 0.0 {
         return Label::Ignored;
     }
     match usize::try_from(label) {

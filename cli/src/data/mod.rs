@@ -5,6 +5,7 @@ mod parts;
 use std::ops::Range;
 
 use wgpu_loss::loss::Upstream;
+use wgpu_loss::reference::weight_in_divisor;
 use wgpu_loss::{Error, Floats, Labels, Problem};
 
 use crate::error::Failure;
@@ -209,19 +210,11 @@ impl<'a> Data<'a> {
         (step(rows) * step_rows) as u64
     }
 
-    /// Returns the sum of the weights of all rows that count: the products of their labels' class weights and their
-    /// own. A bad label counts nothing here: the computation reports it.
+    /// Returns the divisor of a weighted mean. A bad label adds nothing to it: the computation reports it.
     pub fn row_weight_sum(&self, problem: &Problem) -> Result<f64, Failure> {
         let rows = problem.view.rows();
         let weights = self.get(Role::Weight).map(Given::all).transpose()?;
         let weights = weights.as_ref().map(Part::floats);
-        let of_label = |label: i128| match usize::try_from(label) {
-            _ if label == i128::from(problem.ignore_index) => 0.0,
-            Ok(class) if class < problem.view.classes => {
-                weights.map_or(1.0, |all| f64::from(all.get(class)))
-            }
-            _ => 0.0,
-        };
         let mut sum = 0.0;
         for start in (0..rows).step_by(BATCH) {
             let range = start..rows.min(start + BATCH);
@@ -229,11 +222,8 @@ impl<'a> Data<'a> {
             let own = self.part(Role::RowWeights, range.clone())?;
             for row in 0..range.len() {
                 let own = own.as_ref().map_or(1.0, |own| f64::from(own.floats().get(row)));
-                // A row that is left out adds nothing, even where its class weighs infinitely much.
-                if own != 0.0 {
-                    let label = labels.as_ref().map(|labels| labels.labels().get(row));
-                    sum += own * label.map_or(1.0, of_label);
-                }
+                let label = labels.as_ref().map(|labels| labels.labels().get(row));
+                sum += weight_in_divisor(problem, label, weights, own);
             }
         }
         Ok(sum)

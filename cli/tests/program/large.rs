@@ -63,6 +63,22 @@ fn batches_that_are_converted_are_the_whole() {
         });
         assert!(whole == batches, "{options}");
     }
+    // A weight that is no number spoils its rows, and leaves the mean's divisor alone.
+    folder.save("class.npy", &[CLASSES], &[1.0, f32::INFINITY, 2.0, 0.0, 1.0, f32::NAN]);
+    let own = |row: usize| if row.is_multiple_of(1000) { f32::NAN } else { 0.5 };
+    folder.save("own.npy", &[ROWS], &(0..ROWS).map(own).collect::<Vec<f32>>());
+    for weights in ["--weight class.npy", "--row-weights own.npy"] {
+        let [whole, batches] = ["rows.npy", "wide.npy"].map(|input| {
+            let words = format!("cross-entropy {input} {words} {weights} --device cpu");
+            folder.run(&words).good();
+            folder.load("g.npy").1
+        });
+        let numbers = whole.iter().filter(|x| x.is_finite()).count();
+        assert!((ROWS..ROWS * CLASSES).contains(&numbers), "{weights}: {numbers} are numbers");
+        let same =
+            |(a, b): (&f32, &f32)| a.is_nan() && b.is_nan() || (a - b).abs() <= 1e-6 * a.abs();
+        assert!(whole.iter().zip(&batches).all(same), "{weights}");
+    }
 }
 
 /// A variance that the elements of a row share, or all of them: its gradient is a sum over pieces.

@@ -33,8 +33,9 @@ impl Gpu {
 
 impl Stream<'_> {
     /// Sets the divisor of a mean over all batches: for labels the sum of the weights of all labels that are not
-    /// ignored (their number, without weights), for class probabilities the number of rows, for `batchmean` the extent
-    /// of the first axis. It is used for loss and gradient alike.
+    /// ignored (their number, without weights; [`weight_in_divisor`](crate::reference::weight_in_divisor) is a row's
+    /// part), for class probabilities the number of rows, for `batchmean` the extent of the first axis. It is used for
+    /// loss and gradient alike.
     pub fn divisor(mut self, divisor: f64) -> Self {
         self.whole.set_divisor(divisor);
         self
