@@ -14,7 +14,7 @@ use wgpu_loss::kernels::Phase;
 use wgpu_loss::plan::{Lanes, Tuning};
 use wgpu_loss::{
     CrossEntropy, ElementType, Entropy, Error, Gpu, GpuOptions, LabelType, Loss, Nll, Outputs,
-    Plan, Profile, Reduction, Softmax,
+    Plan, Profile, Reduction, RowColumn, Softmax,
 };
 
 /// Returns a GPU's results of all outputs in one call.
@@ -524,9 +524,14 @@ fn two_runs_give_the_same_bits() {
         let gpu = &gpus()[step % 3];
         let run = || {
             let output = call.data.on(gpu, &*call.loss, call.outputs);
-            let parts = [Some(output.loss), output.grad, output.rows.lse, output.rows.entropy];
+            let rows = output.rows.columns().map(|(_, column)| match column {
+                RowColumn::Numbers(numbers) => bits(numbers),
+                RowColumn::Words(words) => words.to_vec(),
+            });
+            let rows: Vec<Vec<u32>> = rows.collect();
+            let parts = [Some(output.loss), output.grad, output.log_probs];
             let parts = parts.map(|part| part.map(|part| bits(&part)));
-            (parts, bits(&output.z_loss), output.rows.rank, output.classes, output.summary)
+            (parts, rows, bits(&output.z_loss), output.classes, output.summary)
         };
         let first = run();
         for _ in 0..3 {

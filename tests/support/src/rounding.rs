@@ -13,7 +13,7 @@
 //! entropy follow from that.
 
 use wgpu_loss::loss::{Divisor, Function};
-use wgpu_loss::{ClassLosses, ElementType, Loss, Outputs, Problem, Reduction};
+use wgpu_loss::{ClassLosses, ElementType, LargeOutput, Loss, Outputs, Problem, Reduction};
 
 use super::answer::Answer;
 use super::close::Judged;
@@ -21,6 +21,16 @@ use super::data::{Data, Target};
 use super::extras::Extras;
 use super::floats::rounded;
 use super::rounding_row::{Logit, Row};
+
+/// The outputs of rows that [`Rounding::compare_extras`] compares.
+const BOUNDED: [LargeOutput; 6] = [
+    LargeOutput::Lse,
+    LargeOutput::Argmax,
+    LargeOutput::Rank,
+    LargeOutput::Entropy,
+    LargeOutput::Variance,
+    LargeOutput::RowWeights,
+];
 
 /// A unit in the last place of an f32, relative to the number, at most.
 pub const UNIT: f64 = f32::EPSILON as f64;
@@ -106,6 +116,11 @@ impl<'a> Rounding<'a> {
     /// Compares as [`Rounding::check_extras`] does, and returns the number of judged numbers instead of asserting it.
     #[track_caller]
     pub fn compare_extras(&self, what: &str, got: &Extras, wanted: &Extras) -> (f64, Judged) {
+        let of_rows = got.rows.columns().map(|(output, _)| output);
+        let of_rows: Vec<LargeOutput> = of_rows.collect();
+        let unknown = of_rows.iter().find(|output| !BOUNDED.contains(output));
+        assert_eq!(unknown, None, "{what}: an output without a bound");
+        assert!(of_rows.iter().copied().eq(wanted.rows.columns().map(|(output, _)| output)));
         let mut check = Check::new(what, self.results);
         let f32s = ElementType::F32;
         let z_loss = |row: usize, truth| self.z_loss(row, truth);
