@@ -156,6 +156,18 @@ fn ignore_index_may_be_a_class_or_any_other_number() {
     }
 }
 
+/// A cap far above the logits leaves them as they are: tanh of a small number keeps its digits.
+#[test]
+fn a_softcap_far_above_the_logits_changes_little() {
+    let rows = [[1.0, 2.5, -3.0], [0.5, 0.25, 0.0]];
+    for (name, data) in layouts(&rows, &[1, 0]) {
+        for cap in [1e3, 1e5] {
+            let loss = CrossEntropy::new().softcap(cap).reduction(Reduction::None);
+            check(name, &loss, &data, with_grad(), |_| {});
+        }
+    }
+}
+
 #[test]
 fn a_mean_over_nothing_is_nan_or_zero_and_moves_nothing() {
     let rows = [[1.0, 2.0, 3.0], [0.5, 0.25, 0.0]];
@@ -183,6 +195,8 @@ fn a_mean_over_nothing_is_nan_or_zero_and_moves_nothing() {
                     let results = Embedded::new(gpu, &data, plan, Place::default()).run();
                     let zero = |&word: &u32| f32::from_bits(word) == 0.0;
                     assert!(results.grad.unwrap().iter().all(zero), "{name} on {}", gpu.name);
+                    let loss = results.reduced.map(f32::from_bits).filter(|loss| !loss.is_nan());
+                    assert_eq!(loss, wanted, "{name} on {}", gpu.name);
                 }
             }
         }
@@ -190,6 +204,22 @@ fn a_mean_over_nothing_is_nan_or_zero_and_moves_nothing() {
             check(name, &CrossEntropy::new().reduction(reduction), &data, with_grad(), |seen| {
                 assert!(seen.output.loss.iter().all(|&loss| loss == 0.0), "{}", seen.what);
             });
+        }
+    }
+    // A row without a distribution is something, even if its class weighs nothing.
+    for (name, data) in layouts(&[[f32::NAN, 2.0, 3.0], rows[1]], &[0, 0]) {
+        let mut weight = vec![1.0; data.view.classes];
+        weight[0] = 0.0;
+        let data = data.weight(&weight);
+        let loss = CrossEntropy::new().empty_mean(EmptyMean::Zero);
+        check(name, &loss, &data, Outputs::loss(), |seen| {
+            assert!(seen.output.loss[0].is_nan(), "{}", seen.what);
+        });
+        for gpu in in_turn() {
+            let plan = data.plan(&loss, Outputs::loss(), gpu.kernels().profile());
+            let results = Embedded::new(gpu, &data, plan, Place::default()).run();
+            let loss = results.reduced.map(f32::from_bits);
+            assert!(loss.is_some_and(f32::is_nan), "{name} on {}: {loss:?}", gpu.name);
         }
     }
 }
@@ -525,12 +555,15 @@ fn a_label_at_minus_infinity_costs_infinity_and_has_a_gradient() {
 #[test]
 fn a_label_of_negative_weight_at_minus_infinity_gains_infinity() {
     for (name, data) in layouts(&[[0.0, -INF, 1.0]], &[1]) {
-        let weight = vec![-0.5; data.view.classes];
-        let data = data.weight(&weight);
-        for gpu in in_turn() {
-            for loss in [&unreduced() as &dyn Loss, &unreduced_nll()] {
-                let output = data.on(gpu, loss, Outputs::loss());
-                assert_eq!(output.loss[0], -INF, "{name} on {}", gpu.name);
+        let of_class = data.clone().weight(&vec![-0.5; data.view.classes]);
+        let rows = data.view.rows();
+        let of_row = data.row_weights(vec![-0.5; rows]);
+        for (whose, data) in [("class", of_class), ("row", of_row)] {
+            for gpu in in_turn() {
+                for loss in [&unreduced() as &dyn Loss, &unreduced_nll()] {
+                    let output = data.on(gpu, loss, Outputs::loss());
+                    assert_eq!(output.loss[0], -INF, "{name}, weight of a {whose} on {}", gpu.name);
+                }
             }
         }
     }

@@ -116,6 +116,14 @@ fn weights() {
             check("row weights", &Nll::new().reduction(reduction), &by_row, Outputs::loss());
         }
     }
+    // The weights alone are beyond it: the rows are sure of their labels.
+    for shape in [[4001, 3], [57, 2503]] {
+        let mut data = Data::random(&shape, 1).labels(LabelType::U8, &vec![1; shape[0]]);
+        data.input =
+            (0..shape[0] * shape[1]).map(|i| if i % shape[1] == 1 { 30.0 } else { 0.0 }).collect();
+        let data = data.row_weights(vec![1e37; shape[0]]);
+        check("row weights of sure rows", &CrossEntropy::new(), &data, Outputs::loss());
+    }
 }
 
 #[test]

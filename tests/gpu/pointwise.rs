@@ -1,9 +1,13 @@
 //! Losses of single elements on every device, against the f64 reference.
 
 use support::fixtures_pointwise::load;
-use support::gpus::gpus;
+use support::gpus::{TestGpu, gpus};
 use support::points::{Kind, Points, Types};
-use wgpu_loss::{BceWithLogits, ElementType, EmptyMean, Error, Outputs, Plan, Reduction};
+use wgpu_loss::gpu::TuningChoice;
+use wgpu_loss::plan::Tuning;
+use wgpu_loss::{
+    BceWithLogits, ElementType, EmptyMean, Error, GpuOptions, Outputs, Plan, Reduction,
+};
 
 const REDUCTIONS: [Reduction; 4] =
     [Reduction::None, Reduction::Mean, Reduction::Sum, Reduction::BatchMean];
@@ -148,6 +152,29 @@ fn sizes_around_loads_and_none_at_all() {
     // Variances without an element have a gradient of nothing.
     let empty = Points::random(kind, &[4, 0], Types::F32).var_in(&[4]);
     check_outputs("empty rows", &empty, Reduction::Sum, kind.outputs(), 0);
+}
+
+/// Few variances of many elements have more parts than one lane adds: a group of lanes adds them, as on a graphics
+/// card.
+#[test]
+fn few_variances_of_many_elements() {
+    let options = GpuOptions::new().tuning(TuningChoice::Given(Tuning::DISCRETE));
+    let card = TestGpu::open("as for a graphics card", options);
+    let kind = Kind::Gaussian { full: false };
+    let cases: [(&[usize], &[usize]); 3] =
+        [(&[20_011], &[1]), (&[3, 3001], &[3]), (&[7001, 3], &[1, 3])];
+    for (shape, var) in cases {
+        let points = Points::random(kind, shape, Types::F32).var_in(var);
+        for reduction in [Reduction::None, Reduction::Mean] {
+            let points = points.clone().with_upstream(reduction);
+            let (got, truth) = (
+                points.on(&card, reduction, kind.outputs()),
+                points.truth(reduction, kind.outputs()),
+            );
+            let what = format!("{shape:?}, {reduction:?} on {}", card.name);
+            points.check(&what, reduction, kind.outputs(), &got, &truth);
+        }
+    }
 }
 
 /// Two operands that alternate along four axes: a plan of a host's own refuses them, calls on host data

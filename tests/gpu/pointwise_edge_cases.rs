@@ -2,6 +2,7 @@
 //! refuse; and their precision if formulas cancel.
 
 use support::bound_points::{self, Place};
+use support::close::Tolerance;
 use support::floats::OwnedFloats;
 use support::gpus::gpus;
 use support::points::{Kind, Operand, Points, Types};
@@ -12,6 +13,7 @@ use wgpu_loss::{
 
 const INF: f32 = f32::INFINITY;
 const NAN: f32 = f32::NAN;
+const NEAR: Tolerance = Tolerance::relative(4e-6);
 
 fn operand(data: &[f32], shape: &[usize]) -> Operand {
     Operand { data: OwnedFloats::new(ElementType::F32, data), shape: shape.to_vec() }
@@ -166,11 +168,48 @@ fn variances_down_to_nothing() {
     }
 }
 
+/// An element whose loss is no finite number decides the reduced loss.
+#[test]
+fn one_element_makes_a_sum_infinite_or_nan() {
+    let kinds = [
+        Kind::Gaussian { full: false },
+        Kind::Kl { log_target: false },
+        Kind::Poisson { log_input: true, full: false },
+    ];
+    let mut seen = [0; 3];
+    for kind in kinds {
+        for x in [INF, -INF, NAN, 1000.0] {
+            let mut points = pairs(kind, &[0.5], &[0.5]);
+            points.input = {
+                let mut inputs = vec![0.5; points.input.shape[0]];
+                *inputs.last_mut().unwrap() = x;
+                operand(&inputs, &points.input.shape)
+            };
+            for reduction in [Reduction::Mean, Reduction::Sum] {
+                let truth = points.truth(reduction, Outputs::loss());
+                let wanted = truth.loss[0] as f32;
+                seen[0] += usize::from(wanted == INF);
+                seen[1] += usize::from(wanted == -INF);
+                seen[2] += usize::from(wanted.is_nan());
+                for gpu in gpus() {
+                    let got = points.on(gpu, reduction, Outputs::loss());
+                    let what = format!("{kind:?} of {x}, {reduction:?} on {}", gpu.name);
+                    let right = NEAR.admits(got.loss[0].into(), wanted.into());
+                    assert!(right, "{what}: {} for {wanted}", got.loss[0]);
+                    assert_eq!(got.summary, truth.summary, "{what}");
+                }
+            }
+        }
+    }
+    assert!(seen.iter().all(|&times| times > 0), "{seen:?}");
+}
+
 /// An infinite derivative of an element is that of a variance that it shares, and so is NaN.
 #[test]
 fn shared_variances_of_elements_without_derivatives() {
     let kind = Kind::Gaussian { full: false };
-    for bad in [NAN, INF, -INF] {
+    // Slopes at 1e15 are so large that sums are kept in smaller units, at 1e30 they are infinite.
+    for bad in [NAN, INF, -INF, 1e15, 1e30] {
         let mut points = pairs(kind, &[0.0, 2.5, bad], &[0.25, -1.0]);
         let half = points.input.shape[0] / 2;
         (points.input.shape, points.target.shape) = (vec![half, 2], vec![half, 2]);
@@ -180,9 +219,8 @@ fn shared_variances_of_elements_without_derivatives() {
             let got = points.on(gpu, Reduction::None, kind.outputs()).var_grad.unwrap();
             assert_eq!(got.len(), truth.len());
             for (&got, wanted) in got.iter().zip(truth.iter().map(|&wanted| wanted as f32)) {
-                let same = got == wanted || got.is_nan() && wanted.is_nan();
-                let near = (got - wanted).abs() <= 4e-6 * wanted.abs();
-                assert!(same || near, "{bad}: {got} for {wanted} on {}", gpu.name);
+                let right = NEAR.admits(got.into(), wanted.into());
+                assert!(right, "{bad}: {got} for {wanted} on {}", gpu.name);
             }
         }
     }
