@@ -10,8 +10,9 @@ pub(crate) fn weight_sums(problem: &Problem, inputs: &Inputs<'_>) -> Sums {
     sum_rows(&problem.view, None, &mut [], &mut [], |row, _| {
         let row_weight = row_weight_of(inputs, row);
         let label = inputs.labels.map(|(labels, _)| labels.get(row));
-        let weight = weight_in_divisor(problem, label, inputs.weight, row_weight);
-        let seen = match label.map(|label| kind_of(problem, label, row_weight)) {
+        let label = label.map(|label| kind_of(problem, label, row_weight));
+        let weight = weight_of_kind(&label, inputs.weight, row_weight);
+        let seen = match label {
             None if row_weight == 0.0 => Seen::Ignored,
             Some(Label::Ignored) => Seen::Ignored,
             Some(Label::Bad(label)) => Seen::Bad(label),
@@ -46,9 +47,14 @@ pub fn weight_in_divisor(
     class_weights: Option<Floats<'_>>,
     row_weight: f64,
 ) -> f64 {
-    match label.map(|label| kind_of(problem, label, row_weight)) {
+    let label = label.map(|label| kind_of(problem, label, row_weight));
+    weight_of_kind(&label, class_weights, row_weight)
+}
+
+fn weight_of_kind(label: &Option<Label>, weights: Option<Floats<'_>>, row_weight: f64) -> f64 {
+    match label {
         None => counted(row_weight),
-        Some(Label::Class(class)) => counted(row_weight * weight_of(class_weights, class)),
+        Some(Label::Class(class)) => counted(row_weight * weight_of(weights, *class)),
         Some(Label::Ignored | Label::Bad(_)) => 0.0,
     }
 }

@@ -232,11 +232,9 @@ fn workgroup_memory_is_what_the_texts_declare() {
     println!("{} kernels", specs.len());
 }
 
-/// Tint is the compiler of Chromium and Dawn; it checks what naga does not, uniform control flow
-/// above all. Where the command is missing the test says so: it cannot be installed everywhere.
-/// Whether a pair of a kernel's properties has not been seen together: the kernels for which this holds are one in
-/// seven of all structures. With `SOAK` in the environment, whether all of its properties have not. Numbers and label
-/// types do not change what Tint looks at.
+/// Returns true if two of a kernel's properties have not been seen together before, which holds for one in seven of all
+/// structures; with `SOAK` in the environment, if all of them have not. Numbers and label types do not change what Tint
+/// looks at.
 fn seen_anew(spec: &Spec, seen: &mut HashSet<String>) -> bool {
     let (layout, g) = (spec.layout, spec.layout.geometry);
     let residency = std::mem::discriminant(&layout.residency);
@@ -264,6 +262,8 @@ fn seen_anew(spec: &Spec, seen: &mut HashSet<String>) -> bool {
     anew
 }
 
+/// Tint is the compiler of Chromium and Dawn; it checks what naga does not, uniform control flow
+/// above all. Where the command is missing the test says so: it cannot be installed everywhere.
 #[test]
 fn tint_accepts_a_text_of_every_kind() {
     if Command::new("tint").arg("--version").output().is_err() {

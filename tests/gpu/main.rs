@@ -1,5 +1,5 @@
-//! Results of devices, compared with the reference and with PyTorch's numbers. Devices and their pipelines are shared
-//! by all modules ([`support::gpus`]).
+//! Results of devices, compared with the reference and with PyTorch's numbers. A test hands its devices and their
+//! pipelines to a later one ([`support::gpus`]).
 
 mod devices;
 mod doc_examples;
