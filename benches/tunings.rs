@@ -127,6 +127,9 @@ fn changes(table: Tuning) -> Vec<(String, Tuning)> {
     for words in [table.resident_row / 2, 2 * table.resident_row, 4 * table.resident_row] {
         changed(format!("resident_row {words}"), &|tuning| tuning.resident_row = words);
     }
+    for lanes in [table.workgroup, 2 * table.workgroup, 4 * table.workgroup] {
+        changed(format!("resident_lanes {lanes}"), &|tuning| tuning.resident_lanes = lanes);
+    }
     for words in
         [table.resident_columns / 2, 2 * table.resident_columns, 4 * table.resident_columns]
     {

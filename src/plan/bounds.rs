@@ -27,12 +27,14 @@ impl Tuning {
             together: _,
             lanes,
             resident_row,
+            resident_lanes,
             resident_columns,
             resident_short,
             part_loads,
             load: _,
         } = *self;
         power_of_two("workgroup", workgroup)?;
+        power_of_two("resident_lanes", resident_lanes)?;
         within("groups", groups, MOST_GROUPS, "it must be from 1 to 4096")?;
         within("fill", fill, MOST_GROUPS, "it must be from 1 to 4096")?;
         for (name, words) in [
@@ -99,6 +101,7 @@ mod tests {
             (Tuning { groups: 0, ..table }, "groups"),
             (Tuning { fill: u32::MAX, ..table }, "fill"),
             (Tuning { resident_row: 0, ..table }, "resident_row"),
+            (Tuning { resident_lanes: 96, ..table }, "resident_lanes"),
             (Tuning { resident_columns: 513, ..table }, "resident_columns"),
             (Tuning { resident_short: 0, ..table }, "resident_short"),
             (Tuning { part_loads: 0, ..table }, "part_loads"),

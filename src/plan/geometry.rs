@@ -18,17 +18,33 @@ impl Geometry {
     /// Returns the geometry for rows of `loads` loads each, of which a lane keeps up to `most_loads`.
     pub(crate) fn rows(profile: &Profile, loads: usize, most_loads: usize) -> Result<Self, Error> {
         let flat = Self::lane_per_row(profile)?;
-        let subgroup = profile.subgroup_size.unwrap_or(1);
         let (fewest, most) = match profile.tuning.lanes {
-            Lanes::Keeping { fewest, most } => (fewest as usize, most as usize),
-            Lanes::Subgroup => (1, subgroup as usize),
+            Lanes::Keeping { fewest, most } => (fewest as usize, most),
+            Lanes::Subgroup => (1, profile.subgroup_size.unwrap_or(1)),
         };
-        let wanted = loads.div_ceil(most_loads.max(1)).next_power_of_two();
-        let lanes = wanted.max(fewest.min(floor_power_of_two(loads))).min(most) as u32;
-        let lanes = lanes.min(flat.workgroup);
+        let wanted = lanes_that_keep(loads, most_loads);
+        let lanes = wanted.max(fewest.min(floor_power_of_two(loads)) as u32);
+        Ok(flat.with_lanes(lanes.min(most).min(flat.workgroup), profile))
+    }
+
+    /// Returns the geometry of workgroups that keep a row each, of `most` lanes at most.
+    pub(crate) fn row_each(
+        profile: &Profile,
+        most: u32,
+        loads: usize,
+        most_loads: usize,
+    ) -> Result<Self, Error> {
+        let workgroup = largest_workgroup(profile, most.min(lanes_that_keep(loads, most_loads)))?;
+        let flat = Self { workgroup, lanes: 1, cluster: 1, whole_subgroups: false };
+        Ok(flat.with_lanes(workgroup, profile))
+    }
+
+    /// Returns the same workgroups with `lanes` lanes to a row.
+    fn with_lanes(self, lanes: u32, profile: &Profile) -> Self {
+        let subgroup = profile.subgroup_size.unwrap_or(1);
         let cluster = lanes.min(subgroup);
         let whole_subgroups = cluster > 1 && cluster == subgroup && profile.subgroups_alike;
-        Ok(Self { lanes, cluster, whole_subgroups, ..flat })
+        Self { lanes, cluster, whole_subgroups, ..self }
     }
 
     /// Returns the geometry of lanes that share rows which are neighbours in memory.
@@ -54,6 +70,11 @@ impl Geometry {
         // As many as have work: idle groups at the end would leave the core idle that runs them.
         blocks.div_ceil(blocks.div_ceil(most).max(1)).max(fewest).max(1)
     }
+}
+
+/// Returns the lanes that keep a row of `loads` loads, `most_loads` each.
+fn lanes_that_keep(loads: usize, most_loads: usize) -> u32 {
+    loads.div_ceil(most_loads.max(1)).next_power_of_two().min(1 << 31) as u32
 }
 
 fn floor_power_of_two(number: usize) -> usize {

@@ -529,6 +529,7 @@ impl Anything {
             tuning.workgroup = 1 << self.0.below(12);
             tuning.fill = self.one_of(&[1, 64, 4096]);
             tuning.resident_row = self.one_of(&[1, 32, 512]);
+            tuning.resident_lanes = 1 << self.0.below(11);
             tuning.resident_short = self.one_of(&[1, 32, 512]);
             tuning.part_loads = self.one_of(&[1, 512, 1 << 20]);
         }

@@ -137,7 +137,14 @@ fn damaged(info: &AdapterInfo, file: &Path) {
         with("\"most\": 16", "\"most\": 1048576"),
         with("\"one\"", "\"sixteen\""),
     ];
-    for field in ["fill", "resident_row", "resident_columns", "resident_short", "part_loads"] {
+    for field in [
+        "fill",
+        "resident_row",
+        "resident_lanes",
+        "resident_columns",
+        "resident_short",
+        "part_loads",
+    ] {
         for number in ["0", "4294967295"] {
             contents
                 .push(with(&format!("\"{field}\": "), &format!("\"{field}\": {number}, \"x\": ")));

@@ -141,6 +141,16 @@ fn large_groups_and_parts() {
     });
 }
 
+/// Rows of which a gradient is written have larger workgroups, if these keep them.
+#[test]
+fn rows_kept_by_a_workgroup_each() {
+    check(1, |tuning| {
+        tuning.lanes = Lanes::Keeping { fewest: 1, most: 8 };
+        (tuning.workgroup, tuning.resident_row, tuning.fill) = (8, 16, 1);
+        tuning.resident_lanes = 256;
+    });
+}
+
 #[test]
 fn a_subgroup_for_each_row() {
     check(1, |tuning| {

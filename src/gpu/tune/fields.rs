@@ -15,6 +15,8 @@ pub enum Field {
     Lanes,
     /// Resident words of a lane, of a row that lanes share.
     ResidentRow,
+    /// The most lanes that keep a row which would be read twice otherwise.
+    ResidentLanes,
     /// Resident words of a lane, of neighbouring rows.
     ResidentColumns,
     /// Resident words of a lane, of short rows.
@@ -31,11 +33,12 @@ pub enum Field {
 
 impl Field {
     /// All numbers, in the order in which they are tuned: each comes after those that its effect depends on.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Workgroup,
         Self::Load,
         Self::Lanes,
         Self::ResidentRow,
+        Self::ResidentLanes,
         Self::ResidentColumns,
         Self::ResidentShort,
         Self::Groups,
@@ -51,6 +54,7 @@ impl Field {
             Self::Load => "load",
             Self::Lanes => "lanes",
             Self::ResidentRow => "resident_row",
+            Self::ResidentLanes => "resident_lanes",
             Self::ResidentColumns => "resident_columns",
             Self::ResidentShort => "resident_short",
             Self::Groups => "groups",
@@ -70,6 +74,7 @@ impl Field {
                 Lanes::Subgroup => "subgroup".into(),
             },
             Self::ResidentRow => tuning.resident_row.to_string(),
+            Self::ResidentLanes => tuning.resident_lanes.to_string(),
             Self::ResidentColumns => tuning.resident_columns.to_string(),
             Self::ResidentShort => tuning.resident_short.to_string(),
             Self::Groups => tuning.groups.to_string(),
@@ -100,6 +105,9 @@ impl Field {
             Self::Lanes => lanes(present, software),
             Self::ResidentRow => {
                 numbers(&[8, 16, 32, 64, 128], &[32, 64, 128, 256], |t, n| t.resident_row = n)
+            }
+            Self::ResidentLanes => {
+                numbers(&[128, 256, 512, 1024], &[8, 16, 64], |t, n| t.resident_lanes = n)
             }
             Self::ResidentColumns => {
                 numbers(&[16, 32, 64, 128], &[64, 128, 256, 512], |t, n| t.resident_columns = n)

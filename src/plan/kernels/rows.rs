@@ -36,12 +36,12 @@ pub(super) fn neighbours(
     let by_class = ragged && fixed;
     let lead = if ragged && !by_class { load.elements() - 1 } else { 0 };
     let loads = (lead + classes).div_ceil(load.elements());
-    let most_loads = (profile.tuning.resident_row as usize / load.elements()).min(UNROLLED);
+    let most_loads = most_loads(load, profile);
     let geometry = Geometry::rows(profile, loads, most_loads)?;
     let lanes = geometry.lanes as usize;
     let of_lane = loads.div_ceil(lanes);
     let residency = if of_lane <= most_loads && !ragged {
-        Residency::Resident { loads: of_lane as u32, full: (loads / lanes) as u32 }
+        resident(loads, lanes)
     } else {
         Residency::streaming(of_lane)
     };
@@ -80,6 +80,43 @@ pub(super) fn strided(classes: usize, rows: usize, profile: &Profile) -> Result<
     let geometry = Geometry::strided(profile, classes, rows)?;
     let residency = Residency::streaming(classes.div_ceil(geometry.lanes as usize));
     Ok(Layout { residency, row_loads: RowLoads::Strided, ..Layout::plain(geometry) })
+}
+
+/// Returns a kernel whose rows of f32 would be read twice with more lanes to a row, if these keep it: workgroups of up to
+/// `resident_lanes` lanes, a row to each.
+pub(super) fn kept_by_more_lanes(
+    spec: Spec,
+    classes: usize,
+    profile: &Profile,
+) -> Result<Spec, Error> {
+    let Layout { load, residency, row_loads, .. } = spec.layout;
+    let most = profile.tuning.resident_lanes;
+    let read_twice = spec.phase == Phase::Whole && spec.writes() && !residency.is_resident();
+    // Classes' shares would be resident too: twice the registers, of which so many lanes have few.
+    let plain =
+        row_loads == RowLoads::Aligned && spec.input == ElementType::F32 && !spec.dense_target;
+    // Batch-invariant rows are cut into parts wherever they are not resident, before it is known what is written.
+    if !read_twice || !plain || profile.batch_invariant {
+        return Ok(spec);
+    }
+    let loads = classes.div_ceil(load.elements());
+    let most_loads = most_loads(load, profile);
+    let geometry = Geometry::row_each(profile, most, loads, most_loads)?;
+    let residency = resident(loads, geometry.lanes as usize);
+    let kept = Spec { layout: Layout { geometry, residency, ..spec.layout }, ..spec };
+    let fits = loads.div_ceil(geometry.lanes as usize) <= most_loads
+        && kept.workgroup_bytes() <= profile.limits.max_compute_workgroup_storage_size.into();
+    Ok(if fits { kept } else { spec })
+}
+
+/// Returns the most loads that a lane keeps of a row.
+fn most_loads(load: VectorWidth, profile: &Profile) -> usize {
+    (profile.tuning.resident_row as usize / load.elements()).min(UNROLLED)
+}
+
+/// Returns the residency of `loads` loads in registers of `lanes` lanes.
+fn resident(loads: usize, lanes: usize) -> Residency {
+    Residency::Resident { loads: loads.div_ceil(lanes) as u32, full: (loads / lanes) as u32 }
 }
 
 /// Sets the parts of the kernel that depend on its inputs and outputs: rows of `classes` classes that share words, and
@@ -154,6 +191,7 @@ pub(super) fn parts(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::Kernel;
 
     /// A row that starts on a load stays in registers if these suffice; one that starts inside of a load does not.
     #[test]
@@ -171,5 +209,52 @@ mod tests {
             let found = (layout.row_loads, layout.residency.is_resident());
             assert_eq!(found, (row_loads, resident), "{classes}: {layout:?}");
         }
+    }
+
+    /// Rows of f32 that are written are read once if a workgroup of the device keeps them, and workgroup memory allows
+    /// it; all other long rows have workgroups as everything else.
+    #[test]
+    fn rows_that_would_be_read_twice_are_kept_by_more_lanes() {
+        use crate::loss::Shapes;
+        use crate::{CrossEntropy, LabelType, Outputs, Plan, Softmax, TargetType};
+
+        let mut card = Profile::portable().with_device_type(wgpu::DeviceType::DiscreteGpu);
+        card.limits.max_compute_invocations_per_workgroup = 1024;
+        card.limits.max_compute_workgroup_size_x = 1024;
+        (card.subgroup_size, card.subgroups_alike) = (Some(32), true);
+        let mut small = card.clone();
+        small.limits.max_compute_workgroup_storage_size = 8 << 10;
+        let (loss, grad) = (Outputs::loss(), Outputs::loss().with_grad());
+        let labels = TargetType::Labels(LabelType::I64);
+        for (profile, classes, input, outputs, wanted) in [
+            (&card, 8192, ElementType::F32, grad, 256),
+            (&card, 8196, ElementType::F32, grad, 512),
+            (&card, 32_000, ElementType::F32, grad, 1024),
+            (&card, 32_768, ElementType::F32, grad, 1024),
+            (&card, 32_772, ElementType::F32, grad, 256),
+            (&card, 32_001, ElementType::F32, grad, 256),
+            (&card, 32_000, ElementType::F32, loss, 256),
+            (&card, 32_000, ElementType::BF16, grad, 256),
+            (&small, 32_000, ElementType::F32, grad, 256),
+            (&Profile::portable(), 32_000, ElementType::F32, grad, 256),
+            (&card.clone().with_batch_invariance(true), 32_000, ElementType::F32, grad, 256),
+        ] {
+            let shape = [1000, classes];
+            let shapes = Shapes::new(&shape).input_type(input).target(labels, &[1000]);
+            let plan = Plan::new(&CrossEntropy::new(), &shapes, outputs, profile).unwrap();
+            let rows = |spec: &Spec| spec.kernel == Kernel::Rows && spec.phase != Phase::Merge;
+            let lanes: Vec<_> =
+                plan.specs().filter(rows).map(|s| s.layout.geometry.lanes).collect();
+            assert!(
+                lanes.iter().all(|&lanes| lanes == wanted),
+                "{lanes:?} and not {wanted}: {plan}"
+            );
+            let kept = wanted > 256 || classes == 8192;
+            let mut specs = plan.specs().filter(rows);
+            assert!(specs.all(|spec| spec.layout.residency.is_resident() == kept), "{plan}");
+        }
+        let shape = [1000, 32_000];
+        let plan = Plan::new(&Softmax::probs(), &Shapes::new(&shape), loss, &card).unwrap();
+        assert_eq!(plan.specs().next().unwrap().layout.geometry.lanes, 1024, "{plan}");
     }
 }

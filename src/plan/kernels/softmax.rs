@@ -108,7 +108,11 @@ pub(in crate::plan) fn laid_out(
     let spec = Spec { kernel, layout, ..spec };
     Ok(match kernel {
         Kernel::Columns => columns::packed(spec, alignment),
-        _ => rows::packed(spec, work.rows_of(piece), work.problem.view.classes, alignment),
+        _ => {
+            let classes = work.problem.view.classes;
+            let spec = rows::kept_by_more_lanes(spec, classes, &work.profile)?;
+            rows::packed(spec, work.rows_of(piece), classes, alignment)
+        }
     })
 }
 
