@@ -135,6 +135,7 @@ fn changes(table: Tuning) -> Vec<(String, Tuning)> {
     {
         changed(format!("resident_columns {words}"), &|tuning| tuning.resident_columns = words);
     }
+    changed(format!("branches {}", !table.branches), &|tuning| tuning.branches = !table.branches);
     for words in [1, table.resident_short / 4, table.resident_short / 2, 2 * table.resident_short] {
         changed(format!("resident_short {words}"), &|tuning| tuning.resident_short = words);
     }

@@ -1,6 +1,7 @@
-// Offsets of the rows of a lane, and the shares of their classes.
+// The loads of a lane's rows: their offsets, their contents, and the shares of their classes.
 
-import shared::{offsets, params, row, vectors};
+import shared::{offsets, params, row, tensor, vectors};
+@if(SCALED) import shared::logits;
 
 // The rows of a lane are consecutive: PACK * classes elements, in `classes` loads.
 @if(SHORT) fn offsets_of_rows(row: u32) -> Offsets { return offsets_of(row / PACK * params.classes); }
@@ -9,11 +10,29 @@ import shared::{offsets, params, row, vectors};
         (row / params.inner * params.classes * params.inner + row % params.inner) / PACK);
 }
 
-@if(!SHORT) fn weights_of(offsets: Offsets, c: u32, at: u32) -> PackReals {
+@if(!SHORT) {
+// A lane's loads are its rows' classes, one after the other.
+const STEP: u32 = 1u;
+
+// Returns the offset of class `c` from the first one, in loads.
+fn offset_of(c: u32) -> u32 { return c * (params.inner / PACK); }
+
+fn read_whole(offsets: Offsets, c: u32) -> Pack { return read_logits(offsets.logits + offset_of(c)); }
+
+// Returns class `c` for every row of the lane.
+fn classes_of(offsets: Offsets, c: u32) -> Pack {
+    var classes: Pack;
+    @for(h in HALVES) classes.{h} = Words(c);
+    return classes;
+}
+
+fn weights_of(offsets: Offsets, c: u32) -> PackReals {
     var v: PackReals;
-    @if(DENSE_TARGET) var w: PackReals;
-    @if(DENSE_TARGET) w.a = Reals(class_weight(c));
-    @if(DENSE_TARGET && EIGHT) w.b = w.a;
-    @if(DENSE_TARGET) v = shares_of(offsets, at, w);
+    @if(DENSE_TARGET) {
+        var w: PackReals;
+        @for(h in HALVES) w.{h} = Reals(class_weight(c));
+        v = shares_of(offsets, offset_of(c), w);
+    }
     return v;
+}
 }

@@ -27,11 +27,13 @@ fn accumulated_weight_sum(f: Fold, c: ClassTerms) -> Reals { return f.weight_sum
 @if(RESIDENT) fn resident_weighted_gap(s: ResidentSums, c: ClassTerms) -> Reals { return with_weighted_gap(s.weighted_gap, c); }
 @if(RESIDENT) fn resident_weight_sum(s: ResidentSums, c: ClassTerms) -> Reals { return s.weight_sum + c.v; }
 
-// A class without weight contributes nothing, even at -inf.
+// A class without weight contributes nothing, even at -inf. Each product is rounded first: smoothing gives all classes
+// the same share, and a compiler may add distances before it multiplies, as Mesa's does, which overflows far sooner.
 fn with_weighted_gap(weighted_gap: Reals, c: ClassTerms) -> Reals {
     let away = c.words == Words(NEG_INF);
     let weightless = c.v == Reals(0.0);
-    return fma(c.v, select(c.max - bitcast<Reals>(c.words), Reals(0.0), weightless | away), weighted_gap);
+    let gap = select(c.max - bitcast<Reals>(c.words), Reals(0.0), weightless | away);
+    return weighted_gap + rounded(c.v * gap);
 }
 
 // Returns the flags of the row's loss that a class's share sets.

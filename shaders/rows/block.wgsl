@@ -34,10 +34,11 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
         var b: Resident;
         var v_a: ResidentReals;
         var v_b: ResidentReals;
-        if (read) { load_resident(offsets, range, lane, &a, &b, &v_a, &v_b); }
+        var finite = false;
+        if (read) { finite = load_resident(offsets, range, lane, &a, &b, &v_a, &v_b); }
         var label_logit = 0u;
         @if(LABELS) label_logit = label_logit_of(r, offsets, range, lane);
-        let s = state_of_resident(&a, &b, &v_a, &v_b, label_logit, label_key_of_row(r, row, offsets), thread);
+        let s = state_of_resident(&a, &b, &v_a, &v_b, label_logit, label_key_of_row(r, row, offsets), finite, thread);
     }
     @else var s = state_of_row(r, row, offsets, folded_range_of(offsets, part), lane, read, thread);
 

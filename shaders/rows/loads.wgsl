@@ -3,6 +3,9 @@
 import shared::{arithmetic, offsets, params, row, tensor, vectors};
 @if(SCALED && !MERGE) import shared::logits;
 
+// A lane's loads are so far apart.
+const STEP: u32 = LANES;
+
 // Loads of a row, or of a lane's part of it.
 struct Range {
     start: u32,
@@ -48,6 +51,12 @@ fn offset_of(p: u32) -> u32 {
     @if(STRIDED) return p * params.inner;
     @elif(LOOSE) return p * PACK;   // in elements
     @else return p;
+}
+
+// Returns the number of the load that holds the label, which no load has if the piece does not have it.
+@if(PLAIN_GRAD) fn label_load_of(class_index: u32, offsets: Offsets) -> u32 {
+    @if(RAGGED) return (class_index + offsets.lead) / PACK;
+    @else return class_index / PACK;
 }
 
 // Returns load `p`, all of which belongs to the row.

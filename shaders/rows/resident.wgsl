@@ -6,8 +6,10 @@
 import rows::{lanes, loads, merge, sums};
 @if(SQUARES) import fields::exp_gap_sum;
 import shared::{arithmetic, fold, offsets, resident, state, vectors};
+@if(FINITE_PATH) import shared::tensor;
 @if(WRITES) import shared::writer;
 
+// FINITE_PATH: returns true if none of them is NaN or infinite.
 fn load_resident(
     offsets: Offsets,
     range: Range,
@@ -16,13 +18,19 @@ fn load_resident(
     b: ptr<function, Resident>,
     v_a: ptr<function, ResidentReals>,
     v_b: ptr<function, ResidentReals>,
-) {
+) -> bool {
+    var carries = 0u;
     @for(k in REGISTERS) {
         {
             let turn = lane + {k} * LANES;
             let here = {k} < FULL || turn < range.end;
             let p = select(min(lane, range.end - 1u), turn, here);
-            let pack = read_pack(offsets, p);
+            @if(FINITE_PATH) {
+                let loaded = load_logits(offsets.logits + offset_of(p));
+                carries |= carries_logits(loaded);
+                let pack = widened_logits(loaded);
+            }
+            @else let pack = read_pack(offsets, p);
             let v = weights_of(offsets, p);
             (*a)[{k}] = select(Words(NEG_INF), pack.a, here);
             (*v_a)[{k}] = select(Reals(0.0), v.a, here);
@@ -30,6 +38,8 @@ fn load_resident(
             @if(EIGHT) (*v_b)[{k}] = select(Reals(0.0), v.b, here);
         }
     }
+    @if(FINITE_PATH) return is_finite_logits(carries);
+    @else return false;
 }
 
 @if(WIDE) {
@@ -59,7 +69,7 @@ fn class_of_load(first: Words, k: Words) -> Words { return first + PACK * LANES 
 fn sums_of(resident: ResidentSums) -> Sums {
     var s: Sums;
     s.sum = across(resident.sum);
-    s.ties = across(resident.ties);
+    s.ties = u32(across(round(resident.all - resident.sum)));
     @if(DENSE_TARGET) s.flags = bits_of(resident.flags);
     @for(f in FIELDS) {
         @if(f.sums && f.is_real) s.{f.name} = across(resident.{f.name});
@@ -67,6 +77,22 @@ fn sums_of(resident: ResidentSums) -> Sums {
         @elif(f.least) s.{f.name} = least(resident.{f.name});
         @else s.{f.name} = highest(resident.{f.name});
     }
+    return s;
+}
+
+// Returns the sums over a lane's loads.
+@for(path in PATHS) fn sums_of_lane{path.name}(
+    x_max: Reals,
+    u_max: Reals,
+    a: ptr<function, Resident>,
+    b: ptr<function, Resident>,
+    v_a: ptr<function, ResidentReals>,
+    v_b: ptr<function, ResidentReals>,
+    first: Pack,
+    label_key: LabelKey,
+) -> Sums {
+    var s = sums_of(sum_resident{path.name}(x_max, u_max, a, v_a, first.a, label_key));
+    @if(EIGHT) s = merge(s, sums_of(sum_resident{path.name}(x_max, u_max, b, v_b, first.b, label_key)));
     return s;
 }
 
@@ -79,10 +105,15 @@ fn state_of_resident(
     v_b: ptr<function, ResidentReals>,
     label_logit: u32,
     label_key: LabelKey,
+    finite: bool,
     thread: u32,
 ) -> State {
-    var f = scan_resident(empty_fold(), a);
-    @if(EIGHT) f = scan_resident(f, b);
+    var f = with_maxima(empty_fold(), a);
+    @if(EIGHT) f = with_maxima(f, b);
+    if (!finite) {
+        f = noted(f, a);
+        @if(EIGHT) f = noted(f, b);
+    }
     let x_max = max_lanes(highest(f.max), thread);
     // Load k of the lane is number lane + k LANES of the row.
     let first = first_classes(lane_of(thread));
@@ -93,8 +124,15 @@ fn state_of_resident(
         @if(EIGHT) u_max = max(u_max, u_max_of(Reals(x_max), b, v_b));
         u_max = Reals(max_lanes(highest(u_max), thread));
     }
-    var s = sums_of(sum_resident(Reals(x_max), u_max, a, v_a, first.a, label_key));
-    @if(EIGHT) s = merge(s, sums_of(sum_resident(Reals(x_max), u_max, b, v_b, first.b, label_key)));
+    var s: Sums;
+    @if(FINITE_PATH) {
+        if (finite) {
+            s = sums_of_lane_finite(Reals(x_max), u_max, a, b, v_a, v_b, first, label_key);
+        } else {
+            s = sums_of_lane(Reals(x_max), u_max, a, b, v_a, v_b, first, label_key);
+        }
+    }
+    @else s = sums_of_lane(Reals(x_max), u_max, a, b, v_a, v_b, first, label_key);
     s.flags |= bits_of(flags_of(f));
     s.label_logit = label_logit;
     s = merge_lanes(s, thread);
@@ -127,6 +165,10 @@ fn state_of_resident(
     v_a: ptr<function, ResidentReals>,
     v_b: ptr<function, ResidentReals>,
 ) {
+    @if(PLAIN_GRAD) if (w.plain) {
+        write_plain(w, offsets, range, lane, a, b);
+        return;
+    }
     @for(k in REGISTERS) {
         {
             let p = lane + {k} * LANES;
@@ -135,6 +177,28 @@ fn state_of_resident(
                 @for(h in HALVES) v.{h} = (*v_{h})[{k}];
                 let pack = pack_of((*a)[{k}], (*b)[{k}]);
                 write_pack(w, offsets, offset_of(p), pack, classes_of(offsets, p), v);
+            }
+        }
+    }
+}
+
+@if(PLAIN_GRAD) fn write_plain(
+    w: Writers,
+    offsets: Offsets,
+    range: Range,
+    lane: u32,
+    a: ptr<function, Resident>,
+    b: ptr<function, Resident>,
+) {
+    let label_load = label_load_of(w.a.class_index.x, offsets);
+    @for(k in REGISTERS) {
+        {
+            let p = lane + {k} * LANES;
+            let here = {k} < FULL || p < range.end;
+            if (here) {
+                var out = plain_gradients(w, pack_of((*a)[{k}], (*b)[{k}]));
+                if (p == label_load) { out = with_label(w, out, classes_of(offsets, p)); }
+                write_finite_grad(offsets.grad + offset_of(p), out);
             }
         }
     }

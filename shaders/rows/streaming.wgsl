@@ -2,7 +2,8 @@
 // the results.
 
 import rows::loads;
-import shared::{fold, offsets, state, vectors};
+import shared::{fold, offsets, state};
+@if(FOURS && !MERGE) import shared::fours;
 @if(WRITES) import shared::writer;
 
 @if(!BY_CLASS) fn fold_row(offsets: Offsets, range: Range, lane: u32, label_keys: LabelKeys) -> Folds {
@@ -20,18 +21,9 @@ import shared::{fold, offsets, state, vectors};
 @if(!BY_CLASS) fn fold_chunk(offsets: Offsets, start: u32, end: u32, label_keys: LabelKeys) -> Folds {
     var f = empty_folds(label_keys);
     var turn = start;
-    // Issues four independent loads before the first exp.
     @if(FOURS) let whole = min(end, whole_end(offsets));
     @if(FOURS) for (; turn + 3u * LANES < whole; turn += 4u * LANES) {
-        let p = whole_load_of(turn);
-        let a = read_whole(offsets, p);
-        let b = read_whole(offsets, p + LANES);
-        let c = read_whole(offsets, p + 2u * LANES);
-        let d = read_whole(offsets, p + 3u * LANES);
-        f = accumulate(f, a, weights_of(offsets, p), classes_of(offsets, p));
-        f = accumulate(f, b, weights_of(offsets, p + LANES), classes_of(offsets, p + LANES));
-        f = accumulate(f, c, weights_of(offsets, p + 2u * LANES), classes_of(offsets, p + 2u * LANES));
-        f = accumulate(f, d, weights_of(offsets, p + 3u * LANES), classes_of(offsets, p + 3u * LANES));
+        f = fold_four(f, offsets, whole_load_of(turn));
     }
     for (; turn < end; turn += LANES) {
         let p = load_of(offsets, turn);
@@ -52,15 +44,7 @@ import shared::{fold, offsets, state, vectors};
     var turn = start;
     @if(FOURS) let whole = min(end, whole_end(offsets));
     @if(FOURS) for (; turn + 3u * LANES < whole; turn += 4u * LANES) {
-        let p = whole_load_of(turn);
-        let a = read_whole(offsets, p);
-        let b = read_whole(offsets, p + LANES);
-        let c = read_whole(offsets, p + 2u * LANES);
-        let d = read_whole(offsets, p + 3u * LANES);
-        write_load(w, offsets, p, a);
-        write_load(w, offsets, p + LANES, b);
-        write_load(w, offsets, p + 2u * LANES, c);
-        write_load(w, offsets, p + 3u * LANES, d);
+        write_four(w, offsets, whole_load_of(turn));
     }
     for (; turn < end; turn += LANES) {
         let p = load_of(offsets, turn);
@@ -69,13 +53,9 @@ import shared::{fold, offsets, state, vectors};
     }
 }
 
-@if(WRITES) fn write_load(w: Writers, offsets: Offsets, p: u32, pack: Pack) {
-    write_pack(w, offsets, offset_of(p), pack, classes_of(offsets, p), weights_of(offsets, p));
-}
-
-// Writes the same for a load that may hold elements of other rows.
+// Writes a load that may hold elements of other rows.
 @if(WRITES) fn write_any(w: Writers, offsets: Offsets, p: u32) {
-    @if(PARTIAL) write_part(
-        w, offsets, offset_of(p), read_pack(offsets, p), classes_of(offsets, p), weights_of(offsets, p));
-    @else write_load(w, offsets, p, read_whole(offsets, p));
+    let pack = read_pack(offsets, p);
+    @if(PARTIAL) write_part(w, offsets, offset_of(p), pack, classes_of(offsets, p), weights_of(offsets, p));
+    @else write_pack(w, offsets, offset_of(p), pack, classes_of(offsets, p), weights_of(offsets, p));
 }

@@ -5,7 +5,7 @@ import shared::params;
 
 struct Sums {
     sum: f32,
-    ties: f32,
+    ties: u32,   // an integer, which some GPUs sum over a subgroup in one instruction
     flags: u32,
     label_logit: u32,
     @for(f in FIELDS) {f.name}: {f.scalar},
@@ -49,7 +49,7 @@ fn merge(a: Sums, b: Sums) -> Sums {
     let none = 0u - (params.turns >> 31u);
     var s = row;
     s.sum = bitcast<f32>(bitcast<u32>(row.sum) | (bitcast<u32>(mine.sum) & none));
-    s.ties = bitcast<f32>(bitcast<u32>(row.ties) | (bitcast<u32>(mine.ties) & none));
+    s.ties |= mine.ties & none;
     s.flags |= mine.flags & none;
     s.label_logit |= mine.label_logit & none;
     @for(f in FIELDS) s.{f.name} = bitcast<{f.scalar}>(bitcast<u32>(row.{f.name}) | (bitcast<u32>(mine.{f.name}) & none));

@@ -24,11 +24,7 @@ import shared::{halves, vectors};
         return Pack(Words(v[0], v[1], v[2], v[3]));
     }
     @elif(t.f32) return Pack({t.buffer}[at]);
-    @elif(EIGHT) {
-        let w = words_of_{t.name}({t.buffer}[at]);
-        return Pack(Words(widened_{t.type}(w.x), widened_{t.type}(w.y)),
-            Words(widened_{t.type}(w.z), widened_{t.type}(w.w)));
-    }
+    @elif(EIGHT) return unpacked_{t.name}(words_of_{t.name}({t.buffer}[at]));
     @elif(WIDE) {
         let w = {t.buffer}[at];
         return Pack(Words(widened_{t.type}(w[0]), widened_{t.type}(w[1])));
@@ -51,6 +47,35 @@ import shared::{halves, vectors};
     return vec4<u32>(low.x, high.x, low.y, high.y);
 }
 @else fn words_of_{t.name}(v: vec4<u32>) -> vec4<u32> { return v; }
+
+fn unpacked_{t.name}(w: vec4<u32>) -> Pack {
+    return Pack(Words(widened_{t.type}(w.x), widened_{t.type}(w.y)), Words(widened_{t.type}(w.z), widened_{t.type}(w.w)));
+}
+}
+
+// Loads as they are in memory, where NaN and infinities are looked for in two halves at a time.
+@for(t in READ) @if(FINITE_PATH && t.logits) {
+@if(t.f32) {
+alias Loaded_{t.name} = Pack;
+fn load_{t.name}(at: u32) -> Pack { return read_{t.name}(at); }
+fn widened_{t.name}(loaded: Pack) -> Pack { return loaded; }
+}
+@else {
+alias Loaded_{t.name} = vec4<u32>;
+fn load_{t.name}(at: u32) -> vec4<u32> { return words_of_{t.name}({t.buffer}[at]); }
+fn widened_{t.name}(loaded: vec4<u32>) -> Pack { return unpacked_{t.name}(loaded); }
+}
+
+// Returns a word whose sign bits, masked by `{t.signs}`, show an infinity or a NaN: 1 added to the highest exponent carries
+// into the sign. A carry out of the lower half can only make the upper half look like one too.
+fn carries_{t.name}(loaded: Loaded_{t.name}) -> u32 {
+    @if(t.f32) var carries = (loaded.a + Words({t.carry})) ^ loaded.a;
+    @else let carries = (loaded + Words({t.carry})) ^ loaded;
+    @if(t.f32 && EIGHT) carries |= (loaded.b + Words({t.carry})) ^ loaded.b;
+    return (carries.x | carries.y) | (carries.z | carries.w);
+}
+
+fn is_finite_{t.name}(carries: u32) -> bool { return (carries & {t.signs}) == 0u; }
 }
 
 // Returns element `k` of load `at`, as f32.
@@ -84,10 +109,14 @@ import shared::{halves, vectors};
 }
 
 // Returns the words of a load.
-@for(t in WRITTEN) @if(!t.f32 && WIDE && EIGHT) fn joined_{t.name}(out: Pack) -> vec4<u32> {
-    let a = narrowed_{t.type}(out.a);
-    let b = narrowed_{t.type}(out.b);
+@for(t in WRITTEN) @if(!t.f32 && WIDE && EIGHT) {
+fn joined_{t.name}(out: Pack) -> vec4<u32> {
+    return joined_halves_{t.name}(narrowed_{t.type}(out.a), narrowed_{t.type}(out.b));
+}
+
+fn joined_halves_{t.name}(a: Words, b: Words) -> vec4<u32> {
     return vec4<u32>(a.xz, b.xz) | (vec4<u32>(a.yw, b.yw) << vec4<u32>(16u));
+}
 }
 @for(t in WRITTEN) @if(!t.f32 && WIDE && !EIGHT) fn joined_{t.name}(out: Pack) -> vec2<u32> {
     let a = narrowed_{t.type}(out.a);
@@ -96,10 +125,21 @@ import shared::{halves, vectors};
 
 // Writes load `at`.
 @for(t in WRITTEN) @if(!t.f32 && WIDE) fn write_{t.name}(at: u32, out: Pack) {
-    let w = joined_{t.name}(out);
+    @if(EIGHT) write_words_{t.name}(at, joined_{t.name}(out));
+    @else {t.buffer}[at] = joined_{t.name}(out);
+}
+
+@for(t in WRITTEN) @if(!t.f32 && EIGHT) fn write_words_{t.name}(at: u32, w: vec4<u32>) {
     @if(t.scalars) {t.buffer}[at] = array<u32, 4>(w.x, w.y, w.z, w.w);
     @elif(t.u64_loads) {t.buffer}[at] = vec2<u64>(w.xz) | (vec2<u64>(w.yw) << vec2<u32>(32u));
     @else {t.buffer}[at] = w;
+}
+
+// Writes load `at`, in which no element is NaN.
+@for(t in WRITTEN) @if(FINITE_PATH) fn write_finite_{t.name}(at: u32, out: Pack) {
+    @if(!t.f32 && EIGHT) write_words_{t.name}(
+        at, joined_halves_{t.name}(nearest_{t.type}(out.a), nearest_{t.type}(out.b)));
+    @else write_{t.name}(at, out);
 }
 
 // Writes elements `start` to `end` of load `at`: another lane writes the rest, which belongs to another row. In a

@@ -70,11 +70,18 @@ fn note_words(fold: Fold, words: Words) -> Fold {
 // Accumulates classes before their maximum is known. `v` holds their shares (DENSE_TARGET), and `classes` their
 // numbers.
 fn accumulate_half(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
-    var f = note_words(fold, given);
     let words = z_of(given);
+    let e = select(power_of(fold, words), Reals(0.0), words == Words(NEG_INF));
+    return with_power(note_words(fold, given), words, e, v, classes);
+}
+
+// Returns the distance of classes from the maximum so far, as a power.
+fn power_of(fold: Fold, words: Words) -> Reals { return exp(-abs(bitcast<Reals>(words) - fold.max)); }
+
+fn with_power(fold: Fold, words: Words, e: Reals, v: Reals, classes: Words) -> Fold {
+    var f = fold;
     let x = bitcast<Reals>(words);
     let risen = max(f.max, x);
-    let e = select(exp(-abs(x - f.max)), Reals(0.0), words == Words(NEG_INF));
     let c = ClassTerms(words, v, classes, Words(0u), risen, e);
     @for(f in FIELDS) f.{f.name} = accumulated_{f.name}(fold, c);
     @if(DENSE_TARGET) f.flags |= flags_of_weight(c);
@@ -87,6 +94,14 @@ fn accumulate_half(fold: Fold, given: Words, v: Reals, classes: Words) -> Fold {
 fn accumulate(folds: Folds, pack: Pack, v: PackReals, classes: Pack) -> Folds {
     var f: Folds;
     @for(h in HALVES) f.{h} = accumulate_half(folds.{h}, pack.{h}, v.{h}, classes.{h});
+    return f;
+}
+
+// Accumulates a load without NaN and infinities: nothing is looked for, and no power is of -inf.
+@if(FINITE_PATH) fn accumulate_finite(folds: Folds, pack: Pack, v: PackReals, classes: Pack) -> Folds {
+    var f: Folds;
+    @for(h in HALVES) f.{h} = with_power(
+        folds.{h}, pack.{h}, power_of(folds.{h}, pack.{h}), v.{h}, classes.{h});
     return f;
 }
 

@@ -5,12 +5,15 @@ import shared::{arithmetic, params, vectors};
 // Returns both halves of a word as f32.
 @if(BF16) fn widened_bf16(word: u32) -> vec2<u32> { return vec2<u32>(word << 16u, word & 0xffff0000u); }
 
-// Returns the nearest bf16, ties to even, in the low half. A carry out of the fraction gives the next power of two,
-// or infinity.
+// Returns the nearest bf16, ties to even, in the low half.
 @if(BF16) fn narrowed_bf16(words: Words) -> Words {
+    return select(nearest_bf16(words), Words(0x7fc0u), (words & Words(0x7fffffffu)) > Words(POS_INF));
+}
+
+// Returns the same of numbers that are not NaN. A carry out of the fraction gives the next power of two, or infinity.
+@if(BF16) fn nearest_bf16(words: Words) -> Words {
     let odd = (words >> Words(16u)) & Words(1u);
-    let half = (words + Words(0x7fffu) + odd) >> Words(16u);
-    return select(half, Words(0x7fc0u), (words & Words(0x7fffffffu)) > Words(POS_INF));
+    return (words + Words(0x7fffu) + odd) >> Words(16u);
 }
 
 // Returns both halves of a word as f32. Every f16 is an f32, infinities and NaN included.
@@ -34,9 +37,13 @@ import shared::{arithmetic, params, vectors};
     return wide | ((half & vec2<u32>(0x8000u)) << vec2<u32>(16u));
 }
 
-// Returns the nearest f16, ties to even, in the low half. Computed in integers: WGSL does not specify how
-// `pack2x16float` rounds.
+// Returns the nearest f16, ties to even, in the low half.
 @if(F16) fn narrowed_f16(words: Words) -> Words {
+    return select(nearest_f16(words), Words(0x7e00u), (words & Words(0x7fffffffu)) > Words(POS_INF));
+}
+
+// Returns the same of numbers that are not NaN. Computed in integers: WGSL does not specify how `pack2x16float` rounds.
+@if(F16) fn nearest_f16(words: Words) -> Words {
     let magnitude = words & Words(0x7fffffffu);
     // The exponent's bias is 112 less, the fraction 13 bits shorter. A carry may reach infinity, and larger numbers
     // are limited to it first.
@@ -44,7 +51,6 @@ import shared::{arithmetic, params, vectors};
     let normal = (min(magnitude, Words(0x47800000u)) + Words(0xc8000fffu) + odd) >> Words(13u);
     // Below 2^-14 the steps are 2^-24, those of f32 from 0.5 to 1: the sum rounds to them.
     let small = bitcast<Words>(bitcast<Reals>(magnitude) + 0.5) - Words(0x3f000000u);
-    var half = select(normal, small, magnitude < Words(0x38800000u));
-    half = select(half, Words(0x7e00u), magnitude > Words(POS_INF));
+    let half = select(normal, small, magnitude < Words(0x38800000u));
     return half | ((words >> Words(16u)) & Words(0x8000u));
 }

@@ -8,13 +8,17 @@ import shared::{arithmetic, constants, fold, softcap, state, vectors};
 alias Resident = array<Words, RESIDENT_LOADS>;
 alias ResidentReals = array<Reals, RESIDENT_LOADS>;   // DENSE_TARGET: the classes' shares
 
-// Returns the maximum of each component, and the words that show NaN and infinities.
-fn scan_resident(fold: Fold, resident: ptr<function, Resident>) -> Fold {
+// Adds the maximum of each component.
+fn with_maxima(fold: Fold, resident: ptr<function, Resident>) -> Fold {
     var f = fold;
-    @for(k in REGISTERS) {
-        f = note_words(f, (*resident)[{k}]);
-        f.max = max(f.max, bitcast<Reals>(z_of((*resident)[{k}])));
-    }
+    @for(k in REGISTERS) f.max = max(f.max, bitcast<Reals>(z_of((*resident)[{k}])));
+    return f;
+}
+
+// Adds the words that show NaN and infinities.
+fn noted(fold: Fold, resident: ptr<function, Resident>) -> Fold {
+    var f = fold;
+    @for(k in REGISTERS) f = note_words(f, (*resident)[{k}]);
     return f;
 }
 
@@ -26,8 +30,8 @@ fn scan_resident(fold: Fold, resident: ptr<function, Resident>) -> Fold {
 }
 
 // Sums the terms of all classes. If only a gradient is written (POWERS), exp(x - max) replaces x. `first` has the
-// classes of the first load.
-fn sum_resident(
+// classes of the first load. Of finite classes only those that a lane lacks are -inf.
+@for(path in PATHS) fn sum_resident{path.name}(
     x_max: Reals,
     u_max: Reals,
     resident: ptr<function, Resident>,
@@ -43,11 +47,14 @@ fn sum_resident(
         {
             let words = z_of((*resident)[{k}]);
             let at_max = bitcast<Reals>(words) == x_max;
-            let e = select(exp(bitcast<Reals>(words) - x_max), Reals(0.0), words == Words(NEG_INF));
+            @if(path.finite) let away = Bools({k} >= FULL) & (words == Words(NEG_INF));
+            @else let away = words == Words(NEG_INF);
+            let e = select(exp(bitcast<Reals>(words) - x_max), Reals(0.0), away);
             let load = Words({k});
             let c = ClassTerms(words, (*v)[{k}], class_of_load(first, load), load, x_max, e);
             s.sum += select(e, Reals(0.0), at_max);
-            s.ties += select(Ties(0), Ties(1), at_max);
+            @if(PACKED_ROWS) s.ties += select(Words(0u), Words(1u), at_max);
+            @else s.all += e;
             @if(DENSE_TARGET) s.flags |= flags_of_weight(c);
             @for(f in FIELDS) s.{f.name} = resident_{f.name}(s, c);
             @if(POWERS) (*resident)[{k}] = bitcast<Words>(select(e, Reals(1.0), at_max));
@@ -68,7 +75,7 @@ fn sum_resident(
 
 // Returns the state of the rows of a lane: load k has class k of each row.
 @if(PACKED_ROWS) fn state_of_resident(resident: ptr<function, Resident>, v: ptr<function, ResidentReals>, label_key: LabelKey) -> State {
-    let f = scan_resident(empty_fold(), resident);
+    let f = noted(with_maxima(empty_fold(), resident), resident);
     var u_max: Reals;
     @if(PRODUCT) u_max = u_max_of(f.max, resident, v);
     let sums = sum_resident(f.max, u_max, resident, v, Words(0u), label_key);

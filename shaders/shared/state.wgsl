@@ -50,15 +50,14 @@ struct Folds {
     @for(h in HALVES) {h}: Fold,
 }
 
-// The type in which ties are counted. If a row has one lane, integers take half of the instructions and far fewer
-// registers. Lanes that share a row add floats, which software drivers do faster.
-@if(PACKED_ROWS) alias Ties = Words;
-@else alias Ties = Reals;
-
 // Sums over resident classes, relative to a maximum that is known before the first exp, so no sum is rescaled.
 struct ResidentSums {
     sum: Reals,     // sum of exp(x - max) over the classes below the maximum
-    ties: Ties,     // number of classes at the maximum, itself included
+    // The number of classes at the maximum, itself included. Lanes that share a row have it from the sum over all
+    // classes, which is larger by exp(0) for each: an addition in place of a selection and an addition. If a row has
+    // one lane, integers take far fewer registers.
+    @if(PACKED_ROWS) ties: Words,
+    @else all: Reals,
     @if(DENSE_TARGET) flags: Words,
     @if(RANK) label_key: LabelKey,
     @for(f in FIELDS) {f.name}: {f.components},

@@ -25,6 +25,7 @@ struct Writer {
 // One for each half of a load.
 struct Writers {
     @for(h in HALVES) {h}: Writer,
+    @if(PLAIN_GRAD) plain: bool,   // see `are_plain`
 }
 
 // The gradients of a row, with its log-sum-exp lse:
@@ -90,6 +91,7 @@ fn writer(r: Row) -> Writer {
     var w: Writers;
     w.a = writer(r);
     @if(EIGHT) w.b = w.a;
+    @if(PLAIN_GRAD) w.plain = are_plain(w);
     return w;
 }
 
@@ -117,6 +119,35 @@ fn writer(r: Row) -> Writer {
     @if(SHARES) value = select(fma(-v, w.scale, value), numerator / w.sum_exp * w.scale, at_max);
     @if(SOFTCAP) value *= slope_of(given);
     return select(bitcast<Words>(value), w.settled_word, w.settled);
+}
+
+// Returns true if the gradient of all rows is exp(x - max) rate at every class but the label's, and finite.
+@if(PLAIN_GRAD) fn are_plain(w: Writers) -> bool {
+    var plain = true;
+    @for(h in HALVES) plain &= all(is_plain(w.{h}));
+    return plain;
+}
+
+@if(PLAIN_GRAD) fn is_plain(w: Writer) -> Bools {
+    return !(w.settled | (bitcast<Words>(w.rate) & Words(POS_INF)) == Words(POS_INF));
+}
+
+// Returns the gradient of a load without the label, NaN and infinities.
+@if(PLAIN_GRAD) fn plain_gradients(w: Writers, pack: Pack) -> Pack {
+    var out: Pack;
+    @for(h in HALVES) {
+        @if(POWERS) out.{h} = bitcast<Words>(bitcast<Reals>(pack.{h}) * w.{h}.rate);
+        @else out.{h} = bitcast<Words>(exp(bitcast<Reals>(pack.{h}) - w.{h}.max) * w.{h}.rate);
+    }
+    return out;
+}
+
+// Returns the gradient of a load with that of the label.
+@if(PLAIN_GRAD) fn with_label(w: Writers, plain: Pack, classes: Pack) -> Pack {
+    var out: Pack;
+    @for(h in HALVES) out.{h} = select(
+        plain.{h}, bitcast<Words>(w.{h}.label_gradient), classes.{h} == w.{h}.class_index);
+    return out;
 }
 
 // log p_c = (x_c - max) - log1p(sum_exp_m1), or p_c itself.

@@ -26,6 +26,8 @@ pub struct Layout {
     /// For [`Kernel::Rows`](super::Kernel::Rows): rows are computed two at a time, because words that are written hold
     /// elements of both. Only with [`RowLoads::Ragged`].
     pub pairs: bool,
+    /// Loads without NaN and infinities have a path of their own, for drivers that skip a branch which no lane takes.
+    pub finite_path: bool,
     /// For [`Kernel::Rows`](super::Kernel::Rows): the weights of four classes come in one load.
     pub weight_packs: bool,
     /// For [`Kernel::Columns`](super::Kernel::Columns): a lane's rows follow each other.
@@ -47,6 +49,7 @@ impl Layout {
             row_loads: RowLoads::Aligned,
             by_class: false,
             pairs: false,
+            finite_path: false,
             weight_packs: false,
             short: false,
             label_packs: false,

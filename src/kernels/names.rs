@@ -33,6 +33,20 @@ impl Spec {
         names.insert("CONSTANTS", Value::List(words::ALL.iter().map(constant).collect()));
         names.insert("RAISED_BY", Value::text(words::RAISED_BY.to_string()));
         names.insert("STATES", states());
+        names.insert(
+            "PATHS",
+            Value::List(
+                self.paths()
+                    .iter()
+                    .map(|&(name, finite)| {
+                        Value::Record(vec![
+                            ("name", Value::text(name)),
+                            ("finite", Value::Flag(finite)),
+                        ])
+                    })
+                    .collect(),
+            ),
+        );
         names.insert("RECORD_STORES", Value::texts(stores(self)));
         let tensors = |which: fn(&ClassTensor) -> bool| {
             Value::List(self.tensors().filter(which).map(|tensor| tensor.record(self)).collect())
@@ -49,6 +63,11 @@ impl Spec {
             VectorWidth::Eight => &["a", "b"],
             VectorWidth::One | VectorWidth::Four => &["a"],
         }
+    }
+
+    /// Returns the paths of resident classes, with the endings of their functions' names; true for finite classes.
+    fn paths(&self) -> &'static [(&'static str, bool)] {
+        if self.layout.finite_path { &[("", false), ("_finite", true)] } else { &[("", false)] }
     }
 
     /// Returns the number of loads that a lane keeps. Loops over them are written out: drivers do not reliably unroll
@@ -103,6 +122,7 @@ impl Spec {
             (columns && self.layout.is_wide(), "ROW_VECTORS"),
             (self.layout.by_class && self.in_place, "READ_BY_OTHERS"),
             (self.stores_powers(), "POWERS"),
+            (self.has_plain_gradient(), "PLAIN_GRAD"),
             (self.cut, "CUT"),
             (self.apart, "APART"),
             (self.phase == Phase::Fold, "FOLD"),
@@ -169,6 +189,7 @@ impl Layout {
             (row_loads.start_anywhere(), "ANYWHERE"),
             (row_loads == RowLoads::Ragged || self.by_class, "PARTIAL"),
             (self.pairs, "PAIRS"),
+            (self.finite_path, "FINITE_PATH"),
             (residency.is_resident(), "RESIDENT"),
             (matches!(residency, Residency::Fours | Residency::Chunks), "FOURS"),
             (residency == Residency::Chunks, "CHUNKS"),

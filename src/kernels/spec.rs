@@ -213,6 +213,19 @@ impl Spec {
             && !needs_logits
     }
 
+    /// Returns true if the gradient of every class but the label's is a power times one number of its row, on the path
+    /// of finite loads.
+    pub(super) fn has_plain_gradient(&self) -> bool {
+        let RowFeatures { entropy_loss, jacobian, .. } = self.row_features;
+        self.layout.finite_path
+            && self.grad
+            && self.writes()
+            && self.label_type().is_some()
+            && self.distribution.is_none()
+            && !(self.dense_target || entropy_loss || jacobian)
+            && (!self.layout.residency.is_resident() || self.stores_powers())
+    }
+
     /// Returns true if its blocks add to a lane's totals.
     pub(super) fn sums(&self) -> bool {
         match self.kernel {

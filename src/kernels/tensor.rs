@@ -163,6 +163,12 @@ impl ClassTensor {
 
     /// Returns the names of the tensor for the files of `shaders/`.
     pub fn record(&self, spec: &Spec) -> Value {
+        // What makes the highest exponent, infinity's and NaN's, carry into the sign; and the signs in a word.
+        let (carry, signs) = match self.element_type {
+            ElementType::F32 => ("0x00800000u", "0x80000000u"),
+            ElementType::F16 => ("0x04000400u", "0x80008000u"),
+            ElementType::BF16 => ("0x00800080u", "0x80008000u"),
+        };
         Value::Record(vec![
             ("name", Value::text(self.name)),
             ("buffer", Value::text(self.buffer)),
@@ -172,6 +178,9 @@ impl ClassTensor {
             ("scalars", Value::Flag(self.is_in_scalars(spec))),
             ("u64_loads", Value::Flag(self.u64_loads(spec))),
             ("atomic", Value::Flag(self.is_atomic(spec))),
+            ("logits", Value::Flag(self.name == TensorSlot::Logits.variable())),
+            ("carry", Value::text(carry)),
+            ("signs", Value::text(signs)),
         ])
     }
 }

@@ -32,6 +32,7 @@ impl Tuning {
             resident_short,
             part_loads,
             load: _,
+            branches: _,
         } = *self;
         power_of_two("workgroup", workgroup)?;
         power_of_two("resident_lanes", resident_lanes)?;

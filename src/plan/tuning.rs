@@ -49,6 +49,8 @@ pub struct Tuning {
     pub part_loads: u32,
     /// The widest load.
     pub load: VectorWidth,
+    /// True if a branch that no lane of a subgroup takes costs nothing; false for drivers that compute both sides.
+    pub branches: bool,
 }
 
 /// The number of lanes that share a row of neighbouring classes; a part of a [`Tuning`].
@@ -89,6 +91,7 @@ impl Tuning {
         resident_short: 64,
         part_loads: 4,
         load: VectorWidth::Four,
+        branches: true,
     };
 
     /// A GPU that shares the processor's memory: fewer processors, and fewer registers for each lane.
@@ -124,6 +127,7 @@ impl Tuning {
         resident_short: 256,
         part_loads: 512,
         load: VectorWidth::Eight,
+        branches: false,
     };
 
     /// Returns the tuning of a kind of adapter.

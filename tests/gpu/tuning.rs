@@ -65,6 +65,7 @@ fn small_groups() {
         tuning.workgroup = 16;
         tuning.lanes = Lanes::Keeping { fewest: 1, most: 16 };
         tuning.resident_row = 4;
+        tuning.branches = true;
     });
 }
 
@@ -138,6 +139,7 @@ fn large_groups_and_parts() {
         tuning.resident_row = 8;
         tuning.part_loads = 2;
         tuning.fill = 256;
+        tuning.branches = true;
     });
 }
 
@@ -148,6 +150,7 @@ fn rows_kept_by_a_workgroup_each() {
         tuning.lanes = Lanes::Keeping { fewest: 1, most: 8 };
         (tuning.workgroup, tuning.resident_row, tuning.fill) = (8, 16, 1);
         tuning.resident_lanes = 256;
+        tuning.branches = true;
     });
 }
 

@@ -65,6 +65,9 @@ impl Call {
         profile.subgroups_alike = true;
         profile.f16 = true;
         profile.limits.max_storage_buffer_binding_size = 1 << 31;
+        profile.limits.max_compute_invocations_per_workgroup = 1024;
+        profile.limits.max_compute_workgroup_size_x = 1024;
+        profile.limits.max_compute_workgroup_storage_size = 32 << 10;
         let input = match self.dtype.as_str() {
             "f32" => ElementType::F32,
             "f16" => ElementType::F16,

@@ -100,6 +100,7 @@ fn tuning(draw: &Draw<'_>) -> Tuning {
     tuning.resident_columns = draw.one_of(&words);
     tuning.resident_short = draw.one_of(&words);
     tuning.part_loads = draw.one_of(&[512, 1, 2, 4, 16]);
+    tuning.branches = draw.comes(4);
     tuning.load = draw.one_of(&[VectorWidth::Eight, VectorWidth::One, VectorWidth::Four]);
     tuning
 }

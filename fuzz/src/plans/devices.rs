@@ -85,6 +85,7 @@ fn tuning(draw: &Draw<'_>) -> Tuning {
     tuning.resident_columns = up_to(draw, 512);
     tuning.resident_short = up_to(draw, 512);
     tuning.part_loads = up_to(draw, 1 << 20);
+    tuning.branches = draw.comes(4);
     tuning.load = draw.one_of(&[VectorWidth::Four, VectorWidth::One, VectorWidth::Eight]);
     tuning
 }

@@ -29,11 +29,13 @@ pub enum Field {
     PartLoads,
     /// True if groups that run together work on neighbouring blocks.
     Together,
+    /// True if a branch that no lane of a subgroup takes costs nothing.
+    Branches,
 }
 
 impl Field {
     /// All numbers, in the order in which they are tuned: each comes after those that its effect depends on.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Workgroup,
         Self::Load,
         Self::Lanes,
@@ -45,6 +47,7 @@ impl Field {
         Self::Fill,
         Self::PartLoads,
         Self::Together,
+        Self::Branches,
     ];
 
     /// Returns its name, as in [`Tuning`].
@@ -61,6 +64,7 @@ impl Field {
             Self::Fill => "fill",
             Self::PartLoads => "part_loads",
             Self::Together => "together",
+            Self::Branches => "branches",
         }
     }
 
@@ -81,6 +85,7 @@ impl Field {
             Self::Fill => tuning.fill.to_string(),
             Self::PartLoads => tuning.part_loads.to_string(),
             Self::Together => tuning.together.to_string(),
+            Self::Branches => tuning.branches.to_string(),
         }
     }
 
@@ -129,6 +134,7 @@ impl Field {
             // Groups of a GPU run at the same time; a contiguous range for each was never faster.
             Self::Together if !software => Vec::new(),
             Self::Together => [true, false].map(|together| Tuning { together, ..*present }).into(),
+            Self::Branches => [true, false].map(|branches| Tuning { branches, ..*present }).into(),
         };
         all.retain(|tuning| tuning != present);
         all

@@ -28,7 +28,7 @@ const FILES: &[(&str, &str)] = files! {
     columns { across loads resident short streaming }
     rows { block by_class folded label lanes loads merge pairs parts resident states streaming sums }
     shared {
-        aligned anywhere arithmetic classes constants count elements fold formulas halves labels
+        aligned anywhere arithmetic classes constants count elements fold formulas fours halves labels
         logits offsets operands params record resident row softcap state tensor totals vectors
         walk writer
     }

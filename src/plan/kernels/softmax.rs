@@ -4,7 +4,8 @@ use super::folding::Folding;
 use super::labelled::{labelled, with_grad};
 use super::{columns, parts, rows};
 use crate::kernels::{
-    Distribution, Geometry, Kernel, Layout, Phase, Residency, RowFeatures, Spec, Target,
+    Distribution, Geometry, Kernel, Layout, Phase, Residency, RowFeatures, RowLoads, Spec, Target,
+    VectorWidth, is_half,
 };
 use crate::loss::Upstream;
 use crate::plan::alignment::Alignment;
@@ -106,14 +107,32 @@ pub(in crate::plan) fn laid_out(
     let (kernel, layout) = Folding::of_piece(work, piece, alignment)?.kernel();
     let layout = if spec.phase == Phase::Whole { layout } else { layout.streaming() };
     let spec = Spec { kernel, layout, ..spec };
-    Ok(match kernel {
+    let spec = match kernel {
         Kernel::Columns => columns::packed(spec, alignment),
         _ => {
             let classes = work.problem.view.classes;
             let spec = rows::kept_by_more_lanes(spec, classes, &work.profile)?;
             rows::packed(spec, work.rows_of(piece), classes, alignment)
         }
-    })
+    };
+    let finite_path = work.profile.tuning.branches && has_finite_path(&spec);
+    Ok(Spec { layout: Layout { finite_path, ..spec.layout }, ..spec })
+}
+
+/// Returns true if loads without NaN and infinities can have a path of their own: if several loads of a lane are looked at
+/// together, in the form in which they are read.
+fn has_finite_path(spec: &Spec) -> bool {
+    let Layout { load, residency, row_loads, by_class, .. } = spec.layout;
+    let together = match (spec.kernel, residency) {
+        (_, Residency::Few) | (Kernel::Columns, Residency::Resident { .. }) => false,
+        (_, Residency::Resident { .. } | Residency::Fours | Residency::Chunks) => true,
+    };
+    let in_order = matches!(row_loads, RowLoads::Aligned | RowLoads::Ragged) && !by_class;
+    let whole = match is_half(spec.input) {
+        true => load == VectorWidth::Eight,
+        false => load > VectorWidth::One,
+    };
+    together && in_order && whole && !spec.row_features.scaled
 }
 
 /// Returns the kernel with the most workgroup memory of any for this problem, in workgroups of that size: all lanes

@@ -23,6 +23,7 @@ impl Random {
         tuning.resident_columns = self.up_to(512);
         tuning.resident_short = self.up_to(512);
         tuning.part_loads = self.up_to(1 << 20);
+        tuning.branches = self.below(2) == 0;
         tuning.load = [VectorWidth::One, VectorWidth::Four, VectorWidth::Eight][self.below(3)];
         tuning
     }
