@@ -136,6 +136,9 @@ fn changes(table: Tuning) -> Vec<(String, Tuning)> {
         changed(format!("resident_columns {words}"), &|tuning| tuning.resident_columns = words);
     }
     changed(format!("branches {}", !table.branches), &|tuning| tuning.branches = !table.branches);
+    for bytes in [0, table.staged_short / 2, 2 * table.staged_short] {
+        changed(format!("staged_short {bytes}"), &|tuning| tuning.staged_short = bytes);
+    }
     for words in [1, table.resident_short / 4, table.resident_short / 2, 2 * table.resident_short] {
         changed(format!("resident_short {words}"), &|tuning| tuning.resident_short = words);
     }

@@ -10,6 +10,17 @@ import shared::{offsets, params, row, tensor, vectors};
         (row / params.inner * params.classes * params.inner + row % params.inner) / PACK);
 }
 
+// Returns the offsets of the first rows of a group's lanes, which share a stage.
+@if(STAGED) fn offsets_of_group(block: u32, index: u32) -> Offsets {
+    let first = block * WORKGROUP * RESIDENT_LOADS;
+    let loads = min(WORKGROUP * RESIDENT_LOADS, params.rows / PACK * RESIDENT_LOADS - first);
+    var offsets = offsets_of(first);
+    offsets.lane = index;
+    offsets.moved = (loads + WORKGROUP - 1u - index) / WORKGROUP;
+    offsets.whole = loads == WORKGROUP * RESIDENT_LOADS;
+    return offsets;
+}
+
 @if(!SHORT) {
 // A lane's loads are its rows' classes, one after the other.
 const STEP: u32 = 1u;

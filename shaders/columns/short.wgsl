@@ -3,6 +3,7 @@
 // in registers and every index is a constant, so the transpositions cost no instructions.
 
 import shared::{offsets, resident, row, tensor, vectors};
+@if(STAGED) import columns::staged;
 @if(SCALED) import shared::logits;
 
 alias Packs = array<Pack, RESIDENT_LOADS>;
@@ -16,16 +17,28 @@ fn load_resident(
     v_b: ptr<function, ResidentReals>,
 ) {
     var packs: Packs;
-    @for(k in REGISTERS) packs[{k}] = read_logits(offsets.logits + {k});
+    @if(STAGED) stage_logits(offsets);
+    @for(k in REGISTERS) {
+        @if(STAGED) packs[{k}] = read_logits(own_place(offsets, {k}));
+        @else packs[{k}] = read_logits(offsets.logits + {k});
+    }
     by_class(&packs, a, b);
     @if(DENSE_TARGET) {
         var q_a: Resident;
         var q_b: Resident;
-        @if(PROBABILITIES) @for(k in REGISTERS) packs[{k}] = read_probabilities(offsets.probabilities + {k});
+        @if(PROBABILITIES) read_shares(&packs, offsets);
         @if(PROBABILITIES) by_class(&packs, &q_a, &q_b);
         @for(k in REGISTERS) {
             @for(h in HALVES) (*v_{h})[{k}] = share(bitcast<Reals>(q_{h}[{k}]), Reals(class_weight({k})));
         }
+    }
+}
+
+@if(PROBABILITIES) fn read_shares(packs: ptr<function, Packs>, offsets: Offsets) {
+    @if(STAGED) stage_probabilities(offsets);
+    @for(k in REGISTERS) {
+        @if(STAGED) (*packs)[{k}] = read_probabilities(own_place(offsets, {k}));
+        @else (*packs)[{k}] = read_probabilities(offsets.probabilities + {k});
     }
 }
 
@@ -79,11 +92,23 @@ fn by_class(packs: ptr<function, Packs>, a: ptr<function, Resident>, b: ptr<func
 @if(DISTRIBUTION) fn put_distribution_resident(offsets: Offsets, a: ptr<function, Resident>, b: ptr<function, Resident>) {
     var packs: Packs;
     by_row(&packs, a, b);
-    @for(k in REGISTERS) write_distribution(offsets.distribution + {k}, packs[{k}]);
+    @for(k in REGISTERS) {
+        @if(STAGED) write_distribution(own_place(offsets, {k}), packs[{k}]);
+        @else write_distribution(offsets.distribution + {k}, packs[{k}]);
+    }
+    @if(STAGED) unstage_distribution(offsets);
 }
 
 @if(GRAD) fn put_grad_resident(offsets: Offsets, a: ptr<function, Resident>, b: ptr<function, Resident>) {
     var packs: Packs;
     by_row(&packs, a, b);
-    @for(k in REGISTERS) write_grad(offsets.grad + {k}, packs[{k}]);
+    @if(STAGED && DISTRIBUTION) {
+        // The other lanes have stored the distribution.
+        workgroupBarrier();
+    }
+    @for(k in REGISTERS) {
+        @if(STAGED) write_grad(own_place(offsets, {k}), packs[{k}]);
+        @else write_grad(offsets.grad + {k}, packs[{k}]);
+    }
+    @if(STAGED) unstage_grad(offsets);
 }

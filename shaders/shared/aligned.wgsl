@@ -4,6 +4,8 @@
 // (SCALARS), each a memory location of its own. A component of a vector is not: WGSL allows a store to it to load the
 // vector, insert the component and store the vector, as Metal's compiler does, which loses a store of the other lane
 // in between.
+//
+// Loads are read from and written to a tensor's source: its binding, or the stage that it passes through.
 
 import shared::{halves, vectors};
 
@@ -16,17 +18,17 @@ import shared::{halves, vectors};
         return Pack(Words(low.x, high.x, low.y, high.y), Words(low.z, high.z, low.w, high.w));
     }
     @elif(t.f32 && EIGHT) {
-        let v = {t.buffer}[at];
+        let v = {t.source}[at];
         return Pack(v.a, v.b);
     }
     @elif(t.f32 && t.scalars) {
         let v = {t.buffer}[at];
         return Pack(Words(v[0], v[1], v[2], v[3]));
     }
-    @elif(t.f32) return Pack({t.buffer}[at]);
-    @elif(EIGHT) return unpacked_{t.name}(words_of_{t.name}({t.buffer}[at]));
+    @elif(t.f32) return Pack({t.source}[at]);
+    @elif(EIGHT) return unpacked_{t.name}(words_of_{t.name}({t.source}[at]));
     @elif(WIDE) {
-        let w = {t.buffer}[at];
+        let w = {t.source}[at];
         return Pack(Words(widened_{t.type}(w[0]), widened_{t.type}(w[1])));
     }
     @else {
@@ -62,7 +64,7 @@ fn widened_{t.name}(loaded: Pack) -> Pack { return loaded; }
 }
 @else {
 alias Loaded_{t.name} = vec4<u32>;
-fn load_{t.name}(at: u32) -> vec4<u32> { return words_of_{t.name}({t.buffer}[at]); }
+fn load_{t.name}(at: u32) -> vec4<u32> { return words_of_{t.name}({t.source}[at]); }
 fn widened_{t.name}(loaded: vec4<u32>) -> Pack { return unpacked_{t.name}(loaded); }
 }
 
@@ -96,8 +98,8 @@ fn is_finite_{t.name}(carries: u32) -> bool { return (carries & {t.signs}) == 0u
         let high = vec4<u64>(Words(out.a.y, out.a.w, out.b.y, out.b.w));
         {t.buffer}[at] = low | (high << vec4<u32>(32u));
     }
-    @elif(EIGHT) {t.buffer}[at] = Eight(out.a, out.b);
-    @else {t.buffer}[at] = out.a;
+    @elif(EIGHT) {t.source}[at] = Eight(out.a, out.b);
+    @else {t.source}[at] = out.a;
 }
 
 // Writes elements `start` to `end` of load `at`: another lane writes the rest, which belongs to another row.
@@ -126,13 +128,13 @@ fn joined_halves_{t.name}(a: Words, b: Words) -> vec4<u32> {
 // Writes load `at`.
 @for(t in WRITTEN) @if(!t.f32 && WIDE) fn write_{t.name}(at: u32, out: Pack) {
     @if(EIGHT) write_words_{t.name}(at, joined_{t.name}(out));
-    @else {t.buffer}[at] = joined_{t.name}(out);
+    @else {t.source}[at] = joined_{t.name}(out);
 }
 
 @for(t in WRITTEN) @if(!t.f32 && EIGHT) fn write_words_{t.name}(at: u32, w: vec4<u32>) {
     @if(t.scalars) {t.buffer}[at] = array<u32, 4>(w.x, w.y, w.z, w.w);
     @elif(t.u64_loads) {t.buffer}[at] = vec2<u64>(w.xz) | (vec2<u64>(w.yw) << vec2<u32>(32u));
-    @else {t.buffer}[at] = w;
+    @else {t.source}[at] = w;
 }
 
 // Writes load `at`, in which no element is NaN.

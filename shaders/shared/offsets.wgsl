@@ -8,6 +8,9 @@ struct Offsets {
     @if(GRAD) grad: u32,
     @if(RAGGED) lead: u32,    // elements of the first load that belong to the row before
     @if(RAGGED) loads: u32,   // loads of the row, shared ones included
+    @if(STAGED) lane: u32,    // the lane's number in its group
+    @if(STAGED) moved: u32,   // the loads that it moves between memory and the stage
+    @if(STAGED) whole: bool,  // these are RESIDENT_LOADS in every lane of the group
 }
 
 // Returns the offsets of the row whose first element is number `first` of the piece, counted in loads. RAGGED:

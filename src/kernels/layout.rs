@@ -32,6 +32,9 @@ pub struct Layout {
     pub weight_packs: bool,
     /// For [`Kernel::Columns`](super::Kernel::Columns): a lane's rows follow each other.
     pub short: bool,
+    /// With `short`: a group's rows are loaded and stored through workgroup memory, so that neighbouring lanes access
+    /// neighbouring loads.
+    pub staged: bool,
     /// For [`Kernel::Columns`](super::Kernel::Columns): the labels of four rows come in one load.
     pub label_packs: bool,
     /// For [`Kernel::Columns`](super::Kernel::Columns): the records of four rows go in whole loads.
@@ -52,6 +55,7 @@ impl Layout {
             finite_path: false,
             weight_packs: false,
             short: false,
+            staged: false,
             label_packs: false,
             record_packs: false,
         }

@@ -12,6 +12,7 @@ mod record;
 mod row_features;
 mod source;
 mod spec;
+mod stage;
 mod stores;
 mod template;
 mod tensor;

@@ -53,6 +53,7 @@ impl Spec {
         };
         names.insert("READ", tensors(|tensor| tensor.read));
         names.insert("WRITTEN", tensors(|tensor| tensor.written));
+        names.insert("STAGES", self.stage_records());
         names.insert("OPERANDS", Value::List(self.operands().map(|o| o.record()).collect()));
         names
     }
@@ -72,7 +73,7 @@ impl Spec {
 
     /// Returns the number of loads that a lane keeps. Loops over them are written out: drivers do not reliably unroll
     /// loops, and an array with a variable index is placed in memory, not in registers.
-    fn registers(&self) -> u32 {
+    pub(super) fn registers(&self) -> u32 {
         match self.layout.residency {
             Residency::Resident { loads, .. } => loads,
             _ => 0,
@@ -156,6 +157,10 @@ impl Spec {
             Residency::Chunks => constants.push(("CHUNK", CHUNK)),
             Residency::Few | Residency::Fours => {}
         }
+        if self.layout.staged {
+            constants
+                .extend([("STAGE_RUN", self.stage_run()), ("STAGE_STRIDE", self.stage_stride())]);
+        }
         if self.phase != Phase::Whole {
             constants.push(("STATE_WORDS", self.state_words()));
         }
@@ -182,6 +187,7 @@ impl Layout {
             (self.is_wide(), "WIDE"),
             (load == VectorWidth::Eight, "EIGHT"),
             (self.short, "SHORT"),
+            (self.staged, "STAGED"),
             (row_loads == RowLoads::Strided, "STRIDED"),
             (row_loads == RowLoads::Ragged, "RAGGED"),
             (self.by_class, "BY_CLASS"),

@@ -254,8 +254,8 @@ impl Spec {
     }
 
     /// Returns the bytes of workgroup memory, as WebGPU counts them: each variable of `totals.wgsl`, `merge.wgsl`,
-    /// `sums.wgsl` and `variance_grad.wgsl` rounded up to 16. wgpu does not check them against the device's limit if
-    /// their number is a constant; browsers do.
+    /// `sums.wgsl`, `staged.wgsl` and `variance_grad.wgsl` rounded up to 16. wgpu does not check them against the
+    /// device's limit if their number is a constant; browsers do.
     pub fn workgroup_bytes(&self) -> u64 {
         let Geometry { workgroup, lanes, cluster, .. } = self.layout.geometry;
         let RowFeatures { z_loss, accuracy, top_k, .. } = self.row_features;
@@ -279,7 +279,7 @@ impl Spec {
             Kernel::VarianceGrad if lanes > cluster => variables(1, workgroup),
             _ => 0,
         };
-        totals + merged
+        totals + merged + self.stage_bytes()
     }
 
     /// Returns true if it reads the logits.
@@ -336,6 +336,7 @@ impl fmt::Display for Spec {
             (row_loads == RowLoads::Loose, "anywhere"),
             (pairs, "in pairs"),
             (short, "short rows"),
+            (self.layout.staged, "staged"),
             (self.cut, "cut rows"),
         ];
         for (_, mark) in marks.into_iter().filter(|(on, _)| *on) {

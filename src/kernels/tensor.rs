@@ -3,6 +3,7 @@
 
 use super::layout::{RowLoads, VectorWidth};
 use super::spec::{Kernel, Spec, Target, is_half};
+use super::stage::Stage;
 use super::template::Value;
 use crate::tensor::TensorSlot;
 use crate::{ElementType, LabelType};
@@ -149,6 +150,11 @@ impl ClassTensor {
         }
     }
 
+    /// Returns the array that a lane's loads are read from and written to: the binding, or a stage.
+    fn source(&self, spec: &Spec) -> &'static str {
+        if spec.layout.staged { Stage::of(self.element(spec)).name } else { self.buffer }
+    }
+
     /// Returns word `at` of the binding, for any type of its loads.
     fn word(&self, spec: &Spec) -> &'static str {
         match self.element(spec) {
@@ -172,6 +178,8 @@ impl ClassTensor {
         Value::Record(vec![
             ("name", Value::text(self.name)),
             ("buffer", Value::text(self.buffer)),
+            ("source", Value::text(self.source(spec))),
+            ("element", Value::text(self.element(spec))),
             ("type", Value::text(self.element_type.name())),
             ("word", Value::text(self.word(spec).replace("{buffer}", self.buffer))),
             ("f32", Value::Flag(self.element_type == ElementType::F32)),

@@ -10,6 +10,8 @@ const MOST_LANES: u32 = 1024;
 const MOST_GROUPS: u32 = 4096;
 /// The most words that a lane keeps: more would compile slowly.
 const MOST_RESIDENT_WORDS: u32 = 512;
+/// The most bytes of workgroup memory for short rows: no device has more.
+const MOST_STAGED_BYTES: u32 = 1 << 16;
 /// The most loads that a part of a row may be required to have.
 const MOST_PART_LOADS: u32 = 1 << 20;
 
@@ -30,6 +32,7 @@ impl Tuning {
             resident_lanes,
             resident_columns,
             resident_short,
+            staged_short,
             part_loads,
             load: _,
             branches: _,
@@ -44,6 +47,9 @@ impl Tuning {
             ("resident_short", resident_short),
         ] {
             within(name, words, MOST_RESIDENT_WORDS, "it must be from 1 to 512")?;
+        }
+        if staged_short > MOST_STAGED_BYTES {
+            return refuse("staged_short", staged_short, "it must be up to 65536");
         }
         within("part_loads", part_loads, MOST_PART_LOADS, "it must be from 1 to 1048576")?;
         lanes.check()
@@ -105,6 +111,7 @@ mod tests {
             (Tuning { resident_lanes: 96, ..table }, "resident_lanes"),
             (Tuning { resident_columns: 513, ..table }, "resident_columns"),
             (Tuning { resident_short: 0, ..table }, "resident_short"),
+            (Tuning { staged_short: 65_537, ..table }, "staged_short"),
             (Tuning { part_loads: 0, ..table }, "part_loads"),
             (lanes(3, 8), "lanes.fewest"),
             (lanes(0, 0), "lanes.fewest"),

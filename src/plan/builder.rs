@@ -33,8 +33,7 @@ impl PlanBuilder {
     pub fn add(&mut self, mut dispatch: Dispatch) -> Result<u32, Error> {
         let Some(piece) = dispatch.piece else { return Ok(0) };
         let work = &self.work;
-        let fewest =
-            loop_limits::fewest_groups(work, &work.narrowest(&dispatch), piece, dispatch.parts)?;
+        let fewest = loop_limits::fewest_groups(work, &dispatch, piece)?;
         let blocks = work.blocks(&dispatch.spec, piece, dispatch.parts);
         dispatch.groups = Geometry::groups(&work.profile, blocks, fewest, dispatch.groups);
         let groups = dispatch.groups;

@@ -13,18 +13,18 @@ use crate::kernels::{CHUNK, Kernel, Phase, Residency, Spec};
 /// The most iterations of an invocation; the rest is for the loops of the final tree.
 const MOST: usize = 60_000;
 
-/// Returns the fewest groups of a piece. `narrowest` is the variant of the kernel with the most iterations, for buffers
-/// that start anywhere.
-pub(super) fn fewest_groups(
-    work: &Work,
-    narrowest: &Spec,
-    piece: usize,
-    parts: u32,
-) -> Result<u32, Error> {
+/// Returns the fewest groups of a dispatch over a piece, whatever variant of its kernel the buffers allow.
+pub(super) fn fewest_groups(work: &Work, dispatch: &Dispatch, piece: usize) -> Result<u32, Error> {
     if !work.profile.is_software() {
         return Ok(1);
     }
-    let turns = turns_of_block(work, narrowest, piece, parts);
+    let of_variants = work.variants(dispatch).map(|spec| groups_of(work, &spec, piece, dispatch));
+    of_variants.reduce(|a, b| Ok(a?.max(b?))).unwrap_or(Ok(1))
+}
+
+/// Returns the fewest groups of a variant.
+fn groups_of(work: &Work, spec: &Spec, piece: usize, dispatch: &Dispatch) -> Result<u32, Error> {
+    let turns = turns_of_block(work, spec, piece, dispatch.parts);
     if turns > MOST {
         return Err(Error::Limit {
             what: "one row",
@@ -33,7 +33,7 @@ pub(super) fn fewest_groups(
             allowed: MOST as u64,
         });
     }
-    let groups = work.blocks(narrowest, piece, parts).div_ceil((MOST / turns) as u32);
+    let groups = work.blocks(spec, piece, dispatch.parts).div_ceil((MOST / turns) as u32);
     let allowed = work.profile.limits.max_compute_workgroups_per_dimension;
     if groups > allowed {
         return Err(Error::Limit {
@@ -64,9 +64,11 @@ pub(super) fn turns(work: &Work, dispatch: &Dispatch) -> u64 {
             _ => turns_over_partials(&dispatch.spec, dispatch.partials) as u64,
         };
     };
-    let spec = work.narrowest(dispatch);
-    let of_group = work.blocks(&spec, piece, dispatch.parts).div_ceil(dispatch.groups);
-    u64::from(of_group) * turns_of_block(work, &spec, piece, dispatch.parts) as u64
+    let of_variant = |spec: Spec| {
+        let of_group = work.blocks(&spec, piece, dispatch.parts).div_ceil(dispatch.groups);
+        u64::from(of_group) * turns_of_block(work, &spec, piece, dispatch.parts) as u64
+    };
+    work.variants(dispatch).map(of_variant).max().unwrap_or(0)
 }
 
 /// Returns an error for a loop that a software driver would end early.

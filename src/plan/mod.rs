@@ -108,10 +108,7 @@ impl Plan {
     /// Returns every specialisation that the plan may run, for any alignment of the tensors in their buffers.
     #[doc(hidden)]
     pub fn variants(&self) -> impl Iterator<Item = Spec> + '_ {
-        let of_dispatch = move |dispatch| {
-            Alignment::all().map(move |alignment| self.variant(dispatch, alignment))
-        };
-        self.dispatches.iter().flat_map(of_dispatch)
+        self.dispatches.iter().flat_map(|dispatch| self.work.variants(dispatch))
     }
 
     /// Returns these specialisations for all properties of the buffers: with and without a gradient that overwrites the

@@ -45,6 +45,9 @@ pub struct Tuning {
     pub resident_columns: u32,
     /// Resident words of a lane, of short rows, each of which it folds alone.
     pub resident_short: u32,
+    /// The most bytes of workgroup memory through which a group loads and stores short rows; 0 if its lanes load and store
+    /// their rows themselves.
+    pub staged_short: u32,
     /// The fewest loads of a lane in a part of a shared row.
     pub part_loads: u32,
     /// The widest load.
@@ -79,6 +82,10 @@ impl Tuning {
     /// can share it. 1024 lanes keep rows of up to 32,768 f32: with gradient 1.26 times as fast as 256 lanes that read
     /// them twice, on an H200. Without a second read to spare they are slower, and so they are for f16 and bf16
     /// (`docs/gpu.md`).
+    ///
+    /// The lanes of a group load short rows together: a lane's four rows of ten classes are 160 bytes, so that each of its
+    /// loads would be in another cache line than its neighbours'. 18 KiB hold the rows of 64 lanes of 16 classes, or of
+    /// 256 lanes of two. Such groups are small, so that many fit a processor, which then has some 80 KB under way.
     pub const DISCRETE: Self = Self {
         workgroup: 256,
         groups: 1024,
@@ -89,12 +96,14 @@ impl Tuning {
         resident_lanes: 1024,
         resident_columns: 64,
         resident_short: 64,
+        staged_short: 18 << 10,
         part_loads: 4,
         load: VectorWidth::Four,
         branches: true,
     };
 
-    /// A GPU that shares the processor's memory: fewer processors, and fewer registers for each lane.
+    /// A GPU that shares the processor's memory: fewer processors, and fewer registers for each lane. A stage for 64 lanes
+    /// of the longest short rows.
     pub const INTEGRATED: Self = Self {
         workgroup: 128,
         groups: 512,
@@ -104,6 +113,7 @@ impl Tuning {
         resident_lanes: 128,
         resident_columns: 32,
         resident_short: 32,
+        staged_short: 9 << 10,
         ..Self::DISCRETE
     };
 
@@ -114,7 +124,7 @@ impl Tuning {
     /// So a group has eight lanes, one subgroup, and so has a row. A group runs on one core: a few dozen groups
     /// suffice, each along a contiguous range, which suits the core's prefetcher. Loads cost more than arithmetic, by
     /// the component, and registers spill to the stack, which is cheap: keeping pays up to long rows, until compiling
-    /// takes too long.
+    /// takes too long. Workgroup memory is memory like any other, and a barrier ends the work of each subgroup.
     pub const SOFTWARE: Self = Self {
         workgroup: 8,
         groups: 64,
@@ -125,6 +135,7 @@ impl Tuning {
         resident_lanes: 8,
         resident_columns: 256,
         resident_short: 256,
+        staged_short: 0,
         part_loads: 512,
         load: VectorWidth::Eight,
         branches: false,

@@ -531,6 +531,7 @@ impl Anything {
             tuning.resident_row = self.one_of(&[1, 32, 512]);
             tuning.resident_lanes = 1 << self.0.below(11);
             tuning.resident_short = self.one_of(&[1, 32, 512]);
+            tuning.staged_short = self.one_of(&[0, 1 << 10, 1 << 16]);
             tuning.part_loads = self.one_of(&[1, 512, 1 << 20]);
         }
         profile

@@ -222,7 +222,9 @@ fn workgroup_memory_is_what_the_texts_declare() {
     let kind = |spec: &Spec| {
         let fields =
             (spec.dense_target, spec.row_features, spec.phase, spec.layout.residency.is_resident());
-        (spec.kernel, spec.layout.geometry, fields)
+        let staged =
+            spec.layout.staged.then_some((spec.layout.load, spec.input, spec.output, spec.target));
+        (spec.kernel, spec.layout.geometry, fields, staged)
     };
     let specs: Vec<Spec> = specs.into_iter().filter(|spec| seen.insert(kind(spec))).collect();
     specs.par_iter().for_each(|spec| {
@@ -248,6 +250,7 @@ fn seen_anew(spec: &Spec, seen: &mut HashSet<String>) -> bool {
         format!("{:?}", spec.row_features),
         format!("{residency:?} {:?} {:?}", layout.load, layout.row_loads),
         format!("{:?} {:?} {:?} {packs}", layout.short, layout.pairs, spec.cut),
+        format!("{:?} {:?}", layout.staged, spec.target),
         format!("{:?} {:?}", g.cluster > 1, g.lanes > g.cluster),
     ];
     if std::env::var_os("SOAK").is_some() {

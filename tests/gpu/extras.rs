@@ -379,6 +379,12 @@ impl Call {
 /// somewhere else.
 #[track_caller]
 fn walk(seed: u64, shape: &[usize], ways: &[Way], steps: usize) {
+    walk_on(gpus(), seed, shape, ways, steps);
+}
+
+/// The same on these devices, by turns.
+#[track_caller]
+fn walk_on(gpus: &[TestGpu], seed: u64, shape: &[usize], ways: &[Way], steps: usize) {
     let soak: u64 = std::env::var("SOAK").map_or(0, |s| s.parse().unwrap());
     let (seed, steps) = (seed + 100 * soak, if soak > 0 { steps * 4 } else { steps });
     let mut walk = Walk(Random(seed));
@@ -388,7 +394,7 @@ fn walk(seed: u64, shape: &[usize], ways: &[Way], steps: usize) {
         let way = ways[step % ways.len()];
         // The sums of all classes are in memory in addition to every piece.
         call.outputs.class_losses &= way != Way::Tiny || shape[1] < 200;
-        used = used.max(call.check(&gpus()[walk.0.below(3)], way));
+        used = used.max(call.check(&gpus[walk.0.below(gpus.len())], way));
     }
     println!("{shape:?}: {used:.2} of the tolerance");
 }
@@ -398,6 +404,20 @@ fn combinations_over_short_rows() {
     walk(1, &[133, 7], &WAYS[..4], 6);
     walk(2, &[136, 12], &WAYS[..4], 6);
     walk(3, &[75, 33], &WAYS[..4], 6);
+}
+
+/// Rows that a graphics card's groups load and store together.
+#[test]
+fn combinations_over_staged_rows() {
+    let card = |tuning| GpuOptions::new().tuning(TuningChoice::Given(tuning));
+    let cards = [
+        TestGpu::open("as for a graphics card", card(Tuning::DISCRETE)),
+        TestGpu::open("as for a small one", card(Tuning::INTEGRATED).default_limits()),
+    ];
+    walk_on(&cards, 14, &[1040, 3], &WAYS[..4], 8);
+    walk_on(&cards, 15, &[264, 8], &WAYS[..4], 8);
+    walk_on(&cards, 16, &[264, 10], &WAYS[..4], 8);
+    walk_on(&cards, 17, &[136, 12], &WAYS[..4], 8);
 }
 
 #[test]

@@ -97,8 +97,10 @@ fn confident(shape: &[usize], ahead: f32) -> Data {
 /// A loss of a confident row is as small as the share of its other classes, and so is its gradient.
 #[test]
 fn confident_rows_keep_their_digits() {
-    // Short rows, columns, resident and streaming rows, ragged ones, rows that groups share.
-    let shapes: [&[usize]; 9] = [
+    // Short rows, also those that a group loads together, columns, resident and streaming rows, ragged ones, rows that
+    // groups share.
+    let shapes: [&[usize]; 10] = [
+        &[96, 3],
         &[96, 10],
         &[64, 71],
         &[16, 500],

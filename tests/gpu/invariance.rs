@@ -475,6 +475,25 @@ fn rows_keep_their_bits() {
     assert_none(&found);
 }
 
+/// Short rows that a graphics card's groups load and store together, and by themselves where there are not as many, or
+/// tensors start elsewhere: with the option and without it.
+#[test]
+fn staged_rows_keep_their_bits() {
+    use Change::{Arena, Neighbours, Number, Pieces, Position, Word};
+    let changes = [Neighbours, Position, Number, Word(1), Word(4), Arena, Pieces];
+    let mut found = Vec::new();
+    for (number, classes) in [3, 8, 10, 12, 16].into_iter().enumerate() {
+        let (ask, element_type) = (ASKS[number % ASKS.len()], TYPES[number % TYPES.len()]);
+        let kind = Kind { ask, classes, inner: None, element_type };
+        let gpu = if number % 2 == 0 { &invariant()[0] } else { &gpus()[0] };
+        let card = &profiles(gpu)[1];
+        let plan = kind.plan(&rows_of(kind), card);
+        assert!(plan.specs().any(|spec| spec.layout.staged), "{plan}");
+        found.extend(differences(gpu, card, kind, &changes));
+    }
+    assert_none(&found);
+}
+
 /// Rows that are neighbours: resident, streaming, and shared by lanes.
 #[test]
 fn columns_keep_their_bits() {

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use support::answer::Answer;
-use support::data::Data;
+use support::data::{Data, Types};
 use support::embedded::{Embedded, Place};
 use support::gpus::gpus;
 use support::mutants;
 use support::random::Random;
 use support::rounding::Rounding;
 use wgpu_loss::gpu::{Field, TuneOptions, TuningChoice};
-use wgpu_loss::kernels::VectorWidth;
+use wgpu_loss::kernels::{Kernel, Spec, VectorWidth};
 use wgpu_loss::plan::{Lanes, Tuning};
 use wgpu_loss::{
-    CrossEntropy, Error, Gpu, GpuOptions, Kernels, LabelType, Outputs, Plan, Reduction,
+    CrossEntropy, ElementType, Error, Gpu, GpuOptions, Kernels, LabelType, Outputs, Plan,
+    Reduction, Softmax,
 };
 
 /// Rows that are resident, ragged, streaming and split, and columns.
@@ -162,6 +163,101 @@ fn a_subgroup_for_each_row() {
         tuning.resident_row = 64;
         tuning.groups = 2;
     });
+}
+
+/// The kernel that folds short rows, with all tensors where loads start.
+fn of_short_rows(data: &Data, outputs: Outputs, gpu: &Gpu) -> Spec {
+    let plan = data.plan(&CrossEntropy::new(), outputs, gpu.kernels().profile());
+    plan.specs().find(|spec| spec.kernel == Kernel::Columns).expect("short rows")
+}
+
+/// Short rows of every number of classes that groups load and store together: rows around whole loads and whole groups,
+/// groups whose last lanes have none, and groups that take several blocks.
+#[test]
+fn short_rows_that_groups_load_together() {
+    use ElementType::{BF16, F16, F32};
+    let gpu = opened(true, |tuning| {
+        *tuning = Tuning::DISCRETE;
+        (tuning.groups, tuning.fill) = (2, 1);
+    });
+    let (loss, outputs) = (CrossEntropy::new(), Outputs::loss().with_grad());
+    let mut loads = Vec::new();
+    for classes in 1..=16 {
+        let element_type = [F32, BF16, F16][classes % 3];
+        let types = Types::all(element_type);
+        let of_rows = |rows| Data::random(&[rows, classes], 1).holes().in_types(types);
+        let spec = of_short_rows(&of_rows(64), outputs, &gpu);
+        assert!(spec.layout.staged, "{spec}");
+        loads.push((spec.layout.load, element_type));
+        let load = spec.layout.load.elements();
+        let block = spec.layout.geometry.workgroup as usize * load;
+        for rows in [1, 3, load, block - 8, block, block + 1, block + 8, 5 * block + 10] {
+            let data = of_rows(rows);
+            let staged = of_short_rows(&data, outputs, &gpu).layout.staged;
+            // Rows beyond a multiple of eight are a piece of their own.
+            assert_eq!(staged, rows >= 4, "{rows} rows of {classes}");
+            let what = format!("{rows} rows of {classes} {element_type:?}");
+            // Without a gradient, lanes still read their rows when others come to the next block.
+            let several = (rows > 2 * block).then_some(Outputs::loss());
+            for outputs in [outputs].into_iter().chain(several) {
+                let rounding = Rounding::new(&loss, &data, outputs);
+                let wanted = Answer::from(&data.truth(&loss, outputs));
+                rounding.check(&what, &Answer::from(&data.on(&gpu, &loss, outputs)), &wanted);
+            }
+        }
+    }
+    use VectorWidth::{Eight, Four};
+    let all = [(Four, F32), (Four, BF16), (Four, F16), (Eight, BF16), (Eight, F16)];
+    assert!(all.iter().all(|one| loads.contains(one)), "{loads:?}");
+}
+
+/// All tensors of the logits' shape pass through it, of the same type and of others, in place and next to poison, in
+/// the last group too.
+#[test]
+fn tensors_of_short_rows_that_groups_load_together() {
+    use ElementType::{BF16, F16, F32};
+    let gpu = opened(false, |tuning| {
+        *tuning = Tuning::DISCRETE;
+        (tuning.groups, tuning.fill) = (3, 1);
+    });
+    let none = CrossEntropy::new().reduction(Reduction::None);
+    let grad = Outputs::loss().with_grad();
+    let mut number = 0;
+    for (input, others, in_f32) in
+        [(F32, F32, false), (F32, BF16, false), (BF16, BF16, false), (F16, F32, true)]
+    {
+        // The last shape ends inside of what a binding holds.
+        for shape in [[2064, 6], [1544, 8], [808, 12], [4, 7]] {
+            for outputs in [grad, grad.with_log_probs()] {
+                number += 1;
+                let outputs = if in_f32 { outputs.in_f32() } else { outputs };
+                let types = Types { input, probabilities: others, weight: others };
+                let data = Data::random(&shape, 1).random_weight().random_upstream();
+                let data = data.holes().random_probabilities().in_types(types);
+                let in_place = number % 2 == 0 && !in_f32;
+                // Where loads of all types start.
+                let place = Place { lead: 16, in_place, arena: false };
+                let plan = data.plan(&none, outputs, gpu.kernels().profile());
+                assert!(plan.specs().any(|spec| spec.layout.staged), "{plan}");
+                let results = Embedded::new(&gpu, &data, plan, place).run();
+                let what = format!("{shape:?} {types:?} {outputs:?} {place:?}");
+                let wanted = Answer::from(&data.truth(&none, outputs));
+                Rounding::new(&none, &data, outputs).check(&what, &results.answer(), &wanted);
+            }
+        }
+    }
+    for loss in [Softmax::probs(), Softmax::log_probs()] {
+        let loss = loss.axis(1);
+        let data = Data::random(&[1544, 12], 1);
+        let data = Data::new(&[1544, 12], 1, data.input).random_upstream_elements();
+        let wanted = Answer::from(&data.truth(&loss, grad));
+        let got = Answer::from(&data.on(&gpu, &loss, grad));
+        Rounding::new(&loss, &data, grad).check(
+            "an upstream gradient for each class",
+            &got,
+            &wanted,
+        );
+    }
 }
 
 /// Takes minutes, to test drivers: `cargo test --profile tests --test gpu tuning:: -- --ignored`.

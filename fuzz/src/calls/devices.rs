@@ -99,6 +99,8 @@ fn tuning(draw: &Draw<'_>) -> Tuning {
     tuning.resident_lanes = draw.one_of(&[8, 1, 16, 64]);
     tuning.resident_columns = draw.one_of(&words);
     tuning.resident_short = draw.one_of(&words);
+    // Not drawn: a further draw would change what the seeds mean.
+    tuning.staged_short = if tuning.together { 18 << 10 } else { 0 };
     tuning.part_loads = draw.one_of(&[512, 1, 2, 4, 16]);
     tuning.branches = draw.comes(4);
     tuning.load = draw.one_of(&[VectorWidth::Eight, VectorWidth::One, VectorWidth::Four]);

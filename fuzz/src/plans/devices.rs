@@ -84,6 +84,8 @@ fn tuning(draw: &Draw<'_>) -> Tuning {
     tuning.resident_lanes = lanes(draw);
     tuning.resident_columns = up_to(draw, 512);
     tuning.resident_short = up_to(draw, 512);
+    // Not drawn: a further draw would change what the seeds mean.
+    tuning.staged_short = if tuning.together { 18 << 10 } else { 0 };
     tuning.part_loads = up_to(draw, 1 << 20);
     tuning.branches = draw.comes(4);
     tuning.load = draw.one_of(&[VectorWidth::Four, VectorWidth::One, VectorWidth::Eight]);

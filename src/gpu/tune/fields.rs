@@ -21,6 +21,8 @@ pub enum Field {
     ResidentColumns,
     /// Resident words of a lane, of short rows.
     ResidentShort,
+    /// Bytes of workgroup memory for short rows.
+    StagedShort,
     /// The most groups of a dispatch.
     Groups,
     /// Groups that keep the device busy.
@@ -35,7 +37,7 @@ pub enum Field {
 
 impl Field {
     /// All numbers, in the order in which they are tuned: each comes after those that its effect depends on.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Workgroup,
         Self::Load,
         Self::Lanes,
@@ -43,6 +45,7 @@ impl Field {
         Self::ResidentLanes,
         Self::ResidentColumns,
         Self::ResidentShort,
+        Self::StagedShort,
         Self::Groups,
         Self::Fill,
         Self::PartLoads,
@@ -60,6 +63,7 @@ impl Field {
             Self::ResidentLanes => "resident_lanes",
             Self::ResidentColumns => "resident_columns",
             Self::ResidentShort => "resident_short",
+            Self::StagedShort => "staged_short",
             Self::Groups => "groups",
             Self::Fill => "fill",
             Self::PartLoads => "part_loads",
@@ -81,6 +85,7 @@ impl Field {
             Self::ResidentLanes => tuning.resident_lanes.to_string(),
             Self::ResidentColumns => tuning.resident_columns.to_string(),
             Self::ResidentShort => tuning.resident_short.to_string(),
+            Self::StagedShort => tuning.staged_short.to_string(),
             Self::Groups => tuning.groups.to_string(),
             Self::Fill => tuning.fill.to_string(),
             Self::PartLoads => tuning.part_loads.to_string(),
@@ -119,6 +124,9 @@ impl Field {
             }
             Self::ResidentShort => {
                 numbers(&[16, 32, 64, 128], &[64, 128, 256, 512], |t, n| t.resident_short = n)
+            }
+            Self::StagedShort => {
+                numbers(&[0, 5 << 10, 9 << 10, 18 << 10, 36 << 10], &[], |t, n| t.staged_short = n)
             }
             Self::Groups => {
                 let on_gpu = [64, 128, 256, 512, 1024, 2048, 4096];

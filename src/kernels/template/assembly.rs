@@ -25,7 +25,7 @@ const FILES: &[(&str, &str)] = files! {
         variance_grad zero_fill
     }
     fields { all argmax exp_gap_sum label_rank product squares weights }
-    columns { across loads resident short streaming }
+    columns { across loads resident short staged streaming }
     rows { block by_class folded label lanes loads merge pairs parts resident states streaming sums }
     shared {
         aligned anywhere arithmetic classes constants count elements fold formulas fours halves labels

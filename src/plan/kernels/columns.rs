@@ -101,6 +101,32 @@ fn lane_per_row(
     })
 }
 
+/// The fewest lanes of a group that shares a stage: a subgroup of most devices.
+const STAGING_LANES: u32 = 32;
+
+/// Returns the kernel with the group's short rows staged, in as many lanes as the tuning and the device have the memory
+/// for; the kernel as it is if these are too few.
+pub(super) fn staged(spec: Spec, profile: &Profile) -> Spec {
+    if !spec.layout.short {
+        return spec;
+    }
+    let of_lanes = |workgroup| {
+        let geometry = Geometry { workgroup, ..spec.layout.geometry };
+        // Only software drivers have loads of 64-bit numbers, and their tables have no stage.
+        let layout = Layout { geometry, staged: true, u64_loads: false, ..spec.layout };
+        Spec { layout, ..spec }
+    };
+    let allowed = u64::from(profile.limits.max_compute_workgroup_storage_size);
+    let fits = |staged: &Spec| {
+        staged.stage_bytes() <= profile.tuning.staged_short.into()
+            && staged.workgroup_bytes() <= allowed
+    };
+    let halved = |lanes: &u32| Some(lanes / 2);
+    let lanes = std::iter::successors(Some(spec.layout.geometry.workgroup), halved);
+    let enough = lanes.take_while(|&lanes| lanes >= STAGING_LANES);
+    enough.map(of_lanes).find(fits).unwrap_or(spec)
+}
+
 /// Sets the kernel's other loads of four: the labels and the records of neighbouring rows.
 pub(super) fn packed(spec: Spec, alignment: Alignment) -> Spec {
     let wide = spec.layout.is_wide();
@@ -151,6 +177,41 @@ mod tests {
             let layout = Layout { load, ..Layout::plain(geometry) };
             let spec = Spec { target, layout, ..Spec::new(Kernel::Columns, geometry) };
             assert_eq!(packed(spec, alignment).layout.label_packs, packed_labels, "{spec}");
+        }
+    }
+
+    /// Groups have as many lanes as fit the stage and the device, and none where these would be too few.
+    #[test]
+    fn short_rows_are_staged_in_as_many_lanes_as_fit() {
+        let card = Profile::portable().with_device_type(DiscreteGpu);
+        let of_bytes =
+            |bytes| card.clone().with_tuning(Tuning { staged_short: bytes, ..card.tuning });
+        let mut roomy = card.clone();
+        roomy.limits.max_compute_workgroup_storage_size = 32 << 10;
+        let mut narrow = card.clone();
+        narrow.limits.max_compute_workgroup_storage_size = 4 << 10;
+        for (profile, classes, wanted) in [
+            (&card, 2, Some(256)),
+            (&card, 5, Some(128)),
+            (&card, 10, Some(64)),
+            (&card, 16, Some(32)),
+            (&roomy, 16, Some(64)),
+            (&narrow, 5, Some(32)),
+            (&narrow, 10, None),
+            (&of_bytes(0), 2, None),
+            (&of_bytes(5120), 10, Some(32)),
+            (&of_bytes(5119), 10, None),
+        ] {
+            for rows in [64, 66] {
+                let layout = short(view(classes, 1), rows, profile, VectorWidth::Four).unwrap();
+                let geometry = layout.geometry;
+                let spec = staged(Spec { layout, ..Spec::new(Kernel::Columns, geometry) }, profile);
+                let wanted = wanted.filter(|_| rows == 64);
+                let lanes = spec.layout.staged.then_some(spec.layout.geometry.workgroup);
+                assert_eq!(lanes, wanted, "{rows} rows of {classes}: {spec}");
+                let unstaged = Layout { staged: false, geometry, ..spec.layout };
+                assert_eq!(unstaged, layout, "{spec}");
+            }
         }
     }
 

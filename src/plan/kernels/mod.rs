@@ -38,9 +38,9 @@ impl Work {
         }
     }
 
-    /// Returns the variant of a dispatch's kernel for tensors that start anywhere.
-    pub fn narrowest(&self, dispatch: &Dispatch) -> Spec {
-        self.variant(dispatch, Alignment::WORST)
+    /// Returns the variants of a dispatch's kernel, for tensors of every alignment.
+    pub fn variants(&self, dispatch: &Dispatch) -> impl Iterator<Item = Spec> {
+        Alignment::all().map(|alignment| self.variant(dispatch, alignment))
     }
 
     /// Returns the blocks of work of a kernel over a piece: a group does one in each turn of its walk.

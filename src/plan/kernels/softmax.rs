@@ -108,7 +108,7 @@ pub(in crate::plan) fn laid_out(
     let layout = if spec.phase == Phase::Whole { layout } else { layout.streaming() };
     let spec = Spec { kernel, layout, ..spec };
     let spec = match kernel {
-        Kernel::Columns => columns::packed(spec, alignment),
+        Kernel::Columns => columns::staged(columns::packed(spec, alignment), &work.profile),
         _ => {
             let classes = work.problem.view.classes;
             let spec = rows::kept_by_more_lanes(spec, classes, &work.profile)?;

@@ -33,6 +33,12 @@ pub fn every_spec() -> IndexSet<Spec> {
                 for_shape(&[1 << 15, classes, 8], &[1 << 15, 8], types, &large, &mut specs);
             }
         }
+        // Short rows with gaps between their loads in workgroup memory.
+        if profile.tuning.staged_short > 0 {
+            for types in Types::all().into_iter().step_by(2) {
+                for_shape(&[8, 12], &[8], types, &profile, &mut specs);
+            }
+        }
         // Rows that lanes of several subgroups keep.
         if profile.subgroups_alike {
             let mut card = profile.clone();
@@ -57,6 +63,7 @@ pub fn every_spec() -> IndexSet<Spec> {
         geometry.whole_subgroups && geometry.lanes > geometry.cluster
     };
     assert!(specs.iter().any(of_subgroups), "no rows of several whole subgroups");
+    assert!(specs.iter().any(|spec| spec.layout.staged), "no short rows in workgroup memory");
     // Rows whose bits do not depend on where they are.
     for profile in profiles().into_iter().step_by(2) {
         let profile = profile.with_batch_invariance(true);
