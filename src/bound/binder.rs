@@ -113,6 +113,9 @@ impl Binder<'_> {
     /// Returns the variant that the tensors' offsets in their bindings allow.
     fn aligned(&self, dispatch: &Dispatch) -> Spec {
         let mut spec = dispatch.spec;
+        if spec.kernel == Kernel::NllBackward {
+            return self.plan.variant(dispatch, self.alignment_of_stores(dispatch));
+        }
         if !spec.is_softmax() && spec.kernel != Kernel::Pointwise {
             return spec;
         }
@@ -142,6 +145,18 @@ impl Binder<'_> {
         let load = loads.into_iter().find(|&load| lies(true, load)).unwrap_or(VectorWidth::One);
         let weights = lies(false, load);
         Alignment { load, alike: false, labels: false, weights, records: false }
+    }
+
+    /// Returns the alignment of a gradient that is written in stores of 16 bytes, whatever is read.
+    fn alignment_of_stores(&self, dispatch: &Dispatch) -> Alignment {
+        let place = self.place((TensorSlot::Grad, Access::Write), dispatch);
+        let size = place.range.size.map_or(0, |size| size.get());
+        let load = match place.lead % 16 {
+            0 => VectorWidth::Eight,
+            _ => VectorWidth::One,
+        };
+        // A shader cannot access a part of a store.
+        Alignment { load, alike: size.is_multiple_of(16), ..Alignment::WORST }
     }
 
     /// Returns the alignment in their bindings of the tensors that a dispatch reads and writes in loads.

@@ -39,6 +39,9 @@ pub struct Layout {
     pub label_packs: bool,
     /// For [`Kernel::Columns`](super::Kernel::Columns): the records of four rows go in whole loads.
     pub record_packs: bool,
+    /// For [`Kernel::NllBackward`](super::Kernel::NllBackward): the elements of a store are of rows that are neighbours
+    /// in memory, and not of neighbouring classes.
+    pub neighbours: bool,
 }
 
 impl Layout {
@@ -58,6 +61,7 @@ impl Layout {
             staged: false,
             label_packs: false,
             record_packs: false,
+            neighbours: false,
         }
     }
 

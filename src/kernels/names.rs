@@ -3,7 +3,7 @@
 use super::fields::states;
 use super::layout::{CHUNK, Layout, Residency, RowLoads, VectorWidth};
 use super::spec::{Distribution, Kernel, Phase, Spec, Target, is_half};
-use super::stores::stores;
+use super::stores::{COMPONENTS, stores};
 use super::template::{Names, Value};
 use super::tensor::ClassTensor;
 use crate::loss::Upstream;
@@ -18,6 +18,7 @@ impl Spec {
         names.insert("WEIGHT_TYPE", Value::text(weight.name()));
         names.insert("GRAD_TYPE", Value::text(self.output.name()));
         names.insert("HALVES", Value::texts(self.halves().iter().copied()));
+        names.insert("COMPONENTS", Value::texts(COMPONENTS));
         names.insert("REGISTERS", Value::texts((0..self.registers()).map(|k| format!("{k}u"))));
         names.insert("FIELDS", self.field_records());
         let constant = |&(name, value): &(&'static str, u32)| {
@@ -184,6 +185,7 @@ impl Layout {
             (self.label_packs, "LABEL_PACKS"),
             (self.record_packs, "RECORD_PACKS"),
             (self.weight_packs, "WEIGHT_PACKS"),
+            (self.neighbours, "NEIGHBOURS"),
             (self.is_wide(), "WIDE"),
             (load == VectorWidth::Eight, "EIGHT"),
             (self.short, "SHORT"),

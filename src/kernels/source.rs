@@ -1,5 +1,6 @@
 //! A kernel's WGSL: its constants and bindings, then its file with all imports.
 
+use super::layout::RowLoads;
 use super::spec::{Kernel, Spec, is_half};
 use super::template::{Assembly, assembled};
 use crate::loss::Upstream;
@@ -121,8 +122,19 @@ impl Spec {
             TensorSlot::Weight => self.weight_element(),
             TensorSlot::Upstream => "f32",
             TensorSlot::Record if self.layout.record_packs => "vec4<u32>",
+            TensorSlot::Grad if self.kernel == Kernel::NllBackward => self.nll_store(),
             TensorSlot::Classes if self.kernel != Kernel::ZeroFill => "atomic<u32>",
             _ => "u32",
+        }
+    }
+
+    /// Returns the type of one store of nll's gradient. Lanes that write parts of a store write words of an array: see
+    /// `tensor.wgsl`.
+    fn nll_store(&self) -> &'static str {
+        match (self.layout.is_wide(), self.layout.row_loads) {
+            (false, _) => "u32",
+            (true, RowLoads::Ragged) => "array<u32, 4>",
+            (true, _) => "vec4<u32>",
         }
     }
 

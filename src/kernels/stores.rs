@@ -2,7 +2,8 @@
 
 use super::spec::{Kernel, Spec};
 
-const ROWS: [&str; 4] = ["x", "y", "z", "w"];
+/// The components of a vector.
+pub(super) const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 
 /// Returns the statements of RECORD_STORES in `record.wgsl`: stores of the fields, as vectors over four rows if a lane
 /// has as many, one row's record after the other's.
@@ -13,8 +14,10 @@ pub(super) fn stores(spec: &Spec) -> Vec<String> {
         return fields.iter().enumerate().map(store).collect();
     }
     let word = |row: &str, field: &str| format!("{field}.{row}");
-    let words: Vec<String> =
-        ROWS.iter().flat_map(|row| fields.iter().map(move |field| word(row, field))).collect();
+    let words: Vec<String> = COMPONENTS
+        .iter()
+        .flat_map(|row| fields.iter().map(move |field| word(row, field)))
+        .collect();
     if !spec.layout.record_packs {
         let store = |(at, word)| format!("record[at + {at}u] = {word};");
         return words.iter().enumerate().map(store).collect();

@@ -5,6 +5,7 @@
 //! long row.
 
 use super::dispatch::Dispatch;
+use super::kernels::nll_backward;
 use super::kernels::parts::loads;
 use super::work::Work;
 use crate::Error;
@@ -107,6 +108,7 @@ fn turns_of_block(work: &Work, spec: &Spec, piece: usize, parts: u32) -> usize {
         (Kernel::VarianceGrad, _) => return 2 + view.classes.div_ceil(parts as usize),
         (Kernel::Rows, _) => (loads(work, spec, piece, parts) + 1).div_ceil(lanes),
         (Kernel::Columns, _) => view.classes,
+        (Kernel::NllBackward, _) => return nll_backward::turns(spec, view),
         _ => return 2,
     };
     // Loads of four with up to three single ones, and two of a ragged row's ends; an iteration that ends each loop,

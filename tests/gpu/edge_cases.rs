@@ -832,6 +832,24 @@ fn bad_labels_are_found_by_every_kernel() {
     }
 }
 
+/// A label whose lower half would be a class.
+#[test]
+fn labels_past_32_bits_have_no_gradient() {
+    for shape in [&[8, 5][..], &[9, 5], &[2, 5, 4], &[3, 5, 3]] {
+        let data = Data::random(shape, 1).labelled(&[4], (1 << 32) + 1);
+        let elements = |row| (0..5).map(move |class| (row, class));
+        let at = |(row, class)| data.view.row_start(row) + class * data.view.inner;
+        for gpu in in_turn() {
+            for loss in [&CrossEntropy::new() as &dyn Loss, &Nll::new()] {
+                let plan = data.plan(loss, with_grad(), gpu.kernels().profile());
+                let grad = Embedded::new(gpu, &data, plan, Place::default()).run().grad.unwrap();
+                let nan = |place| f32::from_bits(grad[at(place)]).is_nan();
+                assert!(elements(4).all(nan) && !elements(3).any(nan), "{shape:?}: {}", gpu.name);
+            }
+        }
+    }
+}
+
 #[test]
 fn bad_labels_are_counted_among_many() {
     let data = Data::random(&[200_000, 2], 1).labelled(&[199_999, 70_000, 123_456], 2);

@@ -186,6 +186,29 @@ fn boxes_of_elements_of_two_bytes() {
     }
 }
 
+/// Boxes of some positions of each class, whose elements of a class fill stores of 16 bytes or do not.
+#[test]
+fn boxes_of_nlls_gradient() {
+    let mut seen = [0; 2];
+    for element_type in ElementType::ALL {
+        for (shape, bytes) in [([2, 5, 640], 1600), ([1, 3, 1024], 4096), ([2, 5, 652], 1600)] {
+            let data = Data::random(&shape, 1).random_weight().labelled(&[3], -100);
+            let data = data.random_upstream().in_types(Types::all(element_type));
+            let loss = Nll::new().reduction(Reduction::None);
+            let call = Call::new("nll, none", loss, data, Outputs::loss().with_grad());
+            for gpu in in_turn() {
+                for spec in call.cut(gpu, bytes).specs() {
+                    let of_grad = spec.kernel == Kernel::NllBackward;
+                    seen[usize::from(spec.layout.neighbours)] += usize::from(of_grad);
+                }
+                let places = [0, 1, 4].map(|lead| Place { lead, ..Place::default() });
+                check(gpu, &gpu.name, &call, &places.map(|place| (bytes, place)));
+            }
+        }
+    }
+    assert!(seen.iter().all(|&dispatches| dispatches > 0), "{seen:?}");
+}
+
 #[test]
 fn labels_of_any_type_find_their_boxes() {
     let grad = Outputs::loss().with_grad();

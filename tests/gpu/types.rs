@@ -1,6 +1,8 @@
 //! Element types: logits, class probabilities and class weights of two bytes, gradients and
 //! distributions in them, and every label type with each.
 
+use std::collections::HashSet;
+
 use half::{bf16, f16};
 use support::answer::{Answer, bits};
 use support::data::{Data, Types};
@@ -9,7 +11,7 @@ use support::floats::OwnedFloats;
 use support::gpus::{TestGpu, gpus, in_turn};
 use support::rounding::Rounding;
 use wgpu_loss::gpu::TuningChoice;
-use wgpu_loss::kernels::Phase;
+use wgpu_loss::kernels::{Kernel, Layout, Phase, VectorWidth};
 use wgpu_loss::plan::Tuning;
 use wgpu_loss::{
     CrossEntropy, ElementType, Error, Gpu, GpuOptions, Inputs, LabelType, Loss, Nll, Outputs,
@@ -178,6 +180,50 @@ fn laid_out_as_for_a_graphics_card() {
             check_on(&gpu, &EVERYWHERE[..1], name, &smooth, &data, grad().with_log_probs());
         }
     }
+}
+
+/// Stores of the gradient of nll hold a part of a row, several rows, or elements of neighbouring rows; the first and
+/// the last one of a piece may hold another piece's elements.
+#[test]
+fn stores_of_nlls_gradient() {
+    let card = GpuOptions::new().tuning(TuningChoice::Given(Tuning::DISCRETE));
+    let card = [TestGpu::open("laid out as for a card", card)];
+    let rows = [1, 2, 3, 4, 5, 7, 8, 9, 100].map(|classes| vec![37, classes]);
+    let images = [2, 3, 4, 6, 8, 12, 49].map(|inner| vec![7, 5, inner]);
+    let loss = Nll::new().reduction(Reduction::None);
+    let mut seen = HashSet::new();
+    for (number, shape) in rows.into_iter().chain(images).enumerate() {
+        for element_type in ElementType::ALL {
+            let data = Data::random(&shape, 1).random_weight().random_row_weights();
+            let data = data.labelled(&[0, 2], -100).random_upstream();
+            let data = data.in_types(Types::all(element_type));
+            let gpu = if number % 2 == 0 { &card[0] } else { &in_turn()[0] };
+            let (whole, mut small) = (gpu.kernels().profile(), gpu.kernels().profile().clone());
+            // A piece may start a little after its binding's start and end a little before its end.
+            let slack = small.limits.min_storage_buffer_offset_alignment.max(32) + 32;
+            let step = element_type.bytes() as usize * shape[1] * shape.get(2).unwrap_or(&1);
+            small.limits.max_storage_buffer_binding_size = 2 * step.max(32) as u64 + slack as u64;
+            let mut words = small.clone();
+            words.tuning.load = VectorWidth::One;
+            let wanted = Answer::from(&data.truth(&loss, grad()));
+            let rounding = Rounding::new(&loss, &data, grad());
+            // The words before a tensor: the first store has some elements of it, or all.
+            let cases = (0..5).flat_map(|lead| [whole, &small, &words].map(|p| (lead, p)));
+            for (lead, profile) in cases {
+                let plan = data.plan(&loss, grad(), profile);
+                let stores = plan.specs().filter(|spec| spec.kernel == Kernel::NllBackward);
+                seen.extend(stores.map(|spec| {
+                    let Layout { load, row_loads, neighbours, .. } = spec.layout;
+                    (load > VectorWidth::One, row_loads, neighbours)
+                }));
+                let what =
+                    format!("{element_type:?} {shape:?} at word {lead} on {}: {plan}", gpu.name);
+                let results = Embedded::new(gpu, &data, plan, Place { lead, ..Place::default() });
+                rounding.check(&what, &results.run().answer(), &wanted);
+            }
+        }
+    }
+    assert_eq!(seen.len(), 5, "{seen:?}");
 }
 
 #[test]

@@ -101,7 +101,7 @@ struct Block<'a> {
     lines: Vec<&'a str>,
 }
 
-/// The loops of a kernel that read memory, in the order of the text.
+/// The loops of a kernel that read or write memory, in the order of the text.
 pub fn loops(assembly: &str) -> Vec<Loop> {
     let mut blocks: Vec<Block<'_>> = Vec::new();
     for line in assembly.lines() {
@@ -144,7 +144,7 @@ pub fn loops(assembly: &str) -> Vec<Loop> {
             };
             Loop { counts: counts_of(&lines), outer: nested.iter().any(|n| folds(&n)) }
         })
-        .filter(|l| l.counts.loads > 0.0)
+        .filter(|l| l.counts.loads + l.counts.stores > 0.0)
         .collect()
 }
 

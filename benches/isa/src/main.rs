@@ -31,7 +31,7 @@ struct Options {
     /// Element types: f32, f16, bf16.
     #[arg(long, num_args = 1.., default_values = ["f32", "bf16", "f16"])]
     dtype: Vec<String>,
-    /// Losses: ce, bce, bce-with-logits, kl.
+    /// Losses: ce, nll, bce, bce-with-logits, kl.
     #[arg(long, num_args = 1.., default_values = ["ce"])]
     loss: Vec<String>,
     /// Passes: fwd, fwd+bwd.
@@ -121,8 +121,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Returns true for kernels that read the logits, or write tensors as large.
 fn is_large(spec: &Spec) -> bool {
-    matches!(spec.kernel, Kernel::Rows | Kernel::Columns | Kernel::Pointwise)
-        && spec.phase != Phase::Merge
+    use Kernel::{Columns, NllBackward, Pointwise, Rows};
+    matches!(spec.kernel, Rows | Columns | Pointwise | NllBackward) && spec.phase != Phase::Merge
 }
 
 /// Returns the elements of one turn of a loop.
@@ -131,6 +131,8 @@ fn elements_of(spec: &Spec, counts: &Counts) -> f64 {
     match spec.layout.residency {
         Residency::Resident { loads, .. } => pack * f64::from(loads),
         _ if spec.kernel == Kernel::Pointwise => pack,
+        // A lane writes a store in each turn: a word at least.
+        _ if spec.kernel == Kernel::NllBackward => pack.max(4.0 / f64::from(spec.output.bytes())),
         _ => pack * counts.loads,
     }
 }
@@ -182,7 +184,8 @@ fn measure(
 
 /// Returns true for loops that fold or write elements.
 fn is_hot(spec: &Spec, l: &Loop) -> bool {
-    if spec.layout.residency.is_resident() || spec.kernel == Kernel::Pointwise {
+    let whole = matches!(spec.kernel, Kernel::Pointwise | Kernel::NllBackward);
+    if spec.layout.residency.is_resident() || whole {
         return true;
     }
     let most = if matches!(spec.layout.residency, Residency::Few) { 1.0 } else { 4.0 };

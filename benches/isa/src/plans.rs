@@ -6,8 +6,8 @@ use std::fmt;
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::plan::Tuning;
 use wgpu_loss::{
-    Bce, BceWithLogits, CrossEntropy, ElementType, KlDiv, LabelType, Loss, Outputs, Plan, Profile,
-    TargetType, wgpu,
+    Bce, BceWithLogits, CrossEntropy, ElementType, KlDiv, LabelType, Loss, Nll, Outputs, Plan,
+    Profile, TargetType, wgpu,
 };
 
 /// The table of geometries.
@@ -85,6 +85,7 @@ impl Call {
         let labels = shapes.target(TargetType::Labels(LabelType::I64), &rows);
         let (loss, shapes): (Box<dyn Loss>, _) = match self.loss.as_str() {
             "ce" => (Box::new(CrossEntropy::new()), labels),
+            "nll" => (Box::new(Nll::new()), labels),
             "bce" => (Box::new(Bce::new()), values),
             "bce-with-logits" => (Box::new(BceWithLogits::new()), values),
             "kl" => (Box::new(KlDiv::new()), values),

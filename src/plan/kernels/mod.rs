@@ -30,6 +30,7 @@ impl Work {
             (Kernel::Pointwise | Kernel::VarianceGrad, _) => {
                 pointwise::laid_out(self, spec, piece, alignment)
             }
+            (Kernel::NllBackward, _) => nll_backward::laid_out(self, spec, piece, alignment),
             // The layout exists: the plan was made with the same profile.
             (Kernel::Rows | Kernel::Columns, _) => {
                 softmax::laid_out(self, spec, piece, alignment).unwrap_or(spec)
@@ -54,7 +55,7 @@ impl Work {
             (Kernel::Rows, _) => (rows::teams(spec, rows, parts), of_rows),
             (Kernel::Columns, _) => (rows, group * load),
             (Kernel::NllBackward, _) => {
-                (nll_backward::lanes(spec, self.view_of(piece), rows), group)
+                (nll_backward::stores(spec, self.view_of(piece), rows), group)
             }
             (Kernel::Pointwise, _) => (pointwise::elements(self, spec, piece) as u64 / load, group),
             (Kernel::VarianceGrad, Phase::Merge) => (rows, of_rows),

@@ -3,6 +3,7 @@
 mod elements;
 mod softmax;
 
+use super::alignment::Alignment;
 use super::builder::PlanBuilder;
 use super::dispatch::Dispatch;
 use super::kernels::{nll_backward, nll_forward, reduce_partials, sum_row_weights, zero_fill};
@@ -33,6 +34,7 @@ pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
     if nll && outputs.grad {
         let spec = nll_backward::spec(&plan.work);
         for piece in 0..plan.work.pieces.len() {
+            let spec = nll_backward::laid_out(&plan.work, spec, piece, Alignment::BEST);
             plan.add(Dispatch::over(spec, piece))?;
         }
     }

@@ -93,6 +93,7 @@ pub fn every_spec() -> IndexSet<Spec> {
     few.limits.max_storage_buffers_per_shader_stage = 7;
     losses_of_elements(&few, &mut specs);
     variances_of_nothing(&mut specs);
+    nll_of_cut_images(&mut specs);
 
     with_extras(&mut specs);
     in_arenas(&mut specs);
@@ -299,6 +300,19 @@ fn variances_of_nothing(specs: &mut IndexSet<Spec>) {
     let outputs = Outputs::loss().with_var_grad();
     let plan = Plan::new(&GaussianNll::new(), &shapes, outputs, &Profile::portable());
     specs.extend(plan.expect("a plan").variants());
+}
+
+/// The gradient of nll at some positions of each class, which fill whole stores.
+fn nll_of_cut_images(specs: &mut IndexSet<Spec>) {
+    let mut profile = Profile::portable();
+    profile.limits.max_storage_buffer_binding_size = 4096 + 288;
+    let labels = TargetType::Labels(LabelType::I32);
+    for input in ElementType::ALL {
+        let shapes = Shapes::new(&[1, 5, 1024]).input_type(input).target(labels, &[1, 1024]);
+        let plan = Plan::new(&Nll::new(), &shapes, Outputs::loss().with_grad(), &profile);
+        specs.extend(plan.expect("a plan").variants());
+    }
+    assert!(specs.iter().any(|spec| spec.cut && spec.layout.neighbours), "no plan cuts images");
 }
 
 /// Losses of single elements: formulas, broadcasts along all axes, types, outputs.
