@@ -3,6 +3,7 @@
 
 import shared::params;
 @if(SUMS) import shared::totals;
+@if(GROUP_SUMS) import shared::classes;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -15,11 +16,13 @@ fn main(
     @if(SUBGROUPS) let thread = subgroup * subgroup_size + subgroup_lane;
     @else let thread = index;
     @if(SUMS) var totals = empty_totals();
+    @if(GROUP_SUMS) clear_group_classes(index);
     for (var turn = 0u; turn < params.turns; turn += 1u) {
         let block = group.x * params.group_step + turn * params.turn_step;
         @if(SUMS) totals = take_block(totals, block, thread);
         @else take_block(block, thread);
     }
+    @if(GROUP_SUMS) add_group_classes(index);
     @if(SUMS && COUNTS) write_partial(totals, index, params.partial_base + group.x);
     @if(SUMS && COUNTS && REFUSES) report_refused(totals, params.partial_base + group.x);
 }

@@ -32,6 +32,10 @@ impl Spec {
         };
         names.insert("PARAMS", Value::List(self.params().map(param).collect()));
         names.insert("CONSTANTS", Value::List(words::ALL.iter().map(constant).collect()));
+        let sums: &[&str] =
+            if self.group_classes > 0 { &["classes", "group_classes"] } else { &["classes"] };
+        names.insert("CLASS_SUMS", Value::texts(sums.iter().copied()));
+        names.insert("COUNTED", Value::text(sums[sums.len() - 1]));
         names.insert("RAISED_BY", Value::text(words::RAISED_BY.to_string()));
         names.insert("STATES", states());
         names.insert(
@@ -135,6 +139,7 @@ impl Spec {
             (matches!(self.phase, Phase::Fold | Phase::Write), "SPLIT"),
             (self.counts(), "COUNTS"),
             (self.sums(), "SUMS"),
+            (self.group_classes > 0, "GROUP_SUMS"),
         ]
         .into_iter()
         .chain(self.layout.flags())
@@ -167,6 +172,9 @@ impl Spec {
         }
         if self.writes_records() {
             constants.push(("RECORD_WORDS", self.row_features.record.words()));
+        }
+        if self.group_classes > 0 {
+            constants.push(("GROUP_CLASSES", self.group_classes));
         }
         if let Target::Labels(label_type) = self.target {
             constants.push(("LABEL_BYTES", label_type.bytes()));

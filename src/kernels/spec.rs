@@ -7,6 +7,7 @@ use super::geometry::Geometry;
 use super::layout::{Layout, RowLoads};
 use super::pointwise::PointwiseSpec;
 use crate::loss::Upstream;
+use crate::words::CLASS_WORDS;
 use crate::{ElementType, LabelType};
 
 /// The kernels, one WGSL file each.
@@ -134,6 +135,8 @@ pub struct Spec {
     pub apart: bool,
     /// The optional work.
     pub row_features: RowFeatures,
+    /// The classes for whose sums a group has workgroup memory, or 0 if it adds each row to the tensor's sums.
+    pub group_classes: u32,
     /// For the kernels of single elements: the formula, and its operands.
     pub pointwise: Option<PointwiseSpec>,
     /// The layout of the lanes over the data.
@@ -165,6 +168,7 @@ impl Spec {
             cut: false,
             apart: false,
             row_features: RowFeatures::default(),
+            group_classes: 0,
             pointwise: None,
             layout: Layout::plain(geometry),
         }
@@ -253,9 +257,9 @@ impl Spec {
         }
     }
 
-    /// Returns the bytes of workgroup memory, as WebGPU counts them: each variable of `totals.wgsl`, `merge.wgsl`,
-    /// `sums.wgsl`, `staged.wgsl` and `variance_grad.wgsl` rounded up to 16. wgpu does not check them against the
-    /// device's limit if their number is a constant; browsers do.
+    /// Returns the bytes of workgroup memory, as WebGPU counts them: each variable of `totals.wgsl`, `classes.wgsl`,
+    /// `merge.wgsl`, `sums.wgsl`, `staged.wgsl` and `variance_grad.wgsl` rounded up to 16. wgpu does not check them
+    /// against the device's limit if their number is a constant; browsers do.
     pub fn workgroup_bytes(&self) -> u64 {
         let Geometry { workgroup, lanes, cluster, .. } = self.layout.geometry;
         let RowFeatures { z_loss, accuracy, top_k, .. } = self.row_features;
@@ -279,7 +283,7 @@ impl Spec {
             Kernel::VarianceGrad if lanes > cluster => variables(1, workgroup),
             _ => 0,
         };
-        totals + merged + self.stage_bytes()
+        totals + merged + self.stage_bytes() + variables(1, CLASS_WORDS * self.group_classes)
     }
 
     /// Returns true if it reads the logits.

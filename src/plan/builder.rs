@@ -1,7 +1,7 @@
 //! A plan under construction.
 
 use super::dispatch::Dispatch;
-use super::kernels::zero_fill;
+use super::kernels::{class_sums, zero_fill};
 use super::loop_limits;
 use super::work::Work;
 use super::workspace::Workspace;
@@ -37,6 +37,7 @@ impl PlanBuilder {
         let blocks = work.blocks(&dispatch.spec, piece, dispatch.parts);
         dispatch.groups = Geometry::groups(&work.profile, blocks, fewest, dispatch.groups);
         let groups = dispatch.groups;
+        dispatch.spec.group_classes = class_sums::of_group(work, &dispatch, piece);
         self.dispatches.push(dispatch);
         Ok(groups)
     }

@@ -11,7 +11,8 @@ use super::work::Work;
 use crate::Error;
 use crate::kernels::{CHUNK, Kernel, Phase, Residency, Spec};
 
-/// The most iterations of an invocation; the rest is for the loops of the final tree.
+/// The most iterations of an invocation; the rest is for the loops of the final tree, and of the sums of
+/// classes in workgroup memory.
 const MOST: usize = 60_000;
 
 /// Returns the fewest groups of a dispatch over a piece, whatever variant of its kernel the buffers allow.

@@ -306,7 +306,7 @@ fn pieces_of_invariant_rows_begin_with_a_part() {
 #[test]
 fn workgroups_have_their_memory_whatever_is_asked_of_rows() {
     let outputs = Outputs::loss().with_grad().with_rank().with_argmax().with_entropy();
-    let outputs = outputs.with_accuracy().with_top_k(3);
+    let outputs = outputs.with_accuracy().with_top_k(3).with_class_losses();
     let loss = CrossEntropy::new().label_smoothing(0.1).z_loss(1e-4);
     let mut largest = 0;
     for (bytes, subgroup_size) in

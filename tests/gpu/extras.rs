@@ -1,6 +1,8 @@
 //! Cross-entropy's optional outputs, the entropy and the softmaxes' gradients on the GPU: PyTorch's answers, and
 //! combinations of all options compared with the reference.
 
+use std::collections::BTreeMap;
+
 use support::answer::{Answer, bits};
 use support::data::{Data, Types};
 use support::embedded::{Embedded, Place};
@@ -496,6 +498,68 @@ fn sums_of_classes_carry_and_do_not_wrap() {
             assert!(reported, "{}: {} for {wanted}", gpu.name, classes.loss[1]);
         }
     }
+}
+
+/// The words of a class: its sum in units of 2^-56, of which losses have whole ones, its rows, and its correct rows.
+fn sums_of_classes(data: &Data, losses: &[u32], correct: &[u64]) -> Vec<u32> {
+    let mut sums = vec![(0i128, 0u32); data.view.classes];
+    for (row, &word) in losses.iter().enumerate() {
+        let weighs = data.row_weights.as_ref().is_none_or(|weights| weights[row] != 0.0);
+        let label = data.label(row).filter(|&label| label >= 0 && weighs);
+        if let Some((sum, rows)) = label.map(|label| &mut sums[label as usize]) {
+            *sum += (f64::from(f32::from_bits(word)) * 2f64.powi(56)) as i128;
+            *rows += 1;
+        }
+    }
+    let words = |((sum, rows), correct): (&(i128, u32), &u64)| {
+        let word = |k: u32| (sum >> (32 * k)) as u32;
+        [word(0), word(1), word(2), word(3), *rows, *correct as u32, 0]
+    };
+    sums.iter().zip(correct).flat_map(words).collect()
+}
+
+/// Groups with many rows of each class have sums of their own, in which carries and negative losses go through all
+/// words. The sums are exact, whatever the groups.
+#[test]
+fn groups_add_up_their_classes() {
+    let asked = Outputs::loss().with_class_losses();
+    let card = GpuOptions::new().tuning(TuningChoice::Given(Tuning::DISCRETE));
+    let card = TestGpu::open("laid out as for a card", card);
+    let rows = [1, 2, 3, 33, 299, 300, 301, 321].map(|c| vec![7 * c + 61, c]);
+    let images = [vec![3, 40, 86], vec![3, 2, 10], vec![2, 5, 652]];
+    let mut seen = BTreeMap::new();
+    for (number, shape) in images.into_iter().chain(rows).enumerate() {
+        let mut data = Data::random(&shape, 1).labelled(&[1, 7], -100);
+        let all = data.view.rows();
+        let weights = (0..all).map(|row| [0.5, -3e5, 0.0, 2e6, -1.0][row % 5]);
+        data = data.row_weights(weights.collect());
+        let cross_entropy = CrossEntropy::new().reduction(Reduction::None);
+        let nll = Nll::new().reduction(Reduction::None);
+        for (loss, outputs) in [(&cross_entropy as &dyn Loss, asked.with_accuracy()), (&nll, asked)]
+        {
+            let gpu = if number % 2 == 0 { &card } else { &in_turn()[0] };
+            let mut profile = gpu.kernels().profile().clone();
+            profile.tuning.groups = 2;
+            if shape[1] == 5 {
+                let slack = profile.limits.min_storage_buffer_offset_alignment.max(32) + 32;
+                profile.limits.max_storage_buffer_binding_size = 1600 + u64::from(slack);
+            }
+            let plan = data.plan(loss, outputs, &profile);
+            for spec in plan.specs().filter(|spec| spec.group_classes > 0) {
+                assert!((shape[1] as u32..321).contains(&spec.group_classes), "{shape:?}: {spec}");
+                *seen.entry(format!("{:?} {:?}", spec.kernel, spec.phase)).or_insert(0) += 1;
+            }
+            let what = format!("{shape:?} on {}: {plan}", gpu.name);
+            let place = Place { lead: number % 3, ..Place::default() };
+            let results = Embedded::new(gpu, &data, plan, place).run();
+            let correct = data.truth(loss, outputs).classes.unwrap().correct;
+            let wanted = sums_of_classes(&data, &results.rows.unwrap(), &correct);
+            assert_eq!(results.classes.unwrap(), wanted, "{what}");
+        }
+    }
+    let kernels: Vec<&str> = seen.keys().map(String::as_str).collect();
+    let wanted = ["Columns Whole", "NllForward Whole", "Rows Merge", "Rows Whole"];
+    assert_eq!(kernels, wanted, "{seen:?}");
 }
 
 /// One class is at the maximum and all others so far below it that they have little of the probability: the mean square
