@@ -22,7 +22,6 @@ impl Alignment {
     pub const BEST: Self =
         Self { load: VectorWidth::Eight, alike: true, labels: true, weights: true, records: true };
     /// The alignment of tensors that start anywhere.
-    #[cfg(test)]
     pub const WORST: Self = Self {
         load: VectorWidth::One,
         alike: false,

@@ -1,7 +1,7 @@
 //! Makes plans: checks the profile, fits the workgroups, cuts the tensors into pieces, lays out the dispatches.
 
 use super::builder::PlanBuilder;
-use super::kernels::{reduce_partials, softmax};
+use super::kernels::softmax;
 use super::pieces::cut;
 use super::sequence;
 use super::work::Work;
@@ -46,11 +46,7 @@ impl Plan {
 fn fitted(mut work: Work) -> Result<Work, Error> {
     let allowed = u64::from(work.profile.limits.max_compute_workgroup_storage_size);
     loop {
-        let heaviest = match work.folds_logits() {
-            true => softmax::heaviest(&work),
-            false => reduce_partials::spec(&work),
-        };
-        let (needed, lanes) = (heaviest.workgroup_bytes(), work.flat.workgroup);
+        let (needed, lanes) = (work.heaviest().workgroup_bytes(), work.flat.workgroup);
         match (needed <= allowed, lanes) {
             (true, _) => return Ok(work),
             (false, 2..) => work = work.with_workgroups(lanes / 2)?,

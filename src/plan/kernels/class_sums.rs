@@ -1,6 +1,5 @@
 //! The part of kernels that adds up losses by class.
 
-use super::{reduce_partials, softmax};
 use crate::plan::dispatch::Dispatch;
 use crate::plan::work::Work;
 use crate::words::CLASS_WORDS;
@@ -24,17 +23,23 @@ pub(in crate::plan) fn of_group(work: &Work, dispatch: &Dispatch, piece: usize) 
     if !counts || classes > MOST || rows < ROWS * classes {
         return 0;
     }
-    // The kernel's variants need no more memory than this.
-    let heaviest = match work.folds_logits() {
-        true => softmax::heaviest(work),
-        false => reduce_partials::spec(work),
-    };
-    let group_classes = classes.next_multiple_of(STEP) as u32;
-    let needed = heaviest.workgroup_bytes() + u64::from(4 * CLASS_WORDS * group_classes);
-    match needed <= work.profile.limits.max_compute_workgroup_storage_size.into() {
-        true => group_classes,
+    // The kernel's variants need no more memory than the heaviest, or leave enough (`columns::staged`).
+    let of_kernel = work.heaviest().workgroup_bytes().max(spec.workgroup_bytes());
+    match of_kernel + bytes(classes)
+        <= work.profile.limits.max_compute_workgroup_storage_size.into()
+    {
+        true => group_classes(classes),
         false => 0,
     }
+}
+
+/// Returns the bytes of a group's sums of `classes` classes.
+pub(super) fn bytes(classes: usize) -> u64 {
+    4 * u64::from(CLASS_WORDS) * u64::from(group_classes(classes))
+}
+
+fn group_classes(classes: usize) -> u32 {
+    classes.next_multiple_of(STEP) as u32
 }
 
 #[cfg(test)]

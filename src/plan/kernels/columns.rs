@@ -1,5 +1,6 @@
 //! The kernel `columns`: a lane folds whole rows. They are neighbours in memory, or short and follow each other.
 
+use super::class_sums;
 use crate::Error;
 use crate::kernels::{Geometry, Layout, Residency, Spec, VectorWidth};
 use crate::plan::Profile;
@@ -106,7 +107,7 @@ const STAGING_LANES: u32 = 32;
 
 /// Returns the kernel with the group's short rows staged, in as many lanes as the tuning and the device have the memory
 /// for; the kernel as it is if these are too few.
-pub(super) fn staged(spec: Spec, profile: &Profile) -> Spec {
+pub(super) fn staged(spec: Spec, classes: usize, profile: &Profile) -> Spec {
     if !spec.layout.short {
         return spec;
     }
@@ -117,9 +118,11 @@ pub(super) fn staged(spec: Spec, profile: &Profile) -> Spec {
         Spec { layout, ..spec }
     };
     let allowed = u64::from(profile.limits.max_compute_workgroup_storage_size);
+    // The sums of classes come first: without them rows wait for each other, without a stage only for the memory.
+    let sums = if spec.row_features.class_losses { class_sums::bytes(classes) } else { 0 };
     let fits = |staged: &Spec| {
         staged.stage_bytes() <= profile.tuning.staged_short.into()
-            && staged.workgroup_bytes() <= allowed
+            && Spec { group_classes: 0, ..*staged }.workgroup_bytes() + sums <= allowed
     };
     let halved = |lanes: &u32| Some(lanes / 2);
     let lanes = std::iter::successors(Some(spec.layout.geometry.workgroup), halved);
@@ -205,7 +208,8 @@ mod tests {
             for rows in [64, 66] {
                 let layout = short(view(classes, 1), rows, profile, VectorWidth::Four).unwrap();
                 let geometry = layout.geometry;
-                let spec = staged(Spec { layout, ..Spec::new(Kernel::Columns, geometry) }, profile);
+                let spec = Spec { layout, ..Spec::new(Kernel::Columns, geometry) };
+                let spec = staged(spec, classes, profile);
                 let wanted = wanted.filter(|_| rows == 64);
                 let lanes = spec.layout.staged.then_some(spec.layout.geometry.workgroup);
                 assert_eq!(lanes, wanted, "{rows} rows of {classes}: {spec}");

@@ -40,6 +40,15 @@ impl Work {
         }
     }
 
+    /// Returns the kernel with the most workgroup memory of any for this problem, a group's sums of classes and stages
+    /// left out.
+    pub fn heaviest(&self) -> Spec {
+        match self.folds_logits() {
+            true => softmax::heaviest(self),
+            false => reduce_partials::spec(self),
+        }
+    }
+
     /// Returns the variants of a dispatch's kernel, for tensors of every alignment.
     pub fn variants(&self, dispatch: &Dispatch) -> impl Iterator<Item = Spec> {
         Alignment::all().map(|alignment| self.variant(dispatch, alignment))

@@ -107,10 +107,12 @@ pub(in crate::plan) fn laid_out(
     let (kernel, layout) = Folding::of_piece(work, piece, alignment)?.kernel();
     let layout = if spec.phase == Phase::Whole { layout } else { layout.streaming() };
     let spec = Spec { kernel, layout, ..spec };
+    let classes = work.problem.view.classes;
     let spec = match kernel {
-        Kernel::Columns => columns::staged(columns::packed(spec, alignment), &work.profile),
+        Kernel::Columns => {
+            columns::staged(columns::packed(spec, alignment), classes, &work.profile)
+        }
         _ => {
-            let classes = work.problem.view.classes;
             let spec = rows::kept_by_more_lanes(spec, classes, &work.profile)?;
             rows::packed(spec, work.rows_of(piece), classes, alignment)
         }
