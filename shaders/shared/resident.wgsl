@@ -57,7 +57,9 @@ fn noted(fold: Fold, resident: ptr<function, Resident>) -> Fold {
             @else s.all += e;
             @if(DENSE_TARGET) s.flags |= flags_of_weight(c);
             @for(f in FIELDS) s.{f.name} = resident_{f.name}(s, c);
-            @if(POWERS) (*resident)[{k}] = bitcast<Words>(select(e, Reals(1.0), at_max));
+            // The maximum's own power is told from the others where classes have shares.
+            @if(POWERS && SHARES) (*resident)[{k}] = bitcast<Words>(select(e, Reals(1.0), at_max));
+            @elif(POWERS) (*resident)[{k}] = bitcast<Words>(e);
         }
     }
     @if(ARGMAX) s.argmax = select(class_of_load(first, s.argmax), s.argmax, s.argmax == Words(NO_CLASS));

@@ -370,6 +370,11 @@ impl Problem {
         }
     }
 
+    /// Returns true if a tensor with an element for each class is written.
+    pub(crate) fn writes_elements(&self) -> bool {
+        self.outputs.grad || self.outputs.log_probs || self.outputs.probs
+    }
+
     /// Returns true if no axis follows the class axis.
     pub(crate) fn classes_are_last(&self) -> bool {
         self.class_axis + 1 == self.input_shape.len()

@@ -29,6 +29,7 @@ impl Tuning {
             together: _,
             lanes,
             resident_row,
+            resident_read,
             resident_lanes,
             resident_columns,
             resident_short,
@@ -43,6 +44,7 @@ impl Tuning {
         within("fill", fill, MOST_GROUPS, "it must be from 1 to 4096")?;
         for (name, words) in [
             ("resident_row", resident_row),
+            ("resident_read", resident_read),
             ("resident_columns", resident_columns),
             ("resident_short", resident_short),
         ] {
@@ -108,6 +110,7 @@ mod tests {
             (Tuning { groups: 0, ..table }, "groups"),
             (Tuning { fill: u32::MAX, ..table }, "fill"),
             (Tuning { resident_row: 0, ..table }, "resident_row"),
+            (Tuning { resident_read: 0, ..table }, "resident_read"),
             (Tuning { resident_lanes: 96, ..table }, "resident_lanes"),
             (Tuning { resident_columns: 513, ..table }, "resident_columns"),
             (Tuning { resident_short: 0, ..table }, "resident_short"),

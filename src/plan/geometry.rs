@@ -2,11 +2,13 @@
 
 use super::{Lanes, Profile};
 use crate::Error;
-use crate::kernels::Geometry;
+use crate::kernels::{Geometry, VectorWidth};
 
 /// Neighbouring rows that are under way in a group whose lanes share rows that are neighbours in memory: 128 bytes of
 /// each class, a cache line, or half of that if there would be few groups.
 const NEIGHBOURS: u32 = 32;
+/// Words of a row for which a subgroup has a lane ([`Lanes::Subgroup`]), until all of its lanes share the row.
+const SUBGROUP_WORDS: usize = 32;
 
 impl Geometry {
     /// Returns the geometry of kernels with a lane per row or element.
@@ -16,13 +18,21 @@ impl Geometry {
     }
 
     /// Returns the geometry for rows of `loads` loads each, of which a lane keeps up to `most_loads`.
-    pub(crate) fn rows(profile: &Profile, loads: usize, most_loads: usize) -> Result<Self, Error> {
+    pub(crate) fn rows(
+        profile: &Profile,
+        load: VectorWidth,
+        loads: usize,
+        most_loads: usize,
+    ) -> Result<Self, Error> {
         let flat = Self::lane_per_row(profile)?;
-        let (fewest, most) = match profile.tuning.lanes {
-            Lanes::Keeping { fewest, most } => (fewest as usize, most),
-            Lanes::Subgroup => (1, profile.subgroup_size.unwrap_or(1)),
+        let (fewest, most, of_lane) = match profile.tuning.lanes {
+            Lanes::Keeping { fewest, most } => (fewest as usize, most, most_loads),
+            Lanes::Subgroup => {
+                let of_lane = most_loads.min(SUBGROUP_WORDS / load.elements());
+                (1, profile.subgroup_size.unwrap_or(1), of_lane)
+            }
         };
-        let wanted = lanes_that_keep(loads, most_loads);
+        let wanted = lanes_that_keep(loads, of_lane);
         let lanes = wanted.max(fewest.min(floor_power_of_two(loads)) as u32);
         Ok(flat.with_lanes(lanes.min(most).min(flat.workgroup), profile))
     }
@@ -114,7 +124,7 @@ mod tests {
                     Profile::portable().with_device_type(wgpu::DeviceType::DiscreteGpu);
                 (profile.subgroup_size, profile.subgroups_alike) = (subgroup_size, alike);
                 for loads in [1, 2, 8, 100, 1000, 100_000] {
-                    let geometry = Geometry::rows(&profile, loads, 8).unwrap();
+                    let geometry = Geometry::rows(&profile, VectorWidth::Four, loads, 8).unwrap();
                     let size = subgroup_size.unwrap_or(1);
                     assert_eq!(geometry.cluster, geometry.lanes.min(size), "{geometry:?}");
                     let whole = alike && size > 1 && geometry.lanes >= size;

@@ -38,6 +38,8 @@ pub struct Tuning {
     pub lanes: Lanes,
     /// Resident words of a lane, of a row that lanes share.
     pub resident_row: u32,
+    /// The same of a row that is only read, if that is fewer: nothing is written that a second read would be for.
+    pub resident_read: u32,
     /// The most lanes that share a row of f32 of which a gradient or a distribution is written, in a workgroup of their
     /// own, if all of it is resident then: it is read once instead of twice.
     pub resident_lanes: u32,
@@ -69,7 +71,7 @@ pub enum Lanes {
         /// The most lanes.
         most: u32,
     },
-    /// As many as keep the row, up to one subgroup.
+    /// A lane for every 32 words of the row, up to one subgroup.
     Subgroup,
 }
 
@@ -93,6 +95,7 @@ impl Tuning {
         together: true,
         lanes: Lanes::Keeping { fewest: 8, most: 256 },
         resident_row: 32,
+        resident_read: 32,
         resident_lanes: 1024,
         resident_columns: 64,
         resident_short: 64,
@@ -110,6 +113,7 @@ impl Tuning {
         fill: 64,
         lanes: Lanes::Keeping { fewest: 8, most: 128 },
         resident_row: 16,
+        resident_read: 16,
         resident_lanes: 128,
         resident_columns: 32,
         resident_short: 32,
@@ -132,6 +136,7 @@ impl Tuning {
         together: false,
         lanes: Lanes::Subgroup,
         resident_row: 128,
+        resident_read: 64,
         resident_lanes: 8,
         resident_columns: 256,
         resident_short: 256,

@@ -140,6 +140,7 @@ fn damaged(info: &AdapterInfo, file: &Path) {
     for field in [
         "fill",
         "resident_row",
+        "resident_read",
         "resident_lanes",
         "resident_columns",
         "resident_short",

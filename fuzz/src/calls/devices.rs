@@ -96,6 +96,7 @@ fn tuning(draw: &Draw<'_>) -> Tuning {
     };
     let words = [32, 1, 2, 4, 7, 8, 64, 128];
     tuning.resident_row = draw.one_of(&words);
+    tuning.resident_read = draw.one_of(&words);
     tuning.resident_lanes = draw.one_of(&[8, 1, 16, 64]);
     tuning.resident_columns = draw.one_of(&words);
     tuning.resident_short = draw.one_of(&words);

@@ -81,6 +81,7 @@ fn tuning(draw: &Draw<'_>) -> Tuning {
         false => Lanes::Keeping { fewest: one.min(other), most: one.max(other) },
     };
     tuning.resident_row = up_to(draw, 512);
+    tuning.resident_read = up_to(draw, 512);
     tuning.resident_lanes = lanes(draw);
     tuning.resident_columns = up_to(draw, 512);
     tuning.resident_short = up_to(draw, 512);

@@ -15,6 +15,8 @@ pub enum Field {
     Lanes,
     /// Resident words of a lane, of a row that lanes share.
     ResidentRow,
+    /// Resident words of a lane, of a row that is only read.
+    ResidentRead,
     /// The most lanes that keep a row which would be read twice otherwise.
     ResidentLanes,
     /// Resident words of a lane, of neighbouring rows.
@@ -37,11 +39,12 @@ pub enum Field {
 
 impl Field {
     /// All numbers, in the order in which they are tuned: each comes after those that its effect depends on.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Workgroup,
         Self::Load,
         Self::Lanes,
         Self::ResidentRow,
+        Self::ResidentRead,
         Self::ResidentLanes,
         Self::ResidentColumns,
         Self::ResidentShort,
@@ -60,6 +63,7 @@ impl Field {
             Self::Load => "load",
             Self::Lanes => "lanes",
             Self::ResidentRow => "resident_row",
+            Self::ResidentRead => "resident_read",
             Self::ResidentLanes => "resident_lanes",
             Self::ResidentColumns => "resident_columns",
             Self::ResidentShort => "resident_short",
@@ -82,6 +86,7 @@ impl Field {
                 Lanes::Subgroup => "subgroup".into(),
             },
             Self::ResidentRow => tuning.resident_row.to_string(),
+            Self::ResidentRead => tuning.resident_read.to_string(),
             Self::ResidentLanes => tuning.resident_lanes.to_string(),
             Self::ResidentColumns => tuning.resident_columns.to_string(),
             Self::ResidentShort => tuning.resident_short.to_string(),
@@ -115,6 +120,9 @@ impl Field {
             Self::Lanes => lanes(present, software),
             Self::ResidentRow => {
                 numbers(&[8, 16, 32, 64, 128], &[32, 64, 128, 256], |t, n| t.resident_row = n)
+            }
+            Self::ResidentRead => {
+                numbers(&[8, 16, 32], &[16, 32, 64, 128], |t, n| t.resident_read = n)
             }
             Self::ResidentLanes => {
                 numbers(&[128, 256, 512, 1024], &[8, 16, 64], |t, n| t.resident_lanes = n)

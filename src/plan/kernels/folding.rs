@@ -43,6 +43,7 @@ impl Folding {
     fn of_rows(work: &Work, piece: usize, alignment: Alignment) -> Result<Self, Error> {
         let (view, rows) = (work.view_of(piece), work.rows_of(piece));
         let (input, profile) = (work.problem.input_type, &work.profile);
+        let written = work.problem.writes_elements();
         let widest = alignment.load.min(profile.widest_load(input));
         Ok(if view.inner > 1 && shares_columns(view, rows, profile) {
             Self::Rows(rows::strided(view.classes, rows, profile)?)
@@ -51,7 +52,7 @@ impl Folding {
         } else if view.classes <= short_classes(profile) {
             Self::Columns(columns::short(view, rows, profile, widest)?)
         } else {
-            Self::Rows(rows::neighbours(view.classes, input, profile, alignment)?)
+            Self::Rows(rows::neighbours(view.classes, input, written, profile, alignment)?)
         })
     }
 
@@ -60,7 +61,10 @@ impl Folding {
     fn of_box(work: &Work, piece: usize, alignment: Alignment) -> Result<Self, Error> {
         let (view, profile) = (work.view_of(piece), &work.profile);
         let layout = match view.inner {
-            1 => rows::neighbours(view.classes, work.problem.input_type, profile, alignment)?,
+            1 => {
+                let (input, written) = (work.problem.input_type, work.problem.writes_elements());
+                rows::neighbours(view.classes, input, written, profile, alignment)?
+            }
             _ => rows::strided(view.classes, work.rows_of(piece), profile)?,
         };
         Ok(Self::Rows(layout.streaming()))
@@ -77,13 +81,14 @@ impl Folding {
         parts: bool,
     ) -> Result<Self, Error> {
         let (view, input) = (problem.view, problem.input_type);
+        let written = problem.writes_elements();
         let widest = alignment.load.min(profile.widest_load(input));
         let of_rows = |layout: Layout| Self::Rows(if parts { layout.streaming() } else { layout });
         Ok(match problem.classes_are_last() {
             true if view.classes <= short_classes(profile) && !parts => {
                 Self::Columns(columns::short(view, rows, profile, widest)?)
             }
-            true => of_rows(rows::neighbours(view.classes, input, profile, alignment)?),
+            true => of_rows(rows::neighbours(view.classes, input, written, profile, alignment)?),
             false if view.classes <= FIXED_LANE_CLASSES && !parts => {
                 Self::Columns(columns::neighbours(view, input, profile, widest)?)
             }

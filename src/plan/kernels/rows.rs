@@ -20,10 +20,12 @@ const LANE_LOADS: usize = 1 << 13;
 /// The fewest classes in a part of a batch-invariant row: a state for each takes 12 bytes for 1,000 logits.
 const FIXED_PART_CLASSES: usize = 1 << 11;
 
-/// Returns the layout in which lanes share rows whose classes are neighbours.
+/// Returns the layout in which lanes share rows whose classes are neighbours. `written`: in addition to the loss, a tensor
+/// with an element for each class is.
 pub(super) fn neighbours(
     classes: usize,
     input: ElementType,
+    written: bool,
     profile: &Profile,
     alignment: Alignment,
 ) -> Result<Layout, Error> {
@@ -37,10 +39,12 @@ pub(super) fn neighbours(
     let lead = if ragged && !by_class { load.elements() - 1 } else { 0 };
     let loads = (lead + classes).div_ceil(load.elements());
     let most_loads = most_loads(load, profile);
-    let geometry = Geometry::rows(profile, loads, most_loads)?;
+    let geometry = Geometry::rows(profile, load, loads, most_loads)?;
     let lanes = geometry.lanes as usize;
     let of_lane = loads.div_ceil(lanes);
-    let residency = if of_lane <= most_loads && !ragged {
+    let of_read = (profile.tuning.resident_read as usize / load.elements()).max(1);
+    let most_resident = if written { most_loads } else { most_loads.min(of_read) };
+    let residency = if of_lane <= most_resident && !ragged {
         resident(loads, lanes)
     } else {
         Residency::streaming(of_lane)
@@ -197,8 +201,9 @@ mod tests {
     #[test]
     fn rows_that_start_on_a_load_are_resident() {
         let profile = Profile::portable().with_device_type(wgpu::DeviceType::DiscreteGpu);
-        let layout =
-            |classes| neighbours(classes, ElementType::F32, &profile, Alignment::BEST).unwrap();
+        let layout = |classes| {
+            neighbours(classes, ElementType::F32, true, &profile, Alignment::BEST).unwrap()
+        };
         for (classes, row_loads, resident) in [
             (1000, RowLoads::Aligned, true),
             (1001, RowLoads::Ragged, false),

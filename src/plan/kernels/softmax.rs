@@ -71,7 +71,7 @@ pub(in crate::plan) fn fold(work: &Work) -> Spec {
 pub(in crate::plan) fn merge(work: &Work, piece: usize, parts: u32) -> Result<Spec, Error> {
     let whole = whole(work);
     let lanes = LANES_OF_MERGE.min(parts as usize);
-    let plain = Layout::plain(Geometry::rows(&work.profile, lanes, 1)?);
+    let plain = Layout::plain(Geometry::rows(&work.profile, VectorWidth::One, lanes, 1)?);
     let (_, Layout { residency, .. }) = Folding::of_piece(work, piece, Alignment::BEST)?.kernel();
     Ok(Spec {
         phase: Phase::Merge,

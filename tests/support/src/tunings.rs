@@ -19,6 +19,7 @@ impl Random {
             _ => Lanes::Keeping { fewest: 1 << fewest, most: 1 << (fewest + more).min(10) },
         };
         tuning.resident_row = self.up_to(512);
+        tuning.resident_read = self.up_to(512);
         tuning.resident_lanes = 1 << self.below(11);
         tuning.resident_columns = self.up_to(512);
         tuning.resident_short = self.up_to(512);
