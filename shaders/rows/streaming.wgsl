@@ -3,7 +3,7 @@
 
 import rows::loads;
 import shared::{fold, offsets, state};
-@if(FOURS && !MERGE) import shared::fours;
+@if(FOURS) import shared::fours;
 @if(WRITES) import shared::writer;
 
 @if(!BY_CLASS) fn fold_row(offsets: Offsets, range: Range, lane: u32, label_keys: LabelKeys) -> Folds {

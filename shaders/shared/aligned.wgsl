@@ -139,9 +139,8 @@ fn joined_halves_{t.name}(a: Words, b: Words) -> vec4<u32> {
 
 // Writes load `at`, in which no element is NaN.
 @for(t in WRITTEN) @if(FINITE_PATH) fn write_finite_{t.name}(at: u32, out: Pack) {
-    @if(!t.f32 && EIGHT) write_words_{t.name}(
-        at, joined_halves_{t.name}(nearest_{t.type}(out.a), nearest_{t.type}(out.b)));
-    @else write_{t.name}(at, out);
+    @if(t.f32) write_{t.name}(at, out);
+    @else write_words_{t.name}(at, joined_halves_{t.name}(nearest_{t.type}(out.a), nearest_{t.type}(out.b)));
 }
 
 // Writes elements `start` to `end` of load `at`: another lane writes the rest, which belongs to another row. In a

@@ -46,7 +46,8 @@ struct Options {
     /// wgpu's runtime checks.
     #[arg(long, value_enum, default_value_t = Checks::Checked)]
     checks: Checks,
-    /// Also what a lane does that meets a NaN, an infinity or the label's load, where kernels have a path without these.
+    /// Also what a lane does that meets a NaN, an infinity or the label's load, and what a group does that has no rows for
+    /// some lanes, where kernels have a path without these.
     #[arg(long)]
     rare: bool,
     /// Every kernel of a plan, not only those that read the logits.
@@ -255,7 +256,7 @@ fn dump(
     Ok(())
 }
 
-/// Returns a text in which the other side of the branches around the path of finite loads does nothing, so that a loop's
+/// Returns a text in which the other side of the branches around the usual path does nothing, so that a loop's
 /// instructions are those of this path.
 fn usual_path(text: &str) -> String {
     let edits = [
@@ -263,6 +264,7 @@ fn usual_path(text: &str) -> String {
         ("if (!finite) {", "if (false) {"),
         ("} else {\n        s = sums_of_lane(", "} else {\n        // ("),
         ("    if (w.plain) {", "    if (true) {"),
+        ("if (offsets.whole) {", "if (true) {"),
     ];
     edits.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }

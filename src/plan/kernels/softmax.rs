@@ -117,7 +117,9 @@ pub(in crate::plan) fn laid_out(
             rows::packed(spec, work.rows_of(piece), classes, alignment)
         }
     };
-    let finite_path = work.profile.tuning.branches && has_finite_path(&spec);
+    // Two paths take more registers than the 64 that each of 1,024 lanes has on NVIDIA's processors.
+    let crowded = spec.layout.geometry.workgroup > work.profile.tuning.workgroup;
+    let finite_path = work.profile.tuning.branches && has_finite_path(&spec) && !crowded;
     Ok(Spec { layout: Layout { finite_path, ..spec.layout }, ..spec })
 }
 

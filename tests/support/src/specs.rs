@@ -39,6 +39,10 @@ pub fn every_spec() -> IndexSet<Spec> {
                 for_shape(&[8, 12], &[8], types, &profile, &mut specs);
             }
         }
+        // A tuner may find that a driver skips branches.
+        let mut skips = profile.clone();
+        skips.tuning.branches = true;
+        for_shape(&[8, 1000], &[8], Types::all()[0], &skips, &mut specs);
         // Rows that lanes of several subgroups keep.
         if profile.subgroups_alike {
             let mut card = profile.clone();
