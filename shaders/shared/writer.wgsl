@@ -129,7 +129,8 @@ fn writer(r: Row) -> Writer {
 }
 
 @if(PLAIN_GRAD) fn is_plain(w: Writer) -> Bools {
-    return !(w.settled | (bitcast<Words>(w.rate) & Words(POS_INF)) == Words(POS_INF));
+    let endless = (bitcast<Words>(w.rate) & Words(POS_INF)) == Words(POS_INF);
+    return !(w.settled | endless);
 }
 
 // Returns the gradient of a load without the label, NaN and infinities.

@@ -113,12 +113,13 @@ fn turns_of_block(work: &Work, spec: &Spec, piece: usize, parts: u32) -> usize {
         _ => return 2,
     };
     // Loads of four with up to three single ones, and two of a ragged row's ends; an iteration that ends each loop,
-    // once per chunk.
+    // once per chunk. Four that are not finite are read again in a loop of their own.
     let chunks = of_lane.div_ceil(CHUNK as usize);
+    let of_four = if spec.layout.finite_path { 6 } else { 1 };
     let pass = match spec.layout.residency {
         Residency::Resident { .. } => 0,
         Residency::Few => of_lane + 1,
-        Residency::Fours | Residency::Chunks => of_lane / 4 + 8 * chunks,
+        Residency::Fours | Residency::Chunks => of_lane / 4 * of_four + 8 * chunks,
     };
     let passes = 1 + usize::from(spec.grad || spec.distribution.is_some());
     let rows = if spec.layout.pairs { 2 } else { 1 };

@@ -251,6 +251,7 @@ fn seen_anew(spec: &Spec, seen: &mut HashSet<String>) -> bool {
         format!("{residency:?} {:?} {:?}", layout.load, layout.row_loads),
         format!("{:?} {:?} {:?} {packs}", layout.short, layout.pairs, spec.cut),
         format!("{:?} {:?}", layout.staged, spec.target),
+        format!("{} {} {}", layout.finite_path, layout.neighbours, spec.group_classes > 0),
         format!("{:?} {:?}", g.cluster > 1, g.lanes > g.cluster),
     ];
     if std::env::var_os("SOAK").is_some() {

@@ -96,11 +96,12 @@ pub(super) fn kept_by_more_lanes(
     let Layout { load, residency, row_loads, .. } = spec.layout;
     let most = profile.tuning.resident_lanes;
     let read_twice = spec.phase == Phase::Whole && spec.writes() && !residency.is_resident();
+    let more = most > profile.tuning.workgroup;
     // Classes' shares would be resident too: twice the registers, of which so many lanes have few.
     let plain =
         row_loads == RowLoads::Aligned && spec.input == ElementType::F32 && !spec.dense_target;
     // Batch-invariant rows are cut into parts wherever they are not resident, before it is known what is written.
-    if !read_twice || !plain || profile.batch_invariant {
+    if !more || !read_twice || !plain || profile.batch_invariant {
         return Ok(spec);
     }
     let loads = classes.div_ceil(load.elements());
