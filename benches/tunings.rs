@@ -139,6 +139,9 @@ fn changes(table: Tuning) -> Vec<(String, Tuning)> {
     for bytes in [0, table.staged_short / 2, 2 * table.staged_short] {
         changed(format!("staged_short {bytes}"), &|tuning| tuning.staged_short = bytes);
     }
+    for lanes in [table.workgroup, 2 * table.workgroup, 4 * table.workgroup] {
+        changed(format!("lone_lanes {lanes}"), &|tuning| tuning.lone_lanes = lanes);
+    }
     for words in [1, table.resident_short / 4, table.resident_short / 2, 2 * table.resident_short] {
         changed(format!("resident_short {words}"), &|tuning| tuning.resident_short = words);
     }

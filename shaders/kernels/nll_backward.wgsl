@@ -86,8 +86,7 @@ fn element_of(word: u32) -> u32 {
 }
 
 @if(WIDE) fn words_of(elements: Pack) -> vec4<u32> {
-    @if(EIGHT) return vec4<u32>(elements.a.xz, elements.b.xz)
-        | (vec4<u32>(elements.a.yw, elements.b.yw) << vec4<u32>(16u));
+    @if(EIGHT) return joined_halves(elements.a, elements.b);
     @else return elements.a;
 }
 

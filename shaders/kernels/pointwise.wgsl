@@ -8,14 +8,12 @@ import shared::{arithmetic, constants, elements, formulas, params, tensor, total
 var<private> refused_words: Words;
 var<private> refused_operands: Words;
 
-// Adds the first refused value to the group's partial. The lane that read it has kept it, since the gradient may have
-// overwritten it.
+// Adds the first refused value to the group's partial, or to the result. The lane that read it has kept it, since the
+// gradient may have overwritten it.
 @if(COUNTS) fn report_refused(totals: Totals, slot: u32) {
     if (totals.bad == 0u || totals.first_bad != atomicLoad(&group_first_bad)) { return; }
     let k = (totals.first_bad - params.row_base) % HALF;
-    let partial = HEADER_WORDS + TOTALS_WORDS * slot;
-    workspace[partial + BAD_VALUE_AT] = component(refused_words, k);
-    workspace[partial + BAD_OPERAND_AT] = component(refused_operands, k);
+    write_bad(component(refused_words, k), component(refused_operands, k), slot);
 }
 
 // Returns component k. An index would place the variables in memory.

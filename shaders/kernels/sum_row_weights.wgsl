@@ -1,16 +1,21 @@
-// The mean's divisor, the sum of the live rows' weights, from labels and weights alone. It runs before the gradient
-// kernels, which divide by it; a loss without gradient sums the weights in its own kernel.
+// The mean's divisor, the sum of the live rows' weights. It runs before the gradient kernels, which divide by it; a loss
+// without gradient sums the weights in its own kernel.
 
-import shared::{arithmetic, params, row, totals, walk};
+import shared::{arithmetic, params, row, totals, walk, weigh};
 
 fn take_block(totals: Totals, block: u32, index: u32) -> Totals {
-    let row = block * WORKGROUP + index;
-    if (row >= params.rows) { return totals; }
-    let r = open_rows(row, true);
-    @if(CUT) let counts = r.kind == LIVE && is_counted_here(r);
-    @else let counts = r.kind == LIVE;
-    if (!counts) { return totals; }
-    var t = add(totals, Terms(0.0, r.weight, 0.0, 1.0, false));
-    t.live += 1u;
+    var t = totals;
+    // Lanes read neighbouring labels, and each has several of them under way: rows that are not there are read as the
+    // last one, and not counted.
+    let first = block * SUMMED_ROWS * WORKGROUP + index;
+    @for(k in SUMMED) let row_{k} = first + {k}u * WORKGROUP;
+    @for(k in SUMMED) var r_{k} = open_rows(min(row_{k}, params.rows - 1u), true);
+    @for(k in SUMMED) t = weigh(t, present(r_{k}, row_{k} < params.rows));
     return t;
+}
+
+fn present(opened: Row, is_there: bool) -> Row {
+    var r = opened;
+    r.kind = select(ABSENT, r.kind, is_there);
+    return r;
 }

@@ -111,14 +111,8 @@ fn is_finite_{t.name}(carries: u32) -> bool { return (carries & {t.signs}) == 0u
 }
 
 // Returns the words of a load.
-@for(t in WRITTEN) @if(!t.f32 && WIDE && EIGHT) {
-fn joined_{t.name}(out: Pack) -> vec4<u32> {
-    return joined_halves_{t.name}(narrowed_{t.type}(out.a), narrowed_{t.type}(out.b));
-}
-
-fn joined_halves_{t.name}(a: Words, b: Words) -> vec4<u32> {
-    return vec4<u32>(a.xz, b.xz) | (vec4<u32>(a.yw, b.yw) << vec4<u32>(16u));
-}
+@for(t in WRITTEN) @if(!t.f32 && WIDE && EIGHT) fn joined_{t.name}(out: Pack) -> vec4<u32> {
+    return joined_halves(narrowed_{t.type}(out.a), narrowed_{t.type}(out.b));
 }
 @for(t in WRITTEN) @if(!t.f32 && WIDE && !EIGHT) fn joined_{t.name}(out: Pack) -> vec2<u32> {
     let a = narrowed_{t.type}(out.a);
@@ -140,7 +134,7 @@ fn joined_halves_{t.name}(a: Words, b: Words) -> vec4<u32> {
 // Writes load `at`, in which no element is NaN.
 @for(t in WRITTEN) @if(FINITE_PATH) fn write_finite_{t.name}(at: u32, out: Pack) {
     @if(t.f32) write_{t.name}(at, out);
-    @else write_words_{t.name}(at, joined_halves_{t.name}(nearest_{t.type}(out.a), nearest_{t.type}(out.b)));
+    @else write_words_{t.name}(at, joined_halves(nearest_{t.type}(out.a), nearest_{t.type}(out.b)));
 }
 
 // Writes elements `start` to `end` of load `at`: another lane writes the rest, which belongs to another row. In a

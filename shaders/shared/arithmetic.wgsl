@@ -28,6 +28,10 @@ fn rounded_of_rows(x: RowReals) -> RowReals {
     return bitcast<RowReals>(bitcast<RowWords>(x) ^ RowWords(params.turns >> 31u));
 }
 
+fn rounded_number(x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(x) ^ (params.turns >> 31u));
+}
+
 // log(1 + u) for u >= 0, to a few ulp. WGSL has no log1p, and around 1 its log has an absolute error of up to 2^-21.
 // There, log1p(u) = 2 atanh(z) with z = u / (2 + u) <= 1/3, by its odd series;
 // the first term left out is z^14 / 15 < 2^-26 of the sum.

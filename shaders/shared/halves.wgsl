@@ -2,6 +2,11 @@
 
 import shared::{arithmetic, params, vectors};
 
+// Returns the words of eight halves, each in the low half of one.
+@if((BF16 || F16) && EIGHT) fn joined_halves(a: Words, b: Words) -> vec4<u32> {
+    return vec4<u32>(a.xz, b.xz) | (vec4<u32>(a.yw, b.yw) << vec4<u32>(16u));
+}
+
 // Returns both halves of a word as f32.
 @if(BF16) fn widened_bf16(word: u32) -> vec2<u32> { return vec2<u32>(word << 16u, word & 0xffff0000u); }
 
@@ -42,8 +47,19 @@ import shared::{arithmetic, params, vectors};
     return select(nearest_f16(words), Words(0x7e00u), (words & Words(0x7fffffffu)) > Words(POS_INF));
 }
 
-// Returns the same of numbers that are not NaN. Computed in integers: WGSL does not specify how `pack2x16float` rounds.
-@if(F16) fn nearest_f16(words: Words) -> Words {
+// Returns the same of numbers that are not NaN. WGSL does not specify how `pack2x16float` rounds: this driver has shown
+// that it rounds so.
+@if(F16 && ROUNDS_F16 && WIDE) fn nearest_f16(words: Words) -> Words {
+    let reals = bitcast<Reals>(words);
+    let pairs = vec2<u32>(pack2x16float(reals.xy), pack2x16float(reals.zw)).xxyy;
+    return (pairs >> Words(0u, 16u, 0u, 16u)) & Words(0xffffu);
+}
+@if(F16 && ROUNDS_F16 && !WIDE) fn nearest_f16(words: Words) -> Words {
+    return pack2x16float(vec2<f32>(bitcast<f32>(words), 0.0)) & 0xffffu;
+}
+
+// Returns the same, computed in integers.
+@if(F16 && !ROUNDS_F16) fn nearest_f16(words: Words) -> Words {
     let magnitude = words & Words(0x7fffffffu);
     // The exponent's bias is 112 less, the fraction 13 bits shorter. A carry may reach infinity, and larger numbers
     // are limited to it first.

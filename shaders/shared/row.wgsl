@@ -33,6 +33,9 @@ struct Row {
     label_is_neg_inf: RowBools,  // it is -inf
 }
 
+// The mean's divisor, after `find_divisor`.
+@if(OWN_DIVISOR) var<private> own_divisor: f32;
+
 fn class_weight(c: u32) -> f32 {
     @if(WEIGHT) {
         let at = params.weight_origin + c;
@@ -148,7 +151,8 @@ fn open_rows(row: u32, present: bool) -> Row {
 
 @if(GRAD) fn gradient_scale(row: u32) -> RowReals {
     var divisor = params.divisor;
-    @if(SUMS_WEIGHTS) divisor = bitcast<f32>(workspace[0]);
+    @if(OWN_DIVISOR) divisor = own_divisor;
+    @elif(SUMS_WEIGHTS) divisor = bitcast<f32>(workspace[0]);
     var scale = RowReals(1.0);
     @if(UPSTREAM_SCALAR) scale = RowReals(upstream[params.upstream_origin]);
     @if(UPSTREAM_ROWS) let at = params.upstream_origin + row;

@@ -99,7 +99,7 @@ var<workgroup> group_first_nonfinite: atomic<u32>;
 @if(ACCURACY) var<workgroup> group_correct: atomic<u32>;
 @if(TOP_K) var<workgroup> group_top_k: atomic<u32>;
 
-// Returns the group's totals in the lane of index 0. Every lane of the group must call it.
+// Returns the group's totals, the same in every lane. Every lane of the group must call it.
 fn group_totals(totals: Totals, index: u32) -> Totals {
     var t = totals;
     if (index == 0u) {
@@ -155,26 +155,34 @@ fn group_totals(totals: Totals, index: u32) -> Totals {
     return whole;
 }
 
+// Returns the place in the workspace of a word of partial number `slot`. Words of all partials follow each other, so that
+// the lanes that sum them read neighbours.
+fn partial_at(word: u32, slot: u32) -> u32 { return HEADER_WORDS + word * params.slots + slot; }
+
+// Writes the first bad label or value of a partial.
+@if(PARTIALS) fn write_bad(value: u32, operand: u32, slot: u32) {
+    workspace[partial_at(BAD_VALUE_AT, slot)] = value;
+    workspace[partial_at(BAD_OPERAND_AT, slot)] = operand;
+}
+
 // Writes the group's totals as partial number `slot`.
-@if(!REDUCE_PARTIALS) fn write_partial(t: Totals, index: u32, slot: u32) {
+@if(PARTIALS) fn write_partial(t: Totals, index: u32, slot: u32) {
     let whole = group_totals(t, index);
     if (index != 0u) { return; }
-    let at = HEADER_WORDS + TOTALS_WORDS * slot;
-    workspace[at + LOSS_AT] = bitcast<u32>(whole.loss.x);
-    @if(WEIGHS_ROWS) workspace[at + WEIGHT_AT] = bitcast<u32>(whole.weight.x);
-    workspace[at + LIVE_AT] = whole.live;
-    workspace[at + FLAGS_AT] = whole.flags;
-    workspace[at + BAD_AT] = whole.bad;
-    workspace[at + FIRST_BAD_AT] = whole.first_bad;
+    workspace[partial_at(LOSS_AT, slot)] = bitcast<u32>(whole.loss.x);
+    @if(WEIGHS_ROWS) workspace[partial_at(WEIGHT_AT, slot)] = bitcast<u32>(whole.weight.x);
+    workspace[partial_at(LIVE_AT, slot)] = whole.live;
+    workspace[partial_at(FLAGS_AT, slot)] = whole.flags;
+    workspace[partial_at(BAD_AT, slot)] = whole.bad;
+    workspace[partial_at(FIRST_BAD_AT, slot)] = whole.first_bad;
     // The first bad label is read again: keeping it would cost every row an instruction.
     @if(LABELS) if (whole.bad != 0u) {
         let words = label_words(whole.first_bad - params.row_base);
-        workspace[at + BAD_VALUE_AT] = words.x;
-        workspace[at + BAD_OPERAND_AT] = words.y;
+        write_bad(words.x, words.y, slot);
     }
-    workspace[at + NONFINITE_AT] = whole.nonfinite;
-    workspace[at + FIRST_NONFINITE_AT] = whole.first_nonfinite;
-    @if(Z_LOSS) workspace[at + Z_LOSS_AT] = bitcast<u32>(whole.z_loss.x);
-    @if(ACCURACY) workspace[at + CORRECT_AT] = whole.correct;
-    @if(TOP_K) workspace[at + TOP_K_AT] = whole.top_k;
+    workspace[partial_at(NONFINITE_AT, slot)] = whole.nonfinite;
+    workspace[partial_at(FIRST_NONFINITE_AT, slot)] = whole.first_nonfinite;
+    @if(Z_LOSS) workspace[partial_at(Z_LOSS_AT, slot)] = bitcast<u32>(whole.z_loss.x);
+    @if(ACCURACY) workspace[partial_at(CORRECT_AT, slot)] = whole.correct;
+    @if(TOP_K) workspace[partial_at(TOP_K_AT, slot)] = whole.top_k;
 }

@@ -3,6 +3,8 @@
 
 import shared::params;
 @if(SUMS) import shared::totals;
+@if(SOLE) import shared::sole;
+@if(OWN_DIVISOR) import shared::divisor;
 @if(GROUP_SUMS) import shared::classes;
 
 @compute @workgroup_size(WORKGROUP)
@@ -17,12 +19,14 @@ fn main(
     @else let thread = index;
     @if(SUMS) var totals = empty_totals();
     @if(GROUP_SUMS) clear_group_classes(index);
+    @if(OWN_DIVISOR) find_divisor(index);
     for (var turn = 0u; turn < params.turns; turn += 1u) {
         let block = group.x * params.group_step + turn * params.turn_step;
         @if(SUMS) totals = take_block(totals, block, thread);
         @else take_block(block, thread);
     }
     @if(GROUP_SUMS) add_group_classes(index);
-    @if(SUMS && COUNTS) write_partial(totals, index, params.partial_base + group.x);
+    @if(SOLE) write_outcome_of_group(totals, index);
+    @elif(SUMS && COUNTS) write_partial(totals, index, params.partial_base + group.x);
     @if(SUMS && COUNTS && REFUSES) report_refused(totals, params.partial_base + group.x);
 }

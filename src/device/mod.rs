@@ -2,12 +2,14 @@
 
 mod ablation;
 mod edited;
+mod probe;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::ablation::Ablation;
+pub(crate) use self::probe::probed;
 use crate::Error;
 use crate::error_scope::{is_lost, scoped};
 use crate::kernels::{Access, Spec};
@@ -66,6 +68,31 @@ impl Kernels {
     /// ```
     pub fn with_tuning(device: &wgpu::Device, tuning: Tuning) -> Self {
         Self::with_profile(device, Profile { tuning, ..Profile::of(device) })
+    }
+
+    /// Returns an empty cache of pipelines for `device` as [`Kernels::with_tuning`] does, after running a small kernel that
+    /// shows what WGSL leaves to drivers: if this one numbers the lanes of subgroups in order (if not, no kernel uses
+    /// subgroups), and converts f16 exactly (if so, kernels leave that to it, which spares a third of the instructions of
+    /// an f16 gradient). A [`Gpu`](crate::Gpu) is opened so.
+    ///
+    /// ```no_run
+    /// # fn probed(device: &wgpu_loss::wgpu::Device, queue: &wgpu_loss::wgpu::Queue) -> Result<(), wgpu_loss::Error> {
+    /// use wgpu_loss::{Kernels, plan::Tuning};
+    ///
+    /// let tuning = Tuning::of(device.adapter_info().device_type);
+    /// let kernels = pollster::block_on(Kernels::probed(device, queue, tuning))?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the driver rejects the kernel, [`Error::OutOfMemory`], [`Error::Lost`].
+    pub async fn probed(
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        tuning: Tuning,
+    ) -> Result<Self, Error> {
+        let profile = Profile { tuning, ..Profile::of(device) };
+        Ok(Self::with_profile(device, probed(device, queue, profile).await?))
     }
 
     /// Returns an empty cache of pipelines for a device of this profile.

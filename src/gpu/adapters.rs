@@ -19,6 +19,7 @@ pub struct GpuOptions {
     without_subgroups: bool,
     default_limits: bool,
     own_memory: bool,
+    pub(super) unprobed: bool,
     pub(super) batch_invariant: bool,
     tuning: TuningChoice,
     pub(super) memory_budget: Option<u64>,
@@ -78,6 +79,14 @@ impl GpuOptions {
     #[doc(hidden)]
     pub fn own_memory(mut self) -> Self {
         self.own_memory = true;
+        self
+    }
+
+    /// Assumes of the driver what can be assumed of any, instead of running a kernel to find out. For tests of what kernels
+    /// do on other drivers.
+    #[doc(hidden)]
+    pub fn without_probe(mut self) -> Self {
+        self.unprobed = true;
         self
     }
 

@@ -2,7 +2,7 @@
 
 use super::adapters::{self, GpuOptions};
 use super::stopwatch::Opening;
-use crate::device::Kernels;
+use crate::device::{Kernels, probed};
 use crate::error_scope::scoped;
 use crate::plan::Profile;
 use crate::poll::{Wait, block_on};
@@ -73,6 +73,10 @@ impl Gpu {
         let (info, device, queue, opening) = adapters::open(options).await?;
         let profile = Profile { tuning: options.tuning_for(&info)?, ..Profile::of(&device) };
         let profile = profile.with_batch_invariance(options.batch_invariant);
+        let profile = match options.unprobed {
+            true => profile,
+            false => probed(&device, &queue, profile).await?,
+        };
         let kernels = Kernels::with_profile(&device, profile);
         let memory_budget = options.memory_budget.unwrap_or(MEMORY_BUDGET);
         let piece_bytes = piece_bytes(kernels.profile());

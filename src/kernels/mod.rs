@@ -19,7 +19,7 @@ mod tensor;
 
 pub use layout::VectorWidth;
 pub(crate) use source::pack_bytes;
-pub(crate) use spec::is_half;
+pub(crate) use spec::{SUMMED_ROWS, is_half};
 // Public for the tests of this crate, and excluded from semver.
 #[doc(hidden)]
 pub use {
@@ -30,6 +30,6 @@ pub use {
     pointwise::{OperandSpec, PointwiseSpec, Reading},
     row_features::RowFeatures,
     source::Access,
-    spec::{Distribution, Kernel, Phase, Spec, Target},
+    spec::{Distribution, Kernel, Outcome, Phase, Spec, Target},
     template::{Asked, Assembly},
 };

@@ -2,7 +2,7 @@
 
 use super::fields::states;
 use super::layout::{CHUNK, Layout, Residency, RowLoads, VectorWidth};
-use super::spec::{Distribution, Kernel, Phase, Spec, Target, is_half};
+use super::spec::{Distribution, Kernel, Outcome, Phase, SUMMED_ROWS, Spec, Target, is_half};
 use super::stores::{COMPONENTS, stores};
 use super::template::{Names, Value};
 use super::tensor::ClassTensor;
@@ -19,6 +19,7 @@ impl Spec {
         names.insert("GRAD_TYPE", Value::text(self.output.name()));
         names.insert("HALVES", Value::texts(self.halves().iter().copied()));
         names.insert("COMPONENTS", Value::texts(COMPONENTS));
+        names.insert("SUMMED", Value::texts((0..SUMMED_ROWS).map(|k| k.to_string())));
         names.insert("REGISTERS", Value::texts((0..self.registers()).map(|k| format!("{k}u"))));
         names.insert("FIELDS", self.field_records());
         let constant = |&(name, value): &(&'static str, u32)| {
@@ -97,10 +98,10 @@ impl Spec {
         // Each single element is a row.
         let columns = self.kernel == Kernel::Columns || self.is_pointwise();
         [
-            (self.kernel == Kernel::ReducePartials, "REDUCE_PARTIALS"),
             (halves.contains(&ElementType::BF16), "BF16"),
             (halves.contains(&ElementType::F16), "F16"),
             (self.native_f16, "NATIVE_F16"),
+            (self.rounds_f16, "ROUNDS_F16"),
             (label.is_some(), "LABELS"),
             (label.is_some_and(LabelType::signed), "LABEL_SIGNED"),
             (label.is_some_and(|l| l.bytes() == 8), "LABEL_8_BYTES"),
@@ -114,7 +115,11 @@ impl Spec {
             (self.upstream == Upstream::PerRow, "UPSTREAM_ROWS"),
             (self.sums_weights, "SUMS_WEIGHTS"),
             (self.sums_row_weights(), "WEIGHS_ROWS"),
-            (self.divisor_only, "DIVISOR_ONLY"),
+            (self.leaves_partials(), "PARTIALS"),
+            (self.outcome == Outcome::Divisor, "DIVISOR"),
+            (self.outcome == Outcome::Result, "RESULT"),
+            (self.is_sole(), "SOLE"),
+            (self.own_divisor, "OWN_DIVISOR"),
             (self.row_loss, "ROW_LOSS"),
             (self.grad, "GRAD"),
             (self.distribution.is_some(), "DISTRIBUTION"),
@@ -155,6 +160,9 @@ impl Spec {
         if self.kernel == Kernel::Rows {
             constants.push(("LANES", geometry.lanes));
             constants.push(("CLUSTER", geometry.cluster));
+        }
+        if self.kernel == Kernel::SumRowWeights {
+            constants.push(("SUMMED_ROWS", SUMMED_ROWS));
         }
         match residency {
             Residency::Resident { loads, full } => {

@@ -47,6 +47,8 @@ params! {
     partial_base: u32,
     /// Partials of all pieces.
     partials: u32,
+    /// Partials that the workspace has space for.
+    slots: u32,
     /// `ignore_index` as a 64-bit number.
     ignore_low: u32,
     ignore_high: u32,

@@ -1,7 +1,7 @@
 //! A kernel's WGSL: its constants and bindings, then its file with all imports.
 
 use super::layout::RowLoads;
-use super::spec::{Kernel, Spec, is_half};
+use super::spec::{Kernel, Outcome, Spec, is_half};
 use super::template::{Assembly, assembled};
 use crate::loss::Upstream;
 use crate::tensor::{Role, TensorSlot};
@@ -35,8 +35,8 @@ impl Spec {
             TensorSlot::Upstream => matches!(self.upstream, Upstream::Scalar | Upstream::PerRow),
             TensorSlot::RowLoss => self.row_loss,
             TensorSlot::Grad => self.grad && !self.in_place,
-            TensorSlot::Workspace => self.kernel != Kernel::ZeroFill,
-            TensorSlot::Result => reduces && !self.divisor_only,
+            TensorSlot::Workspace => self.uses_workspace(),
+            TensorSlot::Result => self.outcome == Outcome::Result,
             TensorSlot::RowWeights => self.row_features.row_weights && !reduces,
             TensorSlot::Record => self.writes_records(),
             TensorSlot::Classes => self.row_features.class_losses,

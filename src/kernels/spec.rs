@@ -10,6 +10,9 @@ use crate::loss::Upstream;
 use crate::words::CLASS_WORDS;
 use crate::{ElementType, LabelType};
 
+/// Rows whose weights a lane reads together.
+pub(crate) const SUMMED_ROWS: u32 = 4;
+
 /// The kernels, one WGSL file each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kernel {
@@ -75,6 +78,17 @@ pub enum Target {
     Upstream(ElementType),
 }
 
+/// What becomes of the totals of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// A partial, which [`Kernel::ReducePartials`] adds up with those of other groups.
+    Partial,
+    /// The mean's divisor: they are the totals of all rows.
+    Divisor,
+    /// The loss and the counts of rows: they are the totals of all rows.
+    Result,
+}
+
 /// The phase of the work on rows that several groups share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -109,8 +123,10 @@ pub struct Spec {
     pub sums_weights: bool,
     /// For [`Kernel::ReducePartials`]: rows may differ in their weights.
     pub weighs_rows: bool,
-    /// For [`Kernel::ReducePartials`]: only the divisor is computed.
-    pub divisor_only: bool,
+    /// What becomes of the totals of a group.
+    pub outcome: Outcome,
+    /// Each group computes the divisor itself: there are few rows.
+    pub own_divisor: bool,
     /// One loss per row is written.
     pub row_loss: bool,
     /// The gradient is written.
@@ -124,8 +140,10 @@ pub struct Spec {
     pub distribution: Option<Distribution>,
     /// Rows that do not count are read too, for their log-probabilities, which this or another kernel writes.
     pub every_row: bool,
-    /// The device converts f16 natively.
+    /// The driver converts f16 to f32 exactly.
     pub native_f16: bool,
+    /// The driver rounds to f16 as the kernels do.
+    pub rounds_f16: bool,
     /// For [`Kernel::Rows`]: the phase of the work.
     pub phase: Phase,
     /// A piece has a part of its rows' classes.
@@ -156,7 +174,8 @@ impl Spec {
             upstream: Upstream::Ones,
             sums_weights: false,
             weighs_rows: false,
-            divisor_only: false,
+            outcome: Outcome::Partial,
+            own_divisor: false,
             row_loss: false,
             grad: false,
             in_place: false,
@@ -164,6 +183,7 @@ impl Spec {
             distribution: None,
             every_row: false,
             native_f16: false,
+            rounds_f16: false,
             phase: Phase::Whole,
             cut: false,
             apart: false,
@@ -183,7 +203,6 @@ impl Spec {
     pub(crate) fn features(&self) -> Vec<(wgpu::Features, &'static str)> {
         [
             (self.layout.geometry.cluster > 1, wgpu::Features::SUBGROUP, "SUBGROUP"),
-            (self.native_f16, wgpu::Features::SHADER_F16, "SHADER_F16"),
             (self.layout.u64_loads, wgpu::Features::SHADER_INT64, "SHADER_INT64"),
         ]
         .into_iter()
@@ -244,9 +263,29 @@ impl Spec {
         }
     }
 
-    /// Returns true if groups leave their totals as partials; `group_totals` in `totals.wgsl`.
+    /// Returns true if the totals of groups are summed; `group_totals` in `totals.wgsl`.
     fn sums_groups(&self) -> bool {
         self.kernel == Kernel::ReducePartials || self.sums() && self.counts()
+    }
+
+    /// Returns true if groups leave their totals as partials.
+    pub(crate) fn leaves_partials(&self) -> bool {
+        self.sums() && self.counts() && self.outcome == Outcome::Partial
+    }
+
+    /// Returns true if one group does all of the work, and what sums partials otherwise.
+    pub(super) fn is_sole(&self) -> bool {
+        self.sums() && self.outcome != Outcome::Partial
+    }
+
+    /// Returns true if it reads or writes the workspace: partials, the divisor, or the states of rows.
+    pub(super) fn uses_workspace(&self) -> bool {
+        let divides = self.grad && self.sums_weights && !self.own_divisor;
+        match self.kernel {
+            Kernel::ZeroFill => false,
+            _ if !self.is_sole() => true,
+            _ => divides || self.outcome == Outcome::Divisor || self.phase != Phase::Whole,
+        }
     }
 
     /// Returns true if rows may weigh other than 1, so that their weights have a sum of their own.

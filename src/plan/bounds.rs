@@ -34,12 +34,15 @@ impl Tuning {
             resident_columns,
             resident_short,
             staged_short,
+            lone_lanes,
             part_loads,
             load: _,
             branches: _,
+            rounds_f16: _,
         } = *self;
         power_of_two("workgroup", workgroup)?;
         power_of_two("resident_lanes", resident_lanes)?;
+        power_of_two("lone_lanes", lone_lanes)?;
         within("groups", groups, MOST_GROUPS, "it must be from 1 to 4096")?;
         within("fill", fill, MOST_GROUPS, "it must be from 1 to 4096")?;
         for (name, words) in [
@@ -115,6 +118,7 @@ mod tests {
             (Tuning { resident_columns: 513, ..table }, "resident_columns"),
             (Tuning { resident_short: 0, ..table }, "resident_short"),
             (Tuning { staged_short: 65_537, ..table }, "staged_short"),
+            (Tuning { lone_lanes: 0, ..table }, "lone_lanes"),
             (Tuning { part_loads: 0, ..table }, "part_loads"),
             (lanes(3, 8), "lanes.fewest"),
             (lanes(0, 0), "lanes.fewest"),

@@ -1,7 +1,7 @@
 //! A plan under construction.
 
 use super::dispatch::Dispatch;
-use super::kernels::{class_sums, zero_fill};
+use super::kernels::{alone, class_sums, zero_fill};
 use super::loop_limits;
 use super::work::Work;
 use super::workspace::Workspace;
@@ -68,8 +68,20 @@ impl PlanBuilder {
         })
     }
 
-    /// Adds a dispatch that sums `partials`.
+    /// Adds a dispatch that sums `partials`, unless one group has done all of the work: then it leaves what the sum
+    /// would.
     pub fn over_partials(&mut self, spec: Spec, partials: u32) -> Result<(), Error> {
+        if partials == 1 {
+            let work = &self.work;
+            let last = self.dispatches.iter_mut().rev().find(|one| one.spec.leaves_partials());
+            if let Some(last) = last
+                && let Some(alone) = alone::summing(work, last.spec, &spec)
+            {
+                last.spec = alone;
+                return Ok(());
+            }
+        }
+        let spec = alone::laid_out(&self.work, spec, partials);
         loop_limits::check_partials(&self.work, &spec, partials)?;
         self.dispatches.push(Dispatch { spec, piece: None, groups: 1, partials, parts: 1 });
         Ok(())

@@ -25,6 +25,8 @@ use std::fmt;
 
 pub use piece::Piece;
 pub use profile::Profile;
+#[cfg(all(test, feature = "gpu"))]
+pub(crate) use profile::subgroups_of;
 pub use tuning::{Lanes, Tuning};
 // Public for the tests of this crate, and excluded from semver.
 #[doc(hidden)]

@@ -21,7 +21,8 @@ impl Plan {
     /// Returns the parameters of a dispatch run by `spec`, the variant of its kernel that the buffers allow. The binder
     /// sets the origins.
     pub(crate) fn params(&self, dispatch: &Dispatch, spec: &Spec) -> Params {
-        let of_problem = of_problem(&self.work.problem);
+        let slots = self.workspace.partials();
+        let of_problem = Params { slots, ..of_problem(&self.work.problem) };
         let Some(piece) = dispatch.piece else {
             return match spec.kernel {
                 Kernel::ZeroFill => {
@@ -144,7 +145,7 @@ pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::kernels::{Phase, RowFeatures};
+    use crate::kernels::{Outcome, Phase, RowFeatures};
     use crate::loss::Shapes;
     use crate::plan::Profile;
     use crate::plan::alignment::Alignment;
@@ -246,33 +247,35 @@ pub(super) mod tests {
     }
 
     /// The sum reads as many partials as there are, each has one group that writes it, and all are in the workspace
-    /// before the states.
+    /// before the states. A group that writes no partial, but what the sum would, is the only one.
     #[test]
     fn each_partial_is_of_one_group() {
+        let mut alone = 0;
         for plan in plans() {
-            let (mut next, mut most) = (0, 0);
+            let (mut next, mut most, mut results) = (0, 0, 0);
             for dispatch in plan.all_dispatches() {
-                let params = plan.params(dispatch, &dispatch.spec);
-                match dispatch.spec.kernel {
-                    Kernel::ReducePartials => {
-                        assert_eq!(params.partials, next, "{plan}");
-                        (next, most) = (0, most.max(next));
-                    }
-                    Kernel::ZeroFill
-                    | Kernel::LabelLogits
-                    | Kernel::NllBackward
-                    | Kernel::VarianceGrad => {}
-                    _ if !dispatch.spec.counts() => {}
-                    _ => {
-                        assert_eq!(params.partial_base, next, "{plan}");
-                        next += dispatch.groups;
-                    }
+                let (spec, params) = (&dispatch.spec, plan.params(dispatch, &dispatch.spec));
+                if spec.kernel == Kernel::ReducePartials {
+                    assert_eq!(params.partials, next, "{plan}");
+                    (next, most) = (0, most.max(next));
+                } else if spec.leaves_partials() {
+                    assert_eq!(params.partial_base, next, "{plan}");
+                    next += dispatch.groups;
+                } else if spec.outcome != Outcome::Partial {
+                    assert_eq!((dispatch.groups, next), (1, 0), "{plan}");
+                    alone += 1;
                 }
+                results += usize::from(spec.outcome == Outcome::Result);
             }
-            let words = u64::from(HEADER_WORDS) + u64::from(TOTALS_WORDS) * u64::from(most);
-            assert!(plan.workspace.states_start() >= words, "{most} partials: {plan}");
+            assert_eq!((results, next), (1, 0), "{plan}");
+            let slots =
+                plan.params(&plan.all_dispatches()[0], &plan.all_dispatches()[0].spec).slots;
+            assert!(slots >= most, "{most} partials in {slots}: {plan}");
+            let words = u64::from(HEADER_WORDS) + u64::from(TOTALS_WORDS) * u64::from(slots);
+            assert_eq!(plan.workspace.states_start(), words, "{plan}");
             assert!(plan.workspace_bytes() >= 4 * words, "{most} partials: {plan}");
         }
+        assert!(alone > 0, "no group works alone");
     }
 
     /// The states of all parts, and what is kept of the labels of cut rows, are in the workspace, and no two of them

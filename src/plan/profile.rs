@@ -27,9 +27,13 @@ pub struct Profile {
     pub subgroups_alike: bool,
     /// True if shaders may use 64-bit integers. Only plans for software drivers use it.
     pub int64: bool,
-    /// True if the device has f16 numbers and converts from them exactly, also below 2^-14. [`Profile::of`] assumes it
-    /// of drivers that run on the processor. Elsewhere f16 tensors are read as integers.
+    /// True if `unpack2x16float` is exact, also below 2^-14. [`Profile::of`] assumes it of drivers that run on the
+    /// processor and have f16 numbers; [`Kernels::probed`](crate::Kernels::probed) finds out. Elsewhere f16 tensors are
+    /// read as integers.
     pub f16: bool,
+    /// True if `pack2x16float` rounds to the nearest f16, ties to even, also below 2^-14 and beyond the largest. It is not
+    /// assumed of any driver, but found out likewise; f16 is rounded in integers elsewhere.
+    pub f16_rounds: bool,
     /// The type of the device.
     pub device_type: wgpu::DeviceType,
     /// The tuning by which work is laid out on it.
@@ -48,15 +52,17 @@ impl Profile {
         // not report.
         let subgroups = cfg!(not(target_arch = "wasm32"))
             && device.features().contains(wgpu::Features::SUBGROUP);
+        let (subgroup_size, subgroups_alike) = subgroups_of(&info);
         Self {
             limits: device.limits(),
-            subgroup_size: subgroups.then_some(info.subgroup_min_size.max(1)),
-            subgroups_alike: info.subgroup_min_size == info.subgroup_max_size,
+            subgroup_size: subgroups.then_some(subgroup_size),
+            subgroups_alike,
             int64: device.features().contains(wgpu::Features::SHADER_INT64),
             // WGSL allows `unpack2x16float` to flush f16 below 2^-14, which class probabilities among many may be.
             // Drivers that run on the processor have a conversion that keeps them.
             f16: device.features().contains(wgpu::Features::SHADER_F16)
                 && info.device_type == wgpu::DeviceType::Cpu,
+            f16_rounds: false,
             device_type: info.device_type,
             tuning: Tuning::of(info.device_type),
             batch_invariant: false,
@@ -117,6 +123,7 @@ impl Profile {
             subgroups_alike: false,
             int64: false,
             f16: false,
+            f16_rounds: false,
             device_type: wgpu::DeviceType::Other,
             tuning: Tuning::of(wgpu::DeviceType::Other),
             batch_invariant: false,
@@ -158,4 +165,13 @@ impl Profile {
     pub(crate) fn has_u64_loads(&self, load: VectorWidth) -> bool {
         load == VectorWidth::Eight && self.tuning.load == VectorWidth::Eight && self.int64
     }
+}
+
+/// Returns the lanes of an adapter's smallest subgroups, and true if all have as many.
+pub(crate) fn subgroups_of(info: &wgpu::AdapterInfo) -> (u32, bool) {
+    // For any GPU under Metal wgpu names 4 to 64. All GPUs of Apple's own have 32; a probe sees if one has not.
+    if info.backend == wgpu::Backend::Metal && info.name.starts_with("Apple") {
+        return (32, true);
+    }
+    (info.subgroup_min_size.max(1), info.subgroup_min_size == info.subgroup_max_size)
 }

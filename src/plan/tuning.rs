@@ -50,12 +50,17 @@ pub struct Tuning {
     /// The most bytes of workgroup memory through which a group loads and stores short rows; 0 if its lanes load and store
     /// their rows themselves.
     pub staged_short: u32,
+    /// The most lanes of a group that works alone: it sums the partials of all groups, or the weights of few rows.
+    pub lone_lanes: u32,
     /// The fewest loads of a lane in a part of a shared row.
     pub part_loads: u32,
     /// The widest load.
     pub load: VectorWidth,
     /// True if a branch that no lane of a subgroup takes costs nothing; false for drivers that compute both sides.
     pub branches: bool,
+    /// True if the driver rounds to f16 where it does so exactly ([`Profile::f16_rounds`](super::Profile)): a GPU has an
+    /// instruction for it.
+    pub rounds_f16: bool,
 }
 
 /// The number of lanes that share a row of neighbouring classes; a part of a [`Tuning`].
@@ -100,9 +105,11 @@ impl Tuning {
         resident_columns: 64,
         resident_short: 64,
         staged_short: 18 << 10,
+        lone_lanes: 1024,
         part_loads: 4,
         load: VectorWidth::Four,
         branches: true,
+        rounds_f16: true,
     };
 
     /// A GPU that shares the processor's memory: fewer processors, and fewer registers for each lane. A stage for 64 lanes
@@ -118,6 +125,7 @@ impl Tuning {
         resident_columns: 32,
         resident_short: 32,
         staged_short: 9 << 10,
+        lone_lanes: 512,
         ..Self::DISCRETE
     };
 
@@ -128,7 +136,8 @@ impl Tuning {
     /// So a group has eight lanes, one subgroup, and so has a row. A group runs on one core: a few dozen groups
     /// suffice, each along a contiguous range, which suits the core's prefetcher. Loads cost more than arithmetic, by
     /// the component, and registers spill to the stack, which is cheap: keeping pays up to long rows, until compiling
-    /// takes too long. Workgroup memory is memory like any other, and a barrier ends the work of each subgroup.
+    /// takes too long. Workgroup memory is memory like any other, and a barrier ends the work of each subgroup. llvmpipe's
+    /// rounding to f16 is exact, and takes up to 1.3 times as long as ours.
     pub const SOFTWARE: Self = Self {
         workgroup: 8,
         groups: 64,
@@ -141,9 +150,11 @@ impl Tuning {
         resident_columns: 256,
         resident_short: 256,
         staged_short: 0,
+        lone_lanes: 8,
         part_loads: 512,
         load: VectorWidth::Eight,
         branches: false,
+        rounds_f16: false,
     };
 
     /// Returns the tuning of a kind of adapter.

@@ -18,6 +18,8 @@ pub(super) struct Work {
     pub flat: Geometry,
     /// True if several kernels share the work of one, which would need too many bindings.
     pub splits: bool,
+    /// True if each group computes the mean's divisor itself.
+    pub own_divisor: bool,
     /// Classes in each part of a row, if rows are cut into parts whatever their number ([`Profile::batch_invariant`]).
     pub fixed_part: Option<usize>,
 }
@@ -26,7 +28,15 @@ impl Work {
     /// Returns the work of a problem that is not cut yet, for a device.
     pub fn new(problem: Problem, profile: Profile) -> Result<Self, Error> {
         let (flat, pieces) = (Geometry::lane_per_row(&profile)?, Vec::new());
-        Ok(Self { problem, profile, pieces, flat, splits: false, fixed_part: None })
+        Ok(Self {
+            problem,
+            profile,
+            pieces,
+            flat,
+            splits: false,
+            own_divisor: false,
+            fixed_part: None,
+        })
     }
 
     /// Returns the same work with workgroups of `lanes` lanes at most.

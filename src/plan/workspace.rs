@@ -18,6 +18,11 @@ impl Workspace {
         self.partials = self.partials.max(partials);
     }
 
+    /// Returns the number of partials that have space.
+    pub fn partials(&self) -> u32 {
+        self.partials
+    }
+
     /// Reserves `words` words for rows.
     pub fn reserve_rows(&mut self, words: u64) {
         self.row_words = self.row_words.max(words);

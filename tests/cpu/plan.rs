@@ -532,6 +532,7 @@ impl Anything {
             tuning.resident_lanes = 1 << self.0.below(11);
             tuning.resident_short = self.one_of(&[1, 32, 512]);
             tuning.staged_short = self.one_of(&[0, 1 << 10, 1 << 16]);
+            tuning.lone_lanes = 1 << self.0.below(11);
             tuning.part_loads = self.one_of(&[1, 512, 1 << 20]);
         }
         profile
@@ -669,15 +670,20 @@ fn nothing_at_all_is_a_plan_too() {
 #[test]
 fn a_gradient_by_the_mean_weighs_the_labels_first() {
     let profile = Profile::portable();
-    let count = |loss: &dyn Loss, outputs| {
-        let shapes = Shapes::new(&[6, 5]).target(I64, &[6]);
+    let count = |rows, loss: &dyn Loss, outputs| {
+        let (shape, rows) = ([rows, 5], [rows]);
+        let shapes = Shapes::new(&shape).target(I64, &rows);
         Plan::new(loss, &shapes, outputs, &profile).expect("a plan").dispatches()
     };
     let grad = Outputs::loss().with_grad();
-    assert_eq!(count(&CrossEntropy::new(), Outputs::loss()), 2);
-    assert_eq!(count(&CrossEntropy::new(), grad), 4);
-    assert_eq!(count(&CrossEntropy::new().reduction(Reduction::Sum), grad), 2);
-    assert_eq!(count(&Nll::new(), grad), 5);
+    // One group does what is done in several steps for many rows.
+    for (rows, wanted) in [(6, [1, 1, 1, 3]), (50_000, [2, 4, 2, 5])] {
+        let sum = CrossEntropy::new().reduction(Reduction::Sum);
+        assert_eq!(count(rows, &CrossEntropy::new(), Outputs::loss()), wanted[0]);
+        assert_eq!(count(rows, &CrossEntropy::new(), grad), wanted[1]);
+        assert_eq!(count(rows, &sum, grad), wanted[2]);
+        assert_eq!(count(rows, &Nll::new(), grad), wanted[3]);
+    }
 }
 
 // ---- Pieces inside a row or an image

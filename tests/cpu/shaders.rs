@@ -243,10 +243,11 @@ fn seen_anew(spec: &Spec, seen: &mut HashSet<String>) -> bool {
     let packs = layout.label_packs || layout.weight_packs;
     let properties = [
         format!("{:?} {:?}", spec.kernel, spec.phase),
+        format!("{:?} {}", spec.outcome, spec.own_divisor),
         format!("{:?}", spec.dense_target),
         format!("{:?} {:?}", spec.grad, spec.in_place),
         format!("{:?}", spec.distribution),
-        format!("{:?} {:?}", spec.input, spec.output),
+        format!("{:?} {:?} {}", spec.input, spec.output, spec.rounds_f16),
         format!("{:?}", spec.row_features),
         format!("{residency:?} {:?} {:?}", layout.load, layout.row_loads),
         format!("{:?} {:?} {:?} {packs}", layout.short, layout.pairs, spec.cut),

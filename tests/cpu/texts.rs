@@ -146,7 +146,7 @@ pub fn shaders() -> Vec<(String, String)> {
 /// The example prints what is handed to wgpu, after a line for each dispatch.
 #[test]
 fn the_example_prints_kernels() {
-    let args = ["cross-entropy", "4096x1000", "--grad", "--subgroups", "32"];
+    let args = ["cross-entropy", "20000x1000", "--grad", "--subgroups", "32"];
     let output = run_example("wgsl", &args);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed = String::from_utf8(output.stdout).expect("text");

@@ -34,7 +34,7 @@ fn devices() -> &'static [TestGpu; 3] {
         (tuning.resident_row, tuning.resident_columns, tuning.resident_short) = (16, 24, 12);
         let all = GpuOptions::new().tuning(TuningChoice::Given(tuning));
         let flat = all.clone().without_subgroups();
-        let portable = flat.clone().default_limits();
+        let portable = flat.clone().default_limits().without_probe();
         [("all", all), ("no subgroups", flat), ("default limits", portable)]
             .map(|(what, options)| TestGpu::open(what, options))
     })

@@ -6,6 +6,7 @@ mod doc_examples;
 mod edge_cases;
 mod examples;
 mod extras;
+mod few_launches;
 mod finite_path;
 mod fixtures;
 mod hostile_compilers;

@@ -14,8 +14,8 @@ use wgpu_loss::gpu::TuningChoice;
 use wgpu_loss::kernels::{Kernel, Layout, Phase, VectorWidth};
 use wgpu_loss::plan::Tuning;
 use wgpu_loss::{
-    CrossEntropy, ElementType, Error, Gpu, GpuOptions, Inputs, LabelType, Loss, Nll, Outputs,
-    Reduction, Softmax, Tensor, reference,
+    CrossEntropy, ElementType, Error, GpuOptions, Inputs, LabelType, Loss, Nll, Outputs, Reduction,
+    Softmax, Tensor, reference,
 };
 
 const HALVES: [ElementType; 2] = [ElementType::F16, ElementType::BF16];
@@ -332,7 +332,7 @@ fn every_number_is_rounded_to_the_nearest() {
         let loss = Nll::new().reduction(Reduction::None);
         let negative: Vec<f32> = upstream.iter().map(|x| -x).collect();
         let wanted = OwnedFloats::new(element_type, &negative).wide();
-        for gpu in gpus() {
+        for gpu in gpus().iter().chain([&rounding_by_the_driver()]) {
             let output = gpu.run(&loss, &inputs, grad()).unwrap();
             let got = output.grad.unwrap();
             for (i, (got, wanted)) in got.iter().zip(&wanted).enumerate() {
@@ -349,19 +349,34 @@ fn every_number_is_rounded_to_the_nearest() {
     }
 }
 
-/// The feature for f16 numbers makes no difference: the first of the devices may have it, the last one has not.
+/// A device on which the driver rounds to f16, if a probe has found that exact.
+fn rounding_by_the_driver() -> TestGpu {
+    let kind = gpus()[0].info().device_type;
+    let mut tuning = Tuning::of(kind);
+    tuning.rounds_f16 = true;
+    TestGpu::open("rounds", GpuOptions::new().tuning(TuningChoice::Given(tuning)))
+}
+
+/// It makes no difference whether f16 are converted by the driver, where a probe has shown that it is exact, or in
+/// integers, as on the last of the devices.
 #[test]
-fn the_f16_feature_changes_nothing() {
-    let [all, .., portable] = gpus() else { panic!("devices") };
-    let has = |gpu: &Gpu| gpu.device().features().contains(wgpu::Features::SHADER_F16);
-    assert!(!has(portable));
-    println!("{} has f16: {}", all.name, has(all));
-    let data = Data::random(&[64, 3], 1).in_types(Types::all(ElementType::F16));
+fn conversions_of_f16_by_the_driver_change_nothing() {
+    let (all, [.., portable]) = (rounding_by_the_driver(), gpus()) else { panic!("devices") };
+    let by_driver = |gpu: &TestGpu| {
+        let profile = gpu.kernels().profile();
+        [profile.f16, profile.f16_rounds]
+    };
+    assert_eq!(by_driver(portable), [false; 2]);
+    println!("{} reads, rounds: {:?}", all.name, by_driver(&all));
     let nll = Nll::new().reduction(Reduction::None);
-    let outputs = grad();
-    let [a, b] = [all, portable].map(|gpu| data.on(gpu, &nll, outputs));
-    assert_eq!(bits(&a.loss), bits(&b.loss));
-    assert_eq!(a.grad, b.grad);
+    for gradient in [1.0, 1.000_488_4, 2048.5, 65_519.99, 65_520.0, -3e38, 3.1e-5, 2.9e-8, 1e-40] {
+        let data = Data::random(&[64, 3], 1).upstream_rows(vec![gradient; 64]);
+        let data = data.in_types(Types::all(ElementType::F16));
+        let [a, b] = [&all, portable].map(|gpu| data.on(gpu, &nll, grad()));
+        assert_eq!(bits(&a.loss), bits(&b.loss));
+        let [Some(a), Some(b)] = [a.grad, b.grad] else { panic!("gradients") };
+        assert_eq!(bits(&a), bits(&b), "{gradient}");
+    }
 }
 
 #[test]

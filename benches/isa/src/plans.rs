@@ -63,7 +63,7 @@ impl Call {
         profile.tuning = Tuning::of(device_type);
         profile.subgroup_size = Some(subgroup);
         profile.subgroups_alike = true;
-        profile.f16 = true;
+        (profile.f16, profile.f16_rounds) = (true, true);
         profile.limits.max_storage_buffer_binding_size = 1 << 31;
         profile.limits.max_compute_invocations_per_workgroup = 1024;
         profile.limits.max_compute_workgroup_size_x = 1024;

@@ -45,7 +45,7 @@ pub fn with_device<T>(draw: &Draw<'_>, work: impl FnOnce(&TestGpu, Way, &Draw<'_
 fn opened() -> Vec<TestGpu> {
     let all = GpuOptions::new().tuning(TuningChoice::Table);
     let flat = all.clone().without_subgroups();
-    let portable = flat.clone().default_limits();
+    let portable = flat.clone().default_limits().without_probe();
     let own = all.clone().own_memory();
     [("all", all), ("no subgroups", flat), ("default limits", portable), ("own memory", own)]
         .into_iter()
@@ -102,6 +102,8 @@ fn tuning(draw: &Draw<'_>) -> Tuning {
     tuning.resident_short = draw.one_of(&words);
     // Not drawn: a further draw would change what the seeds mean.
     tuning.staged_short = if tuning.together { 18 << 10 } else { 0 };
+    tuning.lone_lanes = tuning.resident_lanes;
+    tuning.rounds_f16 = tuning.together;
     tuning.part_loads = draw.one_of(&[512, 1, 2, 4, 16]);
     tuning.branches = draw.comes(4);
     tuning.load = draw.one_of(&[VectorWidth::Eight, VectorWidth::One, VectorWidth::Four]);

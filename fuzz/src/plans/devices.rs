@@ -87,6 +87,8 @@ fn tuning(draw: &Draw<'_>) -> Tuning {
     tuning.resident_short = up_to(draw, 512);
     // Not drawn: a further draw would change what the seeds mean.
     tuning.staged_short = if tuning.together { 18 << 10 } else { 0 };
+    tuning.lone_lanes = tuning.resident_lanes;
+    tuning.rounds_f16 = tuning.together;
     tuning.part_loads = up_to(draw, 1 << 20);
     tuning.branches = draw.comes(4);
     tuning.load = draw.one_of(&[VectorWidth::Four, VectorWidth::One, VectorWidth::Eight]);

@@ -25,6 +25,8 @@ pub enum Field {
     ResidentShort,
     /// Bytes of workgroup memory for short rows.
     StagedShort,
+    /// The most lanes of a group that works alone.
+    LoneLanes,
     /// The most groups of a dispatch.
     Groups,
     /// Groups that keep the device busy.
@@ -39,7 +41,7 @@ pub enum Field {
 
 impl Field {
     /// All numbers, in the order in which they are tuned: each comes after those that its effect depends on.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Workgroup,
         Self::Load,
         Self::Lanes,
@@ -49,6 +51,7 @@ impl Field {
         Self::ResidentColumns,
         Self::ResidentShort,
         Self::StagedShort,
+        Self::LoneLanes,
         Self::Groups,
         Self::Fill,
         Self::PartLoads,
@@ -68,6 +71,7 @@ impl Field {
             Self::ResidentColumns => "resident_columns",
             Self::ResidentShort => "resident_short",
             Self::StagedShort => "staged_short",
+            Self::LoneLanes => "lone_lanes",
             Self::Groups => "groups",
             Self::Fill => "fill",
             Self::PartLoads => "part_loads",
@@ -91,6 +95,7 @@ impl Field {
             Self::ResidentColumns => tuning.resident_columns.to_string(),
             Self::ResidentShort => tuning.resident_short.to_string(),
             Self::StagedShort => tuning.staged_short.to_string(),
+            Self::LoneLanes => tuning.lone_lanes.to_string(),
             Self::Groups => tuning.groups.to_string(),
             Self::Fill => tuning.fill.to_string(),
             Self::PartLoads => tuning.part_loads.to_string(),
@@ -135,6 +140,9 @@ impl Field {
             }
             Self::StagedShort => {
                 numbers(&[0, 5 << 10, 9 << 10, 18 << 10, 36 << 10], &[], |t, n| t.staged_short = n)
+            }
+            Self::LoneLanes => {
+                numbers(&[64, 128, 256, 512, 1024], &[8, 16, 64], |t, n| t.lone_lanes = n)
             }
             Self::Groups => {
                 let on_gpu = [64, 128, 256, 512, 1024, 2048, 4096];

@@ -28,9 +28,9 @@ const FILES: &[(&str, &str)] = files! {
     columns { across loads resident short staged streaming }
     rows { block by_class folded label lanes loads merge pairs parts resident states streaming sums }
     shared {
-        aligned anywhere arithmetic classes constants count elements fold formulas fours halves labels
-        logits offsets operands params record resident row softcap state tensor totals vectors
-        walk writer
+        aligned anywhere arithmetic classes constants count divisor elements fold formulas fours halves
+        labels logits offsets operands outcome params record resident row softcap sole state tensor
+        totals vectors walk weigh writer
     }
 };
 

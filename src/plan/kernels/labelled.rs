@@ -21,6 +21,7 @@ pub(super) fn labelled(work: &Work, kernel: Kernel) -> Spec {
         target,
         weight: problem.weight_type,
         native_f16: work.profile.f16,
+        rounds_f16: work.profile.f16_rounds && work.profile.tuning.rounds_f16,
         cut: work.cuts_rows(),
         row_features: RowFeatures::of(problem).of_rows(),
         ..Spec::new(kernel, work.flat)

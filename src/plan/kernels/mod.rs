@@ -1,6 +1,7 @@
 //! The specialisations of each kernel, their layouts over the data, and their amounts of work. One file for each
 //! kernel, by its name in `shaders/kernels/`; the other files have the parts that several kernels share.
 
+pub(super) mod alone;
 pub(super) mod class_sums;
 pub(super) mod columns;
 pub(super) mod folding;
@@ -20,7 +21,7 @@ pub(super) mod zero_fill;
 use super::alignment::Alignment;
 use super::dispatch::Dispatch;
 use super::work::Work;
-use crate::kernels::{Kernel, Phase, Spec};
+use crate::kernels::{Kernel, Phase, SUMMED_ROWS, Spec};
 
 impl Work {
     /// Returns the variant of a dispatch's kernel for tensors of an alignment.
@@ -68,11 +69,11 @@ impl Work {
                 (nll_backward::stores(spec, self.view_of(piece), rows), group)
             }
             (Kernel::Pointwise, _) => (pointwise::elements(self, spec, piece) as u64 / load, group),
+            (Kernel::SumRowWeights, _) => (rows, group * u64::from(SUMMED_ROWS)),
             (Kernel::VarianceGrad, Phase::Merge) => (rows, of_rows),
             (Kernel::VarianceGrad, _) => (rows * u64::from(parts), group),
             (
                 Kernel::NllForward
-                | Kernel::SumRowWeights
                 | Kernel::LabelLogits
                 | Kernel::ReducePartials
                 | Kernel::ZeroFill,

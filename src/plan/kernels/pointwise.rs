@@ -59,6 +59,7 @@ pub(super) fn evaluating(work: &Work, kernel: Kernel) -> Spec {
         output: problem.output_type,
         upstream: if problem.outputs.any_grad() { problem.upstream } else { Upstream::Ones },
         native_f16: work.profile.f16,
+        rounds_f16: work.profile.f16_rounds && work.profile.tuning.rounds_f16,
         pointwise: Some(operands(work)),
         ..Spec::new(kernel, work.flat)
     }

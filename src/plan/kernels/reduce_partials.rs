@@ -1,6 +1,6 @@
 //! The kernel `reduce_partials`, which sums the partials and computes the loss.
 
-use crate::kernels::{Kernel, RowFeatures, Spec};
+use crate::kernels::{Kernel, Outcome, RowFeatures, Spec};
 use crate::loss::Divisor;
 use crate::plan::work::Work;
 
@@ -10,11 +10,12 @@ pub(in crate::plan) fn spec(work: &Work) -> Spec {
         weighs_rows: work.problem.weighs_rows(),
         row_features: RowFeatures::of(&work.problem).counted(),
         sums_weights: work.problem.divisor == Divisor::RowWeights,
+        outcome: Outcome::Result,
         ..Spec::new(Kernel::ReducePartials, work.flat)
     }
 }
 
 /// Returns the kernel for the divisor alone, from the partials of `sum_row_weights`.
 pub(in crate::plan) fn divisor(work: &Work) -> Spec {
-    Spec { divisor_only: true, row_features: RowFeatures::default(), ..spec(work) }
+    Spec { outcome: Outcome::Divisor, row_features: RowFeatures::default(), ..spec(work) }
 }

@@ -7,13 +7,16 @@ use crate::kernels::{
     Distribution, Geometry, Kernel, Layout, Phase, Residency, RowFeatures, RowLoads, Spec, Target,
     VectorWidth, is_half,
 };
-use crate::loss::Upstream;
+use crate::loss::{Divisor, Upstream};
 use crate::plan::alignment::Alignment;
 use crate::plan::work::Work;
 use crate::{ElementType, Error, Reduction};
 
 /// The number of lanes that merge the parts of a row.
 const LANES_OF_MERGE: usize = 8;
+/// The most rows for each lane of groups that compute the divisor themselves. All of them read all labels: for more rows,
+/// that would take longer than the dispatch that it saves.
+const ROWS_OF_LANE: usize = 4;
 
 /// Returns the work, shared by several kernels if one would need too many bindings or would fold rows in another order
 /// than the rows' parts require.
@@ -23,7 +26,18 @@ pub(in crate::plan) fn shared_out(work: Work) -> Result<Work, Error> {
     }
     let splits = !work.has_bindings(&whole(&work));
     let work = Work { splits, ..work };
-    Ok(Work { fixed_part: parts::fixed(&work)?, ..work })
+    let work = Work { fixed_part: parts::fixed(&work)?, ..work };
+    Ok(Work { own_divisor: has_own_divisor(&work)?, ..work })
+}
+
+/// Returns true if each group computes the divisor of the gradient itself, from all rows: if a lane has few of them, and
+/// one kernel does all of the work.
+fn has_own_divisor(work: &Work) -> Result<bool, Error> {
+    let wanted = work.problem.outputs.grad && work.problem.divisor == Divisor::RowWeights;
+    let [piece] = &work.pieces[..] else { return Ok(false) };
+    let few = piece.rows() <= ROWS_OF_LANE * work.flat.workgroup as usize;
+    let together = !work.splits && !work.cuts_rows();
+    Ok(wanted && few && together && parts::of_piece(work, 0, 0)? == 1)
 }
 
 /// Returns the kernel that does all of the work on a row, before it is laid out.
@@ -39,6 +53,7 @@ pub(in crate::plan) fn whole(work: &Work) -> Spec {
             _ => None,
         },
         every_row: outputs.of_every_row(),
+        own_divisor: work.own_divisor,
         row_features: RowFeatures::of(problem),
         input: problem.input_type,
         output: match outputs.log_probs || outputs.probs {

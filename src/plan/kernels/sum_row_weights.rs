@@ -1,8 +1,12 @@
 //! The kernel `sum_row_weights`, which sums the rows' weights.
 
+use super::alone;
 use super::labelled::labelled;
-use crate::kernels::{Kernel, Spec, Target};
+use crate::kernels::{Kernel, Outcome, SUMMED_ROWS, Spec, Target};
 use crate::plan::work::Work;
+
+/// The most turns of one group over the rows. More take longer than the dispatch that they save.
+const TURNS: usize = 4;
 
 /// Returns the kernel: for rows without labels, it reads the row weights alone.
 pub(in crate::plan) fn spec(work: &Work) -> Spec {
@@ -11,4 +15,13 @@ pub(in crate::plan) fn spec(work: &Work) -> Spec {
         Target::Labels(_) => spec,
         _ => Spec { target: Target::None, weight: None, ..spec },
     }
+}
+
+/// Returns the kernel for one group that leaves the divisor itself, if there are few rows.
+pub(in crate::plan) fn of_few_rows(work: &Work) -> Option<Spec> {
+    let [piece] = &work.pieces[..] else { return None };
+    let lanes = piece.rows().div_ceil(SUMMED_ROWS as usize);
+    let few = lanes <= TURNS * alone::most_lanes(work) as usize;
+    let spec = Spec { outcome: Outcome::Divisor, ..spec(work) };
+    (few && !work.cuts_rows()).then(|| alone::laid_out(work, spec, lanes as u32))
 }

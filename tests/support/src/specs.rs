@@ -39,6 +39,12 @@ pub fn every_spec() -> IndexSet<Spec> {
                 for_shape(&[8, 12], &[8], types, &profile, &mut specs);
             }
         }
+        // One group finds the divisor for all, from few rows or from more than each group looks at.
+        for rows in [1028, 5000] {
+            for types in Types::all().into_iter().step_by(2) {
+                for_shape(&[rows, 20], &[rows], types, &profile, &mut specs);
+            }
+        }
         // A tuner may find that a driver skips branches.
         let mut skips = profile.clone();
         skips.tuning.branches = true;
@@ -141,7 +147,10 @@ fn profiles() -> Vec<Profile> {
         profile.subgroup_size = subgroup_size;
         // As llvmpipe's and NVIDIA's are; Intel's are not.
         profile.subgroups_alike = subgroup_size >= Some(8);
-        (profile.int64, profile.f16) = (device_type == cpu, device_type == cpu);
+        profile.int64 = device_type == cpu;
+        // One GPU that converts f16 exactly, and one of which nothing is known.
+        profile.f16_rounds = subgroup_size == Some(32);
+        profile.f16 = device_type == cpu || profile.f16_rounds;
         profiles.push(profile);
     }
     profiles

@@ -24,8 +24,10 @@ impl Random {
         tuning.resident_columns = self.up_to(512);
         tuning.resident_short = self.up_to(512);
         tuning.staged_short = self.below(2) as u32 * self.up_to(1 << 16);
+        tuning.lone_lanes = 1 << self.below(11);
         tuning.part_loads = self.up_to(1 << 20);
         tuning.branches = self.below(2) == 0;
+        tuning.rounds_f16 = self.below(2) == 0;
         tuning.load = [VectorWidth::One, VectorWidth::Four, VectorWidth::Eight][self.below(3)];
         tuning
     }
