@@ -145,7 +145,7 @@ pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::kernels::{Outcome, Phase, RowFeatures};
+    use crate::kernels::{CHUNK, Outcome, Phase, RowFeatures};
     use crate::loss::Shapes;
     use crate::plan::Profile;
     use crate::plan::alignment::Alignment;
@@ -244,6 +244,45 @@ pub(super) mod tests {
             }
         }
         assert!(walked > 0, "no group has more than one block");
+    }
+
+    /// wgpu is told that all loops end (`device/ablation.rs`). They do if their counters, which go up to these numbers,
+    /// do not wrap before, whatever their step; and if no step is 0.
+    #[test]
+    fn no_counter_wraps() {
+        // The largest pieces that there are: bindings of 4 GiB.
+        let mut large = Profile::portable().with_device_type(wgpu::DeviceType::DiscreteGpu);
+        large.limits.max_storage_buffer_binding_size = u64::MAX;
+        large.limits.max_buffer_size = u64::MAX;
+        let labels = TargetType::Labels(LabelType::U8);
+        let shapes: [&[usize]; 4] =
+            [&[1 << 33, 1], &[1, 1 << 33], &[1 << 20, 50_257], &[1, 7, 1 << 31]];
+        let large = shapes.iter().map(|shape| {
+            let rows = [&shape[..1], &shape[2..]].concat();
+            let shapes = Shapes::new(shape).input_type(ElementType::F16).target(labels, &rows);
+            Plan::new(&CrossEntropy::new(), &shapes, Outputs::loss().with_grad(), &large).unwrap()
+        });
+        let mut most = 0;
+        for plan in plans().into_iter().chain(large) {
+            for dispatch in plan.all_dispatches() {
+                for alignment in [Alignment::BEST, Alignment::WORST] {
+                    let spec = plan.variant(dispatch, alignment);
+                    let params = plan.params(dispatch, &spec);
+                    let Params { rows, classes, parts, part_loads, partials, loads, .. } = params;
+                    let Params { cleared, groups, turns, summed, .. } = params;
+                    let bounds =
+                        [rows, classes, part_loads, partials, loads, cleared, turns, summed];
+                    let bound = *bounds.iter().max().unwrap();
+                    let lanes = spec.layout.geometry.workgroup;
+                    let step = lanes * CHUNK.max(groups).max(4 * parts);
+                    assert!(bound.checked_add(step).is_some(), "{params:?} of {spec}\n{plan}");
+                    assert!(dispatch.piece.is_none() || parts > 0, "{params:?} of {spec}");
+                    assert!(spec.kernel != Kernel::ZeroFill || groups > 0, "{params:?} of {spec}");
+                    most = most.max(bound);
+                }
+            }
+        }
+        assert!(most > 1 << 30, "{most}");
     }
 
     /// The sum reads as many partials as there are, each has one group that writes it, and all are in the workspace

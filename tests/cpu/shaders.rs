@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use support::contractions::contractions;
 use support::hostile::COMPILERS;
 use support::hurts::{component_stores, component_stores_in_msl, constants_in_sums};
+use support::loops::endless;
 use support::specs::{every_spec, losses_of_elements, with_extras};
 use support::subgroups::used_by_some_lanes;
 use support::texts::{parsed, parsed_kernel, workgroup_bytes};
@@ -72,6 +73,7 @@ fn every_specialisation_translates_without_harm() {
             assert!(sums.is_empty(), "{sums:?} of {spec:?}");
         }
         assert_eq!(used_by_some_lanes(&module), [""; 0], "{spec:?}");
+        assert_eq!(endless(&module), [""; 0], "{spec:?}");
         assert_harmless(spec, &translated(spec.layout.u64_loads, &module, &info));
     });
     println!("{} of them translated", texts.len());
@@ -91,6 +93,54 @@ fn no_sum_of_a_row_has_a_product_in_it() {
             assert!(found.is_empty(), "{found:#?} of {spec:?}");
         },
     );
+}
+
+/// Every kernel has a loop at least, and is seen to leave each of them.
+#[test]
+fn loops_that_may_not_end_are_found() {
+    let loops = |text: &str| {
+        let text = format!(
+            "struct Params {{ end: u32, step: u32 }}
+            @group(0) @binding(0) var<uniform> params: Params;
+            @group(0) @binding(1) var<storage, read_write> words: array<u32>;
+            fn move_on(k: ptr<function, u32>) {{ *k += 1u; }}
+            @compute @workgroup_size(64)
+            fn main(@builtin(local_invocation_index) lane: u32) {{
+                var end = params.end;
+                {text}
+            }}"
+        );
+        endless(&parsed(&text).0).len()
+    };
+    for counted in [
+        "for (var k = lane; k < params.end; k += 64u) { words[k] = 0u; }",
+        "for (var k = lane; k < end; k += params.step) { words[k] = 0u; }",
+        "for (var k = lane; k + 3u * 64u < min(end, 9u); k += 4u * 64u) { words[k] = 0u; }",
+        "for (var k = 32u; k > 0u; k /= 2u) { words[k] = 0u; }",
+        "for (var k = 1u; k < 32u; k *= 2u) { words[k] = 0u; }",
+        "for (var k = lane; k < params.end && words[k] < 7u; k += 1u) { words[k] = 0u; }",
+        "for (var k = lane; k < end; k += 1u) { for (var l = 0u; l < k; l += 1u) { words[l] = k; } }",
+    ] {
+        assert_eq!(loops(counted), 0, "{counted}");
+    }
+    for endless in [
+        "loop { words[lane] = 0u; }",
+        "loop { if (words[lane] == 7u) { break; } }",
+        "while (words[lane] < end) { words[lane] += 1u; }",
+        "for (var k = lane; k < params.end; k += 0u) { words[k] = 0u; }",
+        "for (var k = lane; k > 0u; k += 1u) { words[k] = 0u; }",
+        "for (var k = lane; k < params.end; k -= 1u) { words[k] = 0u; }",
+        "for (var k = lane; k != params.end; k += 64u) { words[k] = 0u; }",
+        "for (var k = lane; k < params.end; k += 1u) { k = words[k]; }",
+        "for (var k = lane; k < params.end; k += 1u) { move_on(&k); }",
+        "for (var k = lane; k < end; k += 1u) { end += 1u; }",
+        "for (var k = lane; k < words[0]; k += 1u) { words[0] = k + 2u; }",
+        "for (var k = lane; k < params.end; k += words[0]) { words[k] = 0u; }",
+        "for (var k = lane; k < params.end || lane == 0u; k += 1u) { words[k] = 0u; }",
+        "for (var k = lane; k <= end; k += 1u) { while (words[k] > 0u) { words[k] -= 1u; } }",
+    ] {
+        assert_eq!(loops(endless), 1, "{endless}");
+    }
 }
 
 /// Finds results of a subgroup operation that one lane alone uses, directly or through a function.

@@ -44,7 +44,7 @@ struct Options {
     #[arg(long, default_value_t = 32)]
     subgroup: u32,
     /// wgpu's runtime checks.
-    #[arg(long, value_enum, default_value_t = Checks::Checked)]
+    #[arg(long, value_enum, default_value_t = Checks::Loops)]
     checks: Checks,
     /// Also what a lane does that meets a NaN, an infinity or the label's load, and what a group does that has no rows for
     /// some lanes, where kernels have a path without these.

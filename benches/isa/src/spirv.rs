@@ -9,9 +9,9 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 /// The wgpu runtime checks in the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Checks {
-    /// All of them: what the library asks for.
+    /// All of them.
     Checked,
-    /// No bound on loops.
+    /// No bound on loops: what the library asks for.
     Loops,
     /// None.
     Trusted,

@@ -20,6 +20,7 @@ pub mod gpus;
 pub mod hostile;
 pub mod hurts;
 pub mod labels;
+pub mod loops;
 pub mod mutants;
 pub mod npy;
 pub mod places;
