@@ -48,14 +48,15 @@ import shared::{arithmetic, params, vectors};
 }
 
 // Returns the same of numbers that are not NaN. WGSL does not specify how `pack2x16float` rounds: this driver has shown
-// that it rounds so.
+// that it rounds so. The numbers are rounded to f32 first: AMD has an instruction for a product that is rounded once,
+// to f16.
 @if(F16 && ROUNDS_F16 && WIDE) fn nearest_f16(words: Words) -> Words {
-    let reals = bitcast<Reals>(words);
+    let reals = rounded(bitcast<Reals>(words));
     let pairs = vec2<u32>(pack2x16float(reals.xy), pack2x16float(reals.zw)).xxyy;
     return (pairs >> Words(0u, 16u, 0u, 16u)) & Words(0xffffu);
 }
 @if(F16 && ROUNDS_F16 && !WIDE) fn nearest_f16(words: Words) -> Words {
-    return pack2x16float(vec2<f32>(bitcast<f32>(words), 0.0)) & 0xffffu;
+    return pack2x16float(vec2<f32>(rounded(bitcast<f32>(words)), 0.0)) & 0xffffu;
 }
 
 // Returns the same, computed in integers.

@@ -332,7 +332,7 @@ fn every_number_is_rounded_to_the_nearest() {
         let loss = Nll::new().reduction(Reduction::None);
         let negative: Vec<f32> = upstream.iter().map(|x| -x).collect();
         let wanted = OwnedFloats::new(element_type, &negative).wide();
-        for gpu in gpus().iter().chain([&rounding_by_the_driver()]) {
+        for gpu in gpus().iter().chain([&rounding(true)]) {
             let output = gpu.run(&loss, &inputs, grad()).unwrap();
             let got = output.grad.unwrap();
             for (i, (got, wanted)) in got.iter().zip(&wanted).enumerate() {
@@ -349,33 +349,38 @@ fn every_number_is_rounded_to_the_nearest() {
     }
 }
 
-/// A device on which the driver rounds to f16, if a probe has found that exact.
-fn rounding_by_the_driver() -> TestGpu {
-    let kind = gpus()[0].info().device_type;
-    let mut tuning = Tuning::of(kind);
-    tuning.rounds_f16 = true;
+/// A device on which the driver rounds to f16, if a probe has found that exact; or integers do.
+fn rounding(by_driver: bool) -> TestGpu {
+    let mut tuning = Tuning::of(gpus()[0].info().device_type);
+    tuning.rounds_f16 = by_driver;
     TestGpu::open("rounds", GpuOptions::new().tuning(TuningChoice::Given(tuning)))
 }
 
 /// It makes no difference whether f16 are converted by the driver, where a probe has shown that it is exact, or in
-/// integers, as on the last of the devices.
+/// integers.
 #[test]
 fn conversions_of_f16_by_the_driver_change_nothing() {
-    let (all, [.., portable]) = (rounding_by_the_driver(), gpus()) else { panic!("devices") };
-    let by_driver = |gpu: &TestGpu| {
-        let profile = gpu.kernels().profile();
-        [profile.f16, profile.f16_rounds]
-    };
-    assert_eq!(by_driver(portable), [false; 2]);
-    println!("{} reads, rounds: {:?}", all.name, by_driver(&all));
+    let [_, .., unknown] = gpus() else { panic!("devices") };
+    let unknown = unknown.kernels().profile();
+    assert_eq!([unknown.f16, unknown.f16_rounds], [false; 2]);
+    let devices = [true, false].map(rounding);
+    let probed = devices[0].kernels().profile();
+    println!("{} reads: {}, rounds: {}", devices[0].name, probed.f16, probed.f16_rounds);
+    // At an nll's label the gradient is given; a cross-entropy's is a product, which has to be rounded to f32 first.
     let nll = Nll::new().reduction(Reduction::None);
+    let cross_entropy = CrossEntropy::new().reduction(Reduction::None);
     for gradient in [1.0, 1.000_488_4, 2048.5, 65_519.99, 65_520.0, -3e38, 3.1e-5, 2.9e-8, 1e-40] {
-        let data = Data::random(&[64, 3], 1).upstream_rows(vec![gradient; 64]);
-        let data = data.in_types(Types::all(ElementType::F16));
-        let [a, b] = [&all, portable].map(|gpu| data.on(gpu, &nll, grad()));
-        assert_eq!(bits(&a.loss), bits(&b.loss));
-        let [Some(a), Some(b)] = [a.grad, b.grad] else { panic!("gradients") };
-        assert_eq!(bits(&a), bits(&b), "{gradient}");
+        for shape in [&[64, 3][..], &[64, 250], &[16, 1001], &[2, 7, 40]] {
+            let data = Data::random(shape, 1);
+            let upstream = vec![gradient; data.view.rows()];
+            let data = data.upstream_rows(upstream).in_types(Types::all(ElementType::F16));
+            for loss in [&nll as &dyn Loss, &cross_entropy] {
+                let [a, b] = [0, 1].map(|device| data.on(&devices[device], loss, grad()));
+                assert_eq!(bits(&a.loss), bits(&b.loss));
+                let [Some(a), Some(b)] = [a.grad, b.grad] else { panic!("gradients") };
+                assert_eq!(bits(&a), bits(&b), "{gradient} {shape:?}");
+            }
+        }
     }
 }
 

@@ -43,6 +43,9 @@ struct Options {
     /// The size of subgroups that plans count on and code is made for.
     #[arg(long, default_value_t = 32)]
     subgroup: u32,
+    /// Leave rounding to f16 to the driver, as if a probe had found it exact.
+    #[arg(long)]
+    rounds_f16: bool,
     /// wgpu's runtime checks.
     #[arg(long, value_enum, default_value_t = Checks::Loops)]
     checks: Checks,
@@ -106,7 +109,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let mut seen = HashSet::new();
     for call in Call::all(&options.loss, &options.shape, &options.dtype, &options.pass)? {
-        let plan = call.plan(options.table, options.subgroup)?;
+        let plan = call.plan(options.table, options.subgroup, options.rounds_f16)?;
         for (number, spec) in plan.specs().enumerate() {
             let reads = is_large(&spec) || options.all;
             if reads && seen.insert(spec) {

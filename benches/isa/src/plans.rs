@@ -53,8 +53,13 @@ impl Call {
         self.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
     }
 
-    /// Returns its plan on a GPU whose subgroups all have that size.
-    pub fn plan(&self, table: Table, subgroup: u32) -> Result<Plan, Box<dyn Error>> {
+    /// Returns its plan on a GPU whose subgroups all have that size, and whose driver may round to f16.
+    pub fn plan(
+        &self,
+        table: Table,
+        subgroup: u32,
+        rounds_f16: bool,
+    ) -> Result<Plan, Box<dyn Error>> {
         let device_type = match table {
             Table::Discrete => wgpu::DeviceType::DiscreteGpu,
             Table::Integrated => wgpu::DeviceType::IntegratedGpu,
@@ -63,7 +68,7 @@ impl Call {
         profile.tuning = Tuning::of(device_type);
         profile.subgroup_size = Some(subgroup);
         profile.subgroups_alike = true;
-        (profile.f16, profile.f16_rounds) = (true, true);
+        (profile.f16, profile.f16_rounds) = (true, rounds_f16);
         profile.limits.max_storage_buffer_binding_size = 1 << 31;
         profile.limits.max_compute_invocations_per_workgroup = 1024;
         profile.limits.max_compute_workgroup_size_x = 1024;
