@@ -84,8 +84,10 @@ impl Kernels {
     /// # Ok(()) }
     /// ```
     ///
+    /// If the driver rejects that kernel, nothing is assumed of it.
+    ///
     /// # Errors
-    /// [`Error::Device`] if the driver rejects the kernel, [`Error::OutOfMemory`], [`Error::Lost`].
+    /// [`Error::OutOfMemory`], [`Error::Lost`].
     pub async fn probed(
         device: &wgpu::Device,
         queue: &wgpu::Queue,

@@ -44,7 +44,8 @@ impl Gpu {
     /// Opens the best adapter: discrete before integrated before virtual before software.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] if there is no driver, [`Error::NoDevice`] if it fails.
+    /// [`Error::NoAdapter`] if there is no driver, [`Error::NoDevice`] if it fails; [`Error::OutOfMemory`] and
+    /// [`Error::Lost`] if the device has no memory for a small probe, or is lost at once.
     pub fn new() -> Result<Self, Error> {
         Self::with_options(&GpuOptions::new())
     }

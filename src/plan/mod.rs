@@ -25,8 +25,6 @@ use std::fmt;
 
 pub use piece::Piece;
 pub use profile::Profile;
-#[cfg(all(test, feature = "gpu"))]
-pub(crate) use profile::subgroups_of;
 pub use tuning::{Lanes, Tuning};
 // Public for the tests of this crate, and excluded from semver.
 #[doc(hidden)]

@@ -52,11 +52,10 @@ impl Profile {
         // not report.
         let subgroups = cfg!(not(target_arch = "wasm32"))
             && device.features().contains(wgpu::Features::SUBGROUP);
-        let (subgroup_size, subgroups_alike) = subgroups_of(&info);
         Self {
             limits: device.limits(),
-            subgroup_size: subgroups.then_some(subgroup_size),
-            subgroups_alike,
+            subgroup_size: subgroups.then_some(info.subgroup_min_size.max(1)),
+            subgroups_alike: info.subgroup_min_size == info.subgroup_max_size,
             int64: device.features().contains(wgpu::Features::SHADER_INT64),
             // WGSL allows `unpack2x16float` to flush f16 below 2^-14, which class probabilities among many may be.
             // Drivers that run on the processor have a conversion that keeps them.
@@ -165,13 +164,4 @@ impl Profile {
     pub(crate) fn has_u64_loads(&self, load: VectorWidth) -> bool {
         load == VectorWidth::Eight && self.tuning.load == VectorWidth::Eight && self.int64
     }
-}
-
-/// Returns the lanes of an adapter's smallest subgroups, and true if all have as many.
-pub(crate) fn subgroups_of(info: &wgpu::AdapterInfo) -> (u32, bool) {
-    // For any GPU under Metal wgpu names 4 to 64. All GPUs of Apple's own have 32; a probe sees if one has not.
-    if info.backend == wgpu::Backend::Metal && info.name.starts_with("Apple") {
-        return (32, true);
-    }
-    (info.subgroup_min_size.max(1), info.subgroup_min_size == info.subgroup_max_size)
 }
