@@ -25,7 +25,7 @@ impl Ablation {
             // SAFETY: the caller of `Kernels::trusted` has promised what wgpu requires.
             (Some(checks), _) => unsafe { device.create_shader_module_trusted(descriptor, checks) },
             // SAFETY: every loop of the kernels ends. It counts towards a bound that it does not change
-            // (`loops_that_may_not_end_are_found`), and no counter wraps on its way (`no_counter_wraps`).
+            // (`every_loop_is_seen_to_end`), and no counter wraps on its way (`no_counter_wraps`).
             (None, None) => unsafe {
                 device.create_shader_module_trusted(descriptor, without_bounds_of_loops())
             },

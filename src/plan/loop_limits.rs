@@ -11,8 +11,9 @@ use super::work::Work;
 use crate::Error;
 use crate::kernels::{CHUNK, Kernel, Phase, Residency, Spec};
 
-/// The most iterations of an invocation; the rest is for the loops of the final tree, and of the sums of
-/// classes in workgroup memory.
+/// The most iterations of an invocation; the rest is for the loops of the final tree, of the sums of classes in workgroup
+/// memory (some 2,000 turns at most), and of a group that finds the divisor itself (as many at most, where a row has a group
+/// of few lanes).
 const MOST: usize = 60_000;
 
 /// Returns the fewest groups of a dispatch over a piece, whatever variant of its kernel the buffers allow.

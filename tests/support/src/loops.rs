@@ -1,11 +1,14 @@
 //! Loops of a kernel that are not seen to end: wgpu is told that all of them do.
 //!
 //! A loop ends if it has a counter that every turn moves in one direction and nothing else changes, and if it goes on only
-//! while the counter is on one side of a bound that no turn changes. That a counter does not wrap on its way is shown by the
-//! plans' own tests: bounds and steps are far below 2^32.
+//! while the counter is on one side of a bound that no turn changes. That a counter does not wrap on its way, and that a
+//! step which is a parameter is not 0, is shown by the plans' own tests.
+
+use std::collections::HashSet;
 
 use naga::{
-    BinaryOperator, Block, Expression, Function, Handle, Literal, LocalVariable, Module, Statement,
+    AddressSpace, BinaryOperator, Block, Expression, Function, Handle, Literal, LocalVariable,
+    Module, Statement,
 };
 
 /// Returns a line for each loop that is not seen to end.
@@ -14,30 +17,32 @@ pub fn endless(module: &Module) -> Vec<String> {
     let all = named.chain(module.entry_points.iter().map(|entry| &entry.function));
     all.flat_map(|function| {
         let mut found = Vec::new();
-        in_block(function, &function.body, &mut found);
+        in_block(module, function, &function.body, &mut found);
         found
     })
     .collect()
 }
 
-fn in_block(function: &Function, block: &Block, found: &mut Vec<String>) {
-    for statement in block {
+fn in_block(module: &Module, function: &Function, block: &Block, found: &mut Vec<String>) {
+    for (number, statement) in block.iter().enumerate() {
         match statement {
-            Statement::Block(inner) => in_block(function, inner, found),
+            Statement::Block(inner) => in_block(module, function, inner, found),
             Statement::If { accept, reject, .. } => {
-                in_block(function, accept, found);
-                in_block(function, reject, found);
+                in_block(module, function, accept, found);
+                in_block(module, function, reject, found);
             }
             Statement::Switch { cases, .. } => {
-                cases.iter().for_each(|case| in_block(function, &case.body, found));
+                cases.iter().for_each(|case| in_block(module, function, &case.body, found));
             }
             Statement::Loop { body, continuing, break_if } => {
-                let ends = break_if.is_none() && Turn { function, body, continuing }.ends();
-                if !ends {
+                let before = &block[..number];
+                let turn = Turn::new(module, function, before, body, continuing);
+                if break_if.is_some() || !turn.ends() {
                     let name = function.name.as_deref().unwrap_or("the entry point");
                     found.push(format!("a loop in {name}"));
                 }
-                in_block(function, body, found);
+                in_block(module, function, body, found);
+                in_block(module, function, continuing, found);
             }
             _ => {}
         }
@@ -46,9 +51,14 @@ fn in_block(function: &Function, block: &Block, found: &mut Vec<String>) {
 
 /// One turn of a loop.
 struct Turn<'a> {
+    module: &'a Module,
     function: &'a Function,
+    /// The statements before the loop, in its block.
+    before: &'a [Statement],
     body: &'a Block,
     continuing: &'a Block,
+    /// What is evaluated in each turn.
+    inside: HashSet<Handle<Expression>>,
 }
 
 /// The direction of a counter.
@@ -58,7 +68,20 @@ enum Direction {
     Down,
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    fn new(
+        module: &'a Module,
+        function: &'a Function,
+        before: &'a [Statement],
+        body: &'a Block,
+        continuing: &'a Block,
+    ) -> Self {
+        let mut inside = HashSet::new();
+        evaluated(body, &mut inside);
+        evaluated(continuing, &mut inside);
+        Self { module, function, before, body, continuing, inside }
+    }
+
     fn ends(&self) -> bool {
         let Some((counter, direction)) = self.counter() else { return false };
         !stores(self.function, self.body, counter) && self.goes_on_within_bounds(counter, direction)
@@ -71,6 +94,10 @@ impl Turn<'_> {
     /// Returns the variable that an expression loads.
     fn loaded(&self, handle: Handle<Expression>) -> Option<Handle<LocalVariable>> {
         let Expression::Load { pointer } = *self.expression(handle) else { return None };
+        self.variable(pointer)
+    }
+
+    fn variable(&self, pointer: Handle<Expression>) -> Option<Handle<LocalVariable>> {
         match *self.expression(pointer) {
             Expression::LocalVariable(variable) => Some(variable),
             _ => None,
@@ -80,27 +107,48 @@ impl Turn<'_> {
     fn literal(&self, handle: Handle<Expression>) -> Option<u32> {
         match *self.expression(handle) {
             Expression::Literal(Literal::U32(number)) => Some(number),
+            Expression::Constant(constant) => {
+                let value = self.module.constants[constant].init;
+                match self.module.global_expressions[value] {
+                    Expression::Literal(Literal::U32(number)) => Some(number),
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }
 
-    /// Returns the variable that each turn moves at its end, if that is all that is stored there.
+    /// Returns the variable that each turn moves at its end, if that is all that happens there.
     fn counter(&self) -> Option<(Handle<LocalVariable>, Direction)> {
-        let mut stored = self.continuing.iter().filter_map(|statement| match *statement {
-            Statement::Store { pointer, value } => Some((pointer, value)),
-            _ => None,
-        });
-        let ((pointer, value), None) = (stored.next()?, stored.next()) else { return None };
-        let Expression::LocalVariable(counter) = *self.expression(pointer) else { return None };
+        let mut moves =
+            self.continuing.iter().filter(|statement| !matches!(statement, Statement::Emit(_)));
+        let (Some(&Statement::Store { pointer, value }), None) = (moves.next(), moves.next())
+        else {
+            return None;
+        };
+        let counter = self.variable(pointer)?;
         let Expression::Binary { op, left, right } = *self.expression(value) else { return None };
         let direction = match (op, self.literal(right)) {
-            // The steps that are no literals are parts of a row, lanes, and groups: there is one of each at least.
+            // The steps that are no literals are parts of a row, lanes and groups: there is one of each at least.
             (BinaryOperator::Add, step) if step != Some(0) && self.is_fixed(right) => Direction::Up,
-            (BinaryOperator::Multiply, Some(2..)) => Direction::Up,
+            (BinaryOperator::Multiply, Some(2..)) if self.start(counter) >= Some(1) => {
+                Direction::Up
+            }
             (BinaryOperator::Divide, Some(2..)) => Direction::Down,
             _ => return None,
         };
         (self.loaded(left) == Some(counter)).then_some((counter, direction))
+    }
+
+    /// Returns the number that a counter starts at, if it is a literal.
+    fn start(&self, counter: Handle<LocalVariable>) -> Option<u32> {
+        let stored = self.before.iter().rev().find_map(|statement| match *statement {
+            Statement::Store { pointer, value } => {
+                (self.variable(pointer) == Some(counter)).then_some(value)
+            }
+            _ => None,
+        });
+        self.literal(stored.or(self.function.local_variables[counter].init)?)
     }
 
     /// Returns true if a loop is left, before anything else, unless the counter is below a bound, or above one.
@@ -115,15 +163,14 @@ impl Turn<'_> {
             Some(Statement::Break) => true,
             // `a && b` is a variable, which is false if `a` is. The loop is left if the variable is false.
             Some(&Statement::Store { pointer, value }) => {
-                let both = match *self.expression(pointer) {
-                    Expression::LocalVariable(both) => Some(both),
-                    _ => None,
-                };
+                let both = self.variable(pointer);
                 let is_false =
                     matches!(self.expression(value), Expression::Literal(Literal::Bool(false)));
-                let left = matches!(statements.next(), Some(Statement::If { condition, reject, .. })
-                    if matches!(reject.first(), Some(Statement::Break)) && self.loaded(*condition) == both);
-                both.is_some() && is_false && left
+                let Some(Statement::If { condition, reject, .. }) = statements.next() else {
+                    return false;
+                };
+                let leaves = matches!(reject.first(), Some(Statement::Break));
+                both.is_some() && is_false && leaves && self.loaded(*condition) == both
             }
             _ => false,
         }
@@ -161,18 +208,16 @@ impl Turn<'_> {
         }
     }
 
-    /// Returns true if no turn changes an expression: it is made of constants, parameters and variables that no turn
-    /// stores.
+    /// Returns true if an expression is the same in all turns: it is evaluated before the loop, or from constants,
+    /// parameters and variables that no turn stores.
     fn is_fixed(&self, handle: Handle<Expression>) -> bool {
         match *self.expression(handle) {
-            Expression::Literal(_)
-            | Expression::Constant(_)
-            | Expression::FunctionArgument(_)
-            | Expression::CallResult(_) => true,
+            Expression::Literal(_) | Expression::Constant(_) | Expression::FunctionArgument(_) => {
+                true
+            }
+            _ if !self.inside.contains(&handle) => self.is_evaluated(handle),
+            Expression::Load { pointer } => self.is_unchanged(pointer),
             Expression::AccessIndex { base, .. } => self.is_fixed(base),
-            Expression::GlobalVariable(_) => true,
-            Expression::LocalVariable(variable) => !stores(self.function, self.body, variable),
-            Expression::Load { pointer } => self.is_parameter(pointer) && self.is_fixed(pointer),
             Expression::Binary { left, right, .. } => self.is_fixed(left) && self.is_fixed(right),
             Expression::Select { condition, accept, reject } => {
                 [condition, accept, reject].into_iter().all(|part| self.is_fixed(part))
@@ -185,13 +230,56 @@ impl Turn<'_> {
         }
     }
 
-    /// Returns true for a pointer into a variable of the function, or into the first binding, the parameters.
-    fn is_parameter(&self, pointer: Handle<Expression>) -> bool {
+    /// Returns true for what has a value of its own, and is no place in memory.
+    fn is_evaluated(&self, handle: Handle<Expression>) -> bool {
+        !matches!(
+            self.expression(handle),
+            Expression::LocalVariable(_) | Expression::GlobalVariable(_)
+        )
+    }
+
+    /// Returns true for a place that no turn stores: in a variable of the function, or in the parameters.
+    fn is_unchanged(&self, pointer: Handle<Expression>) -> bool {
         match *self.expression(pointer) {
-            Expression::AccessIndex { base, .. } => self.is_parameter(base),
-            Expression::LocalVariable(_) => true,
-            Expression::GlobalVariable(variable) => variable.index() == 0,
+            Expression::AccessIndex { base, .. } => self.is_unchanged(base),
+            Expression::LocalVariable(variable) => {
+                let stored = |block| stores(self.function, block, variable);
+                !stored(self.body) && !stored(self.continuing)
+            }
+            Expression::GlobalVariable(variable) => {
+                self.module.global_variables[variable].space == AddressSpace::Uniform
+            }
             _ => false,
+        }
+    }
+}
+
+/// Collects what a block evaluates.
+fn evaluated(block: &Block, all: &mut HashSet<Handle<Expression>>) {
+    for statement in block {
+        match statement {
+            Statement::Emit(range) => all.extend(range.clone()),
+            Statement::Call { result, .. } => all.extend(*result),
+            Statement::Block(inner) => evaluated(inner, all),
+            Statement::If { accept, reject, .. } => {
+                evaluated(accept, all);
+                evaluated(reject, all);
+            }
+            Statement::Switch { cases, .. } => {
+                cases.iter().for_each(|case| evaluated(&case.body, all));
+            }
+            Statement::Loop { body, continuing, .. } => {
+                evaluated(body, all);
+                evaluated(continuing, all);
+            }
+            Statement::Atomic { result, .. } => all.extend(*result),
+            Statement::SubgroupBallot { result, .. }
+            | Statement::SubgroupGather { result, .. }
+            | Statement::SubgroupCollectiveOperation { result, .. }
+            | Statement::WorkGroupUniformLoad { result, .. } => {
+                all.insert(*result);
+            }
+            _ => {}
         }
     }
 }
