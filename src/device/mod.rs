@@ -73,7 +73,7 @@ impl Kernels {
     /// Returns an empty cache of pipelines for `device` as [`Kernels::with_tuning`] does, after running a small kernel that
     /// shows what WGSL leaves to drivers: if this one numbers the lanes of subgroups in order (if not, no kernel uses
     /// subgroups), and converts f16 exactly (if so, kernels leave that to it, which spares a third of the instructions of
-    /// an f16 gradient). A [`Gpu`](crate::Gpu) is opened so.
+    /// an f16 gradient). A `Gpu` is opened so.
     ///
     /// ```no_run
     /// # fn probed(device: &wgpu_loss::wgpu::Device, queue: &wgpu_loss::wgpu::Queue) -> Result<(), wgpu_loss::Error> {
