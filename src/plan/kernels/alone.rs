@@ -33,3 +33,44 @@ pub(in crate::plan) fn summing(work: &Work, spec: Spec, sum: &Spec) -> Option<Sp
     let alone = Spec { outcome, sums_weights, ..spec };
     (spec.outcome == Outcome::Partial && work.has_bindings(&alone)).then_some(alone)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::kernels::{Kernel, Outcome};
+    use crate::loss::Shapes;
+    use crate::{CrossEntropy, LabelType, Outputs, Plan, Profile, TargetType};
+
+    /// A group that works alone has a lane for each item as far as the device allows it; if there are few, as many lanes as
+    /// any other group.
+    #[test]
+    fn lone_groups_have_lanes_for_their_items() {
+        let (plain, costly) = (CrossEntropy::new(), CrossEntropy::new().z_loss(1e-4));
+        for (loss, rows, most, bytes, sum, divisor) in [
+            (&plain, 8000, 1024, 48 << 10, 1024, 1024),
+            (&plain, 8000, 512, 48 << 10, 512, 512),
+            (&plain, 8000, 1000, 48 << 10, 512, 512),
+            (&plain, 4000, 256, 16 << 10, 256, 256),
+            (&plain, 1025, 1024, 48 << 10, 256, 1024),
+            (&plain, 1025, 1024, 8 << 10, 512, 512),
+            // Loss, weight, count and z-loss of each lane, and some words for all: 1,024 lanes have more than 16 KiB.
+            (&costly, 8000, 1024, 16 << 10, 512, 1024),
+        ] {
+            let mut profile = Profile::portable().with_device_type(wgpu::DeviceType::DiscreteGpu);
+            profile.limits.max_compute_invocations_per_workgroup = most;
+            profile.limits.max_compute_workgroup_size_x = most;
+            profile.limits.max_compute_workgroup_storage_size = bytes;
+            let labels = TargetType::Labels(LabelType::I64);
+            let (shape, rows) = ([rows, 1000], [rows]);
+            let shapes = Shapes::new(&shape).target(labels, &rows).weight(1000);
+            let plan = Plan::new(loss, &shapes, Outputs::loss().with_grad(), &profile).unwrap();
+            let lanes = |kernel, outcome| {
+                let is =
+                    |spec: &crate::kernels::Spec| (spec.kernel, spec.outcome) == (kernel, outcome);
+                plan.specs().find(is).map(|spec| spec.layout.geometry.workgroup)
+            };
+            let what = format!("{rows:?} rows, {most} lanes, {bytes} bytes\n{plan}");
+            assert_eq!(lanes(Kernel::ReducePartials, Outcome::Result), Some(sum), "{what}");
+            assert_eq!(lanes(Kernel::SumRowWeights, Outcome::Divisor), Some(divisor), "{what}");
+        }
+    }
+}
