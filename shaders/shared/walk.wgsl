@@ -3,7 +3,7 @@
 
 import shared::params;
 @if(SUMS) import shared::totals;
-@if(SOLE) import shared::sole;
+@if(LONE) import shared::lone;
 @if(OWN_DIVISOR) import shared::divisor;
 @if(GROUP_SUMS) import shared::classes;
 
@@ -26,7 +26,7 @@ fn main(
         @else take_block(block, thread);
     }
     @if(GROUP_SUMS) add_group_classes(index);
-    @if(SOLE) write_outcome_of_group(totals, index);
+    @if(LONE) write_outcome_of_group(totals, index);
     @elif(SUMS && COUNTS) write_partial(totals, index, params.partial_base + group.x);
     @if(SUMS && COUNTS && REFUSES) report_refused(totals, params.partial_base + group.x);
 }

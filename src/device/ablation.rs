@@ -1,5 +1,5 @@
-//! Kernels compiled with a part left out, for the benchmark that measures what that part costs. They may give wrong
-//! losses and are for that benchmark alone.
+//! What is compiled of a kernel's text, and with which of wgpu's checks; and kernels with a part left out, for the
+//! benchmark that measures what that part costs. Those may give wrong losses and are for that benchmark alone.
 
 /// A change of an assembled text.
 type Edit = fn(String) -> String;

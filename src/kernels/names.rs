@@ -118,7 +118,7 @@ impl Spec {
             (self.leaves_partials(), "PARTIALS"),
             (self.outcome == Outcome::Divisor, "DIVISOR"),
             (self.outcome == Outcome::Result, "RESULT"),
-            (self.is_sole(), "SOLE"),
+            (self.is_lone(), "LONE"),
             (self.own_divisor, "OWN_DIVISOR"),
             (self.row_loss, "ROW_LOSS"),
             (self.grad, "GRAD"),

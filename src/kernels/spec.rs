@@ -274,7 +274,7 @@ impl Spec {
     }
 
     /// Returns true if one group does all of the work, and what sums partials otherwise.
-    pub(super) fn is_sole(&self) -> bool {
+    pub(super) fn is_lone(&self) -> bool {
         self.sums() && self.outcome != Outcome::Partial
     }
 
@@ -283,7 +283,7 @@ impl Spec {
         let divides = self.grad && self.sums_weights && !self.own_divisor;
         match self.kernel {
             Kernel::ZeroFill => false,
-            _ if !self.is_sole() => true,
+            _ if !self.is_lone() => true,
             _ => divides || self.outcome == Outcome::Divisor || self.phase != Phase::Whole,
         }
     }

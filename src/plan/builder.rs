@@ -1,7 +1,7 @@
 //! A plan under construction.
 
 use super::dispatch::Dispatch;
-use super::kernels::{alone, class_sums, zero_fill};
+use super::kernels::{class_sums, lone, zero_fill};
 use super::loop_limits;
 use super::work::Work;
 use super::workspace::Workspace;
@@ -75,13 +75,13 @@ impl PlanBuilder {
             let work = &self.work;
             let last = self.dispatches.iter_mut().rev().find(|one| one.spec.leaves_partials());
             if let Some(last) = last
-                && let Some(alone) = alone::summing(work, last.spec, &spec)
+                && let Some(lone) = lone::summing(work, last.spec, &spec)
             {
-                last.spec = alone;
+                last.spec = lone;
                 return Ok(());
             }
         }
-        let spec = alone::laid_out(&self.work, spec, partials);
+        let spec = lone::laid_out(&self.work, spec, partials);
         loop_limits::check_partials(&self.work, &spec, partials)?;
         self.dispatches.push(Dispatch { spec, piece: None, groups: 1, partials, parts: 1 });
         Ok(())

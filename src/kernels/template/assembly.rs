@@ -29,7 +29,7 @@ const FILES: &[(&str, &str)] = files! {
     rows { block by_class folded label lanes loads merge pairs parts resident states streaming sums }
     shared {
         aligned anywhere arithmetic classes constants count divisor elements fold formulas fours halves
-        labels logits offsets operands outcome params record resident row softcap sole state tensor
+        labels logits lone offsets operands outcome params record resident row softcap state tensor
         totals vectors walk weigh writer
     }
 };

@@ -1,12 +1,12 @@
 //! The specialisations of each kernel, their layouts over the data, and their amounts of work. One file for each
 //! kernel, by its name in `shaders/kernels/`; the other files have the parts that several kernels share.
 
-pub(super) mod alone;
 pub(super) mod class_sums;
 pub(super) mod columns;
 pub(super) mod folding;
 pub(super) mod label_logits;
 mod labelled;
+pub(super) mod lone;
 pub(super) mod nll_backward;
 pub(super) mod nll_forward;
 pub(super) mod parts;

@@ -16,7 +16,7 @@ use crate::{ElementType, Error, Reduction};
 const LANES_OF_MERGE: usize = 8;
 /// The most rows for each lane of groups that compute the divisor themselves. All of them read all labels: for more rows,
 /// that would take longer than the dispatch that it saves.
-const ROWS_OF_LANE: usize = 4;
+const DIVISOR_ROWS: usize = 4;
 
 /// Returns the work, shared by several kernels if one would need too many bindings or would fold rows in another order
 /// than the rows' parts require.
@@ -35,7 +35,7 @@ pub(in crate::plan) fn shared_out(work: Work) -> Result<Work, Error> {
 fn has_own_divisor(work: &Work) -> Result<bool, Error> {
     let wanted = work.problem.outputs.grad && work.problem.divisor == Divisor::RowWeights;
     let [piece] = &work.pieces[..] else { return Ok(false) };
-    let few = piece.rows() <= ROWS_OF_LANE * work.flat.workgroup as usize;
+    let few = piece.rows() <= DIVISOR_ROWS * work.flat.workgroup as usize;
     let together = !work.splits && !work.cuts_rows();
     Ok(wanted && few && together && parts::of_piece(work, 0, 0)? == 1)
 }

@@ -1,7 +1,7 @@
 //! The kernel `sum_row_weights`, which sums the rows' weights.
 
-use super::alone;
 use super::labelled::labelled;
+use super::lone;
 use crate::kernels::{Kernel, Outcome, SUMMED_ROWS, Spec, Target};
 use crate::plan::work::Work;
 
@@ -21,7 +21,7 @@ pub(in crate::plan) fn spec(work: &Work) -> Spec {
 pub(in crate::plan) fn of_few_rows(work: &Work) -> Option<Spec> {
     let [piece] = &work.pieces[..] else { return None };
     let lanes = piece.rows().div_ceil(SUMMED_ROWS as usize);
-    let few = lanes <= TURNS * alone::most_lanes(work) as usize;
+    let few = lanes <= TURNS * lone::most_lanes(work) as usize;
     let spec = Spec { outcome: Outcome::Divisor, ..spec(work) };
-    (few && !work.cuts_rows()).then(|| alone::laid_out(work, spec, lanes as u32))
+    (few && !work.cuts_rows()).then(|| lone::laid_out(work, spec, lanes as u32))
 }

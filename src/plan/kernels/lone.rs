@@ -30,8 +30,8 @@ pub(in crate::plan) fn most_lanes(work: &Work) -> u32 {
 /// the device allows.
 pub(in crate::plan) fn summing(work: &Work, spec: Spec, sum: &Spec) -> Option<Spec> {
     let Spec { outcome, sums_weights, .. } = *sum;
-    let alone = Spec { outcome, sums_weights, ..spec };
-    (spec.outcome == Outcome::Partial && work.has_bindings(&alone)).then_some(alone)
+    let lone = Spec { outcome, sums_weights, ..spec };
+    (spec.outcome == Outcome::Partial && work.has_bindings(&lone)).then_some(lone)
 }
 
 #[cfg(test)]
