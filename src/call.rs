@@ -365,15 +365,20 @@ impl Summary {
     /// [`Error::BadTargets`] for labels out of range, [`Error::BadValues`] for values that a loss is not
     /// defined for.
     pub fn check(&self, problem: &Problem) -> Result<(), Error> {
-        let Some(BadValue { position, what, value }) = self.first_bad_value else {
-            return self.check_labels(problem.view.classes, problem.ignore_index);
-        };
+        self.check_values(|element| problem.var_position(element))?;
+        self.check_labels(problem.view.classes, problem.ignore_index)
+    }
+
+    /// Returns the error for bad values; `place` gives the index in the variance of the value that an element of the
+    /// input uses.
+    pub(crate) fn check_values(&self, place: impl Fn(u64) -> u64) -> Result<(), Error> {
+        let Some(BadValue { position, what, value }) = self.first_bad_value else { return Ok(()) };
         let of_var = what == "var";
         Err(Error::BadValues {
             what,
             count: self.bad,
             of: self.rows,
-            first: if of_var { problem.var_position(position) } else { position },
+            first: if of_var { place(position) } else { position },
             value,
             wanted: if of_var { "a variance of 0 or more" } else { "a probability from 0 to 1" },
         })

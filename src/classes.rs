@@ -48,24 +48,14 @@ impl ClassLosses {
     }
 }
 
-impl ClassLosses {
-    /// Extends the losses to at least `classes` classes, with zeros.
-    pub(crate) fn extend_to(&mut self, classes: usize) {
-        let Self { loss, rows, correct } = self;
-        loss.resize(classes.max(loss.len()), 0.0);
-        rows.resize(classes.max(rows.len()), 0);
-        correct.resize(classes.max(correct.len()), 0);
-    }
-}
-
 fn add_each<T: Copy + Default + std::ops::AddAssign>(sums: &mut Vec<T>, next: &[T]) {
     sums.resize(sums.len().max(next.len()), T::default());
     sums.iter_mut().zip(next).for_each(|(sum, &next)| *sum += next);
 }
 
-/// The sums of classes over all pieces so far.
+/// The sums of classes in units of 2^-56.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct ClassSums(Vec<ClassSum>);
+struct ClassSums(Vec<ClassSum>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct ClassSum {

@@ -266,6 +266,26 @@ pub enum Error {
         bytes: u64,
     },
 
+    /// Partials whose rows were computed in different ways do not add up.
+    #[error(
+        "partials of different calls cannot be merged: {what} is {given}, but was {wanted} before"
+    )]
+    Merge {
+        /// The option, or the other property, that differs.
+        what: String,
+        /// Its value in the partial that was to be added.
+        given: String,
+        /// Its value in the partial to which it was to be added.
+        wanted: String,
+    },
+
+    /// Bytes or text are not a partial, or are damaged.
+    #[error("not a partial of this library: {reason}")]
+    Partial {
+        /// The fault that was found.
+        reason: String,
+    },
+
     /// A `Sink` could not store an output.
     #[error("{what} could not be written: {reason}")]
     Sink {

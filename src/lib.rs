@@ -27,7 +27,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `gpu` | the module [`gpu`]: [`Gpu`], [`Stream`]; tunings that are stored or measured; implies `reference` |
-//! | `reference` | the module [`mod@reference`], on all of the CPU's threads (rayon); the module [`mod@stream`]: [`Sink`], [`Device`] |
+//! | `reference` | the module [`mod@reference`], on all of the CPU's threads (rayon); the module [`mod@stream`]: [`Sink`], [`Device`]; [`Partial`] |
 //! | `vulkan`, `metal`, `dx12`, `webgpu` | wgpu's backend of that name, on the platforms that have it |
 //!
 //! # Layers
@@ -83,6 +83,7 @@
 #![cfg_attr(not(feature = "reference"), doc = " [`mod@reference`]: #features")]
 #![cfg_attr(not(feature = "reference"), doc = " [`mod@stream`]: #features")]
 #![cfg_attr(not(feature = "reference"), doc = " [`Sink`]: #features")]
+#![cfg_attr(not(feature = "reference"), doc = " [`Partial`]: #features")]
 #![cfg_attr(not(feature = "reference"), doc = " [`Device`]: #features")]
 #![cfg_attr(feature = "reference", doc = " [`Device`]: stream::Device")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -105,6 +106,8 @@ mod error_scope;
 pub mod gpu;
 pub mod kernels;
 pub mod loss;
+#[cfg(feature = "reference")]
+mod partial;
 pub mod plan;
 mod poll;
 #[cfg(feature = "reference")]
@@ -127,6 +130,8 @@ pub use loss::{
     Bce, BceWithLogits, CrossEntropy, EmptyMean, Entropy, GaussianNll, KlDiv, LargeOutput, Loss,
     Nll, Outputs, PoissonNll, Problem, Reduction, RowColumn, RowOutputs, Softmax,
 };
+#[cfg(feature = "reference")]
+pub use partial::Partial;
 pub use plan::{Plan, Profile};
 pub use requirements::{wanted_features, wanted_limits};
 #[cfg(feature = "reference")]

@@ -7,7 +7,9 @@ use crate::broadcast::stated;
 use crate::plan::Plan;
 use crate::poll::{Wait, block_on};
 use crate::stream::{Batches, Device, Sink};
-use crate::{Bound, Error, Inputs, LargeOutput, Loss, Output, Outputs, Problem, RowOutputs};
+use crate::{
+    Bound, Error, Inputs, LargeOutput, Loss, Output, Outputs, Partial, Problem, RowOutputs,
+};
 
 impl Gpu {
     /// Computes `loss` over host data and waits for the results. Data of any size is processed in pieces: see
@@ -117,6 +119,16 @@ impl Device for Gpu {
         sink: &mut dyn Sink,
     ) -> Result<Output<f32>, Error> {
         Gpu::run_into(self, loss, inputs, outputs, sink)
+    }
+
+    fn partial(
+        &self,
+        loss: &dyn Loss,
+        inputs: &Inputs<'_>,
+        outputs: Outputs,
+        sink: &mut dyn Sink,
+    ) -> Result<Partial, Error> {
+        stream::partial(self, loss, inputs, outputs, sink)
     }
 
     fn stream<'a>(&'a self, loss: &'a dyn Loss, outputs: Outputs) -> Box<dyn Batches + 'a> {

@@ -217,6 +217,19 @@ pub enum Function {
 }
 
 impl Function {
+    /// All of them.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::CrossEntropy,
+        Self::Nll,
+        Self::Softmax,
+        Self::Entropy,
+        Self::Bce,
+        Self::BceWithLogits,
+        Self::KlDiv,
+        Self::GaussianNll,
+        Self::PoissonNll,
+    ];
+
     /// Returns its name, in errors and debug labels.
     pub fn name(self) -> &'static str {
         match self {
@@ -361,13 +374,7 @@ impl Problem {
 
     /// Returns the loss, or z-loss, of rows whose losses add up to `sum` and whose weights to `weight`.
     pub fn reduced(&self, sum: f64, weight: f64) -> f64 {
-        let divisor = self.divisor_of(weight);
-        match self.empty_mean {
-            // The result shows a NaN row, even if all weights are 0.
-            _ if divisor != 0.0 || sum.is_nan() => sum / divisor,
-            EmptyMean::Nan => f64::NAN,
-            EmptyMean::Zero => 0.0,
-        }
+        self.empty_mean.of(sum, self.divisor_of(weight))
     }
 
     /// Returns true if a tensor with an element for each class is written.

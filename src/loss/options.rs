@@ -34,6 +34,21 @@ pub enum Reduction {
     BatchMean,
 }
 
+impl Reduction {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::None, Self::Mean, Self::Sum, Self::BatchMean];
+
+    /// Returns PyTorch's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Mean => "mean",
+            Self::Sum => "sum",
+            Self::BatchMean => "batchmean",
+        }
+    }
+}
+
 /// The value of a mean over nothing: every row ignored, no rows, or weights that add up to zero. Its gradient is zero
 /// either way.
 ///
@@ -52,6 +67,29 @@ pub enum EmptyMean {
     Nan,
     /// 0, so that a batch without labels does not poison a running average.
     Zero,
+}
+
+impl EmptyMean {
+    /// Both of them.
+    pub(crate) const ALL: [Self; 2] = [Self::Nan, Self::Zero];
+
+    /// Returns its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nan => "nan",
+            Self::Zero => "zero",
+        }
+    }
+
+    /// Returns a mean: of losses that add up to `sum`, over a divisor.
+    pub(crate) fn of(self, sum: f64, divisor: f64) -> f64 {
+        match self {
+            // The result shows a NaN row, even if all weights are 0.
+            _ if divisor != 0.0 || sum.is_nan() => sum / divisor,
+            Self::Nan => f64::NAN,
+            Self::Zero => 0.0,
+        }
+    }
 }
 
 /// The requested outputs other than the loss.

@@ -1,9 +1,9 @@
 //! The reference as a device.
 
-use super::stream::run_into;
+use super::stream::{partial, run_into};
 use super::{run, stream};
 use crate::stream::{Batches, Device, Sink};
-use crate::{Error, Inputs, Loss, Output, Outputs};
+use crate::{Error, Inputs, Loss, Output, Outputs, Partial};
 
 /// The CPU as a [`Device`]: all losses in f64, on all cores. Reduced losses, and the other outputs of [`Device::run`],
 /// are rounded to f32 at the end. [`run`](super::run()), [`run_into`](super::run_into()) and
@@ -41,6 +41,16 @@ impl Device for Cpu {
         sink: &mut dyn Sink,
     ) -> Result<Output<f32>, Error> {
         run_into(loss, inputs, outputs, sink).map(Output::narrowed)
+    }
+
+    fn partial(
+        &self,
+        loss: &dyn Loss,
+        inputs: &Inputs<'_>,
+        outputs: Outputs,
+        sink: &mut dyn Sink,
+    ) -> Result<Partial, Error> {
+        partial(loss, inputs, outputs, sink)
     }
 
     fn stream<'a>(&'a self, loss: &'a dyn Loss, outputs: Outputs) -> Box<dyn Batches + 'a> {

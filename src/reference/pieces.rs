@@ -2,15 +2,16 @@
 
 use super::piece::{Parts, Piece, Place};
 use super::{Sums, compute};
-use crate::stream::{Cut, Totals, outer_bytes};
-use crate::{Error, Inputs, Problem};
+use crate::partial::Found;
+use crate::stream::{Cut, outer_bytes};
+use crate::{Error, Inputs, Problem, Reduction};
 
 /// Bytes of the tensors of a piece in all: about 4 Mi logits, enough for all cores.
 const PIECE_BYTES: u64 = 16 << 20;
 
 /// The sums over the pieces of all batches so far.
 pub(super) struct Pieces {
-    pub totals: Totals,
+    pub found: Found,
     /// Rows of the batches so far.
     rows: u64,
     /// Approximate bytes of the tensors of a piece in all.
@@ -19,7 +20,7 @@ pub(super) struct Pieces {
 
 impl Pieces {
     pub fn new() -> Self {
-        Self { totals: Totals::default(), rows: 0, bytes: PIECE_BYTES }
+        Self { found: Found::default(), rows: 0, bytes: PIECE_BYTES }
     }
 
     /// Computes a batch, whose gradient is multiplied by `scale`, and passes each piece to `take`.
@@ -33,7 +34,7 @@ impl Pieces {
         let rows = batch.losses();
         if rows > 0 && outer_bytes(batch) == 0 {
             // Distributions over no classes: there is nothing to read or write.
-            self.totals.sums = std::mem::take(&mut self.totals.sums).merge(Sums::empty_rows(rows));
+            self.found.add(&Sums::empty_rows(rows));
         } else if rows > 0 {
             for rows in Cut::about(batch, self.bytes).pieces() {
                 let problem = &rows.problem(batch);
@@ -51,10 +52,13 @@ impl Pieces {
     }
 
     fn add(&mut self, piece: &Piece<'_>) {
-        let Totals { sums, classes, .. } = &mut self.totals;
-        *sums = std::mem::take(sums).merge(piece.sums());
+        let sums = piece.sums();
+        match piece.problem.reduction {
+            Reduction::None => self.found.add_rows(&sums, piece.output.loss.iter().copied()),
+            _ => self.found.add(&sums),
+        }
         if let Some(of_piece) = &piece.output.classes {
-            classes.append(of_piece);
+            self.found.classes.add(of_piece);
         }
     }
 }

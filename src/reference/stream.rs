@@ -3,8 +3,10 @@
 use super::piece::Piece;
 use super::pieces::Pieces;
 use crate::broadcast::stated;
-use crate::stream::{Batches, Call, Progress, Sink, VarianceSums, Whole};
-use crate::{Error, Inputs, Loss, Output, Outputs, Problem};
+use crate::stream::{
+    Batches, Call, Progress, Sink, VarianceSums, Whole, check_divisor_known, upstream_of,
+};
+use crate::{Error, Inputs, Loss, Output, Outputs, Partial, Problem};
 
 /// Computes a loss in f64 as [`run`](super::run()) does, but in pieces, and passes large outputs to a sink. They are
 /// empty or `None` in the returned output.
@@ -64,6 +66,23 @@ pub fn run_pieces(
     })
 }
 
+/// Computes a loss over some of the rows of a whole: [`Device::partial`](crate::stream::Device::partial).
+pub(super) fn partial(
+    loss: &(impl Loss + ?Sized),
+    inputs: &Inputs<'_>,
+    outputs: Outputs,
+    sink: &mut (impl Sink + ?Sized),
+) -> Result<Partial, Error> {
+    let mut room = None;
+    let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
+    inputs.check()?;
+    check_divisor_known(&problem)?;
+    let (mut pieces, mut written) = (Pieces::new(), Written::default());
+    written.progress.of = Some(problem.losses() as u64);
+    written.push(&mut pieces, &problem, &inputs, upstream_of(&problem, &inputs), sink)?;
+    Ok(Partial::new(&problem, None, pieces.found))
+}
+
 /// Computes a call on complete data by `compute`.
 fn whole(
     loss: &(impl Loss + ?Sized),
@@ -77,9 +96,7 @@ fn whole(
     let call = Call::new(problem, &inputs)?;
     let mut pieces = Pieces::new();
     compute(&call, &inputs, &mut pieces)?;
-    let mut totals = pieces.totals;
-    call.set_weight(&mut totals.sums.summary);
-    totals.output(&call.problem)
+    call.output(pieces.found)
 }
 
 /// Computes `loss` in f64 over batches that come one by one, as if they were one tensor, batch after batch along the
@@ -172,7 +189,18 @@ impl Stream<'_> {
     /// [`Error::BadTargets`] and [`Error::BadValues`], with positions counted over all batches; [`Error::Option`] if
     /// there was no batch; the error of a push that failed.
     pub fn finish(self) -> Result<Output<f64>, Error> {
-        self.pieces.totals.output(&self.whole.finish()?)
+        let (whole, divisor) = self.whole.finish()?;
+        Partial::new(&whole, divisor, self.pieces.found).output_of(&whole)
+    }
+
+    /// Returns what was found about all batches, to be merged with what others found. Bad labels and values are a part of
+    /// it.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if there was no batch; the error of a push that failed.
+    pub fn partial(self) -> Result<Partial, Error> {
+        let (whole, divisor) = self.whole.finish()?;
+        Ok(Partial::new(&whole, divisor, self.pieces.found))
     }
 }
 
@@ -187,6 +215,10 @@ impl Batches for Stream<'_> {
 
     fn finish(self: Box<Self>) -> Result<Output<f32>, Error> {
         Stream::finish(*self).map(Output::narrowed)
+    }
+
+    fn partial(self: Box<Self>) -> Result<Partial, Error> {
+        Stream::partial(*self)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The common part of calls on complete data, and the results of calls and streams.
 
-use crate::call::{Summary, Timing};
-use crate::classes::ClassLosses;
-use crate::loss::{Divisor, Function, Upstream};
-use crate::reference::{Sums, gradient_scale, weight_sums};
+use crate::call::Summary;
+use crate::loss::{Divisor, Upstream};
+use crate::partial::{Found, Partial};
+use crate::reference::{gradient_scale, weight_sums};
 use crate::{Error, Inputs, Output, Problem};
 
 /// A call on complete data, whose divisor is known before its gradient is computed.
@@ -40,46 +40,23 @@ impl Call {
     pub fn set_weight(&self, summary: &mut Summary) {
         summary.weight = self.weight.unwrap_or(summary.weight);
     }
-}
 
-/// Returns the gradient with respect to the reduced loss.
-pub(super) fn upstream_of(problem: &Problem, inputs: &Inputs<'_>) -> f64 {
-    match (problem.upstream, inputs.upstream) {
-        (Upstream::Scalar, Some(upstream)) => upstream.data.iter().map(f64::from).sum(),
-        _ => 1.0,
-    }
-}
-
-/// The sums over all pieces.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Totals {
-    pub sums: Sums,
-    pub classes: ClassLosses,
-    pub timing: Option<Timing>,
-}
-
-impl Totals {
-    /// Returns a call's output without its large outputs.
+    /// Returns the output, without large outputs, of what was found.
     ///
     /// # Errors
     /// Bad labels and values.
-    pub fn output(self, problem: &Problem) -> Result<Output<f64>, Error> {
-        let Self { sums, mut classes, timing } = self;
-        sums.summary.check(problem)?;
-        let (loss, z_loss) = match problem.function {
-            Function::Softmax => (Vec::new(), Vec::new()),
-            _ => (sums.reduce(problem, Vec::new()), sums.reduce_z(problem, Vec::new())),
-        };
-        let asked = problem.outputs.class_losses;
-        if asked {
-            classes.extend_to(problem.view.classes);
-        }
-        Ok(Output {
-            loss,
-            z_loss,
-            classes: asked.then_some(classes),
-            timing,
-            ..Output::nothing(problem.loss_shape(), sums.summary)
-        })
+    pub fn output(&self, found: Found) -> Result<Output<f64>, Error> {
+        let mut output =
+            Partial::new(&self.problem, self.weight, found).output_of(&self.problem)?;
+        self.set_weight(&mut output.summary);
+        Ok(output)
+    }
+}
+
+/// Returns the gradient with respect to the reduced loss.
+pub(crate) fn upstream_of(problem: &Problem, inputs: &Inputs<'_>) -> f64 {
+    match (problem.upstream, inputs.upstream) {
+        (Upstream::Scalar, Some(upstream)) => upstream.data.iter().map(f64::from).sum(),
+        _ => 1.0,
     }
 }

@@ -1,7 +1,7 @@
 //! The interface of devices that compute losses, for a choice at run time.
 
 use super::sink::Sink;
-use crate::{Error, Inputs, Loss, Output, Outputs};
+use crate::{Error, Inputs, Loss, Output, Outputs, Partial};
 
 /// Computes losses over host data: a [`Gpu`], or [`Cpu`](crate::reference::Cpu). The [module](super) has an example.
 ///
@@ -34,6 +34,21 @@ pub trait Device {
         sink: &mut dyn Sink,
     ) -> Result<Output<f32>, Error>;
 
+    /// Computes `loss` over some of the rows of a whole, and returns what was found, to be merged with what others
+    /// found. Large outputs are passed to a sink. Bad labels and values are counted in the partial;
+    /// [`Partial::finish`] refuses them. [`Partial`] has an example.
+    ///
+    /// # Errors
+    /// As [`run_into`](Self::run_into), except for bad labels and values; [`Error::Option`] for the gradient of a mean,
+    /// whose divisor is known from all rows alone: [`stream`](Self::stream) takes it.
+    fn partial(
+        &self,
+        loss: &dyn Loss,
+        inputs: &Inputs<'_>,
+        outputs: Outputs,
+        sink: &mut dyn Sink,
+    ) -> Result<Partial, Error>;
+
     /// Computes `loss` over batches that come one by one, as if they were one tensor, batch after batch along the first
     /// axis.
     fn stream<'a>(&'a self, loss: &'a dyn Loss, outputs: Outputs) -> Box<dyn Batches + 'a>;
@@ -57,4 +72,10 @@ pub trait Batches {
     /// # Errors
     /// As [`Stream::finish`](crate::reference::Stream::finish), and failures of the device.
     fn finish(self: Box<Self>) -> Result<Output<f32>, Error>;
+
+    /// Returns what was found about all batches, to be merged with what others found.
+    ///
+    /// # Errors
+    /// As [`Stream::partial`](crate::reference::Stream::partial), and failures of the device.
+    fn partial(self: Box<Self>) -> Result<Partial, Error>;
 }

@@ -58,7 +58,7 @@ mod sink;
 mod variance;
 mod whole;
 
-pub(crate) use call::{Call, Totals};
+pub(crate) use call::{Call, upstream_of};
 pub(crate) use cut::{Cut, RowRange, is_of_pieces, outer_bytes};
 #[cfg(feature = "gpu")]
 pub(crate) use cut::{Room, problem_of, tensors_of_pieces};
@@ -66,4 +66,4 @@ pub use device::{Batches, Device};
 pub(crate) use scatter::scatter;
 pub use sink::{Progress, Sink};
 pub(crate) use variance::{VarianceSums, shared_variance};
-pub(crate) use whole::Whole;
+pub(crate) use whole::{Whole, check_divisor_known};

@@ -48,11 +48,11 @@ impl<'a> Whole<'a> {
         Ok(())
     }
 
-    /// Returns the problem of all batches, with the given divisor.
+    /// Returns the problem of all batches, and the divisor if it was set.
     ///
     /// # Errors
     /// The error of a batch that could not be computed; [`Error::Option`] if there was no batch.
-    pub fn finish(self) -> Result<Problem, Error> {
+    pub fn finish(self) -> Result<(Problem, Option<f64>), Error> {
         let Self { problem, failed, divisor, .. } = self;
         if let Some(error) = failed {
             return Err(error);
@@ -67,7 +67,7 @@ impl<'a> Whole<'a> {
         if let Some(divisor) = divisor {
             whole.divisor = Divisor::Known(divisor);
         }
-        Ok(whole)
+        Ok((whole, divisor))
     }
 
     /// Returns the problem that all batches pose together with the next one.
@@ -135,13 +135,24 @@ impl<'a> Whole<'a> {
                 refuse(divisor.to_string(), "reductions none and sum divide by nothing")
             }
             Some(divisor) => Ok(gradient_scale(upstream, divisor)),
-            None if is_mean(batch) && batch.outputs.any_grad() => refuse(
-                "unknown".into(),
-                "the gradient of a mean over a stream needs it from the first batch on: give it with \
-                 Stream::divisor",
-            ),
-            None => Ok(upstream),
+            None => {
+                check_divisor_known(batch)?;
+                Ok(upstream)
+            }
         }
+    }
+}
+
+/// Refuses the gradient of a mean over some of the rows.
+pub(crate) fn check_divisor_known(some: &Problem) -> Result<(), Error> {
+    match is_mean(some) && some.outputs.any_grad() {
+        false => Ok(()),
+        true => Err(Error::Option {
+            option: "divisor",
+            given: "unknown".into(),
+            wanted: "the gradient of a mean over a stream needs it from the first batch on: give it with \
+                     Stream::divisor",
+        }),
     }
 }
 

@@ -3,6 +3,7 @@
 mod grid;
 mod invariance;
 mod kernel_mutants;
+mod partial;
 mod plan;
 mod reference;
 mod reference_extras;

@@ -13,6 +13,7 @@ mod hostile_compilers;
 mod invariance;
 mod large;
 mod overflow;
+mod partial;
 mod pieces;
 mod pointwise;
 mod pointwise_edge_cases;

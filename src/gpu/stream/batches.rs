@@ -1,11 +1,10 @@
 //! Batches that come one by one.
 
-use super::call::output_of;
 use super::executor::Executor;
 use crate::gpu::Gpu;
 use crate::poll::{Wait, block_on};
 use crate::stream::{Batches, Sink, Whole};
-use crate::{Error, Inputs, Loss, Output, Outputs};
+use crate::{Error, Inputs, Loss, Output, Outputs, Partial};
 
 /// A loss over batches that come one by one: see [`stream`](crate::stream) for an example.
 ///
@@ -70,9 +69,22 @@ impl Stream<'_> {
     /// error of a push that failed; [`Error::Device`] if the device fails.
     pub fn finish(self) -> Result<Output<f32>, Error> {
         let Self { mut executor, whole } = self;
-        let whole = whole.finish()?;
+        let (whole, divisor) = whole.finish()?;
         block_on(executor.drain(&whole, &mut ()))?;
-        output_of(&whole, executor)
+        let partial = Partial::new(&whole, divisor, executor.found);
+        Ok(Output { timing: Some(executor.timing), ..partial.output_of(&whole)?.narrowed() })
+    }
+
+    /// Waits for all work under way and returns what was found about all batches, to be merged with what others found.
+    /// Bad labels and values are a part of it.
+    ///
+    /// # Errors
+    /// As [`Stream::finish`], except for bad labels and values.
+    pub fn partial(self) -> Result<Partial, Error> {
+        let Self { mut executor, whole } = self;
+        let (whole, divisor) = whole.finish()?;
+        block_on(executor.drain(&whole, &mut ()))?;
+        Ok(Partial::new(&whole, divisor, executor.found))
     }
 }
 
@@ -87,5 +99,9 @@ impl Batches for Stream<'_> {
 
     fn finish(self: Box<Self>) -> Result<Output<f32>, Error> {
         Stream::finish(*self)
+    }
+
+    fn partial(self: Box<Self>) -> Result<Partial, Error> {
+        Stream::partial(*self)
     }
 }

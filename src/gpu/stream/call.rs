@@ -4,8 +4,8 @@ use super::executor::Executor;
 use crate::broadcast::stated;
 use crate::gpu::Gpu;
 use crate::poll::{Wait, block_on};
-use crate::stream::{Call, Sink, Totals};
-use crate::{Error, Inputs, Loss, Output, Outputs, Problem};
+use crate::stream::{Call, Sink, check_divisor_known, upstream_of};
+use crate::{Error, Inputs, Loss, Output, Outputs, Partial, Problem};
 
 impl Gpu {
     /// Computes as [`Gpu::run`] does, but passes the losses of rows, gradient and distribution to a sink; they are
@@ -43,15 +43,28 @@ pub(in crate::gpu) async fn run(
     executor.progress.of = Some(call.problem.losses() as u64);
     executor.push(&call.problem, inputs, call.scale, sink).await?;
     executor.drain(&call.problem, sink).await?;
-    call.set_weight(&mut executor.sums.summary);
-    output_of(&call.problem, executor)
+    let timing = Some(executor.timing);
+    Ok(Output { timing, ..call.output(executor.found)?.narrowed() })
 }
 
-/// Returns the output of all pieces, without large outputs.
-pub(super) fn output_of(problem: &Problem, executor: Executor<'_>) -> Result<Output<f32>, Error> {
-    let Executor { sums, classes, timing, .. } = executor;
-    let asked = problem.outputs.class_losses;
-    let classes = classes.losses(if asked { problem.view.classes } else { 0 });
-    let totals = Totals { sums, classes, timing: Some(timing) };
-    Ok(totals.output(problem)?.narrowed())
+/// Computes a loss over some of the rows of a whole: [`Device::partial`](crate::stream::Device::partial).
+pub(in crate::gpu) fn partial(
+    gpu: &Gpu,
+    loss: &dyn Loss,
+    inputs: &Inputs<'_>,
+    outputs: Outputs,
+    sink: &mut dyn Sink,
+) -> Result<Partial, Error> {
+    let mut room = None;
+    let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
+    inputs.check()?;
+    check_divisor_known(&problem)?;
+    let mut executor = Executor::new(gpu, Wait::Here, false);
+    executor.progress.of = Some(problem.losses() as u64);
+    block_on(async {
+        let scale = upstream_of(&problem, &inputs);
+        executor.push(&problem, &inputs, scale, sink).await?;
+        executor.drain(&problem, sink).await
+    })?;
+    Ok(Partial::new(&problem, None, executor.found))
 }

@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 
 use super::host::{gather, host_bytes, scatter_records};
-use super::merge::of_piece;
+use super::merge::{add, of_piece};
 use super::ring::{PADDING, StagingRing, Submitted, is_mapped};
 use crate::call::Timing;
-use crate::classes::ClassSums;
+use crate::classes::class_losses;
 use crate::gpu::Gpu;
 use crate::gpu::stopwatch::Stopwatch;
 use crate::loss::{CallTensor, Upstream};
+use crate::partial::Found;
 use crate::poll::{Wait, explained};
 use crate::reference::Sums;
 use crate::stream::{
@@ -49,8 +50,7 @@ pub(super) struct Executor<'g> {
     halvings: u32,
     /// Rows of the batches before this one.
     pub(super) rows: u64,
-    pub sums: Sums,
-    pub classes: ClassSums,
+    pub found: Found,
     pub timing: Timing,
     pub progress: Progress,
 }
@@ -78,8 +78,7 @@ impl<'g> Executor<'g> {
             kind: None,
             halvings: 0,
             rows: 0,
-            sums: Sums::default(),
-            classes: ClassSums::default(),
+            found: Found::default(),
             timing: Timing::default(),
             progress: Progress::default(),
         }
@@ -116,7 +115,7 @@ impl<'g> Executor<'g> {
         }
         if rows > 0 && outer_bytes(problem) == 0 {
             // Distributions over no classes: there is nothing to read or write.
-            self.sums = std::mem::take(&mut self.sums).merge(Sums::empty_rows(rows));
+            self.found.add(&Sums::empty_rows(rows));
         } else if rows > 0 {
             match self.make_room(problem, sink).await {
                 Ok(cut) => {
@@ -289,11 +288,12 @@ impl<'g> Executor<'g> {
         let decoded = done.bound.decode(outputs.result())?;
         let summary = decoded.summary;
         let sums = of_piece(problem, &decoded, &piece, rows_before);
-        self.sums = std::mem::take(&mut self.sums).merge(sums);
+        let of_rows = outputs.tensors().find(|(slot, _)| *slot == TensorSlot::RowLoss);
+        add(&mut self.found, &sums, of_rows.map(|(_, bytes)| bytes));
         let shared_variance = shared_variance(problem);
         for (slot, bytes) in outputs.tensors() {
             match (slot, shared_variance) {
-                (TensorSlot::Classes, _) => self.classes.add(bytes),
+                (TensorSlot::Classes, _) => self.found.classes.add(&class_losses(bytes)?),
                 (TensorSlot::VarianceGrad, Some(var)) => {
                     let parts = bytes
                         .chunks_exact(4)
@@ -397,7 +397,7 @@ mod tests {
         })
         .expect("a loss, in smaller pieces");
         assert!((1..HALVINGS).contains(&executor.halvings));
-        assert_eq!(executor.sums.summary.live, ROWS as u64);
+        assert_eq!(executor.found.summary().live, ROWS as u64);
         println!("halved");
         run(&gpu, 100_000).expect("a device that works");
     }

@@ -8,8 +8,9 @@ use std::ops::Range;
 
 use super::executor::Executor;
 use super::host::{row_bytes, scatter_records};
-use super::merge::of_piece;
+use super::merge::{add, of_piece};
 use crate::bound::Buffers;
+use crate::classes::class_losses;
 use crate::error_scope::scoped;
 use crate::gpu::Gpu;
 use crate::gpu::buffers::{self, storage, unmap, viewed, write};
@@ -21,7 +22,7 @@ use crate::plan::{Profile, least_box, offset_alignment};
 use crate::poll::map;
 use crate::stream::{RowRange, Sink, problem_of, scatter};
 use crate::tensor::TensorSlot;
-use crate::{Bound, Error, Inputs, LargeOutput, Plan, Problem, RESULT_BYTES};
+use crate::{Bound, Error, Inputs, LargeOutput, Plan, Problem, RESULT_BYTES, Reduction};
 
 /// The fewest bytes of a box: in smaller ones the overhead of dispatches would dominate.
 const LEAST: u64 = 4 << 10;
@@ -175,11 +176,16 @@ impl Executor<'_> {
         let result = self.read(boxes, boxes.bound.result().buffer, RESULT_BYTES).await?;
         let decoded = boxes.bound.decode(&result)?;
         let sums = of_piece(problem, &decoded, row, self.rows);
-        self.sums = std::mem::take(&mut self.sums).merge(sums);
+        if problem.reduction != Reduction::None {
+            add(&mut self.found, &sums, None);
+        }
         for (tensor, buffer) in boxes.of_row().filter(|(tensor, _)| tensor.slot.is_output()) {
             let bytes = self.read(boxes, buffer, tensor.bytes()).await?;
+            if tensor.slot == TensorSlot::RowLoss {
+                add(&mut self.found, &sums, Some(&bytes));
+            }
             match tensor.slot {
-                TensorSlot::Classes => self.classes.add(&bytes),
+                TensorSlot::Classes => self.found.classes.add(&class_losses(&bytes)?),
                 TensorSlot::Record => drop(scatter_records(problem, self.rows, row, &bytes, sink)?),
                 slot => drop(scatter(slot, problem, self.rows, row, &bytes, sink)?),
             }

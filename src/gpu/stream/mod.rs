@@ -29,6 +29,6 @@ mod merge;
 mod ring;
 
 pub use batches::Stream;
-pub(super) use call::run;
+pub(super) use call::{partial, run};
 pub(super) use collect::Collected;
 pub(super) use host::host_bytes;
