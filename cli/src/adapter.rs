@@ -1,10 +1,10 @@
 //! An adapter in reports.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wgpu_loss::wgpu::AdapterInfo;
 
 /// An adapter's properties in reports.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Adapter {
     /// Its name.
     pub name: String,
@@ -14,7 +14,7 @@ pub struct Adapter {
     pub driver: String,
     /// Its kind: a discrete or integrated GPU, software.
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    pub kind: String,
 }
 
 impl From<&AdapterInfo> for Adapter {
@@ -30,7 +30,8 @@ impl From<&AdapterInfo> for Adapter {
                 DeviceType::VirtualGpu => "virtual",
                 DeviceType::Cpu => "software",
                 DeviceType::Other => "other",
-            },
+            }
+            .into(),
         }
     }
 }

@@ -65,8 +65,8 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let listed = |name: &str, kind, driver: &str, tuned| {
-            let (name, driver) = (name.into(), driver.into());
+        let listed = |name: &str, kind: &str, driver: &str, tuned| {
+            let (name, kind, driver) = (name.into(), kind.into(), driver.into());
             Listed { adapter: Adapter { name, backend: "vulkan".into(), driver, kind }, tuned }
         };
         let lines = |tuned| {

@@ -1,10 +1,11 @@
 //! The device that computes: a GPU, or the CPU reference if there is none or none is wanted.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use wgpu_loss::reference::Cpu;
 use wgpu_loss::stream::{self, Progress};
-use wgpu_loss::{Error, Gpu, GpuOptions, LargeOutput, Output, Sink};
+use wgpu_loss::{Error, Gpu, GpuOptions, LargeOutput, Output, Partial, Sink};
 
 use crate::adapter::Adapter;
 use crate::args::{DeviceArg, RunArgs};
@@ -13,6 +14,9 @@ use crate::data::Stop;
 use crate::error::{Failure, say};
 use crate::question::Question;
 use crate::sinks::Sinks;
+
+/// The least memory budget with which a computation is repeated.
+const LEAST_BUDGET: u64 = 1 << 20;
 
 /// The device on which a loss is computed.
 pub enum Device {
@@ -66,6 +70,33 @@ impl Device {
         }
     }
 
+    /// Computes, and repeats with half the memory budget while a GPU runs out of memory.
+    pub fn with_smaller_budgets<T>(
+        &mut self,
+        args: &RunArgs,
+        mut compute: impl FnMut(&Device) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
+        loop {
+            let computed = compute(self);
+            let budget = match (&computed, &*self) {
+                (Err(Stop::Library(Error::OutOfMemory { .. })), Device::Gpu(gpu)) => {
+                    gpu.memory_budget() / 2
+                }
+                _ => 0,
+            };
+            let Err(Stop::Library(error)) = computed else { return computed };
+            if budget < LEAST_BUDGET {
+                return Err(error.into());
+            }
+            if !args.quiet {
+                say(&format!("{error}; trying again with --memory-budget {budget}"));
+            }
+            // Drop the device that ran out of memory before the next one is opened.
+            *self = Device::Cpu;
+            *self = Device::open(args, Some(budget))?;
+        }
+    }
+
     /// Computes a loss. Large results are written to `results` as they come.
     pub fn run(
         &self,
@@ -99,12 +130,40 @@ impl Device {
         })
     }
 
-    /// Computes all tensors in place, or in batches if they have to be converted.
-    fn output(&self, question: &Question<'_>, going: &mut Going<'_>) -> Result<Output<f32>, Stop> {
-        let device: &dyn stream::Device = match self {
+    /// Computes some steps of the first axis, or all of them, as a part of a whole: what was found is merged later. No
+    /// divisor is known, so there are no gradients of means.
+    pub fn partial(
+        &self,
+        question: &Question<'_>,
+        steps: Option<Range<usize>>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Partial, Stop> {
+        let (device, loss, outputs) = (self.library(), question.formula.loss(), question.outputs);
+        let mut going = Going { results: &mut Sinks::default(), progress, failure: None };
+        if let Some(steps) = steps {
+            let part = question.data.batch(question.problem, steps)?;
+            return Ok(device.partial(loss, &part.inputs(), outputs, &mut going)?);
+        }
+        if question.data.in_place() {
+            let whole = question.data.whole()?;
+            return Ok(device.partial(loss, &whole.inputs(), outputs, &mut going)?);
+        }
+        let mut stream = device.stream(loss, outputs);
+        question.batches(&mut |batch| stream.push(batch, &mut going))?;
+        Ok(stream.partial()?)
+    }
+
+    /// Returns it as the library's interface.
+    fn library(&self) -> &dyn stream::Device {
+        match self {
             Device::Gpu(gpu) => &**gpu,
             Device::Cpu => &Cpu,
-        };
+        }
+    }
+
+    /// Computes all tensors in place, or in batches if they have to be converted.
+    fn output(&self, question: &Question<'_>, going: &mut Going<'_>) -> Result<Output<f32>, Stop> {
+        let device = self.library();
         let (loss, outputs) = (question.formula.loss(), question.outputs);
         if question.data.in_place() {
             let whole = question.data.whole()?;

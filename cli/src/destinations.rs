@@ -22,6 +22,17 @@ pub enum Output {
     Heatmap,
 }
 
+impl Output {
+    /// Returns its name in errors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Output::Loss => "the loss",
+            Output::Large(what) => what.name(),
+            Output::Heatmap => "a heatmap",
+        }
+    }
+}
+
 /// Returns a large output's element type and shape.
 fn stored<'a>(
     problem: &'a Problem,

@@ -12,12 +12,24 @@ use crate::files::{Kind, Source};
 use crate::names::Names;
 
 /// The user's names of the tensors. The input is the first of them.
+#[derive(Clone, Debug, Default)]
 pub struct InputPaths(Vec<(Role, Tensor)>);
 
 impl InputPaths {
     /// Begins with the input.
     pub fn new(input: PathBuf) -> Self {
         Self(vec![(Role::Input, Tensor::File(input))])
+    }
+
+    /// Returns the tensors.
+    pub fn all(&self) -> &[(Role, Tensor)] {
+        &self.0
+    }
+
+    /// Adds all tensors of another list.
+    pub fn and(mut self, others: &Self) -> Self {
+        self.0.extend(others.0.iter().cloned());
+        self
     }
 
     /// Adds a file in another role, if there is one.

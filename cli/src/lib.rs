@@ -10,7 +10,7 @@
 //! progress     a bar, if the work takes a while       -> report/   lines for a person, JSON for a script
 //! interrupt    Ctrl-C leaves no half-written files       picture   font, colours and formats of pictures
 //! bench/       measures speed                            tune      finds a device's best numbers
-//! visible      text that a terminal does not interpret
+//! visible      text that a terminal does not interpret       shards/   one loss over many files
 //! ```
 //!
 //! Results go to stdout, all other output to stderr. Exit status: 0 for success, 1 for data, devices and checks that
@@ -46,6 +46,7 @@ mod progress;
 mod question;
 mod report;
 mod run;
+mod shards;
 mod sinks;
 mod tune;
 mod visible;
@@ -76,20 +77,25 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::CrossEntropy(args) => run::run(args.into()),
-        Command::Nll(args) => run::run(args.into()),
-        Command::Entropy(args) => run::run(args.into()),
-        Command::Bce(args) => run::run(args.into()),
-        Command::BceWithLogits(args) => run::run(args.into()),
-        Command::KlDiv(args) => run::run(args.into()),
-        Command::GaussianNll(args) => run::run(args.into()),
-        Command::PoissonNll(args) => run::run(args.into()),
-        Command::LogSoftmax(args) => run::run(run::Job::softmax("log-softmax", args)),
-        Command::Softmax(args) => run::run(run::Job::softmax("softmax", args)),
+        Command::CrossEntropy(args) => compute(&args.into()),
+        Command::Nll(args) => compute(&args.into()),
+        Command::Entropy(args) => compute(&args.into()),
+        Command::Bce(args) => compute(&args.into()),
+        Command::BceWithLogits(args) => compute(&args.into()),
+        Command::KlDiv(args) => compute(&args.into()),
+        Command::GaussianNll(args) => compute(&args.into()),
+        Command::PoissonNll(args) => compute(&args.into()),
+        Command::LogSoftmax(args) => compute(&run::Job::softmax("log-softmax", args)),
+        Command::Softmax(args) => compute(&run::Job::softmax("softmax", args)),
+        Command::Merge(args) => shards::merge(&args),
         Command::Adapters(args) => adapters::list(args.json),
         Command::Bench(args) => bench::run(&args),
         Command::Tune(args) => tune::run(&args),
     }
+}
+
+fn compute(job: &run::Job) -> Result<(), Failure> {
+    if shards::are_meant_by(job) { shards::run(job) } else { run::run(job) }
 }
 
 /// Stops Mesa's device selection layer from printing errors on stderr if there is no desktop.

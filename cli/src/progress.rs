@@ -42,6 +42,65 @@ impl Meter {
     }
 }
 
+/// The progress over several shards: one bar for all of them.
+pub struct ShardMeter {
+    shards: usize,
+    /// Shards that were begun.
+    begun: usize,
+    name: String,
+    quiet: bool,
+    start: Instant,
+    bar: Option<ProgressBar>,
+}
+
+/// The units of a shard on the bar.
+const SHARD: u64 = 1000;
+
+impl ShardMeter {
+    /// Begins the progress over so many shards.
+    pub fn new(shards: usize, quiet: bool) -> Self {
+        let (begun, name, start) = (0, String::new(), Instant::now());
+        Self { shards, begun, name, quiet, start, bar: None }
+    }
+
+    /// Begins the next shard.
+    pub fn begin(&mut self, name: &str) {
+        self.begun += 1;
+        self.name = name.into();
+    }
+
+    /// Sets the number of rows of the shard that are done, of all its rows.
+    pub fn done(&mut self, rows: u64, of: u64) {
+        let part = rows as f64 / of.max(1) as f64;
+        let before = self.begun.saturating_sub(1) as u64 * SHARD;
+        let elapsed = self.start.elapsed();
+        if self.quiet || (self.bar.is_none() && elapsed < DELAY) {
+            return;
+        }
+        let message = format!("shard {} of {}, {}", self.begun, self.shards, self.name);
+        let all = self.shards as u64 * SHARD;
+        let bar = self.bar.get_or_insert_with(|| bar("computing", all));
+        bar.set_position(before + (part * SHARD as f64) as u64);
+        bar.set_message(message);
+    }
+
+    /// Prints a line while the bar is hidden.
+    pub fn hidden(&self, print: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+impl Drop for ShardMeter {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 impl Drop for Meter {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {

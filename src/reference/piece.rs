@@ -60,12 +60,10 @@ impl Piece<'_> {
     pub(super) fn sums(&self) -> Sums {
         let Place { batch, rows, rows_before } = self.place;
         let summary = rows.placed(batch, self.output.summary, rows_before);
-        let reduced = |losses: &[f64]| match self.problem.reduction {
-            Reduction::None => 0.0,
-            _ => losses.iter().sum(),
-        };
+        // Reduced losses are one number each.
+        let sum = |losses: &[f64]| losses.iter().sum();
         let Output { loss, z_loss, .. } = self.output;
-        Sums::new(reduced(loss), reduced(z_loss), summary)
+        Sums::new(sum(loss), sum(z_loss), summary)
     }
 
     /// Passes large outputs to a sink, and reports the progress of the call.

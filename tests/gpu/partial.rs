@@ -101,6 +101,11 @@ fn shards_add_up_to_the_bits_of_their_stream() {
                 let (x, y) = (got.loss[0], wanted_loss.loss[0]);
                 assert!((x - y).abs() <= 1e-6 * y, "{reduction:?}: {x} is not {y}");
                 assert_eq!(got.summary, wanted_loss.summary);
+                let z_losses = got.z_loss.iter().zip(&wanted_loss.z_loss);
+                assert_eq!(z_losses.len(), usize::from(labelled));
+                for (x, y) in z_losses {
+                    assert!((x - y).abs() <= 1e-6 * y, "{reduction:?}: {x} is not {y}");
+                }
                 let errors = [&shards, &wanted].map(Partial::standard_error);
                 match errors {
                     [Some(x), Some(y)] => {

@@ -5,16 +5,18 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, ValueEnum};
 use wgpu_loss::{EmptyMean, Reduction};
 
-use super::{InspectArgs, RunArgs, values};
+use super::{InspectArgs, RunArgs, ShardArgs, values};
 
 /// Arguments of `cross-entropy`.
 #[derive(Debug, Args)]
 pub struct CrossEntropyArgs {
     /// Logits.
-    pub input: PathBuf,
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub input: Option<PathBuf>,
     /// Integer labels in the input's shape without the class axis, or float class probabilities in
     /// the input's shape.
-    pub target: PathBuf,
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub target: Option<PathBuf>,
     /// Spread this much of the target evenly over all classes, from 0 to 1.
     #[arg(long, value_name = "E", default_value = "0", value_parser = values::fraction)]
     pub label_smoothing: f32,
@@ -69,15 +71,19 @@ pub struct CrossEntropyArgs {
     pub classes: ClassArgs,
     #[command(flatten)]
     pub run: RunArgs,
+    #[command(flatten)]
+    pub shards: ShardArgs,
 }
 
 /// Arguments of `nll`.
 #[derive(Debug, Args)]
 pub struct NllArgs {
     /// Log-probabilities.
-    pub input: PathBuf,
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub input: Option<PathBuf>,
     /// Integer labels in the input's shape without the class axis.
-    pub target: PathBuf,
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub target: Option<PathBuf>,
     #[command(flatten)]
     pub labels: LabelArgs,
     #[command(flatten)]
@@ -88,6 +94,8 @@ pub struct NllArgs {
     pub classes: ClassArgs,
     #[command(flatten)]
     pub run: RunArgs,
+    #[command(flatten)]
+    pub shards: ShardArgs,
 }
 
 /// Arguments of `softmax` and `log-softmax`.
@@ -113,7 +121,8 @@ pub struct SoftmaxArgs {
 #[derive(Debug, Args)]
 pub struct EntropyArgs {
     /// Logits.
-    pub input: PathBuf,
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub input: Option<PathBuf>,
     /// A weight for each row, in the input's shape without the class axis; 0 leaves a row out.
     #[arg(long, value_name = "FILE")]
     pub row_weights: Option<PathBuf>,
@@ -125,6 +134,8 @@ pub struct EntropyArgs {
     pub classes: ClassArgs,
     #[command(flatten)]
     pub run: RunArgs,
+    #[command(flatten)]
+    pub shards: ShardArgs,
 }
 
 /// Arguments that the losses over classes share.

@@ -4,7 +4,7 @@
 //! loss      the losses over classes               run      arguments of everything that computes
 //! points    the losses of single elements
 //! inspect   pictures of a loss                    measure  adapters, bench and tune
-//! values    parsers of single values
+//! values    parsers of single values              shards   lists of files, and merge
 //! ```
 
 mod inspect;
@@ -12,7 +12,8 @@ mod loss;
 mod measure;
 mod points;
 mod run;
-mod values;
+mod shards;
+pub mod values;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -31,7 +32,8 @@ pub use self::points::{
 };
 use self::run::FILES;
 pub use self::run::{DeviceArg, OutType, RunArgs};
-pub use self::values::Tensor;
+pub use self::shards::{MergeArgs, ShardArgs};
+pub use self::values::{Share, Tensor};
 use crate::error::Failure;
 
 /// Losses of arrays in files, and their gradients, on any GPU that wgpu reaches.
@@ -76,6 +78,8 @@ pub enum Command {
     /// Softmax along an axis.
     #[command(after_help = FILES)]
     Softmax(SoftmaxArgs),
+    /// Merge the partials of shards, and report their loss.
+    Merge(MergeArgs),
     /// List the GPU adapters, best first.
     Adapters(AdaptersArgs),
     /// Measure how fast cross-entropy runs, next to the bandwidth of the device's memory.
@@ -97,7 +101,7 @@ impl Command {
             Command::GaussianNll(args) => Some(&args.shared.run),
             Command::PoissonNll(args) => Some(&args.shared.run),
             Command::LogSoftmax(args) | Command::Softmax(args) => Some(&args.run),
-            Command::Adapters(_) | Command::Bench(_) | Command::Tune(_) => None,
+            Command::Merge(_) | Command::Adapters(_) | Command::Bench(_) | Command::Tune(_) => None,
         }
     }
 }

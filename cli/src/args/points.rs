@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::values::{self, Tensor};
-use super::{InspectArgs, LossArgs, RunArgs};
+use super::{InspectArgs, LossArgs, RunArgs, ShardArgs};
 
 /// Arguments that the losses of single elements share.
 #[derive(Debug, Args)]
@@ -16,15 +16,19 @@ pub struct PointArgs {
     pub inspect: InspectArgs,
     #[command(flatten)]
     pub run: RunArgs,
+    #[command(flatten)]
+    pub shards: ShardArgs,
 }
 
 /// Arguments of `bce`.
 #[derive(Debug, Args)]
 pub struct BceArgs {
     /// Probabilities, from 0 to 1.
-    pub input: PathBuf,
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub input: Option<PathBuf>,
     /// Floats from 0 to 1, in the input's shape.
-    pub target: PathBuf,
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub target: Option<PathBuf>,
     /// A weight for each element, in a shape that broadcasts to the input's.
     #[arg(long, value_name = "FILE")]
     pub weight: Option<PathBuf>,
@@ -36,9 +40,11 @@ pub struct BceArgs {
 #[derive(Debug, Args)]
 pub struct BceWithLogitsArgs {
     /// Logits.
-    pub input: PathBuf,
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub input: Option<PathBuf>,
     /// Floats from 0 to 1, in the input's shape.
-    pub target: PathBuf,
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub target: Option<PathBuf>,
     /// A weight for each element, in a shape that broadcasts to the input's.
     #[arg(long, value_name = "FILE")]
     pub weight: Option<PathBuf>,
@@ -54,9 +60,11 @@ pub struct BceWithLogitsArgs {
 #[derive(Debug, Args)]
 pub struct KlDivArgs {
     /// Log-probabilities.
-    pub input: PathBuf,
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub input: Option<PathBuf>,
     /// Probabilities, in a shape that broadcasts to the input's.
-    pub target: PathBuf,
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub target: Option<PathBuf>,
     /// The target is log-probabilities, too.
     #[arg(long)]
     pub log_target: bool,
@@ -71,13 +79,15 @@ pub struct KlDivArgs {
 #[derive(Debug, Args)]
 pub struct GaussianNllArgs {
     /// Expected values.
-    pub input: PathBuf,
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub input: Option<PathBuf>,
     /// Observations, in a shape that broadcasts to the input's.
-    pub target: PathBuf,
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub target: Option<PathBuf>,
     /// The variance: in the input's shape, in that without the last axis, in that with 1 for one of its
     /// axes, or one number.
-    #[arg(long, value_name = "FILE or NUMBER", value_parser = values::tensor)]
-    pub var: Tensor,
+    #[arg(long, value_name = "FILE or NUMBER", value_parser = values::tensor, required_unless_present = "list")]
+    pub var: Option<Tensor>,
     /// Add the constant term, log(2 pi) / 2.
     #[arg(long)]
     pub full: bool,
@@ -98,9 +108,11 @@ pub struct GaussianNllArgs {
 #[derive(Debug, Args)]
 pub struct PoissonNllArgs {
     /// Logarithms of expected counts.
-    pub input: PathBuf,
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub input: Option<PathBuf>,
     /// Counts, in a shape that broadcasts to the input's.
-    pub target: PathBuf,
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub target: Option<PathBuf>,
     /// The input is the expected counts themselves.
     #[arg(long)]
     pub no_log_input: bool,

@@ -21,6 +21,25 @@ pub enum Tensor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape(pub Vec<usize>);
 
+/// `--shard`: some of the shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The number of the first one, from 0.
+    pub first: u64,
+    /// The distance to the next one.
+    pub of: u64,
+}
+
+/// A share such as 0/4.
+pub fn share(text: &str) -> Result<Share, String> {
+    let parts =
+        text.split_once('/').and_then(|(first, of)| Some((first.parse().ok()?, of.parse().ok()?)));
+    match parts {
+        Some((first, of)) if first < of => Ok(Share { first, of }),
+        _ => Err("it must be I/N, such as 0/4, with I from 0 to N - 1".into()),
+    }
+}
+
 /// Rounds a number, as written, to f32. Returns `None` if the number is finite and not zero, but the f32 is infinite or
 /// 0.
 fn held(text: &str) -> Result<Option<f32>, ParseFloatError> {
@@ -150,6 +169,15 @@ mod tests {
         assert_eq!(positive("0.5"), Ok(0.5));
         for wrong in ["0", "-1", "nan", "inf", "1e99", "x", ""] {
             assert!(positive(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn shares_are_counted_from_0() {
+        assert_eq!(share("0/1"), Ok(Share { first: 0, of: 1 }));
+        assert_eq!(share("3/64"), Ok(Share { first: 3, of: 64 }));
+        for wrong in ["", "1", "1/1", "4/4", "-1/4", "0/0", "0/", "/4", "1/2/3", "0.5/2"] {
+            assert!(share(wrong).is_err(), "{wrong}");
         }
     }
 

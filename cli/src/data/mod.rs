@@ -123,8 +123,14 @@ pub struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// Returns true if it has elements for each row, or each element, of a loss over classes.
+    /// Returns true if it has elements for each row, or each element, and is cut along the first axis with them.
     fn is_of_rows(&self, problem: &Problem) -> bool {
+        if problem.pointwise.is_some() {
+            let (axes, of) = (self.shape.len(), problem.input_shape.len());
+            // A variance may lack the last axis.
+            let same = axes == of || (self.role == Role::Var && axes + 1 == of);
+            return same && self.shape.first() == problem.input_shape.first();
+        }
         match self.role {
             Role::Input | Role::Target | Role::RowWeights => true,
             Role::Upstream => {

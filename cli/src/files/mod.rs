@@ -27,6 +27,7 @@ mod source;
 
 pub use self::bytes::Bytes;
 pub use self::element::{Element, Kind};
+pub use self::location::Location;
 pub use self::output::{Destination, Picture, Unfinished};
 pub use self::replace::finish;
 pub use self::scratch::Scratch;

@@ -40,6 +40,11 @@ impl Destination {
         Self::ending(name, "npy", "results")
     }
 
+    /// Checks that `name` can be written as what was found about shards.
+    pub fn json(name: &Path) -> Result<Self, Failure> {
+        Self::ending(name, "json", "partials")
+    }
+
     /// Checks that `name` can be written as a heatmap.
     pub fn heatmap(name: &Path) -> Result<Self, Failure> {
         Self::ending(name, "png", "heatmaps")

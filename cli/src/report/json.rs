@@ -15,7 +15,9 @@ impl Serialize for Report<'_> {
         let summary = &self.summary;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("command", self.command)?;
-        map.serialize_entry("shape", self.shape)?;
+        if let Some(shape) = self.shape {
+            map.serialize_entry("shape", shape)?;
+        }
         map.serialize_entry("dtype", self.dtype)?;
         if let Some(reduction) = self.reduction {
             map.serialize_entry("target", &self.target)?;
@@ -25,6 +27,9 @@ impl Serialize for Report<'_> {
             if !self.z_losses.is_empty() {
                 map.serialize_entry("z_loss", &Losses(self.z_losses, reduction))?;
             }
+        }
+        if let Some(error) = self.standard_error {
+            map.serialize_entry("standard_error", &Wide(error))?;
         }
         map.serialize_entry("rows", &summary.rows)?;
         if self.reduction.is_some() {
@@ -47,14 +52,22 @@ impl Serialize for Report<'_> {
         if let Some(tokens) = &self.tokens {
             map.serialize_entry("tokens", tokens)?;
         }
+        if let Some(shards) = self.shards {
+            map.serialize_entry("shards", shards)?;
+        }
         if let Some(histogram) = &self.seen.histogram {
             map.serialize_entry("histogram", histogram)?;
         }
         if let Some(heatmap) = &self.seen.heatmap {
             map.serialize_entry("heatmap", heatmap)?;
         }
-        map.serialize_entry("device", if self.adapter.is_some() { "gpu" } else { "cpu" })?;
-        map.serialize_entry("adapter", &self.adapter)?;
+        let device = |adapter: &Option<_>| if adapter.is_some() { "gpu" } else { "cpu" };
+        let first = self.adapters.first().unwrap_or(&None);
+        map.serialize_entry("device", device(first))?;
+        map.serialize_entry("adapter", first)?;
+        if self.adapters.len() > 1 {
+            map.serialize_entry("adapters", &self.adapters)?;
+        }
         map.serialize_entry("seconds", &Seconds(&self.seconds))?;
         map.serialize_entry("check", &self.check.map(Check))?;
         map.serialize_entry("saved", &self.saved)?;
@@ -66,7 +79,7 @@ impl Serialize for Report<'_> {
 }
 
 /// One loss, or one for each row.
-struct Losses<'a>(&'a [f32], &'static str);
+struct Losses<'a>(&'a [f32], &'a str);
 
 impl Serialize for Losses<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

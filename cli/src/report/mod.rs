@@ -4,6 +4,7 @@
 mod classes;
 mod json;
 mod numbers;
+mod shards;
 mod tokens;
 
 use std::io::{self, Write};
@@ -14,6 +15,7 @@ use wgpu_loss::{ElementType, Outputs, Summary};
 pub use self::classes::Classes;
 use self::numbers::general;
 pub use self::numbers::{Number, Wide, digits, short, to_json};
+pub use self::shards::{ShardLine, Shards};
 pub use self::tokens::Tokens;
 use crate::adapter::Adapter;
 use crate::check::Compared;
@@ -25,21 +27,21 @@ use crate::visible::visible;
 /// The contents of a report.
 pub struct Report<'a> {
     /// The subcommand.
-    pub command: &'static str,
+    pub command: &'a str,
     /// The reduction; `None` for the softmaxes.
-    pub reduction: Option<&'static str>,
-    /// The input's shape.
-    pub shape: &'a [usize],
+    pub reduction: Option<&'a str>,
+    /// The input's shape; `None` for shards.
+    pub shape: Option<&'a [usize]>,
     /// The input's element type in its file.
-    pub dtype: &'static str,
+    pub dtype: &'a str,
     /// The target's type and kind.
     pub target: Option<String>,
     /// True if there are class weights.
     pub weighted: bool,
     /// The input's shape without the class axis.
     pub row_shape: &'a [usize],
-    /// The adapter; `None` for the CPU reference.
-    pub adapter: Option<Adapter>,
+    /// The devices; `None` for the CPU reference.
+    pub adapters: Vec<Option<Adapter>>,
     /// The summary of the rows.
     pub summary: Summary,
     /// The losses: one, one per row, or none.
@@ -60,6 +62,10 @@ pub struct Report<'a> {
     pub classes: Option<Classes>,
     /// The likelihood of tokens, if the loss is one.
     pub tokens: Option<Tokens>,
+    /// The shards, if there are several.
+    pub shards: Option<&'a Shards>,
+    /// The standard error of the mean, if it is known.
+    pub standard_error: Option<f64>,
     /// The views of the rows' losses.
     pub seen: &'a Inspected,
     /// The files that were written.
@@ -76,6 +82,9 @@ impl Report<'_> {
         let summary = &self.summary;
         if self.reduction.is_some() {
             lines.push(("loss", self.loss(self.losses)));
+        }
+        if let Some(error) = self.standard_error {
+            lines.push(("error", format!("{} (standard error of the mean)", digits(error, 3))));
         }
         if !self.z_losses.is_empty() {
             lines.push(("z-loss", self.loss(self.z_losses)));
@@ -110,6 +119,9 @@ impl Report<'_> {
         if let Some(heatmap) = &self.seen.heatmap {
             lines.push(("heatmap", heatmap.text()));
         }
+        if let Some(shards) = self.shards {
+            lines.extend(shards.lines());
+        }
         let times = self.seconds.iter().map(|&(what, time)| format!("{what} {}", short(time)));
         lines.push(("time", times.collect::<Vec<_>>().join(", ")));
         if let Some(check) = self.check {
@@ -140,18 +152,26 @@ impl Report<'_> {
             (false, true) => ", rows weighted",
             (true, true) => ", classes and rows weighted",
         };
-        let Self { command, shape, dtype, .. } = self;
+        let Self { command, dtype, .. } = self;
         let target = target.unwrap_or_default();
-        format!("{command} of {shape:?} {dtype}{target}{weighted}{reduction}")
+        let of = match (self.shape, self.shards) {
+            (Some(shape), _) => format!("{shape:?}"),
+            (None, shards) => match shards.map_or(0, Shards::len) {
+                1 => "1 shard".into(),
+                count => format!("{count} shards"),
+            },
+        };
+        format!("{command} of {of} {dtype}{target}{weighted}{reduction}")
     }
 
     fn device(&self) -> String {
-        match &self.adapter {
+        let named = |adapter: &Option<Adapter>| match adapter {
             None => "CPU (f64 reference)".into(),
             Some(Adapter { name, backend, driver, kind }) => {
                 format!("{name} ({kind}, {backend}, {driver})")
             }
-        }
+        };
+        self.adapters.iter().map(named).collect::<Vec<_>>().join("; ")
     }
 
     /// Returns the number of rows that are predicted right, and their share.

@@ -21,18 +21,23 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Returns the likelihood for an input of shape (tokens, vocabulary), or (batch, tokens, vocabulary) with the
-    /// classes on the last axis, and labels. `losses` are the reduced loss or all rows'. With weights of classes or
-    /// smoothed labels, a loss is no likelihood; with weights of rows, the mean is weighted by them.
-    pub fn of(problem: &Problem, losses: &[f32], summary: &Summary) -> Option<Self> {
+    /// Returns true for an input of shape (tokens, vocabulary), or (batch, tokens, vocabulary) with the classes on the
+    /// last axis, and labels. With weights of classes or smoothed labels, a loss is no likelihood; with weights of rows,
+    /// the mean is weighted by them.
+    pub fn are_rows_of(problem: &Problem) -> bool {
         let axes = problem.input_shape.len();
         let last = axes > 1 && problem.class_axis + 1 == axes;
         let looks_so = last && (axes > 2 || problem.view.classes >= VOCABULARY);
         let likelihood = problem.label_type().is_some()
             && !problem.is_weighted()
             && problem.label_smoothing == 0.0;
-        let (count, weight) = (summary.live, summary.weight);
-        if !looks_so || !likelihood || weight == 0.0 {
+        looks_so && likelihood
+    }
+
+    /// Returns the likelihood of rows that are tokens. `losses` are the reduced loss or all rows'.
+    pub fn of(problem: &Problem, losses: &[f32], summary: &Summary) -> Option<Self> {
+        let weight = summary.weight;
+        if !Self::are_rows_of(problem) || weight == 0.0 {
             return None;
         }
         let sum = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
@@ -41,9 +46,13 @@ impl Tokens {
             Reduction::BatchMean => weight / problem.row_shape[0] as f64,
             Reduction::Sum | Reduction::None => weight,
         };
-        let nll = sum / divided_by;
+        Some(Self::of_mean(sum / divided_by, summary.live))
+    }
+
+    /// Returns the likelihood of tokens with this mean loss.
+    pub fn of_mean(nll: f64, count: u64) -> Self {
         let bits = nll / std::f64::consts::LN_2;
-        Some(Self { count, nll: Wide(nll), bits: Wide(bits), perplexity: Wide(nll.exp()) })
+        Self { count, nll: Wide(nll), bits: Wide(bits), perplexity: Wide(nll.exp()) }
     }
 
     /// Returns the line for a person.

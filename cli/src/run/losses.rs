@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use wgpu_loss::{CrossEntropy, Entropy, LargeOutput, Nll, Outputs, Softmax};
 
-use super::Job;
+use super::{Job, Named};
 use crate::args::{
     ClassArgs, CrossEntropyArgs, EntropyArgs, InspectArgs, LabelArgs, LossArgs, NllArgs, OutType,
-    RunArgs, SoftmaxArgs,
+    RunArgs, ShardArgs, SoftmaxArgs, Tensor,
 };
 use crate::data::Role;
 use crate::destinations::Output;
@@ -32,7 +32,7 @@ impl From<CrossEntropyArgs> for Job {
         if let Some(label) = args.labels.ignore_index {
             loss = loss.ignore_index(label);
         }
-        let files = InputPaths::new(args.input).with(Role::Target, Some(args.target));
+        let files = Named::pairs(Role::Target, args.input, args.target, args.shards);
         let mut job = Self::new("cross-entropy", Formula::CrossEntropy(loss), files, args.run)
             .of_classes(&args.classes)
             .reduced(args.loss)
@@ -69,7 +69,7 @@ impl From<NllArgs> for Job {
         if let Some(label) = args.labels.ignore_index {
             loss = loss.ignore_index(label);
         }
-        let files = InputPaths::new(args.input).with(Role::Target, Some(args.target));
+        let files = Named::pairs(Role::Target, args.input, args.target, args.shards);
         Self::new("nll", Formula::Nll(loss), files, args.run)
             .of_classes(&args.classes)
             .reduced(args.loss)
@@ -84,8 +84,9 @@ impl From<EntropyArgs> for Job {
             .axis(args.classes.class_axis.unwrap_or(-1))
             .reduction(args.loss.reduction.into())
             .empty_mean(args.loss.empty_mean.into());
-        let files = InputPaths::new(args.input).with(Role::RowWeights, args.row_weights);
+        let files = Named::inputs(args.input, args.shards);
         Self::new("entropy", Formula::Entropy(loss), files, args.run)
+            .with(Role::RowWeights, args.row_weights.map(Tensor::File))
             .of_classes(&args.classes)
             .reduced(args.loss)
             .seen(args.inspect)
@@ -97,20 +98,16 @@ impl Job {
     pub fn softmax(command: &'static str, args: SoftmaxArgs) -> Self {
         let loss = if command == "softmax" { Softmax::probs() } else { Softmax::log_probs() };
         let loss = loss.axis(args.classes.class_axis.unwrap_or(-1));
-        let files = InputPaths::new(args.input).with(Role::Upstream, args.upstream);
+        let files = Named::inputs(Some(args.input), ShardArgs::default());
         Self::new(command, Formula::Softmax(loss), files, args.run)
+            .with(Role::Upstream, args.upstream.map(Tensor::File))
             .of_classes(&args.classes)
             .saving(args.save_output, LargeOutput::Distribution, |outputs| outputs)
             .saving(args.save_grad, LargeOutput::Grad, Outputs::with_grad)
     }
 
     /// Makes the job of a loss of files, with default options.
-    pub(super) fn new(
-        command: &'static str,
-        formula: Formula,
-        files: InputPaths,
-        run: RunArgs,
-    ) -> Self {
+    pub(super) fn new(command: &'static str, formula: Formula, files: Named, run: RunArgs) -> Self {
         let outputs = match run.out_dtype {
             OutType::Same => Outputs::loss(),
             OutType::F32 => Outputs::loss().in_f32(),
@@ -122,12 +119,19 @@ impl Job {
             formula,
             reduction,
             files,
+            operands: InputPaths::default(),
             outputs,
             save,
             inspections,
             class_axis_given,
             run,
         }
+    }
+
+    /// Adds a tensor in a role, if it is given.
+    pub(super) fn with(mut self, role: Role, tensor: Option<Tensor>) -> Self {
+        self.operands = self.operands.with_tensor(role, tensor);
+        self
     }
 
     /// Adds the arguments that the losses over classes share.
@@ -139,15 +143,15 @@ impl Job {
     /// Adds the arguments that all losses share.
     pub(super) fn reduced(mut self, args: LossArgs) -> Self {
         self.reduction = Some(args.reduction.into());
-        self.files = self.files.with(Role::Upstream, args.upstream);
+        self.operands = self.operands.with(Role::Upstream, args.upstream);
         self.save.extend(args.save_loss.map(|file| (Output::Loss, file)));
         self.saving(args.save_grad, LargeOutput::Grad, Outputs::with_grad)
     }
 
     /// Adds the arguments that the losses of labels share.
     fn with_labels(mut self, args: LabelArgs) -> Self {
-        let files = self.files.with(Role::Weight, args.weight);
-        self.files = files.with(Role::RowWeights, args.row_weights);
+        let weighted = self.operands.with(Role::Weight, args.weight);
+        self.operands = weighted.with(Role::RowWeights, args.row_weights);
         self
     }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use wgpu_loss::{ElementType, Error, Floats, LargeOutput, Outputs, Problem, Reduction};
 
-use crate::args::RunArgs;
+use crate::args::{RunArgs, ShardArgs};
 use crate::check::{self, Answer, Compared};
 use crate::compute::Device;
 use crate::computed::Computed;
@@ -32,26 +32,74 @@ use crate::question::{Question, is_unreduced};
 use crate::report::{self, Classes, Report, Tokens};
 use crate::sinks::{Complete, Sinks};
 
-/// The least memory budget with which a computation is repeated.
-const LEAST_BUDGET: u64 = 1 << 20;
-
 /// A user's request, for any loss.
 pub struct Job {
-    command: &'static str,
-    formula: Formula,
+    pub command: &'static str,
+    pub formula: Formula,
     /// `None` for the softmaxes, which have no loss to reduce.
-    reduction: Option<Reduction>,
-    files: InputPaths,
-    outputs: Outputs,
-    save: Vec<(Output, PathBuf)>,
-    inspections: Inspections,
+    pub reduction: Option<Reduction>,
+    pub files: Named,
+    /// The tensors other than input and target.
+    pub operands: InputPaths,
+    pub outputs: Outputs,
+    pub save: Vec<(Output, PathBuf)>,
+    pub inspections: Inspections,
     class_axis_given: bool,
-    run: RunArgs,
+    pub run: RunArgs,
 }
 
-/// Runs the job and reports it.
-pub fn run(job: Job) -> Result<(), Failure> {
-    let mut request = Request::new(&job)?;
+/// The files that are named without an option: an input and a target, once or for each shard.
+pub struct Named {
+    /// The role of the targets, if there are any.
+    pub target: Option<Role>,
+    pub paths: Vec<PathBuf>,
+    pub shards: ShardArgs,
+}
+
+impl Named {
+    /// Inputs with their targets.
+    fn pairs(
+        role: Role,
+        input: Option<PathBuf>,
+        target: Option<PathBuf>,
+        shards: ShardArgs,
+    ) -> Self {
+        let paths = input.into_iter().chain(target).chain(shards.more.iter().cloned()).collect();
+        Self { target: Some(role), paths, shards }
+    }
+
+    /// Inputs alone.
+    fn inputs(input: Option<PathBuf>, shards: ShardArgs) -> Self {
+        let paths = input.into_iter().chain(shards.more.iter().cloned()).collect();
+        Self { target: None, paths, shards }
+    }
+
+    /// Returns the input, or the input and the target, of each shard.
+    ///
+    /// # Errors
+    /// An input without its target.
+    pub fn sets(&self) -> Result<Vec<InputPaths>, Failure> {
+        let each = if self.target.is_some() { 2 } else { 1 };
+        if !self.paths.len().is_multiple_of(each) {
+            let last = self.paths.last().map_or(String::new(), |path| path.display().to_string());
+            return Err(Failure::Usage(format!(
+                "{last} has no target: shards are pairs INPUT TARGET"
+            )));
+        }
+        let sets = self.paths.chunks(each).map(|set| {
+            let target = self.target.zip(set.get(1));
+            let input = InputPaths::new(set[0].clone());
+            target.map_or(input.clone(), |(role, file)| input.with(role, Some(file.clone())))
+        });
+        Ok(sets.collect())
+    }
+}
+
+/// Runs the job over one set of files and reports it.
+pub fn run(job: &Job) -> Result<(), Failure> {
+    let sets = job.files.sets()?;
+    let paths = sets.into_iter().next().unwrap_or_default().and(&job.operands);
+    let mut request = Request::new(job, &paths)?;
     let (mut device, start) = timed(|| Device::open(&job.run, job.run.memory_budget))?;
     let read = request.open()?;
     let data = request.sources.data();
@@ -76,20 +124,20 @@ pub fn run(job: Job) -> Result<(), Failure> {
 }
 
 /// A request whose files exist and have matching shapes. No element has been read.
-struct Request<'a> {
+pub struct Request<'a> {
     job: &'a Job,
-    sources: InputFiles,
-    names: Names,
-    problem: Problem,
+    pub sources: InputFiles,
+    pub names: Names,
+    pub problem: Problem,
     destinations: Vec<(Output, Destination)>,
     /// The user's name for the input.
     input: String,
 }
 
 impl<'a> Request<'a> {
-    fn new(job: &'a Job) -> Result<Self, Failure> {
+    pub fn new(job: &'a Job, paths: &InputPaths) -> Result<Self, Failure> {
         let destinations = destinations::named(&job.save)?;
-        let mut sources = InputFiles::open(&job.files, job.run.dtype.map(ElementType::from))?;
+        let mut sources = InputFiles::open(paths, job.run.dtype.map(ElementType::from))?;
         if !matches!(job.formula, Formula::Softmax(_)) {
             sources.as_f32(Role::Upstream);
         }
@@ -102,8 +150,13 @@ impl<'a> Request<'a> {
     }
 
     /// Makes the elements readable, and returns the time that it took.
-    fn open(&mut self) -> Result<Duration, Failure> {
+    pub fn open(&mut self) -> Result<Duration, Failure> {
         timed(|| self.sources.prepare(&self.problem)).map(|((), time)| time)
+    }
+
+    /// Returns the steps of the first axis in a run of rows: they depend on the input alone.
+    pub fn steps_of_run(&self) -> usize {
+        self.sources.data().batch_steps(&self.problem)
     }
 
     /// Returns the work over its data.
@@ -167,55 +220,29 @@ impl Work<'_> {
 
     fn results(&self, device: &mut Device, mut results: Sinks) -> Result<Done, Stop> {
         let Self { request, question } = self;
+        let mut compute = |question: &Question<'_>, results: &mut Sinks| {
+            let run = &request.job.run;
+            device.with_smaller_budgets(run, |device| {
+                device.run(question, results, &mut self.watched("computing", question))
+            })
+        };
         let inspections =
             request.job.inspections.any() && question.problem.reduction != Reduction::None;
         let (computed, complete, files) = if inspections {
             let unreduced = Unreduced::of(question, &request.sources.shapes())?;
             let data = unreduced.data(question.data);
             let question_of_rows = unreduced.question(&data);
-            let mut computed =
-                self.with_smaller_budgets(device, &question_of_rows, &mut results)?;
+            let mut computed = compute(&question_of_rows, &mut results)?;
             let (complete, files) = results.complete()?;
             inspect::reduced(question.problem, &complete, &mut computed);
             (computed, complete, files)
         } else {
-            let computed = self.with_smaller_budgets(device, question, &mut results)?;
+            let computed = compute(question, &mut results)?;
             let (complete, files) = results.complete()?;
             (computed, complete, files)
         };
         let seconds = computed.seconds.clone();
         Ok(Done { computed, complete, files, seconds })
-    }
-
-    /// Computes, and repeats with half the memory budget while a GPU runs out of memory.
-    fn with_smaller_budgets(
-        &self,
-        device: &mut Device,
-        question: &Question<'_>,
-        results: &mut Sinks,
-    ) -> Result<Computed, Stop> {
-        let run = &self.request.job.run;
-        loop {
-            let mut progress = self.watched("computing", question);
-            let computed = device.run(question, results, &mut progress);
-            drop(progress);
-            let budget = match (&computed, &*device) {
-                (Err(Stop::Library(Error::OutOfMemory { .. })), Device::Gpu(gpu)) => {
-                    gpu.memory_budget() / 2
-                }
-                _ => 0,
-            };
-            let Err(Stop::Library(error)) = computed else { return computed };
-            if budget < LEAST_BUDGET {
-                return Err(error.into());
-            }
-            if !run.quiet {
-                say(&format!("{error}; trying again with --memory-budget {budget}"));
-            }
-            // Drop the device that ran out of memory before the next one is opened.
-            *device = Device::Cpu;
-            *device = Device::open(run, Some(budget))?;
-        }
     }
 
     /// Compares the results with the reference, if `--check` is given.
@@ -285,13 +312,13 @@ impl Work<'_> {
         let losses = of_rows(LargeOutput::RowLoss).unwrap_or(computed.loss.as_slice());
         let report = Report {
             command: job.command,
-            reduction: job.reduction.map(reduction_name),
-            shape: &problem.input_shape,
+            reduction: job.reduction.map(Reduction::name),
+            shape: Some(&problem.input_shape),
             dtype: sources.input().element.name(),
             target: sources.target_name(),
             weighted: problem.is_weighted(),
             row_shape: &problem.row_shape,
-            adapter: device.adapter(),
+            adapters: vec![device.adapter()],
             summary: computed.summary,
             losses,
             loss_shape: problem.loss_shape(),
@@ -302,6 +329,8 @@ impl Work<'_> {
             outputs: job.outputs,
             classes: computed.classes.as_ref().map(|all| Classes::of(all, job.outputs.accuracy)),
             tokens: Tokens::of(problem, losses, &computed.summary),
+            shards: None,
+            standard_error: None,
             seen,
             saved,
             output_type: problem.output_type,
@@ -324,15 +353,6 @@ impl Work<'_> {
             meter.done(rows);
             released = data.release(problem, released, rows);
         }
-    }
-}
-
-fn reduction_name(reduction: Reduction) -> &'static str {
-    match reduction {
-        Reduction::None => "none",
-        Reduction::Mean => "mean",
-        Reduction::Sum => "sum",
-        Reduction::BatchMean => "batchmean",
     }
 }
 

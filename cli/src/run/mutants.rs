@@ -265,8 +265,10 @@ fn every_check_can_fail() {
     let mut device = said(Device::open(&run, None).map_err(Stop::from));
     for words in COMMANDS {
         let job = job(folder.path(), words);
+        let paths = job.files.sets().unwrap_or_else(|failure| panic!("{}", failure.message()));
+        let paths = paths[0].clone().and(&job.operands);
         let mut request =
-            Request::new(&job).unwrap_or_else(|failure| panic!("{}", failure.message()));
+            Request::new(&job, &paths).unwrap_or_else(|failure| panic!("{}", failure.message()));
         said(request.open().map_err(Stop::from));
         let data = request.sources.data();
         let work = request.work(&data);

@@ -15,6 +15,7 @@ mod outputs;
 mod pages;
 mod progress;
 mod report;
+mod shards;
 mod values;
 
 /// Fails where there is no adapter.
@@ -28,6 +29,7 @@ mod gpu {
     mod inspect;
     mod interrupted;
     mod pages;
+    mod shards;
     mod tune;
     mod types;
 }
