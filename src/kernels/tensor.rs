@@ -163,6 +163,9 @@ impl ClassTensor {
             "vec2<u32>" => "{buffer}[at / 2u][at % 2u]",
             "vec4<u32>" | "array<u32, 4>" => "{buffer}[at / 4u][at % 4u]",
             "array<u32, 8>" => "{buffer}[at / 8u][at % 8u]",
+            "Eight" => {
+                "select({buffer}[at / 8u].a[at % 4u], {buffer}[at / 8u].b[at % 4u], at / 4u % 2u == 1u)"
+            }
             _ => "u32({buffer}[at / 4u][at / 2u % 2u] >> (32u * (at % 2u)))",
         }
     }
