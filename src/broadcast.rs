@@ -1,12 +1,13 @@
-//! Operands written out in the input's shape, for calls on host data whose operands are broadcast along more axes than
-//! a plan can distinguish.
+//! What calls on host data make of their inputs before anything else: operands that are broadcast along more axes than a
+//! plan can distinguish are written out in the input's shape, and the states of several shards are merged.
 
 use crate::loss::Loss;
+use crate::row_states::{check_states, merged_states};
 use crate::tensor::OwnedFloats;
 use crate::{Error, Inputs, Outputs, Problem, Tensor};
 
 /// Returns the problem that a loss states of these inputs, and the inputs that belong to it: where that is necessary,
-/// with operands written out into `room`.
+/// with operands written out into `room`, or states merged there.
 pub(crate) fn stated<'a>(
     loss: &(impl Loss + ?Sized),
     inputs: &Inputs<'a>,
@@ -15,7 +16,7 @@ pub(crate) fn stated<'a>(
 ) -> Result<(Problem, Inputs<'a>), Error> {
     match loss.problem(&inputs.shapes(), outputs) {
         Err(Error::Groups { .. }) => {}
-        problem => return Ok((problem?, *inputs)),
+        problem => return with_states(loss, problem?, *inputs, outputs, room),
     }
     let room = &*room.insert(Expanded::of(inputs)?);
     let tensor = |operand: &'a Option<OwnedFloats>, given: Option<Tensor<'a>>| match operand {
@@ -31,10 +32,31 @@ pub(crate) fn stated<'a>(
     Ok((loss.problem(&inputs.shapes(), outputs)?, inputs))
 }
 
+/// Returns the problem and its inputs with one state of each row, if any are given: all shards compute the same from
+/// these, on any device.
+fn with_states<'a>(
+    loss: &(impl Loss + ?Sized),
+    problem: Problem,
+    inputs: Inputs<'a>,
+    outputs: Outputs,
+    room: &'a mut Option<Expanded>,
+) -> Result<(Problem, Inputs<'a>), Error> {
+    let Some((words, shards)) = inputs.states else { return Ok((problem, inputs)) };
+    check_states(&problem, words, shards)?;
+    if shards == 1 {
+        return Ok((problem, inputs));
+    }
+    let states = Some(merged_states(&problem, words, shards));
+    let room = room.insert(Expanded { states, ..Expanded::default() });
+    let inputs = Inputs { states: room.states.as_deref().map(|words| (words, 1)), ..inputs };
+    Ok((loss.problem(&inputs.shapes(), outputs)?, inputs))
+}
+
 /// Operands in the input's shape, where they are broadcast. Variances stay as they are, because their gradient has
 /// their shape; they never need to be written out.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Expanded {
+    states: Option<Vec<u32>>,
     target: Option<OwnedFloats>,
     element_weight: Option<OwnedFloats>,
     pos_weight: Option<OwnedFloats>,
@@ -57,6 +79,7 @@ impl Expanded {
             target: expand("target", inputs.target)?,
             element_weight: expand("element weight", inputs.element_weight)?,
             pos_weight: expand("pos_weight", inputs.pos_weight)?,
+            states: None,
         })
     }
 }

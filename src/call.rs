@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::classes::ClassLosses;
 use crate::loss::{RowOutputs, Shapes, check_f32};
 use crate::tensor::{ElementType, Floats, Labels, TargetType, Tensor, check_length};
-use crate::{Error, Problem};
+use crate::{Error, Problem, RowStates};
 
 /// The host data of one call, borrowed.
 ///
@@ -43,6 +43,8 @@ pub struct Inputs<'a> {
     pub var: Option<Tensor<'a>>,
     /// The upstream gradient.
     pub upstream: Option<Tensor<'a>>,
+    /// The states of rows, and the number of shards that they are of.
+    pub states: Option<(&'a [u32], usize)>,
 }
 
 impl<'a> Inputs<'a> {
@@ -59,6 +61,7 @@ impl<'a> Inputs<'a> {
             pos_weight: None,
             var: None,
             upstream: None,
+            states: None,
         }
     }
 
@@ -128,6 +131,14 @@ impl<'a> Inputs<'a> {
         self
     }
 
+    /// Sets the states of the rows over all classes, those of `shards` shards one after the other, from which losses and
+    /// outputs of rows are computed: see [`RowStates`](crate::RowStates). No shard may be missing, and none be there
+    /// twice.
+    pub fn states(mut self, words: &'a [u32], shards: usize) -> Self {
+        self.states = Some((words, shards));
+        self
+    }
+
     /// Returns an error for data whose lengths do not fit its shapes.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.input.check("input")?;
@@ -174,6 +185,7 @@ impl<'a> Inputs<'a> {
             var: self.var.map(typed),
             upstream: self.upstream.map(|u| u.shape),
             upstream_type: self.upstream.map_or(ElementType::F32, |u| u.data.element_type()),
+            states: self.states.map(|(_, shards)| shards),
         }
     }
 }
@@ -219,6 +231,8 @@ pub struct Output<T> {
     pub rows: RowOutputs<T>,
     /// The losses of each class, if requested.
     pub classes: Option<ClassLosses>,
+    /// The states of the rows, if requested: then losses and all other outputs are empty.
+    pub states: Option<RowStates>,
     /// The counts and sums over the rows.
     pub summary: Summary,
     /// The times of the call's phases; `None` on the CPU.
@@ -239,6 +253,7 @@ impl<T> Output<T> {
             var_grad: None,
             rows: RowOutputs::default(),
             classes: None,
+            states: None,
             summary,
             timing: None,
         }
@@ -260,6 +275,7 @@ impl Output<f64> {
             probs: self.probs.map(narrow),
             rows: self.rows.map(|x| x as f32),
             classes: self.classes,
+            states: self.states,
             summary: self.summary,
             timing: self.timing,
         }
@@ -366,7 +382,7 @@ impl Summary {
     /// defined for.
     pub fn check(&self, problem: &Problem) -> Result<(), Error> {
         self.check_values(|element| problem.var_position(element))?;
-        self.check_labels(problem.view.classes, problem.ignore_index)
+        self.check_labels(problem)
     }
 
     /// Returns the error for bad values; `place` gives the index in the variance of the value that an element of the
@@ -385,7 +401,12 @@ impl Summary {
     }
 
     /// Returns the error for bad labels.
-    pub(crate) fn check_labels(&self, classes: usize, ignore_index: i64) -> Result<(), Error> {
+    pub(crate) fn check_labels(&self, problem: &Problem) -> Result<(), Error> {
+        self.check_labels_of(problem.all_classes(), problem.ignore_index)
+    }
+
+    /// Returns the error for labels that are not among so many classes.
+    pub(crate) fn check_labels_of(&self, classes: u64, ignore_index: i64) -> Result<(), Error> {
         match self.first_bad {
             None => Ok(()),
             Some((first, value)) => Err(Error::BadTargets {
@@ -393,7 +414,7 @@ impl Summary {
                 rows: self.rows,
                 first,
                 value,
-                classes,
+                classes: usize::try_from(classes).unwrap_or(usize::MAX),
                 ignore_index,
             }),
         }

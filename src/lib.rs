@@ -113,6 +113,7 @@ mod poll;
 #[cfg(feature = "reference")]
 pub mod reference;
 mod requirements;
+mod row_states;
 #[cfg(feature = "reference")]
 pub mod stream;
 mod tensor;
@@ -128,12 +129,13 @@ pub use gpu::stream::Stream;
 pub use gpu::{Gpu, GpuOptions};
 pub use loss::{
     Bce, BceWithLogits, CrossEntropy, EmptyMean, Entropy, GaussianNll, KlDiv, LargeOutput, Loss,
-    Nll, Outputs, PoissonNll, Problem, Reduction, RowColumn, RowOutputs, Softmax,
+    Nll, Outputs, PoissonNll, Problem, Reduction, RowColumn, RowOutputs, Softmax, StateField,
 };
 #[cfg(feature = "reference")]
 pub use partial::Partial;
 pub use plan::{Plan, Profile};
 pub use requirements::{wanted_features, wanted_limits};
+pub use row_states::RowStates;
 #[cfg(feature = "reference")]
 pub use stream::Sink;
 pub use tensor::{ClassView, ElementType, Floats, LabelType, Labels, TargetType, Tensor};

@@ -7,7 +7,7 @@ import shared::{arithmetic, constants, count, offsets, params, row, totals};
 @if(!MERGE) import rows::label;
 @if(RESIDENT) import rows::resident;
 @if(RESIDENT) import shared::resident;
-@if(PARTS) import rows::parts;
+@if(PARTS) import shared::parts;
 @if(WRITES) import shared::writer;
 
 // One block: a row, or a part of one, for each slot of the group.
@@ -49,14 +49,14 @@ fn take_block(totals: Totals, block: u32, thread: u32) -> Totals {
         @if(ARGMAX) s.argmax += select(0u, params.class_base_low, s.argmax != NO_CLASS);
         @if(APART) if (speaks) { write_state(s, item); }
         @else if (speaks) { write_state(with_pieces_before(s, item), item); }
-        @if(LABELS && WEIGHT) if (speaks && part == 0u && r.kind == LIVE && r.class_index != NO_CLASS) {
+        @if(LABELS && WEIGHT && !SHARD) if (speaks && part == 0u && r.kind == LIVE && r.class_index != NO_CLASS) {
             workspace[label_weight_index(row)] = bitcast<u32>(class_weight(r.class_index));
         }
     }
     @elif(FOLD) if (speaks) { write_state(s, item); }
     @else r = close_rows(r, s, row);
     // Replaces the state of the row's first part, which this lane has read.
-    @if(MERGE) if (speaks) { write_state(s, row); }
+    @if(MERGE && KEEPS_STATES) if (speaks) { write_state(s, row); }
     @if(COUNTS) if (speaks) { t = count_rows(t, r, row); }
     @if(WRITES) if (present) {
         let w = writers(r);

@@ -4,7 +4,7 @@ import rows::{loads, merge};
 import shared::{fold, offsets, row, state};
 @if(!MERGE) import rows::{label, streaming};
 @if(BY_CLASS && !WRITE) import rows::by_class;
-@if(PARTS) import rows::parts;
+@if(PARTS) import shared::parts;
 
 // Returns the state of the row in each of its lanes. Every lane of the group must call it, in uniform control flow;
 // `read` is false if the lane reads nothing.

@@ -2,29 +2,30 @@
 
 import shared::{fold, params, state};
 
-fn read_state(number: u32) -> State {
-    let at = params.states + STATE_WORDS * number;
+@if(READS_STATES) fn read_state(number: u32) -> State {
+    let at = params.{FIRST_READ} + STATE_WORDS * number;
     var s: State;
-    s.max = bitcast<f32>(workspace[at]);
-    s.sum_exp_m1 = bitcast<f32>(workspace[at + 1u]);
-    s.flags = workspace[at + 2u];
-    s.label_logit = workspace[at + 3u];
-    @for(f in FIELDS) s.{f.name} = bitcast<{f.scalar}>(workspace[at + {f.at}]);
+    s.max = bitcast<f32>({STATES_READ}[at]);
+    s.sum_exp_m1 = bitcast<f32>({STATES_READ}[at + 1u]);
+    s.flags = {STATES_READ}[at + 2u];
+    s.label_logit = {STATES_READ}[at + 3u];
+    @for(f in FIELDS) s.{f.name} = bitcast<{f.scalar}>({STATES_READ}[at + {f.at}]);
     return s;
 }
 
-fn write_state(s: State, number: u32) {
-    let at = params.states + STATE_WORDS * number;
-    workspace[at] = bitcast<u32>(s.max);
-    workspace[at + 1u] = bitcast<u32>(s.sum_exp_m1);
-    workspace[at + 2u] = s.flags;
-    workspace[at + 3u] = s.label_logit;
-    @for(f in FIELDS) workspace[at + {f.at}] = bitcast<u32>(s.{f.name});
+@if(KEEPS_STATES) fn write_state(s: State, number: u32) {
+    let at = params.{FIRST_WRITTEN} + STATE_WORDS * number;
+    {STATES_WRITTEN}[at] = bitcast<u32>(s.max);
+    {STATES_WRITTEN}[at + 1u] = bitcast<u32>(s.sum_exp_m1);
+    {STATES_WRITTEN}[at + 2u] = s.flags;
+    {STATES_WRITTEN}[at + 3u] = s.label_logit;
+    @for(f in FIELDS) {STATES_WRITTEN}[at + {f.at}] = bitcast<u32>(s.{f.name});
 }
 
 // Returns a part's state merged with that of the earlier pieces, which have other classes of the same rows.
 @if(CUT && !APART) fn with_pieces_before(s: State, number: u32) -> State {
-    if ((params.class_base_low | params.class_base_high) == 0u) { return s; }
+    @if(SHARD) if (params.continues == 0u) { return s; }
+    @else if ((params.class_base_low | params.class_base_high) == 0u) { return s; }
     return merge_state(read_state(number), s);
 }
 

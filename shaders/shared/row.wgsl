@@ -67,7 +67,17 @@ fn class_weight(c: u32) -> f32 {
 
 // Returns true if a row is counted with this piece: of the pieces that share it, the one that has its label's class,
 // or the first one if none has.
-@if(CUT) fn is_counted_here(r: Row) -> bool {
+@if(SHARD) {
+// A shard's rows are counted in pieces of their own, whatever classes it has.
+fn is_counted_here(r: Row) -> bool { return true; }
+
+// Returns the weight of the label's class. A shard has the weights of all classes, those before its own too.
+@if(LABELS) fn weight_of_any_label(r: Row, l: Labels) -> f32 {
+    if (r.kind != LIVE) { return 0.0; }
+    return class_weight(l.low - params.class_base_low);
+}
+}
+@elif(CUT) fn is_counted_here(r: Row) -> bool {
     @if(LABELS) if (r.kind == LIVE) { return r.class_index != NO_CLASS; }
     return (params.class_base_low | params.class_base_high) == 0u;
 }
@@ -79,7 +89,7 @@ fn class_weight(c: u32) -> f32 {
 
 // Returns the weight of the label's class. Only one piece has that class; it stores the weight in the workspace for
 // the dispatches over whole rows.
-@if(LABELS && CUT) fn weight_of_label(r: Row, row: u32) -> f32 {
+@if(LABELS && CUT && !SHARD) fn weight_of_label(r: Row, row: u32) -> f32 {
     var w = 0.0;
     @if(!WEIGHT) if (r.kind == LIVE) { w = 1.0; }
     @elif(MERGED) if (r.kind == LIVE) { w = bitcast<f32>(workspace[label_weight_index(row)]); }
@@ -95,7 +105,11 @@ fn open_rows(row: u32, present: bool) -> Row {
     @if(LABELS) {
         let l = read_labels(row);
         r.kind = kinds_of(l);
-        @if(CUT) {
+        @if(SHARD) {
+            r.class_index = class_in_piece(l);
+            r.weight = weight_of_any_label(r, l);
+        }
+        @elif(CUT) {
             r.class_index = class_in_piece(l);
             r.weight = weight_of_label(r, row);
         }

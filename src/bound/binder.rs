@@ -230,6 +230,11 @@ impl Binder<'_> {
             let resource = wgpu::BindingResource::Buffer(range);
             entries.push(wgpu::BindGroupEntry { binding: slot as u32, resource });
         }
+        if spec.shard {
+            // The weights of all classes are bound; kernels count the piece's.
+            let weight = &mut params.origins[TensorSlot::Weight as usize];
+            *weight = weight.wrapping_add(params.class_base_low);
+        }
         if spec.in_place {
             params.origins[TensorSlot::Grad as usize] = params.origins[TensorSlot::Logits as usize];
         }

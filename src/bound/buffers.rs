@@ -3,7 +3,7 @@
 use super::result::RESULT_BYTES;
 use crate::Error;
 use crate::plan::Plan;
-use crate::tensor::TensorSlot;
+use crate::tensor::{Role, TensorSlot};
 
 /// The ranges of a host's buffers that a plan works on.
 ///
@@ -149,6 +149,18 @@ impl<'a> Buffers<'a> {
         self.with(TensorSlot::VarianceGrad, range)
     }
 
+    /// Sets the states of the rows over all classes, those of the shards one after the other: for each row a word for each
+    /// of [`Problem::state_fields`](crate::Problem::state_fields).
+    pub fn given_states(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(TensorSlot::GivenStates, range)
+    }
+
+    /// Sets the range of the rows' states, which [`Outputs::only_states`](crate::Outputs::only_states) requests: for each
+    /// row a word for each of [`Problem::state_fields`](crate::Problem::state_fields).
+    pub fn states(self, range: wgpu::BufferBinding<'a>) -> Self {
+        self.with(TensorSlot::States, range)
+    }
+
     /// Sets the range of the result, which replaces a buffer that [`Bound`](crate::Bound) makes: [`RESULT_BYTES`] in
     /// the layout of [`Bound::result`](crate::Bound::result).
     pub fn result(self, range: wgpu::BufferBinding<'a>) -> Self {
@@ -186,7 +198,9 @@ impl<'a> Buffers<'a> {
         }
         for &(slot, _) in &self.ranges {
             let reduced_upstream = slot == TensorSlot::Upstream && !problem.outputs.any_grad();
-            if !needed.contains(&slot) && !reduced_upstream {
+            // A plan from states may read neither logits nor targets of its classes, which other plans of the host do.
+            let of_shard = problem.class_shard.is_some() && slot.role() == Role::Input;
+            if !needed.contains(&slot) && !reduced_upstream && !of_shard {
                 return Err(Error::Binding { what: slot.name(), needed: false });
             }
         }

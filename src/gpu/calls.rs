@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::poll::{Wait, block_on};
 use crate::stream::{Batches, Device, Sink};
 use crate::{
-    Bound, Error, Inputs, LargeOutput, Loss, Output, Outputs, Partial, Problem, RowOutputs,
+    Bound, Error, Inputs, LargeOutput, Loss, Output, Outputs, Partial, Problem, RowOutputs, RowStates,
 };
 
 impl Gpu {
@@ -53,8 +53,10 @@ impl Gpu {
     ) -> Result<Output<f32>, Error> {
         inputs.check()?;
         let mut large = Collected::new(&problem)?;
-        let probs = problem.outputs.probs;
+        let (probs, fields) = (problem.outputs.probs, problem.state_fields());
         let output = stream::run(self, problem, inputs, wait, &mut large).await?;
+        let states = large.take_words(LargeOutput::States);
+        let states = states.map(|words| RowStates::new(fields, words)).transpose()?;
         let distribution = large.take(LargeOutput::Distribution);
         let (log_probs, probs) = if probs { (None, distribution) } else { (distribution, None) };
         Ok(Output {
@@ -66,6 +68,7 @@ impl Gpu {
             log_probs,
             probs,
             rows: RowOutputs::of_words(|what| large.take_words(what)),
+            states,
             ..output
         })
     }

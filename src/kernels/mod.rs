@@ -30,6 +30,6 @@ pub use {
     pointwise::{OperandSpec, PointwiseSpec, Reading},
     row_features::RowFeatures,
     source::Access,
-    spec::{Distribution, Kernel, Outcome, Phase, Spec, Target},
+    spec::{Distribution, Kernel, Outcome, Phase, Spec, StatePlace, Target},
     template::{Asked, Assembly},
 };

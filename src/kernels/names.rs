@@ -2,11 +2,15 @@
 
 use super::fields::states;
 use super::layout::{CHUNK, Layout, Residency, RowLoads, VectorWidth};
-use super::spec::{Distribution, Kernel, Outcome, Phase, SUMMED_ROWS, Spec, Target, is_half};
+use super::params::origin_of;
+use super::spec::{
+    Distribution, Kernel, Outcome, Phase, SUMMED_ROWS, Spec, StatePlace, Target, is_half,
+};
 use super::stores::{COMPONENTS, stores};
 use super::template::{Names, Value};
 use super::tensor::ClassTensor;
 use crate::loss::Upstream;
+use crate::tensor::TensorSlot;
 use crate::{ElementType, LabelType, words};
 
 impl Spec {
@@ -39,6 +43,17 @@ impl Spec {
         names.insert("COUNTED", Value::text(sums[sums.len() - 1]));
         names.insert("RAISED_BY", Value::text(words::RAISED_BY.to_string()));
         names.insert("STATES", states());
+        let [given, written] = [TensorSlot::GivenStates, TensorSlot::States];
+        for (place, slot, variable, first) in [
+            (self.states_from, given, "STATES_READ", "FIRST_READ"),
+            (self.states_to, written, "STATES_WRITTEN", "FIRST_WRITTEN"),
+        ] {
+            let in_tensor = place == StatePlace::Tensor;
+            let slot_of_place = if in_tensor { slot } else { TensorSlot::Workspace };
+            names.insert(variable, Value::text(slot_of_place.variable()));
+            let start = if in_tensor { origin_of(slot.variable()) } else { "states".to_owned() };
+            names.insert(first, Value::text(start));
+        }
         names.insert(
             "PATHS",
             Value::List(
@@ -136,6 +151,9 @@ impl Spec {
             (self.has_plain_gradient(), "PLAIN_GRAD"),
             (self.cut, "CUT"),
             (self.apart, "APART"),
+            (self.shard, "SHARD"),
+            (self.states_from != StatePlace::Nowhere, "READS_STATES"),
+            (self.states_to != StatePlace::Nowhere, "KEEPS_STATES"),
             (self.phase == Phase::Fold, "FOLD"),
             (self.phase == Phase::Merge, "MERGE"),
             (self.phase == Phase::Write, "WRITE"),
@@ -157,7 +175,7 @@ impl Spec {
     pub(super) fn constants(&self) -> Vec<(&'static str, u32)> {
         let Layout { geometry, residency, .. } = self.layout;
         let mut constants = vec![("WORKGROUP", geometry.workgroup)];
-        if self.kernel == Kernel::Rows {
+        if matches!(self.kernel, Kernel::Rows | Kernel::MergeStates) {
             constants.push(("LANES", geometry.lanes));
             constants.push(("CLUSTER", geometry.cluster));
         }

@@ -84,7 +84,8 @@ params! {
     loads: u32,
     /// The first load.
     first_load: u32,
-    /// For sums of variances' gradients: not 0 if this piece comes after others of the same rows.
+    /// Not 0 if this piece comes after others of the same rows: for sums of variances' gradients, and for states of a
+    /// shard of classes.
     continues: u32,
     /// For zeros: the number of elements.
     cleared: u32,
@@ -103,7 +104,19 @@ impl Spec {
     /// Returns names and types of the block's fields in WGSL. An origin has the name of its tensor's variable.
     pub(super) fn params(&self) -> impl Iterator<Item = (String, &'static str)> {
         let fields = FIELDS.iter().map(|&(name, kind)| (name.to_owned(), kind));
-        let origin = |slot| (format!("{}_origin", self.variable(slot)), "u32");
-        fields.chain(TensorSlot::ALL.into_iter().map(origin))
+        let origin = |slot| (origin_of(self.variable(slot)), "u32");
+        fields.chain(TensorSlot::ALL.into_iter().filter(|slot| self.has_origin(*slot)).map(origin))
     }
+
+    /// Returns true if the block has a tensor's origin. The last ones are there only where states are bound.
+    fn has_origin(&self, slot: TensorSlot) -> bool {
+        let of_states = |slot| matches!(slot, TensorSlot::GivenStates | TensorSlot::States);
+        !of_states(slot)
+            || TensorSlot::ALL.into_iter().filter(|&s| of_states(s)).any(|s| self.binds_states(s))
+    }
+}
+
+/// Returns the name of the origin of the tensor that is bound as `variable`.
+pub(super) fn origin_of(variable: &str) -> String {
+    format!("{variable}_origin")
 }

@@ -63,6 +63,19 @@ impl RowFeatures {
         Self { record: self.record.of_states(), class_losses: false, ..self }
     }
 
+    /// Returns the part of it that a state's fields depend on.
+    pub(crate) fn of_fields(self) -> Self {
+        let Self { entropy_loss, product, record, accuracy, top_k, .. } = self;
+        Self {
+            entropy_loss,
+            product,
+            record: record.of_states(),
+            accuracy,
+            top_k,
+            ..Self::default()
+        }
+    }
+
     /// Returns the part of it that remains when the groups' totals are summed.
     pub(crate) fn counted(self) -> Self {
         let Self { z_loss, accuracy, top_k, .. } = self;

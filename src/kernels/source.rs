@@ -1,7 +1,7 @@
 //! A kernel's WGSL: its constants and bindings, then its file with all imports.
 
 use super::layout::RowLoads;
-use super::spec::{Kernel, Outcome, Spec, is_half};
+use super::spec::{Kernel, Outcome, Spec, StatePlace, is_half};
 use super::template::{Assembly, assembled};
 use crate::loss::Upstream;
 use crate::tensor::{Role, TensorSlot};
@@ -40,6 +40,7 @@ impl Spec {
             TensorSlot::RowWeights => self.row_features.row_weights && !reduces,
             TensorSlot::Record => self.writes_records(),
             TensorSlot::Classes => self.row_features.class_losses,
+            TensorSlot::GivenStates | TensorSlot::States => self.binds_states(slot),
             TensorSlot::Target
             | TensorSlot::ElementWeight
             | TensorSlot::PosWeight
@@ -48,6 +49,15 @@ impl Spec {
             | TensorSlot::Distribution
             | TensorSlot::TargetGrad
             | TensorSlot::VarianceGrad => false,
+        }
+    }
+
+    /// Returns true if a tensor of states is bound.
+    pub(super) fn binds_states(&self, slot: TensorSlot) -> bool {
+        match slot {
+            TensorSlot::GivenStates => self.states_from == StatePlace::Tensor,
+            TensorSlot::States => self.states_to == StatePlace::Tensor,
+            _ => false,
         }
     }
 

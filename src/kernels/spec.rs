@@ -36,6 +36,8 @@ pub enum Kernel {
     LabelLogits,
     /// Zeros, for the sums of classes.
     ZeroFill,
+    /// The states of rows from those of their parts, or of shards of their classes.
+    MergeStates,
 }
 
 impl Kernel {
@@ -52,6 +54,7 @@ impl Kernel {
             Kernel::ReducePartials => "kernels::reduce_partials",
             Kernel::LabelLogits => "kernels::label_logits",
             Kernel::ZeroFill => "kernels::zero_fill",
+            Kernel::MergeStates => "kernels::merge_states",
         }
     }
 }
@@ -100,6 +103,17 @@ pub enum Phase {
     Merge,
     /// Gradient or distribution, part by part.
     Write,
+}
+
+/// The place of the states of rows, or of their parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StatePlace {
+    /// The workspace, for other dispatches.
+    Workspace,
+    /// A tensor of the call.
+    Tensor,
+    /// None: no states are read, or none are kept.
+    Nowhere,
 }
 
 /// A specialisation: everything that a kernel's text depends on, and the key of its pipeline.
@@ -151,6 +165,12 @@ pub struct Spec {
     /// The parts of each such piece have states of their own, which are merged in an order that does not depend on the
     /// cuts of rows.
     pub apart: bool,
+    /// The input has a shard of the classes: class weights and labels are of all of them.
+    pub shard: bool,
+    /// The place from which states are read.
+    pub states_from: StatePlace,
+    /// The place to which states are written.
+    pub states_to: StatePlace,
     /// The optional work.
     pub row_features: RowFeatures,
     /// The classes for whose sums a group has workgroup memory, or 0 if it adds each row to the tensor's sums.
@@ -187,6 +207,9 @@ impl Spec {
             phase: Phase::Whole,
             cut: false,
             apart: false,
+            shard: false,
+            states_from: StatePlace::Workspace,
+            states_to: StatePlace::Workspace,
             row_features: RowFeatures::default(),
             group_classes: 0,
             pointwise: None,
@@ -260,6 +283,7 @@ impl Spec {
             Kernel::NllBackward | Kernel::VarianceGrad | Kernel::LabelLogits => false,
             // These kernels do not walk over blocks.
             Kernel::ReducePartials | Kernel::ZeroFill => false,
+            Kernel::MergeStates => false,
         }
     }
 
@@ -283,6 +307,8 @@ impl Spec {
         let divides = self.grad && self.sums_weights && !self.own_divisor;
         match self.kernel {
             Kernel::ZeroFill => false,
+            Kernel::MergeStates => self.states_from == StatePlace::Workspace,
+            _ if self.phase == Phase::Fold => self.states_to == StatePlace::Workspace,
             _ if !self.is_lone() => true,
             _ => divides || self.outcome == Outcome::Divisor || self.phase != Phase::Whole,
         }
@@ -334,7 +360,7 @@ impl Spec {
 
     /// Returns true if it adds losses to the totals.
     pub(crate) fn counts(&self) -> bool {
-        matches!(self.phase, Phase::Whole | Phase::Merge)
+        matches!(self.phase, Phase::Whole | Phase::Merge) && self.kernel != Kernel::MergeStates
     }
 
     /// Returns true if it writes the rows' records.
@@ -380,7 +406,8 @@ impl fmt::Display for Spec {
             (pairs, "in pairs"),
             (short, "short rows"),
             (self.layout.staged, "staged"),
-            (self.cut, "cut rows"),
+            (self.cut && !self.shard, "cut rows"),
+            (self.shard, "a shard of classes"),
         ];
         for (_, mark) in marks.into_iter().filter(|(on, _)| *on) {
             write!(f, ", {mark}")?;

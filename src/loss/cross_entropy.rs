@@ -2,8 +2,8 @@
 
 use super::options::shared_options;
 use super::{
-    ClassAxis, Divisor, EmptyMean, Function, Given, LogitMap, Loss, Outputs, Problem, Reduction,
-    Shapes, Taken, check_shape,
+    ClassAxis, ClassShard, Divisor, EmptyMean, Function, Given, LogitMap, Loss, Outputs, Problem,
+    Reduction, Shapes, Taken, check_shape,
 };
 use crate::{Error, TargetType};
 
@@ -57,6 +57,7 @@ pub struct CrossEntropy {
     z_loss: f32,
     reduction: Reduction,
     empty_mean: EmptyMean,
+    class_shard: Option<ClassShard>,
 }
 
 impl Default for CrossEntropy {
@@ -78,6 +79,7 @@ impl CrossEntropy {
             z_loss: 0.0,
             reduction: Reduction::Mean,
             empty_mean: EmptyMean::Nan,
+            class_shard: None,
         }
     }
 
@@ -103,6 +105,16 @@ impl CrossEntropy {
     /// near 0.
     pub fn z_loss(mut self, coefficient: f32) -> Self {
         self.z_loss = coefficient;
+        self
+    }
+
+    /// Marks the input as the classes from `first` on of `of` classes in all, for rows whose classes are split over several
+    /// devices or machines. [`RowStates`](crate::RowStates) has the two calls of each, and an example.
+    ///
+    /// The shard ends within the classes, and may have none. Labels count all classes, class weights and smoothing are
+    /// those of all classes; class probabilities, gradient and log-probabilities have the input's shape.
+    pub fn class_shard(mut self, first: u64, of: u64) -> Self {
+        self.class_shard = Some(ClassShard { first, of });
         self
     }
 
@@ -159,13 +171,21 @@ impl Loss for CrossEntropy {
         }
         let axis = ClassAxis::new(shapes.input, self.class_axis)?;
         let target = self.check_target(&axis, shapes)?;
-        axis.check_weight(shapes.weight)?;
-        shapes
-            .check_class_axis("cross_entropy", Taken { class_weights: true, row_weights: true })?;
+        let class_shard = ClassShard::of_call(self.class_shard, &axis.view, shapes, outputs)?;
+        let all_classes = class_shard.map_or(axis.view.classes as u64, |shard| shard.of);
+        axis.check_weight(shapes.weight, all_classes)?;
+        let taken = Taken { class_weights: true, row_weights: true, states: true };
+        shapes.check_class_axis("cross_entropy", taken)?;
         let labels = matches!(target, TargetType::Labels(_));
         let instead = "it needs labels, not class probabilities";
-        let classes = axis.view.classes;
-        outputs.check(Given { classes, distribution: true, labels, rows: true, instead })?;
+        let classes = usize::try_from(all_classes).unwrap_or(usize::MAX);
+        let given = Given { classes, distribution: true, labels, rows: true, instead };
+        Outputs { states: false, ..outputs }.check(given)?;
+        if class_shard.is_some() {
+            ClassShard::check(outputs, shapes.states)?;
+        }
+        // States are the same with and without a gradient.
+        let outputs = Outputs { grad: outputs.grad && !outputs.states, ..outputs };
         let row_weights = axis.row_weights(shapes.row_weights)?;
         Ok(Problem {
             divisor: self.reduction.divisor(target, &axis, row_weights),
@@ -179,6 +199,8 @@ impl Loss for CrossEntropy {
             z_loss: self.z_loss,
             reduction: self.reduction,
             empty_mean: self.empty_mean,
+            class_shard,
+            states: shapes.states,
             ..axis.problem(Function::CrossEntropy, shapes, outputs)
         })
     }

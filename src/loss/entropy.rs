@@ -64,7 +64,10 @@ impl Loss for Entropy {
                 wanted: "no target",
             });
         }
-        shapes.check_class_axis("entropy", Taken { class_weights: false, row_weights: true })?;
+        shapes.check_class_axis(
+            "entropy",
+            Taken { class_weights: false, row_weights: true, states: false },
+        )?;
         let axis = ClassAxis::new(shapes.input, Some(self.axis))?;
         let instead = "entropy has no labels";
         let classes = axis.view.classes;

@@ -5,6 +5,7 @@
 
 mod bce;
 mod bce_with_logits;
+mod class_shard;
 mod cross_entropy;
 mod entropy;
 mod gaussian_nll;
@@ -19,6 +20,7 @@ mod tensors;
 
 pub use bce::Bce;
 pub use bce_with_logits::BceWithLogits;
+pub use class_shard::{ClassShard, StateField};
 pub use cross_entropy::CrossEntropy;
 pub use entropy::Entropy;
 pub use gaussian_nll::GaussianNll;
@@ -90,6 +92,8 @@ pub struct Shapes<'a> {
     pub upstream: Option<&'a [usize]>,
     /// The upstream gradient's type.
     pub upstream_type: ElementType,
+    /// The number of shards whose states are given, if any are.
+    pub states: Option<usize>,
 }
 
 impl<'a> Shapes<'a> {
@@ -107,6 +111,7 @@ impl<'a> Shapes<'a> {
             row_weights: None,
             upstream: None,
             upstream_type: ElementType::F32,
+            states: None,
         }
     }
 
@@ -137,6 +142,7 @@ impl<'a> Shapes<'a> {
             ("element weight", self.element_weight.is_some()),
             ("pos_weight", self.pos_weight.is_some()),
             ("var", self.var.is_some()),
+            ("states", self.states.is_some() && !taken.states),
         ];
         match superfluous.into_iter().find(|&(_, given)| given) {
             Some((operand, _)) => Err(Error::Operand { loss, operand, wanted: false }),
@@ -188,6 +194,12 @@ impl<'a> Shapes<'a> {
     /// Sets the element type of the upstream gradient, for the losses that take one in the input's shape.
     pub fn upstream_type(mut self, upstream_type: ElementType) -> Self {
         self.upstream_type = upstream_type;
+        self
+    }
+
+    /// Sets the number of shards whose [states](crate::RowStates) are given.
+    pub fn states(mut self, shards: usize) -> Self {
+        self.states = Some(shards);
         self
     }
 }
@@ -356,6 +368,10 @@ pub struct Problem {
     pub outputs: Outputs,
     /// For losses of single elements: the formula and its operands.
     pub pointwise: Option<Pointwise>,
+    /// The classes of the input, if states are computed, or given.
+    pub class_shard: Option<ClassShard>,
+    /// The number of shards whose states are given, if any are.
+    pub states: Option<usize>,
 }
 
 impl Problem {
@@ -379,7 +395,8 @@ impl Problem {
 
     /// Returns true if a tensor with an element for each class is written.
     pub(crate) fn writes_elements(&self) -> bool {
-        self.outputs.grad || self.outputs.log_probs || self.outputs.probs
+        let Outputs { grad, log_probs, probs, states, .. } = self.outputs;
+        !states && (grad || log_probs || probs)
     }
 
     /// Returns true if no axis follows the class axis.
@@ -421,11 +438,12 @@ impl Problem {
     }
 }
 
-/// The weights that a loss over a class axis takes.
+/// The operands that a loss over a class axis takes in addition to input and target.
 #[derive(Clone, Copy)]
 struct Taken {
     class_weights: bool,
     row_weights: bool,
+    states: bool,
 }
 
 /// The checks that all losses over a class axis share.
@@ -469,16 +487,18 @@ impl ClassAxis {
             upstream: Upstream::Ones,
             outputs,
             pointwise: None,
+            class_shard: None,
+            states: None,
         }
     }
 
-    /// Checks the class weights' length.
-    fn check_weight(&self, weight: Option<usize>) -> Result<(), Error> {
+    /// Checks the number of class weights: one for each of all classes.
+    fn check_weight(&self, weight: Option<usize>, classes: u64) -> Result<(), Error> {
         match weight {
-            Some(given) if given != self.view.classes => Err(Error::Shape {
+            Some(given) if given as u64 != classes => Err(Error::Shape {
                 what: "weight",
                 given: vec![given],
-                wanted: vec![self.view.classes],
+                wanted: vec![classes as usize],
             }),
             _ => Ok(()),
         }

@@ -74,8 +74,11 @@ impl Loss for Nll {
                 });
             }
         };
-        axis.check_weight(shapes.weight)?;
-        shapes.check_class_axis("nll", Taken { class_weights: true, row_weights: true })?;
+        axis.check_weight(shapes.weight, axis.view.classes as u64)?;
+        shapes.check_class_axis(
+            "nll",
+            Taken { class_weights: true, row_weights: true, states: false },
+        )?;
         if outputs.log_probs {
             return Err(Error::Option {
                 option: "log_probs",

@@ -137,6 +137,8 @@ pub struct Outputs {
     pub top_k: u32,
     /// The losses and rows of each class: [`Output::classes`](crate::Output::classes).
     pub class_losses: bool,
+    /// The states of the rows in place of everything else: [`RowStates`](crate::RowStates).
+    pub states: bool,
 }
 
 impl Outputs {
@@ -234,6 +236,15 @@ impl Outputs {
         self
     }
 
+    /// Requests the states of the rows, in place of the loss and of everything else that is requested. A later call
+    /// computes those from the states of all classes: see [`RowStates`](crate::RowStates).
+    ///
+    /// The other requests say which fields a state has, and whether rows that do not count have one.
+    pub fn only_states(mut self) -> Self {
+        self.states = true;
+        self
+    }
+
     /// Returns the outputs that have an element for each row, in the order of a row's record.
     pub(super) fn of_rows(self) -> [RowOutput; 6] {
         let output = |asked, what, option, needs| RowOutput { asked, what, option, needs };
@@ -263,6 +274,8 @@ impl Outputs {
             // Only losses of single elements have these, and they have a check of their own.
             (self.target_grad, false, "target_grad"),
             (self.var_grad, false, "var_grad"),
+            // Cross-entropy checks this itself.
+            (self.states, false, "states"),
         ];
         let numbered = self.argmax || self.rank || self.accuracy || self.top_k > 0;
         if (numbered || self.class_losses) && given.classes >= u32::MAX as usize {
@@ -398,6 +411,9 @@ pub enum LargeOutput {
     RowWeights,
     /// The z-loss of each row, for reduction `none`: f32.
     ZLoss,
+    /// The states of rows, in place of all other outputs: u32, a word for each of
+    /// [`Problem::state_fields`](super::Problem::state_fields), row by row.
+    States,
     /// The gradient with respect to the target, of the target's type or f32.
     TargetGrad,
     /// The gradient with respect to the variance, of the variance's type or f32. In a stream each batch's
@@ -413,6 +429,7 @@ impl LargeOutput {
             TensorSlot::Distribution => Some(Self::Distribution),
             TensorSlot::TargetGrad => Some(Self::TargetGrad),
             TensorSlot::VarianceGrad => Some(Self::VarGrad),
+            TensorSlot::States => Some(Self::States),
             // Rows' records and sums of classes are outputs in forms of their own.
             TensorSlot::Record | TensorSlot::Classes | TensorSlot::Result => None,
             TensorSlot::Params
@@ -424,7 +441,8 @@ impl LargeOutput {
             | TensorSlot::PosWeight
             | TensorSlot::Variance
             | TensorSlot::Workspace
-            | TensorSlot::RowWeights => None,
+            | TensorSlot::RowWeights
+            | TensorSlot::GivenStates => None,
         }
     }
 
@@ -441,6 +459,7 @@ impl LargeOutput {
             Self::Variance => "variance of log-probabilities",
             Self::RowWeights => "row weights",
             Self::ZLoss => "z-loss",
+            Self::States => TensorSlot::States.name(),
             Self::TargetGrad => TensorSlot::TargetGrad.name(),
             Self::VarGrad => TensorSlot::VarianceGrad.name(),
         }

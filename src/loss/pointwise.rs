@@ -135,6 +135,8 @@ impl Statement {
             empty_mean: self.empty_mean,
             outputs,
             pointwise: Some(pointwise),
+            class_shard: None,
+            states: None,
         })
     }
 
@@ -146,6 +148,7 @@ impl Statement {
         for (operand, given, wanted) in [
             ("class weight", shapes.weight.is_some(), false),
             ("row weight", shapes.row_weights.is_some(), false),
+            ("states", shapes.states.is_some(), false),
             ("element weight", shapes.element_weight.is_some() && !weighted, false),
             ("pos_weight", shapes.pos_weight.is_some() && !logits, false),
             ("var", shapes.var.is_some(), gaussian),

@@ -88,7 +88,10 @@ impl Loss for Softmax {
                 wanted: "Softmax::log_probs gives them",
             });
         }
-        shapes.check_class_axis("softmax", Taken { class_weights: false, row_weights: false })?;
+        shapes.check_class_axis(
+            "softmax",
+            Taken { class_weights: false, row_weights: false, states: false },
+        )?;
         // A scalar is a distribution over one class, as in PyTorch.
         let scalar = shapes.input.is_empty() && (self.axis == 0 || self.axis == -1);
         let axis = ClassAxis::new(if scalar { &[1] } else { shapes.input }, Some(self.axis))?;

@@ -42,12 +42,29 @@ impl Problem {
         // Without classes, each element is a row.
         let rows = if self.pointwise.is_some() { Axes::Elements } else { Axes::Rows };
         match slot {
-            TensorSlot::Logits => Some(of(Axes::Elements, self.input_type)),
+            TensorSlot::GivenStates => self.states.map(|shards| match shards {
+                1 => along(Axes::Rows, self.state_bytes()),
+                // They are bound whole: a piece's rows have states in each shard.
+                _ => CallTensor {
+                    elements: (view.rows() as u64).saturating_mul(shards as u64),
+                    ..along(Axes::One, self.state_bytes())
+                },
+            }),
+            TensorSlot::States => outputs.states.then(|| along(Axes::Rows, self.state_bytes())),
+            // Of given states, each row's are merged, and nothing else is read or written.
+            _ if self.only_merges() => None,
+            TensorSlot::Logits => self.reads_logits().then(|| of(Axes::Elements, self.input_type)),
             TensorSlot::Target => match self.target? {
                 TargetType::Labels(label) => Some(along(Axes::Rows, label.bytes().into())),
-                TargetType::Probabilities(element) => Some(of(Axes::Elements, element)),
+                TargetType::Probabilities(element) => {
+                    self.reads_logits().then(|| of(Axes::Elements, element))
+                }
                 TargetType::Values(_) => operand(|p| Some(p.target)),
             },
+            // Each shard of classes has the weights of all of them: labels may be any.
+            TensorSlot::Weight if self.class_shard.is_some() => self.weight_type.map(|element| {
+                CallTensor { elements: self.all_classes(), ..of(Axes::One, element) }
+            }),
             TensorSlot::Weight => self.weight_type.map(|element| of(Axes::Classes, element)),
             TensorSlot::Upstream if !outputs.any_grad() => None,
             TensorSlot::Upstream => match self.upstream {
@@ -56,10 +73,13 @@ impl Problem {
                 Upstream::PerRow => Some(along(rows, WORD)),
                 Upstream::PerElement(element) => Some(of(Axes::Elements, element)),
             },
-            TensorSlot::RowLoss => (self.reduction == Reduction::None).then(|| along(rows, WORD)),
+            TensorSlot::RowLoss => {
+                (self.reduction == Reduction::None && !outputs.states).then(|| along(rows, WORD))
+            }
             TensorSlot::Grad => outputs.grad.then(|| of(Axes::Elements, self.output_type)),
             TensorSlot::Distribution => {
-                (outputs.log_probs || outputs.probs).then(|| of(Axes::Elements, self.output_type))
+                let asked = (outputs.log_probs || outputs.probs) && !outputs.states;
+                asked.then(|| of(Axes::Elements, self.output_type))
             }
             TensorSlot::ElementWeight => operand(|p| p.weight),
             TensorSlot::PosWeight => operand(|p| p.pos_weight),
@@ -75,7 +95,7 @@ impl Problem {
             TensorSlot::RowWeights => self.row_weights.then(|| along(rows, WORD)),
             TensorSlot::Record => {
                 let words = self.record().len() as u64;
-                (words > 0).then(|| along(rows, WORD * words))
+                (words > 0 && !outputs.states).then(|| along(rows, WORD * words))
             }
             // The sums of all classes are one element: each piece of rows may add to any of them.
             TensorSlot::Classes => outputs
@@ -83,6 +103,11 @@ impl Problem {
                 .then(|| along(Axes::One, CLASS_BYTES.saturating_mul(view.classes as u64))),
             TensorSlot::Params | TensorSlot::Workspace | TensorSlot::Result => None,
         }
+    }
+
+    /// Returns the bytes of a row's state.
+    fn state_bytes(&self) -> u64 {
+        WORD * self.state_fields().len() as u64
     }
 }
 
@@ -107,7 +132,7 @@ impl Problem {
             LargeOutput::Grad | LargeOutput::Distribution => Some(self.output_type),
             LargeOutput::TargetGrad => operand(|pointwise| pointwise.target_grad),
             LargeOutput::VarGrad => operand(|pointwise| pointwise.var_grad),
-            LargeOutput::Argmax | LargeOutput::Rank => None,
+            LargeOutput::Argmax | LargeOutput::Rank | LargeOutput::States => None,
             LargeOutput::RowLoss
             | LargeOutput::ZLoss
             | LargeOutput::Lse

@@ -27,7 +27,7 @@ impl Asked {
     pub fn of(problem: &Problem, divisor: Option<f64>) -> Self {
         let Outputs { accuracy, top_k, class_losses, .. } = problem.outputs;
         // Losses of single elements have a class axis for their broadcast operands alone.
-        let classes = if problem.pointwise.is_some() { 0 } else { problem.view.classes as u64 };
+        let classes = if problem.pointwise.is_some() { 0 } else { problem.all_classes() };
         Self {
             function: problem.function,
             classes,

@@ -126,8 +126,7 @@ impl Partial {
     pub fn finish(&self) -> Result<Output<f64>, Error> {
         let summary = self.summary();
         summary.check_values(|element| element)?;
-        // A number of classes beyond a usize has no call.
-        summary.check_labels(self.asked.classes as usize, self.asked.ignore_index)?;
+        summary.check_labels_of(self.asked.classes, self.asked.ignore_index)?;
         Ok(self.output(summary))
     }
 
@@ -138,7 +137,12 @@ impl Partial {
     pub(crate) fn output_of(&self, problem: &Problem) -> Result<Output<f64>, Error> {
         let summary = self.summary();
         summary.check(problem)?;
-        Ok(Output { loss_shape: problem.loss_shape().to_vec(), ..self.output(summary) })
+        let mut output = self.output(summary);
+        if problem.outputs.states {
+            // The states are in place of the losses.
+            (output.loss, output.z_loss) = (Vec::new(), Vec::new());
+        }
+        Ok(Output { loss_shape: problem.loss_shape().to_vec(), ..output })
     }
 
     fn output(&self, summary: Summary) -> Output<f64> {

@@ -7,6 +7,7 @@ use super::sequence;
 use super::work::Work;
 use super::{Plan, Profile};
 use crate::loss::Shapes;
+use crate::tensor::TensorSlot;
 use crate::{Error, Loss, Outputs, Problem};
 
 impl Plan {
@@ -33,12 +34,42 @@ impl Plan {
         profile.tuning.check()?;
         // Workgroups come first: the cuts of rows may depend on the number of lanes that share one.
         let work = fitted(Work::new(problem, profile.clone())?)?;
-        let pieces = cut(&work.problem, &work.profile)?;
-        let mut builder = PlanBuilder::new(softmax::shared_out(Work { pieces, ..work })?);
+        let work = with_pieces(work)?;
+        let mut builder = PlanBuilder::new(softmax::shared_out(work)?);
         sequence::lay_out(&mut builder)?;
         let plan = builder.build()?;
         log::debug!("{:?} over {:?}:\n{plan}", plan.problem().function, plan.problem().view);
         Ok(plan)
+    }
+}
+
+/// Returns the work, cut into pieces. The rows of given states have pieces of their own: not those of the logits, which
+/// differ from shard to shard.
+fn with_pieces(work: Work) -> Result<Work, Error> {
+    let Work { problem, profile, .. } = &work;
+    let mut pieces = Vec::new();
+    if problem.states.is_some() {
+        pieces = cut(&problem.of_no_classes(), profile)?;
+        check_states(problem, profile, pieces.len())?;
+    }
+    let of_rows = pieces.len();
+    if problem.reads_logits() {
+        pieces.extend(cut(problem, profile)?);
+    }
+    Ok(Work { pieces, of_rows, ..work })
+}
+
+/// Returns an error for states of several shards whose rows would be cut: all of them are in one binding.
+fn check_states(problem: &Problem, profile: &Profile, pieces: usize) -> Result<(), Error> {
+    let several = problem.states.is_some_and(|shards| shards > 1);
+    match problem.tensor(TensorSlot::GivenStates) {
+        Some(states) if several && pieces > 1 => Err(Error::Limit {
+            what: "the states of several shards, whose rows are not cut: merge them first, or take fewer rows",
+            limit: "max_storage_buffer_binding_size",
+            needed: states.bytes(),
+            allowed: profile.limits.max_storage_buffer_binding_size,
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -61,9 +61,9 @@ impl PlanBuilder {
 
     /// Adds a dispatch for each piece; returns the number of partials that they write.
     pub fn over_pieces(&mut self, spec: Spec) -> Result<u32, Error> {
-        let pieces = self.work.pieces.len();
-        let groups = self.most_groups(pieces);
-        (0..pieces).try_fold(0, |partials, piece| {
+        let pieces = self.work.row_pieces();
+        let groups = self.most_groups(pieces.len());
+        pieces.into_iter().try_fold(0, |partials, piece| {
             self.add_with_partials(Dispatch { groups, partials, ..Dispatch::over(spec, piece) })
         })
     }
@@ -108,7 +108,10 @@ impl PlanBuilder {
     pub fn most_groups(&self, dispatches: usize) -> u32 {
         let Work { problem, profile, .. } = &self.work;
         let most = if profile.is_software() { 1 << 17 } else { 1 << 20 };
-        let partials = (1024 + problem.view.elements() / 6000).min(most);
+        // All shards of classes have the same groups, so that their sums have the same bits.
+        let elements = problem.view.rows() as u64;
+        let elements = elements.saturating_mul(problem.all_classes());
+        let partials = (1024 + elements / 6000).min(most) as usize;
         (partials / dispatches.max(1)).clamp(1, u32::MAX as usize) as u32
     }
 }

@@ -107,6 +107,7 @@ fn turns_of_block(work: &Work, spec: &Spec, piece: usize, parts: u32) -> usize {
         (Kernel::Rows | Kernel::VarianceGrad, Phase::Merge) => {
             return 2 + (parts as usize).div_ceil(lanes) + merges;
         }
+        (Kernel::MergeStates, _) => return 2 + parts as usize,
         (Kernel::VarianceGrad, _) => return 2 + view.classes.div_ceil(parts as usize),
         (Kernel::Rows, _) => (loads(work, spec, piece, parts) + 1).div_ceil(lanes),
         (Kernel::Columns, _) => view.classes,

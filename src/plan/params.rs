@@ -40,9 +40,11 @@ impl Plan {
     /// Sets the parts of rows, and the offset of their states in the workspace.
     fn of_parts(&self, dispatch: &Dispatch, spec: &Spec, piece: usize, params: Params) -> Params {
         let work = &self.work;
+        // Of given states, those of all rows are kept, for pieces of other rows.
+        let first_row = if work.problem.states.is_some() { params.row_base } else { 0 };
         let states = |parts| {
-            let words = words_of_state(&work.problem) * u64::from(parts);
-            (self.workspace.states_start() + words * u64::from(params.rows)) as u32
+            let before = u64::from(parts) * u64::from(params.rows) + u64::from(first_row);
+            (self.workspace.states_start() + words_of_state(&work.problem) * before) as u32
         };
         let before = if spec.apart { parts::before(work, piece) } else { 0 };
         Params {
@@ -58,7 +60,7 @@ impl Plan {
 /// Returns the numbers of the problem, the same for all dispatches.
 fn of_problem(problem: &Problem) -> Params {
     let view = problem.view;
-    let all_classes = view.classes as u64;
+    let all_classes = problem.all_classes();
     Params {
         // A plane of that many positions has boxes of one class, so this dispatch is not used.
         inner: u32::try_from(view.inner).unwrap_or(u32::MAX),
@@ -67,7 +69,7 @@ fn of_problem(problem: &Problem) -> Params {
         ignore_low: problem.ignore_index as u32,
         ignore_high: (problem.ignore_index >> 32) as u32,
         smoothing: problem.label_smoothing,
-        smoothing_share: (f64::from(problem.label_smoothing) / view.classes as f64) as f32,
+        smoothing_share: (f64::from(problem.label_smoothing) / all_classes as f64) as f32,
         divisor: match problem.divisor {
             Divisor::Known(divisor) => divisor as f32,
             Divisor::RowWeights => 0.0,
@@ -87,10 +89,16 @@ fn of_problem(problem: &Problem) -> Params {
 /// Sets a piece's rows and classes.
 fn of_piece(work: &Work, piece: usize, params: Params) -> Params {
     let Piece { outer, classes, inner } = &work.pieces[piece];
+    let first = work.problem.first_class() + classes.start as u64;
     Params {
-        classes: classes.len() as u32,
-        class_base_low: classes.start as u32,
-        class_base_high: (classes.start as u64 >> 32) as u32,
+        // Of the rows of given states, the kernels ask whether there are classes.
+        classes: match classes.is_empty() {
+            true => u32::from(work.problem.all_classes() > 0 && work.problem.states.is_some()),
+            false => classes.len() as u32,
+        },
+        class_base_low: first as u32,
+        class_base_high: (first >> 32) as u32,
+        continues: u32::from(work.continues(piece)),
         rows: work.rows_of(piece) as u32,
         row_base: (outer.start * work.problem.view.inner + inner.start) as u32,
         ..params

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::loss::CallTensor;
-use crate::tensor::ClassView;
+use crate::tensor::{Axes, ClassView};
 
 /// A part of the tensors that a dispatch binds: a box of the input, seen as (outer, classes, inner). The example of a
 /// [`Plan`](super::Plan) has two.
@@ -31,6 +31,9 @@ impl Piece {
     pub(crate) fn bytes_of(&self, tensor: &CallTensor) -> Range<u64> {
         if tensor.elements == 0 {
             return 0..0;
+        }
+        if tensor.axes == Axes::One {
+            return 0..tensor.elements * tensor.element_bytes;
         }
         let Self { outer, classes, inner } = self;
         let first = [outer.start, classes.start, inner.start];

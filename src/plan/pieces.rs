@@ -38,7 +38,11 @@ pub(super) fn cut(problem: &Problem, profile: &Profile) -> Result<Vec<Piece>, Er
     let room = Room::of(problem, profile);
     match room.outer_steps(view) {
         0 => boxes(problem, profile, &room),
-        steps => whole_rows(view, steps as usize, short_classes(profile)),
+        steps => {
+            let short = view.inner == 1 && view.classes <= short_classes(profile);
+            // Lanes that share rows read them one by one.
+            whole_rows(view, steps as usize, short && problem.class_shard.is_none())
+        }
     }
 }
 
@@ -146,15 +150,14 @@ const TOGETHER: usize = 8;
 /// Cuts the outer axis in steps of `step` at most. Short rows are read several at a time: the remaining ones form a
 /// piece of their own. Two rows of an odd number of elements may share a word, so a piece starts at an even row, if it
 /// has more than one.
-fn whole_rows(view: ClassView, step: usize, short_classes: usize) -> Result<Vec<Piece>, Error> {
+fn whole_rows(view: ClassView, step: usize, short: bool) -> Result<Vec<Piece>, Error> {
     let outer = view.outer;
     let step = match (view.inner, step) {
         (1, TOGETHER..) => step / TOGETHER * TOGETHER,
         (1, 2..) => step / 2 * 2,
         _ => step,
     };
-    let short = view.inner == 1 && view.classes <= short_classes && outer >= TOGETHER;
-    let body = match short && step >= TOGETHER {
+    let body = match short && outer >= TOGETHER && step >= TOGETHER {
         true => outer / TOGETHER * TOGETHER,
         false => outer,
     };
@@ -240,7 +243,8 @@ fn fixed_unit(problem: &Problem, profile: &Profile) -> Result<Option<Unit>, Erro
         return Ok(None);
     }
     let classes = problem.view.classes;
-    let folding = Folding::fixed(problem, problem.view.rows(), profile, Alignment::BEST, false)?;
+    let parts = problem.class_shard.is_some();
+    let folding = Folding::fixed(problem, problem.view.rows(), profile, Alignment::BEST, parts)?;
     Ok(Some(Unit {
         classes: folding.fixed_part(classes, profile).unwrap_or(classes.max(1)) as u64,
         all_positions: matches!(folding, Folding::Columns(_)),

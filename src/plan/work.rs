@@ -1,5 +1,7 @@
 //! A problem, cut into pieces for a device: every kernel's layout, work and parameters follow from it.
 
+use std::ops::Range;
+
 use super::piece::Piece;
 use super::profile::Profile;
 use crate::kernels::{Geometry, Spec};
@@ -20,6 +22,9 @@ pub(super) struct Work {
     pub splits: bool,
     /// True if each group computes the mean's divisor itself.
     pub own_divisor: bool,
+    /// For problems from given states: the first pieces, which have rows and no classes. Losses are computed over these,
+    /// and elements written over the others.
+    pub of_rows: usize,
     /// Classes in each part of a row, if rows are cut into parts whatever their number ([`Profile::batch_invariant`]).
     pub fixed_part: Option<usize>,
 }
@@ -35,6 +40,7 @@ impl Work {
             flat,
             splits: false,
             own_divisor: false,
+            of_rows: 0,
             fixed_part: None,
         })
     }
@@ -60,7 +66,24 @@ impl Work {
 
     /// Returns true if a piece has a part of its rows' classes: then all have.
     pub fn cuts_rows(&self) -> bool {
-        self.pieces.first().is_some_and(|piece| piece.is_inside(self.problem.view))
+        let pieces = &self.pieces[self.element_pieces()];
+        pieces.first().is_some_and(|piece| piece.is_inside(self.problem.view))
+    }
+
+    /// Returns the pieces over which rows are counted.
+    pub fn row_pieces(&self) -> Range<usize> {
+        let given = self.problem.states.is_some();
+        0..if given { self.of_rows } else { self.pieces.len() }
+    }
+
+    /// Returns the pieces that have elements.
+    pub fn element_pieces(&self) -> Range<usize> {
+        self.of_rows..self.pieces.len()
+    }
+
+    /// Returns true if a piece comes after others of the same rows.
+    pub fn continues(&self, piece: usize) -> bool {
+        self.pieces[..piece].last().is_some_and(|before| before.shares_rows(&self.pieces[piece]))
     }
 
     /// Returns the number of rows of a piece; for single elements, of the variances that they share.

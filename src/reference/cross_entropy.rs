@@ -15,11 +15,12 @@
 
 use super::rows::{NO_CLASS, Row, RowLogits, asks_for_rows, class_losses};
 use super::scale::Scale;
+use super::shares::Shares;
 use super::state::State;
 use super::sums::{Live, Seen, Sums};
 use super::walk::{fill_elements, fill_rows, repeated, sum_rows};
 use super::weights::{Label, counted, label_of, row_weight_of, weighed, weight_of};
-use crate::{Error, Floats, Inputs, Output, Problem, Reduction, TargetType};
+use crate::{Error, Inputs, Output, Problem, Reduction, TargetType};
 
 /// Computes cross-entropy, its gradient, the log-probabilities, and the requested outputs of rows and classes.
 pub(super) fn run(
@@ -88,6 +89,15 @@ enum Truth {
     Probabilities,
 }
 
+impl Truth {
+    fn label(self) -> Option<usize> {
+        match self {
+            Truth::Label(label) => Some(label),
+            Truth::Nothing | Truth::Bad | Truth::Probabilities => None,
+        }
+    }
+}
+
 /// The data of a row for its gradient, its distribution and its requested outputs.
 #[derive(Clone, Copy)]
 struct Kept {
@@ -123,8 +133,7 @@ struct Rows<'a> {
     problem: &'a Problem,
     inputs: &'a Inputs<'a>,
     logits: RowLogits<'a>,
-    probabilities: Option<Floats<'a>>,
-    smoothing: f64,
+    shares: Shares<'a>,
 }
 
 impl<'a> Rows<'a> {
@@ -140,8 +149,7 @@ impl<'a> Rows<'a> {
             problem,
             inputs,
             logits: RowLogits::new(problem, inputs),
-            probabilities: inputs.probabilities.map(|q| q.data),
-            smoothing: f64::from(problem.label_smoothing),
+            shares: Shares::new(problem, inputs),
         })
     }
 
@@ -164,7 +172,7 @@ impl<'a> Rows<'a> {
             },
         };
         let (loss, whole) = match truth {
-            Truth::Label(class) if self.smoothing == 0.0 => {
+            Truth::Label(class) if self.shares.smoothing == 0.0 => {
                 let view = &self.problem.view;
                 let element = view.row_start(row) + class * view.inner;
                 (weighed(weight, state.surprise(self.logits.below(&state, element))), weight)
@@ -188,24 +196,11 @@ impl<'a> Rows<'a> {
     fn spread_loss(&self, row: usize, state: State, truth: Truth, factor: f64) -> (f64, f64) {
         let (mut below_top, mut whole) = (0.0, 0.0);
         for (class, element) in self.logits.elements(row).enumerate() {
-            let share = factor * self.share(truth, element, class);
+            let share = factor * self.shares.of(truth.label(), element, class);
             below_top += weighed(share, self.logits.below(&state, element));
             whole += share;
         }
         (below_top + weighed(whole, state.log_sum_exp()), whole)
-    }
-
-    /// Returns `w_c q'_c` with `q'_c = (1 - e) q_c + e / C`.
-    fn share(&self, truth: Truth, element: usize, class: usize) -> f64 {
-        let q = match (truth, self.probabilities) {
-            (Truth::Label(label), _) if label == class => 1.0,
-            (Truth::Probabilities, Some(q)) => f64::from(q.get(element)),
-            _ => 0.0,
-        };
-        let e = self.smoothing;
-        let smoothed =
-            if e == 0.0 { q } else { (1.0 - e) * q + e / self.problem.view.classes as f64 };
-        if smoothed == 0.0 { 0.0 } else { smoothed * weight_of(self.inputs.weight, class) }
     }
 
     /// Returns the z-loss, and its slope along the log-sum-exp. Rows of no classes have none.
@@ -239,7 +234,7 @@ impl<'a> Rows<'a> {
         }
         let (x, state) = (self.logits.get(element), &kept.row.state);
         let below = self.logits.map.below(state.max, x);
-        let share = kept.factor * self.share(kept.truth, element, class);
+        let share = kept.factor * self.shares.of(kept.truth.label(), element, class);
         let mut slope = state.gradient(below, share, kept.whole);
         if kept.pull != 0.0 {
             slope += kept.pull * state.prob(below);

@@ -45,6 +45,24 @@ impl Logits {
         }
     }
 
+    /// Returns `z(x)` as states have it: rounded, with `-inf` for no class.
+    pub fn stored_z(&self, x: f64) -> f32 {
+        self.map(x) as f32
+    }
+
+    /// Returns a label's logit as states have it: `z(x)`, but the logit itself if there is a soft cap.
+    pub fn stored_logit(&self, x: f64) -> f32 {
+        match self.cap {
+            Some(_) => x.clamp(f32::MIN.into(), f32::MAX.into()) as f32,
+            None => self.stored_z(x),
+        }
+    }
+
+    /// Returns `z(x)` of a label's logit as states have it.
+    pub fn z_of_stored(&self, logit: f32) -> f32 {
+        if self.cap.is_some() { self.stored_z(logit.into()) } else { logit }
+    }
+
     /// Returns `z(max) - z(x)`, at least 0, for two clean logits `max >= x`.
     pub fn below(&self, max: f64, x: f64) -> f64 {
         match self.cap {

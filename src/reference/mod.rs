@@ -26,13 +26,16 @@
 mod cpu;
 mod cross_entropy;
 mod entropy;
+mod from_states;
 mod logits;
 mod nll;
 mod piece;
 mod pieces;
 mod pointwise;
+mod row_states;
 mod rows;
 mod scale;
+mod shares;
 mod softmax;
 mod state;
 mod stream;
@@ -92,6 +95,8 @@ pub fn run(
 fn compute(problem: &Problem, inputs: &Inputs<'_>, scale: f64) -> Result<Output<f64>, Error> {
     let scale = Scale::new(problem, inputs, scale);
     match problem.function {
+        _ if problem.outputs.states => row_states::run(problem, inputs),
+        _ if problem.states.is_some() => from_states::run(problem, inputs, &scale),
         Function::CrossEntropy => cross_entropy::run(problem, inputs, &scale),
         Function::Nll => nll::run(problem, inputs, &scale),
         Function::Softmax => softmax::run(problem, inputs),

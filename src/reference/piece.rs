@@ -75,7 +75,8 @@ impl Piece<'_> {
     ) -> Result<(), Error> {
         let Place { batch, rows, rows_before } = self.place;
         let output = self.output;
-        let unreduced = |losses| Some(losses).filter(|_| batch.reduction == Reduction::None);
+        let of_rows = batch.reduction == Reduction::None && !batch.outputs.states;
+        let unreduced = |losses| Some(losses).filter(|_| of_rows);
         let distribution = output.log_probs.as_ref().or(output.probs.as_ref());
         for (slot, what, numbers) in [
             (TensorSlot::RowLoss, LargeOutput::RowLoss, unreduced(&output.loss)),
@@ -99,10 +100,24 @@ impl Piece<'_> {
             };
         }
         self.write_rows(progress, sink)?;
+        self.write_states(progress, sink)?;
         let read = self.problem.tensors().filter(|tensor| !tensor.slot.is_output());
         progress.bytes += read.filter(is_of_pieces).map(|tensor| tensor.bytes()).sum::<u64>();
         progress.rows += output.summary.rows;
         sink.progress(progress)
+    }
+
+    /// Passes the rows' states to a sink.
+    fn write_states(
+        &self,
+        progress: &mut Progress,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<(), Error> {
+        let Place { batch, rows, rows_before } = self.place;
+        let Some(states) = &self.output.states else { return Ok(()) };
+        let bytes = bytemuck::cast_slice(states.words());
+        progress.bytes += scatter(TensorSlot::States, batch, rows_before, rows, bytes, sink)?;
+        Ok(())
     }
 
     /// Passes the requested outputs of each row to a sink.
@@ -114,7 +129,8 @@ impl Piece<'_> {
         let Place { batch, rows, rows_before } = self.place;
         let offset = 4 * (rows_before + rows.first_row(&batch.view));
         let output = self.output;
-        let of_z_loss = batch.z_loss != 0.0 && batch.reduction == Reduction::None;
+        let of_z_loss =
+            batch.z_loss != 0.0 && batch.reduction == Reduction::None && !batch.outputs.states;
         let z_losses = RowColumn::Numbers(&output.z_loss);
         let z_losses = of_z_loss.then_some((LargeOutput::ZLoss, z_losses));
         for (what, column) in output.rows.columns().chain(z_losses) {
@@ -145,6 +161,7 @@ pub(super) struct Parts<'a> {
     pos_weight: Option<Part<'a>>,
     var: Option<Part<'a>>,
     upstream: Option<Part<'a>>,
+    states: Option<&'a [u32]>,
 }
 
 /// A piece's part of a tensor of floats.
@@ -211,6 +228,10 @@ impl<'a> Parts<'a> {
             pos_weight: part(TensorSlot::PosWeight, inputs.pos_weight)?,
             var: part(TensorSlot::Variance, inputs.var)?,
             upstream: part(TensorSlot::Upstream, inputs.upstream)?,
+            states: inputs.states.map(|(words, _)| {
+                let size = batch.state_fields().len();
+                &words[rows.first_row(&batch.view) as usize * size..][..piece.view.rows() * size]
+            }),
         })
     }
 
@@ -230,6 +251,7 @@ impl<'a> Parts<'a> {
             pos_weight: tensor(&self.pos_weight),
             var: tensor(&self.var),
             upstream: tensor(&self.upstream),
+            states: self.states.map(|words| (words, 1)),
         }
     }
 }

@@ -89,7 +89,7 @@ fn kind_of(problem: &Problem, label: i128, row_weight: f64) -> Label {
         return Label::Ignored;
     }
     match usize::try_from(label) {
-        Ok(class) if class < problem.view.classes => Label::Class(class),
+        Ok(class) if (class as u64) < problem.all_classes() => Label::Class(class),
         _ => Label::Bad(label),
     }
 }

@@ -22,10 +22,12 @@ impl Call {
     /// [`Error::BadTargets`], if it reads labels.
     pub fn new(mut problem: Problem, inputs: &Inputs<'_>) -> Result<Self, Error> {
         let mut weight = None;
-        if problem.outputs.grad && problem.divisor == Divisor::RowWeights {
-            // The gradient of the first piece needs the weights of all rows.
+        // The gradient of the first piece needs the weights of all rows. Of shards, some may compute no gradient, and all
+        // have the same loss.
+        let early = problem.outputs.grad || problem.states.is_some() && !problem.outputs.states;
+        if early && problem.divisor == Divisor::RowWeights {
             let seen = weight_sums(&problem, inputs).summary;
-            seen.check_labels(problem.view.classes, problem.ignore_index)?;
+            seen.check_labels(&problem)?;
             problem.divisor = Divisor::Known(seen.weight);
             weight = Some(seen.weight);
         }

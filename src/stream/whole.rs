@@ -38,6 +38,13 @@ impl<'a> Whole<'a> {
         let mut room = None;
         let (problem, inputs) = stated(self.loss, inputs, self.outputs, &mut room)?;
         inputs.check()?;
+        if problem.class_shard.is_some() {
+            return Err(Error::Option {
+                option: "states",
+                given: "in a stream".into(),
+                wanted: "streams compute losses of whole rows",
+            });
+        }
         let whole = self.grown_by(&problem)?;
         let scale = self.scale(&problem, &inputs)?;
         if let Err(error) = compute(&problem, &inputs, scale) {

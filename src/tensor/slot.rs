@@ -68,6 +68,8 @@ slots! {
     RowWeights: "row weights", "row_weights", Input;
     Record: "rows' records", "record", Output;
     Classes: "sums of classes", "classes", Output;
+    GivenStates: "given states", "given_states", Input;
+    States: "states", "states", Output;
 }
 
 impl TensorSlot {

@@ -10,6 +10,7 @@ mod reference_extras;
 mod reference_pointwise;
 mod reference_stream;
 mod shaders;
+mod shards;
 mod texts;
 mod tunings;
 mod walls;

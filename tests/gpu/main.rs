@@ -19,6 +19,7 @@ mod pointwise;
 mod pointwise_edge_cases;
 mod pointwise_pieces;
 mod properties;
+mod shards;
 mod sizes;
 mod stored_tunings;
 mod stream;

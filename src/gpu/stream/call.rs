@@ -4,8 +4,8 @@ use super::executor::Executor;
 use crate::broadcast::stated;
 use crate::gpu::Gpu;
 use crate::poll::{Wait, block_on};
-use crate::stream::{Call, Sink, check_divisor_known, upstream_of};
-use crate::{Error, Inputs, Loss, Output, Outputs, Partial, Problem};
+use crate::stream::{Call, Progress, Sink, check_divisor_known, upstream_of};
+use crate::{Error, Inputs, LargeOutput, Loss, Output, Outputs, Partial, Problem};
 
 impl Gpu {
     /// Computes as [`Gpu::run`] does, but passes the losses of rows, gradient and distribution to a sink; they are
@@ -39,12 +39,56 @@ pub(in crate::gpu) async fn run(
     sink: &mut (impl Sink + ?Sized),
 ) -> Result<Output<f32>, Error> {
     let call = Call::new(problem, inputs)?;
+    let by_shards = call.problem.states.is_some() && call.problem.writes_elements();
+    if !by_shards {
+        let executor = executed(gpu, &call.problem, inputs, call.scale, wait, sink).await?;
+        return output_of(&call, executor);
+    }
+    // Losses come from pieces that are the same for all shards, elements from those of this one's logits.
+    let losses = call.problem.of_no_classes();
+    let executor = executed(gpu, &losses, inputs, call.scale, wait, sink).await?;
+    let output = output_of(&call, executor)?;
+    let sink = &mut Elements(sink);
+    executed(gpu, &call.problem, inputs, call.scale, wait, sink).await?;
+    Ok(output)
+}
+
+/// Computes a problem piece by piece.
+async fn executed<'g>(
+    gpu: &'g Gpu,
+    problem: &Problem,
+    inputs: &Inputs<'_>,
+    scale: f64,
+    wait: Wait<'g>,
+    sink: &mut (impl Sink + ?Sized),
+) -> Result<Executor<'g>, Error> {
     let mut executor = Executor::new(gpu, wait, false);
-    executor.progress.of = Some(call.problem.losses() as u64);
-    executor.push(&call.problem, inputs, call.scale, sink).await?;
-    executor.drain(&call.problem, sink).await?;
+    executor.progress.of = Some(problem.losses() as u64);
+    executor.push(problem, inputs, scale, sink).await?;
+    executor.drain(problem, sink).await?;
+    Ok(executor)
+}
+
+/// Returns the output of all pieces, without large outputs.
+fn output_of(call: &Call, executor: Executor<'_>) -> Result<Output<f32>, Error> {
     let timing = Some(executor.timing);
     Ok(Output { timing, ..call.output(executor.found)?.narrowed() })
+}
+
+/// A sink for gradient and distribution alone: the other outputs have been passed on.
+struct Elements<'a, S: Sink + ?Sized>(&'a mut S);
+
+impl<S: Sink + ?Sized> Sink for Elements<'_, S> {
+    fn write(&mut self, what: LargeOutput, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        match what {
+            LargeOutput::Grad | LargeOutput::Distribution => self.0.write(what, offset, bytes),
+            _ => Ok(()),
+        }
+    }
+
+    fn progress(&mut self, done: &Progress) -> Result<(), Error> {
+        self.0.progress(done)
+    }
 }
 
 /// Computes a loss over some of the rows of a whole: [`Device::partial`](crate::stream::Device::partial).
@@ -59,12 +103,7 @@ pub(in crate::gpu) fn partial(
     let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
     inputs.check()?;
     check_divisor_known(&problem)?;
-    let mut executor = Executor::new(gpu, Wait::Here, false);
-    executor.progress.of = Some(problem.losses() as u64);
-    block_on(async {
-        let scale = upstream_of(&problem, &inputs);
-        executor.push(&problem, &inputs, scale, sink).await?;
-        executor.drain(&problem, sink).await
-    })?;
+    let scale = upstream_of(&problem, &inputs);
+    let executor = block_on(executed(gpu, &problem, &inputs, scale, Wait::Here, sink))?;
     Ok(Partial::new(&problem, None, executor.found))
 }

@@ -27,9 +27,13 @@ impl Collected {
         let mut all = Self::default();
         for tensor in problem.tensors() {
             let Some(what) = LargeOutput::of(tensor.slot) else { continue };
-            all.make_room(what, column_type(problem, what), tensor.elements)?;
+            let column = column_type(problem, what);
+            // A row's state has several words.
+            let words = tensor.element_bytes / u64::from(column.bytes());
+            all.make_room(what, column, tensor.elements.saturating_mul(words))?;
         }
-        for what in problem.record() {
+        let record = if problem.outputs.states { Vec::new() } else { problem.record() };
+        for what in record {
             all.make_room(what, column_type(problem, what), problem.view.rows() as u64)?;
         }
         Ok(all)

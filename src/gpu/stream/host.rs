@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::gpu::parallel_copy::fill;
 use crate::stream::{RowRange, Sink};
-use crate::tensor::TensorSlot;
+use crate::tensor::{Axes, TensorSlot};
 use crate::{Error, Inputs, Problem};
 
 /// Returns the host bytes of an input.
@@ -22,11 +22,13 @@ pub(in crate::gpu) fn host_bytes<'a>(slot: TensorSlot, inputs: &Inputs<'a>) -> O
         TensorSlot::Weight => inputs.weight.map(|w| w.bytes()),
         TensorSlot::RowWeights => inputs.row_weights.map(|w| w.data.bytes()),
         TensorSlot::Upstream => inputs.upstream.map(|u| u.data.bytes()),
+        TensorSlot::GivenStates => inputs.states.map(|(words, _)| bytemuck::cast_slice(words)),
         TensorSlot::Params | TensorSlot::Workspace | TensorSlot::Result => None,
         TensorSlot::RowLoss
         | TensorSlot::Grad
         | TensorSlot::Distribution
         | TensorSlot::Record
+        | TensorSlot::States
         | TensorSlot::Classes => None,
         TensorSlot::TargetGrad | TensorSlot::VarianceGrad => None,
     }
@@ -52,7 +54,8 @@ pub(super) fn gather(
     done as u64
 }
 
-/// Returns the bytes of some classes of the one row of a piece, or of its one element of a tensor without classes.
+/// Returns the bytes of some classes of the one row of a piece, or of its one element of a tensor without classes; all
+/// bytes of a tensor that all rows share.
 pub(super) fn row_bytes<'a>(
     slot: TensorSlot,
     problem: &Problem,
@@ -64,6 +67,9 @@ pub(super) fn row_bytes<'a>(
         return Cow::Borrowed(&[]);
     };
     let size = tensor.element_bytes as usize;
+    if tensor.axes == Axes::One {
+        return Cow::Borrowed(&bytes[..tensor.elements as usize * size]);
+    }
     let at = |class| tensor.offset([row.outer.start, class, row.inner.start]) as usize;
     let classes = if tensor.has_classes() { classes } else { 0..1 };
     let [_, _, inner] = tensor.axes.extents(&problem.view);

@@ -21,16 +21,16 @@ macro_rules! files {
 
 const FILES: &[(&str, &str)] = files! {
     kernels {
-        columns label_logits nll_backward nll_forward pointwise reduce_partials rows sum_row_weights
+        columns label_logits merge_states nll_backward nll_forward pointwise reduce_partials rows sum_row_weights
         variance_grad zero_fill
     }
     fields { all argmax exp_gap_sum label_rank product squares weights }
     columns { across loads resident short staged streaming }
-    rows { block by_class folded label lanes loads merge pairs parts resident states streaming sums }
+    rows { block by_class folded label lanes loads merge pairs resident states streaming sums }
     shared {
         aligned anywhere arithmetic classes constants count divisor elements fold formulas fours halves
-        labels logits lone offsets operands outcome params record resident row softcap state tensor
-        totals vectors walk weigh writer
+        labels logits lone offsets operands outcome params parts record resident row softcap state
+        tensor totals vectors walk weigh writer
     }
 };
 

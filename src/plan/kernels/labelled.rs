@@ -22,7 +22,8 @@ pub(super) fn labelled(work: &Work, kernel: Kernel) -> Spec {
         weight: problem.weight_type,
         native_f16: work.profile.f16,
         rounds_f16: work.profile.f16_rounds && work.profile.tuning.rounds_f16,
-        cut: work.cuts_rows(),
+        cut: work.cuts_rows() || work.problem.class_shard.is_some(),
+        shard: work.problem.class_shard.is_some(),
         row_features: RowFeatures::of(problem).of_rows(),
         ..Spec::new(kernel, work.flat)
     }

@@ -7,6 +7,7 @@ pub(super) mod folding;
 pub(super) mod label_logits;
 mod labelled;
 pub(super) mod lone;
+pub(super) mod merge_states;
 pub(super) mod nll_backward;
 pub(super) mod nll_forward;
 pub(super) mod parts;
@@ -75,6 +76,7 @@ impl Work {
             (
                 Kernel::NllForward
                 | Kernel::LabelLogits
+                | Kernel::MergeStates
                 | Kernel::ReducePartials
                 | Kernel::ZeroFill,
                 _,

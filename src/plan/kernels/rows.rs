@@ -137,6 +137,8 @@ pub(super) fn packed(spec: Spec, rows: usize, classes: usize, alignment: Alignme
             && !ragged
             && spec.weight.is_some()
             && spec.dense_target
+            // A shard's first weight is one of many.
+            && !spec.shard
             && alignment.weights,
         ..layout
     };

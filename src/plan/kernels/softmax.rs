@@ -24,7 +24,8 @@ pub(in crate::plan) fn shared_out(work: Work) -> Result<Work, Error> {
     if !work.folds_logits() {
         return Ok(work);
     }
-    let splits = !work.has_bindings(&whole(&work));
+    // States are of the same kind whatever the shape: those of shards are merged with each other.
+    let splits = work.problem.class_shard.is_some() || !work.has_bindings(&whole(&work));
     let work = Work { splits, ..work };
     let work = Work { fixed_part: parts::fixed(&work)?, ..work };
     Ok(Work { own_divisor: has_own_divisor(&work)?, ..work })

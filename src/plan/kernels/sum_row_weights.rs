@@ -19,9 +19,11 @@ pub(in crate::plan) fn spec(work: &Work) -> Spec {
 
 /// Returns the kernel for one group that leaves the divisor itself, if there are few rows.
 pub(in crate::plan) fn of_few_rows(work: &Work) -> Option<Spec> {
-    let [piece] = &work.pieces[..] else { return None };
+    let [piece] = &work.pieces[work.row_pieces()] else { return None };
     let lanes = piece.rows().div_ceil(SUMMED_ROWS as usize);
     let few = lanes <= TURNS * lone::most_lanes(work) as usize;
     let spec = Spec { outcome: Outcome::Divisor, ..spec(work) };
-    (few && !work.cuts_rows()).then(|| lone::laid_out(work, spec, lanes as u32))
+    // A cut row's weight is with one of its pieces; those of a shard have the weights of all classes.
+    let whole = !work.cuts_rows() || work.problem.class_shard.is_some();
+    (few && whole).then(|| lone::laid_out(work, spec, lanes as u32))
 }

@@ -2,6 +2,7 @@
 
 mod elements;
 mod softmax;
+mod states;
 
 use super::alignment::Alignment;
 use super::builder::PlanBuilder;
@@ -14,6 +15,9 @@ use crate::loss::{Divisor, Function};
 pub(super) fn lay_out(plan: &mut PlanBuilder) -> Result<(), Error> {
     if plan.work.problem.pointwise.is_some() {
         return elements::lay_out(plan);
+    }
+    if plan.work.problem.class_shard.is_some() {
+        return states::lay_out(plan);
     }
     let outputs = plan.work.problem.outputs;
     if outputs.class_losses {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::Error;
-use crate::kernels::RowFeatures;
+use crate::kernels::{RowFeatures, Spec};
 use crate::plan::alignment::Alignment;
 use crate::plan::builder::PlanBuilder;
 use crate::plan::dispatch::Dispatch;
@@ -54,21 +54,28 @@ fn over_rows(
             plan.add(Dispatch { partials, parts, ..Dispatch::over(mark, piece) })?;
         }
     }
-    let over_parts = |plan: &mut PlanBuilder, spec| {
-        for piece in pieces.clone() {
-            let parts = parts::of_piece(&plan.work, piece, first)?;
-            let spec = softmax::laid_out(&plan.work, spec, piece, Alignment::BEST)?;
-            plan.add(Dispatch { partials, parts, ..Dispatch::over(spec, piece) })?;
-        }
-        Ok::<_, Error>(())
-    };
-    over_parts(plan, softmax::fold(&plan.work))?;
+    over_parts(plan, softmax::fold(&plan.work), pieces.clone())?;
     let merge = softmax::merge(&plan.work, first, in_all)?;
     let merge = Dispatch { groups, partials, parts: in_all, ..Dispatch::over(merge, first) };
     let written = plan.add_with_partials(merge)?;
     let write = softmax::write(&plan.work);
     if write.writes() {
-        over_parts(plan, write)?;
+        over_parts(plan, write, pieces)?;
     }
     Ok(written)
+}
+
+/// Adds a dispatch over the parts of each of some pieces, which all have the same rows.
+pub(super) fn over_parts(
+    plan: &mut PlanBuilder,
+    spec: Spec,
+    pieces: Range<usize>,
+) -> Result<(), Error> {
+    let first = pieces.start;
+    for piece in pieces {
+        let parts = parts::of_piece(&plan.work, piece, first)?;
+        let spec = softmax::laid_out(&plan.work, spec, piece, Alignment::BEST)?;
+        plan.add(Dispatch { parts, ..Dispatch::over(spec, piece) })?;
+    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Owned inputs of one call, so that a test can change a part of them and run again.
 
+use std::ops::Range;
+
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
     ClassView, ElementType, Floats, Gpu, Inputs, LabelType, Loss, Output, Outputs, Plan, Profile,
@@ -248,6 +250,36 @@ impl Data {
         if let Some((gradients, shape)) = &mut data.upstream {
             if !shape.is_empty() {
                 (*gradients, shape[0]) = (of_rows(gradients), 1);
+            }
+        }
+        data
+    }
+
+    /// The same rows with some of their classes. Labels and class weights stay those of all classes.
+    pub fn of_classes(&self, classes: Range<usize>) -> Self {
+        let mut data = self.clone();
+        let is_axis = |&axis: &usize| {
+            let outer: usize = self.shape[..axis].iter().product();
+            self.shape[axis] == self.view.classes && outer == self.view.outer
+        };
+        let axis = (0..self.shape.len()).find(is_axis).expect("a class axis");
+        data.shape[axis] = classes.len();
+        data.view.classes = classes.len();
+        let cut = |elements: &[f32]| -> Vec<f32> {
+            let of_step = elements.chunks(self.view.classes * self.view.inner);
+            let part = classes.start * self.view.inner..classes.end * self.view.inner;
+            of_step.flat_map(|step| &step[part.clone()]).copied().collect()
+        };
+        data.input = cut(&self.input);
+        if let Target::Probabilities(q) = &mut data.target {
+            *q = cut(q);
+        }
+        if let Some(encoded) = &mut data.encoded {
+            encoded.input = OwnedFloats::new(encoded.input.element_type(), &data.input);
+            if let (Some(encoded), Target::Probabilities(q)) =
+                (&mut encoded.probabilities, &data.target)
+            {
+                *encoded = OwnedFloats::new(encoded.element_type(), q);
             }
         }
         data

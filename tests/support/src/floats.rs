@@ -30,6 +30,11 @@ impl OwnedFloats {
         }
     }
 
+    /// Their type.
+    pub fn element_type(&self) -> ElementType {
+        self.borrow().element_type()
+    }
+
     /// The floats as f32, which holds all of them.
     pub fn wide(&self) -> Vec<f32> {
         self.borrow().iter().collect()

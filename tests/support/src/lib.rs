@@ -30,6 +30,7 @@ pub mod recorder;
 pub mod records;
 pub mod rounding;
 pub mod rounding_row;
+pub mod shards;
 pub mod specs;
 pub mod spirv;
 pub mod subgroups;

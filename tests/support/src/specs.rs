@@ -109,6 +109,7 @@ pub fn every_spec() -> IndexSet<Spec> {
     nll_of_cut_images(&mut specs);
 
     with_extras(&mut specs);
+    with_shards(&mut specs);
     in_arenas(&mut specs);
     specs
 }
@@ -306,6 +307,90 @@ pub fn with_extras(specs: &mut IndexSet<Spec>) {
                 }
             }
         }
+    }
+}
+
+/// Shards of classes: states from logits, of rows that are short, streaming, shared and cut, and of columns; states merged;
+/// losses from states, with and without elements.
+pub fn with_shards(specs: &mut IndexSet<Spec>) {
+    let sources: &[(&[usize], u64)] = &[
+        (&[8, 3], 0),
+        (&[8, 1000], 0),
+        (&[8, 1001], 0),
+        (&[2, 131_072], 0),
+        (&[8, 20, 8], 0),
+        (&[2, 12_288], 4096 + 288),
+        (&[2, 262_144], 256 << 10),
+    ];
+    let invariant = profiles().into_iter().map(|profile| profile.with_batch_invariance(true));
+    for mut profile in profiles().into_iter().step_by(2).chain(invariant.step_by(4)) {
+        profile.limits.max_storage_buffers_per_shader_stage = 16;
+        for (number, &(shape, binding)) in sources.iter().enumerate() {
+            let mut profile = profile.clone();
+            if binding > 0 {
+                let least = if profile.batch_invariant { 256 << 10 } else { 0 };
+                profile.limits.max_storage_buffer_binding_size = binding.max(least);
+            }
+            for (turn, shapes) in kinds_of_targets(shape, number).into_iter().enumerate() {
+                for_shards(shapes, turn, &profile, specs);
+            }
+        }
+    }
+    assert!(specs.iter().any(|spec| spec.kernel == Kernel::MergeStates), "no states are merged");
+}
+
+/// Shapes of a shard of 300,000 classes, with labels and with probabilities.
+fn kinds_of_targets(shape: &[usize], number: usize) -> Vec<Shapes<'_>> {
+    use ElementType::{BF16, F16, F32};
+    let rows: &'static [usize] = match shape {
+        [8, _] => &[8],
+        [2, _] => &[2],
+        _ => &[8, 8],
+    };
+    let (input, others) = [(F32, F32), (F16, F32), (BF16, F16)][number % 3];
+    let plain = Shapes::new(shape).input_type(input);
+    let labelled = |input| {
+        let label = [LabelType::I64, LabelType::U8][number % 2];
+        Shapes::new(shape).input_type(input).target(TargetType::Labels(label), rows)
+    };
+    vec![
+        labelled(F32),
+        labelled(input).weight(300_000).weight_type(others),
+        labelled(input).weight(300_000).row_weights(rows),
+        plain.target(TargetType::Probabilities(others), shape),
+        plain.target(TargetType::Probabilities(F32), shape).weight(300_000),
+    ]
+}
+
+fn for_shards(shapes: Shapes<'_>, turn: usize, profile: &Profile, specs: &mut IndexSet<Spec>) {
+    let labels = matches!(shapes.target, Some((TargetType::Labels(_), _)));
+    let few = CrossEntropy::new().class_shard(7, 300_000);
+    let many = few.clone().label_smoothing(0.1).softcap(20.0).logit_scale(2.0).z_loss(1e-3);
+    let mut statistics =
+        Outputs::loss().with_lse().with_argmax().with_entropy().with_variance().with_row_weights();
+    if labels {
+        statistics = statistics.with_accuracy();
+    }
+    let elements = Outputs::loss().with_grad();
+    for (loss, outputs) in [
+        (few.clone(), Outputs::loss()),
+        (few.clone().reduction(Reduction::None), elements.with_log_probs()),
+        (many.clone(), elements),
+        (many.reduction([Reduction::None, Reduction::Sum][turn % 2]), statistics),
+    ] {
+        let mut plan = |shapes: Shapes<'_>, outputs: Outputs| {
+            let plan = Plan::new(&loss, &shapes, outputs, profile).expect("a plan");
+            for spec in plan.variants() {
+                specs.insert(spec);
+                if spec.grad && spec.input == spec.output {
+                    specs.insert(Spec { in_place: true, ..spec });
+                }
+            }
+        };
+        plan(shapes, outputs.only_states());
+        plan(shapes.states(1), outputs);
+        plan(shapes.states(3), outputs);
+        plan(shapes.states(3), outputs.only_states());
     }
 }
 
