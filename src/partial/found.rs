@@ -1,4 +1,4 @@
-//! The sums and counts over rows, whoever computed them.
+//! The sums and counts over rows of any origin.
 
 use super::exact::ExactSum;
 use crate::call::{BadValue, Summary};
@@ -8,7 +8,7 @@ use crate::reference::Sums;
 /// The rows whose losses are added up in f64 before the exact sum takes them.
 const CHUNK: usize = 4096;
 
-/// What is known of rows: sums that are exact from the results of pieces on, and counts. It does not depend on how the
+/// The knowledge of some rows: sums that are exact from the results of pieces on, and counts. It does not depend on how the
 /// pieces are grouped, and merging has no order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Found {

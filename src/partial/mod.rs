@@ -12,10 +12,9 @@ use self::exact::ExactSum;
 use crate::loss::Function;
 use crate::{Error, Output, Outputs, Problem, Reduction, Summary};
 
-/// What a call over some of the rows found: sums, counts, sums of classes, and the first row of each kind of fault.
+/// The findings of a call over some of the rows: sums, counts, sums of classes, and the first row of each kind of fault.
 ///
-/// Partials of the same question add up, whoever computed them: other threads, other GPUs, other machines, a run of
-/// yesterday. Sums are exact from the results of pieces on (a piece is a run of rows that passes through a device at
+/// Partials of the same question add up, from other threads, other GPUs, other machines, or a run of yesterday. Sums are exact from the results of pieces on (a piece is a run of rows that passes through a device at
 /// once), so merging in any grouping gives the same bits. The order matters for the positions of bad labels alone: they
 /// are counted as if the rows followed each other in the order of the merges.
 ///

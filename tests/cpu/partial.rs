@@ -1,5 +1,5 @@
-//! Partials: whoever computed them and however they travelled, they add up to the call over all rows; what does not belong
-//! together is refused, and so is everything that is no partial.
+//! Partials add up to the call over all rows, in any grouping and after any journey; what does not belong together is
+//! refused, and so is everything that is no partial.
 
 use support::random::Random;
 use wgpu_loss::reference::{self, Cpu};

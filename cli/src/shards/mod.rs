@@ -124,7 +124,7 @@ struct Shard<'a> {
     steps: Option<Range<usize>>,
 }
 
-/// Returns all shards of a job, whoever computes them, and the identity of their list.
+/// Returns all shards of a job, those of other processes too, and the identity of their list.
 fn shards_of<'a>(job: &Job, sets: &'a [InputPaths]) -> Result<(Vec<Shard<'a>>, ListId), Failure> {
     let options = fingerprint::options(job);
     let runs = match sets {
@@ -283,7 +283,7 @@ impl<'a> Work<'a> {
 enum Broken {
     /// Its own data or files.
     Shard(Failure),
-    /// What all shards need.
+    /// A part that all shards need.
     Run(Failure),
 }
 

@@ -1,4 +1,4 @@
-//! One loss over many shards: whoever computes which, and whatever is interrupted, the report is that of one run.
+//! One loss over many shards: the report is that of one run, for any division among processes and after any interruption.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ fn folder() -> Folder {
     folder
 }
 
-/// What does not depend on who computed: all but times and names of saved files.
+/// Returns all that does not depend on the process: all but times and names of saved files.
 fn facts(mut report: Value) -> Value {
     let object = report.as_object_mut().expect("an object");
     for name in ["seconds", "saved", "output_dtype"] {

@@ -25,7 +25,7 @@ fn folder() -> Folder {
     folder
 }
 
-/// What does not depend on the process that has computed.
+/// Returns all that does not depend on the process: all but times and names of saved files.
 fn facts(mut report: Value) -> Value {
     let object = report.as_object_mut().expect("an object");
     for name in ["seconds", "saved", "output_dtype"] {
