@@ -2,7 +2,7 @@
 
 use super::builder::PlanBuilder;
 use super::kernels::softmax;
-use super::pieces::cut;
+use super::pieces::{cut, usable_bytes};
 use super::sequence;
 use super::work::Work;
 use super::{Plan, Profile};
@@ -61,15 +61,16 @@ fn with_pieces(work: Work) -> Result<Work, Error> {
 
 /// Returns an error for states of several shards whose rows would be cut: all of them are in one binding.
 fn check_states(problem: &Problem, profile: &Profile, pieces: usize) -> Result<(), Error> {
-    let several = problem.states.is_some_and(|shards| shards > 1);
-    match problem.tensor(TensorSlot::GivenStates) {
-        Some(states) if several && pieces > 1 => Err(Error::Limit {
+    let Some(states) = problem.tensor(TensorSlot::GivenStates) else { return Ok(()) };
+    let fit = pieces <= 1 && states.bytes() <= usable_bytes(profile);
+    match problem.states > Some(1) && !fit {
+        true => Err(Error::Limit {
             what: "the states of several shards, whose rows are not cut: merge them first, or take fewer rows",
             limit: "max_storage_buffer_binding_size",
             needed: states.bytes(),
             allowed: profile.limits.max_storage_buffer_binding_size,
         }),
-        _ => Ok(()),
+        false => Ok(()),
     }
 }
 

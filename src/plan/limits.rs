@@ -60,7 +60,6 @@ impl Plan {
             ("the workspace", self.workspace_bytes()),
             uncut(true, TensorSlot::Classes),
             uncut(self.problem().class_shard.is_some(), TensorSlot::Weight),
-            uncut(self.problem().states > Some(1), TensorSlot::GivenStates),
             uncut(zero_fill::variance_grad(&self.work).is_some(), TensorSlot::VarianceGrad),
         ];
         match whole.into_iter().find(|(_, needed)| *needed > allowed) {

@@ -55,10 +55,7 @@ struct Room {
 
 impl Room {
     fn of(problem: &Problem, profile: &Profile) -> Self {
-        // A piece may start that much after the aligned offset of its binding, and end within a load.
-        let slack = offset_alignment(&profile.limits) + 32;
-        let limit = profile.limits.max_storage_buffer_binding_size.min(BINDING_BYTES);
-        let bytes = limit.saturating_sub(slack) / 32 * 32;
+        let bytes = usable_bytes(profile);
         let mut room = Self { elements: u64::MAX, rows: PIECE_ROWS, classes: u64::MAX };
         for tensor in problem.tensors() {
             let part = match tensor.axes {
@@ -83,13 +80,19 @@ impl Room {
     }
 }
 
+/// Returns the bytes of a tensor that fit a binding: a piece may start a little after the aligned offset of its binding,
+/// and end within a load.
+pub(super) fn usable_bytes(profile: &Profile) -> u64 {
+    let slack = offset_alignment(&profile.limits) + 32;
+    let limit = profile.limits.max_storage_buffer_binding_size.min(BINDING_BYTES);
+    limit.saturating_sub(slack) / 32 * 32
+}
+
 /// Returns runs of elements that follow each other: whole steps of the outer axis; or, if not even one fits, whole
 /// classes of a step; or positions of one class.
 fn flat_runs(problem: &Problem, profile: &Profile) -> Result<Vec<Piece>, Error> {
     let view = problem.view;
-    let slack = offset_alignment(&profile.limits) + 32;
-    let limit = profile.limits.max_storage_buffer_binding_size.min(BINDING_BYTES);
-    let bytes = limit.saturating_sub(slack) / 32 * 32;
+    let bytes = usable_bytes(profile);
     // The most steps of a piece along an axis, if it has `below` elements of a tensor for each step.
     let most = |has: fn(Axes) -> bool, below: fn([usize; 3]) -> usize| {
         let of_tensor = |tensor: CallTensor| {
@@ -116,7 +119,7 @@ fn flat_runs(problem: &Problem, profile: &Profile) -> Result<Vec<Piece>, Error> 
             return Err(Error::Limit {
                 what: "a piece of one element",
                 limit: "max_storage_buffer_binding_size",
-                needed: slack + 32,
+                needed: offset_alignment(&profile.limits) + 64,
                 allowed: profile.limits.max_storage_buffer_binding_size,
             });
         }

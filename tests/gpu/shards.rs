@@ -3,13 +3,16 @@
 
 use support::answer::{Answer, bits};
 use support::data::{Data, Types};
+use support::embedded::{Embedded, Place, Results};
 use support::extras::Extras;
 use support::gpus::{gpus, in_turn};
 use support::random::Random;
 use support::rounding::Rounding;
 use support::shards::{Numbers, Run, Sharded};
+use wgpu_loss::loss::{Loss, Shapes};
 use wgpu_loss::{
-    CrossEntropy, ElementType, Error, Gpu, Inputs, Outputs, Reduction, Summary, reference,
+    CrossEntropy, ElementType, Error, Gpu, Inputs, LabelType, Outputs, Plan, Profile, Reduction,
+    RowStates, Summary, TargetType, reference,
 };
 
 fn on(gpu: &Gpu) -> impl Fn(&CrossEntropy, &Inputs<'_>, Outputs) -> Result<Numbers, Error> {
@@ -373,5 +376,213 @@ fn nothing_but_states_is_returned_with_states() {
         assert!(answer.loss.is_empty() && answer.grad.is_none() && answer.elements.is_none());
         assert!(extras.z_loss.is_empty() && extras.rows.columns().next().is_none());
         assert_eq!(output.states.unwrap().rows(), 3);
+    }
+}
+
+// ---- Recorded into a host's passes
+
+/// A host's plans of shards, and the places of its tensors.
+struct Host<'a> {
+    gpu: &'a Gpu,
+    profile: Profile,
+    place: Place,
+}
+
+impl Host<'_> {
+    fn plan(&self, loss: &CrossEntropy, shapes: &Shapes<'_>, outputs: Outputs) -> Plan {
+        Plan::new(loss, shapes, outputs, &self.profile).unwrap()
+    }
+
+    /// Returns the states that a pass writes: those of the data's logits, or those of `given`, merged.
+    #[track_caller]
+    fn states(
+        &self,
+        loss: &CrossEntropy,
+        data: &Data,
+        outputs: Outputs,
+        given: Option<(&[u32], usize)>,
+    ) -> Vec<u32> {
+        let shapes = data.shapes();
+        let shapes = given.map_or(shapes, |(_, shards)| shapes.states(shards));
+        let plan = self.plan(loss, &shapes, outputs.only_states());
+        let words = given.map_or(&[][..], |(words, _)| words);
+        let place = Place { in_place: false, ..self.place };
+        Embedded::from_states(self.gpu, data, plan, place, words).run().states.unwrap()
+    }
+
+    /// Returns the results of a pass from states.
+    #[track_caller]
+    fn from_states(
+        &self,
+        loss: &CrossEntropy,
+        data: &Data,
+        outputs: Outputs,
+        (words, shards): (&[u32], usize),
+    ) -> Results {
+        let plan = self.plan(loss, &data.shapes().states(shards), outputs);
+        Embedded::from_states(self.gpu, data, plan, self.place, words).run()
+    }
+
+    /// Checks a call in shards; returns the part of the tolerance that it used.
+    #[track_caller]
+    fn check(&self, case: &Case<'_>, cuts: &[usize]) -> f64 {
+        let what = &format!("{}, {:?} cut at {cuts:?}", case.what, case.data.shape());
+        let sharded = Sharded::new(case.loss, case.data, case.outputs, cuts);
+        let states: Vec<u32> = sharded
+            .shards()
+            .flat_map(|(loss, data)| self.states(&loss, data, case.outputs, None))
+            .collect();
+        let shards = sharded.count();
+        let (loss, data) = sharded.shards().next().unwrap();
+        let merged = self.states(&loss, data, case.outputs, Some((&states, shards)));
+        self.check_merged(case, &states, shards, &merged);
+        let mut used: f64 = 0.0;
+        for given in [(&states[..], shards), (&merged[..], 1)] {
+            let numbers = |(loss, data): (CrossEntropy, &Data)| {
+                let results = self.from_states(&loss, data, case.outputs, given);
+                let problem = loss.problem(&data.shapes().states(1), case.outputs).unwrap();
+                let (answer, extras) = (results.answer(), results.extras(&problem));
+                Numbers { answer, extras, states: None, summary: results.summary }
+            };
+            let answers: Vec<Numbers> = sharded.shards().map(numbers).collect();
+            used = used.max(case.compare(what, &sharded.together(what, &answers)));
+        }
+        used
+    }
+
+    /// Checks states that the device has merged against those that the host merges.
+    #[track_caller]
+    fn check_merged(&self, case: &Case<'_>, states: &[u32], shards: usize, merged: &[u32]) {
+        let problem = case.loss.problem(&case.data.shapes(), case.outputs).unwrap();
+        let fields = problem.state_fields();
+        let of_shard = |words: &[u32]| RowStates::new(fields.clone(), words.to_vec()).unwrap();
+        let mut wanted = of_shard(&states[..merged.len()]);
+        for shard in states.chunks(merged.len()).skip(1) {
+            wanted.merge(&of_shard(shard)).unwrap();
+        }
+        assert_eq!(states.len(), shards * merged.len());
+        for ((field, &got), &wanted) in fields.iter().cycle().zip(merged).zip(wanted.words()) {
+            let [a, b] = [got, wanted].map(f32::from_bits);
+            let near = (a - b).abs() <= 64.0 * f32::EPSILON * b.abs();
+            assert!(got == wanted || near, "{}: {field:?} is {a:e} and not {b:e}", case.what);
+        }
+    }
+}
+
+/// A gradient in place is each shard's own; states are at any word of a buffer, and no other word is written.
+#[test]
+fn recorded_passes_read_and_write_states_anywhere() {
+    let mut used: f64 = 0.0;
+    let places = [
+        Place::default(),
+        Place { lead: 1, ..Place::default() },
+        Place { lead: 5, in_place: true, ..Place::default() },
+        Place { lead: 2, arena: true, ..Place::default() },
+    ];
+    let mut number = 0;
+    for shape in [vec![9, 3], vec![7, 33], vec![3, 1001], vec![2, 40, 3], vec![2, 20_000]] {
+        for place in places {
+            let element_type = ElementType::ALL[number % 3];
+            let data = Data::random(&shape, 1).random_weight().random_row_weights();
+            let data = data.in_types(Types::all(element_type));
+            let loss = match number % 2 {
+                0 => CrossEntropy::new().label_smoothing(0.1).reduction(Reduction::None),
+                _ => CrossEntropy::new().z_loss(1e-3),
+            };
+            let outputs = if number % 3 == 2 { Outputs::loss().with_grad() } else { everything() };
+            let case = Case::new(&format!("{place:?}"), &loss, &data, outputs);
+            for gpu in in_turn() {
+                let profile = gpu.kernels().profile().clone();
+                let host = Host { gpu, profile, place };
+                used = used.max(host.check(&case, &cuts(shape[1], number)));
+            }
+            number += 1;
+        }
+    }
+    println!("recorded: {used:.2} of the tolerance");
+}
+
+/// Shards that no binding holds are cut once more; batch-invariant rows are folded in parts of their own.
+#[test]
+fn shards_may_be_larger_than_a_binding() {
+    let mut used: f64 = 0.0;
+    let mut cut = 0;
+    for (shape, bytes) in
+        [(vec![3, 9000], 8 << 10), (vec![2, 700, 6], 4 << 10), (vec![2, 200_000], 256 << 10)]
+    {
+        for (number, invariant) in [false, true].into_iter().enumerate() {
+            let bytes = if invariant { 256 << 10 } else { bytes };
+            let data = Data::random(&shape, 1).random_weight();
+            let data = data.in_types(Types::all(ElementType::ALL[number]));
+            let loss = CrossEntropy::new().label_smoothing(0.1);
+            let case = Case::new("cut", &loss, &data, everything());
+            for gpu in in_turn() {
+                let mut profile = gpu.kernels().profile().clone().with_batch_invariance(invariant);
+                profile.limits.max_storage_buffer_binding_size = bytes;
+                let host = Host { gpu, profile, place: Place::default() };
+                let sharded = Sharded::new(&loss, &data, everything(), &[100]);
+                let (of_last, last) = sharded.shards().last().unwrap();
+                let plan = host.plan(&of_last, &last.shapes(), everything().only_states());
+                cut += plan.pieces().len() - 1;
+                used = used.max(host.check(&case, &[100]));
+            }
+        }
+    }
+    assert!(cut > 4, "nothing was cut");
+    println!("cut: {used:.2} of the tolerance");
+}
+
+/// The bits of a row's state and loss do not depend on the rows beside it, where that is asked for.
+#[test]
+fn rows_keep_their_bits_among_others() {
+    for shape in [vec![5, 100], vec![5, 9001], vec![5, 30, 4]] {
+        let data = Data::random(&shape, 1);
+        let loss = CrossEntropy::new().reduction(Reduction::None);
+        for gpu in in_turn() {
+            let profile = gpu.kernels().profile().clone().with_batch_invariance(true);
+            let host = Host { gpu, profile, place: Place::default() };
+            let of = |data: &Data| {
+                let sharded = Sharded::new(&loss, data, everything(), &[shape[1] / 3]);
+                let states: Vec<u32> = sharded
+                    .shards()
+                    .flat_map(|(loss, data)| host.states(&loss, data, everything(), None))
+                    .collect();
+                let of_shard = |(loss, data): (CrossEntropy, &Data)| {
+                    host.from_states(&loss, data, everything(), (&states, 2))
+                };
+                sharded.shards().map(of_shard).collect::<Vec<Results>>()
+            };
+            let all = of(&data);
+            for step in 0..shape[0] {
+                let alone = of(&data.step(step));
+                for (alone, all) in alone.iter().zip(&all) {
+                    let part = |numbers: &Option<Vec<u32>>| {
+                        let numbers = numbers.as_ref().unwrap();
+                        let of_step = numbers.len() / shape[0];
+                        numbers[step * of_step..][..of_step].to_vec()
+                    };
+                    assert_eq!(alone.rows, Some(part(&all.rows)));
+                    assert_eq!(alone.grad, Some(part(&all.grad)));
+                    assert_eq!(alone.records, Some(part(&all.records)));
+                }
+            }
+        }
+    }
+}
+
+/// The states of several shards are in one binding, or the plan says that they are not.
+#[test]
+fn states_that_no_binding_holds_are_refused() {
+    let mut profile = Profile::portable();
+    profile.limits.max_storage_buffer_binding_size = 64 << 10;
+    let shapes = Shapes::new(&[4000, 5]).target(TargetType::Labels(LabelType::U8), &[4000]);
+    let loss = CrossEntropy::new().class_shard(0, 10);
+    let plan = |shards| Plan::new(&loss, &shapes.states(shards), Outputs::loss(), &profile);
+    assert_eq!(plan(1).unwrap().pieces().len(), 1);
+    match plan(2) {
+        Err(Error::Limit { limit: "max_storage_buffer_binding_size", needed, .. }) => {
+            assert_eq!(needed, 4000 * 16 * 2);
+        }
+        other => panic!("{:?}", other.map(|plan| plan.to_string())),
     }
 }

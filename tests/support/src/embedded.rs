@@ -103,6 +103,8 @@ pub struct Results {
     /// The rows' records and the classes' sums.
     pub records: Option<Vec<u32>>,
     pub classes: Option<Vec<u32>>,
+    /// The rows' states.
+    pub states: Option<Vec<u32>>,
     /// The reduced z-loss, where there is one.
     pub z_loss: Option<u32>,
     pub summary: Summary,
@@ -112,11 +114,25 @@ impl<'a> Embedded<'a> {
     /// Puts the data into buffers and binds the plan to them.
     #[track_caller]
     pub fn new(gpu: &'a Gpu, data: &Data, plan: Plan, place: Place) -> Self {
+        Self::from_states(gpu, data, plan, place, &[])
+    }
+
+    /// Puts the data, and the states of rows, into buffers and binds the plan to them.
+    #[track_caller]
+    pub fn from_states(
+        gpu: &'a Gpu,
+        data: &Data,
+        plan: Plan,
+        place: Place,
+        given_states: &[u32],
+    ) -> Self {
         let problem = plan.problem().clone();
         let (rows, elements) = (data.view.rows(), data.view.elements());
         let mut tensors = Vec::new();
         // Ten tensors at most, none of which has more words than this.
+        let weights = data.weight.as_ref().map_or(0, Vec::len);
         let each = 2 * elements + 16 * rows + 64 * data.view.classes + place.lead + 64;
+        let each = each + weights + given_states.len();
         let room = Room::new(gpu, place.arena, 10 * each);
         let mut hold = |name, words, written| {
             tensors.push(Held::new(gpu, &room, name, words, place.lead, written));
@@ -137,20 +153,28 @@ impl<'a> Embedded<'a> {
         if let Some(weights) = &data.row_weights {
             hold("row_weights", bytemuck::pod_collect_to_vec(weights), false);
         }
+        if !given_states.is_empty() {
+            hold("given_states", given_states.to_vec(), false);
+        }
+        let only_states = problem.outputs.states;
+        if only_states {
+            hold("states", vec![POISON; problem.state_fields().len() * rows], true);
+        }
         let record = problem.record().len();
-        if record > 0 {
+        if record > 0 && !only_states {
             hold("records", vec![POISON; record * rows], true);
         }
         if problem.outputs.class_losses {
             hold("classes", vec![POISON; CLASS_BYTES as usize / 4 * data.view.classes], true);
         }
-        if problem.reduction == Reduction::None {
+        if problem.reduction == Reduction::None && !only_states {
             hold("loss", vec![POISON; rows], true);
         }
         if problem.outputs.grad && !place.in_place {
             hold("grad", poisoned(problem.output_type, elements), true);
         }
-        if problem.outputs.log_probs || problem.function == Function::Softmax {
+        let distribution = problem.outputs.log_probs || problem.function == Function::Softmax;
+        if distribution && !only_states {
             hold("elements", poisoned(problem.output_type, elements), true);
         }
         let mut buffers = Buffers::new(tensors[0].range());
@@ -163,6 +187,8 @@ impl<'a> Embedded<'a> {
                 "row_weights" => buffers.row_weights(range),
                 "records" => buffers.records(range),
                 "classes" => buffers.classes(range),
+                "given_states" => buffers.given_states(range),
+                "states" => buffers.states(range),
                 "loss" => buffers.loss(range),
                 "grad" => buffers.grad(range),
                 _ => buffers.distribution(range),
@@ -197,12 +223,15 @@ impl<'a> Embedded<'a> {
         let problem = self.bound.plan().problem();
         let result = read_words(self.gpu, self.bound.result().buffer);
         let summary = self.bound.decode(bytemuck::cast_slice(&result)).unwrap().summary;
-        let reduced = problem.reduction != Reduction::None && problem.function != Function::Softmax;
+        let reduced = problem.reduction != Reduction::None
+            && problem.function != Function::Softmax
+            && !problem.outputs.states;
         let z_loss = reduced && problem.z_loss != 0.0;
         let mut results = Results {
             reduced: reduced.then_some(result[0]),
             records: None,
             classes: None,
+            states: None,
             z_loss: z_loss.then_some(result[10]),
             rows: None,
             grad: None,
@@ -219,12 +248,13 @@ impl<'a> Embedded<'a> {
             if !tensor.written {
                 continue;
             }
-            if let "loss" | "records" | "classes" = tensor.name {
+            if let "loss" | "records" | "classes" | "states" = tensor.name {
                 let missed = words.iter().position(|&word| word == POISON);
                 assert_eq!(missed, None, "an element of {} was not written", tensor.name);
                 match tensor.name {
                     "loss" => results.rows = Some(words),
                     "records" => results.records = Some(words),
+                    "states" => results.states = Some(words),
                     _ => results.classes = Some(words),
                 }
                 continue;
