@@ -104,3 +104,45 @@ pub(super) fn states() -> Value {
     };
     Value::List(vec![state("state", "State", "Row", false), state("fold", "Fold", "", true)])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::{Shapes, StateField};
+    use crate::{CrossEntropy, LabelType, Loss, Outputs, TargetType};
+
+    fn name(field: &StateField) -> &'static str {
+        match field {
+            StateField::Max => "max",
+            StateField::SumExpM1 => "sum_exp_m1",
+            StateField::Flags => "flags",
+            StateField::LabelLogit => "label_logit",
+            StateField::WeightedGap => "weighted_gap",
+            StateField::WeightSum => "weight_sum",
+            StateField::Argmax => "argmax",
+            StateField::ExpGapSum => "exp_gap_sum",
+            StateField::Squares => "squares",
+        }
+    }
+
+    /// The words that a problem says a record has are those that the kernels write.
+    #[test]
+    fn records_have_the_fields_of_states() {
+        let common = ["max", "sum_exp_m1", "flags", "label_logit"];
+        for bits in 0..64u32 {
+            let is_on = |bit: u32| bits >> bit & 1 == 1;
+            let mut outputs = Outputs::loss().only_states();
+            (outputs.argmax, outputs.accuracy) = (is_on(0), is_on(1));
+            (outputs.entropy, outputs.variance, outputs.lse) = (is_on(2), is_on(3), is_on(4));
+            let loss = CrossEntropy::new().label_smoothing(if is_on(5) { 0.1 } else { 0.0 });
+            let labels = TargetType::Labels(LabelType::U8);
+            let shapes = Shapes::new(&[8, 3]).target(labels, &[8]);
+            let problem = loss.problem(&shapes, outputs).unwrap();
+            let of_kernels = RowFeatures::of(&problem).fields(problem.has_dense_target());
+            let of_kernels = of_kernels.iter().map(|field| field.name);
+            let wanted: Vec<_> = common.into_iter().chain(of_kernels).collect();
+            let named: Vec<_> = problem.state_fields().iter().map(name).collect();
+            assert_eq!(named, wanted, "{outputs:?}");
+        }
+    }
+}

@@ -65,15 +65,8 @@ impl RowFeatures {
 
     /// Returns the part of it that a state's fields depend on.
     pub(crate) fn of_fields(self) -> Self {
-        let Self { entropy_loss, product, record, accuracy, top_k, .. } = self;
-        Self {
-            entropy_loss,
-            product,
-            record: record.of_states(),
-            accuracy,
-            top_k,
-            ..Self::default()
-        }
+        let Self { entropy_loss, record, accuracy, .. } = self;
+        Self { entropy_loss, record: record.of_states(), accuracy, ..Self::default() }
     }
 
     /// Returns the part of it that remains when the groups' totals are summed.

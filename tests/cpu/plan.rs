@@ -393,12 +393,13 @@ fn anything_at_all_has_a_plan_or_is_refused() {
     let soak: u64 = std::env::var("SOAK").map_or(0, |s| s.parse().unwrap());
     let steps = if soak > 0 { 1_000_000 } else { 20_000 };
     let mut walk = Anything(Random(100 * soak + 3));
-    let losses = losses();
+    let mut losses = Vec::from(losses());
+    losses.push(("cross_entropy", Box::new(CrossEntropy::new().class_shard(1 << 33, 1 << 40))));
     let (mut planned, mut refused) = (0, 0);
     for _ in 0..steps {
         let shapes = [(); 7].map(|()| walk.shape());
         let (loss, profile, outputs) =
-            (walk.one_of(&[0, 1, 2, 3, 4, 5, 6, 7, 8]), walk.profile(), walk.outputs());
+            (walk.one_of(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]), walk.profile(), walk.outputs());
         let (name, loss) = &losses[loss];
         let stated = walk.shapes(name, &shapes);
         match Plan::new(&**loss, &stated, outputs, &profile) {
@@ -481,6 +482,9 @@ impl Anything {
         if self.0.below(4) == 0 {
             stated = stated.upstream(if loss == "softmax" { input } else { &[] });
         }
+        if loss == "cross_entropy" && self.0.below(3) == 0 {
+            stated = stated.states(self.one_of(&[0, 1, 2, 9, usize::MAX]));
+        }
         stated
     }
 
@@ -497,6 +501,7 @@ impl Anything {
             outputs.log_probs = self.0.below(2) == 0;
         }
         (outputs.target_grad, outputs.var_grad) = (self.0.below(9) == 0, self.0.below(6) == 0);
+        outputs.states = self.0.below(6) == 0;
         outputs
     }
 
