@@ -21,7 +21,7 @@ use crate::{Error, Problem};
 ///    of rows, which are the same for all; and, where they are asked for, gradient and log-probabilities of its own
 ///    classes, from its logits.
 ///
-/// Both calls have the same loss and the same other outputs. Nothing but states is exchanged: labels, row weights and
+/// Both calls have the same loss and the same other outputs; a gradient may be asked for in the second alone. Nothing but states is exchanged: labels, row weights and
 /// class weights are there everywhere. One record of 16 to 36 bytes for each row has a word for each of
 /// [`Problem::state_fields`]; the records follow each other in the order of the labels, and the shards' one another, as
 /// an allgather leaves them.

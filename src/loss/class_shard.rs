@@ -26,6 +26,9 @@ impl ClassShard {
         let refuse =
             |given: String, wanted| Err(Error::Option { option: "class_shard", given, wanted });
         let by_states = outputs.states || shapes.states.is_some();
+        if by_states {
+            Self::check(outputs, shapes.states)?;
+        }
         let classes = view.classes as u64;
         match given {
             None => Ok(by_states.then_some(Self { first: 0, of: classes })),
@@ -46,8 +49,8 @@ impl ClassShard {
         }
     }
 
-    /// Returns an error for outputs that need more of a row's other classes than their states.
-    pub(super) fn check(outputs: Outputs, shards: Option<usize>) -> Result<(), Error> {
+    /// Returns an error for outputs that need more of a row's other classes than their states, and for no states at all.
+    fn check(outputs: Outputs, shards: Option<usize>) -> Result<(), Error> {
         let refused = [
             (outputs.rank, "rank"),
             (outputs.top_k > 0, "top_k"),
@@ -160,7 +163,7 @@ impl Problem {
             view: ClassView { classes: 0, ..self.view },
             input_shape,
             class_shard: Some(ClassShard { first: 0, of: self.all_classes() }),
-            outputs: Outputs { grad: false, log_probs: false, ..self.outputs },
+            outputs: Outputs { grad: false, log_probs: false, probs: false, ..self.outputs },
             ..self.clone()
         }
     }

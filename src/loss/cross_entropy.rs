@@ -67,7 +67,7 @@ impl Default for CrossEntropy {
 }
 
 impl CrossEntropy {
-    shared_options!(class_axis, ignore_index, reduction, empty_mean);
+    shared_options!(class_axis, class_shard, ignore_index, reduction, empty_mean);
 
     /// Returns the mean over rows, no smoothing, `ignore_index` -100.
     pub fn new() -> Self {
@@ -105,16 +105,6 @@ impl CrossEntropy {
     /// near 0.
     pub fn z_loss(mut self, coefficient: f32) -> Self {
         self.z_loss = coefficient;
-        self
-    }
-
-    /// Marks the input as the classes from `first` on of `of` classes in all, for rows whose classes are split over several
-    /// devices or machines. [`RowStates`](crate::RowStates) has the two calls of each, and an example.
-    ///
-    /// The shard ends within the classes, and may have none. Labels count all classes, class weights and smoothing are
-    /// those of all classes; class probabilities, gradient and log-probabilities have the input's shape.
-    pub fn class_shard(mut self, first: u64, of: u64) -> Self {
-        self.class_shard = Some(ClassShard { first, of });
         self
     }
 
@@ -172,20 +162,14 @@ impl Loss for CrossEntropy {
         let axis = ClassAxis::new(shapes.input, self.class_axis)?;
         let target = self.check_target(&axis, shapes)?;
         let class_shard = ClassShard::of_call(self.class_shard, &axis.view, shapes, outputs)?;
-        let all_classes = class_shard.map_or(axis.view.classes as u64, |shard| shard.of);
-        axis.check_weight(shapes.weight, all_classes)?;
+        let classes = axis.all_classes(class_shard);
+        axis.check_weight(shapes.weight, classes)?;
         let taken = Taken { class_weights: true, row_weights: true, states: true };
         shapes.check_class_axis("cross_entropy", taken)?;
         let labels = matches!(target, TargetType::Labels(_));
         let instead = "it needs labels, not class probabilities";
-        let classes = usize::try_from(all_classes).unwrap_or(usize::MAX);
         let given = Given { classes, distribution: true, labels, rows: true, instead };
-        Outputs { states: false, ..outputs }.check(given)?;
-        if class_shard.is_some() {
-            ClassShard::check(outputs, shapes.states)?;
-        }
-        // States are the same with and without a gradient.
-        let outputs = Outputs { grad: outputs.grad && !outputs.states, ..outputs };
+        let outputs = outputs.checked_but_for_states(given)?;
         let row_weights = axis.row_weights(shapes.row_weights)?;
         Ok(Problem {
             divisor: self.reduction.divisor(target, &axis, row_weights),

@@ -2,8 +2,8 @@
 
 use super::options::shared_options;
 use super::{
-    ClassAxis, Divisor, EmptyMean, Function, Given, Loss, Outputs, Problem, Reduction, Shapes,
-    Taken,
+    ClassAxis, ClassShard, Divisor, EmptyMean, Function, Given, Loss, Outputs, Problem, Reduction,
+    Shapes, Taken,
 };
 use crate::{Error, TargetType};
 
@@ -32,6 +32,7 @@ pub struct Entropy {
     axis: isize,
     reduction: Reduction,
     empty_mean: EmptyMean,
+    class_shard: Option<ClassShard>,
 }
 
 impl Default for Entropy {
@@ -41,11 +42,12 @@ impl Default for Entropy {
 }
 
 impl Entropy {
-    shared_options!(reduction, empty_mean);
+    shared_options!(class_shard, reduction, empty_mean);
 
     /// Returns the mean over rows, of distributions along the last axis.
     pub fn new() -> Self {
-        Self { axis: -1, reduction: Reduction::Mean, empty_mean: EmptyMean::Nan }
+        let (reduction, empty_mean) = (Reduction::Mean, EmptyMean::Nan);
+        Self { axis: -1, reduction, empty_mean, class_shard: None }
     }
 
     /// Sets the axis of the classes; negative counts from the end.
@@ -66,12 +68,14 @@ impl Loss for Entropy {
         }
         shapes.check_class_axis(
             "entropy",
-            Taken { class_weights: false, row_weights: true, states: false },
+            Taken { class_weights: false, row_weights: true, states: true },
         )?;
         let axis = ClassAxis::new(shapes.input, Some(self.axis))?;
         let instead = "entropy has no labels";
-        let classes = axis.view.classes;
-        outputs.check(Given { classes, distribution: true, labels: false, rows: true, instead })?;
+        let class_shard = ClassShard::of_call(self.class_shard, &axis.view, shapes, outputs)?;
+        let classes = axis.all_classes(class_shard);
+        let given = Given { classes, distribution: true, labels: false, rows: true, instead };
+        let outputs = outputs.checked_but_for_states(given)?;
         let row_weights = axis.row_weights(shapes.row_weights)?;
         let divisor = match self.reduction {
             Reduction::None | Reduction::Sum => Divisor::Known(1.0),
@@ -85,6 +89,8 @@ impl Loss for Entropy {
             row_weights,
             reduction: self.reduction,
             empty_mean: self.empty_mean,
+            class_shard,
+            states: shapes.states,
             ..axis.problem(Function::Entropy, shapes, outputs)
         })
     }

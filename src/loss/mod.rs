@@ -492,14 +492,18 @@ impl ClassAxis {
         }
     }
 
+    /// Returns the number of all classes.
+    fn all_classes(&self, shard: Option<ClassShard>) -> usize {
+        let of = shard.map(|shard| usize::try_from(shard.of).unwrap_or(usize::MAX));
+        of.unwrap_or(self.view.classes)
+    }
+
     /// Checks the number of class weights: one for each of all classes.
-    fn check_weight(&self, weight: Option<usize>, classes: u64) -> Result<(), Error> {
+    fn check_weight(&self, weight: Option<usize>, classes: usize) -> Result<(), Error> {
         match weight {
-            Some(given) if given as u64 != classes => Err(Error::Shape {
-                what: "weight",
-                given: vec![given],
-                wanted: vec![classes as usize],
-            }),
+            Some(given) if given != classes => {
+                Err(Error::Shape { what: "weight", given: vec![given], wanted: vec![classes] })
+            }
             _ => Ok(()),
         }
     }

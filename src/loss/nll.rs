@@ -74,7 +74,7 @@ impl Loss for Nll {
                 });
             }
         };
-        axis.check_weight(shapes.weight, axis.view.classes as u64)?;
+        axis.check_weight(shapes.weight, axis.view.classes)?;
         shapes.check_class_axis(
             "nll",
             Taken { class_weights: true, row_weights: true, states: false },

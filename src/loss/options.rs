@@ -274,7 +274,7 @@ impl Outputs {
             // Only losses of single elements have these, and they have a check of their own.
             (self.target_grad, false, "target_grad"),
             (self.var_grad, false, "var_grad"),
-            // Cross-entropy checks this itself.
+            // Losses that have states check this themselves.
             (self.states, false, "states"),
         ];
         let numbered = self.argmax || self.rank || self.accuracy || self.top_k > 0;
@@ -292,6 +292,13 @@ impl Outputs {
                 Err(Error::Option { option, given: "asked for".into(), wanted: given.instead })
             }
         }
+    }
+
+    /// Returns the outputs of a loss that has states: without the gradient, if states alone are requested, which are the same
+    /// with and without it.
+    pub(super) fn checked_but_for_states(self, given: Given) -> Result<Self, Error> {
+        Self { states: false, ..self }.check(given)?;
+        Ok(Self { grad: self.grad && !self.states, ..self })
     }
 
     /// Returns true if rows that do not count are read too.
@@ -363,6 +370,17 @@ macro_rules! shared_options {
         /// Sets the axis of the classes; negative counts from the end.
         pub fn class_axis(mut self, axis: isize) -> Self {
             self.class_axis = Some(axis);
+            self
+        }
+    };
+    (@class_shard) => {
+        /// Marks the input as the classes from `first` on of `of` classes in all, for rows whose classes are split over
+        /// several devices or machines. [`RowStates`](crate::RowStates) has the two calls of each, and an example.
+        ///
+        /// The shard ends within the classes, and may have none. What is of all classes (labels, class weights, smoothing)
+        /// counts all of them; what is of elements (probabilities, gradients) has the input's shape.
+        pub fn class_shard(mut self, first: u64, of: u64) -> Self {
+            self.class_shard = Some($crate::loss::ClassShard { first, of });
             self
         }
     };

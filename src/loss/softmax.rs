@@ -1,7 +1,9 @@
 //! The distribution itself: softmax and log-softmax along an axis.
 
+use super::options::shared_options;
 use super::{
-    ClassAxis, Function, Given, Loss, Outputs, Problem, Shapes, Taken, Upstream, check_shape,
+    ClassAxis, ClassShard, Function, Given, Loss, Outputs, Problem, Shapes, Taken, Upstream,
+    check_shape,
 };
 use crate::{Error, TargetType};
 
@@ -36,17 +38,20 @@ use crate::{Error, TargetType};
 pub struct Softmax {
     axis: isize,
     log: bool,
+    class_shard: Option<ClassShard>,
 }
 
 impl Softmax {
+    shared_options!(class_shard);
+
     /// Returns a softmax whose result is probabilities.
     pub fn probs() -> Self {
-        Self { axis: -1, log: false }
+        Self { axis: -1, log: false, class_shard: None }
     }
 
     /// Returns a softmax whose result is log-probabilities.
     pub fn log_probs() -> Self {
-        Self { axis: -1, log: true }
+        Self { axis: -1, log: true, class_shard: None }
     }
 
     /// Sets the axis that is normalised; negative counts from the end.
@@ -90,23 +95,28 @@ impl Loss for Softmax {
         }
         shapes.check_class_axis(
             "softmax",
-            Taken { class_weights: false, row_weights: false, states: false },
+            Taken { class_weights: false, row_weights: false, states: true },
         )?;
         // A scalar is a distribution over one class, as in PyTorch.
         let scalar = shapes.input.is_empty() && (self.axis == 0 || self.axis == -1);
         let axis = ClassAxis::new(if scalar { &[1] } else { shapes.input }, Some(self.axis))?;
         let instead = "a distribution alone has no labels and no weights";
-        let classes = axis.view.classes;
-        outputs.check(Given {
-            classes,
-            distribution: true,
-            labels: false,
-            rows: false,
-            instead,
-        })?;
+        let class_shard = ClassShard::of_call(self.class_shard, &axis.view, shapes, outputs)?;
+        if class_shard.is_some() && outputs.grad {
+            return Err(Error::Option {
+                option: "grad",
+                given: "asked for".into(),
+                wanted: "states do not have it: it needs the upstream gradients of all classes",
+            });
+        }
+        let classes = axis.all_classes(class_shard);
+        let given = Given { classes, distribution: true, labels: false, rows: false, instead };
+        let outputs = outputs.checked_but_for_states(given)?;
         let asked = Outputs { log_probs: self.log, probs: !self.log, ..outputs };
         Ok(Problem {
             upstream: self.upstream(shapes, outputs)?,
+            class_shard,
+            states: shapes.states,
             ..axis.problem(Function::Softmax, shapes, asked)
         })
     }

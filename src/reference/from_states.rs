@@ -1,4 +1,5 @@
-//! Cross-entropy from the states of whole rows, with the logits of some of their classes for the gradient.
+//! Cross-entropy, entropy and softmax from the states of whole rows, with the logits of some of their classes for what has an
+//! element of each.
 //!
 //! With a row's weight `r`, its label's weight `w_t` and logit `z_t`, smoothing e, and `l = log(1 + sum_exp_m1)`:
 //!
@@ -6,6 +7,8 @@
 //! loss      = r (w (max - z_t + l) + weighted_gap + weight_sum l),   w = (1 - e) w_t, or 0 for class probabilities
 //! gradient  as in `cross_entropy.rs`,   V = r (w + weight_sum)
 //! ```
+//!
+//! The formulas of the others are in their files.
 
 use super::rows::{NO_CLASS, RowLogits};
 use super::scale::Scale;
@@ -14,11 +17,12 @@ use super::state::State;
 use super::sums::{Live, Seen};
 use super::walk::{fill_elements, fill_rows, repeated, sum_rows};
 use super::weights::{Label, counted, label_of, row_weight_of, weighed, weight_of};
+use crate::loss::Function;
 use crate::row_states::RowState;
 use crate::words::{HAS_NEG_INF, HAS_POS_INF};
 use crate::{Error, Inputs, Output, Problem, Reduction, RowOutputs};
 
-/// Computes cross-entropy, its gradient, the log-probabilities, and the requested outputs of rows.
+/// Computes the loss, its gradient, the distribution, and the requested outputs of rows.
 pub(super) fn run(
     problem: &Problem,
     inputs: &Inputs<'_>,
@@ -43,6 +47,17 @@ pub(super) fn run(
             state.log_prob(rows.below(state, element))
         })
     });
+    let probs = outputs.probs.then(|| {
+        fill_elements("probs", view, |element, row, _| {
+            let state = &kept[row].state;
+            state.prob(rows.below(state, element))
+        })
+    });
+    if problem.function == Function::Softmax {
+        let output = Output::nothing(problem.loss_shape(), sums.summary);
+        let (log_probs, probs) = (log_probs.transpose()?, probs.transpose()?);
+        return Ok(Output { log_probs, probs, rows: rows.outputs(&kept)?, ..output });
+    }
     Ok(Output {
         loss: sums.reduce(problem, losses),
         z_loss: sums.reduce_z(problem, z_losses.transpose()?.unwrap_or_default()),
@@ -152,7 +167,11 @@ impl<'a> Rows<'a> {
         let loss = weighed(factor * own, state.surprise(distance))
             + factor * (of_row.weighted_gap + weighed(of_row.weight_sum, state.log_sum_exp()))
             + factor * infinity_of(of_row.flags);
-        let loss = if state.is_nan() { f64::NAN } else { loss };
+        let loss = match self.problem.function {
+            _ if state.is_nan() => f64::NAN,
+            Function::Entropy => factor * self.entropy(&state),
+            _ => loss,
+        };
         let weight = counted(weight);
         let (z_loss, pull) = self.z_loss(&state, weight);
         let correct = self.problem.outputs.accuracy
@@ -185,6 +204,10 @@ impl<'a> Rows<'a> {
         if self.has_no_classes() { f64::NEG_INFINITY } else { state.max + state.log_sum_exp() }
     }
 
+    fn entropy(&self, state: &State) -> f64 {
+        if self.has_no_classes() { 0.0 } else { state.entropy() }
+    }
+
     /// Returns the z-loss, and its slope along the log-sum-exp. Rows of no classes have none.
     fn z_loss(&self, state: &State, weight: f64) -> (f64, f64) {
         if self.problem.z_loss == 0.0 || self.has_no_classes() {
@@ -202,6 +225,11 @@ impl<'a> Rows<'a> {
             Truth::Live(label) => label,
         };
         let below = self.below(&kept.state, element);
+        if self.problem.function == Function::Entropy {
+            let p = kept.state.prob(below);
+            let gap = if p == 0.0 { 0.0 } else { p * (below - kept.state.mean_gap()) };
+            return scale * kept.factor * gap;
+        }
         let share = kept.factor * self.shares.of(label, element, class);
         let mut slope = kept.state.gradient(below, share, kept.whole);
         if kept.pull != 0.0 {
@@ -217,7 +245,6 @@ impl<'a> Rows<'a> {
             asked.then(|| fill_rows(what, kept.len(), |row| value(&kept[row]))).transpose()
         };
         let argmax = || kept.iter().map(|kept| kept.argmax).collect();
-        let entropy = |kept: &Kept| if self.has_no_classes() { 0.0 } else { kept.state.entropy() };
         let variance = |kept: &Kept| match kept.state.is_nan() {
             true => f64::NAN,
             false => kept.squares / (1.0 + kept.state.sum_exp_m1.max(0.0)),
@@ -225,7 +252,7 @@ impl<'a> Rows<'a> {
         Ok(RowOutputs {
             lse: floats(asked.lse, "log-sum-exp", &|kept| self.lse(&kept.state))?,
             argmax: asked.argmax.then(argmax),
-            entropy: floats(asked.entropy, "entropy", &entropy)?,
+            entropy: floats(asked.entropy, "entropy", &|kept| self.entropy(&kept.state))?,
             variance: floats(asked.variance, "variance", &variance)?,
             weights: floats(asked.row_weights, "row weights", &|kept| counted(kept.weight))?,
             ..RowOutputs::default()

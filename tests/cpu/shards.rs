@@ -4,13 +4,13 @@ use support::answer::Answer;
 use support::data::{Data, Types};
 use support::extras::Extras;
 use support::rounding::Rounding;
-use support::shards::{Numbers, Sharded};
+use support::shards::{Numbers, Shardable, Sharded};
 use wgpu_loss::{
-    CrossEntropy, ElementType, EmptyMean, Error, Inputs, Outputs, Reduction, RowStates, StateField,
-    Tensor, reference,
+    Bce, CrossEntropy, ElementType, EmptyMean, Entropy, Error, Inputs, Loss, Nll, Outputs,
+    Reduction, RowStates, Softmax, StateField, Tensor, reference,
 };
 
-fn run(loss: &CrossEntropy, inputs: &Inputs<'_>, outputs: Outputs) -> Result<Numbers, Error> {
+fn run(loss: &dyn Loss, inputs: &Inputs<'_>, outputs: Outputs) -> Result<Numbers, Error> {
     reference::run(loss, inputs, outputs).map(Numbers::from)
 }
 
@@ -35,7 +35,7 @@ fn without_accuracy(mut outputs: Outputs) -> Outputs {
 
 /// Checks the shards' answer against that of the reference in one call; returns the part of the tolerance that it used.
 #[track_caller]
-fn check(what: &str, loss: &CrossEntropy, data: &Data, outputs: Outputs, cuts: &[usize]) -> f64 {
+fn check(what: &str, loss: &dyn Shardable, data: &Data, outputs: Outputs, cuts: &[usize]) -> f64 {
     let what = &format!("{what}, cut at {cuts:?}");
     let got = Sharded::new(loss, data, outputs, cuts).run(what, &run);
     let truth = reference::run(loss, &data.inputs(), outputs).unwrap();
@@ -198,7 +198,7 @@ fn bad_labels_are_the_same_error_for_all() {
     let sharded = Sharded::new(&loss, &data, Outputs::loss().with_grad(), &[3, 7, 10]);
     let states = sharded.states(&run);
     let words: Vec<u32> = states.iter().flat_map(|states| states.words()).copied().collect();
-    for answer in sharded.from_states(&run, &words, 4) {
+    for answer in sharded.answers(&run, &words, 4) {
         let wanted = Error::BadTargets {
             count: 2,
             rows: 4,
@@ -221,7 +221,7 @@ fn merged_states_are_states() {
     let whole = sharded.run("in one", &run);
     let mut merged = states[0].clone();
     states[1..].iter().for_each(|next| merged.merge(next).unwrap());
-    let answers = sharded.from_states(&run, merged.words(), 1);
+    let answers = sharded.answers(&run, merged.words(), 1);
     let answers: Vec<Numbers> = answers.into_iter().map(Result::unwrap).collect();
     let together = sharded.together("merged", &answers);
     let rounding = Rounding::new(&loss, &data, everything()).between_two();
@@ -313,9 +313,40 @@ fn what_does_not_fit_is_named() {
     let whole = CrossEntropy::new();
     let mut stream = reference::stream(&whole, states);
     assert!(matches!(stream.push(&inputs, &mut ()), Err(Error::Option { option: "states", .. })));
-    let nothing = wgpu_loss::Softmax::probs();
-    assert!(matches!(
-        reference::run(&nothing, &Inputs::new(inputs.input), states),
-        Err(Error::Option { option: "states", .. })
-    ));
+    let none = Inputs::new(inputs.input);
+    let nll = reference::run(&Nll::new(), &none.labels(&labels, &[2]), states);
+    assert!(matches!(nll, Err(Error::Option { option: "states", .. })));
+    let bce = reference::run(&Bce::new(), &none.target(inputs.input), states);
+    assert!(matches!(bce, Err(Error::Option { option: "outputs", .. })));
+    let given = none.labels(&labels, &[2]).states(&[0; 8], 1);
+    let nll = reference::run(&Nll::new(), &given, Outputs::loss());
+    let operand = Error::Operand { loss: "nll", operand: "states", wanted: false };
+    assert_eq!(nll.unwrap_err(), operand);
+    let softmax = Softmax::probs().class_shard(0, 9);
+    let upstream = reference::run(&softmax, &none.upstream(inputs.input), states.with_grad());
+    assert!(matches!(upstream, Err(Error::Option { option: "grad", .. })));
+}
+
+/// Losses without a target.
+#[test]
+fn distributions_hold_across_shards() {
+    let mut used: f64 = 0.0;
+    for shape in [vec![6, 33], vec![2, 40, 3], vec![4, 1]] {
+        let data = Data::new(&shape, 1, Data::random(&shape, 1).input).holes();
+        let weighted = data.clone().random_row_weights();
+        let rows = Outputs::loss().with_lse().with_argmax().with_entropy().with_variance();
+        for cuts in cuts(shape[1]) {
+            for log in [false, true] {
+                let softmax = if log { Softmax::log_probs() } else { Softmax::probs() };
+                used = used.max(check("softmax", &softmax.axis(1), &data, rows, &cuts));
+            }
+            for reduction in [Reduction::None, Reduction::Mean] {
+                let entropy = Entropy::new().axis(1).reduction(reduction);
+                for (data, outputs) in [(&data, rows), (&weighted, Outputs::loss().with_grad())] {
+                    used = used.max(check("entropy", &entropy, data, outputs, &cuts));
+                }
+            }
+        }
+    }
+    println!("distributions: {used:.2} of the tolerance");
 }

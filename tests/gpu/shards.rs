@@ -8,18 +8,18 @@ use support::extras::Extras;
 use support::gpus::{gpus, in_turn};
 use support::random::Random;
 use support::rounding::Rounding;
-use support::shards::{Numbers, Run, Sharded};
-use wgpu_loss::loss::{Loss, Shapes};
+use support::shards::{Numbers, Run, Shardable, Sharded};
+use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    CrossEntropy, ElementType, Error, Gpu, Inputs, LabelType, Outputs, Plan, Profile, Reduction,
-    RowStates, Summary, TargetType, reference,
+    CrossEntropy, ElementType, Entropy, Error, Gpu, Inputs, LabelType, Loss, Outputs, Plan,
+    Profile, Reduction, RowStates, Softmax, Summary, TargetType, reference,
 };
 
-fn on(gpu: &Gpu) -> impl Fn(&CrossEntropy, &Inputs<'_>, Outputs) -> Result<Numbers, Error> {
+fn on(gpu: &Gpu) -> impl Fn(&dyn Loss, &Inputs<'_>, Outputs) -> Result<Numbers, Error> {
     |loss, inputs, outputs| gpu.run(loss, inputs, outputs).map(Numbers::from)
 }
 
-fn on_cpu(loss: &CrossEntropy, inputs: &Inputs<'_>, outputs: Outputs) -> Result<Numbers, Error> {
+fn on_cpu(loss: &dyn Loss, inputs: &Inputs<'_>, outputs: Outputs) -> Result<Numbers, Error> {
     reference::run(loss, inputs, outputs).map(Numbers::from)
 }
 
@@ -49,14 +49,14 @@ fn counts(summary: Summary) -> (u64, u64, u64, u64, Option<u64>) {
 /// A call, and the truth about it.
 struct Case<'a> {
     what: String,
-    loss: &'a CrossEntropy,
+    loss: &'a dyn Shardable,
     data: &'a Data,
     outputs: Outputs,
     truth: Numbers,
 }
 
 impl<'a> Case<'a> {
-    fn new(what: &str, loss: &'a CrossEntropy, data: &'a Data, outputs: Outputs) -> Self {
+    fn new(what: &str, loss: &'a dyn Shardable, data: &'a Data, outputs: Outputs) -> Self {
         let truth = on_cpu(loss, &data.inputs(), outputs).unwrap();
         Self { what: what.to_owned(), loss, data, outputs, truth }
     }
@@ -275,7 +275,7 @@ fn bad_labels_are_the_same_error_for_all() {
             let run = on(gpu);
             let words: Vec<u32> =
                 sharded.states(&run).iter().flat_map(|states| states.words()).copied().collect();
-            for answer in sharded.from_states(&run, &words, 4) {
+            for answer in sharded.answers(&run, &words, 4) {
                 let wanted = Error::BadTargets {
                     count: 2,
                     rows: 4,
@@ -311,7 +311,7 @@ fn the_reference_and_devices_exchange_states() {
                     .collect();
                 let case = Case::new("mixed", &loss, &data, everything());
                 for run in [&run as &Run<'_>, &on_cpu] {
-                    let answers = sharded.from_states(run, &words, sharded.count());
+                    let answers = sharded.answers(run, &words, sharded.count());
                     let answers: Vec<Numbers> = answers.into_iter().map(Result::unwrap).collect();
                     case.compare("mixed", &sharded.together("mixed", &answers));
                 }
@@ -354,7 +354,7 @@ fn bits_are_the_same() {
         let again: Vec<u32> =
             sharded.states(&run).iter().flat_map(|states| states.words()).copied().collect();
         assert_eq!(words, again);
-        let with = sharded.from_states(&run, &words, 3);
+        let with = sharded.answers(&run, &words, 3);
         let empty = data.of_classes(77..77);
         let none = loss.clone().class_shard(77, 77);
         let without = gpu.run(&none, &empty.inputs().states(&words, 3), Outputs::loss()).unwrap();
@@ -379,6 +379,39 @@ fn nothing_but_states_is_returned_with_states() {
     }
 }
 
+/// Losses without a target.
+#[test]
+fn distributions_hold_across_shards() {
+    let mut used: f64 = 0.0;
+    let rows = Outputs::loss().with_lse().with_argmax().with_entropy().with_variance();
+    for (number, shape) in [vec![6, 33], vec![2, 40, 3], vec![3, 1001]].iter().enumerate() {
+        let data = Data::new(shape, 1, Data::random(shape, 1).input).holes();
+        let weighted = data.clone().random_row_weights();
+        for element_type in [ElementType::F32, ElementType::F16] {
+            let [data, weighted] =
+                [&data, &weighted].map(|data| data.clone().in_types(Types::all(element_type)));
+            let [probs, log_probs] = [Softmax::probs(), Softmax::log_probs()].map(|s| s.axis(1));
+            let [each, mean] = [Reduction::None, Reduction::Mean]
+                .map(|reduction| Entropy::new().axis(1).reduction(reduction));
+            let cases = [
+                Case::new("probs", &probs, &data, rows),
+                Case::new("log-probs", &log_probs, &data, rows),
+                Case::new("entropy", &each, &data, rows.with_grad()),
+                Case::new("mean", &mean, &weighted, Outputs::loss().with_grad()),
+            ];
+            for case in cases {
+                for gpu in in_turn() {
+                    used = used.max(case.check(&on(gpu), &cuts(shape[1], number)));
+                    let profile = gpu.kernels().profile().clone();
+                    let host = Host { gpu, profile, place: Place { lead: 3, ..Place::default() } };
+                    used = used.max(host.check(&case, &cuts(shape[1], number + 1)));
+                }
+            }
+        }
+    }
+    println!("distributions: {used:.2} of the tolerance");
+}
+
 // ---- Recorded into a host's passes
 
 /// A host's plans of shards, and the places of its tensors.
@@ -389,7 +422,7 @@ struct Host<'a> {
 }
 
 impl Host<'_> {
-    fn plan(&self, loss: &CrossEntropy, shapes: &Shapes<'_>, outputs: Outputs) -> Plan {
+    fn plan(&self, loss: &dyn Loss, shapes: &Shapes<'_>, outputs: Outputs) -> Plan {
         Plan::new(loss, shapes, outputs, &self.profile).unwrap()
     }
 
@@ -397,7 +430,7 @@ impl Host<'_> {
     #[track_caller]
     fn states(
         &self,
-        loss: &CrossEntropy,
+        loss: &dyn Loss,
         data: &Data,
         outputs: Outputs,
         given: Option<(&[u32], usize)>,
@@ -412,9 +445,9 @@ impl Host<'_> {
 
     /// Returns the results of a pass from states.
     #[track_caller]
-    fn from_states(
+    fn answers(
         &self,
-        loss: &CrossEntropy,
+        loss: &dyn Loss,
         data: &Data,
         outputs: Outputs,
         (words, shards): (&[u32], usize),
@@ -430,16 +463,16 @@ impl Host<'_> {
         let sharded = Sharded::new(case.loss, case.data, case.outputs, cuts);
         let states: Vec<u32> = sharded
             .shards()
-            .flat_map(|(loss, data)| self.states(&loss, data, case.outputs, None))
+            .flat_map(|(loss, data)| self.states(&*loss, data, case.outputs, None))
             .collect();
         let shards = sharded.count();
         let (loss, data) = sharded.shards().next().unwrap();
-        let merged = self.states(&loss, data, case.outputs, Some((&states, shards)));
+        let merged = self.states(&*loss, data, case.outputs, Some((&states, shards)));
         self.check_merged(case, &states, shards, &merged);
         let mut used: f64 = 0.0;
         for given in [(&states[..], shards), (&merged[..], 1)] {
-            let numbers = |(loss, data): (CrossEntropy, &Data)| {
-                let results = self.from_states(&loss, data, case.outputs, given);
+            let numbers = |(loss, data): (Box<dyn Loss>, &Data)| {
+                let results = self.answers(&*loss, data, case.outputs, given);
                 let problem = loss.problem(&data.shapes().states(1), case.outputs).unwrap();
                 let (answer, extras) = (results.answer(), results.extras(&problem));
                 Numbers { answer, extras, states: None, summary: results.summary }
@@ -522,7 +555,7 @@ fn shards_may_be_larger_than_a_binding() {
                 let host = Host { gpu, profile, place: Place::default() };
                 let sharded = Sharded::new(&loss, &data, everything(), &[100]);
                 let (of_last, last) = sharded.shards().last().unwrap();
-                let plan = host.plan(&of_last, &last.shapes(), everything().only_states());
+                let plan = host.plan(&*of_last, &last.shapes(), everything().only_states());
                 cut += plan.pieces().len() - 1;
                 used = used.max(host.check(&case, &[100]));
             }
@@ -545,10 +578,10 @@ fn rows_keep_their_bits_among_others() {
                 let sharded = Sharded::new(&loss, data, everything(), &[shape[1] / 3]);
                 let states: Vec<u32> = sharded
                     .shards()
-                    .flat_map(|(loss, data)| host.states(&loss, data, everything(), None))
+                    .flat_map(|(loss, data)| host.states(&*loss, data, everything(), None))
                     .collect();
-                let of_shard = |(loss, data): (CrossEntropy, &Data)| {
-                    host.from_states(&loss, data, everything(), (&states, 2))
+                let of_shard = |(loss, data): (Box<dyn Loss>, &Data)| {
+                    host.answers(&*loss, data, everything(), (&states, 2))
                 };
                 sharded.shards().map(of_shard).collect::<Vec<Results>>()
             };

@@ -3,14 +3,40 @@
 
 use std::ops::Range;
 
-use wgpu_loss::{CrossEntropy, Error, Inputs, Output, Outputs, RowStates, Summary};
+use wgpu_loss::{
+    CrossEntropy, Entropy, Error, Inputs, Loss, Output, Outputs, RowStates, Softmax, Summary,
+};
 
 use super::answer::Answer;
 use super::data::Data;
 use super::extras::Extras;
 
 /// A computation of one call: a device, or the reference.
-pub type Run<'a> = dyn Fn(&CrossEntropy, &Inputs<'_>, Outputs) -> Result<Numbers, Error> + 'a;
+pub type Run<'a> = dyn Fn(&dyn Loss, &Inputs<'_>, Outputs) -> Result<Numbers, Error> + 'a;
+
+/// A loss whose classes may be split.
+pub trait Shardable: Loss {
+    /// Returns the loss over a shard of its classes.
+    fn shard(&self, first: u64, of: u64) -> Box<dyn Loss>;
+}
+
+impl Shardable for CrossEntropy {
+    fn shard(&self, first: u64, of: u64) -> Box<dyn Loss> {
+        Box::new(self.clone().class_shard(first, of))
+    }
+}
+
+impl Shardable for Entropy {
+    fn shard(&self, first: u64, of: u64) -> Box<dyn Loss> {
+        Box::new(self.clone().class_shard(first, of))
+    }
+}
+
+impl Shardable for Softmax {
+    fn shard(&self, first: u64, of: u64) -> Box<dyn Loss> {
+        Box::new(self.clone().class_shard(first, of))
+    }
+}
 
 /// The results of one call.
 #[derive(Clone, Debug)]
@@ -38,7 +64,7 @@ where
 
 /// A call whose classes are split.
 pub struct Sharded<'a> {
-    pub loss: &'a CrossEntropy,
+    pub loss: &'a dyn Shardable,
     pub outputs: Outputs,
     classes: usize,
     shards: Vec<(Range<usize>, Data)>,
@@ -47,7 +73,7 @@ pub struct Sharded<'a> {
 
 impl<'a> Sharded<'a> {
     /// Splits the classes of `data` at `cuts`, which ascend.
-    pub fn new(loss: &'a CrossEntropy, data: &'a Data, outputs: Outputs, cuts: &[usize]) -> Self {
+    pub fn new(loss: &'a dyn Shardable, data: &'a Data, outputs: Outputs, cuts: &[usize]) -> Self {
         let classes = data.view.classes;
         let ends = cuts.iter().copied().chain([classes]);
         let starts = [0].into_iter().chain(cuts.iter().copied());
@@ -61,9 +87,9 @@ impl<'a> Sharded<'a> {
     }
 
     /// Returns each shard's loss and data.
-    pub fn shards(&self) -> impl Iterator<Item = (CrossEntropy, &Data)> {
+    pub fn shards(&self) -> impl Iterator<Item = (Box<dyn Loss>, &Data)> {
         self.shards.iter().map(|(classes, data)| {
-            let loss = self.loss.clone().class_shard(classes.start as u64, self.classes as u64);
+            let loss = self.loss.shard(classes.start as u64, self.classes as u64);
             (loss, data)
         })
     }
@@ -72,7 +98,7 @@ impl<'a> Sharded<'a> {
     #[track_caller]
     pub fn states(&self, run: &Run<'_>) -> Vec<RowStates> {
         let states = self.shards().map(|(loss, data)| {
-            let numbers = run(&loss, &data.inputs(), self.outputs.only_states()).unwrap();
+            let numbers = run(&*loss, &data.inputs(), self.outputs.only_states()).unwrap();
             assert!(numbers.answer.loss.is_empty() && numbers.answer.grad.is_none());
             numbers.states.expect("states were asked for")
         });
@@ -80,14 +106,14 @@ impl<'a> Sharded<'a> {
     }
 
     /// Returns each shard's answer from the states of all.
-    pub fn from_states(
+    pub fn answers(
         &self,
         run: &Run<'_>,
         states: &[u32],
         shards: usize,
     ) -> Vec<Result<Numbers, Error>> {
         self.shards()
-            .map(|(loss, data)| run(&loss, &data.inputs().states(states, shards), self.outputs))
+            .map(|(loss, data)| run(&*loss, &data.inputs().states(states, shards), self.outputs))
             .collect()
     }
 
@@ -96,7 +122,7 @@ impl<'a> Sharded<'a> {
     pub fn run(&self, what: &str, run: &Run<'_>) -> Numbers {
         let states = self.states(run);
         let words: Vec<u32> = states.iter().flat_map(|states| states.words()).copied().collect();
-        let answers = self.from_states(run, &words, self.count());
+        let answers = self.answers(run, &words, self.count());
         let answers: Vec<Numbers> = answers.into_iter().map(Result::unwrap).collect();
         self.together(what, &answers)
     }

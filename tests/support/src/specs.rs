@@ -334,9 +334,39 @@ pub fn with_shards(specs: &mut IndexSet<Spec>) {
             for (turn, shapes) in kinds_of_targets(shape, number).into_iter().enumerate() {
                 for_shards(shapes, turn, &profile, specs);
             }
+            for_shards_without_target(shape, number, &profile, specs);
         }
     }
     assert!(specs.iter().any(|spec| spec.kernel == Kernel::MergeStates), "no states are merged");
+}
+
+/// Distributions and their entropy over a shard of the classes.
+fn for_shards_without_target(
+    shape: &[usize],
+    number: usize,
+    profile: &Profile,
+    specs: &mut IndexSet<Spec>,
+) {
+    let shapes = Shapes::new(shape).input_type(ElementType::ALL[number % 3]);
+    let entropy = Entropy::new().axis(1).class_shard(7, 300_000);
+    let softmaxes = [Softmax::probs(), Softmax::log_probs()];
+    let [probs, log_probs] = softmaxes.map(|softmax| softmax.axis(1).class_shard(7, 300_000));
+    let plain = Outputs::loss();
+    for (loss, outputs) in [
+        (&entropy as &dyn Loss, plain.with_grad()),
+        (&entropy, plain.with_argmax()),
+        (&probs, plain.with_lse()),
+        (&log_probs, plain),
+    ] {
+        for (shapes, outputs) in [
+            (shapes, outputs.only_states()),
+            (shapes.states(1), outputs),
+            (shapes.states(8), outputs),
+        ] {
+            let plan = Plan::new(loss, &shapes, outputs, profile).expect("a plan");
+            specs.extend(plan.variants());
+        }
+    }
 }
 
 /// Shapes of a shard of 300,000 classes, with labels and with probabilities.
