@@ -126,7 +126,7 @@ pub use error::Error;
 #[cfg(feature = "gpu")]
 pub use gpu::stream::Stream;
 #[cfg(feature = "gpu")]
-pub use gpu::{Gpu, GpuOptions};
+pub use gpu::{Gpu, GpuOptions, MultiGpu};
 pub use loss::{
     Bce, BceWithLogits, CrossEntropy, EmptyMean, Entropy, GaussianNll, KlDiv, LargeOutput, Loss,
     Nll, Outputs, PoissonNll, Problem, Reduction, RowColumn, RowOutputs, Softmax, StateField,

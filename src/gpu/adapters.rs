@@ -152,21 +152,75 @@ fn rank(device_type: wgpu::DeviceType) -> u32 {
     }
 }
 
-/// Opens a device on the adapter that the options name.
-pub(super) async fn open(
-    options: &GpuOptions,
-) -> Result<(wgpu::AdapterInfo, wgpu::Device, wgpu::Queue, Opening), Error> {
+/// Returns the adapter that the options name, or the best.
+pub(super) async fn find(options: &GpuOptions) -> Result<(wgpu::Adapter, Opening), Error> {
+    let (adapters, opening) = matching(options).await?;
+    // `matching` returns at least one.
+    let first = adapters.into_iter().next().ok_or_else(|| no_adapter(options, &[]))?;
+    Ok((first, opening))
+}
+
+/// Returns the adapters that the options name, each GPU once; without a name all but software drivers, or the best of
+/// these where there is nothing else.
+pub(super) async fn find_all(options: &GpuOptions) -> Result<(Vec<wgpu::Adapter>, Opening), Error> {
+    let (adapters, opening) = matching(options).await?;
+    let infos: Vec<_> = adapters.iter().map(wgpu::Adapter::get_info).collect();
+    let mut chosen = distinct(&infos, options.adapter.is_some()).into_iter();
+    let chosen = adapters.into_iter().filter(|_| chosen.next().unwrap_or(false)).collect();
+    Ok((chosen, opening))
+}
+
+/// Returns all adapters that the options name, best first; at least one.
+async fn matching(options: &GpuOptions) -> Result<(Vec<wgpu::Adapter>, Opening), Error> {
     let mut opening = Opening::default();
     let start = Stopwatch::start();
     let instance = instance();
     opening.instance = start.elapsed();
     let start = Stopwatch::start();
-    let adapters = adapters_of(&instance).await;
-    let adapter = match &options.adapter {
-        None => adapters.first(),
-        Some(text) => adapters.iter().find(|adapter| matches(&adapter.get_info(), text)),
+    let mut adapters = adapters_of(&instance).await;
+    let is_named = |adapter: &wgpu::Adapter| match &options.adapter {
+        None => true,
+        Some(text) => matches(&adapter.get_info(), text),
     };
-    let adapter = adapter.ok_or_else(|| no_adapter(options, &adapters))?;
+    if !adapters.iter().any(is_named) {
+        return Err(no_adapter(options, &adapters));
+    }
+    adapters.retain(is_named);
+    opening.device = start.elapsed();
+    Ok((adapters, opening))
+}
+
+/// Returns for each adapter, best first, whether it is opened beside the others.
+///
+/// An API lists each GPU once for each of its drivers, and other APIs list the same GPUs again: those of the best
+/// adapter's API are taken, and of those in the same slot the first.
+fn distinct(adapters: &[wgpu::AdapterInfo], named: bool) -> Vec<bool> {
+    let mut slots: Vec<&str> = Vec::new();
+    let mut any = false;
+    let chosen = adapters.iter().map(|info| {
+        let slot = info.device_pci_bus_id.as_str();
+        let is_software = info.device_type == wgpu::DeviceType::Cpu;
+        if info.backend != adapters[0].backend || slots.contains(&slot) {
+            return false;
+        }
+        if is_software && !named && any {
+            return false;
+        }
+        // Software has no slot, and some drivers do not tell.
+        slots.extend(Some(slot).filter(|slot| !slot.is_empty()));
+        any = true;
+        true
+    });
+    chosen.collect()
+}
+
+/// Opens a device on an adapter, which took `opening` to find.
+pub(super) async fn open(
+    adapter: &wgpu::Adapter,
+    options: &GpuOptions,
+    mut opening: Opening,
+) -> Result<(wgpu::AdapterInfo, wgpu::Device, wgpu::Queue, Opening), Error> {
+    let start = Stopwatch::start();
     let info = adapter.get_info();
     let mut features = timestamps(options, adapter);
     if !options.without_subgroups {
@@ -194,7 +248,7 @@ pub(super) async fn open(
     let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
         Error::NoDevice { adapter: info.name.clone(), reason: error.to_string() }
     })?;
-    opening.device = start.elapsed();
+    opening.device += start.elapsed();
     Ok((info, device, queue, opening))
 }
 

@@ -1,15 +1,13 @@
 //! Calls on host data.
 
 use super::Gpu;
-use super::stream::{self, Collected};
+use super::stream::{self, Executor};
 use super::upload::Tensors;
 use crate::broadcast::stated;
 use crate::plan::Plan;
 use crate::poll::{Wait, block_on};
 use crate::stream::{Batches, Device, Sink};
-use crate::{
-    Bound, Error, Inputs, LargeOutput, Loss, Output, Outputs, Partial, Problem, RowOutputs, RowStates,
-};
+use crate::{Bound, Error, Inputs, Loss, Output, Outputs, Partial};
 
 impl Gpu {
     /// Computes `loss` over host data and waits for the results. Data of any size is processed in pieces: see
@@ -27,7 +25,7 @@ impl Gpu {
     ) -> Result<Output<f32>, Error> {
         let mut room = None;
         let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
-        block_on(self.collected(problem, &inputs, Wait::Here))
+        block_on(stream::collected(Executor::new(self, Wait::Here, false), problem, &inputs))
     }
 
     /// Computes as [`Gpu::run`] does, under any executor: a thread polls the device, one for all calls on it.
@@ -42,35 +40,8 @@ impl Gpu {
     ) -> Result<Output<f32>, Error> {
         let mut room = None;
         let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
-        self.collected(problem, &inputs, Wait::Elsewhere(self.kernels.poller())).await
-    }
-
-    async fn collected(
-        &self,
-        problem: Problem,
-        inputs: &Inputs<'_>,
-        wait: Wait<'_>,
-    ) -> Result<Output<f32>, Error> {
-        inputs.check()?;
-        let mut large = Collected::new(&problem)?;
-        let (probs, fields) = (problem.outputs.probs, problem.state_fields());
-        let output = stream::run(self, problem, inputs, wait, &mut large).await?;
-        let states = large.take_words(LargeOutput::States);
-        let states = states.map(|words| RowStates::new(fields, words)).transpose()?;
-        let distribution = large.take(LargeOutput::Distribution);
-        let (log_probs, probs) = if probs { (None, distribution) } else { (distribution, None) };
-        Ok(Output {
-            loss: large.take(LargeOutput::RowLoss).unwrap_or(output.loss),
-            z_loss: large.take(LargeOutput::ZLoss).unwrap_or(output.z_loss),
-            grad: large.take(LargeOutput::Grad),
-            target_grad: large.take(LargeOutput::TargetGrad),
-            var_grad: large.take(LargeOutput::VarGrad),
-            log_probs,
-            probs,
-            rows: RowOutputs::of_words(|what| large.take_words(what)),
-            states,
-            ..output
-        })
+        let wait = Wait::Elsewhere(self.kernels.poller());
+        stream::collected(Executor::new(self, wait, false), problem, &inputs).await
     }
 
     /// Uploads host data and binds `loss` to it, to be recorded any number of times. The buffers, the outputs'
@@ -131,7 +102,7 @@ impl Device for Gpu {
         outputs: Outputs,
         sink: &mut dyn Sink,
     ) -> Result<Partial, Error> {
-        stream::partial(self, loss, inputs, outputs, sink)
+        stream::partial(Executor::new(self, Wait::Here, false), loss, inputs, outputs, sink)
     }
 
     fn stream<'a>(&'a self, loss: &'a dyn Loss, outputs: Outputs) -> Box<dyn Batches + 'a> {

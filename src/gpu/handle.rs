@@ -71,7 +71,17 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::with_options`].
     pub async fn open(options: &GpuOptions) -> Result<Self, Error> {
-        let (info, device, queue, opening) = adapters::open(options).await?;
+        let (adapter, opening) = adapters::find(options).await?;
+        Self::open_on(&adapter, options, opening).await
+    }
+
+    /// Opens a device on an adapter, which took `opening` to find.
+    pub(super) async fn open_on(
+        adapter: &wgpu::Adapter,
+        options: &GpuOptions,
+        opening: Opening,
+    ) -> Result<Self, Error> {
+        let (info, device, queue, opening) = adapters::open(adapter, options, opening).await?;
         let profile = Profile { tuning: options.tuning_for(&info)?, ..Profile::of(&device) };
         let profile = profile.with_batch_invariance(options.batch_invariant);
         let profile = match options.unprobed {

@@ -10,6 +10,7 @@ mod calls;
 mod clock;
 mod dispatch_times;
 mod handle;
+mod multi;
 mod parallel_copy;
 mod roofline;
 mod stopwatch;
@@ -24,9 +25,11 @@ pub use clock::{Clock, Timer, Times};
 // Public for the benchmarks.
 pub use dispatch_times::DispatchTimes;
 pub use handle::Gpu;
+pub use multi::MultiGpu;
 #[doc(hidden)]
 pub use parallel_copy::fill;
 pub use roofline::Roofline;
 #[doc(hidden)]
 pub use stopwatch::Opening;
+pub use stream::Share;
 pub use tune::{Field, Gain, Progress, ShapeTimes, TuneOptions, Tuned};

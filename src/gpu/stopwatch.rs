@@ -13,6 +13,7 @@ pub struct Opening {
 }
 
 /// Measures wall-clock time, if there is a clock.
+#[derive(Debug)]
 pub(super) struct Stopwatch(Option<std::time::Instant>);
 
 impl Stopwatch {

@@ -185,6 +185,27 @@ impl Wait<'_> {
     }
 }
 
+/// Polls several devices in turn, until one has given all answers that are asked of it, and returns its place. A device
+/// that fails answers with its error.
+pub(crate) fn first_answered<const N: usize>(
+    asked: &[(&wgpu::Device, [&Answer; N])],
+    during: &'static str,
+) -> Option<usize> {
+    let mut pauses = Pauses::new();
+    while !asked.is_empty() {
+        for (place, (device, answers)) in asked.iter().enumerate() {
+            if let Err(error) = poll(device, None, during) {
+                answers.iter().for_each(|answer| answer.question.answer(Err(error.clone())));
+            }
+            if answers.iter().all(|answer| answer.question.is_answered()) {
+                return Some(place);
+            }
+        }
+        pauses.pause();
+    }
+    None
+}
+
 /// Polls a future once and returns its output if it is ready.
 pub(crate) fn now<T>(future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     match future.poll(&mut Context::from_waker(Waker::noop())) {

@@ -35,6 +35,22 @@ impl RowRange {
         problem_of(whole, self.outer.len(), self.inner.len())
     }
 
+    /// Returns a part of these extents at most, outer and inner, and the rest.
+    #[cfg(feature = "gpu")]
+    pub fn split(self, (outer, inner): (usize, usize)) -> (Self, Option<Self>) {
+        if self.outer.len() > outer {
+            let at = self.outer.start + outer;
+            let rest = Self { outer: at..self.outer.end, inner: self.inner.clone() };
+            return (Self { outer: self.outer.start..at, ..self }, Some(rest));
+        }
+        if self.inner.len() > inner {
+            let at = self.inner.start + inner;
+            let rest = Self { outer: self.outer.clone(), inner: at..self.inner.end };
+            return (Self { inner: self.inner.start..at, ..self }, Some(rest));
+        }
+        (self, None)
+    }
+
     /// Returns the byte ranges of its elements in a tensor that has some of the view's axes: one range, or one for
     /// each class if the rows are not all positions of a step.
     pub fn runs(
@@ -90,6 +106,14 @@ pub(crate) struct Room {
     pub most: u64,
     /// The size that is fast: no piece has more, unless it is a single row.
     pub aim: u64,
+}
+
+#[cfg(feature = "gpu")]
+impl Room {
+    /// Returns the room that both have.
+    pub fn both(self, other: Self) -> Self {
+        Self { most: self.most.min(other.most), aim: self.aim.min(other.aim) }
+    }
 }
 
 /// A view in pieces of about the same size: their plans, and with them their kernels, are alike.

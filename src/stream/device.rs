@@ -3,11 +3,11 @@
 use super::sink::Sink;
 use crate::{Error, Inputs, Loss, Output, Outputs, Partial};
 
-/// Computes losses over host data: a [`Gpu`], or [`Cpu`](crate::reference::Cpu). The [module](super) has an example.
+/// Computes losses over host data: a [`Gpu`], a [`MultiGpu`], or [`Cpu`](crate::reference::Cpu). The [module](super) has an example.
 ///
-/// Either returns losses as f32; [`reference`](mod@crate::reference) has the CPU's in f64.
-#[cfg_attr(feature = "gpu", doc = "\n\n[`Gpu`]: crate::Gpu")]
-#[cfg_attr(not(feature = "gpu"), doc = "\n\n[`Gpu`]: crate#features")]
+/// All return losses as f32; [`reference`](mod@crate::reference) has the CPU's in f64.
+#[cfg_attr(feature = "gpu", doc = "\n\n[`Gpu`]: crate::Gpu\n[`MultiGpu`]: crate::MultiGpu")]
+#[cfg_attr(not(feature = "gpu"), doc = "\n\n[`Gpu`]: crate#features\n[`MultiGpu`]: crate#features")]
 pub trait Device {
     /// Computes `loss` and returns all outputs in vectors.
     ///

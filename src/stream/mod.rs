@@ -11,7 +11,7 @@
 //! | large outputs to a sink | [`Gpu::run_into`] | [`reference::run_into`](crate::reference::run_into) |
 //! | batches | [`Gpu::stream`] | [`reference::stream`](crate::reference::stream()) |
 //!
-//! A [`Device`] is either of them, chosen at run time:
+//! A [`Device`] is either of them, or several GPUs ([`MultiGpu`]), chosen at run time:
 //!
 //! ```
 //! use wgpu_loss::reference::Cpu;
@@ -42,10 +42,12 @@
 //!
 //! Needs the feature `reference`, or `gpu`, which implies it.
 #![cfg_attr(not(feature = "gpu"), doc = "")]
+#![cfg_attr(not(feature = "gpu"), doc = " [`MultiGpu`]: crate#features")]
 #![cfg_attr(not(feature = "gpu"), doc = " [`Gpu::run`]: crate#features")]
 #![cfg_attr(not(feature = "gpu"), doc = " [`Gpu::run_into`]: crate#features")]
 #![cfg_attr(not(feature = "gpu"), doc = " [`Gpu::stream`]: crate#features")]
 #![cfg_attr(feature = "gpu", doc = "")]
+#![cfg_attr(feature = "gpu", doc = " [`MultiGpu`]: crate::MultiGpu")]
 #![cfg_attr(feature = "gpu", doc = " [`Gpu::run`]: crate::Gpu::run")]
 #![cfg_attr(feature = "gpu", doc = " [`Gpu::run_into`]: crate::Gpu::run_into")]
 #![cfg_attr(feature = "gpu", doc = " [`Gpu::stream`]: crate::Gpu::stream")]

@@ -1,19 +1,32 @@
 //! A GPU and the CPU through one trait: one loop, the same errors for the same misuse, bytes of the same types.
 
+use std::sync::OnceLock;
+
 use support::data::{Data, Types};
-use support::gpus::gpus;
+use support::gpus::{TestGpu, gpus};
 use support::recorder::Recorder;
 use wgpu_loss::reference::Cpu;
 use wgpu_loss::stream::{Batches, Device};
 use wgpu_loss::{
-    CrossEntropy, ElementType, Error, GaussianNll, Inputs, LabelType, LargeOutput, Loss, Outputs,
-    Reduction, Tensor,
+    CrossEntropy, ElementType, Error, GaussianNll, Inputs, LabelType, LargeOutput, Loss, MultiGpu,
+    Outputs, Reduction, Tensor,
 };
 
-/// Every GPU, and the CPU.
+/// Two GPUs as one, with a budget of a few rows.
+fn several() -> &'static MultiGpu {
+    static SEVERAL: OnceLock<MultiGpu> = OnceLock::new();
+    SEVERAL.get_or_init(|| {
+        let open = |gpu: &TestGpu| TestGpu::open("one of several", gpu.options.clone());
+        let small = gpus().iter().take(2).map(|gpu| open(gpu).with_memory_budget(4 << 10));
+        MultiGpu::new(small.collect()).unwrap()
+    })
+}
+
+/// Every GPU, several as one, and the CPU.
 fn devices() -> Vec<(String, &'static dyn Device)> {
     let gpus = gpus().iter().map(|gpu| (gpu.name.clone(), &**gpu as &dyn Device));
-    gpus.chain([("the CPU".to_owned(), &Cpu as &dyn Device)]).collect()
+    let others: [(&str, &dyn Device); 2] = [("several GPUs", several()), ("the CPU", &Cpu)];
+    gpus.chain(others.map(|(name, device)| (name.to_owned(), device))).collect()
 }
 
 /// Returns the result of using a stream, which must be the same on each device.

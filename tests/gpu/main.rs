@@ -12,6 +12,7 @@ mod fixtures;
 mod hostile_compilers;
 mod invariance;
 mod large;
+mod multi;
 mod overflow;
 mod partial;
 mod pieces;

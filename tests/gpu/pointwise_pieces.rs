@@ -4,7 +4,11 @@ use support::bound_points::{Place, plan_of, run};
 use support::gpus::gpus;
 use support::points::{Kind, Points, Types};
 use support::recorder::Recorder;
-use wgpu_loss::{ElementType, Gpu, LargeOutput, Outputs, Reduction, Stream};
+use wgpu_loss::reference::Cpu;
+use wgpu_loss::stream::Device;
+use wgpu_loss::{
+    Bce, ElementType, Error, Gpu, Inputs, LargeOutput, Outputs, Reduction, Stream, Tensor,
+};
 
 const REDUCTIONS: [Reduction; 4] =
     [Reduction::None, Reduction::Mean, Reduction::Sum, Reduction::BatchMean];
@@ -208,4 +212,37 @@ fn batches_are_one_tensor() {
         points.check(&what, Reduction::Mean, outputs, &got, &truth);
         assert_eq!(got.summary, truth.summary, "{what}");
     }
+}
+
+/// Sums of a batch are still under way when the next one comes, whose operands may be broadcast along other axes: a bad
+/// value keeps its place.
+#[test]
+fn bad_values_keep_their_place_when_the_next_batch_is_of_another_kind() {
+    let batch = |steps: usize, bad: Option<usize>| {
+        let mut targets = vec![0.5f32; steps * 5 * 6];
+        bad.into_iter().for_each(|at| targets[at] = 2.0);
+        targets
+    };
+    let (input, loss) = (vec![0.5f32; 64 * 5 * 6], Bce::new());
+    let bad = 63 * 30 + 17;
+    let first_of = |device: &dyn Device| {
+        let mut stream = device.stream(&loss, Outputs::loss());
+        for (steps, bad) in [(64, Some(bad)), (1, None)] {
+            let shape = [steps, 5, 6];
+            let (targets, weights) = (batch(steps, bad), vec![1.0f32; steps * 6]);
+            let of_weights = [steps, 1, 6];
+            let inputs = Inputs::new(Tensor::new(&input[..steps * 30], &shape));
+            let inputs = inputs.target(Tensor::new(&targets, &shape));
+            let inputs = inputs.element_weight(Tensor::new(&weights, &of_weights));
+            stream.push(&inputs, &mut ()).unwrap();
+        }
+        match stream.finish() {
+            Err(Error::BadValues { count: 1, first, .. }) => first,
+            other => panic!("{other:?}"),
+        }
+    };
+    for gpu in gpus() {
+        assert_eq!(first_of(&gpu.with_memory_budget(14 << 10)), bad as u64, "{}", gpu.name);
+    }
+    assert_eq!(first_of(&Cpu), bad as u64);
 }

@@ -1,6 +1,7 @@
 //! Batches that come one by one.
 
 use super::executor::Executor;
+use super::results::Results;
 use crate::gpu::Gpu;
 use crate::poll::{Wait, block_on};
 use crate::stream::{Batches, Sink, Whole};
@@ -26,11 +27,15 @@ impl Gpu {
     /// Computes `loss` over batches that come one by one, as if they were one tensor, batch after batch
     /// along the first axis. See [`Stream`].
     pub fn stream<'a>(&'a self, loss: &'a dyn Loss, outputs: Outputs) -> Stream<'a> {
-        Stream { whole: Whole::new(loss, outputs), executor: Executor::new(self, Wait::Here, true) }
+        Stream::on(Executor::new(self, Wait::Here, true), loss, outputs)
     }
 }
 
-impl Stream<'_> {
+impl<'a> Stream<'a> {
+    pub(in crate::gpu) fn on(executor: Executor<'a>, loss: &'a dyn Loss, outputs: Outputs) -> Self {
+        Self { whole: Whole::new(loss, outputs), executor }
+    }
+
     /// Sets the divisor of a mean over all batches: for labels the sum of the weights of all labels that are not
     /// ignored (their number, without weights; [`weight_in_divisor`](crate::reference::weight_in_divisor) is a row's
     /// part), for class probabilities the number of rows, for `batchmean` the extent of the first axis. It is used for
@@ -41,7 +46,7 @@ impl Stream<'_> {
     }
 
     /// Computes the next batch. All of its large outputs have been passed to the sink when this returns; sums may still
-    /// be under way, so that the caller can make the next batch meanwhile.
+    /// be under way on a single GPU, so that the caller can make the next batch meanwhile.
     ///
     /// # Errors
     /// The errors of [`Gpu::run`] for a single batch, except for bad labels, which [`Stream::finish`] reports;
@@ -49,7 +54,7 @@ impl Stream<'_> {
     /// first axis; [`Error::Option`] for a gradient whose divisor was not set. After these errors the stream is
     /// unchanged.
     ///
-    /// The errors of the sink, and [`Error::Device`] if the device fails: after these the stream is unusable, and every
+    /// The errors of the sink, and [`Error::Device`] if the device fails (of several, if all do): after these the stream is unusable, and every
     /// later call returns the same error.
     pub fn push(
         &mut self,
@@ -70,9 +75,10 @@ impl Stream<'_> {
     pub fn finish(self) -> Result<Output<f32>, Error> {
         let Self { mut executor, whole } = self;
         let (whole, divisor) = whole.finish()?;
-        block_on(executor.drain(&whole, &mut ()))?;
-        let partial = Partial::new(&whole, divisor, executor.found);
-        Ok(Output { timing: Some(executor.timing), ..partial.output_of(&whole)?.narrowed() })
+        block_on(executor.drain(&mut ()))?;
+        let Results { found, timing, .. } = executor.results;
+        let partial = Partial::new(&whole, divisor, found);
+        Ok(Output { timing: Some(timing), ..partial.output_of(&whole)?.narrowed() })
     }
 
     /// Waits for all work under way and returns what was found about all batches, to be merged with what others found.
@@ -83,8 +89,8 @@ impl Stream<'_> {
     pub fn partial(self) -> Result<Partial, Error> {
         let Self { mut executor, whole } = self;
         let (whole, divisor) = whole.finish()?;
-        block_on(executor.drain(&whole, &mut ()))?;
-        Ok(Partial::new(&whole, divisor, executor.found))
+        block_on(executor.drain(&mut ()))?;
+        Ok(Partial::new(&whole, divisor, executor.results.found))
     }
 }
 

@@ -1,11 +1,15 @@
 //! Calls on complete host data.
 
+use super::collect::Collected;
 use super::executor::Executor;
+use super::results::Results;
 use crate::broadcast::stated;
 use crate::gpu::Gpu;
 use crate::poll::{Wait, block_on};
 use crate::stream::{Call, Progress, Sink, check_divisor_known, upstream_of};
-use crate::{Error, Inputs, LargeOutput, Loss, Output, Outputs, Partial, Problem};
+use crate::{
+    Error, Inputs, LargeOutput, Loss, Output, Outputs, Partial, Problem, RowOutputs, RowStates,
+};
 
 impl Gpu {
     /// Computes as [`Gpu::run`] does, but passes the losses of rows, gradient and distribution to a sink; they are
@@ -23,56 +27,93 @@ impl Gpu {
         outputs: Outputs,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<Output<f32>, Error> {
-        let mut room = None;
-        let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
-        inputs.check()?;
-        block_on(run(self, problem, &inputs, Wait::Here, sink))
+        passed_on(Executor::new(self, Wait::Here, false), loss, inputs, outputs, sink)
     }
 }
 
+/// Runs one call on complete host data that passes its large outputs on: [`Gpu::run_into`].
+pub(in crate::gpu) fn passed_on(
+    executor: Executor<'_>,
+    loss: &(impl Loss + ?Sized),
+    inputs: &Inputs<'_>,
+    outputs: Outputs,
+    sink: &mut (impl Sink + ?Sized),
+) -> Result<Output<f32>, Error> {
+    let mut room = None;
+    let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
+    inputs.check()?;
+    block_on(run(executor, problem, &inputs, sink))
+}
+
 /// Runs one call on complete host data.
-pub(in crate::gpu) async fn run(
-    gpu: &Gpu,
+async fn run(
+    executor: Executor<'_>,
     problem: Problem,
     inputs: &Inputs<'_>,
-    wait: Wait<'_>,
     sink: &mut (impl Sink + ?Sized),
 ) -> Result<Output<f32>, Error> {
     let call = Call::new(problem, inputs)?;
     let by_shards = call.problem.states.is_some() && call.problem.writes_elements();
     if !by_shards {
-        let executor = executed(gpu, &call.problem, inputs, call.scale, wait, sink).await?;
-        return output_of(&call, executor);
+        let executor = executed(executor, &call.problem, inputs, call.scale, sink).await?;
+        return output_of(&call, executor.results);
     }
     // Losses come from pieces that are the same for all shards, elements from those of this one's logits.
     let losses = call.problem.of_no_classes();
-    let executor = executed(gpu, &losses, inputs, call.scale, wait, sink).await?;
-    let output = output_of(&call, executor)?;
+    let executor = executed(executor, &losses, inputs, call.scale, sink).await?;
+    let again = executor.anew();
+    let output = output_of(&call, executor.results)?;
     let sink = &mut Elements(sink);
-    executed(gpu, &call.problem, inputs, call.scale, wait, sink).await?;
+    executed(again, &call.problem, inputs, call.scale, sink).await?;
     Ok(output)
 }
 
 /// Computes a problem piece by piece.
 async fn executed<'g>(
-    gpu: &'g Gpu,
+    mut executor: Executor<'g>,
     problem: &Problem,
     inputs: &Inputs<'_>,
     scale: f64,
-    wait: Wait<'g>,
     sink: &mut (impl Sink + ?Sized),
 ) -> Result<Executor<'g>, Error> {
-    let mut executor = Executor::new(gpu, wait, false);
-    executor.progress.of = Some(problem.losses() as u64);
+    executor.results.progress.of = Some(problem.losses() as u64);
     executor.push(problem, inputs, scale, sink).await?;
-    executor.drain(problem, sink).await?;
+    executor.drain(sink).await?;
     Ok(executor)
 }
 
 /// Returns the output of all pieces, without large outputs.
-fn output_of(call: &Call, executor: Executor<'_>) -> Result<Output<f32>, Error> {
-    let timing = Some(executor.timing);
-    Ok(Output { timing, ..call.output(executor.found)?.narrowed() })
+fn output_of(call: &Call, results: Results) -> Result<Output<f32>, Error> {
+    let timing = Some(results.timing);
+    Ok(Output { timing, ..call.output(results.found)?.narrowed() })
+}
+
+/// Runs one call on complete host data, and keeps all outputs.
+pub(in crate::gpu) async fn collected(
+    executor: Executor<'_>,
+    problem: Problem,
+    inputs: &Inputs<'_>,
+) -> Result<Output<f32>, Error> {
+    inputs.check()?;
+    let mut large = Collected::new(&problem)?;
+    let (probs, fields) = (problem.outputs.probs, problem.state_fields());
+    let output = run(executor, problem, inputs, &mut large).await?;
+    let states = large.take_words(LargeOutput::States);
+    let states = states.map(|words| RowStates::new(fields, words)).transpose()?;
+    let distribution = large.take(LargeOutput::Distribution);
+    let (log_probs, probs) = if probs { (None, distribution) } else { (distribution, None) };
+    Ok(Output {
+        loss: large.take(LargeOutput::RowLoss).unwrap_or(output.loss),
+        z_loss: large.take(LargeOutput::ZLoss).unwrap_or(output.z_loss),
+        grad: large.take(LargeOutput::Grad),
+        target_grad: large.take(LargeOutput::TargetGrad),
+        var_grad: large.take(LargeOutput::VarGrad),
+        log_probs,
+        probs,
+        rows: RowOutputs::of_words(|what| large.take_words(what)),
+        states,
+        ..output
+    })
 }
 
 /// A sink for gradient and distribution alone: the other outputs have been passed on.
@@ -93,7 +134,7 @@ impl<S: Sink + ?Sized> Sink for Elements<'_, S> {
 
 /// Computes a loss over some of the rows of a whole: [`Device::partial`](crate::stream::Device::partial).
 pub(in crate::gpu) fn partial(
-    gpu: &Gpu,
+    executor: Executor<'_>,
     loss: &dyn Loss,
     inputs: &Inputs<'_>,
     outputs: Outputs,
@@ -104,6 +145,6 @@ pub(in crate::gpu) fn partial(
     inputs.check()?;
     check_divisor_known(&problem)?;
     let scale = upstream_of(&problem, &inputs);
-    let executor = block_on(executed(gpu, &problem, &inputs, scale, Wait::Here, sink))?;
-    Ok(Partial::new(&problem, None, executor.found))
+    let executor = block_on(executed(executor, &problem, &inputs, scale, sink))?;
+    Ok(Partial::new(&problem, None, executor.results.found))
 }

@@ -1,27 +1,30 @@
-//! Passes pieces through the device, one after the other.
+//! Passes pieces through one GPU or several and merges the results.
+//!
+//! The calling thread does all that the host does: it fills the buffers of a GPU that has room for a piece, and takes the
+//! results of the GPU that is done first. Copies use all cores by themselves, and sinks belong to the caller's thread;
+//! threads of our own would add copies and waits.
+//!
+//! A batch is cut before anybody computes, into pieces that every GPU has room for, so that the results do not depend on
+//! which GPU was faster. If one fails, the others compute its pieces.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 
-use super::host::{gather, host_bytes, scatter_records};
-use super::merge::{add, of_piece};
-use super::ring::{PADDING, StagingRing, Submitted, is_mapped};
-use crate::call::Timing;
-use crate::classes::class_losses;
+use super::lane::{Batch, Given, Lane};
+use super::queue::Queue;
+use super::results::Results;
+use super::ring::COMPUTING;
+use super::schedule::{Worker, taker};
+use super::share::Ledger;
 use crate::gpu::Gpu;
 use crate::gpu::stopwatch::Stopwatch;
-use crate::loss::{CallTensor, Upstream};
-use crate::partial::Found;
-use crate::poll::{Wait, explained};
+use crate::poll::{Wait, explained, first_answered};
 use crate::reference::Sums;
-use crate::stream::{
-    Cut, Progress, Room, RowRange, Sink, VarianceSums, is_of_pieces, outer_bytes, problem_of,
-    scatter, shared_variance,
-};
+use crate::stream::{Cut, Room, RowRange, Sink, outer_bytes, problem_of};
 use crate::tensor::{Axes, TensorSlot};
 use crate::{Error, Inputs, Problem};
 
-/// The most pieces under way: one that the host fills, one that the device computes, and one that waits for either of
-/// them.
+/// The most pieces under way on a GPU: one that the host fills, one that the device computes, and one that waits for
+/// either of them.
 const TURNS: usize = 3;
 /// The most times that pieces are halved if the device has no memory for them.
 const HALVINGS: u32 = 8;
@@ -35,57 +38,54 @@ fn kind_of(problem: &Problem) -> Option<Kind> {
     Some((problem.view.classes, operands.map(|operand| operand.map(|operand| operand.axes))))
 }
 
-/// Sends batches through the device in pieces and merges the results.
+/// Sends batches through the devices in pieces and merges the results.
 #[derive(Debug)]
-pub(super) struct Executor<'g> {
-    pub(super) gpu: &'g Gpu,
+pub(in crate::gpu) struct Executor<'g> {
+    /// The GPUs that take part. One that fails is left out, unless it is the last.
+    pub(super) lanes: Vec<Lane<'g>>,
     pub(super) wait: Wait<'g>,
     /// True if more batches may follow this one.
     open: bool,
-    ring: Option<StagingRing>,
-    under_way: VecDeque<UnderWay>,
-    variance: VarianceSums,
-    /// The kind that the ring's plans are for: plans are kept by the extents of pieces alone.
+    /// The kind that the rings' plans are for: plans are kept by the extents of pieces alone.
     kind: Option<Kind>,
     halvings: u32,
     /// Rows of the batches before this one.
-    pub(super) rows: u64,
-    pub found: Found,
-    pub timing: Timing,
-    pub progress: Progress,
+    rows: u64,
+    pub(super) results: Results,
 }
 
-/// A piece that was submitted.
-#[derive(Debug)]
-struct UnderWay {
-    submitted: Submitted,
-    piece: RowRange,
-    rows_before: u64,
-    /// The number of bytes that were uploaded.
-    bytes: u64,
+/// A failure, by its origin.
+enum Fault {
+    /// Of a GPU: others may take its pieces.
+    Gpu(usize, Error),
+    /// Of the caller's sink, or of the results: it ends the call.
+    Call(Error),
 }
 
 impl<'g> Executor<'g> {
     /// Returns an executor for one batch, or for any number of them if `open`.
     pub fn new(gpu: &'g Gpu, wait: Wait<'g>, open: bool) -> Self {
-        Self {
-            gpu,
-            wait,
-            open,
-            ring: None,
-            under_way: VecDeque::new(),
-            variance: VarianceSums::default(),
-            kind: None,
-            halvings: 0,
-            rows: 0,
-            found: Found::default(),
-            timing: Timing::default(),
-            progress: Progress::default(),
-        }
+        Self::of(vec![Lane::new(gpu, None)], wait, open)
+    }
+
+    /// Returns an executor on several GPUs, for calls that block.
+    pub fn shared(gpus: impl Iterator<Item = (&'g Gpu, &'g Ledger)>, open: bool) -> Self {
+        let lanes = gpus.map(|(gpu, ledger)| Lane::new(gpu, Some(ledger)));
+        Self::of(lanes.collect(), Wait::Here, open)
+    }
+
+    /// Returns an executor that has computed nothing, on the GPUs that have not failed.
+    pub(super) fn anew(&self) -> Self {
+        Self::of(self.lanes.iter().map(Lane::anew).collect(), self.wait, self.open)
+    }
+
+    fn of(lanes: Vec<Lane<'g>>, wait: Wait<'g>, open: bool) -> Self {
+        let results = Results::default();
+        Self { lanes, wait, open, kind: None, halvings: 0, rows: 0, results }
     }
 
     /// Computes a batch, whose gradient is multiplied by `scale`. Large outputs are all written when this returns; sums
-    /// may still be under way.
+    /// may still be under way on a single GPU.
     pub async fn push(
         &mut self,
         problem: &Problem,
@@ -93,230 +93,227 @@ impl<'g> Executor<'g> {
         scale: f64,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
-        let gpu = self.gpu;
-        let pushed = self.push_pieces(problem, inputs, scale, sink).await;
-        pushed.map_err(|error| explained(&gpu.device, error))
-    }
-
-    async fn push_pieces(
-        &mut self,
-        problem: &Problem,
-        inputs: &Inputs<'_>,
-        scale: f64,
-        sink: &mut (impl Sink + ?Sized),
-    ) -> Result<(), Error> {
         let rows = problem.losses();
-        self.variance.open(problem)?;
+        self.results.variance.open(problem)?;
         if problem.pointwise.is_some() && self.kind != kind_of(problem) {
             // Operands of a batch of one step are broadcast along other axes than those of larger batches.
-            self.drain(problem, sink).await?;
-            self.ring = None;
+            self.drain(sink).await?;
+            self.lanes.iter_mut().for_each(Lane::clear);
             self.kind = kind_of(problem);
         }
         if rows > 0 && outer_bytes(problem) == 0 {
             // Distributions over no classes: there is nothing to read or write.
-            self.found.add(&Sums::empty_rows(rows));
+            self.results.found.add(&Sums::empty_rows(rows));
         } else if rows > 0 {
-            match self.make_room(problem, sink).await {
-                Ok(cut) => {
-                    self.share(problem, inputs, scale)?;
-                    for piece in cut.pieces() {
-                        self.submit(problem, inputs, piece, sink).await?;
-                    }
-                }
+            let batch = Arc::new(Batch { problem: problem.clone(), rows_before: self.rows });
+            let given = Given { batch: &batch, inputs, scale };
+            match self.cut(problem) {
+                Ok((cut, turns)) => self.compute(given, Queue::new(&cut), turns, sink).await?,
                 // The budget does not hold one row.
                 Err(refused @ Error::Budget { .. }) if problem.pointwise.is_none() => {
-                    self.drain(problem, sink).await?;
-                    self.ring = None;
-                    let done = self.long_rows(problem, inputs, scale, sink).await;
+                    self.drain(sink).await?;
+                    self.lanes.iter_mut().for_each(Lane::clear);
+                    let done = self.long_rows(given, sink).await;
                     done.map_err(|error| cheaper(error, refused))?;
                 }
                 Err(error) => return Err(error),
             }
         }
         self.rows += rows as u64;
-        // The sums of classes are merged later.
-        let is_large = |slot: TensorSlot| slot.is_output() && slot != TensorSlot::Classes;
-        if problem.tensors().any(|tensor| is_large(tensor.slot)) {
-            self.drain(problem, sink).await?;
-        }
-        self.variance.close(problem, sink)
+        self.results.variance.close(problem, sink)
     }
 
     /// Waits for all pieces under way.
-    pub async fn drain(
+    pub async fn drain(&mut self, sink: &mut (impl Sink + ?Sized)) -> Result<(), Error> {
+        while let Some(lane) = self.first_done() {
+            let retired = self.retire(lane, sink).await;
+            retired.map_err(|fault| self.ended_by(fault))?;
+        }
+        Ok(())
+    }
+
+    /// Returns the pieces of a batch, and the number of them that may be under way on a GPU. A GPU whose budget does not
+    /// hold one row takes no part, if another's does.
+    fn cut(&mut self, problem: &Problem) -> Result<(Cut, usize), Error> {
+        let (halvings, mut refused) = (self.halvings, None);
+        for lane in &mut self.lanes {
+            let alone = Cut::new(problem, lane.room(problem, 1, halvings));
+            lane.takes_part = alone.is_ok();
+            if let Err(bytes) = alone {
+                let (needed, given) = (lane.budget_of(problem, bytes), lane.gpu.memory_budget);
+                let error = Error::Budget { what: "one row", needed, given };
+                refused = Some(refused.map_or(error.clone(), |other| cheaper(error, other)));
+            }
+        }
+        for turns in (1..=TURNS).rev() {
+            let able = self.lanes.iter().filter(|lane| lane.takes_part);
+            let rooms = able.map(|lane| lane.room(problem, turns, halvings));
+            let common = rooms.reduce(Room::both);
+            if let Some(Ok(cut)) = common.map(|room| Cut::new(problem, room)) {
+                return Ok((cut, turns));
+            }
+        }
+        Err(refused.unwrap_or(Error::Lost { during: "an earlier call" }))
+    }
+
+    /// Computes the pieces of a batch.
+    async fn compute(
         &mut self,
-        problem: &Problem,
+        given: Given<'_>,
+        mut queue: Queue,
+        turns: usize,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
-        while !self.under_way.is_empty() {
-            let retired = self.retire(problem, sink).await;
-            retired.map_err(|error| explained(&self.gpu.device, error))?;
-        }
-        Ok(())
-    }
-
-    /// Cuts a batch, and allocates buffers for its pieces: smaller ones if the device has no memory left.
-    async fn make_room(
-        &mut self,
-        problem: &Problem,
-        sink: &mut (impl Sink + ?Sized),
-    ) -> Result<Cut, Error> {
-        let mut refused = None;
+        self.lanes.iter_mut().for_each(Lane::open_batch);
+        // The sums of classes are merged later.
+        let is_large = |slot: TensorSlot| slot.is_output() && slot != TensorSlot::Classes;
+        let writes = given.batch.problem.tensors().any(|tensor| is_large(tensor.slot));
+        // Another GPU can take a piece only as long as the caller lends its tensors.
+        let to_the_end = writes || self.lanes.len() > 1;
         loop {
-            let (cut, turns) = match self.cut(problem) {
-                Ok(cut) => cut,
-                // The budget was large enough, but the memory was not.
-                Err(error) => return Err(refused.unwrap_or(error)),
+            let step = match self.taker(queue.left()) {
+                Some(lane) => self.submit(lane, given, &mut queue, turns, sink).await,
+                None if queue.left() == 0 && !to_the_end => return Ok(()),
+                None => match self.first_done() {
+                    Some(lane) => self.retire(lane, sink).await,
+                    None => return Ok(()),
+                },
             };
-            let (outer, inner) = cut.largest();
-            let largest = problem_of(problem, outer, inner);
-            if self.ring.as_ref().is_some_and(|ring| ring.holds(&largest)) {
-                return Ok(cut);
-            }
-            self.drain(problem, sink).await?;
-            self.ring = None;
-            let start = Stopwatch::start();
-            let turns = if self.open { turns } else { turns.min(cut.len()) };
-            let ring = StagingRing::new(self.gpu, &largest, turns);
-            self.timing.prepare += start.elapsed();
-            match ring {
-                Ok(ring) => {
-                    self.ring = Some(ring);
-                    return Ok(cut);
-                }
-                Err(error @ Error::OutOfMemory { .. }) if self.halvings < HALVINGS => {
-                    log::warn!("{error}; trying with half as much");
-                    self.halvings += 1;
-                    refused = Some(error);
-                }
-                Err(error) => return Err(error),
+            if let Err(fault) = step {
+                self.recover(fault, &mut queue, sink).await?;
             }
         }
     }
 
-    /// Returns the pieces of a batch, and the number of them that may be under way.
-    fn cut(&self, problem: &Problem) -> Result<(Cut, usize), Error> {
-        let budget = self.gpu.memory_budget >> self.halvings;
-        let (of_pieces, shared): (Vec<CallTensor>, Vec<_>) =
-            problem.tensors().partition(is_of_pieces);
-        let shared: u64 = shared.iter().map(CallTensor::bytes).sum();
-        // The bytes of the gaps between the tensors, of the result, and of outputs that every piece has whole.
-        let whole = of_pieces.iter().filter(|tensor| tensor.outer_bytes().is_none());
-        let outputs: u64 = whole.map(CallTensor::bytes).sum();
-        let between = PADDING * (of_pieces.len() as u64 + 1) + outputs;
-        let copies = |turns: usize| turns as u64 + u64::from(!is_mapped(self.gpu));
-        let aim = self.gpu.piece_bytes >> self.halvings;
-        let mut least = 0;
-        for turns in (1..=TURNS).rev() {
-            let of_turn = budget.saturating_sub(shared) / copies(turns);
-            let most = of_turn.saturating_sub(between);
-            match Cut::new(problem, Room { most, aim }) {
-                Ok(cut) => return Ok((cut, turns)),
-                Err(bytes) => least = bytes,
-            }
-        }
-        let needed = shared + (least + between) * copies(1);
-        Err(Error::Budget { what: "one row", needed, given: self.gpu.memory_budget })
+    /// Returns the GPU that takes the next of `left` pieces, unless the piece waits for one that is busy.
+    fn taker(&self, left: usize) -> Option<usize> {
+        let workers: Vec<Worker> = self.lanes.iter().map(Lane::worker).collect();
+        taker(&workers, left)
     }
 
-    /// Uploads the tensors that all pieces share.
-    fn share(&mut self, problem: &Problem, inputs: &Inputs<'_>, scale: f64) -> Result<(), Error> {
-        let Some(ring) = &mut self.ring else { return Ok(()) };
-        let start = Stopwatch::start();
-        let shared = problem.tensors().filter(|tensor| !is_of_pieces(tensor));
-        // The scale contains the upstream gradient of a sum.
-        for slot in shared.map(|tensor| tensor.slot).filter(|&slot| slot != TensorSlot::Upstream) {
-            if let Some(bytes) = host_bytes(slot, inputs) {
-                ring.share(self.gpu, slot, bytes)?;
-            }
-        }
-        if problem_of(problem, 1, 1).upstream == Upstream::Scalar {
-            ring.share(self.gpu, TensorSlot::Upstream, bytemuck::bytes_of(&(scale as f32)))?;
-        }
-        self.timing.upload += start.elapsed();
-        Ok(())
-    }
-
-    /// Fills a turn with a piece and submits it, as soon as a turn is free.
+    /// Submits the next piece to a GPU that has room for it. Its buffers are made for the first one.
     async fn submit(
         &mut self,
-        problem: &Problem,
-        inputs: &Inputs<'_>,
-        piece: RowRange,
+        number: usize,
+        given: Given<'_>,
+        queue: &mut Queue,
+        turns: usize,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<(), Fault> {
+        let (outer, inner) = queue.largest();
+        let largest = problem_of(&given.batch.problem, outer, inner);
+        if !self.lanes[number].holds(&largest) {
+            while !self.lanes[number].is_idle() {
+                self.retire(number, sink).await?;
+            }
+            let turns = if self.open { turns } else { turns.min(queue.left()) };
+            let made = self.lanes[number].make_room(&largest, turns, &mut self.results.timing);
+            made.map_err(|error| Fault::Gpu(number, error))?;
+        }
+        let Some(rows) = queue.take() else { return Ok(()) };
+        let submitted = self.lanes[number].submit(given, &rows, &mut self.results.timing);
+        submitted.map_err(|error| {
+            queue.give_back(rows);
+            Fault::Gpu(number, error)
+        })
+    }
+
+    /// Waits until the oldest piece of a GPU is done, and returns the GPU.
+    fn first_done(&mut self) -> Option<usize> {
+        let start = Stopwatch::start();
+        let lanes = self.lanes.iter().enumerate();
+        let busy: Vec<_> =
+            lanes.filter_map(|(number, lane)| Some((number, lane.answers()?))).collect();
+        // The wait for a single one is in `retire`.
+        if busy.len() < 2 {
+            return busy.first().map(|(number, _)| *number);
+        }
+        let device = |number: usize| &self.lanes[number].gpu.device;
+        let asked: Vec<_> = busy.iter().map(|&(number, asked)| (device(number), asked)).collect();
+        let first = first_answered(&asked, COMPUTING).map(|place| busy[place].0);
+        self.results.timing.kernel += start.elapsed();
+        first
+    }
+
+    /// Waits for the oldest piece of a GPU, and merges its results.
+    async fn retire(
+        &mut self,
+        number: usize,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<(), Fault> {
+        let Self { lanes, results, wait, .. } = self;
+        let lane = &mut lanes[number];
+        let of_gpu = |error| Fault::Gpu(number, error);
+        lane.wait(*wait, &mut results.timing).await.map_err(of_gpu)?;
+
+        let start = Stopwatch::start();
+        let Some((piece, decoded, outputs)) = lane.oldest().map_err(of_gpu)? else {
+            return Ok(());
+        };
+        let before = results.progress;
+        results.take(piece, &decoded, &outputs, sink).map_err(Fault::Call)?;
+        let rows = results.progress.rows - before.rows;
+        let bytes = results.progress.bytes - before.bytes;
+        drop(outputs);
+        // The piece is done, whatever happens to the GPU from now on.
+        let released = lane.release(rows, bytes);
+        results.timing.read_back += start.elapsed();
+        sink.progress(&results.progress).map_err(Fault::Call)?;
+        released.map_err(of_gpu)
+    }
+
+    /// Goes on without a GPU that has failed, or with smaller pieces if it is the only one and has no memory for them.
+    async fn recover(
+        &mut self,
+        fault: Fault,
+        queue: &mut Queue,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
-        while self.ring.as_ref().is_some_and(|ring| self.under_way.len() >= ring.slots()) {
-            self.retire(problem, sink).await?;
+        match fault {
+            Fault::Gpu(number, error @ Error::OutOfMemory { .. })
+                if self.lanes.len() == 1 && self.halvings < HALVINGS && queue.halve() =>
+            {
+                log::warn!("{error}; trying with half as much");
+                self.drain(sink).await?;
+                self.lanes[number].clear();
+                self.halvings += 1;
+            }
+            Fault::Gpu(number, error) => {
+                let pieces = self.leave_out(number, error)?;
+                // The oldest is taken first.
+                pieces.into_iter().rev().for_each(|rows| queue.give_back(rows));
+            }
+            Fault::Call(error) => return Err(error),
         }
-        let Some(ring) = &mut self.ring else { return Ok(()) };
-
-        let start = Stopwatch::start();
-        let bound = ring.bind(self.gpu, &piece.problem(problem))?;
-        self.timing.prepare += start.elapsed();
-
-        let start = Stopwatch::start();
-        let mut bytes = 0;
-        ring.fill(self.gpu, |slot, to| bytes += gather(slot, problem, inputs, &piece, to))?;
-        self.timing.upload += start.elapsed();
-
-        let start = Stopwatch::start();
-        let submitted = ring.submit(self.gpu, bound)?;
-        self.timing.kernel += start.elapsed();
-        self.under_way.push_back(UnderWay { submitted, piece, rows_before: self.rows, bytes });
         Ok(())
     }
 
-    /// Waits for the piece that was submitted first, and merges its results.
-    async fn retire(
+    /// Goes on without a GPU that has failed and returns the pieces that it leaves.
+    ///
+    /// # Errors
+    /// Its error, if there is no other.
+    pub(super) fn leave_out(
         &mut self,
-        problem: &Problem,
-        sink: &mut (impl Sink + ?Sized),
-    ) -> Result<(), Error> {
-        let Some(UnderWay { submitted, piece, rows_before, bytes }) = self.under_way.pop_front()
-        else {
-            return Ok(());
-        };
-        let Some(ring) = &self.ring else { return Ok(()) };
-
-        let start = Stopwatch::start();
-        let done = ring.wait(self.gpu, submitted, self.wait).await?;
-        self.timing.kernel += start.elapsed();
-
-        let start = Stopwatch::start();
-        let outputs = ring.outputs(self.gpu, &done)?;
-        let decoded = done.bound.decode(outputs.result())?;
-        let summary = decoded.summary;
-        let sums = of_piece(problem, &decoded, &piece, rows_before);
-        let of_rows = outputs.tensors().find(|(slot, _)| *slot == TensorSlot::RowLoss);
-        add(&mut self.found, &sums, of_rows.map(|(_, bytes)| bytes));
-        let shared_variance = shared_variance(problem);
-        for (slot, bytes) in outputs.tensors() {
-            match (slot, shared_variance) {
-                (TensorSlot::Classes, _) => self.found.classes.add(&class_losses(bytes)?),
-                (TensorSlot::VarianceGrad, Some(var)) => {
-                    let parts = bytes
-                        .chunks_exact(4)
-                        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).into());
-                    self.progress.bytes += 4 * self.variance.add(var, problem, &piece, parts);
-                }
-                (TensorSlot::Record, _) => {
-                    self.progress.bytes +=
-                        scatter_records(problem, rows_before, &piece, bytes, sink)?;
-                }
-                _ => {
-                    self.progress.bytes +=
-                        scatter(slot, problem, rows_before, &piece, bytes, sink)?;
-                }
-            }
+        number: usize,
+        error: Error,
+    ) -> Result<Vec<RowRange>, Error> {
+        let error = self.ended_by(Fault::Gpu(number, error));
+        let pieces = self.lanes[number].fail(&error);
+        let mut others = self.lanes.iter().enumerate().filter(|(other, _)| *other != number);
+        if !others.any(|(_, lane)| lane.takes_part) {
+            return Err(error);
         }
-        drop(outputs);
-        ring.release(self.gpu, done)?;
-        self.timing.read_back += start.elapsed();
+        let lane = self.lanes.remove(number);
+        log::warn!("{}: {error}; other GPUs go on without it", lane.gpu.info.name);
+        Ok(pieces)
+    }
 
-        self.progress.rows += summary.rows;
-        self.progress.bytes += bytes;
-        sink.progress(&self.progress)
+    /// Returns the error of a call that ends.
+    fn ended_by(&self, fault: Fault) -> Error {
+        match fault {
+            Fault::Gpu(number, error) => explained(&self.lanes[number].gpu.device, error),
+            Fault::Call(error) => error,
+        }
     }
 }
 
@@ -393,11 +390,11 @@ mod tests {
         let mut executor = Executor::new(&gpu, Wait::Here, false);
         pollster::block_on(async {
             executor.push(&problem, &inputs, 1.0, &mut ()).await?;
-            executor.drain(&problem, &mut ()).await
+            executor.drain(&mut ()).await
         })
         .expect("a loss, in smaller pieces");
         assert!((1..HALVINGS).contains(&executor.halvings));
-        assert_eq!(executor.found.summary().live, ROWS as u64);
+        assert_eq!(executor.results.found.summary().live, ROWS as u64);
         println!("halved");
         run(&gpu, 100_000).expect("a device that works");
     }

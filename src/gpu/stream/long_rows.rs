@@ -8,7 +8,10 @@ use std::ops::Range;
 
 use super::executor::Executor;
 use super::host::{row_bytes, scatter_records};
+use super::lane::{Batch, Given, Lane};
 use super::merge::{add, of_piece};
+use super::once::Once;
+use super::results::Results;
 use crate::bound::Buffers;
 use crate::classes::class_losses;
 use crate::error_scope::scoped;
@@ -19,10 +22,10 @@ use crate::gpu::uploader::UPLOADING;
 use crate::kernels::Access;
 use crate::loss::{CallTensor, Upstream};
 use crate::plan::{Profile, least_box, offset_alignment};
-use crate::poll::map;
+use crate::poll::{Wait, map};
 use crate::stream::{RowRange, Sink, problem_of, scatter};
 use crate::tensor::TensorSlot;
-use crate::{Bound, Error, Inputs, LargeOutput, Plan, Problem, RESULT_BYTES, Reduction};
+use crate::{Bound, Error, LargeOutput, Plan, Problem, RESULT_BYTES};
 
 /// The fewest bytes of a box: in smaller ones the overhead of dispatches would dominate.
 const LEAST: u64 = 4 << 10;
@@ -47,50 +50,88 @@ struct Work {
 }
 
 impl Executor<'_> {
-    /// Computes the rows of a batch, one by one.
+    /// Computes the rows of a batch, one by one. If a GPU fails, another one goes on.
     pub(super) async fn long_rows(
         &mut self,
-        problem: &Problem,
-        inputs: &Inputs<'_>,
-        scale: f64,
+        given: Given<'_>,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
-        let start = Stopwatch::start();
-        let mut boxes = Boxes::new(self.gpu, &problem_of(problem, 1, 1))?;
-        self.timing.prepare += start.elapsed();
-        for outer in 0..problem.view.outer {
-            for inner in 0..problem.view.inner {
-                let row = RowRange { outer: outer..outer + 1, inner: inner..inner + 1 };
-                boxes.held.clear();
-                self.open_row(&boxes, problem, inputs, scale, &row)?;
-                for dispatch in 0..boxes.bound.plan().all_dispatches().len() {
-                    self.load(&mut boxes, dispatch, problem, inputs, &row).await?;
-                    self.compute(&boxes, dispatch).await?;
-                    self.save(&boxes, dispatch, problem, &row, sink).await?;
+        // They need not hold a row.
+        self.lanes.iter_mut().for_each(|lane| lane.takes_part = true);
+        let (mut sink, mut done) = (Once::new(sink), 0);
+        loop {
+            let Some(number) = self.with_largest_budget() else { return Ok(()) };
+            let (lane, wait) = (&self.lanes[number], self.wait);
+            let results = &mut self.results;
+            let computed =
+                LongRows { lane, wait, given, results }.compute(&mut done, &mut sink).await;
+            match computed {
+                // The other GPUs' budgets are no larger.
+                Err(error) if !sink.has_failed && !matches!(error, Error::Budget { .. }) => {
+                    self.leave_out(number, error)?;
                 }
-                self.close_row(&boxes, problem, &row, sink).await?;
+                other => return other,
             }
+        }
+    }
+
+    fn with_largest_budget(&self) -> Option<usize> {
+        let budget = |number: &usize| self.lanes[*number].gpu.memory_budget;
+        // Of equals, the first.
+        (0..self.lanes.len()).rev().max_by_key(budget)
+    }
+}
+
+/// The rows of a batch on their way through a GPU.
+struct LongRows<'a, 'g> {
+    lane: &'a Lane<'g>,
+    wait: Wait<'g>,
+    given: Given<'a>,
+    results: &'a mut Results,
+}
+
+impl LongRows<'_, '_> {
+    /// Computes the rows from number `done` on, which counts those that are merged.
+    async fn compute(
+        &mut self,
+        done: &mut usize,
+        sink: &mut Once<'_, impl Sink + ?Sized>,
+    ) -> Result<(), Error> {
+        let view = self.given.batch.problem.view;
+        let start = Stopwatch::start();
+        let mut boxes = Boxes::new(self.lane.gpu, &problem_of(&self.given.batch.problem, 1, 1))?;
+        self.results.timing.prepare += start.elapsed();
+        while *done < view.rows() {
+            let (outer, inner) = (*done / view.inner, *done % view.inner);
+            let row = RowRange { outer: outer..outer + 1, inner: inner..inner + 1 };
+            let before = self.results.progress.bytes;
+            boxes.held.clear();
+            self.open_row(&boxes, &row)?;
+            for dispatch in 0..boxes.bound.plan().all_dispatches().len() {
+                self.load(&mut boxes, dispatch, &row).await?;
+                self.compute_boxes(&boxes, dispatch).await?;
+                self.save(&boxes, dispatch, &row, sink).await?;
+            }
+            self.close_row(&boxes, &row, sink).await?;
+            *done += 1;
+            self.lane.note(1, self.results.progress.bytes - before);
+            sink.open_row();
+            sink.progress(&self.results.progress)?;
         }
         Ok(())
     }
 
     /// Uploads the inputs of which the row has one element.
-    fn open_row(
-        &mut self,
-        boxes: &Boxes,
-        problem: &Problem,
-        inputs: &Inputs<'_>,
-        scale: f64,
-        row: &RowRange,
-    ) -> Result<(), Error> {
+    fn open_row(&mut self, boxes: &Boxes, row: &RowRange) -> Result<(), Error> {
+        let Given { batch, inputs, scale } = self.given;
         let scales = boxes.bound.plan().problem().upstream == Upstream::Scalar;
         let inputs_of_row = boxes.of_row().filter(|(tensor, _)| !tensor.slot.is_output());
         for (tensor, buffer) in inputs_of_row {
             if tensor.slot == TensorSlot::Upstream && scales {
-                write(self.gpu, UPLOADING, buffer, 0, bytemuck::bytes_of(&(scale as f32)))?;
+                write(self.lane.gpu, UPLOADING, buffer, 0, bytemuck::bytes_of(&(scale as f32)))?;
             } else {
-                let bytes = row_bytes(tensor.slot, problem, inputs, row, 0..1);
-                write(self.gpu, UPLOADING, buffer, 0, &bytes)?;
+                let bytes = row_bytes(tensor.slot, &batch.problem, inputs, row, 0..1);
+                write(self.lane.gpu, UPLOADING, buffer, 0, &bytes)?;
             }
         }
         Ok(())
@@ -101,35 +142,34 @@ impl Executor<'_> {
         &mut self,
         boxes: &mut Boxes,
         dispatch: usize,
-        problem: &Problem,
-        inputs: &Inputs<'_>,
         row: &RowRange,
     ) -> Result<(), Error> {
         let start = Stopwatch::start();
         let Some(Work { classes, tensors }) = boxes.dispatch(dispatch) else { return Ok(()) };
+        let Given { batch, inputs, .. } = self.given;
         let read = tensors.iter().filter(|(_, access)| *access == Access::Read);
         for slot in read.map(|(tensor, _)| tensor.slot) {
             if boxes.held.iter().any(|(other, held)| *other == slot && *held == classes) {
                 continue;
             }
-            let bytes = row_bytes(slot, problem, inputs, row, classes.clone());
-            self.progress.bytes += bytes.len() as u64;
-            write(self.gpu, UPLOADING, boxes.buffer(slot), 0, &bytes)?;
+            let bytes = row_bytes(slot, &batch.problem, inputs, row, classes.clone());
+            self.results.progress.bytes += bytes.len() as u64;
+            write(self.lane.gpu, UPLOADING, boxes.buffer(slot), 0, &bytes)?;
             // wgpu holds a copy on the host until then.
-            self.gpu.submitted([], self.wait, UPLOADING).await?;
+            self.lane.gpu.submitted([], self.wait, UPLOADING).await?;
             boxes.held.retain(|(other, _)| *other != slot);
             boxes.held.push((slot, classes.clone()));
         }
-        self.timing.upload += start.elapsed();
+        self.results.timing.upload += start.elapsed();
         Ok(())
     }
 
-    async fn compute(&mut self, boxes: &Boxes, dispatch: usize) -> Result<(), Error> {
+    async fn compute_boxes(&mut self, boxes: &Boxes, dispatch: usize) -> Result<(), Error> {
         let start = Stopwatch::start();
-        let mut encoder = self.gpu.encoder();
+        let mut encoder = self.lane.gpu.encoder();
         boxes.bound.record_dispatch(dispatch, &mut encoder.begin_compute_pass(&Default::default()));
-        self.gpu.submitted([encoder.finish()], self.wait, COMPUTING).await?;
-        self.timing.kernel += start.elapsed();
+        self.lane.gpu.submitted([encoder.finish()], self.wait, COMPUTING).await?;
+        self.results.timing.kernel += start.elapsed();
         Ok(())
     }
 
@@ -138,19 +178,19 @@ impl Executor<'_> {
         &mut self,
         boxes: &Boxes,
         dispatch: usize,
-        problem: &Problem,
         row: &RowRange,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
         let start = Stopwatch::start();
         let Some(Work { classes, tensors }) = boxes.dispatch(dispatch) else { return Ok(()) };
+        let Batch { problem, rows_before } = &**self.given.batch;
         for (CallTensor { slot, element_bytes: element, .. }, _) in tensors {
             let Some(what) = LargeOutput::of(slot) else { continue };
             let bytes =
                 self.read(boxes, boxes.buffer(slot), classes.len() as u64 * element).await?;
-            self.progress.bytes += bytes.len() as u64;
+            self.results.progress.bytes += bytes.len() as u64;
             let (view, whole) = (&problem.view, bytes.len());
-            let base = self.rows * view.classes as u64 * element;
+            let base = rows_before * view.classes as u64 * element;
             if view.inner == 1 {
                 let first = (row.outer.start * view.classes + classes.start) as u64 * element;
                 sink.write(what, base + first, &bytes)?;
@@ -161,7 +201,7 @@ impl Executor<'_> {
                 sink.write(what, base + place, &bytes[at..at + element as usize])?;
             }
         }
-        self.timing.read_back += start.elapsed();
+        self.results.timing.read_back += start.elapsed();
         Ok(())
     }
 
@@ -169,29 +209,30 @@ impl Executor<'_> {
     async fn close_row(
         &mut self,
         boxes: &Boxes,
-        problem: &Problem,
         row: &RowRange,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<(), Error> {
+        // If the GPU fails meanwhile, nothing of the row is merged.
         let result = self.read(boxes, boxes.bound.result().buffer, RESULT_BYTES).await?;
         let decoded = boxes.bound.decode(&result)?;
-        let sums = of_piece(problem, &decoded, row, self.rows);
-        if problem.reduction != Reduction::None {
-            add(&mut self.found, &sums, None);
-        }
+        let mut outputs = Vec::new();
         for (tensor, buffer) in boxes.of_row().filter(|(tensor, _)| tensor.slot.is_output()) {
-            let bytes = self.read(boxes, buffer, tensor.bytes()).await?;
-            if tensor.slot == TensorSlot::RowLoss {
-                add(&mut self.found, &sums, Some(&bytes));
-            }
-            match tensor.slot {
-                TensorSlot::Classes => self.found.classes.add(&class_losses(&bytes)?),
-                TensorSlot::Record => drop(scatter_records(problem, self.rows, row, &bytes, sink)?),
-                slot => drop(scatter(slot, problem, self.rows, row, &bytes, sink)?),
+            outputs.push((tensor.slot, self.read(boxes, buffer, tensor.bytes()).await?));
+        }
+        let (Batch { problem, rows_before: before }, results) =
+            (&**self.given.batch, &mut *self.results);
+        let sums = of_piece(problem, &decoded, row, *before);
+        let of_rows = outputs.iter().find(|(slot, _)| *slot == TensorSlot::RowLoss);
+        add(&mut results.found, &sums, of_rows.map(|(_, bytes)| &bytes[..]));
+        for (slot, bytes) in &outputs {
+            match slot {
+                TensorSlot::Classes => results.found.classes.add(&class_losses(bytes)?),
+                TensorSlot::Record => drop(scatter_records(problem, *before, row, bytes, sink)?),
+                slot => drop(scatter(*slot, problem, *before, row, bytes, sink)?),
             }
         }
-        self.progress.rows += 1;
-        sink.progress(&self.progress)
+        results.progress.rows += 1;
+        Ok(())
     }
 
     /// Reads the first bytes of a buffer.
@@ -201,11 +242,11 @@ impl Executor<'_> {
         buffer: &wgpu::Buffer,
         bytes: u64,
     ) -> Result<Vec<u8>, Error> {
-        let Self { gpu, wait, .. } = self;
+        let (gpu, wait) = (self.lane.gpu, self.wait);
         let mut encoder = gpu.encoder();
         let words = bytes.next_multiple_of(4);
         encoder.copy_buffer_to_buffer(buffer, 0, &boxes.readable, 0, words);
-        gpu.submitted([encoder.finish()], *wait, COMPUTING).await?;
+        gpu.submitted([encoder.finish()], wait, COMPUTING).await?;
         let mapped = scoped(&gpu.device, COMPUTING, || {
             map(&boxes.readable, wgpu::MapMode::Read, COMPUTING)
         })?;

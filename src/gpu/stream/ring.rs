@@ -13,6 +13,7 @@ use crate::stream::tensors_of_pieces;
 use crate::tensor::TensorSlot;
 use crate::{Bound, Error, Plan, Problem, RESULT_BYTES};
 
+pub(super) const COMPUTING: &str = "computing";
 /// The number of shapes of pieces whose plans stay bound: the pieces of a call have few shapes, and a stream's batches
 /// have one shape and perhaps another last one.
 const SHAPES: usize = 4;
@@ -95,6 +96,13 @@ pub(super) struct Submitted {
     submission: wgpu::SubmissionIndex,
     input: Answer,
     output: Answer,
+}
+
+impl Submitted {
+    /// Returns the answers that say that the piece is done.
+    pub fn answers(&self) -> [&Answer; 2] {
+        [&self.input, &self.output]
+    }
 }
 
 /// The ring of slots.
@@ -230,10 +238,9 @@ impl StagingRing {
 
     /// Submits the next slot and asks for its buffers to be mapped.
     pub fn submit(&mut self, gpu: &Gpu, bound: Arc<Bound>) -> Result<Submitted, Error> {
-        const DURING: &str = "computing";
         let slot = self.next;
         let StagingSlot { input, output } = &self.slots[slot];
-        let submitted = scoped(&gpu.device, DURING, || {
+        let submitted = scoped(&gpu.device, COMPUTING, || {
             let mut encoder = gpu.encoder();
             if !is_mapped(gpu) {
                 copy(&mut encoder, &self.layout.inputs, &bound, input, &self.stages[0].input);
@@ -245,8 +252,8 @@ impl StagingRing {
             let at = self.layout.result_offset();
             encoder.copy_buffer_to_buffer(bound.result().buffer, 0, output, at, RESULT_BYTES);
             let submission = gpu.queue.submit([encoder.finish()]);
-            let input = map(input, wgpu::MapMode::Write, DURING);
-            let output = map(output, wgpu::MapMode::Read, DURING);
+            let input = map(input, wgpu::MapMode::Write, COMPUTING);
+            let output = map(output, wgpu::MapMode::Read, COMPUTING);
             (submission, input, output)
         })?;
         self.next = (slot + 1) % self.slots.len();
@@ -255,29 +262,21 @@ impl StagingRing {
     }
 
     /// Waits for a piece.
-    pub async fn wait(&self, gpu: &Gpu, piece: Submitted, wait: Wait<'_>) -> Result<Done, Error> {
-        let Submitted { slot, bound, submission, input, output } = piece;
-        wait.for_answers(&gpu.device, Some(submission), [&input, &output], "computing").await?;
-        Ok(Done { slot, bound })
+    pub async fn wait(&self, gpu: &Gpu, piece: &Submitted, wait: Wait<'_>) -> Result<(), Error> {
+        let submission = Some(piece.submission.clone());
+        wait.for_answers(&gpu.device, submission, piece.answers(), COMPUTING).await
     }
 
-    /// Returns the outputs of a piece.
-    pub fn outputs(&self, gpu: &Gpu, done: &Done) -> Result<Outputs<'_>, Error> {
-        let view = viewed(gpu, &self.slots[done.slot].output, "reading back")?;
+    /// Returns the outputs of a piece that is done.
+    pub fn outputs(&self, gpu: &Gpu, piece: &Submitted) -> Result<Outputs<'_>, Error> {
+        let view = viewed(gpu, &self.slots[piece.slot].output, "reading back")?;
         Ok(Outputs { layout: &self.layout, view })
     }
 
     /// Frees the buffers of a piece for the next one.
-    pub fn release(&self, gpu: &Gpu, done: Done) -> Result<(), Error> {
-        unmap(gpu, &self.slots[done.slot].output, "reading back")
+    pub fn release(&self, gpu: &Gpu, piece: &Submitted) -> Result<(), Error> {
+        unmap(gpu, &self.slots[piece.slot].output, "reading back")
     }
-}
-
-/// A piece that the device has computed.
-#[derive(Debug)]
-pub(super) struct Done {
-    slot: usize,
-    pub bound: Arc<Bound>,
 }
 
 /// The outputs of a piece, mapped.
