@@ -16,6 +16,7 @@ use crate::plan::Tuning;
 #[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
     adapter: Option<String>,
+    turn: Option<usize>,
     without_subgroups: bool,
     default_limits: bool,
     own_memory: bool,
@@ -59,6 +60,23 @@ impl GpuOptions {
     /// `text` is empty.
     pub fn adapter(mut self, text: impl Into<String>) -> Self {
         self.adapter = Some(text.into()).filter(|text| !text.is_empty());
+        self
+    }
+
+    /// Takes GPU number `turn` of those that match, best first, and the first one again after the last: for processes that
+    /// share the GPUs of a machine, each with its own number. Each GPU is counted once, and software drivers only where
+    /// nothing else matches.
+    ///
+    /// ```no_run
+    /// use wgpu_loss::{Gpu, GpuOptions};
+    ///
+    /// // A task of Slurm.
+    /// let local = std::env::var("SLURM_LOCALID").map_or(0, |number| number.parse().unwrap_or(0));
+    /// let gpu = Gpu::with_options(&GpuOptions::new().in_turn(local))?;
+    /// # Ok::<(), wgpu_loss::Error>(())
+    /// ```
+    pub fn in_turn(mut self, turn: usize) -> Self {
+        self.turn = Some(turn);
         self
     }
 
@@ -154,10 +172,14 @@ fn rank(device_type: wgpu::DeviceType) -> u32 {
 
 /// Returns the adapter that the options name, or the best.
 pub(super) async fn find(options: &GpuOptions) -> Result<(wgpu::Adapter, Opening), Error> {
-    let (adapters, opening) = matching(options).await?;
-    // `matching` returns at least one.
-    let first = adapters.into_iter().next().ok_or_else(|| no_adapter(options, &[]))?;
-    Ok((first, opening))
+    let (adapters, opening) = match options.turn {
+        None => matching(options).await?,
+        Some(_) => find_all(options).await?,
+    };
+    let turn = options.turn.unwrap_or(0) % adapters.len().max(1);
+    // There is at least one.
+    let found = adapters.into_iter().nth(turn).ok_or_else(|| no_adapter(options, &[]))?;
+    Ok((found, opening))
 }
 
 /// Returns the adapters that the options name, each GPU once; without a name all but software drivers, or the best of
