@@ -43,7 +43,7 @@ fn table(adapters: &[Listed]) -> String {
     let rows: Vec<[&str; 5]> = adapters
         .iter()
         .map(|Listed { adapter, tuned }| {
-            let Adapter { name, backend, driver, kind } = adapter;
+            let Adapter { name, backend, driver, kind, .. } = adapter;
             [name.as_str(), kind, backend, driver, if *tuned { "tuned" } else { "" }]
         })
         .collect();
@@ -67,7 +67,9 @@ mod tests {
     fn columns_line_up() {
         let listed = |name: &str, kind: &str, driver: &str, tuned| {
             let (name, kind, driver) = (name.into(), kind.into(), driver.into());
-            Listed { adapter: Adapter { name, backend: "vulkan".into(), driver, kind }, tuned }
+            let backend = "vulkan".into();
+            let adapter = Adapter { name, backend, driver, kind, ..Adapter::default() };
+            Listed { adapter, tuned }
         };
         let lines = |tuned| {
             table(&[

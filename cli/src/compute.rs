@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use wgpu_loss::reference::Cpu;
 use wgpu_loss::stream::{self, Progress};
-use wgpu_loss::{Error, Gpu, GpuOptions, LargeOutput, Output, Partial, Sink};
+use wgpu_loss::{Error, Gpu, GpuOptions, LargeOutput, MultiGpu, Output, Partial, Sink};
 
 use crate::adapter::Adapter;
 use crate::args::{DeviceArg, RunArgs};
@@ -18,10 +18,15 @@ use crate::sinks::Sinks;
 /// The least memory budget with which a computation is repeated.
 const LEAST_BUDGET: u64 = 1 << 20;
 
+/// The name that stands for all GPUs.
+const ALL: &str = "all";
+
 /// The device on which a loss is computed.
 pub enum Device {
     /// On a GPU.
     Gpu(Box<Gpu>),
+    /// On several GPUs together.
+    Gpus(MultiGpu),
     /// By the f64 reference.
     Cpu,
 }
@@ -36,8 +41,22 @@ impl Device {
         if args.batch_invariant {
             options = options.batch_invariant();
         }
-        if let Some(name) = &args.adapter {
-            return Gpu::with_options(&options.adapter(name)).map(Self::gpu).map_err(failed);
+        match &args.adapter[..] {
+            [] => {}
+            [name] if name == ALL => {
+                return MultiGpu::all(&options).map(Device::Gpus).map_err(failed);
+            }
+            [name] => {
+                return Gpu::with_options(&options.adapter(name)).map(Self::gpu).map_err(failed);
+            }
+            names if names.iter().any(|name| name == ALL) => {
+                return Err(Failure::Usage("--adapter all leaves nothing for another one".into()));
+            }
+            names => {
+                let open = |name| Gpu::with_options(&options.clone().adapter(name));
+                let gpus = names.iter().map(open).collect::<Result<_, _>>().and_then(MultiGpu::new);
+                return gpus.map(Device::Gpus).map_err(failed);
+            }
         }
         match args.device {
             DeviceArg::Cpu => Ok(Device::Cpu),
@@ -62,12 +81,22 @@ impl Device {
         Device::Gpu(Box::new(gpu))
     }
 
-    /// Returns the adapter, if it is a GPU.
+    /// Returns the adapter, if it is a GPU; several together as one.
     pub fn adapter(&self) -> Option<Adapter> {
         match self {
             Device::Gpu(gpu) => Some(gpu.info().into()),
+            Device::Gpus(gpus) => {
+                gpus.gpus().map(|gpu| Adapter::from(gpu.info())).reduce(Adapter::and)
+            }
             Device::Cpu => None,
         }
+    }
+
+    /// Returns the adapters, with what each of several has computed; `None` for the CPU.
+    pub fn adapters(&self) -> Vec<Option<Adapter>> {
+        let Device::Gpus(gpus) = self else { return vec![self.adapter()] };
+        let shares = gpus.gpus().zip(gpus.shares());
+        shares.map(|(gpu, share)| Some(Adapter::from(gpu.info()).with_share(share))).collect()
     }
 
     /// Computes, and repeats with half the memory budget while a GPU runs out of memory.
@@ -81,6 +110,9 @@ impl Device {
             let budget = match (&computed, &*self) {
                 (Err(Stop::Library(Error::OutOfMemory { .. })), Device::Gpu(gpu)) => {
                     gpu.memory_budget() / 2
+                }
+                (Err(Stop::Library(Error::OutOfMemory { .. })), Device::Gpus(gpus)) => {
+                    gpus.gpus().map(Gpu::memory_budget).min().unwrap_or(0) / 2
                 }
                 _ => 0,
             };
@@ -157,6 +189,7 @@ impl Device {
     fn library(&self) -> &dyn stream::Device {
         match self {
             Device::Gpu(gpu) => &**gpu,
+            Device::Gpus(gpus) => gpus,
             Device::Cpu => &Cpu,
         }
     }

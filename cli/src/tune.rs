@@ -87,7 +87,7 @@ struct Report<'a> {
 impl Report<'_> {
     /// Returns the lines for a person.
     fn text(&self) -> String {
-        let Adapter { name, backend, driver, kind } = &self.adapter;
+        let Adapter { name, backend, driver, kind, .. } = &self.adapter;
         let tuned = self.tuned;
         let clock = match tuned.clock {
             Clock::Timestamps => "the device's timestamps",

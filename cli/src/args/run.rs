@@ -28,9 +28,10 @@ pub struct RunArgs {
     /// The device that computes; auto takes the best GPU, or the CPU where there is none.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceArg,
-    /// Compute on the first GPU whose name, driver or backend contains this.
+    /// Compute on the first GPU whose name, driver or backend contains this. Given several times, on these GPUs together;
+    /// `all` stands for all GPUs.
     #[arg(long, value_name = "TEXT")]
-    pub adapter: Option<String>,
+    pub adapter: Vec<String>,
     /// Compare all results with the f64 reference and fail where the largest relative difference is above 2e-6 for a
     /// reduced loss, 1e-5 for anything else; rounding to halves, and rounding of logits that are scaled or capped, is
     /// allowed in addition.
@@ -42,7 +43,7 @@ pub struct RunArgs {
     /// Type of saved gradients, log-probabilities and probabilities: the input's, or f32.
     #[arg(long, value_name = "TYPE", default_value = "same")]
     pub out_dtype: OutType,
-    /// Memory that the GPU and the host may use together, such as 512MiB or 2GB [default: the
+    /// Memory that a GPU and the host may use together, such as 512MiB or 2GB [default: the
     /// device's memory].
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub memory_budget: Option<u64>,

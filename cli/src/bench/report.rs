@@ -64,7 +64,7 @@ impl<'a> Report<'a> {
         if self.measured.is_empty() {
             return String::new();
         }
-        let Adapter { name, backend, driver, kind } = &self.adapter;
+        let Adapter { name, backend, driver, kind, .. } = &self.adapter;
         let clock = match self.clock() {
             Clock::Timestamps => "the device's timestamps",
             Clock::Wall => "the wall clock",

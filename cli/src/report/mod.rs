@@ -167,8 +167,10 @@ impl Report<'_> {
     fn device(&self) -> String {
         let named = |adapter: &Option<Adapter>| match adapter {
             None => "CPU (f64 reference)".into(),
-            Some(Adapter { name, backend, driver, kind }) => {
-                format!("{name} ({kind}, {backend}, {driver})")
+            Some(Adapter { name, backend, driver, kind, rows, failure }) => {
+                let rows = rows.map_or(String::new(), |rows| format!(": {rows} rows"));
+                let failure = failure.as_ref().map(|failure| format!(", then {failure}"));
+                format!("{name} ({kind}, {backend}, {driver}){rows}{}", failure.unwrap_or_default())
             }
         };
         self.adapters.iter().map(named).collect::<Vec<_>>().join("; ")

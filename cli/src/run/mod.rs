@@ -318,7 +318,7 @@ impl Work<'_> {
             target: sources.target_name(),
             weighted: problem.is_weighted(),
             row_shape: &problem.row_shape,
-            adapters: vec![device.adapter()],
+            adapters: device.adapters(),
             summary: computed.summary,
             losses,
             loss_shape: problem.loss_shape(),

@@ -73,6 +73,42 @@ fn adapters_by_name() {
     assert_eq!((&json["device"], &json["adapter"]["name"]), (&"gpu".into(), &name.into()));
 }
 
+/// Two devices on one adapter are two GPUs, which share the rows.
+#[test]
+fn several_adapters_together() {
+    let (mut random, folder) = (Random(7), Folder::new());
+    folder.save("x.npy", &[3000, 30], &random.logits(90_000));
+    folder.save("t.npy", &[3000], &random.labels(3000, 30));
+    let one =
+        folder.run("cross-entropy x.npy t.npy --json --memory-budget 48KiB --save-grad 1.npy");
+    let one = one.good().json();
+    let name = one["adapter"]["name"].as_str().unwrap();
+    let words = "cross-entropy x.npy t.npy --memory-budget 48KiB --save-grad 2.npy --check";
+    let run = |more: &str| {
+        let mut command = folder.command(&format!("{words} {more}"));
+        Run::new(more, command.args(["--adapter", name, "--adapter", name]).output().unwrap())
+    };
+    let json = run("--json").good().json();
+    assert_judged(&json);
+    assert_eq!((&json["device"], &json["loss"]), (&"gpu".into(), &one["loss"]));
+    assert!(folder.load("1.npy") == folder.load("2.npy"));
+    let adapters = json["adapters"].as_array().unwrap();
+    let rows = adapters.iter().map(|adapter| adapter["rows"].as_u64().unwrap());
+    assert_eq!((adapters.len(), rows.clone().sum::<u64>()), (2, 3000), "{json}");
+    assert!(rows.min() > Some(0) && adapters.iter().all(|adapter| adapter["name"] == name));
+    assert!(adapters.iter().all(|adapter| adapter["failure"].is_null()), "{json}");
+    let text = run("").good();
+    assert_eq!(text.line("device").matches(" rows").count(), 2, "{}", text.stdout);
+
+    let all = folder.run("cross-entropy x.npy t.npy --json --adapter all").good().json();
+    assert_eq!((&all["device"], &all["rows"]), (&"gpu".into(), &3000.into()));
+    assert!(all["adapter"]["rows"].is_number(), "{all}");
+    let run = |words: &str| folder.run(&format!("cross-entropy x.npy t.npy {words}"));
+    run("--adapter all --adapter x").bad(2, &["--adapter all"]);
+    let word = name.split_whitespace().next().unwrap();
+    run(&format!("--adapter {word} --adapter nothing")).bad(1, &["nothing"]);
+}
+
 #[test]
 fn every_number_of_a_small_example() {
     let folder = Folder::with_logits();
