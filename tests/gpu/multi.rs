@@ -164,6 +164,21 @@ fn two_give_what_one_gives() {
     }
 }
 
+/// Devices of one speed have about as much to do, also if the first one is always done when the host looks.
+#[test]
+fn equals_share() {
+    let both = twins(0, TINY);
+    let call = Call {
+        loss: Box::new(CrossEntropy::new()),
+        data: Data::random(&[6000, 33], 1),
+        outputs: Outputs::loss().with_grad(),
+    };
+    call.given(&both);
+    let pieces = pieces_of(&both.shares());
+    let all: u64 = pieces.iter().sum();
+    assert!(all > 100 && pieces.iter().all(|&pieces| pieces > all / 10), "{pieces:?}");
+}
+
 /// Losses of single elements: operands that pieces share, and gradients of variances that are sums over pieces.
 #[test]
 fn single_elements_too() {

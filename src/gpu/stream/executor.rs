@@ -7,6 +7,7 @@
 //! A batch is cut before anybody computes, into pieces that every GPU has room for, so that the results do not depend on
 //! which GPU was faster. If one fails, the others compute its pieces.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::lane::{Batch, Given, Lane};
@@ -222,12 +223,15 @@ impl<'g> Executor<'g> {
     fn first_done(&mut self) -> Option<usize> {
         let start = Stopwatch::start();
         let lanes = self.lanes.iter().enumerate();
-        let busy: Vec<_> =
+        let mut busy: Vec<_> =
             lanes.filter_map(|(number, lane)| Some((number, lane.answers()?))).collect();
         // The wait for a single one is in `retire`.
         if busy.len() < 2 {
             return busy.first().map(|(number, _)| *number);
         }
+        // Of several that are done, the one that has waited for longest: a fast GPU, which is always done, must not keep
+        // the others waiting.
+        busy.sort_by_key(|(number, _)| Reverse(self.lanes[*number].age()));
         let device = |number: usize| &self.lanes[number].gpu.device;
         let asked: Vec<_> = busy.iter().map(|&(number, asked)| (device(number), asked)).collect();
         let first = first_answered(&asked, COMPUTING).map(|place| busy[place].0);

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::host::{gather, host_bytes};
 use super::ring::{Outputs, PADDING, StagingRing, Submitted, is_mapped};
@@ -190,6 +191,11 @@ impl<'g> Lane<'g> {
     /// Returns the answers that say that the oldest piece is done.
     pub fn answers(&self) -> Option<[&Answer; 2]> {
         self.under_way.front().map(|piece| piece.submitted.answers())
+    }
+
+    /// Returns the time since the oldest piece was submitted.
+    pub fn age(&self) -> Duration {
+        self.under_way.front().map_or(Duration::ZERO, |piece| piece.since.elapsed())
     }
 
     /// Waits for the oldest piece.

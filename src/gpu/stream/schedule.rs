@@ -16,7 +16,8 @@ pub(super) struct Worker {
 ///
 /// Of those that have room, that is the one that would finish the piece first. It leaves the piece if the others would
 /// finish everything before it finishes this one: so nobody waits for a slow GPU at the end, and a call of few pieces
-/// does without it. One of unknown speed takes one piece at a time, and none that a known one takes.
+/// does without it. One of unknown speed is taken for as fast as the fastest, but takes one piece at a time, and no
+/// piece that a known one would finish as soon.
 pub(super) fn taker(workers: &[Worker], left: usize) -> Option<usize> {
     if left == 0 {
         return None;
@@ -28,20 +29,25 @@ pub(super) fn taker(workers: &[Worker], left: usize) -> Option<usize> {
     let (all_under_way, all_speeds) =
         (sum(&|worker| worker.under_way as f64), sum(&|worker| worker.speed.unwrap_or(0.0)));
     let is_idle = all_under_way == 0.0;
+    let fastest = workers.iter().filter_map(|worker| worker.speed).fold(0.0, f64::max);
+    // When a worker would finish the piece, if it may take it; and whether that is a guess.
     let finish = |worker: &Worker| {
         let own = worker.under_way as f64;
         let Some(speed) = worker.speed else {
-            return (worker.under_way == 0).then_some(f64::INFINITY);
+            return (worker.under_way == 0).then_some((1.0 / fastest, true));
         };
         let finish = (own + 1.0) / speed;
         // Without others of known speed this is infinite.
         let others = (left as f64 + all_under_way - own) / (all_speeds - speed).max(0.0);
         // Rounded speeds must not make everybody wait for nobody.
-        (finish <= others || is_idle).then_some(finish)
+        (finish <= others || is_idle).then_some((finish, false))
     };
     let free = workers.iter().enumerate().filter(|(_, worker)| worker.has_room);
-    let takers = free.filter_map(|(place, worker)| Some((finish(worker)?, place)));
-    takers.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, place)| place)
+    let takers = free.filter_map(|(place, worker)| {
+        let (finish, guessed) = finish(worker)?;
+        Some((finish, guessed, place))
+    });
+    takers.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))).map(|(.., place)| place)
 }
 
 #[cfg(test)]
@@ -106,6 +112,15 @@ mod tests {
         assert_eq!(computed(&[1.0, 5.0, 2.0], 1, true).0, [0, 1, 0]);
         let known = Worker { under_way: 0, has_room: true, speed: Some(1.0) };
         assert_eq!(taker(&[Worker { speed: None, ..known }, known], 1), Some(1));
+    }
+
+    /// One whose first pieces tell nothing of its speed has more of them.
+    #[test]
+    fn the_unknown_are_tried_again() {
+        let known = Worker { under_way: 1, has_room: true, speed: Some(5.0) };
+        let unknown = Worker { under_way: 0, has_room: true, speed: None };
+        assert_eq!(taker(&[known, unknown], 100), Some(1));
+        assert_eq!(taker(&[known, Worker { under_way: 1, ..unknown }], 100), Some(0));
     }
 
     /// The end is near the best there is: all speeds together, and at most one piece of the fastest.
