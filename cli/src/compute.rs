@@ -41,6 +41,13 @@ impl Device {
         if args.batch_invariant {
             options = options.batch_invariant();
         }
+        if let Some(turn) = args.adapter_turn {
+            options = options.in_turn(turn);
+            if args.adapter.len() > 1 || args.adapter.iter().any(|name| name == ALL) {
+                let several = "--adapter-turn takes one GPU, but --adapter names several";
+                return Err(Failure::Usage(several.into()));
+            }
+        }
         match &args.adapter[..] {
             [] => {}
             [name] if name == ALL => {

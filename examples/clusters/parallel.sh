@@ -10,5 +10,5 @@ shift 3
 mkdir -p "$folder"
 seq 0 $((processes - 1)) | parallel --jobs "$processes" --halt soon,fail=1 --retries 3 "$@" \
     wgpu-loss cross-entropy --list "$list" --shard "{}/$processes" --resume "$folder/shards" \
-    --save-partial "$folder/part-{}.json" --quiet ">$folder/report-{}.txt"
+    --adapter-turn {%} --save-partial "$folder/part-{}.json" --quiet ">$folder/report-{}.txt"
 wgpu-loss merge "$folder"/part-*.json

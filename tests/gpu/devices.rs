@@ -8,8 +8,8 @@ use support::recorder::Recorder;
 use wgpu_loss::reference::Cpu;
 use wgpu_loss::stream::{Batches, Device};
 use wgpu_loss::{
-    CrossEntropy, ElementType, Error, GaussianNll, Inputs, LabelType, LargeOutput, Loss, MultiGpu,
-    Outputs, Reduction, Tensor,
+    CrossEntropy, ElementType, Error, GaussianNll, Gpu, GpuOptions, Inputs, LabelType, LargeOutput,
+    Loss, MultiGpu, Outputs, Reduction, Tensor,
 };
 
 /// Two GPUs as one, with a budget of a few rows.
@@ -180,4 +180,17 @@ fn bad_labels_and_values_are_the_same_error() {
     });
     let error = error.unwrap_err();
     assert!(matches!(error, Error::BadValues { what: "var", count: 3, first: 7, .. }), "{error}");
+}
+
+/// Processes that share a machine take its GPUs in turn; there is always one to take.
+#[test]
+fn gpus_are_taken_in_turn() {
+    for turn in [0, 1, 7] {
+        let gpu = TestGpu::open("in turn", GpuOptions::new().in_turn(turn));
+        let name = gpu.info().name.clone();
+        let again = TestGpu::open("in turn", GpuOptions::new().adapter(&name).in_turn(turn));
+        assert_eq!(again.info().name, name);
+    }
+    let none = Gpu::with_options(&GpuOptions::new().adapter("no such adapter").in_turn(1));
+    assert!(matches!(none, Err(Error::NoAdapter { .. })), "{:?}", none.err());
 }

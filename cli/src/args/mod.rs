@@ -121,7 +121,8 @@ pub fn parse() -> Result<Option<Command>, Failure> {
         }
         Err(error) => return Err(Failure::Usage(one_line(&error.to_string()))),
     };
-    let at_odds = |run: &RunArgs| run.device == DeviceArg::Cpu && !run.adapter.is_empty();
+    let chooses = |run: &RunArgs| !run.adapter.is_empty() || run.adapter_turn.is_some();
+    let at_odds = |run: &RunArgs| run.device == DeviceArg::Cpu && chooses(run);
     if command.run_args().is_some_and(at_odds) {
         return Err(Failure::Usage("--adapter chooses a GPU, but --device is cpu".into()));
     }

@@ -32,6 +32,10 @@ pub struct RunArgs {
     /// `all` stands for all GPUs.
     #[arg(long, value_name = "TEXT")]
     pub adapter: Vec<String>,
+    /// Take GPU number N of those that match, from 0, and the first one again after the last: for processes that share
+    /// the GPUs of a machine.
+    #[arg(long, value_name = "N")]
+    pub adapter_turn: Option<usize>,
     /// Compare all results with the f64 reference and fail where the largest relative difference is above 2e-6 for a
     /// reduced loss, 1e-5 for anything else; rounding to halves, and rounding of logits that are scaled or capped, is
     /// allowed in addition.

@@ -85,3 +85,16 @@ fn two_kinds_of_devices_share_a_list() {
     assert_eq!(whole["rows"], both["rows"]);
     assert_eq!(both["adapters"].as_array().map(Vec::len), Some(2), "{both}");
 }
+
+#[test]
+fn a_gpu_is_taken_in_turn() {
+    let folder = folder();
+    let wanted = folder.run("cross-entropy x0.npy t0.npy --device gpu --json").good().json();
+    let taken = folder.run("cross-entropy x0.npy t0.npy --adapter-turn 5 --json").good().json();
+    assert_eq!(wanted["loss"], taken["loss"]);
+    let several = "cross-entropy x0.npy t0.npy --adapter a --adapter b --adapter-turn 1";
+    folder.run(several).bad(2, &["--adapter-turn takes one GPU"]);
+    folder
+        .run("cross-entropy x0.npy t0.npy --device cpu --adapter-turn 1")
+        .bad(2, &["--device is cpu"]);
+}
