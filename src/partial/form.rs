@@ -139,6 +139,9 @@ struct Counts {
 impl Stored {
     fn of(partial: &Partial) -> Self {
         let Partial { asked, batch, found } = partial;
+        // All classes are there: a number of classes alone would have readers make room for any number of them.
+        let of_classes = if asked.class_losses { asked.classes as usize } else { 0 };
+        let classes = found.classes.clone().extended_to(of_classes);
         let sum = |sum: &ExactSum| sum.digits().into_iter().map(Real).collect();
         Self {
             version: VERSION,
@@ -159,9 +162,9 @@ impl Stored {
             z_loss_sum: sum(&found.z_loss),
             weight_sum: sum(&found.weight),
             loss_squares: found.squares.as_ref().map(sum),
-            class_loss_sums: found.classes.loss.iter().map(sum).collect(),
-            class_rows: found.classes.rows.clone(),
-            class_correct: found.classes.correct.clone(),
+            class_loss_sums: classes.loss.iter().map(sum).collect(),
+            class_rows: classes.rows,
+            class_correct: classes.correct,
         }
     }
 
@@ -174,9 +177,9 @@ impl Stored {
             rows: self.class_rows,
             correct: self.class_correct,
         };
-        let count = classes.loss.len();
-        let of_classes = if self.class_losses { self.classes } else { 0 };
-        if [classes.rows.len(), classes.correct.len()] != [count; 2] || count as u64 > of_classes {
+        let counts = [classes.loss.len(), classes.rows.len(), classes.correct.len()];
+        let wanted = if self.class_losses { self.classes } else { 0 };
+        if counts.map(|count| count as u64) != [wanted; 3] {
             return contradiction("the sums of classes");
         }
         let asked = Asked {

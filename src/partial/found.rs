@@ -152,11 +152,16 @@ impl ClassTotals {
         self.correct.resize(classes, 0);
     }
 
-    /// Returns the losses of `classes` classes for callers.
-    pub fn losses(mut self, classes: usize) -> ClassLosses {
+    /// Returns the sums of at least `classes` classes: zeros where there was no row.
+    pub fn extended_to(mut self, classes: usize) -> Self {
         self.extend_to(classes);
-        let loss = self.loss.iter().map(ExactSum::value).collect();
-        ClassLosses { loss, rows: self.rows, correct: self.correct }
+        self
+    }
+
+    /// Returns the losses of `classes` classes for callers.
+    pub fn losses(self, classes: usize) -> ClassLosses {
+        let Self { loss, rows, correct } = self.extended_to(classes);
+        ClassLosses { loss: loss.iter().map(ExactSum::value).collect(), rows, correct }
     }
 }
 

@@ -321,6 +321,7 @@ fn nothing_but_a_partial_is_read() {
         (r#""rows":40"#, r#""rows":-1"#, "invalid value"),
         (r#""first_bad":null"#, r#""first_bad":[3,9]"#, "contradict"),
         (r#""class_rows":["#, r#""class_rows":[1,"#, "contradict"),
+        (r#""classes":7"#, r#""classes":18446744073709551615"#, "contradict"),
         (r#""batch":40"#, r#""batch":40,"more":1"#, "unknown field"),
         (r#""loss_sum":["#, r#""loss_sum":["one","#, "no number"),
     ] {
@@ -342,4 +343,46 @@ fn counts_do_not_overflow() {
     all.merge(&forged).expect("the same question");
     assert_eq!(all.summary().rows, u64::MAX);
     assert_eq!(all.finish().unwrap().summary.rows, u64::MAX);
+}
+
+/// Bytes with a right checksum, and text, that are no longer as they were written: refused, or a partial that can be used.
+#[test]
+fn forged_partials_break_nothing() {
+    let rows = Rows::new(12);
+    let sums = Outputs::loss().with_accuracy().with_class_losses();
+    let rows_of = |reduction| {
+        let loss = CrossEntropy::new().reduction(reduction);
+        rows.partial(&("labels", Box::new(loss), sums), 0..12)
+    };
+    let mut random = Random(3);
+    let mut read = [0; 2];
+    for partial in [rows_of(Reduction::Mean), rows_of(Reduction::None)] {
+        let (bytes, json) = (partial.to_bytes(), partial.to_json());
+        for _ in 0..20_000 {
+            let mut content = bytes[..bytes.len() - 4].to_vec();
+            let mut text = json.clone().into_bytes();
+            for _ in 0..1 + random.below(3) {
+                let at = 12 + random.below(content.len() - 12);
+                content[at] = [0, 1, 0x7f, 0x80, 0xff, random.bits() as u8][random.below(6)];
+                let at = random.below(text.len());
+                let letters = b"0123456789-e.\"[]{},:nul";
+                text[at] = letters[random.below(letters.len())];
+            }
+            content.extend(crc32fast::hash(&content).to_le_bytes());
+            let text = String::from_utf8(text).expect("ASCII");
+            for (count, forged) in
+                read.iter_mut().zip([Partial::from_bytes(&content), Partial::from_json(&text)])
+            {
+                let Ok(forged) = forged else { continue };
+                *count += 1;
+                let mut all = forged.clone();
+                let _ =
+                    (all.merge(&forged), all.merge(&partial), all.finish(), all.standard_error());
+                let again =
+                    Partial::from_bytes(&forged.to_bytes()).expect("what was read is written");
+                assert_eq!(again.to_json(), forged.to_json());
+            }
+        }
+    }
+    assert!(read.iter().all(|&count| count > 1000), "{read:?}");
 }
