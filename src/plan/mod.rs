@@ -75,7 +75,8 @@ impl Plan {
     }
 
     /// Returns the pieces that dispatches bind: more than one if a tensor does not fit one binding of the device. They
-    /// cover the tensors, and no two share an element of the input.
+    /// cover the tensors, and no two share an element of the input. A plan from states begins with pieces that have rows and
+    /// no classes.
     pub fn pieces(&self) -> &[Piece] {
         &self.work.pieces
     }

@@ -3,7 +3,7 @@
 
 use support::answer::{Answer, bits};
 use support::data::{Data, Types};
-use support::embedded::{Embedded, Place, Results};
+use support::embedded::{Embedded, Place, Results, read_words, submit};
 use support::extras::Extras;
 use support::gpus::{gpus, in_turn};
 use support::random::Random;
@@ -11,8 +11,8 @@ use support::rounding::Rounding;
 use support::shards::{Numbers, Run, Shardable, Sharded};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    CrossEntropy, ElementType, Entropy, Error, Gpu, Inputs, LabelType, Loss, Outputs, Plan,
-    Profile, Reduction, RowStates, Softmax, Summary, TargetType, reference,
+    CrossEntropy, ElementType, Entropy, Error, Gpu, Inputs, LabelType, LargeOutput, Loss, Outputs,
+    Plan, Profile, Reduction, RowStates, Sink, Softmax, Summary, TargetType, reference,
 };
 
 fn on(gpu: &Gpu) -> impl Fn(&dyn Loss, &Inputs<'_>, Outputs) -> Result<Numbers, Error> {
@@ -379,6 +379,71 @@ fn nothing_but_states_is_returned_with_states() {
     }
 }
 
+/// A sink for the bytes of states.
+struct States(Vec<u8>);
+
+impl Sink for States {
+    fn write(&mut self, what: LargeOutput, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        assert_eq!(what, LargeOutput::States);
+        self.0[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// States go to a sink in pieces as to memory, from a device and from the reference; and a bound call reads them.
+#[test]
+fn states_go_to_sinks_and_into_bound_calls() {
+    for shape in [vec![300, 40], vec![2, 30, 70]] {
+        let data = Data::random(&shape, 1);
+        let loss = CrossEntropy::new().class_shard(2, 50);
+        let asked = Outputs::loss().with_argmax();
+        for gpu in in_turn() {
+            let whole = gpu.run(&loss, &data.inputs(), asked.only_states()).unwrap();
+            let words = whole.states.unwrap().into_words();
+            let small = gpu.with_memory_budget(24 << 10);
+            let mut sink = States(vec![0xee; 4 * words.len()]);
+            let inputs = data.inputs();
+            small.run_into(&loss, &inputs, asked.only_states(), &mut sink).unwrap();
+            let in_pieces: Vec<u32> = bytemuck::pod_collect_to_vec(&sink.0);
+            assert_eq!(in_pieces.len(), words.len());
+            let max = |words: &[u32]| words.iter().step_by(5).copied().collect::<Vec<_>>();
+            assert_eq!(max(&in_pieces), max(&words));
+
+            reference::run_into(&loss, &inputs, asked.only_states(), &mut sink).unwrap();
+            let of_cpu = reference::run(&loss, &inputs, asked.only_states()).unwrap();
+            assert_eq!(bytemuck::cast_slice::<u32, u8>(of_cpu.states.unwrap().words()), sink.0);
+
+            let given = inputs.states(&words, 1);
+            let bound = gpu.bind(&loss, &given, asked.with_grad()).unwrap();
+            submit(gpu, |pass| bound.record(pass));
+            let result = read_words(gpu, bound.result().buffer);
+            let decoded = bound.decode(bytemuck::cast_slice(&result)).unwrap();
+            let wanted = gpu.run(&loss, &given, asked.with_grad()).unwrap();
+            assert!((decoded.loss / wanted.loss[0] - 1.0).abs() < 1e-6);
+        }
+    }
+}
+
+/// No rows, and no classes at all.
+#[test]
+fn nothing_is_split_too() {
+    for shape in [vec![0, 5], vec![3, 0], vec![0, 0]] {
+        let data = Data::new(&shape, 1, Vec::new()).probabilities(Vec::new());
+        let loss = CrossEntropy::new().reduction(Reduction::Sum);
+        let outputs = Outputs::loss().with_grad().with_lse().with_entropy().with_argmax();
+        let case = Case::new("nothing", &loss, &data, outputs);
+        for gpu in in_turn() {
+            let got = Sharded::new(&loss, &data, outputs, &[0]).run("nothing", &on(gpu));
+            assert_eq!(got.answer.loss, case.truth.answer.loss, "{shape:?}");
+            let rows = |numbers: &Numbers| format!("{:?}", numbers.extras.rows);
+            assert_eq!(rows(&got), rows(&case.truth), "{shape:?}");
+            assert_eq!(counts(got.summary), counts(case.truth.summary), "{shape:?}");
+            let by_cpu = Sharded::new(&loss, &data, outputs, &[0]).run("nothing", &on_cpu);
+            assert_eq!(rows(&by_cpu), rows(&case.truth), "{shape:?}");
+        }
+    }
+}
+
 /// Losses without a target.
 #[test]
 fn distributions_hold_across_shards() {
@@ -565,7 +630,7 @@ fn shards_may_be_larger_than_a_binding() {
     println!("cut: {used:.2} of the tolerance");
 }
 
-/// The bits of a row's state and loss do not depend on the rows beside it, where that is asked for.
+/// The bits of a row's state and loss do not depend on the other rows, where that is asked for.
 #[test]
 fn rows_keep_their_bits_among_others() {
     for shape in [vec![5, 100], vec![5, 9001], vec![5, 30, 4]] {

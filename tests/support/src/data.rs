@@ -266,7 +266,7 @@ impl Data {
         data.shape[axis] = classes.len();
         data.view.classes = classes.len();
         let cut = |elements: &[f32]| -> Vec<f32> {
-            let of_step = elements.chunks(self.view.classes * self.view.inner);
+            let of_step = elements.chunks((self.view.classes * self.view.inner).max(1));
             let part = classes.start * self.view.inner..classes.end * self.view.inner;
             of_step.flat_map(|step| &step[part.clone()]).copied().collect()
         };
