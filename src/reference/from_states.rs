@@ -17,7 +17,7 @@ use super::state::State;
 use super::sums::{Live, Seen};
 use super::walk::{fill_elements, fill_rows, repeated, sum_rows};
 use super::weights::{Label, counted, label_of, row_weight_of, weighed, weight_of};
-use crate::loss::Function;
+use crate::loss::{Function, StateField};
 use crate::row_states::RowState;
 use crate::words::{HAS_NEG_INF, HAS_POS_INF};
 use crate::{Error, Inputs, Output, Problem, Reduction, RowOutputs};
@@ -97,9 +97,12 @@ struct Kept {
     pull: f64,
 }
 
+/// The rows and everything that their losses depend on.
 struct Rows<'a> {
     problem: &'a Problem,
     inputs: &'a Inputs<'a>,
+    /// The fields of a state.
+    fields: Vec<StateField>,
     logits: RowLogits<'a>,
     shares: Shares<'a>,
 }
@@ -107,14 +110,14 @@ struct Rows<'a> {
 impl<'a> Rows<'a> {
     fn new(problem: &'a Problem, inputs: &'a Inputs<'a>) -> Self {
         let (logits, shares) = (RowLogits::new(problem, inputs), Shares::new(problem, inputs));
-        Self { problem, inputs, logits, shares }
+        Self { problem, inputs, fields: problem.state_fields(), logits, shares }
     }
 
     /// Returns the state of a row over all classes.
     fn state(&self, row: usize) -> RowState {
-        let fields = self.problem.state_fields();
         let (words, _) = self.inputs.states.unwrap_or_default();
-        RowState::of(&fields, &words[row * fields.len()..][..fields.len()])
+        let size = self.fields.len();
+        RowState::of(&self.fields, &words[row * size..][..size])
     }
 
     /// Returns a row's loss, and the data that its other outputs need.

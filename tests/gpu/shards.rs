@@ -684,3 +684,81 @@ fn states_that_no_binding_holds_are_refused() {
         other => panic!("{:?}", other.map(|plan| plan.to_string())),
     }
 }
+
+/// Rows that no binding holds have pieces, which are the same for all shards.
+#[test]
+fn rows_of_states_are_cut_too() {
+    let mut pieces = 0;
+    for shape in [vec![3000, 7], vec![1, 5, 2500], vec![40, 3, 70]] {
+        let data = Data::random(&shape, 1).random_weight();
+        let loss = CrossEntropy::new();
+        let case = Case::new("rows", &loss, &data, everything());
+        for gpu in in_turn() {
+            let mut profile = gpu.kernels().profile().clone();
+            profile.limits.max_storage_buffer_binding_size = 16 << 10;
+            let host = Host { gpu, profile, place: Place { lead: 1, ..Place::default() } };
+            let sharded = Sharded::new(&loss, &data, everything(), &[2]);
+            let problem = loss.problem(&data.shapes(), everything()).unwrap();
+            let states = sharded.shards().map(|(loss, data)| {
+                let words = host.states(&*loss, data, everything(), None);
+                RowStates::new(problem.state_fields(), words).unwrap()
+            });
+            let merge = |mut all: RowStates, next: RowStates| {
+                all.merge(&next).unwrap();
+                all
+            };
+            let merged = states.reduce(merge).unwrap();
+            let answers = sharded.shards().map(|(loss, data)| {
+                let shapes = data.shapes().states(1);
+                pieces += host.plan(&*loss, &shapes, everything()).pieces().len();
+                let results = host.answers(&*loss, data, everything(), (merged.words(), 1));
+                let problem = loss.problem(&shapes, everything()).unwrap();
+                let (answer, extras) = (results.answer(), results.extras(&problem));
+                Numbers { answer, extras, states: None, summary: results.summary }
+            });
+            let answers: Vec<Numbers> = answers.collect();
+            case.compare("rows", &sharded.together("rows", &answers));
+        }
+    }
+    assert!(pieces > 20, "{pieces} pieces");
+}
+
+/// Numbers of classes beyond 32 bits: the label's logit is in its shard's states, and in no other's.
+#[test]
+fn classes_are_counted_in_64_bits() {
+    let data = Data::random(&[40, 9], 1);
+    for (first, of) in [(1 << 40, 1 << 41), ((1 << 32) - 4, 1 << 33), (1 << 33, (1 << 33) + 9)] {
+        let loss = CrossEntropy::new().label_smoothing(0.5).class_shard(first, of);
+        // Some labels are before, some are after the shard, and some have its low words alone.
+        let label = |row: usize| match row % 5 {
+            0 => row as i64,
+            1 => of as i64 - 1,
+            2 => (first & 0xffff_ffff) as i64 + 3,
+            _ => first as i64 + (row % 9) as i64,
+        };
+        let labels: Vec<i64> = (0..40).map(label).collect();
+        let data = data.clone().labels(LabelType::I64, &labels);
+        for gpu in in_turn() {
+            let outputs = Outputs::loss().only_states();
+            let [a, b] =
+                [on(gpu)(&loss, &data.inputs(), outputs), on_cpu(&loss, &data.inputs(), outputs)]
+                    .map(|numbers| numbers.unwrap().states.unwrap());
+            for (a, b) in a.words().chunks(6).zip(b.words().chunks(6)) {
+                assert_eq!((a[0], a[2], a[3]), (b[0], b[2], b[3]));
+                for (a, b) in a.iter().zip(b) {
+                    let [a, b] = [*a, *b].map(f32::from_bits);
+                    assert!((a - b).abs() <= 64.0 * f32::EPSILON * b.abs(), "{a} and {b}");
+                }
+            }
+            let answer =
+                on(gpu)(&loss, &data.inputs().states(a.words(), 1), Outputs::loss().with_grad());
+            let wanted =
+                on_cpu(&loss, &data.inputs().states(a.words(), 1), Outputs::loss().with_grad());
+            let (answer, wanted) = (answer.unwrap().answer, wanted.unwrap().answer);
+            assert!((answer.loss[0] / wanted.loss[0] - 1.0).abs() < 1e-6);
+            for (a, b) in answer.grad.unwrap().iter().zip(&wanted.grad.unwrap()) {
+                assert!((a - b).abs() < 1e-6 / 40.0, "{a} and {b}");
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::softmax::over_parts;
 use crate::Error;
-use crate::kernels::{Spec, StatePlace};
+use crate::kernels::{Layout, Spec, StatePlace};
 use crate::loss::Divisor;
 use crate::plan::builder::PlanBuilder;
 use crate::plan::dispatch::Dispatch;
@@ -69,6 +69,8 @@ fn from_states(plan: &mut PlanBuilder, shards: u32) -> Result<(), Error> {
         let spec = Spec {
             states_from: StatePlace::Tensor,
             states_to: if writes { StatePlace::Workspace } else { StatePlace::Nowhere },
+            // The same kernel for all shards, whatever their classes.
+            layout: Layout::plain(merge.layout.geometry),
             ..merge
         };
         let merge = Dispatch { groups, partials, parts: shards, ..Dispatch::over(spec, piece) };
@@ -95,4 +97,106 @@ fn of_same_rows(plan: &PlanBuilder, pieces: Range<usize>) -> Vec<Range<usize>> {
 /// Returns the number of states of a piece's rows in so many parts.
 fn rows(plan: &PlanBuilder, piece: usize, parts: u32) -> u64 {
     plan.work.rows_of(piece) as u64 * u64::from(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::{Kernel, Outcome, Phase};
+    use crate::loss::Shapes;
+    use crate::{CrossEntropy, LabelType, Outputs, Plan, Profile, TargetType};
+
+    const OF: usize = 200_000;
+
+    /// Plans of a call in shards of few and of many classes, and of none.
+    fn plans(
+        rows: &[usize],
+        shards: Option<usize>,
+        outputs: Outputs,
+        profile: &Profile,
+    ) -> Vec<Plan> {
+        [0, 7, 1000, 150_001]
+            .into_iter()
+            .map(|classes| {
+                let shape = [&rows[..1], &[classes], &rows[1..]].concat();
+                let labels = TargetType::Labels(LabelType::I64);
+                let mut shapes = Shapes::new(&shape).target(labels, rows).weight(OF);
+                shapes.states = shards;
+                let loss = CrossEntropy::new().class_shard(40_000, OF as u64);
+                Plan::new(&loss, &shapes, outputs, profile).unwrap()
+            })
+            .collect()
+    }
+
+    fn profiles() -> Vec<Profile> {
+        let card = Profile::portable().with_device_type(wgpu::DeviceType::DiscreteGpu);
+        let software = Profile::portable().with_device_type(wgpu::DeviceType::Cpu);
+        let mut small = card.clone();
+        small.limits.max_storage_buffer_binding_size = 1 << 20;
+        vec![card.clone(), card.with_batch_invariance(true), software, small]
+    }
+
+    /// Losses from states have the same dispatches for every shard, with and without a gradient: the same sums in the
+    /// same order, and so the same bits.
+    #[test]
+    fn all_shards_plan_their_losses_alike() {
+        let asked = Outputs::loss().with_lse();
+        for profile in profiles() {
+            for rows in [&[1][..], &[100], &[3000], &[2, 90], &[40_000]] {
+                for shards in [1, 8] {
+                    if rows[0] * shards > 100_000 {
+                        continue;
+                    }
+                    let losses = |plan: &Plan| {
+                        let dispatches = plan.all_dispatches().iter().filter(|dispatch| {
+                            dispatch.spec.phase == Phase::Merge
+                                || dispatch.spec.outcome == Outcome::Result
+                        });
+                        let same = |dispatch: &Dispatch| {
+                            let spec = Spec { states_to: StatePlace::Nowhere, ..dispatch.spec };
+                            Dispatch { spec, ..dispatch.clone() }
+                        };
+                        dispatches.map(same).collect::<Vec<_>>()
+                    };
+                    let with = plans(rows, Some(shards), asked.with_grad(), &profile);
+                    let without = plans(rows, Some(shards), asked, &profile);
+                    let first = losses(&with[0]);
+                    assert!(!first.is_empty());
+                    for plan in with.iter().chain(&without) {
+                        assert_eq!(losses(plan), first, "{plan}\n{}", with[0]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// States are written once to the call's tensor, by the fold itself or by a merge after it, and what the workspace
+    /// keeps of them has space there.
+    #[test]
+    fn states_are_written_once_and_have_space() {
+        let (mut direct, mut merged) = (0, 0);
+        for profile in profiles() {
+            for rows in [&[1][..], &[3000], &[2, 90]] {
+                for plan in plans(rows, None, Outputs::loss().only_states(), &profile) {
+                    let mut written = 0;
+                    for dispatch in plan.all_dispatches() {
+                        let spec = dispatch.spec;
+                        let piece = dispatch.piece.unwrap();
+                        let params = plan.params(dispatch, &spec);
+                        if spec.states_to == StatePlace::Tensor {
+                            written += plan.pieces()[piece].rows();
+                            direct += usize::from(spec.kernel == Kernel::Rows);
+                            merged += usize::from(spec.kernel == Kernel::MergeStates);
+                        } else {
+                            let states = u64::from(dispatch.parts) * u64::from(params.rows);
+                            let end = u64::from(params.states) + 4 * states;
+                            assert!(4 * end <= plan.workspace_bytes(), "{plan}");
+                        }
+                    }
+                    assert_eq!(written, rows.iter().product::<usize>(), "{plan}");
+                }
+            }
+        }
+        assert!(direct > 0 && merged > 0, "{direct} direct and {merged} merged");
+    }
 }
