@@ -762,3 +762,49 @@ fn classes_are_counted_in_64_bits() {
         }
     }
 }
+
+/// Weights of any sign, of zero and of no number, over classes at -inf: infinite and NaN losses are those of whole rows.
+#[test]
+fn losses_that_are_no_numbers_are_those_of_whole_rows() {
+    let inf = f32::INFINITY;
+    let rows = [
+        [1.0, 2.0, 3.0, 4.0],
+        [-inf, 2.0, 3.0, 4.0],
+        [1.0, -inf, 3.0, 4.0],
+        [1.0, 2.0, -inf, 4.0],
+        [-inf, -inf, 3.0, 4.0],
+        [1.0, 2.0, 3.0, -inf],
+    ];
+    let data = Data::rows(&rows, &[0, 1, 1, 2, 3, 3]);
+    for weights in [[1.0, -2.0, 0.0, 3.0], [1.0, f32::NAN, 1.0, 1.0], [1.0, 1.0, inf, 0.5]] {
+        for smoothing in [0.0, 0.2, 1.0] {
+            let loss = CrossEntropy::new().reduction(Reduction::None).label_smoothing(smoothing);
+            for data in [
+                data.clone().weight(&weights),
+                data.clone().weight(&weights).row_weights(vec![1.0, -1.0, 0.0, 2.0, -0.5, -1.0]),
+                data.clone().row_weights(vec![1.0, f32::NAN, inf, 0.0, 1.0, 1.0]),
+            ] {
+                let wanted = on_cpu(&loss, &data.inputs(), Outputs::loss()).unwrap();
+                let same = |got: &Numbers, what: &str| {
+                    for (got, wanted) in got.answer.loss.iter().zip(&wanted.answer.loss) {
+                        let near = (got - wanted).abs() <= 1e-5 * wanted.abs();
+                        let same =
+                            got.to_bits() == wanted.to_bits() || got.is_nan() && wanted.is_nan();
+                        assert!(
+                            near || same,
+                            "{what}: {weights:?} {smoothing}: {got} and not {wanted}"
+                        );
+                    }
+                    assert_eq!(counts(got.summary), counts(wanted.summary), "{what}");
+                };
+                for cuts in [vec![2], vec![1, 2, 3]] {
+                    let sharded = Sharded::new(&loss, &data, Outputs::loss(), &cuts);
+                    same(&sharded.run("cpu", &on_cpu), "cpu");
+                    for gpu in in_turn() {
+                        same(&sharded.run("gpu", &on(gpu)), &gpu.name);
+                    }
+                }
+            }
+        }
+    }
+}
