@@ -445,6 +445,34 @@ fn a_stream_goes_on_without_the_lost_one() {
     });
 }
 
+/// A batch is complete when its push returns: its tensors may be gone when a GPU is found to be lost.
+#[test]
+fn a_device_lost_between_batches_takes_no_sums_along() {
+    ends("between batches", || {
+        let loss = CrossEntropy::new();
+        let batches = [1, 2, 3].map(|seed| {
+            let mut data = Data::random(&[403, 33], 1);
+            data.input.iter_mut().for_each(|x| *x *= seed as f32);
+            data
+        });
+        let streamed = |device: &dyn Device, dying: Option<&Gpu>| {
+            let mut stream = device.stream(&loss, Outputs::loss().with_class_losses());
+            for data in &batches {
+                stream.push(&data.inputs(), &mut ()).unwrap();
+                if let Some(gpu) = dying {
+                    gpu.device().destroy();
+                }
+            }
+            Given::new(stream.finish().unwrap(), &Recorder::default())
+        };
+        let wanted = streamed(&gpus()[0].with_memory_budget(TINY), None);
+        for dying in 0..2 {
+            let both = twins(0, TINY);
+            assert_eq!(streamed(&both, both.gpus().nth(dying)), wanted);
+        }
+    });
+}
+
 #[test]
 fn with_all_lost_calls_fail() {
     for (first, second) in [(0, 0), (0, 5), (4, 6), (2, 3)] {
