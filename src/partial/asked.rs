@@ -12,8 +12,10 @@ pub(super) struct Asked {
     pub ignore_index: i64,
     pub reduction: Reduction,
     pub empty_mean: EmptyMean,
-    /// The divisor of the mean, if the caller has set it.
+    /// The divisor of the reduction, if the caller has set it.
     pub divisor: Option<f64>,
+    /// True if rows have weights of their own or of their classes.
+    pub weighs_rows: bool,
     pub has_z_loss: bool,
     pub accuracy: bool,
     pub top_k: u32,
@@ -35,6 +37,7 @@ impl Asked {
             reduction: problem.reduction,
             empty_mean: problem.empty_mean,
             divisor,
+            weighs_rows: problem.weighs_rows(),
             has_z_loss: problem.z_loss != 0.0,
             accuracy,
             top_k,

@@ -23,8 +23,9 @@ impl ExactSum {
         let (mut sum, mut kept) = (term, 0);
         for index in 0..self.parts.len() {
             let (rounded, rest) = two_sum(sum, self.parts[index]);
-            if !rounded.is_finite() {
-                self.special += rounded;
+            if !rounded.is_finite() || !rest.is_finite() {
+                // Near the largest f64, the rest of a finite sum may overflow too.
+                self.special += f64::INFINITY.copysign(rounded);
                 return;
             }
             if rest != 0.0 {
@@ -203,5 +204,7 @@ mod tests {
         assert!(of(&[inf, -inf, 1.0]).is_nan());
         assert!(of(&[1.0, f64::NAN, inf]).is_nan());
         assert_eq!(of(&[f64::MAX, f64::MAX]), inf);
+        let at_the_end = [-f64::MAX, 2.9937604643020797e292];
+        assert_eq!(at_the_end.into_iter().collect::<ExactSum>().digits().len(), 1);
     }
 }

@@ -50,6 +50,7 @@ impl Found {
     /// Adds the rows of a piece whose losses came one by one.
     pub fn add_rows(&mut self, piece: &Sums, losses: impl Iterator<Item = f64>) {
         self.add_without_loss(piece);
+        // All pieces of a call have the losses of their rows, or none has.
         let squares = self.squares.get_or_insert_default();
         let mut losses = losses.peekable();
         while losses.peek().is_some() {
@@ -73,9 +74,16 @@ impl Found {
         self.loss.merge(loss);
         self.z_loss.merge(z_loss);
         self.weight.merge(weight);
-        if let Some(squares) = squares {
-            self.squares.get_or_insert_default().merge(squares);
-        }
+        self.squares = match (self.squares.take(), squares) {
+            (Some(mut ours), Some(theirs)) => {
+                ours.merge(theirs);
+                Some(ours)
+            }
+            // Squares of some of the rows are none: unless the others have no rows.
+            (Some(ours), None) if counts.rows == 0 => Some(ours),
+            (None, Some(theirs)) if self.counts.rows == 0 => Some(theirs.clone()),
+            _ => None,
+        };
         self.classes.merge(classes);
         self.counts = together(&self.counts, counts);
     }

@@ -69,8 +69,12 @@ impl Partial {
     }
 
     /// Sets the reduction that [`finish`](Self::finish) applies to the sums. A stream of reduction
-    /// [`None`](Reduction::None) passes every row's loss to its sink, and has a mean as well.
+    /// [`None`](Reduction::None) passes every row's loss to its sink, and has a mean as well. A divisor that was given for
+    /// another reduction is forgotten.
     pub fn reduced(mut self, reduction: Reduction) -> Self {
+        if reduction != self.asked.reduction {
+            self.asked.divisor = None;
+        }
         self.asked.reduction = reduction;
         self
     }
@@ -100,15 +104,18 @@ impl Partial {
     /// Returns the standard error of the mean, `sqrt(sum (loss_i - mean)^2 / (n (n - 1)))` over the `n` rows that
     /// count: about how far the mean of as many other rows of the same kind would be from this one.
     ///
-    /// `None` if the rows' losses did not come one by one (reduction [`None`](Reduction::None)), if they have weights
-    /// other than 1, or if there are fewer than two.
+    /// `None` if the rows' losses did not come one by one (reduction [`None`](Reduction::None)), if rows or classes have
+    /// weights, or if there are fewer than two rows. NaN if a loss is infinite or NaN.
     pub fn standard_error(&self) -> Option<f64> {
-        let Summary { live, weight, .. } = self.summary();
+        let live = self.summary().live;
         let squares = self.found.squares.as_ref()?.value();
-        let rows = live as f64;
-        if live < 2 || weight != rows {
+        if live < 2 || self.asked.weighs_rows {
             return None;
         }
+        if !squares.is_finite() {
+            return Some(f64::NAN);
+        }
+        let rows = live as f64;
         let sum = self.found.loss.value();
         // Both sums are of f32 numbers and have 53 digits: the difference is right unless the losses are equal in their
         // first seven or so, and then it is about 0.

@@ -259,6 +259,8 @@ fn the_gradient_of_a_mean_needs_all_rows() {
         ("labels", Box::new(CrossEntropy::new().reduction(Reduction::Sum)) as _, Outputs::loss());
     let wanted = rows.output(&sum, 0..20).loss[0] / 40.0;
     assert!((all.finish().unwrap().loss[0] - wanted).abs() <= 1e-15 * wanted);
+    let sum = all.clone().reduced(Reduction::Sum).finish().unwrap().loss[0];
+    assert!((sum - 40.0 * wanted).abs() <= 1e-14 * sum);
     assert!(
         matches!(all.merge(&of(0..10, 41.0)), Err(Error::Merge { what, .. }) if what == "divisor")
     );
@@ -290,6 +292,25 @@ fn the_standard_error_is_that_of_the_rows() {
     let weighted: Case =
         ("row weights", Box::new(CrossEntropy::new().reduction(Reduction::None)), Outputs::loss());
     assert_eq!(rows.partial(&weighted, 0..500).standard_error(), None);
+    // Weights that add up to the number of rows are weights; a loss that is no number has no error that is one.
+    let labelled = |logits: [f32; 4], weights: Option<&[f32]>| {
+        let inputs = Inputs::new(Tensor::new(&logits, &[2, 2])).labels(&[0u8, 1], &[2]);
+        let weighted = |weights| inputs.row_weights(Tensor::new(weights, &[2]));
+        let inputs = weights.map_or(inputs, weighted);
+        let loss = CrossEntropy::new().reduction(Reduction::None);
+        Cpu.partial(&loss, &inputs, Outputs::loss(), &mut ()).unwrap().standard_error()
+    };
+    assert_eq!(labelled([0.0, 1.0, 2.0, 3.0], Some(&[0.5, 1.5])), None);
+    for bad in [f32::NEG_INFINITY, f32::NAN] {
+        assert!(labelled([bad, 1.0, 2.0, 3.0], None).is_some_and(f64::is_nan));
+    }
+    // Squares of a part of the rows are none; no rows change nothing.
+    let mut part = rows.partial(&case(Reduction::None), 0..100).reduced(Reduction::Mean);
+    let before = part.standard_error();
+    part.merge(&rows.partial(&case(Reduction::Mean), 9..9)).unwrap();
+    assert_eq!(part.standard_error(), before);
+    part.merge(&rows.partial(&case(Reduction::Mean), 100..200)).unwrap();
+    assert_eq!(part.standard_error(), None);
 }
 
 #[test]
@@ -324,6 +345,7 @@ fn nothing_but_a_partial_is_read() {
         (r#""classes":7"#, r#""classes":18446744073709551615"#, "contradict"),
         (r#""batch":40"#, r#""batch":40,"more":1"#, "unknown field"),
         (r#""loss_sum":["#, r#""loss_sum":["one","#, "no number"),
+        (r#""weighs_rows":false"#, r#""weighs_rows":0"#, "invalid type"),
     ] {
         assert_eq!(json.matches(from).count(), 1, "{from} in {json}");
         let error = Partial::from_json(&json.replace(from, to)).expect_err(to).to_string();
@@ -385,4 +407,19 @@ fn forged_partials_break_nothing() {
         }
     }
     assert!(read.iter().all(|&count| count > 1000), "{read:?}");
+}
+
+/// Sums at the end of the range of f64, whose roundings overflow.
+#[test]
+fn sums_at_the_end_of_the_range_end() {
+    let rows = Rows::new(10);
+    let partial = rows.partial(&("labels", Box::new(CrossEntropy::new()), Outputs::loss()), 0..10);
+    let json = partial.to_json();
+    let (head, rest) = json.split_once(r#""loss_sum":["#).expect("a sum");
+    let (_, tail) = rest.split_once(']').expect("its end");
+    let sum = "-1.7976931348623157e308,2.9937604643020797e292";
+    let forged = format!("{head}\"loss_sum\":[{sum}]{tail}");
+    let forged = Partial::from_json(&forged).expect("two finite numbers");
+    assert_eq!(forged.finish().unwrap().loss[0], f64::NEG_INFINITY);
+    assert_eq!(Partial::from_json(&forged.to_json()).expect("a partial"), forged);
 }

@@ -9,7 +9,7 @@ use super::values::{self, Share};
 /// Shards: parts of the rows, in files of their own or in one file.
 #[derive(Debug, Default, Args)]
 pub struct ShardArgs {
-    /// Further shards of the same rows: an input and a target each, as many as there are.
+    /// Further shards, as many as there are: an input each, and its target where there is one.
     #[arg(value_name = "INPUT TARGET", conflicts_with = "list")]
     pub more: Vec<PathBuf>,
     /// Compute the loss over all shards of a list: a text file with tabs between its columns, whose first line names them

@@ -14,10 +14,12 @@ use crate::files::Location;
 use crate::inputs::InputPaths;
 use crate::run::Job;
 
-/// Returns the text of the options on which the losses of rows depend.
+/// Returns the text of the options on which the losses of rows depend, and of the program's version: another one may
+/// know better.
 pub fn options(job: &Job) -> String {
     let formula = job.formula.reduced(Reduction::None);
-    format!("{} {formula:?} {:?} {:?}", job.command, job.outputs, job.run.dtype)
+    let version = env!("CARGO_PKG_VERSION");
+    format!("{version} {} {formula:?} {:?} {:?}", job.command, job.outputs, job.run.dtype)
 }
 
 /// Returns the fingerprint of a shard: of the options, of each file's place, size and time of change, and of the steps of

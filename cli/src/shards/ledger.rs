@@ -88,46 +88,52 @@ impl Ledger {
 /// Puts the shards of several files into one, in the order of their numbers.
 ///
 /// # Errors
-/// Other commands and lists, and a shard that is there twice.
+/// Other commands and lists, and a shard that is there twice, in any state of its files.
 pub fn together(files: Vec<(String, Ledger)>) -> Result<Ledger, Failure> {
     let mut all: Option<(String, Ledger)> = None;
-    let mut seen: HashMap<String, String> = HashMap::new();
-    for (name, ledger) in files {
-        for entry in &ledger.shards {
-            if let Some(other) = seen.insert(entry.id.clone(), name.clone()) {
-                let shard = &entry.name;
-                return Err(Failure::of(
-                    name,
-                    format!("has the shard {shard}, which {other} has too"),
-                ));
-            }
+    let mut seen: HashMap<u64, String> = HashMap::new();
+    for (name, mut ledger) in files {
+        let shards = std::mem::take(&mut ledger.shards);
+        check_numbers(&name, &shards, ledger.list.shards, &mut seen)?;
+        let (first, all) = all.get_or_insert_with(|| (name.clone(), ledger.clone()));
+        let [ours, theirs] = [all.question(), ledger.question()];
+        if ours != theirs {
+            return Err(Failure::of(name, format!("is of {theirs}, but {first} is of {ours}")));
         }
-        match &mut all {
-            None => all = Some((name, ledger)),
-            Some((first, all)) => {
-                let facts = |of: &Ledger| {
-                    let Ledger { command, reduction, .. } = of;
-                    format!(
-                        "{command}, reduction {reduction}, of {} shards with the fingerprint {}",
-                        of.list.shards, of.list.id
-                    )
-                };
-                let [ours, theirs] = [facts(all), facts(&ledger)];
-                if ours != theirs {
-                    return Err(Failure::of(
-                        name,
-                        format!("is of {theirs}, but {first} is of {ours}"),
-                    ));
-                }
-                all.shards.extend(ledger.shards);
-            }
-        }
+        all.shards.extend(shards);
     }
     let Some((_, mut all)) = all else {
         return Err(Failure::Usage("there is nothing to merge".into()));
     };
     all.shards.sort_by_key(|entry| entry.number);
     Ok(all)
+}
+
+/// Refuses shards that another file has too. `seen`: the file of each number so far.
+fn check_numbers(
+    file: &str,
+    shards: &[Entry],
+    of: u64,
+    seen: &mut HashMap<u64, String>,
+) -> Result<(), Failure> {
+    for Entry { number, name, .. } in shards {
+        if *number >= of {
+            return Err(Failure::of(file, format!("has shard number {number} of {of}")));
+        }
+        if let Some(other) = seen.insert(*number, file.into()) {
+            let twice = format!("has the shard {name}, which {other} has too");
+            return Err(Failure::of(file, twice));
+        }
+    }
+    Ok(())
+}
+
+impl Ledger {
+    /// Returns what its shards have in common, for a person.
+    fn question(&self) -> String {
+        let Self { command, reduction, list: ListId { id, shards }, .. } = self;
+        format!("{command}, reduction {reduction}, of {shards} shards with the fingerprint {id}")
+    }
 }
 
 impl Ledger {

@@ -126,7 +126,8 @@ fn reason(error: &csv::Error) -> String {
 
 /// Returns the runs into which the first axis of one file is cut: they do not depend on who computes which.
 pub fn runs(extent: usize, steps: usize) -> Vec<Range<usize>> {
-    (0..extent).step_by(steps).map(|start| start..extent.min(start + steps)).collect()
+    // At least one, so that a file without rows has a report.
+    (0..extent.max(1)).step_by(steps).map(|start| start..extent.min(start + steps)).collect()
 }
 
 /// Returns a shard's name for a person: its input's, without the folder that all have.

@@ -14,12 +14,13 @@ mod ledger;
 mod list;
 mod report;
 
+use std::collections::HashSet;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use wgpu_loss::{Error, Partial, Reduction};
+use wgpu_loss::{Error, Partial, Reduction, Summary};
 
 use self::ledger::{Entry, Ledger, ListId};
 use crate::args::{MergeArgs, Share};
@@ -152,6 +153,11 @@ fn shards_of<'a>(job: &Job, sets: &'a [InputPaths]) -> Result<(Vec<Shard<'a>>, L
     let shards: Vec<Shard<'a>> = all
         .map(|((files, steps, name, id), number)| Shard { number, name, id, files, steps })
         .collect();
+    let mut seen = HashSet::new();
+    if let Some(shard) = shards.iter().find(|shard| !seen.insert(&shard.id)) {
+        let twice = format!("{} is there twice, under two names", shard.name);
+        return Err(Failure::Usage(twice));
+    }
     let id = fingerprint::of_list(&options, sets, runs.len());
     let list = ListId { id, shards: shards.len() as u64 };
     Ok((shards, list))
@@ -184,10 +190,20 @@ impl Store {
     }
 
     /// Returns what is known of a shard. One whose file cannot be read is computed again.
-    fn load(&self, shard: &Shard<'_>) -> Option<Entry> {
-        let entries = Ledger::read(&self.file(&shard.id)).ok()?.shards;
-        let found = entries.into_iter().find(|entry| entry.id == shard.id)?;
-        Some(Entry { number: shard.number, name: shard.name.clone(), ..found })
+    fn load(&self, job: &Job, list: &ListId, shard: &Shard<'_>) -> Result<Option<Entry>, Failure> {
+        let Ok(ledger) = Ledger::read(&self.file(&shard.id)) else { return Ok(None) };
+        let same = ledger.list == *list && ledger.reduction == reduction_of(job);
+        let entries = ledger.shards;
+        let Some(found) = entries.into_iter().find(|entry| entry.id == shard.id) else {
+            return Ok(None);
+        };
+        let partial = found.partial.clone().reduced(job.reduction.unwrap_or_default());
+        let entry = Entry { number: shard.number, name: shard.name.clone(), partial, ..found };
+        if !same {
+            // It was found for another list, or for another reduction of the same losses.
+            self.keep(job, list, &entry)?;
+        }
+        Ok(Some(entry))
     }
 
     fn keep(&self, job: &Job, list: &ListId, entry: &Entry) -> Result<(), Failure> {
@@ -220,7 +236,8 @@ impl<'a> Work<'a> {
             let mut opened = None;
             for shard in of_set {
                 meter.begin(&shard.name);
-                if let Some(entry) = store.and_then(|store| store.load(shard)) {
+                let known = store.map(|store| store.load(self.job, &self.list, shard));
+                if let Some(entry) = known.transpose()?.flatten() {
                     self.entries.push(entry);
                     continue;
                 }
@@ -317,10 +334,11 @@ fn partial(
             released = data.release(problem, released, first + done);
         })
     });
-    let finished = computed.and_then(|partial| match partial.finish() {
-        Ok(_) => Ok(partial.reduced(job.reduction.unwrap_or_default())),
-        Err(error) => Err(Stop::Library(error)),
-    });
+    let finished =
+        computed.and_then(|partial| match placed(partial.summary(), first).check(problem) {
+            Ok(()) => Ok(partial.reduced(job.reduction.unwrap_or_default())),
+            Err(error) => Err(Stop::Library(error)),
+        });
     if finished.as_ref().map_or_else(Stop::is_of_data, |_| true) {
         // First, because a damaged file explains why its elements are refused.
         request.sources.verify().map_err(Broken::Shard)?;
@@ -329,21 +347,17 @@ fn partial(
         Stop::Library(error @ (Error::Lost { .. } | Error::Device { .. })) => {
             Broken::Run(request.names.explain(error))
         }
-        Stop::Library(error) => Broken::Shard(request.names.explain(placed(error, first))),
+        Stop::Library(error) => Broken::Shard(request.names.explain(error)),
         Stop::Failure(failure) => Broken::Shard(failure),
     })
 }
 
-/// Returns an error about a row, whose position is counted from row `before`.
-fn placed(error: Error, before: u64) -> Error {
-    match error {
-        Error::BadTargets { count, rows, first, value, classes, ignore_index } => {
-            let first = first + before;
-            Error::BadTargets { count, rows, first, value, classes, ignore_index }
-        }
-        Error::BadValues { what, count, of, first, value, wanted } if what != "var" => {
-            Error::BadValues { what, count, of, first: first + before, value, wanted }
-        }
-        error => error,
+/// Returns the summary of a run of rows with positions in its file; `before` are the rows, or elements, before it.
+fn placed(run: Summary, before: u64) -> Summary {
+    let mut placed = run;
+    placed.first_bad = run.first_bad.map(|(row, label)| (row + before, label));
+    if let Some(value) = &mut placed.first_bad_value {
+        value.position += before;
     }
+    placed
 }

@@ -27,7 +27,8 @@ pub fn print(ledger: &Ledger, saved: Option<&Destination>, json: bool) -> Result
     let mean = all.clone().reduced(Reduction::Mean).finish().map_err(failed)?.loss;
     let weight = output.summary.weight;
     let tokens = ledger.shards.iter().all(|entry| entry.tokens) && weight != 0.0;
-    let tokens = tokens.then(|| Tokens::of_mean(mean[0], output.summary.live));
+    let mean = mean.first().copied().filter(|_| tokens);
+    let tokens = mean.map(|mean| Tokens::of_mean(mean, output.summary.live));
     let lines = ledger.shards.iter().map(line).collect::<Result<_, _>>().map_err(failed)?;
     let shards = Shards(lines);
     let (dtype, target) =

@@ -393,9 +393,7 @@ fn wrong_lists_are_named() {
     folder
         .cpu("cross-entropy data/x0.npy data/t0.npy data/x1.npy")
         .bad(2, &["x1.npy has no target"]);
-    folder
-        .cpu("cross-entropy data/x0.npy data/t0.npy --class-axis 0 --shard 0/2")
-        .bad(1, &["labels of shape"]);
+    folder.cpu("entropy data/x0.npy --class-axis 0 --shard 0/2").bad(1, &["labels of shape"]);
 }
 
 #[test]
@@ -493,4 +491,65 @@ fn the_recipes_give_the_report_of_one_run() {
     let report = shell("parallel.sh", &["data/list.tsv", "several", "4"], &[]);
     assert!(report.starts_with("computed  cross-entropy of 7 shards"), "{report}");
     assert_eq!(merged("several", 4), facts(wanted));
+}
+
+/// A folder of results serves other reductions and longer lists; a shard is itself in any state of its file.
+#[test]
+fn stored_shards_are_used_for_what_they_are() {
+    let folder = folder();
+    let losses = |reduction: &str, more: &str| {
+        let command = format!("cross-entropy --list data/list.tsv --reduction {reduction} {more}");
+        folder.json(&command)["loss"].as_f64().unwrap()
+    };
+    for reduction in ["mean", "sum", "batchmean", "mean"] {
+        assert_eq!(losses(reduction, "--resume done"), losses(reduction, ""), "{reduction}");
+    }
+    // In a shorter list, the same shards have other numbers.
+    let list = std::fs::read_to_string(folder.path("data/list.tsv")).unwrap();
+    let shorter: String = list
+        .lines()
+        .filter(|line| !line.starts_with("x0"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    folder.write("data/shorter.tsv", shorter);
+    folder.json("cross-entropy --list data/shorter.tsv --resume done");
+    folder.json("cross-entropy --list data/list.tsv --resume done");
+    let files = std::fs::read_dir(folder.path("done")).unwrap().map(|file| file.unwrap().path());
+    let merged = folder.command("merge --json").args(files).output().unwrap();
+    assert!(merged.status.success(), "{}", String::from_utf8_lossy(&merged.stderr));
+    // One that was computed again after a change of its file is not counted twice.
+    folder.cpu("cross-entropy --list data/list.tsv --shard 0/7 --save-partial old.json").good();
+    folder.write("data/x0.npy", std::fs::read(folder.path("data/x0.npy")).unwrap());
+    folder.cpu("cross-entropy --list data/list.tsv --save-partial new.json").good();
+    folder
+        .run("merge old.json new.json")
+        .bad(1, &["new.json: has the shard x0.npy, which old.json has too"]);
+    // Nor is one with two names.
+    folder.write("data/twice.tsv", "input\ttarget\nx0.npy\tt0.npy\n./x0.npy\tt0.npy\n");
+    folder.cpu("cross-entropy --list data/twice.tsv").bad(2, &["is there twice, under two names"]);
+}
+
+#[test]
+fn bad_variances_are_named_by_their_own_places() {
+    let folder = Folder::new();
+    let shape = [1 << 17, 40];
+    let count = shape.iter().product::<usize>();
+    folder.save("x.npy", &shape, &vec![0.5f32; count]);
+    let mut variances = vec![1f32; shape[0]];
+    variances[110_000] = -1.0;
+    folder.save("v.npy", &shape[..1], &variances);
+    for shard in ["0/1", "1/2"] {
+        let run = folder.cpu(&format!("gaussian-nll x.npy x.npy --var v.npy --shard {shard}"));
+        assert!(run.stderr.contains("var -1 at [110000]"), "{}", run.stderr);
+    }
+}
+
+/// A file without rows has a report as well.
+#[test]
+fn no_rows_are_a_shard() {
+    let folder = Folder::new();
+    folder.save::<f32>("x.npy", &[0, 3], &[]);
+    folder.save::<u8>("t.npy", &[0], &[]);
+    let report = folder.json("cross-entropy x.npy t.npy --shard 0/2 --empty-mean zero");
+    assert_eq!((report["rows"].as_u64(), report["loss"].as_f64()), (Some(0), Some(0.0)));
 }
