@@ -25,7 +25,7 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// Returns it with what it has computed beside others.
+    /// Returns it with its part of the work of several.
     pub fn with_share(self, share: Share) -> Self {
         let failure = share.failure.map(|error| error.to_string());
         Self { rows: Some(share.rows), failure, ..self }

@@ -212,7 +212,7 @@ async fn matching(options: &GpuOptions) -> Result<(Vec<wgpu::Adapter>, Opening),
     Ok((adapters, opening))
 }
 
-/// Returns for each adapter, best first, whether it is opened beside the others.
+/// Returns for each adapter, best first, true if it is opened together with the others.
 ///
 /// An API lists each GPU once for each of its drivers, and other APIs list the same GPUs again: those of the best
 /// adapter's API are taken, and of those in the same slot the first.

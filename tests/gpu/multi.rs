@@ -1,6 +1,6 @@
 //! Several GPUs as one: what one gives, every byte once, whichever of them computes a piece and whichever is lost.
 //!
-//! Two devices on one adapter are two GPUs. Two adapters need a second driver: SwiftShader, beside Mesa's.
+//! Two devices on one adapter are two GPUs. Two adapters need a second driver: SwiftShader, in addition to Mesa's.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -66,7 +66,7 @@ fn calls() -> Vec<Call> {
     ]
 }
 
-/// What a call has given, in bits.
+/// The results of a call, in bits.
 #[derive(Debug, PartialEq)]
 struct Given {
     output: String,
@@ -78,7 +78,7 @@ impl Call {
         device.run_into(&*self.loss, &self.data.inputs(), self.outputs, sink)
     }
 
-    /// Returns what a device gives, with every byte once.
+    /// Returns the results on a device, whose bytes must all have come once.
     #[track_caller]
     fn given(&self, device: &dyn Device) -> Given {
         let mut sink = Recorder::default();
@@ -90,7 +90,7 @@ impl Call {
         Given::new(output, &sink)
     }
 
-    /// Compares what a device gives in vectors with the reference.
+    /// Compares the results on a device, in vectors, with the reference.
     fn check(&self, what: &str, device: &dyn Device) {
         let output = device.run(&*self.loss, &self.data.inputs(), self.outputs).unwrap();
         let rounding = Rounding::new(&*self.loss, &self.data, self.outputs);
@@ -250,7 +250,7 @@ fn bad_labels_have_their_places_in_the_whole() {
     }
 }
 
-/// What cannot be split runs on one; a GPU whose budget does not hold a row leaves it to one whose does.
+/// A single piece runs on one GPU; a GPU whose budget does not hold a row leaves it to one whose does.
 #[test]
 fn budgets_decide_who_takes_part() {
     let call = &calls()[1];

@@ -177,7 +177,11 @@ impl<'g> Executor<'g> {
                 None if queue.left() == 0 && !to_the_end => return Ok(()),
                 None => match self.first_done() {
                     Some(lane) => self.retire(lane, sink).await,
-                    None => return Ok(()),
+                    None => {
+                        // `taker` leaves no piece to GPUs that are all idle.
+                        debug_assert_eq!(queue.left(), 0);
+                        return Ok(());
+                    }
                 },
             };
             if let Err(fault) = step {

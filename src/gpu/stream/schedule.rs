@@ -1,6 +1,6 @@
 //! The choice of the GPU that takes the next piece.
 
-/// What the choice depends on.
+/// A GPU that may take the piece.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Worker {
     /// The pieces that it has taken and not finished.
@@ -15,7 +15,7 @@ pub(super) struct Worker {
 /// that is busy.
 ///
 /// Of those that have room, that is the one that would finish the piece first. It leaves the piece if the others would
-/// finish everything before it finishes this one: so nobody waits for a slow GPU at the end, and a call of few pieces
+/// finish everything before it finishes this one: so no call waits for a slow GPU at the end, and a call of few pieces
 /// does without it. One of unknown speed is taken for as fast as the fastest, but takes one piece at a time, and no
 /// piece that a known one would finish as soon.
 pub(super) fn taker(workers: &[Worker], left: usize) -> Option<usize> {
@@ -39,7 +39,7 @@ pub(super) fn taker(workers: &[Worker], left: usize) -> Option<usize> {
         let finish = (own + 1.0) / speed;
         // Without others of known speed this is infinite.
         let others = (left as f64 + all_under_way - own) / (all_speeds - speed).max(0.0);
-        // Rounded speeds must not make everybody wait for nobody.
+        // Rounded speeds must not leave a piece to GPUs that are all idle.
         (finish <= others || is_idle).then_some((finish, false))
     };
     let free = workers.iter().enumerate().filter(|(_, worker)| worker.has_room);

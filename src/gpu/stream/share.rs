@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::Error;
 
-/// What one GPU of a [`MultiGpu`](crate::gpu::MultiGpu) has done in all of its calls so far.
+/// The work that one GPU of a [`MultiGpu`](crate::gpu::MultiGpu) has done in all of its calls so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Share {
