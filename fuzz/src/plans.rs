@@ -23,7 +23,12 @@ pub fn run(data: &[u8]) {
     let mut profile = devices::profile(&draw);
     let (loss, kind) = loss(&draw);
     let tensors = Tensors::draw(&draw, kind);
-    let outputs = outputs(&draw, kind);
+    let mut outputs = outputs(&draw, kind);
+    let mut shapes = tensors.shapes();
+    if matches!(kind, Kind::CrossEntropy | Kind::NoTarget) {
+        outputs.states = draw.comes(1);
+        shapes.states = draw.comes(1).then(|| draw.one_of(&[1, 2, 8, 0, usize::MAX]));
+    }
     // Plans of many pieces take seconds: few have more than some hundred.
     if draw.within(0, 63) < 63 {
         let elements =
@@ -32,7 +37,7 @@ pub fn run(data: &[u8]) {
         *limit = (*limit).max(elements.saturating_mul(4) / PIECES);
     }
     // An error is a valid answer too. Displaying it must not panic.
-    match Plan::new(&*loss, &tensors.shapes(), outputs, &profile) {
+    match Plan::new(&*loss, &shapes, outputs, &profile) {
         Ok(plan) => promises::check(&plan, &profile, &tensors, &draw),
         Err(error) => assert!(!error.to_string().is_empty()),
     }

@@ -158,7 +158,8 @@ impl Problem {
     /// as for a shard of no classes. All shards plan it alike, so that its sums have the same bits.
     pub(crate) fn of_no_classes(&self) -> Self {
         let mut input_shape = self.input_shape.clone();
-        input_shape[self.class_axis] = 0;
+        // A scalar, which is a distribution over one class, has no axis.
+        input_shape.get_mut(self.class_axis).into_iter().for_each(|extent| *extent = 0);
         Self {
             view: ClassView { classes: 0, ..self.view },
             input_shape,

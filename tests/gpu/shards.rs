@@ -440,6 +440,19 @@ fn nothing_is_split_too() {
             assert_eq!(counts(got.summary), counts(case.truth.summary), "{shape:?}");
             let by_cpu = Sharded::new(&loss, &data, outputs, &[0]).run("nothing", &on_cpu);
             assert_eq!(rows(&by_cpu), rows(&case.truth), "{shape:?}");
+
+            let profile = gpu.kernels().profile().clone();
+            let host = Host { gpu, profile, place: Place::default() };
+            let shard = loss.clone().class_shard(0, shape[1] as u64);
+            let states = host.states(&shard, &data, outputs, None);
+            if shape[0] == 0 {
+                assert!(states.is_empty());
+                let plan = host.plan(&shard, &data.shapes(), outputs.only_states());
+                assert_eq!(plan.dispatches(), 0, "{plan}");
+            } else {
+                let merged = host.states(&shard, &data, outputs, Some((&states, 1)));
+                assert_eq!(merged, states);
+            }
         }
     }
 }

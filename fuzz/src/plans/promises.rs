@@ -24,7 +24,22 @@ const TURNS: u64 = 65_535;
 /// If it breaks one.
 pub fn check(plan: &Plan, profile: &Profile, tensors: &Tensors, draw: &Draw<'_>) {
     let what = || format!("{plan}\n{:?}\n{profile:#?}", plan.problem());
-    tiles(plan.pieces(), plan.problem().view, &what);
+    let view = plan.problem().view;
+    match plan.problem().states {
+        None => tiles(plan.pieces(), view, &what),
+        // The rows of states have pieces of their own, without classes.
+        Some(_) => {
+            let has_classes = |piece: &Piece| !piece.classes.is_empty();
+            let (elements, rows): (Vec<_>, Vec<_>) =
+                plan.pieces().iter().cloned().partition(has_classes);
+            if view.classes > 0 {
+                tiles(&rows, ClassView { classes: 0, ..view }, &what);
+            }
+            if !elements.is_empty() {
+                tiles(&elements, view, &what);
+            }
+        }
+    }
     bindings(plan, profile, tensors, &what);
     workspace(plan, profile, &what);
     groups(plan, profile, &what);
@@ -33,8 +48,8 @@ pub fn check(plan: &Plan, profile: &Profile, tensors: &Tensors, draw: &Draw<'_>)
         _ => plan.specs().collect(),
     };
     specs.iter().for_each(|spec| geometry(spec, profile, &what));
-    // Texts are parsed slowly: one of some plans.
-    if draw.comes(1) {
+    // Texts are parsed slowly: one of some plans. Only states of no rows have none.
+    if draw.comes(1) && !specs.is_empty() {
         let spec = specs[draw.below(specs.len())];
         let allowed = u64::from(profile.limits.max_compute_workgroup_storage_size);
         let needed = bytes_of_text(&spec);
@@ -161,7 +176,8 @@ fn spans<'a>(plan: &'a Plan, tensors: &'a Tensors) -> Vec<(&'static str, u32, Sp
         // No other target has a class axis.
         _ => {}
     }
-    if let Some(weight_type) = problem.weight_type {
+    // A shard has the weights of all classes in one binding.
+    if let Some(weight_type) = problem.weight_type.filter(|_| problem.class_shard.is_none()) {
         let classes = |piece: &Piece| piece.classes.len() as u128;
         all.push(("class weights", weight_type.bytes(), Box::new(classes)));
     }
@@ -173,8 +189,11 @@ fn spans<'a>(plan: &'a Plan, tensors: &'a Tensors) -> Vec<(&'static str, u32, Sp
         Upstream::PerElement(t) => all.push(("upstream", t.bytes(), Box::new(elements))),
         _ => {}
     }
+    if let Some(1) = problem.states {
+        all.push(("states", 4 * problem.state_fields().len() as u32, Box::new(rows)));
+    }
     let record = problem.record().len() as u32;
-    if record > 0 {
+    if record > 0 && !outputs.states {
         all.push(("records", 4 * record, Box::new(rows)));
     }
     all
