@@ -1,8 +1,10 @@
 //! The states of rows as data of the host: their words, and their merge in f64.
 
+use crate::Error;
+#[cfg(feature = "reference")]
+use crate::Problem;
 use crate::loss::StateField;
 use crate::words::{HAS_NAN, NO_CLASS};
-use crate::{Error, Problem};
 
 /// The states of rows over some of their classes: what remains of those classes for the loss, when they are merged with
 /// the states over all others.
@@ -21,10 +23,10 @@ use crate::{Error, Problem};
 ///    of rows, which are the same for all; and, where they are asked for, gradient and log-probabilities of its own
 ///    classes, from its logits.
 ///
-/// Both calls have the same loss and the same other outputs; a gradient may be asked for in the second alone. Nothing but states is exchanged: labels, row weights and
-/// class weights are there everywhere. One record of 16 to 36 bytes for each row has a word for each of
-/// [`Problem::state_fields`]; the records follow each other in the order of the labels, and the shards' one another, as
-/// an allgather leaves them.
+/// Both calls have the same loss and the same other outputs; a gradient may be asked for in the second alone. Nothing
+/// but states is exchanged: labels, row weights and class weights are there everywhere. One record of 16 to 36 bytes
+/// for each row has a word for each of [`Problem::state_fields`](crate::Problem::state_fields); the records follow
+/// each other in the order of the labels, and the shards' one another, as an allgather leaves them.
 ///
 /// ```
 /// use wgpu_loss::{CrossEntropy, Inputs, Outputs, Tensor, reference};
