@@ -139,8 +139,11 @@ impl<'a> Inputs<'a> {
         self
     }
 
-    /// Returns an error for data whose lengths do not fit its shapes.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    /// Returns an error for data whose lengths do not fit its shapes. Calls do this by themselves.
+    ///
+    /// # Errors
+    /// [`Error::Length`], by the tensor's name; [`Error::Option`] for weights and gradients that must be f32.
+    pub fn check(&self) -> Result<(), Error> {
         self.input.check("input")?;
         if let Some((labels, shape)) = &self.labels {
             check_length("labels", labels.len(), shape)?;

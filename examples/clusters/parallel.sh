@@ -5,10 +5,12 @@
 #
 # Without a login, the processes run here. Machines share the folders of the list and of the results.
 set -euo pipefail
-list=$1 folder=$2 processes=$3
+mkdir -p "$2"
+# Quoted: GNU parallel gives its command to a shell, on another machine perhaps.
+list=$(printf %q "$(realpath "$1")") folder=$(printf %q "$(realpath "$2")")
+folder_here=$2 processes=$3
 shift 3
-mkdir -p "$folder"
 seq 0 $((processes - 1)) | parallel --jobs "$processes" --halt soon,fail=1 --retries 3 "$@" \
     wgpu-loss cross-entropy --list "$list" --shard "{}/$processes" --resume "$folder/shards" \
-    --adapter-turn {%} --save-partial "$folder/part-{}.json" --quiet ">$folder/report-{}.txt"
-wgpu-loss merge "$folder"/part-*.json
+    --adapter-turn "{%}" --save-partial "$folder/part-{}.json" --quiet ">$folder/report-{}.txt"
+wgpu-loss merge "$folder_here"/part-*.json

@@ -19,18 +19,6 @@ impl From<wgpu_loss::Error> for Failure {
     }
 }
 
-/// Returns the result of this rank, or a failure on all ranks if one has failed. Every rank of the communicator must
-/// call it.
-pub fn agreed<T>(
-    comm: &impl CommunicatorCollectives,
-    mine: Result<T, Failure>,
-) -> Result<T, Failure> {
-    match gathered(comm, u8::from(mine.is_err())).contains(&1) {
-        false => mine,
-        true => Err(mine.err().unwrap_or(Failure::Stopped)),
-    }
-}
-
 /// Returns the result of this rank, or on all ranks the error of the first one that has failed. Every rank of the
 /// communicator must call it.
 pub fn told<T>(comm: &impl CommunicatorCollectives, mine: Result<T, Failure>) -> Result<T, Error> {
@@ -49,24 +37,7 @@ pub fn told<T>(comm: &impl CommunicatorCollectives, mine: Result<T, Failure>) ->
     Err(Error::Rank { rank: rank as i32, message })
 }
 
-/// Refuses an argument that is not that of the first rank; `fingerprint` is this rank's.
-pub fn same(
-    comm: &impl CommunicatorCollectives,
-    what: &str,
-    fingerprint: u64,
-) -> Result<(), Failure> {
-    let mut first = fingerprint;
-    comm.process_at_rank(0).broadcast_into(&mut first);
-    match first == fingerprint {
-        true => Ok(()),
-        false => {
-            let message = format!("it was given other {what} than the first rank of its group");
-            Err(Failure::Own(message))
-        }
-    }
-}
-
-/// Returns every rank's number, in the order of the ranks.
+/// Returns what every rank has, in the order of the ranks.
 pub fn gathered<T: Equivalence + Copy + Default>(
     comm: &impl CommunicatorCollectives,
     mine: T,
@@ -74,4 +45,15 @@ pub fn gathered<T: Equivalence + Copy + Default>(
     let mut all = vec![T::default(); comm.size() as usize];
     comm.all_gather_into(&mine, &mut all[..]);
     all
+}
+
+/// Returns every rank's words, in the order of the ranks.
+pub fn gathered_words<const N: usize>(
+    comm: &impl CommunicatorCollectives,
+    mine: [u64; N],
+) -> Vec<[u64; N]> {
+    let mut all = vec![0; N * comm.size() as usize];
+    comm.all_gather_into(&mine[..], &mut all[..]);
+    let words = |rank: &[u64]| std::array::from_fn(|at| rank[at]);
+    all.chunks_exact(N).map(words).collect()
 }

@@ -5,23 +5,25 @@
 //! chunk k + 1                          states ...    (while the states of chunk k are exchanged)
 //! ```
 //!
-//! A state is 16 to 36 bytes a row; nothing else is exchanged. Each message begins with a word that is 1 if its rank has
-//! failed, so that all ranks of a group stop at the same chunk.
+//! A state is 16 to 36 bytes a row; nothing else of rows is exchanged. Each message begins with a word that is 1 if its
+//! rank has failed, so that all ranks of a group stop at the same chunk; other groups hear of it at the end.
 
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mpi::collective::SystemOperation;
 use mpi::request::scope;
 use mpi::traits::*;
 use wgpu_loss::reference::weight_in_divisor;
-use wgpu_loss::stream::Device;
+use wgpu_loss::stream::{Device, Progress};
 use wgpu_loss::{
     CrossEntropy, Inputs, LargeOutput, Loss, Outputs, Partial, Problem, Reduction, Sink, Tensor,
 };
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use crate::agree::{Failure, agreed, gathered, same};
+use crate::Error;
+use crate::agree::{Failure, gathered_words, told};
 use crate::chunks::{Chunk, cut};
 use crate::merge::of_first;
 
@@ -61,89 +63,181 @@ pub struct Times {
     pub sent: u64,
 }
 
+/// The ranks of a grid, in the order of the groups.
+pub struct Ranks<'a, C> {
+    pub all: &'a C,
+    /// The ranks that share the classes of this rank's rows.
+    pub group: &'a C,
+}
+
+impl<C: Communicator> Ranks<'_, C> {
+    /// Returns the numbers of the ranks of a rank's group.
+    fn group_of(&self, rank: usize) -> Range<usize> {
+        let size = self.group.size() as usize;
+        let first = rank / size * size;
+        first..first + size
+    }
+}
+
 /// Computes the loss of the rows of a group, whose divisor is that of all groups.
 pub fn cross_entropy<D: Device + Sync + ?Sized, C: Communicator>(
     call: &Call<'_, D>,
-    group: &C,
-    groups: &C,
+    ranks: &Ranks<'_, C>,
     sink: &mut dyn Sink,
-) -> Result<Computed, Failure> {
-    let (loss, problem) = sharded(call, group)?;
-    let divisor = divisor(call, &problem, groups);
-    let work = Work { call, group, loss, problem };
-    let computed = work.run(divisor, sink);
-    let (partial, times) = agreed(group, computed)?;
+) -> Result<Computed, Error> {
+    let group = ranks.group;
+    let opened = shards(call, ranks).and_then(|shard| opened(call, ranks, shard));
+    // Up to here, all ranks have failed or none has; from here on, those of a group.
+    let computed = opened.and_then(|(work, divisor)| work.run(divisor, sink));
+    let (partial, times) = told(ranks.all, computed)?;
     Ok(Computed { partial: of_first(group, &partial)?, times })
 }
 
-/// Returns the loss over the classes of this rank, and its problem.
-fn sharded<D: ?Sized, C: Communicator>(
+/// The classes of a rank, and the steps of the first axis in a chunk.
+struct Shard {
+    first: u64,
+    of: u64,
+    steps: usize,
+}
+
+/// Returns the classes of this rank, if all ranks fit together.
+fn shards<D: ?Sized, C: Communicator>(
     call: &Call<'_, D>,
-    group: &C,
-) -> Result<(CrossEntropy, Problem), Failure> {
-    let Call { loss, inputs, outputs, .. } = call;
-    let all = gathered(group, agreed(group, classes_of(call))?);
-    let first: u64 = all[..group.rank() as usize].iter().sum();
-    let loss = (*loss).clone().class_shard(first, all.iter().sum());
-    let shapes = inputs.shapes().states(group.size() as usize);
-    let problem = loss.problem(&shapes, *outputs).map_err(Failure::from);
-    let problem = agreed(group, problem)?;
-    agreed(group, same(group, "options", options(call, &problem)))?;
-    agreed(group, same(group, "labels or weights", labels(inputs)))?;
-    Ok((loss, problem))
+    ranks: &Ranks<'_, C>,
+) -> Result<Shard, Failure> {
+    let mine = Facts::of(call);
+    let words = mine.as_ref().map_or(Facts::FAILED, |facts| *facts).words();
+    let all = gathered_words(ranks.all, words);
+    let all: Vec<Facts> = all.into_iter().map(Facts::from_words).collect();
+    let of_first = |rank: usize| all[rank].difference(&all[ranks.group_of(rank).start]);
+    let rank = ranks.all.rank() as usize;
+    mine?;
+    if let Some(what) = of_first(rank) {
+        let message = format!("it was given other {what} than the first rank of its group");
+        return Err(Failure::Own(message));
+    }
+    if (0..all.len()).any(|rank| all[rank] == Facts::FAILED || of_first(rank).is_some()) {
+        return Err(Failure::Stopped);
+    }
+    let group = &all[ranks.group_of(rank)];
+    let classes = |of: &[Facts]| of.iter().map(|facts| facts.classes).sum();
+    let steps = group.iter().map(|facts| facts.steps).min().unwrap_or(1);
+    let first = classes(&group[..ranks.group.rank() as usize]);
+    Ok(Shard { first, of: classes(group), steps: (steps as usize).max(1) })
 }
 
-/// Returns the number of this rank's classes.
-fn classes_of<D: ?Sized>(call: &Call<'_, D>) -> Result<u64, Failure> {
-    // The shape of class weights depends on the classes of all ranks, which are not known yet.
-    let mut shapes = call.inputs.shapes().states(1);
-    shapes.weight = None;
-    let anywhere = call.loss.clone().class_shard(0, u64::from(u32::MAX) - 1);
-    Ok(anywhere.problem(&shapes, call.outputs)?.view.classes as u64)
+/// What ranks tell each other before they begin.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Facts {
+    classes: u64,
+    /// The most steps of the first axis that fit a chunk.
+    steps: u64,
+    /// Fingerprints.
+    options: u64,
+    labels: u64,
 }
 
-/// Returns a fingerprint of what ranks of a group have in common apart from their labels.
-fn options<D: ?Sized>(call: &Call<'_, D>, problem: &Problem) -> u64 {
-    let mut hash = Xxh3::new();
-    hash.update(format!("{:?} {:?} {:?}", call.loss, call.outputs, problem.row_shape).as_bytes());
-    hash.digest()
+impl Facts {
+    /// In place of the facts of a rank that has failed.
+    const FAILED: Self = Self { classes: u64::MAX, steps: 0, options: 0, labels: 0 };
+
+    fn of<D: ?Sized>(call: &Call<'_, D>) -> Result<Self, Failure> {
+        let Call { loss, inputs, outputs, chunk_bytes, .. } = call;
+        inputs.check()?;
+        if outputs.states {
+            return Err(Failure::Own("states are exchanged, and no output of this call".into()));
+        }
+        // The shape of class weights depends on the classes of all ranks, which are not known yet.
+        let mut shapes = inputs.shapes().states(1);
+        shapes.weight = None;
+        let anywhere = (*loss).clone().class_shard(0, u64::from(u32::MAX) - 1);
+        let problem = anywhere.problem(&shapes, *outputs)?;
+        let extent = problem.input_shape.first().map_or(1, |&extent| extent.max(1));
+        let step = problem.view.elements() / extent * problem.input_type.bytes() as usize;
+        Ok(Self {
+            classes: problem.view.classes as u64,
+            steps: (chunk_bytes / step.max(1)) as u64,
+            options: xxh3_64(format!("{loss:?} {outputs:?} {:?}", problem.row_shape).as_bytes()),
+            labels: labels(inputs),
+        })
+    }
+
+    fn words(self) -> [u64; 4] {
+        [self.classes, self.steps, self.options, self.labels]
+    }
+
+    fn from_words([classes, steps, options, labels]: [u64; 4]) -> Self {
+        Self { classes, steps, options, labels }
+    }
+
+    /// Returns what ranks of a group must have in common and have not.
+    fn difference(&self, other: &Self) -> Option<&'static str> {
+        match (self.options == other.options, self.labels == other.labels) {
+            _ if [self, other].contains(&&Self::FAILED) => None,
+            (false, _) => Some("options"),
+            (true, false) => Some("labels, weights or upstream gradients"),
+            (true, true) => None,
+        }
+    }
 }
 
-/// Returns a fingerprint of the labels and weights that all ranks of a group have.
+/// Returns a fingerprint of the tensors that all ranks of a group have.
 fn labels(inputs: &Inputs<'_>) -> u64 {
     let mut hash = Xxh3::new();
     if let Some((labels, _)) = inputs.labels {
         (0..labels.len()).for_each(|row| hash.update(&labels.get(row).to_le_bytes()));
     }
-    for weights in inputs.row_weights.map(|weights| weights.data).into_iter().chain(inputs.weight) {
-        (0..weights.len()).for_each(|at| hash.update(&weights.get(at).to_bits().to_le_bytes()));
+    let upstream = inputs.upstream.map(|upstream| upstream.data);
+    for floats in [inputs.row_weights.map(|weights| weights.data), inputs.weight, upstream] {
+        // One that is not there differs from one without elements.
+        let count = floats.map_or(u64::MAX, |floats| floats.len() as u64);
+        hash.update(&count.to_le_bytes());
+        if let Some(floats) = floats {
+            (0..floats.len()).for_each(|at| hash.update(&floats.get(at).to_bits().to_le_bytes()));
+        }
     }
     hash.digest()
 }
 
-/// Returns the divisor of a mean over the rows of all groups, if a gradient needs it.
-fn divisor<D: ?Sized, C: Communicator>(
-    call: &Call<'_, D>,
-    problem: &Problem,
-    groups: &C,
-) -> Option<f64> {
-    let inputs = call.inputs;
-    let mine = match problem.reduction {
+/// Returns the work on this rank's classes, and the divisor of a mean over the rows of all groups if a gradient needs it.
+fn opened<'a, D: ?Sized, C: Communicator>(
+    call: &'a Call<'a, D>,
+    ranks: &Ranks<'a, C>,
+    Shard { first, of, steps }: Shard,
+) -> Result<(Work<'a, D, C>, Option<f64>), Failure> {
+    let group = ranks.group;
+    let loss = call.loss.clone().class_shard(first, of);
+    let shapes = call.inputs.shapes().states(group.size() as usize);
+    let problem = loss.problem(&shapes, call.outputs);
+    let weight = problem.as_ref().map_or(0.0, |problem| weight(call.inputs, problem));
+    let all = gathered_words(ranks.all, [u64::from(problem.is_err()), weight.to_bits()]);
+    let problem = problem?;
+    if all.iter().any(|[failed, _]| *failed != 0) {
+        return Err(Failure::Stopped);
+    }
+    let of_groups = all.iter().skip(group.rank() as usize).step_by(group.size() as usize);
+    let divisor: f64 = of_groups.map(|[_, weight]| f64::from_bits(*weight)).sum();
+    let is_mean = matches!(problem.reduction, Reduction::Mean | Reduction::BatchMean);
+    let needed = is_mean && problem.outputs.grad;
+    Ok((Work { call, group, loss, problem, steps }, needed.then_some(divisor)))
+}
+
+/// Returns the part of a group's rows in the divisor of a mean, if a gradient needs it.
+fn weight(inputs: &Inputs<'_>, problem: &Problem) -> f64 {
+    match problem.reduction {
+        _ if !problem.outputs.grad => 0.0,
+        Reduction::None | Reduction::Sum => 0.0,
+        Reduction::BatchMean => problem.row_shape.first().map_or(1.0, |&extent| extent as f64),
         Reduction::Mean => {
-            let weight = |row| {
+            let of_row = |row| {
                 let own =
                     inputs.row_weights.map_or(1.0, |weights| f64::from(weights.data.get(row)));
                 let label = inputs.labels.map(|(labels, _)| labels.get(row));
                 weight_in_divisor(problem, label, inputs.weight, own)
             };
-            (0..problem.view.rows()).map(weight).sum()
+            (0..problem.view.rows()).map(of_row).sum()
         }
-        Reduction::BatchMean => problem.row_shape.first().map_or(1.0, |&extent| extent as f64),
-        Reduction::None | Reduction::Sum => 0.0,
-    };
-    let all: f64 = gathered(groups, mine).iter().sum();
-    let is_mean = matches!(problem.reduction, Reduction::Mean | Reduction::BatchMean);
-    (is_mean && problem.outputs.grad).then_some(all)
+    }
 }
 
 /// Returns the factor of the gradient of a mean.
@@ -175,6 +269,13 @@ impl Sink for Placed<'_> {
         let element = self.problem.float_type_of(what).map_or(4, |of| u64::from(of.bytes()));
         self.sink.write(what, self.rows_before * classes * element + offset, bytes)
     }
+
+    fn progress(&mut self, done: &Progress) -> Result<(), wgpu_loss::Error> {
+        let mut of_all = *done;
+        of_all.rows += self.rows_before;
+        of_all.of = Some(self.problem.view.rows() as u64);
+        self.sink.progress(&of_all)
+    }
 }
 
 /// A call with its shard of the classes.
@@ -183,13 +284,15 @@ struct Work<'a, D: ?Sized, C> {
     group: &'a C,
     loss: CrossEntropy,
     problem: Problem,
+    /// Steps of the first axis in a chunk.
+    steps: usize,
 }
 
 impl<D: Device + Sync + ?Sized, C: Communicator> Work<'_, D, C> {
     /// Computes all chunks. The exchanges of a group are the same on all of its ranks.
     fn run(&self, divisor: Option<f64>, sink: &mut dyn Sink) -> Result<(Partial, Times), Failure> {
         let Self { call, problem, .. } = self;
-        let chunks = cut(problem, call.inputs, self.steps());
+        let chunks = cut(problem, call.inputs, self.steps);
         // The gradient of a mean is that of the sum, for an upstream gradient that contains the divisor.
         let loss = match divisor {
             Some(_) => self.loss.clone().reduction(Reduction::Sum),
@@ -210,36 +313,27 @@ impl<D: Device + Sync + ?Sized, C: Communicator> Work<'_, D, C> {
                 inputs = inputs.upstream(Tensor::new(upstream, &[]));
             }
             let mut placed = Placed { sink, problem, rows_before };
-            let partial = call.device.partial(&loss, &inputs, call.outputs, &mut placed);
+            let partial =
+                guarded(|| call.device.partial(&loss, &inputs, call.outputs, &mut placed));
             rows_before += chunk.rows as u64;
             let merged = partial.and_then(|next| match &mut found {
                 None => {
                     found = Some(next);
                     Ok(())
                 }
-                Some(found) => found.merge(&next),
+                Some(found) => found.merge(&next).map_err(Failure::from),
             });
             times.rest += start.elapsed();
             // The others hear of a failure in the next message, or after the last chunk.
             mine = match (merged, next) {
                 (Ok(()), Some(next)) => next,
-                (Err(error), Some(_)) => Err(error.into()),
-                (Err(error), None) => return Err(error.into()),
+                (Err(failure), Some(_)) => Err(failure),
+                (Err(failure), None) => return Err(failure),
                 (Ok(()), None) => break,
             };
         }
         let found = found.ok_or_else(|| Failure::Own("there was no chunk".into()))?;
         Ok((found.reduced(problem.reduction), times))
-    }
-
-    /// Returns the steps of the first axis in a chunk: the same on all ranks of a group.
-    fn steps(&self) -> usize {
-        let Problem { view, input_type, input_shape, .. } = &self.problem;
-        let steps = input_shape.first().map_or(1, |&extent| extent.max(1));
-        let step = view.elements() / steps * input_type.bytes() as usize;
-        let (step, mut largest) = (step as u64, 0u64);
-        self.group.all_reduce_into(&step, &mut largest, SystemOperation::max());
-        (self.call.chunk_bytes / (largest as usize).max(1)).max(1)
     }
 
     /// Exchanges the states of a chunk, `words` words of each rank, and computes those of the next one meanwhile. Returns
@@ -305,10 +399,19 @@ fn states<D: Device + ?Sized>(
     chunk: &Chunk<'_>,
 ) -> (Result<Vec<u32>, Failure>, Duration) {
     let start = Instant::now();
-    let computed = call.device.run(loss, &chunk.inputs(), call.outputs.only_states());
-    let states = computed.map_err(Failure::from).and_then(|output| match output.states {
+    let outputs = call.outputs.only_states();
+    let computed = guarded(|| call.device.run(loss, &chunk.inputs(), outputs));
+    let states = computed.and_then(|output| match output.states {
         Some(states) => Ok(states.into_words()),
         None => Err(Failure::Own("the device returned no states".into())),
     });
     (states, start.elapsed())
+}
+
+/// Runs a part of a call; a panic in it is a failure of this rank, of which the others hear.
+fn guarded<T>(work: impl FnOnce() -> Result<T, wgpu_loss::Error>) -> Result<T, Failure> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(Failure::Own("a part of the call panicked".into())),
+    }
 }

@@ -5,8 +5,8 @@ use mpi::traits::*;
 use wgpu_loss::stream::Device;
 use wgpu_loss::{CrossEntropy, Gpu, GpuOptions, Inputs, Loss, Outputs, Partial, Sink};
 
-use crate::agree::{Failure, told};
-use crate::classes::{self, Call, Computed};
+use crate::agree::{Failure, gathered, told};
+use crate::classes::{self, Call, Computed, Ranks};
 use crate::merge::merged;
 use crate::{Error, device};
 
@@ -39,10 +39,13 @@ impl Grid {
     /// parallelism alone, all ranks for tensor parallelism alone.
     ///
     /// # Errors
-    /// [`Error::Grid`] if the groups do not come out even.
+    /// [`Error::Grid`] if the groups do not come out even, or if ranks ask for groups of different sizes.
     pub fn new(comm: &impl Communicator, classes: i32) -> Result<Self, Error> {
         let (rank, ranks) = (comm.rank(), comm.size());
-        if classes < 1 || ranks % classes != 0 {
+        // The same on all ranks, or an error on all.
+        let asked = gathered(comm, classes);
+        let wrong = |&of: &i32| of < 1 || ranks % of != 0 || of != asked[0];
+        if let Some(classes) = asked.iter().copied().find(wrong) {
             return Err(Error::Grid { ranks, classes });
         }
         let split = |color: i32| comm.split_by_color(Color::with_value(color));
@@ -52,7 +55,7 @@ impl Grid {
         Ok(Self { all: comm.duplicate(), classes, rows, chunk_bytes: CHUNK })
     }
 
-    /// Sets about how many bytes of a rank's logits make a chunk, on all ranks alike: the states of one chunk are
+    /// Sets about how many bytes of a rank's logits make a chunk, the least of all ranks of a group: the states of one chunk are
     /// exchanged while those of the next are computed. 32 MiB by default; at least one step of the first axis.
     pub fn chunk_bytes(mut self, bytes: usize) -> Self {
         self.chunk_bytes = bytes;
@@ -97,8 +100,8 @@ impl Grid {
         sink: &mut dyn Sink,
     ) -> Result<Computed, Error> {
         let call = Call { device, loss, inputs, outputs, chunk_bytes: self.chunk_bytes };
-        let computed = classes::cross_entropy(&call, &self.classes, &self.rows, sink);
-        let Computed { partial, times } = told(&self.all, computed)?;
+        let ranks = Ranks { all: &self.all, group: &self.classes };
+        let Computed { partial, times } = classes::cross_entropy(&call, &ranks, sink)?;
         Ok(Computed { partial: merged(&self.rows, &partial)?, times })
     }
 

@@ -12,7 +12,18 @@ pub fn merged(
     mine: &Partial,
 ) -> Result<Partial, wgpu_loss::Error> {
     let mine = mine.to_bytes();
-    let counts = gathered(comm, mine.len() as i32);
+    let lengths = gathered(comm, mine.len() as u64);
+    let all: u64 = lengths.iter().sum();
+    if all > i32::MAX as u64 {
+        return Err(wgpu_loss::Error::Limit {
+            what: "the partials of all ranks in bytes",
+            limit: "count of MPI",
+            needed: all,
+            allowed: i32::MAX as u64,
+        });
+    }
+    // All of them together fit.
+    let counts: Vec<i32> = lengths.into_iter().map(|length| length as i32).collect();
     let starts: Vec<i32> = counts
         .iter()
         .scan(0, |end, count| {

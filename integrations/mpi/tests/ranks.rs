@@ -276,7 +276,7 @@ fn failures_of_one_rank_are_errors_of_all() {
             (
                 &other,
                 plain(),
-                "it was given other labels or weights than the first rank of its group",
+                "it was given other labels, weights or upstream gradients than the first rank of its group",
             ),
             (&fewer, plain(), "it was given other options than the first rank of its group"),
             (&logits, smooth, "it was given other options than the first rank of its group"),
@@ -329,6 +329,70 @@ fn failures_of_rows_are_errors_of_all() {
             let refused = Grid::new(world, classes).err();
             assert_eq!(refused, Some(Error::Grid { ranks: world.size(), classes }));
         }
+    });
+}
+
+/// A sink that panics.
+struct Panics;
+
+impl Sink for Panics {
+    fn write(&mut self, _: LargeOutput, _: u64, _: &[u8]) -> Result<(), LossError> {
+        panic!("a sink that panics");
+    }
+}
+
+/// Groups that have not failed stop with the one that has.
+#[test]
+fn failures_of_a_group_are_errors_of_all_groups() {
+    on_ranks("failures_of_a_group_are_errors_of_all_groups", &[4], &|world, device| {
+        let is_last = world.rank() == 3;
+        let logits = Logits::new(20, 100);
+        let shard = Shard::of(&[20, 100], 1, world.rank() % 2, 2);
+        let call = |grid: &Grid, logits: &Logits, loss: CrossEntropy, sink: &mut dyn Sink| {
+            let outputs = Outputs::loss().with_grad();
+            let computed = logits
+                .shard(&shard, |inputs| grid.cross_entropy(device, &loss, inputs, outputs, sink));
+            computed.map(|computed| computed.partial)
+        };
+        // Chunks of other sizes are those of the least.
+        let bytes = 1 << (10 + world.rank());
+        let grid = Grid::new(world, 2).expect("a grid").chunk_bytes(bytes);
+        let plain = CrossEntropy::new;
+        let mut other = logits.clone();
+        other.labels[19] ^= i64::from(is_last);
+        let capped = plain().softcap(if is_last { -1.0 } else { 30.0 });
+        let (mut full, mut panics, mut none) = (Full(44), Panics, ());
+        for (logits, loss, sink, said) in [
+            (&other, plain(), 0, "it was given other labels"),
+            (&logits, capped, 0, "softcap is -1"),
+            (&logits, plain(), 1, "gradient could not be written: the disk is full"),
+            (&logits, plain(), 2, "a part of the call panicked"),
+        ] {
+            let sink: &mut dyn Sink = match (is_last, sink) {
+                (true, 1) => &mut full,
+                (true, 2) => &mut panics,
+                _ => &mut none,
+            };
+            let (rank, message) = rank_and_message(call(&grid, logits, loss, sink));
+            assert_eq!((rank, message.starts_with(said)), (3, true), "{message}");
+        }
+        // Fewer labels than their shape has.
+        let values = shard.cut(&logits.values);
+        let labels = &logits.labels[..20 - usize::from(is_last)];
+        let inputs = Inputs::new(Tensor::new(&values, &shard.shape)).labels(labels, &[20]);
+        let outputs = Outputs::loss();
+        let computed = grid.cross_entropy(device, &plain(), &inputs, outputs, &mut ());
+        let (rank, message) = rank_and_message(computed.map(|computed| computed.partial));
+        assert_eq!((rank, message.starts_with("labels has 19 elements")), (3, true), "{message}");
+        // Grids of different sizes.
+        let refused = Grid::new(world, if is_last { 4 } else { 2 }).err();
+        assert_eq!(refused, Some(Error::Grid { ranks: 4, classes: 4 }));
+        // After all of this, a call that is right: both groups have the same rows.
+        let partial = call(&grid, &logits, plain(), &mut ()).expect("a partial");
+        let whole = logits.inputs(|inputs| reference::run(&plain(), inputs, Outputs::loss()));
+        let output = partial.finish().expect("a loss");
+        assert_eq!(output.summary.rows, 40);
+        assert_close("after", &output.loss, &whole.expect("the whole").loss, 2e-6, 0.0);
     });
 }
 
