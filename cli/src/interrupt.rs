@@ -12,13 +12,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::NamedTempFile;
 
-static STATE: Mutex<State> = Mutex::new(State { temporaries: Vec::new(), saved: false });
+static STATE: Mutex<State> = Mutex::new(State { temporaries: Vec::new(), saved: Saved::Nothing });
 
 #[derive(Debug)]
 struct State {
     temporaries: Vec<PathBuf>,
-    /// True once the results have their names.
-    saved: bool,
+    saved: Saved,
+}
+
+/// The results that have their names.
+#[derive(Clone, Copy, Debug)]
+pub enum Saved {
+    /// None of them.
+    Nothing,
+    /// Those of some shards, which a later run finds.
+    Parts,
+    /// All of them.
+    All,
 }
 
 /// The list of files that are being written. While a thread holds it, signals wait.
@@ -31,9 +41,9 @@ impl Temporaries {
         Self(STATE.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Records that the results have their names.
-    pub fn saved(&mut self) {
-        self.0.saved = true;
+    /// Records that results have their names.
+    pub fn saved(&mut self, saved: Saved) {
+        self.0.saved = saved;
     }
 
     /// Creates a temporary file and records it. It stays recorded when it is gone or has its final name: removing a
@@ -62,8 +72,9 @@ pub fn watch() {
                 let Temporaries(state) = Temporaries::lock();
                 state.temporaries.iter().for_each(|path| drop(fs::remove_file(path)));
                 crate::error::say(match state.saved {
-                    true => "interrupted; the results had been saved",
-                    false => "interrupted; nothing was saved",
+                    Saved::All => "interrupted; the results had been saved",
+                    Saved::Parts => "interrupted; --resume finds the shards that are done",
+                    Saved::Nothing => "interrupted; nothing was saved",
                 });
                 // Not `exit`: a driver's own clean-up may wait for work in progress.
                 signal_hook::low_level::exit(128 + signal);

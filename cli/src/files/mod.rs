@@ -29,7 +29,7 @@ pub use self::bytes::Bytes;
 pub use self::element::{Element, Kind};
 pub use self::location::Location;
 pub use self::output::{Destination, Picture, Unfinished};
-pub use self::replace::finish;
+pub use self::replace::{finish, finish_part};
 pub use self::scratch::Scratch;
 pub use self::source::{Part, Source, floats};
 

@@ -13,10 +13,19 @@ use tempfile::{NamedTempFile, TempPath};
 
 use super::output::{Destination, Unfinished, temporaries};
 use crate::error::Failure;
-use crate::interrupt::Temporaries;
+use crate::interrupt::{Saved, Temporaries};
 
-/// Gives files their final names. Ctrl-C waits for all of them.
+/// Gives all results of a run their final names. Ctrl-C waits for all of them.
 pub fn finish(files: Vec<Unfinished>) -> Result<(), Failure> {
+    name(files, Saved::All)
+}
+
+/// Gives the results of a part of a run their final names.
+pub fn finish_part(files: Vec<Unfinished>) -> Result<(), Failure> {
+    name(files, Saved::Parts)
+}
+
+fn name(files: Vec<Unfinished>, saved: Saved) -> Result<(), Failure> {
     for Unfinished { destination, file, .. } in &files {
         file.as_file().sync_all().map_err(|e| destination.failed(&e))?;
     }
@@ -32,7 +41,7 @@ pub fn finish(files: Vec<Unfinished>) -> Result<(), Failure> {
         sync_folder(&folder).map_err(|e| Failure::of(folder.display(), e))?;
     }
     renamed.0.clear();
-    uninterrupted.saved();
+    uninterrupted.saved(saved);
     Ok(())
 }
 

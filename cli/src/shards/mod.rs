@@ -27,7 +27,7 @@ use crate::args::{MergeArgs, Share};
 use crate::compute::Device;
 use crate::data::{Role, Stop};
 use crate::error::{Failure, say};
-use crate::files::{Destination, finish, reason};
+use crate::files::{Destination, finish, finish_part, reason};
 use crate::inputs::InputPaths;
 use crate::progress::ShardMeter;
 use crate::question::Question;
@@ -63,7 +63,9 @@ pub fn run(job: &Job) -> Result<(), Failure> {
     if let Some(destination) = &saved {
         finish(vec![ledger.write(destination)?])?;
     }
-    report::print(&ledger, saved.as_ref(), job.run.json)?;
+    if failed < mine.len() || mine.is_empty() {
+        report::print(&ledger, saved.as_ref(), job.run.json)?;
+    }
     match failed {
         0 => Ok(()),
         count => Err(Failure::Failed(format!("{count} of {} shards failed", mine.len()))),
@@ -208,7 +210,7 @@ impl Store {
 
     fn keep(&self, job: &Job, list: &ListId, entry: &Entry) -> Result<(), Failure> {
         let ledger = Ledger::new(job.command, reduction_of(job), list.clone(), vec![entry.clone()]);
-        finish(vec![ledger.write(&Destination::json(&self.file(&entry.id))?)?])
+        finish_part(vec![ledger.write(&Destination::json(&self.file(&entry.id))?)?])
     }
 }
 

@@ -14,7 +14,11 @@ use crate::report::{self, Classes, Report, ShardLine, Shards, Tokens, Wide};
 
 /// Merges the partials and prints the report.
 pub fn print(ledger: &Ledger, saved: Option<&Destination>, json: bool) -> Result<(), Failure> {
-    let Some((first, others)) = ledger.shards.split_first() else { return Ok(()) };
+    let Some((first, others)) = ledger.shards.split_first() else {
+        let none = serde_json::json!({ "command": ledger.command, "shards": [] });
+        let text = format!("{:<10}{} of 0 shards\n", "computed", ledger.command);
+        return report::print(&if json { format!("{none}\n") } else { text });
+    };
     let failed = |error: Error| Failure::Failed(error.to_string());
     let mut all = first.partial.clone();
     for entry in others {

@@ -313,6 +313,19 @@ fn killed_at_random_and_resumed_twenty_times() {
                 .count()
         })
     };
+    // Ctrl-C says that there is something to resume.
+    let child = folder.command(command).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let child = child.unwrap();
+    while done() == 0 {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    kill("-INT", &child);
+    let output = child.wait_with_output().unwrap();
+    let said = "wgpu-loss: interrupted; --resume finds the shards that are done\n";
+    assert_eq!(
+        (output.status.code(), &*String::from_utf8_lossy(&output.stderr)),
+        (Some(130), said)
+    );
     let (mut kills, mut seed, start) = (0, 1u64, Instant::now());
     while kills < 20 {
         assert!(
@@ -429,6 +442,11 @@ fn what_does_not_belong_together_is_not_merged() {
     assert_eq!(run.code, Some(1));
     assert_eq!(run.stderr, "wgpu-loss: 4 of 7 shards are missing, the first is number 0\n");
     assert!(run.line("computed").starts_with("cross-entropy of 3 shards"));
+    // A share may have no shard.
+    let empty = folder.cpu(&format!("{list} --shard 9/12 --save-partial none-of-them.json")).good();
+    assert_eq!(empty.stdout, "computed  cross-entropy of 0 shards\n");
+    assert_eq!(folder.json(&format!("{list} --shard 9/12"))["shards"], serde_json::json!([]));
+    folder.run("merge a.json b.json").good();
     // Forged numbers are refused, or merged without a panic.
     let text = std::fs::read_to_string(folder.path("a.json")).unwrap();
     for (from, to, said) in [
