@@ -5,14 +5,15 @@ use support::answer::{Answer, bits};
 use support::data::{Data, Types};
 use support::embedded::{Embedded, Place, Results, read_words, submit};
 use support::extras::Extras;
-use support::gpus::{gpus, in_turn};
+use support::gpus::{TestGpu, gpus, in_turn};
 use support::random::Random;
 use support::rounding::Rounding;
 use support::shards::{Numbers, Run, Shardable, Sharded};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    CrossEntropy, ElementType, Entropy, Error, Gpu, Inputs, LabelType, LargeOutput, Loss, Outputs,
-    Plan, Profile, Reduction, RowStates, Sink, Softmax, Summary, TargetType, reference,
+    CrossEntropy, ElementType, Entropy, Error, Gpu, GpuOptions, Inputs, LabelType, LargeOutput,
+    Loss, Outputs, Plan, Profile, Reduction, RowStates, Sink, Softmax, Summary, TargetType,
+    reference,
 };
 
 fn on(gpu: &Gpu) -> impl Fn(&dyn Loss, &Inputs<'_>, Outputs) -> Result<Numbers, Error> {
@@ -339,6 +340,41 @@ fn small_budgets_make_no_difference() {
             }
         }
     }
+}
+
+/// Losses and gradients from states are computed one after the other, each within the whole budget.
+#[test]
+fn the_buffers_of_losses_are_freed_before_those_of_gradients() {
+    /// Measures the device's memory while the gradient is written.
+    struct Measuring<'a>(&'a Gpu, u64);
+
+    impl Sink for Measuring<'_> {
+        fn write(&mut self, what: LargeOutput, _: u64, _: &[u8]) -> Result<(), Error> {
+            if what == LargeOutput::Grad {
+                self.1 = self.1.max(allocated(self.0));
+            }
+            Ok(())
+        }
+    }
+
+    /// Returns the bytes of tensors that are on a device, where it says so.
+    fn allocated(gpu: &Gpu) -> u64 {
+        let report = gpu.device().generate_allocator_report();
+        let all = report.map(|report| report.allocations).unwrap_or_default();
+        all.iter().filter(|one| one.name.ends_with("of a piece")).map(|one| one.size).sum()
+    }
+
+    const BUDGET: u64 = 8 << 20;
+    let data = Data::random(&[400_000, 2], 1);
+    let loss = CrossEntropy::new().class_shard(0, 2);
+    let gpu = TestGpu::open("its own", GpuOptions::new()).with_memory_budget(BUDGET);
+    let (inputs, outputs) = (data.inputs(), Outputs::loss().with_grad().with_lse());
+    let states = gpu.run(&loss, &inputs, outputs.only_states()).unwrap().states.unwrap();
+    let inputs = inputs.states(states.words(), 1);
+    let mut sink = Measuring(&gpu, 0);
+    gpu.run_into(&loss, &inputs, outputs, &mut sink).unwrap();
+    println!("{} bytes of {BUDGET}", sink.1);
+    assert!(sink.1 <= BUDGET, "{} bytes in a budget of {BUDGET}", sink.1);
 }
 
 /// Two runs have the same bits, and so have shards of other sizes that ask for no gradient.

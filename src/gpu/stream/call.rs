@@ -61,8 +61,8 @@ async fn run(
     // Losses come from pieces that are the same for all shards, elements from those of this one's logits.
     let losses = call.problem.of_no_classes();
     let executor = executed(executor, &losses, inputs, call.scale, sink).await?;
-    let again = executor.anew();
-    let output = output_of(&call, executor.results)?;
+    let (results, again) = executor.anew();
+    let output = output_of(&call, results)?;
     let sink = &mut Elements(sink);
     executed(again, &call.problem, inputs, call.scale, sink).await?;
     Ok(output)

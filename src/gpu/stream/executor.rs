@@ -75,9 +75,11 @@ impl<'g> Executor<'g> {
         Self::of(lanes.collect(), Wait::Here, open)
     }
 
-    /// Returns an executor that has computed nothing, on the GPUs that have not failed.
-    pub(super) fn anew(&self) -> Self {
-        Self::of(self.lanes.iter().map(Lane::anew).collect(), self.wait, self.open)
+    /// Returns the results, and an executor that has computed nothing, on the GPUs that have not failed. It has no
+    /// buffers: those that were made are freed, because the next ones may need the whole memory budget.
+    pub(super) fn anew(self) -> (Results, Self) {
+        let lanes = self.lanes.into_iter().map(Lane::anew).collect();
+        (self.results, Self::of(lanes, self.wait, self.open))
     }
 
     fn of(lanes: Vec<Lane<'g>>, wait: Wait<'g>, open: bool) -> Self {

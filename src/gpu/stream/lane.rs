@@ -78,8 +78,8 @@ impl<'g> Lane<'g> {
         }
     }
 
-    /// Returns one for the same GPU, with nothing under way.
-    pub fn anew(&self) -> Self {
+    /// Returns one for the same GPU, with no buffers and nothing under way.
+    pub fn anew(self) -> Self {
         Self::new(self.gpu, self.ledger)
     }
 
