@@ -4,7 +4,7 @@ use super::piece::Piece;
 use super::pieces::Pieces;
 use crate::broadcast::stated;
 use crate::stream::{
-    Batches, Call, Progress, Sink, VarianceSums, Whole, check_divisor_known, upstream_of,
+    Batches, Call, Progress, Sink, VarianceSums, Whole, check_partial, upstream_of,
 };
 use crate::{Error, Inputs, Loss, Output, Outputs, Partial, Problem};
 
@@ -76,7 +76,7 @@ pub(super) fn partial(
     let mut room = None;
     let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
     inputs.check()?;
-    check_divisor_known(&problem)?;
+    check_partial(&problem)?;
     let (mut pieces, mut written) = (Pieces::new(), Written::default());
     written.progress.of = Some(problem.losses() as u64);
     written.push(&mut pieces, &problem, &inputs, upstream_of(&problem, &inputs), sink)?;

@@ -39,8 +39,9 @@ pub trait Device {
     /// [`Partial::finish`] refuses them. [`Partial`] has an example.
     ///
     /// # Errors
-    /// As [`run_into`](Self::run_into), except for bad labels and values; [`Error::Option`] for the gradient of a mean,
-    /// whose divisor is known from all rows alone: [`stream`](Self::stream) takes it.
+    /// As [`run_into`](Self::run_into), except for bad labels and values; [`Error::Option`] for
+    /// [`Outputs::only_states`], and for the gradient of a mean, whose divisor is known from all rows alone:
+    /// [`stream`](Self::stream) takes it.
     fn partial(
         &self,
         loss: &dyn Loss,

@@ -68,4 +68,4 @@ pub use device::{Batches, Device};
 pub(crate) use scatter::scatter;
 pub use sink::{Progress, Sink};
 pub(crate) use variance::{VarianceSums, shared_variance};
-pub(crate) use whole::{Whole, check_divisor_known};
+pub(crate) use whole::{Whole, check_partial};

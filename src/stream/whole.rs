@@ -150,15 +150,27 @@ impl<'a> Whole<'a> {
     }
 }
 
+/// Refuses what a partial does not have: states of rows, and the gradient of a mean.
+pub(crate) fn check_partial(some: &Problem) -> Result<(), Error> {
+    match some.outputs.states {
+        false => check_divisor_known(some),
+        true => Err(Error::Option {
+            option: "only_states",
+            given: "in a partial".into(),
+            wanted: "partials have the losses of rows: merge the states, and take the partial from them",
+        }),
+    }
+}
+
 /// Refuses the gradient of a mean over some of the rows.
-pub(crate) fn check_divisor_known(some: &Problem) -> Result<(), Error> {
+fn check_divisor_known(some: &Problem) -> Result<(), Error> {
     match is_mean(some) && some.outputs.any_grad() {
         false => Ok(()),
         true => Err(Error::Option {
             option: "divisor",
             given: "unknown".into(),
-            wanted: "the gradient of a mean over a stream needs it from the first batch on: give it with \
-                     Stream::divisor",
+            wanted: "the gradient of a mean over some of its rows needs that of all rows: a stream takes it, \
+                     with Stream::divisor before the first batch",
         }),
     }
 }

@@ -246,6 +246,8 @@ fn the_gradient_of_a_mean_needs_all_rows() {
         Cpu.partial(&CrossEntropy::new(), inputs, Outputs::loss().with_grad(), &mut ())
     });
     assert!(matches!(refused, Err(Error::Option { option: "divisor", .. })), "{refused:?}");
+    // A partial has no stream of its own.
+    assert!(refused.unwrap_err().to_string().contains("a stream takes it"));
     // A stream is told the divisor; so are the others, and the mean is by that divisor.
     let of = |range: std::ops::Range<usize>, divisor| {
         let loss = CrossEntropy::new();
@@ -264,6 +266,28 @@ fn the_gradient_of_a_mean_needs_all_rows() {
     assert!(
         matches!(all.merge(&of(0..10, 41.0)), Err(Error::Merge { what, .. }) if what == "divisor")
     );
+}
+
+/// States are of rows; a partial of them would have all rows, and none with a loss.
+#[test]
+fn partials_are_of_losses() {
+    let rows = Rows::new(20);
+    let only_states = Outputs::loss().only_states();
+    let refused = rows.with("labels", 0..20, |inputs| {
+        Cpu.partial(&CrossEntropy::new(), inputs, only_states, &mut ())
+    });
+    assert!(matches!(refused, Err(Error::Option { option: "only_states", .. })), "{refused:?}");
+    // From states, there is a loss.
+    let loss = || CrossEntropy::new().class_shard(0, CLASSES as u64);
+    let (partial, wanted) = rows.with("labels", 0..20, |inputs| {
+        let states = reference::run(&loss(), inputs, only_states).unwrap().states.unwrap();
+        let given = inputs.states(states.words(), 1);
+        let partial = Cpu.partial(&loss(), &given, Outputs::loss(), &mut ()).unwrap();
+        (partial, reference::run(&CrossEntropy::new(), inputs, Outputs::loss()).unwrap())
+    });
+    let got = partial.finish().unwrap();
+    assert_eq!(got.summary.live, wanted.summary.live);
+    assert!((got.loss[0] / wanted.loss[0] - 1.0).abs() < 1e-6);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::results::Results;
 use crate::broadcast::stated;
 use crate::gpu::Gpu;
 use crate::poll::{Wait, block_on};
-use crate::stream::{Call, Progress, Sink, check_divisor_known, upstream_of};
+use crate::stream::{Call, Progress, Sink, check_partial, upstream_of};
 use crate::{
     Error, Inputs, LargeOutput, Loss, Output, Outputs, Partial, Problem, RowOutputs, RowStates,
 };
@@ -143,7 +143,7 @@ pub(in crate::gpu) fn partial(
     let mut room = None;
     let (problem, inputs) = stated(loss, inputs, outputs, &mut room)?;
     inputs.check()?;
-    check_divisor_known(&problem)?;
+    check_partial(&problem)?;
     let scale = upstream_of(&problem, &inputs);
     let executor = block_on(executed(executor, &problem, &inputs, scale, sink))?;
     Ok(Partial::new(&problem, None, executor.results.found))
