@@ -64,10 +64,17 @@ impl RowStates {
     /// Returns the states of whole records of these fields.
     ///
     /// # Errors
-    /// [`Error::Length`] if the words fill no whole records.
+    /// [`Error::Option`] if there are no fields, [`Error::Length`] if the words fill no whole records.
     pub fn new(fields: Vec<StateField>, words: Vec<u32>) -> Result<Self, Error> {
+        if fields.is_empty() {
+            return Err(Error::Option {
+                option: "the fields of states",
+                given: "none".into(),
+                wanted: "those of Problem::state_fields",
+            });
+        }
         let given = words.len();
-        let shape = vec![given.div_ceil(fields.len().max(1)), fields.len()];
+        let shape = vec![given.div_ceil(fields.len()), fields.len()];
         let wanted = shape[0] * shape[1];
         match given == wanted {
             true => Ok(Self { fields, words }),
@@ -82,7 +89,7 @@ impl RowStates {
 
     /// Returns the number of rows.
     pub fn rows(&self) -> usize {
-        self.words.len() / self.fields.len().max(1)
+        self.words.len() / self.fields.len()
     }
 
     /// Returns the records, one after the other.

@@ -310,6 +310,8 @@ fn what_does_not_fit_is_named() {
     let one = RowStates::new(few.fields().to_vec(), few.words()[..4].to_vec()).unwrap();
     assert!(matches!(few.merge(&one), Err(Error::Shape { what: "states", .. })));
     assert!(RowStates::new(few.fields().to_vec(), vec![0; 5]).is_err());
+    let no_fields = RowStates::new(vec![], vec![]);
+    assert!(matches!(no_fields, Err(Error::Option { option: "the fields of states", .. })));
     let whole = CrossEntropy::new();
     let mut stream = reference::stream(&whole, states);
     assert!(matches!(stream.push(&inputs, &mut ()), Err(Error::Option { option: "states", .. })));
