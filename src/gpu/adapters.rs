@@ -16,7 +16,7 @@ use crate::plan::Tuning;
 #[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
     adapter: Option<String>,
-    turn: Option<usize>,
+    pub(super) turn: Option<usize>,
     without_subgroups: bool,
     default_limits: bool,
     own_memory: bool,
@@ -187,7 +187,8 @@ pub(super) async fn find(options: &GpuOptions) -> Result<(wgpu::Adapter, Opening
 pub(super) async fn find_all(options: &GpuOptions) -> Result<(Vec<wgpu::Adapter>, Opening), Error> {
     let (adapters, opening) = matching(options).await?;
     let infos: Vec<_> = adapters.iter().map(wgpu::Adapter::get_info).collect();
-    let mut chosen = distinct(&infos, options.adapter.is_some()).into_iter();
+    let (named, in_turn) = (options.adapter.is_some(), options.turn.is_some());
+    let mut chosen = distinct(&infos, named, in_turn).into_iter();
     let chosen = adapters.into_iter().filter(|_| chosen.next().unwrap_or(false)).collect();
     Ok((chosen, opening))
 }
@@ -215,22 +216,24 @@ async fn matching(options: &GpuOptions) -> Result<(Vec<wgpu::Adapter>, Opening),
 /// Returns for each adapter, best first, true if it is opened together with the others.
 ///
 /// An API lists each GPU once for each of its drivers, and other APIs list the same GPUs again: those of the best
-/// adapter's API are taken, and of those in the same slot the first.
-fn distinct(adapters: &[wgpu::AdapterInfo], named: bool) -> Vec<bool> {
+/// adapter's API are taken, and of those in the same slot the first. Software is taken with others if it is named; but of
+/// the processes that take GPUs in turn, none may get software where the others get GPUs.
+fn distinct(adapters: &[wgpu::AdapterInfo], named: bool, in_turn: bool) -> Vec<bool> {
     let mut slots: Vec<&str> = Vec::new();
-    let mut any = false;
+    let (mut any, mut any_gpu) = (false, false);
     let chosen = adapters.iter().map(|info| {
         let slot = info.device_pci_bus_id.as_str();
         let is_software = info.device_type == wgpu::DeviceType::Cpu;
         if info.backend != adapters[0].backend || slots.contains(&slot) {
             return false;
         }
-        if is_software && !named && any {
+        if is_software && any && (!named || in_turn && any_gpu) {
             return false;
         }
         // Software has no slot, and some drivers do not tell.
         slots.extend(Some(slot).filter(|slot| !slot.is_empty()));
         any = true;
+        any_gpu |= !is_software;
         true
     });
     chosen.collect()
@@ -309,4 +312,41 @@ fn no_adapter(options: &GpuOptions, adapters: &[wgpu::Adapter]) -> Error {
         format!("there are: {}", names.join(", "))
     };
     Error::NoAdapter { wanted, hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wgpu::{Backend, DeviceType};
+
+    fn infos(adapters: &[(DeviceType, Backend, &str)]) -> Vec<wgpu::AdapterInfo> {
+        let info = |&(device_type, backend, slot): &(_, _, &str)| {
+            let device_pci_bus_id = slot.to_owned();
+            wgpu::AdapterInfo { device_pci_bus_id, ..wgpu::AdapterInfo::new(device_type, backend) }
+        };
+        adapters.iter().map(info).collect()
+    }
+
+    /// Every GPU once; software beside it if it is named, unless GPUs are taken in turn.
+    #[test]
+    fn software_is_no_gpu_of_a_turn() {
+        use Backend::{Gl, Vulkan};
+        use DeviceType::{Cpu, DiscreteGpu};
+        let mixed = infos(&[
+            (DiscreteGpu, Vulkan, "1"),
+            (DiscreteGpu, Vulkan, "2"),
+            (DiscreteGpu, Vulkan, "1"),
+            (DiscreteGpu, Gl, ""),
+            (Cpu, Vulkan, ""),
+        ]);
+        let gpus = [true, true, false, false, false];
+        for (named, in_turn) in [(false, false), (false, true), (true, true)] {
+            assert_eq!(distinct(&mixed, named, in_turn), gpus, "{named}, {in_turn}");
+        }
+        assert_eq!(distinct(&mixed, true, false), [true, true, false, false, true]);
+        let software = infos(&[(Cpu, Vulkan, ""), (Cpu, Vulkan, "")]);
+        for (named, in_turn) in [(false, false), (false, true), (true, false), (true, true)] {
+            assert_eq!(distinct(&software, named, in_turn), [true, named], "{named}, {in_turn}");
+        }
+    }
 }

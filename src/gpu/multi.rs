@@ -70,12 +70,20 @@ impl MultiGpu {
     /// the log. The options, such as the memory budget, are those of each GPU.
     ///
     /// # Errors
-    /// As [`Gpu::with_options`]; the first adapter's error if none can be opened.
+    /// As [`Gpu::with_options`]; the first adapter's error if none can be opened; [`Error::Option`] with
+    /// [`GpuOptions::in_turn`], which takes one of them.
     pub fn all(options: &GpuOptions) -> Result<Self, Error> {
         block_on(Self::open_all(options))
     }
 
     async fn open_all(options: &GpuOptions) -> Result<Self, Error> {
+        if let Some(turn) = options.turn {
+            return Err(Error::Option {
+                option: "in_turn",
+                given: turn.to_string(),
+                wanted: "all GPUs are opened, not one of them",
+            });
+        }
         let (adapters, opening) = adapters::find_all(options).await?;
         let (mut gpus, mut refused) = (Vec::new(), None);
         for adapter in &adapters {

@@ -193,4 +193,7 @@ fn gpus_are_taken_in_turn() {
     }
     let none = Gpu::with_options(&GpuOptions::new().adapter("no such adapter").in_turn(1));
     assert!(matches!(none, Err(Error::NoAdapter { .. })), "{:?}", none.err());
+    // Of all together, there is no turn.
+    let all = MultiGpu::all(&GpuOptions::new().in_turn(1)).map(drop);
+    assert!(matches!(all, Err(Error::Option { option: "in_turn", .. })), "{all:?}");
 }
