@@ -29,6 +29,8 @@ pub enum Device {
     Gpus(MultiGpu),
     /// By the f64 reference.
     Cpu,
+    /// None: a GPU that ran out of memory was closed, and could not be opened again.
+    Closed,
 }
 
 impl Device {
@@ -60,8 +62,10 @@ impl Device {
                 return Err(Failure::Usage("--adapter all leaves nothing for another one".into()));
             }
             names => {
-                let open = |name| Gpu::with_options(&options.clone().adapter(name));
-                let gpus = names.iter().map(open).collect::<Result<_, _>>().and_then(MultiGpu::new);
+                let open =
+                    |(name, turn)| Gpu::with_options(&options.clone().adapter(name).in_turn(turn));
+                let gpus = names.iter().zip(turns(names)).map(open);
+                let gpus = gpus.collect::<Result<_, _>>().and_then(MultiGpu::new);
                 return gpus.map(Device::Gpus).map_err(failed);
             }
         }
@@ -95,7 +99,7 @@ impl Device {
             Device::Gpus(gpus) => {
                 gpus.gpus().map(|gpu| Adapter::from(gpu.info())).reduce(Adapter::and)
             }
-            Device::Cpu => None,
+            Device::Cpu | Device::Closed => None,
         }
     }
 
@@ -130,10 +134,16 @@ impl Device {
             if !args.quiet {
                 say(&format!("{error}; trying again with --memory-budget {budget}"));
             }
-            // Drop the device that ran out of memory before the next one is opened.
-            *self = Device::Cpu;
-            *self = Device::open(args, Some(budget))?;
+            self.reopen(|| Device::open(args, Some(budget)))?;
         }
+    }
+
+    /// Drops the device, which ran out of memory, before the next one is opened. If that fails, all later calls do: they
+    /// must not compute on another device unasked.
+    fn reopen(&mut self, open: impl FnOnce() -> Result<Self, Failure>) -> Result<(), Failure> {
+        *self = Device::Closed;
+        *self = open()?;
+        Ok(())
     }
 
     /// Computes a loss. Large results are written to `results` as they come.
@@ -177,7 +187,7 @@ impl Device {
         steps: Option<Range<usize>>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Partial, Stop> {
-        let (device, loss, outputs) = (self.library(), question.formula.loss(), question.outputs);
+        let (device, loss, outputs) = (self.library()?, question.formula.loss(), question.outputs);
         let mut going = Going { results: &mut Sinks::default(), progress, failure: None };
         if let Some(steps) = steps {
             let part = question.data.batch(question.problem, steps)?;
@@ -193,17 +203,18 @@ impl Device {
     }
 
     /// Returns it as the library's interface.
-    fn library(&self) -> &dyn stream::Device {
+    fn library(&self) -> Result<&dyn stream::Device, Error> {
         match self {
-            Device::Gpu(gpu) => &**gpu,
-            Device::Gpus(gpus) => gpus,
-            Device::Cpu => &Cpu,
+            Device::Gpu(gpu) => Ok(&**gpu),
+            Device::Gpus(gpus) => Ok(gpus),
+            Device::Cpu => Ok(&Cpu),
+            Device::Closed => Err(Error::Lost { during: "being opened again" }),
         }
     }
 
     /// Computes all tensors in place, or in batches if they have to be converted.
     fn output(&self, question: &Question<'_>, going: &mut Going<'_>) -> Result<Output<f32>, Stop> {
-        let device = self.library();
+        let device = self.library()?;
         let (loss, outputs) = (question.formula.loss(), question.outputs);
         if question.data.in_place() {
             let whole = question.data.whole()?;
@@ -243,4 +254,32 @@ impl Sink for Going<'_> {
 /// Returns the failure of a device's error, which names no file.
 fn failed(error: Error) -> Failure {
     Failure::Failed(error.to_string())
+}
+
+/// Returns for each name the number of equal ones before it: a name that is given twice stands for two GPUs, where there
+/// are two.
+fn turns(names: &[String]) -> Vec<usize> {
+    let names: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
+    let before = |(at, name)| names[..at].iter().filter(|other| *other == name).count();
+    names.iter().enumerate().map(before).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_given_twice_stands_for_two_gpus() {
+        let names = ["nvidia", "llvmpipe", "NVIDIA", "nvidia"].map(String::from);
+        assert_eq!(turns(&names), [0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn a_device_that_cannot_be_opened_again_computes_nothing() {
+        let mut device = Device::Cpu;
+        assert!(device.reopen(|| Err(Failure::Failed("no memory".into()))).is_err());
+        assert!(matches!(device.library().err(), Some(Error::Lost { .. })));
+        device.reopen(|| Ok(Device::Cpu)).ok();
+        assert!(device.library().is_ok());
+    }
 }

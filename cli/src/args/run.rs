@@ -28,8 +28,8 @@ pub struct RunArgs {
     /// The device that computes; auto takes the best GPU, or the CPU where there is none.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceArg,
-    /// Compute on the first GPU whose name, driver or backend contains this. Given several times, on these GPUs together;
-    /// `all` stands for all GPUs.
+    /// Compute on the first GPU whose name, driver or backend contains this. Given several times, on these GPUs together:
+    /// the same text twice takes the first two, where there are two. `all` stands for all GPUs.
     #[arg(long, value_name = "TEXT")]
     pub adapter: Vec<String>,
     /// Take GPU number N of those that match, from 0, and the first one again after the last: for processes that share
