@@ -179,11 +179,9 @@ impl<'g> Executor<'g> {
                 None if queue.left() == 0 && !to_the_end => return Ok(()),
                 None => match self.first_done() {
                     Some(lane) => self.retire(lane, sink).await,
-                    None => {
-                        // `taker` leaves no piece to GPUs that are all idle.
-                        debug_assert_eq!(queue.left(), 0);
-                        return Ok(());
-                    }
+                    None if queue.left() == 0 => return Ok(()),
+                    // Pieces that no GPU takes must not be missing from the results in silence.
+                    None => return Err(Error::Lost { during: "choosing a GPU for a piece" }),
                 },
             };
             if let Err(fault) = step {
@@ -272,7 +270,12 @@ impl<'g> Executor<'g> {
         released.map_err(of_gpu)
     }
 
-    /// Goes on without a GPU that has failed, or with smaller pieces if it is the only one and has no memory for them.
+    /// Returns the number of GPUs that take part.
+    fn takers(&self) -> usize {
+        self.lanes.iter().filter(|lane| lane.takes_part).count()
+    }
+
+    /// Goes on without a GPU that has failed, or with smaller pieces if it has no memory for them and no other takes part.
     async fn recover(
         &mut self,
         fault: Fault,
@@ -281,7 +284,7 @@ impl<'g> Executor<'g> {
     ) -> Result<(), Error> {
         match fault {
             Fault::Gpu(number, error @ Error::OutOfMemory { .. })
-                if self.lanes.len() == 1 && self.halvings < HALVINGS && queue.halve() =>
+                if self.takers() == 1 && self.halvings < HALVINGS && queue.halve() =>
             {
                 log::warn!("{error}; trying with half as much");
                 self.drain(sink).await?;
@@ -365,6 +368,42 @@ mod tests {
         if text.contains("software") {
             assert!(text.contains("halved"), "{text}");
         }
+    }
+
+    /// One GPU computes, the other's budget does not hold a row.
+    fn one_of_two(test: impl FnOnce(Executor<'_>, Given<'_>, Queue)) {
+        let shape = [64, 10];
+        let (zeros, labels) = ([0f32; 640], [7u8; 64]);
+        let inputs = Inputs::new(Tensor::new(&zeros, &shape)).labels(&labels, &shape[..1]);
+        let problem = CrossEntropy::new().problem(&inputs.shapes(), Outputs::loss());
+        let batch = Arc::new(Batch { problem: problem.expect("a problem"), rows_before: 0 });
+        let given = Given { batch: &batch, inputs: &inputs, scale: 1.0 };
+        let gpu = Gpu::new().expect("a GPU adapter");
+        let tiny = gpu.with_memory_budget(1);
+        let lanes = [&gpu, &tiny].map(|gpu| Lane::new(gpu, None));
+        let mut executor = Executor::of(lanes.into(), Wait::Here, false);
+        let (cut, _) = executor.cut(&batch.problem).expect("pieces");
+        assert_eq!(executor.takers(), 1);
+        test(executor, given, Queue::new(&cut));
+    }
+
+    #[test]
+    fn pieces_shrink_where_no_other_gpu_takes_part() {
+        one_of_two(|mut executor, _, mut queue| {
+            let fault = Fault::Gpu(0, Error::OutOfMemory { what: "a piece", bytes: 5 });
+            let went_on = pollster::block_on(executor.recover(fault, &mut queue, &mut ()));
+            assert_eq!(went_on, Ok(()));
+            assert_eq!((executor.halvings, queue.largest().0), (1, 32));
+        });
+    }
+
+    #[test]
+    fn pieces_that_nobody_takes_are_an_error() {
+        one_of_two(|mut executor, given, queue| {
+            executor.lanes[0].takes_part = false;
+            let done = pollster::block_on(executor.compute(given, queue, 1, &mut ()));
+            assert!(matches!(done, Err(Error::Lost { .. })), "{done:?}");
+        });
     }
 
     fn short_of_memory() {
