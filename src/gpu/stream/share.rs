@@ -20,6 +20,13 @@ pub struct Share {
     pub failure: Option<Error>,
 }
 
+impl Share {
+    /// Returns true unless the device is lost.
+    fn is_usable(&self) -> bool {
+        !matches!(self.failure, Some(Error::Lost { .. }))
+    }
+}
+
 /// The share of a GPU, and its speed, which later calls go by.
 #[derive(Debug, Default)]
 pub(in crate::gpu) struct Ledger(Mutex<Entries>);
@@ -51,8 +58,12 @@ impl Ledger {
         }
     }
 
+    /// Takes note of a failure. A lost device stays lost, whatever another thread's call finds after that.
     pub fn fail(&self, error: &Error) {
-        self.entries().share.failure = Some(error.clone());
+        let share = &mut self.entries().share;
+        if share.is_usable() {
+            share.failure = Some(error.clone());
+        }
     }
 
     /// Returns the bytes per second, if they are known.
@@ -66,7 +77,7 @@ impl Ledger {
 
     /// Returns true unless the device is lost.
     pub fn is_usable(&self) -> bool {
-        !matches!(self.entries().share.failure, Some(Error::Lost { .. }))
+        self.entries().share.is_usable()
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
@@ -101,7 +112,11 @@ mod tests {
         let ledger = Ledger::default();
         ledger.fail(&Error::OutOfMemory { what: "a piece", bytes: 5 });
         assert!(ledger.is_usable());
-        ledger.fail(&Error::Lost { during: "computing" });
+        let lost = Error::Lost { during: "computing" };
+        ledger.fail(&lost);
         assert!(!ledger.is_usable());
+        // Another call, which began before, fails later by what the loss has caused.
+        ledger.fail(&Error::Device { during: "reading", reason: "a mapping failed".into() });
+        assert_eq!((ledger.is_usable(), ledger.share().failure), (false, Some(lost)));
     }
 }
