@@ -3,7 +3,7 @@
 use super::result::RESULT_BYTES;
 use crate::Error;
 use crate::plan::Plan;
-use crate::tensor::{Role, TensorSlot};
+use crate::tensor::TensorSlot;
 
 /// The ranges of a host's buffers that a plan works on.
 ///
@@ -198,8 +198,8 @@ impl<'a> Buffers<'a> {
         }
         for &(slot, _) in &self.ranges {
             let reduced_upstream = slot == TensorSlot::Upstream && !problem.outputs.any_grad();
-            // A plan from states may read neither logits nor targets of its classes, which other plans of the host do.
-            let of_shard = problem.class_shard.is_some() && slot.role() == Role::Input;
+            // A plan from states may read nothing of a shard, which the host's other plans of the same buffers do.
+            let of_shard = problem.states.is_some() && is_of_shard(slot);
             if !needed.contains(&slot) && !reduced_upstream && !of_shard {
                 return Err(Error::Binding { what: slot.name(), needed: false });
             }
@@ -249,6 +249,12 @@ impl<'a> Buffers<'a> {
         }
         Ok(())
     }
+}
+
+/// Returns true for the tensors of a shard of classes.
+fn is_of_shard(slot: TensorSlot) -> bool {
+    use TensorSlot::{Logits, RowWeights, Target, Upstream, Weight};
+    matches!(slot, Logits | RowWeights | Target | Upstream | Weight)
 }
 
 /// Checks one range: usage, alignment, length, bounds.

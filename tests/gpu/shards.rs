@@ -11,9 +11,9 @@ use support::rounding::Rounding;
 use support::shards::{Numbers, Run, Shardable, Sharded};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    CrossEntropy, ElementType, Entropy, Error, Gpu, GpuOptions, Inputs, LabelType, LargeOutput,
-    Loss, Outputs, Plan, Profile, Reduction, RowStates, Sink, Softmax, Summary, TargetType,
-    reference,
+    Bound, Buffers, CrossEntropy, ElementType, Entropy, Error, Gpu, GpuOptions, Inputs, LabelType,
+    LargeOutput, Loss, Outputs, Plan, Profile, Reduction, RowStates, Sink, Softmax, Summary,
+    TargetType, reference, wgpu,
 };
 
 fn on(gpu: &Gpu) -> impl Fn(&dyn Loss, &Inputs<'_>, Outputs) -> Result<Numbers, Error> {
@@ -732,6 +732,44 @@ fn states_that_no_binding_holds_are_refused() {
         }
         other => panic!("{:?}", other.map(|plan| plan.to_string())),
     }
+}
+
+/// Plans of one shard may ignore tensors that the host's others read, and no more than these.
+#[test]
+fn superfluous_tensors_of_shards_are_refused() {
+    let gpu = &gpus()[0];
+    let descriptor = wgpu::BufferDescriptor {
+        label: None,
+        size: 4096,
+        usage: wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    };
+    let buffers: Vec<wgpu::Buffer> =
+        (0..4).map(|_| gpu.device().create_buffer(&descriptor)).collect();
+    let [logits, target, states, spare] =
+        std::array::from_fn(|at| buffers[at].as_entire_buffer_binding());
+    let shapes = Shapes::new(&[40, 5]).target(TargetType::Labels(LabelType::U8), &[40]);
+    let loss = CrossEntropy::new().class_shard(0, 10);
+    let bind = |shapes: &Shapes<'_>, outputs, buffers: &Buffers<'_>| {
+        let plan = Plan::new(&loss, shapes, outputs, gpu.kernels().profile()).unwrap();
+        Bound::new(gpu.kernels(), plan, buffers).map(drop)
+    };
+    let own = Buffers::new(logits).target(target);
+    let (fold, given) = (own.clone().states(states.clone()), own.given_states(states));
+    let (loss, only_states) = (Outputs::loss(), Outputs::loss().only_states());
+    let close = shapes.states(2);
+    assert_eq!(bind(&shapes, only_states, &fold), Ok(()));
+    // Another plan's weights, which this one knows nothing of.
+    let weighted = given.clone().row_weights(spare.clone()).weight(spare.clone());
+    assert_eq!(bind(&close, loss, &weighted), Ok(()));
+    let refused = |what| Err(Error::Binding { what, needed: false });
+    let more = fold.clone().row_weights(spare.clone());
+    assert_eq!(bind(&shapes, only_states, &more), refused("row weights"));
+    assert_eq!(
+        bind(&shapes, only_states, &fold.given_states(spare.clone())),
+        refused("given states")
+    );
+    assert_eq!(bind(&close, loss, &given.var(spare)), refused("var"));
 }
 
 /// Rows that no binding holds have pieces, which are the same for all shards.
