@@ -83,7 +83,8 @@ pub enum StateField {
     /// Bits: 1 if a class is NaN or `+inf`, or its share is not finite; 2 and 4 if a class at `-inf` has a positive or
     /// a negative share.
     Flags,
-    /// The label's logit, an f32: before a soft cap, after a scale. The word 0 if the shard does not have the label.
+    /// The label's logit, an f32: `z_c`, or if there is a soft cap the logit itself, before cap and scale. The word 0 if
+    /// the shard does not have the label.
     LabelLogit,
     /// `sum_c v_c (m - z_c)`, an f32: label smoothing and class probabilities.
     WeightedGap,

@@ -65,7 +65,7 @@ fn check_states(problem: &Problem, profile: &Profile, pieces: usize) -> Result<(
     let fit = pieces <= 1 && states.bytes() <= usable_bytes(profile);
     match problem.states > Some(1) && !fit {
         true => Err(Error::Limit {
-            what: "the states of several shards, whose rows are not cut: merge them first, or take fewer rows",
+            what: "the binding of several shards' states (take fewer rows, or merge those of fewer shards at a time)",
             limit: "max_storage_buffer_binding_size",
             needed: states.bytes(),
             allowed: profile.limits.max_storage_buffer_binding_size,

@@ -54,8 +54,8 @@ impl<'a> Stream<'a> {
     /// first axis; [`Error::Option`] for a gradient whose divisor was not set. After these errors the stream is
     /// unchanged.
     ///
-    /// The errors of the sink, and [`Error::Device`] if the device fails (of several, if all do): after these the stream is unusable, and every
-    /// later call returns the same error.
+    /// The errors of the sink, and [`Error::Device`] if the device fails (of several, if all do): after these the stream
+    /// is unusable, and every later call returns the same error.
     pub fn push(
         &mut self,
         inputs: &Inputs<'_>,
