@@ -10,10 +10,11 @@ use support::random::Random;
 use support::rounding::Rounding;
 use support::shards::{Numbers, Run, Shardable, Sharded};
 use wgpu_loss::loss::Shapes;
+use wgpu_loss::stream::Device;
 use wgpu_loss::{
     Bound, Buffers, CrossEntropy, ElementType, Entropy, Error, Gpu, GpuOptions, Inputs, LabelType,
-    LargeOutput, Loss, Outputs, Plan, Profile, Reduction, RowStates, Sink, Softmax, Summary,
-    TargetType, reference, wgpu,
+    LargeOutput, Loss, MultiGpu, Outputs, Plan, Profile, Reduction, RowStates, Sink, Softmax,
+    Summary, TargetType, reference, wgpu,
 };
 
 fn on(gpu: &Gpu) -> impl Fn(&dyn Loss, &Inputs<'_>, Outputs) -> Result<Numbers, Error> {
@@ -375,6 +376,63 @@ fn the_buffers_of_losses_are_freed_before_those_of_gradients() {
     gpu.run_into(&loss, &inputs, outputs, &mut sink).unwrap();
     println!("{} bytes of {BUDGET}", sink.1);
     assert!(sink.1 <= BUDGET, "{} bytes in a budget of {BUDGET}", sink.1);
+}
+
+/// The largest logit stands in several shards, and may be the label's.
+#[test]
+fn shards_may_tie() {
+    let rows =
+        [[1.0, 3.0, 3.0, 0.0], [3.0, 1.0, 0.0, 3.0], [2.0; 4], [0.0, 3.0, -1.0, 3.0], [0.0; 4]];
+    for labels in [[1, 0, 0, 1, 2], [2, 3, 3, 3, 1], [0, 1, 2, 2, 0]] {
+        let data = Data::rows(&rows, &labels);
+        let loss = CrossEntropy::new();
+        let case = Case::new("ties", &loss, &data, everything());
+        for cuts in [vec![2], vec![1, 2, 3]] {
+            let same = |run: &Run<'_>| {
+                let got = Sharded::new(&loss, &data, everything(), &cuts).run("ties", run);
+                case.compare("ties", &got);
+                assert_eq!(got.summary.correct, case.truth.summary.correct, "{labels:?} {cuts:?}");
+            };
+            same(&on_cpu);
+            gpus().iter().for_each(|gpu| same(&on(gpu)));
+        }
+    }
+}
+
+/// More shards than lanes read at a time, some of them without classes.
+#[test]
+fn shards_may_be_many() {
+    for shape in [vec![7, 33], vec![2, 40, 3]] {
+        let data = Data::random(&shape, 1);
+        let loss = CrossEntropy::new().label_smoothing(0.1);
+        let case = Case::new("many", &loss, &data, everything());
+        let cuts: Vec<usize> = (0..20).map(|cut| cut * 3 / 2).collect();
+        for gpu in in_turn() {
+            case.check(&on(gpu), &cuts);
+            let profile = gpu.kernels().profile().clone();
+            Host { gpu, profile, place: Place::default() }.check(&case, &cuts);
+        }
+    }
+}
+
+/// Several GPUs share the pieces of losses, and then those of gradients.
+#[test]
+fn several_gpus_compute_from_states() {
+    let open = || {
+        let options = gpus()[0].options.clone();
+        TestGpu::open("one of two", options).with_memory_budget(12 << 10)
+    };
+    let both = MultiGpu::new(vec![open(), open()]).unwrap();
+    let on_both = |loss: &dyn Loss, inputs: &Inputs<'_>, outputs| {
+        both.run(loss, inputs, outputs).map(Numbers::from)
+    };
+    for shape in [vec![300, 33], vec![3, 20, 50]] {
+        let data = Data::random(&shape, 1).random_weight();
+        let loss = CrossEntropy::new().label_smoothing(0.1);
+        Case::new("both", &loss, &data, everything()).check(&on_both, &[10, 20]);
+    }
+    let shares = both.shares();
+    assert!(shares.iter().all(|share| share.pieces > 0 && share.failure.is_none()), "{shares:?}");
 }
 
 /// Two runs have the same bits, and so have shards of other sizes that ask for no gradient.
