@@ -30,6 +30,9 @@ use crate::merge::of_first;
 /// The time between two looks at a message under way.
 const LOOK: Duration = Duration::from_micros(50);
 
+/// The states of a chunk's rows over a rank's classes.
+type States = Result<Vec<u32>, Failure>;
+
 /// The arguments of a rank.
 pub struct Call<'a, D: ?Sized> {
     pub device: &'a D,
@@ -340,11 +343,11 @@ impl<D: Device + Sync + ?Sized, C: Communicator> Work<'_, D, C> {
     /// the states of all ranks, one rank after the other.
     fn exchange(
         &self,
-        mine: Result<Vec<u32>, Failure>,
+        mine: States,
         words: usize,
         next: Option<&Chunk<'_>>,
         times: &mut Times,
-    ) -> Result<(Vec<u32>, Option<Result<Vec<u32>, Failure>>), Failure> {
+    ) -> Result<(Vec<u32>, Option<States>), Failure> {
         let mut sent = vec![0u32; 1 + words];
         match &mine {
             Ok(states) => sent[1..].copy_from_slice(states),
@@ -397,7 +400,7 @@ fn states<D: Device + ?Sized>(
     call: &Call<'_, D>,
     loss: &CrossEntropy,
     chunk: &Chunk<'_>,
-) -> (Result<Vec<u32>, Failure>, Duration) {
+) -> (States, Duration) {
     let start = Instant::now();
     let outputs = call.outputs.only_states();
     let computed = guarded(|| call.device.run(loss, &chunk.inputs(), outputs));
