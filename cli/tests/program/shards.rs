@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Folder, kill};
+use crate::support::{Folder, facts, kill};
 
 const CLASSES: usize = 300;
 /// The rows of each shard.
@@ -40,15 +40,6 @@ fn folder() -> Folder {
         .collect();
     folder.write("data/list.tsv", plain);
     folder
-}
-
-/// Returns all that does not depend on the process: all but times and names of saved files.
-fn facts(mut report: Value) -> Value {
-    let object = report.as_object_mut().expect("an object");
-    for name in ["seconds", "saved", "output_dtype"] {
-        object.remove(name);
-    }
-    report
 }
 
 const SUMS: &str = "cross-entropy --accuracy --top-k 3 --per-class --z-loss 1e-3";

@@ -3,9 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use serde_json::Value;
-
-use crate::support::Folder;
+use crate::support::{Folder, facts};
 
 const CLASSES: usize = 1000;
 const SHARDS: usize = 9;
@@ -23,15 +21,6 @@ fn folder() -> Folder {
     }
     folder.write("list.tsv", list);
     folder
-}
-
-/// Returns all that does not depend on the process: all but times and names of saved files.
-fn facts(mut report: Value) -> Value {
-    let object = report.as_object_mut().expect("an object");
-    for name in ["seconds", "saved", "output_dtype"] {
-        object.remove(name);
-    }
-    report
 }
 
 const COMMAND: &str = "cross-entropy --list list.tsv --accuracy --per-class";

@@ -386,6 +386,15 @@ impl Run {
     }
 }
 
+/// Returns all of a report that does not depend on the process: all but times and names of saved files.
+pub fn facts(mut report: Value) -> Value {
+    let object = report.as_object_mut().expect("an object");
+    for name in ["seconds", "saved", "output_dtype"] {
+        object.remove(name);
+    }
+    report
+}
+
 /// Returns the number of numbers that a check has compared, and of those that it could not judge. It must have passed.
 #[track_caller]
 pub fn judged(json: &Value) -> (u64, u64) {
