@@ -45,7 +45,8 @@ pub fn print(ledger: &Ledger, saved: Option<&Destination>, json: bool) -> Result
         dtype: &dtype,
         target: (!target.is_empty()).then_some(target),
         weighted: first.weighted,
-        row_shape: &[],
+        // Rows are counted through all shards.
+        row_shape: &[output.summary.rows as usize],
         adapters: adapters(ledger),
         summary: output.summary,
         losses: &loss,

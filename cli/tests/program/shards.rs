@@ -560,3 +560,13 @@ fn no_rows_are_a_shard() {
     let report = folder.json("cross-entropy x.npy t.npy --shard 0/2 --empty-mean zero");
     assert_eq!((report["rows"].as_u64(), report["loss"].as_f64()), (Some(0), Some(0.0)));
 }
+
+#[test]
+fn a_row_of_nan_is_named_by_its_number_in_all_shards() {
+    let folder = folder();
+    let mut logits = logits(ROWS[1], 7);
+    logits[5] = f32::NAN;
+    folder.save("data/x1.npy", &[ROWS[1], CLASSES], &logits);
+    let run = folder.cpu("cross-entropy --list data/list.tsv").good();
+    assert_eq!(run.line("NaN"), format!("1 rows, the first at [{}]", ROWS[0]));
+}
