@@ -51,6 +51,7 @@ mod sinks;
 mod tune;
 mod visible;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use crate::args::Command;
@@ -59,18 +60,24 @@ use crate::error::Failure;
 /// Runs the program: reads the command line and returns the exit status.
 pub fn main() -> ExitCode {
     quiet_device_selection();
+    ExitCode::from(run_as(std::env::args_os()))
+}
+
+/// Runs the program with the words of a command line, its name first, and returns the exit status. A process does this
+/// once, and not much else: Ctrl-C ends it.
+pub fn run_as(words: impl IntoIterator<Item = OsString>) -> u8 {
     interrupt::watch();
-    let done = match args::parse() {
+    let done = match args::parse(words.into_iter()) {
         Ok(Some(command)) => run(command),
         // Help or the version was requested and is shown.
         Ok(None) => Ok(()),
         Err(failure) => Err(failure),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(failure) => {
             error::say(&failure.message());
-            ExitCode::from(failure.exit_code())
+            failure.exit_code()
         }
     }
 }

@@ -106,9 +106,9 @@ impl Command {
     }
 }
 
-/// Reads the command line. Returns `None` if help or the version was requested and is shown.
-pub fn parse() -> Result<Option<Command>, Failure> {
-    let words = joined(std::env::args_os());
+/// Reads the words of a command line. Returns `None` if help or the version was requested and is shown.
+pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Command>, Failure> {
+    let words = joined(words);
     let parsed = Cli::command().try_get_matches_from(words).and_then(|m| Cli::from_arg_matches(&m));
     let command = match parsed {
         Ok(cli) => cli.command,

@@ -1,0 +1,236 @@
+//! A question asked of arrays: whole, or in batches.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyIterator};
+use wgpu_loss::loss::{Divisor, Function, Loss, Problem, Shapes};
+use wgpu_loss::reference::weight_in_divisor;
+use wgpu_loss::{
+    ClassLosses, ElementType, Error, LargeOutput, Output, Outputs, Reduction, Summary,
+};
+
+use crate::arrays::Arrays;
+use crate::device::{Gpu, Lent};
+use crate::errors::{exception, guarded};
+use crate::partial::Partial;
+use crate::question::{Options, outputs};
+use crate::sink::{Destinations, NAMES};
+
+/// A loss with its options and requested outputs.
+#[pyclass(frozen, module = "wgpu_loss._native")]
+pub struct Call {
+    loss: Box<dyn Loss + Send + Sync>,
+    outputs: Outputs,
+}
+
+#[pymethods]
+impl Call {
+    #[new]
+    fn new(
+        function: &str,
+        options: &Bound<'_, PyDict>,
+        names: Vec<String>,
+        top_k: u32,
+        in_f32: bool,
+    ) -> PyResult<Self> {
+        let outputs = outputs(&names, top_k, in_f32)?;
+        Ok(Self { loss: Options::new(options).loss(function)?, outputs })
+    }
+
+    /// Returns the large outputs of a call on inputs of some shapes: name, shape, type of elements.
+    fn large_outputs(
+        &self,
+        py: Python<'_>,
+        inputs: &Bound<'_, PyDict>,
+    ) -> PyResult<Vec<(&'static str, Vec<usize>, &'static str)>> {
+        let arrays = Arrays::of(inputs)?;
+        let shapes = arrays.shapes()?;
+        let problem = self.problem(&shapes).map_err(|error| exception(py, &error))?;
+        let there = NAMES.into_iter().filter(|&(what, name)| is_there(&problem, what, name));
+        Ok(there.map(|(what, name)| described(&problem, &shapes, what, name)).collect())
+    }
+
+    /// Computes the loss of whole inputs.
+    #[pyo3(signature = (gpu, inputs, destinations, report))]
+    fn run<'py>(
+        &self,
+        py: Python<'py>,
+        gpu: Option<&Bound<'py, Gpu>>,
+        inputs: &Bound<'py, PyDict>,
+        destinations: &Bound<'py, PyDict>,
+        report: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let arrays = Arrays::of(inputs)?;
+        let inputs = arrays.inputs()?;
+        let mut sink = Destinations::of(destinations, report)?;
+        let lent = Lent::of(py, gpu.map(|gpu| gpu.get()))?;
+        let device = lent.device();
+        let run = || device.run_into(&*self.loss, &inputs, self.outputs, &mut sink);
+        let output = guarded(|| py.detach(run))?;
+        let output = output.map_err(|error| raised(py, &error, &mut sink))?;
+        results(py, &output)
+    }
+
+    /// Computes the loss of batches, as an iterator gives them.
+    #[pyo3(signature = (gpu, batches, destinations, divisor, report))]
+    fn run_batches<'py>(
+        &self,
+        py: Python<'py>,
+        gpu: Option<&Bound<'py, Gpu>>,
+        batches: &Bound<'py, PyIterator>,
+        destinations: &Bound<'py, PyDict>,
+        divisor: Option<f64>,
+        report: Option<Py<PyAny>>,
+    ) -> PyResult<Partial> {
+        let mut sink = Destinations::of(destinations, report)?;
+        // The first batch is made before the device is taken: its maker may compute, too.
+        let mut next = batches.clone().next().transpose()?;
+        let lent = Lent::of(py, gpu.map(|gpu| gpu.get()))?;
+        let mut stream = lent.device().stream(&*self.loss, self.outputs);
+        if let Some(divisor) = divisor {
+            stream.set_divisor(divisor);
+        }
+        while let Some(batch) = next {
+            let arrays = Arrays::of(batch.cast::<PyDict>()?)?;
+            let inputs = arrays.inputs()?;
+            // The stream is not `Send`: it stays on this thread, as a closure that runs without the interpreter does.
+            let push = Here(|| stream.push(&inputs, &mut sink));
+            let pushed = guarded(|| py.detach(|| push.call()))?;
+            pushed.map_err(|error| raised(py, &error, &mut sink))?;
+            next = batches.clone().next().transpose()?;
+        }
+        let finish = Here(|| stream.partial());
+        let partial = guarded(|| py.detach(|| finish.call()))?;
+        partial.map(Partial).map_err(|error| raised(py, &error, &mut sink))
+    }
+
+    /// Returns the divisor of the mean over some inputs, for batches that compute its gradient: nothing, where a stream
+    /// takes none. Of the inputs, labels and weights have memory.
+    fn divisor(&self, py: Python<'_>, inputs: &Bound<'_, PyDict>) -> PyResult<Option<f64>> {
+        let arrays = Arrays::of(inputs)?;
+        let problem = self.problem(&arrays.shapes()?).map_err(|error| exception(py, &error))?;
+        if !matches!(problem.reduction, Reduction::Mean | Reduction::BatchMean) {
+            return Ok(None);
+        }
+        let (labels, classes) = (arrays.labels(), arrays.floats("weight")?);
+        let rows = arrays.floats("row_weights")?;
+        Ok(Some(match problem.divisor {
+            Divisor::Known(divisor) => divisor,
+            Divisor::RowWeights => py.detach(|| {
+                let of_row = |row| {
+                    let own = rows.map_or(1.0, |weights| f64::from(weights.get(row)));
+                    let label = labels.map(|labels| labels.get(row));
+                    weight_in_divisor(&problem, label, classes, own)
+                };
+                (0..problem.view.rows()).map(of_row).sum()
+            }),
+        }))
+    }
+}
+
+impl Call {
+    fn problem(&self, shapes: &Shapes<'_>) -> Result<Problem, Error> {
+        match self.loss.problem(shapes, self.outputs) {
+            // A call writes such operands out, and its outputs are as if there were none.
+            Err(Error::Groups { .. }) => {
+                let mut plain = *shapes;
+                (plain.element_weight, plain.pos_weight) = (None, None);
+                plain.target = plain.target.map(|(target, _)| (target, plain.input));
+                self.loss.problem(&plain, self.outputs)
+            }
+            problem => problem,
+        }
+    }
+}
+
+/// A closure that is called where it is, whatever it holds.
+struct Here<F>(F);
+
+// SAFETY: `Python::detach` calls its closure on the thread that called it, and asks for `Send` only to keep objects of
+// Python's out. Those that the closures of this file hold are owners of memory, which they do not touch.
+unsafe impl<F> Send for Here<F> {}
+
+impl<F: FnOnce() -> T, T> Here<F> {
+    fn call(self) -> T {
+        (self.0)()
+    }
+}
+
+/// Returns the exception that ended a call: one of Python's own, or the library's error.
+fn raised(py: Python<'_>, error: &Error, sink: &mut Destinations) -> PyErr {
+    sink.raised.take().unwrap_or_else(|| exception(py, error))
+}
+
+/// Returns true if a call has an output, under this of its names.
+fn is_there(problem: &Problem, what: LargeOutput, name: &str) -> bool {
+    let asked = problem.outputs;
+    let is_softmax = problem.function == Function::Softmax;
+    let by_row = problem.reduction == Reduction::None && !is_softmax;
+    match what {
+        LargeOutput::RowLoss => by_row,
+        LargeOutput::ZLoss => by_row && problem.z_loss != 0.0,
+        LargeOutput::Grad => asked.grad,
+        LargeOutput::Distribution => {
+            asked.log_probs == (name == "log_probs") && (asked.log_probs || is_softmax)
+        }
+        LargeOutput::TargetGrad => asked.target_grad,
+        LargeOutput::VarGrad => asked.var_grad,
+        LargeOutput::Lse => asked.lse,
+        LargeOutput::Argmax => asked.argmax,
+        LargeOutput::Rank => asked.rank,
+        LargeOutput::Entropy => asked.entropy,
+        LargeOutput::Variance => asked.variance,
+        LargeOutput::RowWeights => asked.row_weights,
+        _ => false,
+    }
+}
+
+/// Returns name, shape and type of an output.
+fn described(
+    problem: &Problem,
+    shapes: &Shapes<'_>,
+    what: LargeOutput,
+    name: &'static str,
+) -> (&'static str, Vec<usize>, &'static str) {
+    let shape = match what {
+        LargeOutput::Grad | LargeOutput::Distribution => shapes.input,
+        LargeOutput::TargetGrad => shapes.target.map_or(shapes.input, |(_, shape)| shape),
+        LargeOutput::VarGrad => shapes.var.map_or(shapes.input, |(_, shape)| shape),
+        _ => &problem.row_shape,
+    };
+    let kind = problem.float_type_of(what).map_or("u32", ElementType::name);
+    (name, shape.to_vec(), kind)
+}
+
+/// Returns the small outputs of a call.
+pub fn results<'py, T: Copy + Into<f64>>(
+    py: Python<'py>,
+    output: &Output<T>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let results = PyDict::new(py);
+    let number = |loss: &[T]| loss.first().map(|&loss| loss.into());
+    results.set_item("loss", number(&output.loss))?;
+    results.set_item("z_loss", number(&output.z_loss))?;
+    results.set_item("summary", summary(py, &output.summary)?)?;
+    if let Some(ClassLosses { loss, rows, correct, .. }) = &output.classes {
+        let bytes = |bytes| PyBytes::new(py, bytes);
+        let [rows, correct] = [rows, correct].map(|counts| bytes(bytemuck::cast_slice(counts)));
+        results.set_item("class_losses", (bytes(bytemuck::cast_slice(loss)), rows, correct))?;
+    }
+    Ok(results)
+}
+
+/// Returns a summary as the arguments of the class of that name.
+pub fn summary<'py>(py: Python<'py>, of: &Summary) -> PyResult<Bound<'py, PyDict>> {
+    let summary = PyDict::new(py);
+    summary.set_item("rows", of.rows)?;
+    summary.set_item("live", of.live)?;
+    summary.set_item("ignored", of.ignored())?;
+    summary.set_item("weight", of.weight)?;
+    summary.set_item("bad", of.bad)?;
+    summary.set_item("first_bad", of.first_bad)?;
+    summary.set_item("nonfinite", of.nonfinite)?;
+    summary.set_item("first_nonfinite", of.first_nonfinite)?;
+    summary.set_item("correct", of.correct)?;
+    summary.set_item("in_top_k", of.top_k)?;
+    Ok(summary)
+}
