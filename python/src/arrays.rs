@@ -141,7 +141,7 @@ impl Arrays {
         if let Some(target) = self.tensor("target")? {
             inputs = inputs.target(target);
         }
-        if let Some(weight) = self.floats("weight")? {
+        if let Some(weight) = self.class_weights()? {
             inputs = inputs.weight(weight);
         }
         inputs.row_weights = self.tensor("row_weights")?;
@@ -176,8 +176,10 @@ impl Arrays {
         if let Some((element_type, shape)) = typed("target")? {
             shapes = shapes.target(TargetType::Values(element_type), shape);
         }
-        if let Some((element_type, shape)) = typed("weight")? {
-            shapes = shapes.weight(shape.iter().product()).weight_type(element_type);
+        if let (Some((element_type, _)), Some(classes)) =
+            (typed("weight")?, self.classes_of_weights()?)
+        {
+            shapes = shapes.weight(classes).weight_type(element_type);
         }
         if let Some((element_type, shape)) = typed("upstream")? {
             shapes = shapes.upstream(shape).upstream_type(element_type);
@@ -187,6 +189,23 @@ impl Arrays {
         shapes.pos_weight = typed("pos_weight")?;
         shapes.var = typed("var")?;
         Ok(shapes)
+    }
+
+    /// Returns the weights of classes.
+    pub fn class_weights(&self) -> PyResult<Option<Floats<'_>>> {
+        self.classes_of_weights()?;
+        self.floats("weight")
+    }
+
+    /// Returns the number of class weights.
+    fn classes_of_weights(&self) -> PyResult<Option<usize>> {
+        match self.get("weight").map(|array| &*array.shape) {
+            None => Ok(None),
+            Some(&[classes]) => Ok(Some(classes)),
+            Some(shape) => Err(PyValueError::new_err(format!(
+                "weight has shape {shape:?}, expected one axis, with a weight of each class"
+            ))),
+        }
     }
 
     /// Returns a call's labels.

@@ -1,5 +1,6 @@
 //! A question asked of arrays: whole, or in batches.
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator};
 use wgpu_loss::loss::{Divisor, Function, Loss, Problem, Shapes};
@@ -29,9 +30,12 @@ impl Call {
         function: &str,
         options: &Bound<'_, PyDict>,
         names: Vec<String>,
-        top_k: u32,
+        top_k: i64,
         in_f32: bool,
     ) -> PyResult<Self> {
+        let top_k = u32::try_from(top_k).map_err(|_| {
+            PyValueError::new_err(format!("top_k is {top_k}, but it must be a number of classes"))
+        })?;
         let outputs = outputs(&names, top_k, in_f32)?;
         Ok(Self { loss: Options::new(options).loss(function)?, outputs })
     }
@@ -111,7 +115,7 @@ impl Call {
         if !matches!(problem.reduction, Reduction::Mean | Reduction::BatchMean) {
             return Ok(None);
         }
-        let (labels, classes) = (arrays.labels(), arrays.floats("weight")?);
+        let (labels, classes) = (arrays.labels(), arrays.class_weights()?);
         let rows = arrays.floats("row_weights")?;
         Ok(Some(match problem.divisor {
             Divisor::Known(divisor) => divisor,

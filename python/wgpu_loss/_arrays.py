@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,10 @@ ArrayLike: TypeAlias = npt.ArrayLike | SupportsDLPack
 
 # The library's names of the types that it reads as they are.
 _FLOATS = {np.dtype(np.float32): "f32", np.dtype(np.float16): "f16"}
-_INTEGERS = {np.dtype(name): name[0] + str(8 * np.dtype(name).itemsize) for name in
-             ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")}
+_INTEGERS = {
+    np.dtype(name): name[0] + str(8 * np.dtype(name).itemsize)
+    for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+}
 _F32 = np.dtype(np.float32)
 _U8 = np.dtype(np.uint8)
 
@@ -114,18 +116,16 @@ def labels(name: str, given: ArrayLike) -> Given | None:
 
 def is_bf16(dtype: np.dtype[Any]) -> bool:
     """Return true for the bfloat16 of ml_dtypes, which need not be installed."""
-    return dtype.name == "bfloat16"
+    return bool(dtype.name == "bfloat16")
 
 
 def bf16_dtype() -> np.dtype[Any] | None:
     """Return the bfloat16 of ml_dtypes, where a user of bf16 has it."""
-    if "ml_dtypes" in sys.modules:
-        return np.dtype(sys.modules["ml_dtypes"].bfloat16)
     try:
         import ml_dtypes
     except ImportError:
         return None
-    return np.dtype(ml_dtypes.bfloat16)
+    return cast("np.dtype[Any]", np.dtype(ml_dtypes.bfloat16))
 
 
 def _array(name: str, given: Any) -> tuple[Array, bool]:

@@ -36,14 +36,14 @@ class Share(NamedTuple):
 class Gpu:
     """A GPU, or several that share the work of a call.
 
-    Opening one takes a fraction of a second, and kernels are compiled when they are first used: open one, and use it for
-    all calls. Threads may share it; their calls take turns.
+    Opening one takes a fraction of a second, and kernels are compiled when they are first used: open one, and use
+    it for all calls. Threads may share it; their calls take turns.
 
     Args:
-        adapter: text that is in the adapter's name, driver or backend, in any case; several such texts, for several GPUs;
-            ``"all"`` for all GPUs of the machine. The best adapter by default.
-        memory_budget: bytes of tensors that a call holds on each GPU at a time, 512 MiB by default. Larger tensors pass
-            through in pieces.
+        adapter: text that is in the adapter's name, driver or backend, in any case; several such texts, for several
+            GPUs; ``"all"`` for all GPUs of the machine. The best adapter by default.
+        memory_budget: bytes of tensors that a call holds on each GPU at a time, 512 MiB by default. Larger tensors
+            pass through in pieces.
         turn: take GPU number ``turn`` of those that match, and the first again after the last: for processes that
             share the GPUs of a machine.
         batch_invariant: make the bits of a row's results independent of the other rows of its batch.

@@ -47,9 +47,7 @@ class BadValueError(ValueError):
     count: int
     """The number of such elements."""
 
-    def __init__(
-        self, message: str, tensor: str = "", position: int = 0, value: float = 0.0, count: int = 0
-    ) -> None:
+    def __init__(self, message: str, tensor: str = "", position: int = 0, value: float = 0.0, count: int = 0) -> None:
         """Keep the facts of the message."""
         super().__init__(message)
         self.tensor, self.position, self.value, self.count = tensor, position, value, count

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from . import _arrays
-from ._arrays import ArrayLike, Given
+from ._arrays import Array, ArrayLike, Given
 from ._device import DeviceLike
 from ._progress import ProgressLike
 from ._question import Question, given, loss_function
@@ -76,12 +75,13 @@ def cross_entropy(
         row_weights: a weight of each row, in the labels' shape. A row of weight 0 is left out.
         logit_scale: a factor of the logits, one over the temperature.
         softcap: bounds the logits, before the factor: ``cap * tanh(x / cap)``.
-        z_loss: adds ``z_loss * log(sum exp x)^2`` of each row to the function whose gradient is computed; the value is in
-            `Output.z_loss`.
+        z_loss: adds ``z_loss * log(sum exp x)^2`` of each row to the function whose gradient is computed; the value
+            is in `Output.z_loss`.
         empty_mean: the mean over nothing, ``"nan"`` or ``"zero"``. Its gradient is zero.
         upstream: gradient with respect to the loss: a number, or the loss's shape for ``"none"``.
         outputs: further outputs, from the same pass over the logits: ``"grad"``, ``"log_probs"``, ``"lse"``,
-            ``"argmax"``, ``"rank"``, ``"entropy"``, ``"variance"``, ``"row_weights"``, ``"accuracy"``, ``"class_losses"``.
+            ``"argmax"``, ``"rank"``, ``"entropy"``, ``"variance"``, ``"row_weights"``, ``"accuracy"``,
+            ``"class_losses"``.
         return_grad: the output ``"grad"``.
         top_k: count the rows whose label is among the ``top_k`` largest logits.
         device: a `Gpu`, or ``"cpu"``; the best GPU by default, and the CPU where there is none.
@@ -422,7 +422,7 @@ def gaussian_nll_loss(
     of_input = _arrays.floats("input", input)
     if isinstance(var, (int, float, np.number)):
         # PyTorch's way to give every element the same.
-        var = np.full((1,) * max(of_input.array.ndim, 1), var, np.float32)
+        var = np.full((1,) * of_input.array.ndim, var, np.float32)
     operands = {
         "input": of_input,
         "target": _arrays.floats("target", target),
@@ -503,9 +503,7 @@ def softmax_question(
     return Question(function, given(operands), {"axis": dim}, names, 0, dim, device, progress)
 
 
-def softmax(
-    input: ArrayLike, dim: int = -1, *, device: DeviceLike = None, progress: ProgressLike = None
-) -> npt.NDArray[Any]:
+def softmax(input: ArrayLike, dim: int = -1, *, device: DeviceLike = None, progress: ProgressLike = None) -> Array:
     """Softmax along an axis: ``exp(x_c) / sum_j exp x_j``, in the input's shape and type.
 
     Args:
@@ -528,17 +526,15 @@ def softmax(
         array([[0.25, 0.25, 0.25, 0.25]], dtype=float32)
 
     """
-    return softmax_question("softmax", input, dim, None, device, progress).compute().probs
+    return cast(Array, softmax_question("softmax", input, dim, None, device, progress).compute().probs)
 
 
-def log_softmax(
-    input: ArrayLike, dim: int = -1, *, device: DeviceLike = None, progress: ProgressLike = None
-) -> npt.NDArray[Any]:
+def log_softmax(input: ArrayLike, dim: int = -1, *, device: DeviceLike = None, progress: ProgressLike = None) -> Array:
     """Logarithm of the softmax along an axis: ``x_c - log(sum_j exp x_j)``.
 
     Arguments, result and errors are those of `softmax`.
     """
-    return softmax_question("log_softmax", input, dim, None, device, progress).compute().log_probs
+    return cast(Array, softmax_question("log_softmax", input, dim, None, device, progress).compute().log_probs)
 
 
 def softmax_grad(
@@ -548,12 +544,12 @@ def softmax_grad(
     *,
     device: DeviceLike = None,
     progress: ProgressLike = None,
-) -> npt.NDArray[Any]:
-    """Gradient of `softmax` with respect to its input: ``p_c (u_c - sum_j p_j u_j)`` for the gradient ``u`` of its result.
+) -> Array:
+    """Gradient of `softmax` with respect to its input: ``p_c (u_c - sum_j p_j u_j)``, with ``u`` that of its result.
 
     Arguments, type and errors are those of `softmax`; ``upstream`` has the input's shape.
     """
-    return softmax_question("softmax", input, dim, upstream, device, progress).compute().grad
+    return cast(Array, softmax_question("softmax", input, dim, upstream, device, progress).compute().grad)
 
 
 def log_softmax_grad(
@@ -563,9 +559,9 @@ def log_softmax_grad(
     *,
     device: DeviceLike = None,
     progress: ProgressLike = None,
-) -> npt.NDArray[Any]:
-    """Gradient of `log_softmax` with respect to its input: ``u_c - p_c sum_j u_j`` for the gradient ``u`` of its result.
+) -> Array:
+    """Gradient of `log_softmax` with respect to its input: ``u_c - p_c sum_j u_j``, with ``u`` that of its result.
 
     Arguments, type and errors are those of `softmax`; ``upstream`` has the input's shape.
     """
-    return softmax_question("log_softmax", input, dim, upstream, device, progress).compute().grad
+    return cast(Array, softmax_question("log_softmax", input, dim, upstream, device, progress).compute().grad)

@@ -29,18 +29,18 @@ class Partial:
 
     """
 
-    __slots__ = ("_native",)
+    __slots__ = ("_sums",)
 
-    _native: _native.Partial
+    _sums: _native.Partial
 
     def __init__(self) -> None:
         """Refuse: there is no empty partial, since it would not know of what."""
         raise TypeError("a partial comes from Partial.of, Partial.from_bytes or Partial.from_json")
 
     @classmethod
-    def _of(cls, native: _native.Partial) -> Partial:
+    def _of(cls, sums: _native.Partial) -> Partial:
         partial = object.__new__(cls)
-        partial._native = native
+        partial._sums = sums
         return partial
 
     @classmethod
@@ -50,8 +50,8 @@ class Partial:
         Args:
             function: one of this package's, as `cross_entropy`.
             *args: the function's arguments.
-            **kwargs: the function's options. There is no gradient of a mean over some of its rows; large outputs are not
-                kept.
+            **kwargs: the function's options. There is no gradient of a mean over some of its rows; large outputs are
+                not kept.
 
         Raises:
             TypeError: another function; and what the function raises, except for bad labels and values, which `finish`
@@ -66,17 +66,17 @@ class Partial:
     @property
     def function(self) -> str:
         """The loss."""
-        return self._native.function
+        return self._sums.function
 
     @property
     def classes(self) -> int:
         """The number of classes; 0 for losses of single elements."""
-        return self._native.classes
+        return self._sums.classes
 
     @property
     def summary(self) -> Summary:
         """Counts and sums over the rows."""
-        return Summary(**self._native.summary())
+        return Summary(**self._sums.summary())
 
     @property
     def standard_error(self) -> float | None:
@@ -84,11 +84,11 @@ class Partial:
 
         ``None`` unless losses came one by one (``reduction="none"``) and have no weights.
         """
-        return self._native.standard_error
+        return self._sums.standard_error
 
     def reduced(self, reduction: Reduction) -> Partial:
         """Return the same sums with another reduction, as ``"mean"`` of a loss with ``reduction="none"``."""
-        return self._of(self._native.reduced(reduction))
+        return self._of(self._sums.reduced(reduction))
 
     def finish(self) -> Output:
         """Return the loss over all rows, in float64.
@@ -98,11 +98,11 @@ class Partial:
             BadValueError: some values were.
 
         """
-        return of_native(self._native.finish(), {})
+        return of_native(self._sums.finish(), {})
 
     def to_bytes(self) -> bytes:
         """Return the binary form, which has a version and a checksum."""
-        return self._native.to_bytes()
+        return self._sums.to_bytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Partial:
@@ -115,8 +115,8 @@ class Partial:
         return cls._of(_native.Partial.from_bytes(data))
 
     def to_json(self) -> str:
-        """Return the text form: that of the program's ``--save-partial FILE.json``."""
-        return self._native.to_json()
+        """Return the text form: that of each shard in the files of the program's ``--save-partial``."""
+        return self._sums.to_json()
 
     @classmethod
     def from_json(cls, text: str) -> Partial:
@@ -131,7 +131,7 @@ class Partial:
     def __add__(self, later: object) -> Partial:
         """Return the sums over these rows and those of ``later``."""
         if isinstance(later, Partial):
-            return self._of(self._native.merged(later._native))
+            return self._of(self._sums.merged(later._sums))
         return NotImplemented
 
     def __radd__(self, earlier: object) -> Partial:
@@ -140,7 +140,7 @@ class Partial:
 
     def __eq__(self, other: object) -> bool:
         """Return true for the same sums of the same loss."""
-        return self._native == other._native if isinstance(other, Partial) else NotImplemented
+        return self._sums == other._sums if isinstance(other, Partial) else NotImplemented
 
     def __hash__(self) -> int:
         """Return a hash of the sums."""

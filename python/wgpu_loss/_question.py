@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec, Protocol, TypeAlias, cast
@@ -19,7 +20,11 @@ COPIED_BYTES = 64 << 20
 
 # The operands that have the first axis of the input, if it is not that of the classes.
 _OF_ROWS = ("input", "labels", "probabilities", "row_weights")
-_NUMPY = {"f32": np.dtype(np.float32), "f16": np.dtype(np.float16), "u32": np.dtype(np.uint32)}
+_NUMPY: dict[str, np.dtype[Any]] = {
+    "f32": np.dtype(np.float32),
+    "f16": np.dtype(np.float16),
+    "u32": np.dtype(np.uint32),
+}
 
 # Makes room for an output of a shape and type: the object that is returned, and a NumPy array on its memory.
 Allocate: TypeAlias = Callable[[str, tuple[int, ...], str], tuple[Any, Array]]
@@ -152,6 +157,8 @@ def loss_function(ask: Callable[P, Question]) -> LossFunction[P]:
     def compute(*args: P.args, **kwargs: P.kwargs) -> _results.Output:
         return ask(*args, **kwargs).compute()
 
+    # What `help` shows.
+    compute.__dict__["__signature__"] = inspect.signature(ask).replace(return_annotation="Output")
     function = cast("LossFunction[P]", compute)
     function.question = ask
     return function
