@@ -54,7 +54,10 @@ def cross_entropy(
     batch = x.shape[0] if x.ndim > 1 else 1
     scale = row_scale(divided, reduction, batch, x.shape[:-1])[..., None]
     factor = shares.sum(-1, keepdims=True) * scale
-    gradient = np.moveaxis(factor * np.exp(log_p) - scale * shares, -1, dim)
+    given = scale * shares
+    # V p - q; near a label, where q is V, the same as V (p - 1) + (V - q), with p - 1 by its own digits.
+    near, far = factor * np.expm1(log_p) + (factor - given), factor * np.exp(log_p) - given
+    gradient = np.moveaxis(np.where(2 * given > factor, near, far), -1, dim)
     return reduced(losses, divided, reduction, batch), gradient, factor.max(initial=0.0)
 
 
