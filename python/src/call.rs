@@ -10,7 +10,7 @@ use wgpu_loss::{
 };
 
 use crate::arrays::Arrays;
-use crate::device::{Gpu, Lent};
+use crate::device::{Gpu, Here, Lent};
 use crate::errors::{exception, guarded};
 use crate::partial::Partial;
 use crate::question::{Options, outputs};
@@ -96,14 +96,13 @@ impl Call {
         while let Some(batch) = next {
             let arrays = Arrays::of(batch.cast::<PyDict>()?)?;
             let inputs = arrays.inputs()?;
-            // The stream is not `Send`: it stays on this thread, as a closure that runs without the interpreter does.
             let push = Here(|| stream.push(&inputs, &mut sink));
-            let pushed = guarded(|| py.detach(|| push.call()))?;
+            let pushed = guarded(|| py.detach(|| push.get()()))?;
             pushed.map_err(|error| raised(py, &error, &mut sink))?;
             next = batches.clone().next().transpose()?;
         }
         let finish = Here(|| stream.partial());
-        let partial = guarded(|| py.detach(|| finish.call()))?;
+        let partial = guarded(|| py.detach(|| finish.get()()))?;
         partial.map(Partial).map_err(|error| raised(py, &error, &mut sink))
     }
 
@@ -143,19 +142,6 @@ impl Call {
             }
             problem => problem,
         }
-    }
-}
-
-/// A closure that is called where it is, whatever it holds.
-struct Here<F>(F);
-
-// SAFETY: `Python::detach` calls its closure on the thread that called it, and asks for `Send` only to keep objects of
-// Python's out. Those that the closures of this file hold are owners of memory, which they do not touch.
-unsafe impl<F> Send for Here<F> {}
-
-impl<F: FnOnce() -> T, T> Here<F> {
-    fn call(self) -> T {
-        (self.0)()
     }
 }
 

@@ -5,7 +5,7 @@ use std::process;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
 use pyo3::prelude::*;
 use wgpu_loss::reference::Cpu;
 use wgpu_loss::stream::Device;
@@ -51,8 +51,9 @@ pub struct Gpu {
     gpus: ManuallyDrop<MultiGpu>,
     /// The process that opened it.
     owner: u32,
-    /// Calls take turns, so that the memory budget is that of all threads together.
-    turn: Mutex<()>,
+    /// Threads take turns, so that the memory budget is that of all together. A call that a call's progress makes is its
+    /// thread's turn, too.
+    turn: ReentrantMutex<()>,
 }
 
 impl Drop for Gpu {
@@ -99,7 +100,11 @@ impl Gpu {
             }
         };
         let gpus = guarded(|| py.detach(open))?.map_err(|error| exception(py, &error))?;
-        Ok(Self { gpus: ManuallyDrop::new(gpus), owner: process::id(), turn: Mutex::new(()) })
+        Ok(Self {
+            gpus: ManuallyDrop::new(gpus),
+            owner: process::id(),
+            turn: ReentrantMutex::new(()),
+        })
     }
 
     /// The adapters, as `adapters` describes them.
@@ -128,9 +133,23 @@ impl Gpu {
     }
 }
 
+/// A value that stays on its thread.
+pub struct Here<T>(pub T);
+
+// SAFETY: `Python::detach` calls its closure on the thread that called it, and asks for `Send` only to keep objects of
+// Python's out. Streams and turns are none; of the closures that hold arrays, none touches the owners of their memory.
+unsafe impl<T> Send for Here<T> {}
+
+impl<T> Here<T> {
+    /// Returns the value. A closure that names the field would hold that alone, and not this.
+    pub fn get(self) -> T {
+        self.0
+    }
+}
+
 /// The device of a call: a GPU while it is this call's turn, or the CPU.
 pub enum Lent<'a> {
-    Gpu(&'a MultiGpu, #[allow(dead_code, reason = "holds the turn")] MutexGuard<'a, ()>),
+    Gpu(&'a MultiGpu, #[allow(dead_code, reason = "holds the turn")] ReentrantMutexGuard<'a, ()>),
     Cpu,
 }
 
@@ -141,7 +160,7 @@ impl<'a> Lent<'a> {
         let Some(gpu) = gpu else { return Ok(Self::Cpu) };
         loop {
             let free = gpu.turn.try_lock();
-            match free.or_else(|| py.detach(|| gpu.turn.try_lock_for(LOOK))) {
+            match free.or_else(|| py.detach(|| Here(gpu.turn.try_lock_for(LOOK))).get()) {
                 Some(turn) => return Ok(Self::Gpu(&gpu.gpus, turn)),
                 None => py.check_signals()?,
             }

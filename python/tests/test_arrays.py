@@ -75,6 +75,11 @@ def test_a_tensor_that_refuses_is_named():
         wgpu_loss.cross_entropy(Refusing(np.zeros((2, 2), np.float32)), np.zeros(2, int))
 
 
+def test_tensors_without_elements():
+    tensor = Tensor(np.zeros((0, 3), np.float32))
+    assert wgpu_loss.cross_entropy(tensor, Tensor(np.zeros(0, int)), reduction="sum").loss == 0
+
+
 def test_buffers_and_lists(rng):
     x = logits(rng, (2, 3))
     wanted = wgpu_loss.cross_entropy(x, np.array([2, 0])).loss
@@ -177,7 +182,8 @@ def test_batches_are_the_whole(rng, small_copies, layout, reduction):
     }
     wanted = wgpu_loss.cross_entropy(x, t, **options)
     seen = []
-    got = wgpu_loss.cross_entropy(LAYOUTS[layout](x), t, progress=lambda done, of: seen.append(done), **options)
+    got = wgpu_loss.cross_entropy(LAYOUTS[layout](x), t, progress=lambda *done: seen.append(done), **options)
+    assert seen[-1] == (1500, 1500) and seen == sorted(seen)
     # A stream adds in another order.
     np.testing.assert_allclose(got.loss, wanted.loss, rtol=1e-6)
     np.testing.assert_allclose(got.grad, wanted.grad, rtol=1e-6, atol=1e-12)

@@ -225,6 +225,13 @@ def test_an_exception_of_progress_ends_a_call(rng):
     assert wgpu_loss.cross_entropy(x, t, progress=False).loss > 0
 
 
+def test_progress_may_compute(rng):
+    x, t = rng.standard_normal((300, 100)).astype(np.float32), rng.integers(0, 100, 300)
+    wanted, inner = wgpu_loss.cross_entropy(x, t).loss, []
+    got = wgpu_loss.cross_entropy(x, t, progress=lambda *_: inner.append(wgpu_loss.cross_entropy(x, t).loss))
+    assert got.loss == wanted and set(inner) == {wanted}
+
+
 def test_a_bar(capsys):
     pytest.importorskip("tqdm")
     x, t = np.zeros((300, 100), np.float32), np.zeros(300, int)
@@ -249,6 +256,14 @@ def test_a_lost_device_is_an_error_of_each_call():
         with pytest.raises(wgpu_loss.DeviceError, match="lost"):
             wgpu_loss.cross_entropy(x, t, device=own)
     assert wgpu_loss.cross_entropy(x, t).loss > 0
+
+
+def test_results_are_pickled(rng):
+    x, t = rng.standard_normal((5, 4)).astype(np.float32), rng.integers(0, 4, 5)
+    output = wgpu_loss.cross_entropy(x, t, outputs=("grad", "class_losses"))
+    again = pickle.loads(pickle.dumps(output))
+    assert again.loss == output.loss and again.summary == output.summary and (again.grad == output.grad).all()
+    assert (again.class_losses.rows == output.class_losses.rows).all()
 
 
 def test_threads_have_the_results_that_they_would_have_alone(rng):

@@ -52,7 +52,7 @@ class Given(NamedTuple):
     def is_ready(self) -> bool:
         """True if the library can read the memory as it is."""
         flags = self.array.flags
-        return self.array.dtype is self.dtype and flags.c_contiguous and flags.aligned
+        return self.array.dtype == self.dtype and flags.c_contiguous and flags.aligned
 
     def read(self) -> tuple[Array, str, tuple[int, ...]]:
         """Return the array as the library reads it, copied if it must be."""

@@ -13,7 +13,7 @@ import numpy as np
 from . import _native, _results
 from ._arrays import Array, Given, bf16_dtype
 from ._device import DeviceLike, native_of
-from ._progress import ProgressLike, reporting
+from ._progress import ProgressLike, Report, reporting
 
 # Bytes of copies that a call makes at once; what needs larger ones is computed in batches.
 COPIED_BYTES = 64 << 20
@@ -76,7 +76,10 @@ class Question:
                 small = self.call.run(gpu, inputs, destinations, report)
             else:
                 divisor = self._divisor()
-                small = self.call.run_batches(gpu, batches, destinations, divisor, report).finish()
+                counted = None if report is None else self._counted(report)
+                small = self.call.run_batches(gpu, batches, destinations, divisor, counted).finish()
+                if report is not None:
+                    report(self._rows(), self._rows())
         return _results.of_native(small, large)
 
     def partial(self) -> _native.Partial:
@@ -84,6 +87,16 @@ class Question:
         batches = self._batches() or iter([{name: given.read() for name, given in self.operands.items()}])
         with reporting(self.progress) as report:
             return self.call.run_batches(native_of(self.device), batches, {}, None, report)
+
+    def _rows(self) -> int:
+        """Return the number of rows."""
+        array = self.operands["input"].array
+        classes = 1 if self.class_axis is None else array.shape[self.class_axis]
+        return array.size // max(classes, 1)
+
+    def _counted(self, report: Report) -> Report:
+        """Return a report that knows the number of rows: a stream of batches does not."""
+        return lambda rows, of: report(rows, self._rows())
 
     def _large_outputs(self) -> tuple[dict[str, Any], dict[str, tuple[Array, tuple[int, ...], int]]]:
         shapes = {name: given.shape_alone() for name, given in self.operands.items()}
