@@ -148,6 +148,9 @@ impl Arrays {
         inputs.element_weight = self.tensor("element_weight")?;
         inputs.pos_weight = self.tensor("pos_weight")?;
         inputs.var = self.tensor("var")?;
+        if let Some((words, shards)) = self.states()? {
+            inputs = inputs.states(words, shards);
+        }
         inputs.upstream = self.tensor("upstream")?;
         Ok(inputs)
     }
@@ -188,7 +191,21 @@ impl Arrays {
         shapes.element_weight = typed("element_weight")?;
         shapes.pos_weight = typed("pos_weight")?;
         shapes.var = typed("var")?;
+        shapes.states = self.get("states").and_then(|array| array.shape.first().copied());
         Ok(shapes)
+    }
+
+    /// Returns the states of rows, and the number of shards that they are of.
+    fn states(&self) -> PyResult<Option<(&[u32], usize)>> {
+        match self.get("states") {
+            None => Ok(None),
+            Some(array) if array.kind == "u32" && !array.shape.is_empty() => {
+                Ok(Some((array.slice(), array.shape[0])))
+            }
+            Some(array) => {
+                Err(wrong_kind("states", array, "uint32, with the shards as the first axis"))
+            }
+        }
     }
 
     /// Returns the weights of classes.

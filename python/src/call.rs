@@ -154,6 +154,9 @@ fn raised(py: Python<'_>, error: &Error, sink: &mut Destinations) -> PyErr {
 fn is_there(problem: &Problem, what: LargeOutput, name: &str) -> bool {
     let asked = problem.outputs;
     let is_softmax = problem.function == Function::Softmax;
+    if asked.states {
+        return what == LargeOutput::States;
+    }
     let by_row = problem.reduction == Reduction::None && !is_softmax;
     match what {
         LargeOutput::RowLoss => by_row,
@@ -185,6 +188,7 @@ fn described(
         LargeOutput::Grad | LargeOutput::Distribution => shapes.input,
         LargeOutput::TargetGrad => shapes.target.map_or(shapes.input, |(_, shape)| shape),
         LargeOutput::VarGrad => shapes.var.map_or(shapes.input, |(_, shape)| shape),
+        LargeOutput::States => &[&problem.row_shape[..], &[problem.state_fields().len()]].concat(),
         _ => &problem.row_shape,
     };
     let kind = problem.float_type_of(what).map_or("u32", ElementType::name);

@@ -58,6 +58,15 @@ impl<'a, 'py> Options<'a, 'py> {
         }
     }
 
+    /// Returns a loss over some of the classes, if it is: the first of them, and the number of all.
+    fn sharded<L>(&self, loss: L, class_shard: impl Fn(L, u64, u64) -> L) -> PyResult<L> {
+        let shard: Option<(u64, u64)> = self.get("class_shard")?;
+        Ok(match shard {
+            Some((first, of)) => class_shard(loss, first, of),
+            None => loss,
+        })
+    }
+
     /// Returns the loss of a name.
     pub fn loss(&self, function: &str) -> PyResult<Box<dyn Loss + Send + Sync>> {
         let (reduction, empty_mean) = (self.reduction()?, self.empty_mean()?);
@@ -79,7 +88,7 @@ impl<'a, 'py> Options<'a, 'py> {
         };
         Ok(match function {
             "cross_entropy" => with!(
-                CrossEntropy::new(),
+                self.sharded(CrossEntropy::new(), CrossEntropy::class_shard)?,
                 class_axis,
                 ignore_index,
                 label_smoothing,
@@ -88,7 +97,7 @@ impl<'a, 'py> Options<'a, 'py> {
                 z_loss
             ),
             "nll_loss" => with!(Nll::new(), class_axis, ignore_index),
-            "entropy" => with!(Entropy::new(), axis),
+            "entropy" => with!(self.sharded(Entropy::new(), Entropy::class_shard)?, axis),
             "binary_cross_entropy" => {
                 Box::new(Bce::new().reduction(reduction).empty_mean(empty_mean))
             }
@@ -122,10 +131,11 @@ pub fn outputs(names: &[String], top_k: u32, in_f32: bool) -> PyResult<Outputs> 
             "row_weights" => &mut outputs.row_weights,
             "accuracy" => &mut outputs.accuracy,
             "class_losses" => &mut outputs.class_losses,
+            "states" => &mut outputs.states,
             other => {
                 return Err(PyValueError::new_err(format!(
                     "there is no output {other:?}; there are: grad, log_probs, target_grad, var_grad, lse, argmax, rank, \
-                     entropy, variance, row_weights, accuracy, class_losses"
+                     entropy, variance, row_weights, accuracy, class_losses, states"
                 )));
             }
         };

@@ -14,7 +14,7 @@ use crate::arrays::address_of;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Large outputs by their names in Python.
-pub const NAMES: [(LargeOutput, &str); 13] = [
+pub const NAMES: [(LargeOutput, &str); 14] = [
     (LargeOutput::RowLoss, "loss"),
     (LargeOutput::ZLoss, "z_loss"),
     (LargeOutput::Grad, "grad"),
@@ -28,6 +28,7 @@ pub const NAMES: [(LargeOutput, &str); 13] = [
     (LargeOutput::Entropy, "entropy"),
     (LargeOutput::Variance, "variance"),
     (LargeOutput::RowWeights, "row_weights"),
+    (LargeOutput::States, "states"),
 ];
 
 /// The arrays that receive a call's large outputs.

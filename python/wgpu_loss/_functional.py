@@ -25,6 +25,15 @@ def _f32(name: str, operand: ArrayLike | None) -> Given | None:
     return None if operand is None else _arrays.f32(name, operand)
 
 
+def _states(operand: ArrayLike | None) -> Given | None:
+    if operand is None:
+        return None
+    states = _arrays.labels("states", operand)
+    if states is None or states.array.ndim == 0:
+        raise TypeError("states is no array of uint32 with the shards as the first axis")
+    return states
+
+
 def _names(outputs: Iterable[str], return_grad: bool) -> list[str]:
     if isinstance(outputs, str):
         raise TypeError(f"outputs is {outputs!r}, but it must be several names, as in ({outputs!r},)")
@@ -46,6 +55,8 @@ def cross_entropy(
     softcap: float | None = None,
     z_loss: float = 0.0,
     empty_mean: EmptyMean = "nan",
+    class_shard: tuple[int, int] | None = None,
+    states: ArrayLike | None = None,
     upstream: ArrayLike | None = None,
     outputs: Iterable[str] = (),
     return_grad: bool = False,
@@ -78,10 +89,14 @@ def cross_entropy(
         z_loss: adds ``z_loss * log(sum exp x)^2`` of each row to the function whose gradient is computed; the value
             is in `Output.z_loss`.
         empty_mean: the mean over nothing, ``"nan"`` or ``"zero"``. Its gradient is zero.
+        class_shard: the input has some of the classes: the first of them, and the number of all. Labels and class
+            weights are of all. The output ``"states"`` is then what the other shards need of this one.
+        states: the states of all shards, uint32, with the shards as the first axis: the loss is that of all classes,
+            and the gradient that of this shard's.
         upstream: gradient with respect to the loss: a number, or the loss's shape for ``"none"``.
         outputs: further outputs, from the same pass over the logits: ``"grad"``, ``"log_probs"``, ``"lse"``,
             ``"argmax"``, ``"rank"``, ``"entropy"``, ``"variance"``, ``"row_weights"``, ``"accuracy"``,
-            ``"class_losses"``.
+            ``"class_losses"``; or ``"states"``, in place of the loss.
         return_grad: the output ``"grad"``.
         top_k: count the rows whose label is among the ``top_k`` largest logits.
         device: a `Gpu`, or ``"cpu"``; the best GPU by default, and the CPU where there is none.
@@ -111,6 +126,7 @@ def cross_entropy(
         "probabilities": None if labels is not None else _arrays.floats("target", target),
         "weight": _floats("weight", weight),
         "row_weights": _f32("row_weights", row_weights),
+        "states": _states(states),
         "upstream": _f32("upstream", upstream),
     }
     options = {
@@ -123,6 +139,7 @@ def cross_entropy(
         "softcap": softcap,
         "z_loss": z_loss,
         "empty_mean": empty_mean,
+        "class_shard": class_shard,
     }
     names, axis = _names(outputs, return_grad), 1 if dim is None else dim
     return Question("cross_entropy", given(operands), options, names, top_k, axis, device, progress)
@@ -194,6 +211,8 @@ def entropy(
     *,
     reduction: Reduction = "mean",
     empty_mean: EmptyMean = "nan",
+    class_shard: tuple[int, int] | None = None,
+    states: ArrayLike | None = None,
     upstream: ArrayLike | None = None,
     outputs: Iterable[str] = (),
     return_grad: bool = False,
@@ -207,6 +226,8 @@ def entropy(
         dim: the axis of the classes.
         reduction: as for `cross_entropy`.
         empty_mean: the mean over nothing, ``"nan"`` or ``"zero"``.
+        class_shard: as for `cross_entropy`.
+        states: as for `cross_entropy`.
         upstream: gradient with respect to the loss.
         outputs: ``"grad"``, ``"lse"``, ``"argmax"``, ``"variance"``.
         return_grad: the output ``"grad"``.
@@ -222,8 +243,12 @@ def entropy(
         DeviceError: the GPU failed.
 
     """
-    operands = {"input": _arrays.floats("input", input), "upstream": _f32("upstream", upstream)}
-    options = {"axis": dim, "reduction": reduction, "empty_mean": empty_mean}
+    operands = {
+        "input": _arrays.floats("input", input),
+        "states": _states(states),
+        "upstream": _f32("upstream", upstream),
+    }
+    options = {"axis": dim, "reduction": reduction, "empty_mean": empty_mean, "class_shard": class_shard}
     return Question("entropy", given(operands), options, _names(outputs, return_grad), 0, dim, device, progress)
 
 

@@ -129,7 +129,8 @@ class Question:
         """Return the operands that are divided with the input, or nothing if it cannot be divided."""
         shape = self.operands["input"].array.shape
         if self.class_axis is not None:
-            if not shape or self.class_axis % len(shape) == 0:
+            is_shard = self.options.get("class_shard") is not None
+            if is_shard or not shape or self.class_axis % len(shape) == 0:
                 return None
             sliced = {name for name in _OF_ROWS if name in self.operands}
             upstream = self.operands.get("upstream")

@@ -89,6 +89,8 @@ class Output:
     """Variance of each row's log-probabilities, float32."""
     row_weights: Any = None
     """Each row's part of the mean's divisor, float32."""
+    states: Any = None
+    """The states of the rows over some of the classes, uint32: the labels' shape, and an axis of their fields."""
     class_losses: ClassLosses | None = None
     """Sums over the rows of each class."""
 
