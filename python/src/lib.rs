@@ -7,6 +7,7 @@
 //! call       a question asked of arrays, whole or in batches
 //! sink       arrays that receive results; progress, and Ctrl-C
 //! partial    sums that add up
+//! results    small results of both
 //! errors     the library's errors as Python's exceptions
 //! ```
 //!
@@ -19,6 +20,7 @@ mod device;
 mod errors;
 mod partial;
 mod question;
+mod results;
 mod sink;
 
 use std::ffi::OsString;

@@ -5,8 +5,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use wgpu_loss::Reduction;
 
-use crate::call::{results, summary};
 use crate::errors::exception;
+use crate::results::{results, summary};
 
 /// The library's partial; what Python's users see wraps it.
 #[pyclass(frozen, eq, module = "wgpu_loss._native")]
