@@ -258,7 +258,14 @@ impl View {
         if let Ok(device) = request.device() {
             check_device(name, device)?;
         }
-        let imported = request.import(None, None)?;
+        let imported = match request.import(None, None) {
+            // Before DLPack 1.0, exporters knew no versions.
+            Err(error) if error.is_instance_of::<PyTypeError>(tensor.py()) => {
+                let capsule = tensor.call_method0("__dlpack__")?;
+                ImportRequest::new(capsule.as_borrowed())?.import(None, None)?
+            }
+            imported => imported?,
+        };
         let invalid = |error: dlpark::tensor::Error| PyBufferError::new_err(error.to_string());
         let tensor = imported.validate().map_err(invalid)?;
         check_device(name, tensor.device())?;

@@ -70,7 +70,7 @@ impl Call {
         let run = || device.run_into(&*self.loss, &inputs, self.outputs, &mut sink);
         let output = guarded(|| py.detach(run))?;
         let output = output.map_err(|error| raised(py, &error, &mut sink))?;
-        results(py, &output)
+        results(py, &output, self.outputs)
     }
 
     /// Computes the loss of batches, as an iterator gives them.

@@ -10,7 +10,7 @@ use wgpu_loss::Error;
 
 /// Returns the exception for an error of the library.
 pub fn exception(py: Python<'_>, error: &Error) -> PyErr {
-    let message = error.to_string();
+    let message = in_python(error.clone()).to_string();
     match *error {
         Error::BadTargets { count, first, value, .. } => {
             let facts = [("position", first.into()), ("value", value), ("count", count.into())];
@@ -39,6 +39,26 @@ pub fn exception(py: Python<'_>, error: &Error) -> PyErr {
         // Shapes, options, partials that do not fit.
         _ => PyValueError::new_err(message),
     }
+}
+
+/// Returns the error with the names of Python's arguments.
+fn in_python(mut error: Error) -> Error {
+    let name = match &mut error {
+        Error::Shape { what, .. } | Error::Length { what, .. } | Error::Broadcast { what, .. } => {
+            what
+        }
+        Error::Operand { operand, .. } => operand,
+        Error::Option { option, .. } => option,
+        _ => return error,
+    };
+    *name = match *name {
+        "labels" | "class probabilities" => "target",
+        "class weight" | "element weight" => "weight",
+        "row weight" | "row weights" => "row_weights",
+        "upstream gradient" => "upstream",
+        other => other,
+    };
+    error
 }
 
 /// Returns a failure of a device.

@@ -50,11 +50,11 @@ impl Partial {
 
     fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let output = self.0.finish().map_err(|error| exception(py, &error))?;
-        results(py, &output)
+        results(py, &output, self.0.outputs())
     }
 
     fn summary<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        summary(py, &self.0.summary())
+        summary(py, &self.0.summary(), self.0.outputs())
     }
 
     #[getter]

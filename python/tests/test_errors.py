@@ -39,7 +39,7 @@ def test_bad_values():
     [
         (ValueError, "class axis 5 is out of range", lambda: wgpu_loss.cross_entropy(X, T, dim=5)),
         (ValueError, "class axis -3 is out of range", lambda: wgpu_loss.softmax(X, -3)),
-        (ValueError, r"labels has shape \[3\], expected \[2\]", lambda: wgpu_loss.cross_entropy(X, [0, 0, 0])),
+        (ValueError, r"target has shape \[3\], expected \[2\]", lambda: wgpu_loss.cross_entropy(X, [0, 0, 0])),
         (ValueError, "label_smoothing is 1.5", lambda: wgpu_loss.cross_entropy(X, T, label_smoothing=1.5)),
         (ValueError, "softcap is -1", lambda: wgpu_loss.cross_entropy(X, T, softcap=-1)),
         (ValueError, 'reduction is "avg"', lambda: wgpu_loss.kl_div(X, X, reduction="avg")),
@@ -57,6 +57,8 @@ def test_bad_values():
         (ValueError, "target has shape", lambda: wgpu_loss.binary_cross_entropy(X, X[0])),
         (ValueError, "upstream", lambda: wgpu_loss.cross_entropy(X, T, upstream=[1.0, 2.0, 3.0], return_grad=True)),
         (ValueError, "ignore_index is 1", lambda: wgpu_loss.cross_entropy(X, X, ignore_index=1)),
+        (ValueError, "labels are integers, and class probabilities", lambda: wgpu_loss.cross_entropy(X, X[:, 0])),
+        (ValueError, "row_weights has shape", lambda: wgpu_loss.cross_entropy(X, T, row_weights=X)),
         (TypeError, "expected labels", lambda: wgpu_loss.nll_loss(X, X)),
         (TypeError, "unexpected keyword", lambda: wgpu_loss.cross_entropy(X, T, smoothing=1)),
         (ValueError, "top_k is -1", lambda: wgpu_loss.cross_entropy(X, T, top_k=-1)),

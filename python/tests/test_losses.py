@@ -301,6 +301,17 @@ def test_further_outputs(rng):
     assert output.grad is None and output.probs is None
 
 
+def test_what_was_not_asked_for_is_not_there():
+    x, t = np.zeros((2, 4), np.float32), [0, 1]
+    for output in (wgpu_loss.cross_entropy(x, t), wgpu_loss.Partial.of(wgpu_loss.cross_entropy, x, t).finish()):
+        assert output.summary.correct is None and output.summary.in_top_k is None
+        for name in ("accuracy", "top_k_accuracy"):
+            with pytest.raises(AttributeError, match="not asked for"):
+                getattr(output, name)
+    with pytest.raises(AttributeError, match="no perplexity"):
+        wgpu_loss.cross_entropy(x, t, reduction="none").perplexity  # noqa: B018
+
+
 def test_maps_of_logits(rng):
     x = (10 * rng.standard_normal((20, 5))).astype(np.float32)
     t = rng.integers(0, 5, 20)
@@ -327,7 +338,8 @@ def test_upstream(rng):
 def test_a_mean_over_nothing():
     x, t = np.zeros((3, 2), np.float32), np.full(3, -100)
     output = wgpu_loss.cross_entropy(x, t, return_grad=True)
-    assert np.isnan(output.loss) and not output.grad.any() and np.isnan(output.accuracy)
+    assert np.isnan(output.loss) and not output.grad.any()
+    assert np.isnan(wgpu_loss.cross_entropy(x, t, outputs=("accuracy",)).accuracy)
     assert wgpu_loss.cross_entropy(x, t, empty_mean="zero").loss == 0.0
     assert wgpu_loss.cross_entropy(x, t, reduction="sum").loss == 0.0
 

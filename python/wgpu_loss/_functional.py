@@ -119,11 +119,17 @@ def cross_entropy(
         (0.1672, (2, 3))
 
     """
-    labels = _arrays.labels("target", target)
+    of_input, labels = _arrays.floats("input", input), _arrays.labels("target", target)
+    probabilities = None if labels is not None else _arrays.floats("target", target)
+    if probabilities is not None and probabilities.array.shape != of_input.array.shape:
+        raise ValueError(
+            f"target has shape {list(probabilities.array.shape)} and elements that are no integers: labels are "
+            f"integers, and class probabilities have the input's shape, {list(of_input.array.shape)}"
+        )
     operands = {
-        "input": _arrays.floats("input", input),
+        "input": of_input,
         "labels": labels,
-        "probabilities": None if labels is not None else _arrays.floats("target", target),
+        "probabilities": probabilities,
         "weight": _floats("weight", weight),
         "row_weights": _f32("row_weights", row_weights),
         "states": _states(states),
@@ -191,7 +197,7 @@ def nll_loss(
     """
     labels = _arrays.labels("target", target)
     if labels is None:
-        raise TypeError("target has elements of a type of floats, expected labels")
+        raise TypeError("target has elements that are no integers, expected labels")
     operands = {
         "input": _arrays.floats("input", input),
         "labels": labels,

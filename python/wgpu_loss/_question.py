@@ -84,6 +84,11 @@ class Question:
 
     def partial(self) -> _native.Partial:
         """Compute sums that add up with those of other rows."""
+        gradients = {"grad", "target_grad", "var_grad"}.intersection(self.outputs)
+        if gradients and self.options.get("reduction") in ("mean", "batchmean"):
+            raise ValueError(
+                f"{min(gradients)}: the gradient of a mean over some of its rows needs the number of all rows"
+            )
         batches = self._batches() or iter([{name: given.read() for name, given in self.operands.items()}])
         with reporting(self.progress) as report:
             return self.call.run_batches(native_of(self.device), batches, {}, None, report)

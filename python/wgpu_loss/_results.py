@@ -26,9 +26,9 @@ class Summary:
     """Rows that count whose loss is NaN because of their logits or weights."""
     first_nonfinite: int | None
     """The first such row."""
-    correct: int
+    correct: int | None
     """Rows that count whose label has the largest logit, if the output ``"accuracy"`` is asked for."""
-    in_top_k: int
+    in_top_k: int | None
     """Rows that count whose label is among the ``top_k`` largest logits, if that is asked for."""
     bad: int = 0
     """Rows with labels or values out of range. A call raises an exception for them; a partial counts them."""
@@ -97,6 +97,8 @@ class Output:
     @property
     def perplexity(self) -> float:
         """``exp(loss)`` of a mean."""
+        if not isinstance(self.loss, float):
+            raise AttributeError("there is no perplexity without a reduced loss")
         try:
             return math.exp(self.loss)
         except OverflowError:
@@ -104,13 +106,18 @@ class Output:
 
     @property
     def accuracy(self) -> float:
-        """Part of the rows that count which are predicted right, if that is asked for; NaN of no rows."""
-        return self.summary.correct / self.summary.live if self.summary.live else math.nan
+        """Part of the rows that count which are predicted right; NaN of no rows."""
+        return self._part(self.summary.correct, 'outputs=("accuracy",)')
 
     @property
     def top_k_accuracy(self) -> float:
-        """Part of the rows that count whose label is among the ``top_k`` largest logits, if that is asked for."""
-        return self.summary.in_top_k / self.summary.live if self.summary.live else math.nan
+        """Part of the rows that count whose label is among the ``top_k`` largest logits; NaN of no rows."""
+        return self._part(self.summary.in_top_k, "top_k")
+
+    def _part(self, count: int | None, option: str) -> float:
+        if count is None:
+            raise AttributeError(f"it was not asked for: pass {option}")
+        return count / self.summary.live if self.summary.live else math.nan
 
     def __float__(self) -> float:
         """Return a reduced loss."""
