@@ -25,8 +25,13 @@ impl Array {
     /// Reads an array with our name of its elements' type, and its shape: a NumPy array that is contiguous in C order and
     /// aligned, as the Python files make them, or none where the shape alone is asked about.
     fn of((array, kind, shape): (Option<Bound<'_, PyAny>>, String, Vec<usize>)) -> PyResult<Self> {
-        let address = array.map_or(Ok(0), |array| address_of(&array, &shape))?;
-        Ok(Self { kind, address, shape })
+        let mut this = Self { kind, address: 0, shape };
+        if let Some(array) = array {
+            let bytes = this.element_type().map(ElementType::bytes);
+            let bytes = bytes.or(this.label_type().map(LabelType::bytes)).unwrap_or(0);
+            this.address = address_of(&array, &this.shape, bytes as usize)?;
+        }
+        Ok(this)
     }
 
     /// Returns the number of elements. NumPy has none whose number overflows.
@@ -79,13 +84,18 @@ impl Array {
     }
 }
 
-/// Returns the address of a NumPy array's first element.
-pub fn address_of(array: &Bound<'_, PyAny>, shape: &[usize]) -> PyResult<usize> {
+/// Returns the address of a NumPy array's first element, if the array is what it is taken for.
+pub fn address_of(array: &Bound<'_, PyAny>, shape: &[usize], bytes: usize) -> PyResult<usize> {
     let interface = array.getattr(pyo3::intern!(array.py(), "__array_interface__"))?;
     let (address, _): (usize, bool) = interface.get_item("data")?.extract()?;
     let of: Vec<usize> = interface.get_item("shape")?.extract()?;
-    if of != shape || !interface.get_item("strides")?.is_none() {
-        return Err(PyValueError::new_err("the array is not contiguous, or not of its shape"));
+    // Order of bytes, kind, and bytes of an element, as in "<f4".
+    let typestr: String = interface.get_item("typestr")?.extract()?;
+    let is_of_bytes = typestr.get(2..).and_then(|size| size.parse().ok()) == Some(bytes);
+    if of != shape || !is_of_bytes || !interface.get_item("strides")?.is_none() {
+        return Err(PyValueError::new_err(
+            "the array has another shape, type or layout than was said",
+        ));
     }
     Ok(address)
 }
@@ -298,14 +308,14 @@ impl View {
 /// Returns NumPy's name for a type of elements, and true for bf16.
 fn typestr(name: &str, dtype: DLDataType) -> PyResult<(String, bool)> {
     let bytes = dtype.bits / 8;
-    let letter = match dtype.code {
-        DLDataTypeCode::INT => "i",
-        DLDataTypeCode::UINT | DLDataTypeCode::BFLOAT => "u",
-        DLDataTypeCode::FLOAT => "f",
-        DLDataTypeCode::BOOL => "b",
+    let letter = match (dtype.code, dtype.bits) {
+        (DLDataTypeCode::INT, 8 | 16 | 32 | 64) => "i",
+        (DLDataTypeCode::UINT, 8 | 16 | 32 | 64) | (DLDataTypeCode::BFLOAT, 16) => "u",
+        (DLDataTypeCode::FLOAT, 16 | 32 | 64) => "f",
+        (DLDataTypeCode::BOOL, 8) => "b",
         _ => "",
     };
-    if letter.is_empty() || dtype.lanes != 1 || !dtype.bits.is_multiple_of(8) {
+    if letter.is_empty() || dtype.lanes != 1 {
         let DLDataType { code, bits, lanes } = dtype;
         return Err(PyTypeError::new_err(format!(
             "{name} has elements of a type that losses are not defined for (DLPack code {}, {bits} bits, {lanes} lanes)",

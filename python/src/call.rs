@@ -73,6 +73,25 @@ impl Call {
         results(py, &output, self.outputs)
     }
 
+    /// Computes sums of whole inputs, which add up with those of others.
+    #[pyo3(signature = (gpu, inputs, report))]
+    fn partial<'py>(
+        &self,
+        py: Python<'py>,
+        gpu: Option<&Bound<'py, Gpu>>,
+        inputs: &Bound<'py, PyDict>,
+        report: Option<Py<PyAny>>,
+    ) -> PyResult<Partial> {
+        let arrays = Arrays::of(inputs)?;
+        let inputs = arrays.inputs()?;
+        let mut sink = Destinations::of(&PyDict::new(py), report)?;
+        let lent = Lent::of(py, gpu.map(|gpu| gpu.get()))?;
+        let device = lent.device();
+        let run = || device.partial(&*self.loss, &inputs, self.outputs, &mut sink);
+        let partial = guarded(|| py.detach(run))?;
+        partial.map(Partial).map_err(|error| raised(py, &error, &mut sink))
+    }
+
     /// Computes the loss of batches, as an iterator gives them.
     #[pyo3(signature = (gpu, batches, destinations, divisor, report))]
     fn run_batches<'py>(

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use wgpu_loss::reference::Cpu;
 use wgpu_loss::stream::Device;
@@ -74,18 +75,18 @@ impl Gpu {
     fn new(
         py: Python<'_>,
         adapters: Vec<String>,
-        turn: Option<usize>,
-        memory_budget: Option<u64>,
+        turn: Option<i64>,
+        memory_budget: Option<i64>,
         batch_invariant: bool,
     ) -> PyResult<Self> {
         own_process(py)?;
         quiet_device_selection(py)?;
         let mut options = GpuOptions::new();
         if let Some(bytes) = memory_budget {
-            options = options.memory_budget(bytes);
+            options = options.memory_budget(natural("memory_budget", bytes)?);
         }
         if let Some(turn) = turn {
-            options = options.in_turn(turn);
+            options = options.in_turn(natural("turn", turn)? as usize);
         }
         if batch_invariant {
             options = options.batch_invariant();
@@ -131,6 +132,12 @@ impl Gpu {
     fn destroy(&self) {
         self.gpus.gpus().for_each(|gpu| gpu.device().destroy());
     }
+}
+
+fn natural(name: &str, given: i64) -> PyResult<u64> {
+    u64::try_from(given).map_err(|_| {
+        PyValueError::new_err(format!("{name} is {given}, but it must not be negative"))
+    })
 }
 
 /// A value that stays on its thread.

@@ -25,6 +25,8 @@ impl<'a, 'py> Options<'a, 'py> {
             return Ok(None);
         };
         let fault = |error: PyErr| {
+            // Python's functions have one name for the axis of either.
+            let name = if matches!(name, "class_axis" | "axis") { "dim" } else { name };
             let message = format!("{name}: {}", error.value(self.0.py()));
             match error.is_instance_of::<PyTypeError>(self.0.py()) {
                 true => PyTypeError::new_err(message),
@@ -36,9 +38,15 @@ impl<'a, 'py> Options<'a, 'py> {
     }
 
     fn reduction(&self) -> PyResult<Reduction> {
+        if self.0.get_item("reduction")?.is_some_and(|given| given.is_none()) {
+            return Err(PyTypeError::new_err(
+                "reduction is None: for the losses of rows it is \"none\"",
+            ));
+        }
         let name: Option<String> = self.get("reduction")?;
         let all = [Reduction::None, Reduction::Mean, Reduction::Sum, Reduction::BatchMean];
         match name.as_deref() {
+            // The distributions have none.
             None => Ok(Reduction::Mean),
             Some(name) => all.into_iter().find(|one| one.name() == name).ok_or_else(|| {
                 PyValueError::new_err(format!(

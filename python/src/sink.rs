@@ -55,7 +55,7 @@ impl Destinations {
             let size = shape.iter().product::<usize>() * bytes;
             let what = NAMES.iter().find(|(_, other)| *other == name).map(|&(what, _)| what);
             let Some(what) = what else { continue };
-            places.push((what, address_of(&array, &shape)?, size));
+            places.push((what, address_of(&array, &shape, bytes)?, size));
             owners.push(array.unbind());
         }
         Ok(Self { places, owners, report, looked: Instant::now(), raised: None })

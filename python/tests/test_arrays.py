@@ -2,9 +2,11 @@
 
 import array
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
+from capsules import BFLOAT, BOOL, COMPLEX, FLOAT, INT, UINT, Exported, bf16
 from formulas import cross_entropy
 
 import wgpu_loss
@@ -86,6 +88,61 @@ def test_tensors_of_libraries_that_know_no_versions(rng):
 
     x, t = logits(rng, (4, 3)), np.zeros(4, int)
     assert wgpu_loss.cross_entropy(Old(x), Old(t)).loss == wgpu_loss.cross_entropy(x, t).loss
+
+
+def test_bf16_by_dlpack(rng):
+    x = logits(rng, (30, 11))
+    x.view(np.uint32)[...] &= 0xFFFF0000
+    t = rng.integers(0, 11, 30)
+    wanted, gradient, _ = cross_entropy(x, t)
+    output = wgpu_loss.cross_entropy(bf16(x), t, return_grad=True)
+    np.testing.assert_allclose(output.loss, wanted, rtol=1e-6)
+    # Without ml_dtypes, in float32.
+    np.testing.assert_allclose(output.grad.astype(np.float64), gradient, rtol=2.0**-8, atol=1e-9)
+    rows = rng.random(30).astype(np.float32)
+    rows.view(np.uint32)[...] &= 0xFFFF0000
+    a, b = (wgpu_loss.cross_entropy(bf16(x), t, row_weights=weights).loss for weights in (rows, bf16(rows)))
+    assert a == b
+
+
+@pytest.mark.parametrize(
+    ("code", "bits", "lanes"),
+    [(BFLOAT, 8, 1), (BFLOAT, 32, 1), (FLOAT, 8, 1), (FLOAT, 128, 1), (INT, 4, 1), (INT, 24, 1), (UINT, 128, 1)]
+    + [(COMPLEX, 64, 1), (BOOL, 16, 1), (7, 8, 1), (200, 8, 1), (FLOAT, 32, 4)],
+)
+def test_elements_of_other_types_are_refused(code, bits, lanes):
+    tensor = Exported(np.zeros((4, 3), np.uint8), code, bits, lanes)
+    with pytest.raises(TypeError, match="^input has elements of a type that losses are not defined for"):
+        wgpu_loss.cross_entropy(tensor, np.zeros(4, int))
+    with pytest.raises(TypeError, match="^target has elements"):
+        wgpu_loss.cross_entropy(np.zeros((4, 3), np.float32), tensor)
+
+
+def test_the_native_module_reads_no_array_as_another():
+    # A slip of the Python files would be a read beyond the array's end.
+    call = wgpu_loss._native.Call("softmax", {"axis": -1}, [], 0, False)
+    small = np.zeros((2, 3), np.uint16)
+    for given, kind, shape in (
+        (small, "f32", (2, 3)),
+        (small, "f16", (2, 4)),
+        (small, "f16", (6,)),
+        (small.T, "f16", (3, 2)),
+        (small, "u64", (2, 3)),
+        (small, "complex", (2, 3)),
+    ):
+        with pytest.raises(ValueError, match="another shape, type or layout"):
+            call.run(None, {"input": (given, kind, shape)}, {}, None)
+    place = np.zeros((2, 3), np.float16)
+    for shape, size in (((2, 3), 4), ((2, 4), 2), ((3, 2), 2)):
+        with pytest.raises(ValueError, match="another shape, type or layout"):
+            call.run(None, {"input": (place, "f16", (2, 3))}, {"probs": (place, shape, size)}, None)
+
+
+def test_an_object_with_no_method_for_dlpack_is_an_array():
+    class Odd(list):
+        __dlpack__ = None
+
+    assert wgpu_loss.cross_entropy(Odd([[0.0, 0.0]]), [1]).loss > 0
 
 
 def test_tensors_without_elements():
@@ -217,6 +274,11 @@ def test_batches_of_elements_are_the_whole(rng, small_copies):
         (wgpu_loss.gaussian_nll_loss, (x, t, var[:1, :1]), names),
         (wgpu_loss.kl_div, (x, np.abs(t)), ("grad", "target_grad")),
         (wgpu_loss.kl_div, (x, np.abs(t[0])), ("grad",)),
+        # Operands that all batches share.
+        (wgpu_loss.gaussian_nll_loss, (x, t, np.array(0.5)), names),
+        (wgpu_loss.gaussian_nll_loss, (x, t, var[:, 0]), names),
+        (wgpu_loss.gaussian_nll_loss, (x, t[:1], var[:1, :1]), ("grad",)),
+        (wgpu_loss.gaussian_nll_loss, (x, t[:1], var[:1, :1]), ("grad", "var_grad")),
     ]
     for function, arrays, outputs in cases:
         for reduction in ("mean", "sum", "none", "batchmean"):
@@ -226,6 +288,27 @@ def test_batches_of_elements_are_the_whole(rng, small_copies):
             np.testing.assert_allclose(got.loss, wanted.loss, rtol=1e-6)
             for name in outputs:
                 np.testing.assert_allclose(getattr(got, name), getattr(wanted, name), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(9, 9), (300, 300)])
+def test_operands_of_columns_are_not_taken_for_rows(rng, small_copies, shape):
+    x, t, w = rng.standard_normal(shape), rng.random(shape), rng.random(shape[1]) + 0.5
+    for weight in (w, w[None], w[:, None], np.float32(0.5)):
+        got = wgpu_loss.binary_cross_entropy_with_logits(x, t, weight, weight, return_grad=True, reduction="none")
+        narrow = (np.float32(array) for array in (x, t, weight, weight))
+        wanted = wgpu_loss.binary_cross_entropy_with_logits(*narrow, return_grad=True, reduction="none")
+        np.testing.assert_allclose(got.loss, wanted.loss, rtol=1e-6)
+        np.testing.assert_allclose(got.grad, wanted.grad, rtol=1e-5, atol=1e-9)
+
+
+def test_operands_that_fit_a_batch_but_not_the_whole(rng, small_copies):
+    x = rng.standard_normal((1024, 8))
+    for longer in (2048, 1025):
+        for compute in (wgpu_loss.cross_entropy, partial(wgpu_loss.Partial.of, wgpu_loss.cross_entropy)):
+            with pytest.raises(ValueError, match=rf"target has shape \[{longer}\], expected \[1024\]"):
+                compute(x, np.zeros(longer, int))
+            with pytest.raises(ValueError, match="row_weights has shape"):
+                compute(x, np.zeros(1024, int), row_weights=np.ones(longer))
 
 
 def test_classes_on_the_first_axis_are_copied_whole(rng, small_copies):

@@ -38,7 +38,7 @@ def test_examples_of_pages_run_and_print_what_they_say(page, least, monkeypatch)
     monkeypatch.chdir(ROOT)
     blocks = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
     assert len(blocks) >= least
-    names, default = {}, list(_device._default)
+    names, default = {}, _device._default
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", wgpu_loss.NoGpuWarning)
         try:
@@ -50,7 +50,7 @@ def test_examples_of_pages_run_and_print_what_they_say(page, least, monkeypatch)
                     expected = PRINTED.findall(source)
                     assert not expected or printed.getvalue().splitlines() == expected
         finally:
-            _device._default[:] = default
+            _device._default = default
 
 
 def modules():

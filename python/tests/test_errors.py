@@ -62,7 +62,13 @@ def test_bad_values():
         (TypeError, "expected labels", lambda: wgpu_loss.nll_loss(X, X)),
         (TypeError, "unexpected keyword", lambda: wgpu_loss.cross_entropy(X, T, smoothing=1)),
         (ValueError, "top_k is -1", lambda: wgpu_loss.cross_entropy(X, T, top_k=-1)),
-        (OverflowError, "negative", lambda: wgpu_loss.Gpu(memory_budget=-1)),
+        (ValueError, "memory_budget is -1", lambda: wgpu_loss.Gpu(memory_budget=-1)),
+        (ValueError, "turn is -1", lambda: wgpu_loss.Gpu(turn=-1)),
+        (TypeError, "reduction is None", lambda: wgpu_loss.cross_entropy(X, T, reduction=None)),
+        (TypeError, "dim is None", lambda: wgpu_loss.softmax(X, None)),
+        (TypeError, "dim is 'a'", lambda: wgpu_loss.cross_entropy(X, T, dim="a")),
+        (TypeError, "upstream is None", lambda: wgpu_loss.softmax_grad(X, None)),
+        (TypeError, "outputs is None", lambda: wgpu_loss.cross_entropy(X, T, outputs=None)),
     ],
 )
 def test_every_error_says_what_was_given(error, message, call):

@@ -322,6 +322,36 @@ def test_maps_of_logits(rng):
     check_grad(output.grad, gradient * 0.5 * (1 - tanh**2))
 
 
+def test_gradients_of_targets_and_variances(rng):
+    x, t, var = rng.standard_normal((4, 5)), rng.random((4, 5)) + 0.1, rng.random((4, 5)) + 0.1
+    x, t, var = (array.astype(np.float32).astype(np.float64) for array in (x, t, var))
+    upstream = 3.0
+    kl, log_kl = (
+        wgpu_loss.kl_div(x, t, log_target=log, outputs=("target_grad",), upstream=upstream) for log in (False, True)
+    )
+    gaussian = wgpu_loss.gaussian_nll_loss(x, t, var, outputs=("target_grad", "var_grad"), upstream=upstream)
+    for got, wanted in (
+        (kl.target_grad, np.log(t) + 1 - x),
+        (log_kl.target_grad, np.exp(t) * (t - x + 1)),
+        (gaussian.target_grad, (t - x) / var),
+        (gaussian.var_grad, 0.5 * (1 / var - ((x - t) / var) ** 2)),
+    ):
+        check_grad(got, upstream * wanted / 20, 0.5)
+    whole = wgpu_loss.gaussian_nll_loss(x, t, np.array([[0.5]]), outputs=("var_grad",)).var_grad
+    check_grad(whole, np.array([[(0.5 * (1 / 0.5 - ((x - t) / 0.5) ** 2)).mean()]]), 1.0)
+
+
+def test_the_gradient_of_z_loss(rng):
+    x, t, w = rng.standard_normal((6, 4)).astype(np.float32), rng.integers(0, 4, 6), rng.random(4).astype(np.float32)
+    output = wgpu_loss.cross_entropy(x, t, w, z_loss=0.5, return_grad=True)
+    _, gradient, _ = cross_entropy(x, t, w)
+    log_p = log_softmax(x.astype(np.float64), 1)
+    lse = (x - log_p)[:, :1]
+    part = (w[t] / w[t].astype(np.float64).sum())[:, None]
+    np.testing.assert_allclose(output.z_loss, 0.5 * (part * lse**2).sum(), rtol=6e-6)
+    check_grad(output.grad, gradient + part * lse * np.exp(log_p), 0.2)
+
+
 def test_upstream(rng):
     x = rng.standard_normal((6, 4)).astype(np.float32)
     t = rng.integers(0, 4, 6)
@@ -359,6 +389,7 @@ def test_an_output_is_a_number():
     output = wgpu_loss.cross_entropy(np.zeros((2, 4), np.float32), np.zeros(2, np.int8))
     assert float(output) == output.loss == pytest.approx(np.log(4))
     assert np.asarray(output).shape == () and output.perplexity == pytest.approx(4)
+    assert f"{output:.3f}" == "1.386" and len({output, output}) == 1
     assert repr(output).startswith("Output(loss=1.386") and "summary=Summary(rows=2" in repr(output)
     many = wgpu_loss.cross_entropy(np.zeros((2, 4), np.float32), np.zeros(2, np.int8), reduction="none")
     assert "loss=<float32 (2,)>" in repr(many) and np.asarray(many).shape == (2,)

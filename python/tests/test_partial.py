@@ -84,6 +84,17 @@ def test_they_refuse_what_does_not_add_up(shards):
         Partial.of(cross_entropy, *shards[0], return_grad=True)
 
 
+def test_of_inputs_that_cannot_be_divided(rng):
+    x, t = rng.standard_normal((12, 5)).astype(np.float32), rng.integers(0, 12, 5)
+    for arguments, options in (((x, t), {"dim": 0}), ((x[:, 0], 3), {}), ((np.float64(x[:, ::2]), t[::2]), {"dim": 0})):
+        total = Partial.of(cross_entropy, *arguments, **options)
+        assert total.finish().loss == pytest.approx(cross_entropy(*arguments, **options).loss, rel=1e-6)
+    assert Partial.of(wgpu_loss.binary_cross_entropy, 0.3, 0.4).summary.rows == 1
+    seen = []
+    Partial.of(cross_entropy, np.zeros((500, 12)), np.zeros(500, int), progress=lambda *done: seen.append(done))
+    assert seen[-1] == (500, 500)
+
+
 def test_bad_labels_are_counted_and_refused_at_the_end(shards):
     good, bad = (Partial.of(cross_entropy, shards[0][0], labels) for labels in (shards[0][1], shards[0][1] + 11))
     total = good + bad

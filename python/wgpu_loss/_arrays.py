@@ -134,7 +134,7 @@ def _array(name: str, given: Any) -> tuple[Array, bool]:
         raise TypeError(f"{name} is a masked array, whose mask would be lost: pass row_weights, or fill it")
     if isinstance(given, np.ndarray):
         array = given if type(given) is np.ndarray else given.view(np.ndarray)
-    elif hasattr(given, "__dlpack__") and not isinstance(given, np.generic):
+    elif getattr(given, "__dlpack__", None) is not None and not isinstance(given, np.generic):
         try:
             view = _native.View(given, name)
         except BufferError as error:

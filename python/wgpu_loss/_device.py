@@ -96,9 +96,11 @@ class Gpu:
 
 DeviceLike: TypeAlias = Gpu | Literal["cpu"] | None
 
-_lock = threading.Lock()
-# The native device, or None for the CPU; empty before its first use.
-_default: list[_native.Gpu | None] = []
+# A signal's handler or a finalizer may compute while the default device is opened.
+_lock = threading.RLock()
+# The native device, or None for the CPU; empty before its first use. It is replaced as a whole, and read without
+# the lock.
+_default: tuple[_native.Gpu | None, ...] = ()
 
 
 def adapters() -> tuple[Adapter, ...]:
@@ -108,15 +110,17 @@ def adapters() -> tuple[Adapter, ...]:
 
 def set_default_device(device: Gpu | Literal["cpu"] | None) -> None:
     """Set the device of calls that name none; ``None``: the best GPU, as before."""
-    native = None if device is None else [native_of(device)]
+    global _default
+    native = () if device is None else (native_of(device),)
     with _lock:
-        _default[:] = native or []
+        _default = native
 
 
 def native_of(device: DeviceLike) -> _native.Gpu | None:
     """Return the native device, or None for the CPU."""
     if device is None:
-        return _default[0] if _default else _open_default()
+        default = _default
+        return default[0] if default else _open_default()
     if isinstance(device, Gpu):
         return device._native
     if isinstance(device, str) and device == "cpu":
@@ -125,14 +129,27 @@ def native_of(device: DeviceLike) -> _native.Gpu | None:
 
 
 def _open_default() -> _native.Gpu | None:
+    global _default
     # Another thread may have held the lock when this process was forked.
     _native.check_process()
     with _lock:
-        if not _default:
-            try:
-                _default.append(_native.Gpu([], None, None, False))
-            except NoAdapterError as error:
-                message = f'the CPU computes, in float64: {error} (device="cpu" says so without this warning)'
-                warnings.warn(message, NoGpuWarning, stacklevel=5)
-                _default.append(None)
-        return _default[0]
+        if _default:
+            return _default[0]
+        opened: _native.Gpu | None = None
+        missing: NoAdapterError | None = None
+        try:
+            opened = _native.Gpu([], None, None, False)
+        except NoAdapterError as error:
+            missing = error
+        # What computed meanwhile in this thread has opened one.
+        _default = _default or (opened,)
+        opened = _default[0]
+    if missing is not None:
+        message = f'the CPU computes, in float64: {missing} (device="cpu" says so without this warning)'
+        try:
+            warnings.warn(message, NoGpuWarning, stacklevel=5)
+        except NoGpuWarning:
+            # An error by the user's filters, for the next call too.
+            _default = ()
+            raise
+    return opened

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from typing import Literal, TypeAlias, cast
 
@@ -35,9 +36,16 @@ def _states(operand: ArrayLike | None) -> Given | None:
 
 
 def _names(outputs: Iterable[str], return_grad: bool) -> list[str]:
-    if isinstance(outputs, str):
-        raise TypeError(f"outputs is {outputs!r}, but it must be several names, as in ({outputs!r},)")
+    if isinstance(outputs, str) or not isinstance(outputs, Iterable):
+        raise TypeError(f'outputs is {outputs!r}, but it must be several names, as in ("lse", "argmax")')
     return [*outputs, "grad"] if return_grad else list(outputs)
+
+
+def _axis(dim: int) -> int:
+    try:
+        return operator.index(dim)
+    except TypeError:
+        raise TypeError(f"dim is {dim!r}, but it must be an integer") from None
 
 
 @loss_function
@@ -86,8 +94,8 @@ def cross_entropy(
         row_weights: a weight of each row, in the labels' shape. A row of weight 0 is left out.
         logit_scale: a factor of the logits, one over the temperature.
         softcap: bounds the logits, before the factor: ``cap * tanh(x / cap)``.
-        z_loss: adds ``z_loss * log(sum exp x)^2`` of each row to the function whose gradient is computed; the value
-            is in `Output.z_loss`.
+        z_loss: adds ``z_loss * log(sum exp x)^2`` of each row to the function whose gradient is computed, weighed as
+            the row is in the mean; the value is in `Output.z_loss`.
         empty_mean: the mean over nothing, ``"nan"`` or ``"zero"``. Its gradient is zero.
         class_shard: the input has some of the classes: the first of them, and the number of all. Labels and class
             weights are of all. The output ``"states"`` is then what the other shards need of this one.
@@ -100,7 +108,8 @@ def cross_entropy(
         return_grad: the output ``"grad"``.
         top_k: count the rows whose label is among the ``top_k`` largest logits.
         device: a `Gpu`, or ``"cpu"``; the best GPU by default, and the CPU where there is none.
-        progress: ``True`` for a bar (tqdm), or a function that is called with the rows done and the rows in all.
+        progress: ``True`` for a bar (tqdm), or a function that is called with the rows done and the rows in all. It
+            has the device for itself: it must not wait for a thread that computes.
 
     Returns:
         The loss, the outputs asked for and a summary.
@@ -147,7 +156,7 @@ def cross_entropy(
         "empty_mean": empty_mean,
         "class_shard": class_shard,
     }
-    names, axis = _names(outputs, return_grad), 1 if dim is None else dim
+    names, axis = _names(outputs, return_grad), 1 if dim is None else _axis(dim)
     return Question("cross_entropy", given(operands), options, names, top_k, axis, device, progress)
 
 
@@ -206,7 +215,7 @@ def nll_loss(
         "upstream": _f32("upstream", upstream),
     }
     options = {"ignore_index": ignore_index, "reduction": reduction, "class_axis": dim, "empty_mean": empty_mean}
-    names, axis = _names(outputs, return_grad), 1 if dim is None else dim
+    names, axis = _names(outputs, return_grad), 1 if dim is None else _axis(dim)
     return Question("nll_loss", given(operands), options, names, 0, axis, device, progress)
 
 
@@ -254,8 +263,9 @@ def entropy(
         "states": _states(states),
         "upstream": _f32("upstream", upstream),
     }
-    options = {"axis": dim, "reduction": reduction, "empty_mean": empty_mean, "class_shard": class_shard}
-    return Question("entropy", given(operands), options, _names(outputs, return_grad), 0, dim, device, progress)
+    axis, names = _axis(dim), _names(outputs, return_grad)
+    options = {"axis": axis, "reduction": reduction, "empty_mean": empty_mean, "class_shard": class_shard}
+    return Question("entropy", given(operands), options, names, 0, axis, device, progress)
 
 
 @loss_function
@@ -530,8 +540,21 @@ def softmax_question(
 ) -> Question:
     """Ask for a distribution, or for its gradient."""
     operands = {"input": _arrays.floats("input", input), "upstream": _floats("upstream", upstream)}
-    names = () if upstream is None else ("grad",)
-    return Question(function, given(operands), {"axis": dim}, names, 0, dim, device, progress)
+    axis, names = _axis(dim), () if upstream is None else ("grad",)
+    return Question(function, given(operands), {"axis": axis}, names, 0, axis, device, progress)
+
+
+def _grad(
+    function: str,
+    input: ArrayLike,
+    upstream: ArrayLike,
+    dim: int,
+    device: DeviceLike,
+    progress: ProgressLike,
+) -> Array:
+    if upstream is None:
+        raise TypeError("upstream is None, expected the gradient of the result")
+    return cast(Array, softmax_question(function, input, dim, upstream, device, progress).compute().grad)
 
 
 def softmax(input: ArrayLike, dim: int = -1, *, device: DeviceLike = None, progress: ProgressLike = None) -> Array:
@@ -580,7 +603,7 @@ def softmax_grad(
 
     Arguments, type and errors are those of `softmax`; ``upstream`` has the input's shape.
     """
-    return cast(Array, softmax_question("softmax", input, dim, upstream, device, progress).compute().grad)
+    return _grad("softmax", input, upstream, dim, device, progress)
 
 
 def log_softmax_grad(
@@ -595,4 +618,4 @@ def log_softmax_grad(
 
     Arguments, type and errors are those of `softmax`; ``upstream`` has the input's shape.
     """
-    return cast(Array, softmax_question("log_softmax", input, dim, upstream, device, progress).compute().grad)
+    return _grad("log_softmax", input, upstream, dim, device, progress)

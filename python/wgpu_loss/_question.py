@@ -29,6 +29,7 @@ _NUMPY: dict[str, np.dtype[Any]] = {
 # Makes room for an output of a shape and type: the object that is returned, and a NumPy array on its memory.
 Allocate: TypeAlias = Callable[[str, tuple[int, ...], str], tuple[Any, Array]]
 Operands: TypeAlias = dict[str, tuple[Any, str, tuple[int, ...]]]
+Destinations: TypeAlias = dict[str, tuple[Array, tuple[int, ...], int]]
 
 
 def in_numpy(name: str, shape: tuple[int, ...], kind: str) -> tuple[Array, Array]:
@@ -68,18 +69,13 @@ class Question:
     def compute(self) -> _results.Output:
         """Compute the loss."""
         gpu = native_of(self.device)
-        batches = self._batches()
         large, destinations = self._large_outputs()
+        batches = self._batches()
         with reporting(self.progress) as report:
             if batches is None:
-                inputs = {name: given.read() for name, given in self.operands.items()}
-                small = self.call.run(gpu, inputs, destinations, report)
+                small = self.call.run(gpu, self._read(), destinations, report)
             else:
-                divisor = self._divisor()
-                counted = None if report is None else self._counted(report)
-                small = self.call.run_batches(gpu, batches, destinations, divisor, counted).finish()
-                if report is not None:
-                    report(self._rows(), self._rows())
+                small = self._run_batches(gpu, batches, destinations, self._divisor(), report).finish()
         return _results.of_native(small, large)
 
     def partial(self) -> _native.Partial:
@@ -89,9 +85,36 @@ class Question:
             raise ValueError(
                 f"{min(gradients)}: the gradient of a mean over some of its rows needs the number of all rows"
             )
-        batches = self._batches() or iter([{name: given.read() for name, given in self.operands.items()}])
+        gpu = native_of(self.device)
+        # Operands that do not fit the whole may fit its parts.
+        self.call.large_outputs(self._shapes())
+        batches = self._batches()
         with reporting(self.progress) as report:
-            return self.call.run_batches(native_of(self.device), batches, {}, None, report)
+            if batches is None:
+                return self.call.partial(gpu, self._read(), report)
+            return self._run_batches(gpu, batches, {}, None, report)
+
+    def _run_batches(
+        self,
+        gpu: _native.Gpu | None,
+        batches: Iterator[Operands],
+        destinations: Destinations,
+        divisor: float | None,
+        report: Report | None,
+    ) -> _native.Partial:
+        """Compute batches, and report how many of all rows are done: a stream of batches does not know their number."""
+        if report is None:
+            return self.call.run_batches(gpu, batches, destinations, divisor, None)
+        of = self._rows()
+        partial = self.call.run_batches(gpu, batches, destinations, divisor, lambda rows, _: report(rows, of))
+        report(of, of)
+        return partial
+
+    def _read(self) -> Operands:
+        return {name: given.read() for name, given in self.operands.items()}
+
+    def _shapes(self) -> Operands:
+        return {name: given.shape_alone() for name, given in self.operands.items()}
 
     def _rows(self) -> int:
         """Return the number of rows."""
@@ -99,14 +122,9 @@ class Question:
         classes = 1 if self.class_axis is None else array.shape[self.class_axis]
         return array.size // max(classes, 1)
 
-    def _counted(self, report: Report) -> Report:
-        """Return a report that knows the number of rows: a stream of batches does not."""
-        return lambda rows, of: report(rows, self._rows())
-
-    def _large_outputs(self) -> tuple[dict[str, Any], dict[str, tuple[Array, tuple[int, ...], int]]]:
-        shapes = {name: given.shape_alone() for name, given in self.operands.items()}
+    def _large_outputs(self) -> tuple[dict[str, Any], Destinations]:
         large, destinations = {}, {}
-        for name, shape, kind in self.call.large_outputs(shapes):
+        for name, shape, kind in self.call.large_outputs(self._shapes()):
             large[name], array = self.allocate(name, tuple(shape), kind)
             destinations[name] = (array, tuple(shape), array.itemsize)
         return large, destinations
@@ -142,9 +160,13 @@ class Question:
             if upstream is not None and upstream.array.ndim > 0 and upstream.array.shape[:1] == shape[:1]:
                 sliced.add("upstream")
             return sliced
-        # What is broadcast has a gradient that is a sum over all batches.
-        is_alike = all(given.array.shape == shape or given.array.ndim == 0 for given in self.operands.values())
-        return {name for name, given in self.operands.items() if given.array.ndim > 0} if shape and is_alike else None
+        if not shape:
+            return None
+        sliced = {name for name, given in self.operands.items() if _has_first_axis(name, given.array.shape, shape)}
+        # What all batches share has a gradient that is a sum over them.
+        gradients = {"target_grad": "target", "var_grad": "var"}
+        shared = self.operands.keys() - sliced
+        return sliced if shared.isdisjoint(gradients[name] for name in gradients.keys() & set(self.outputs)) else None
 
     def _divisor(self) -> float | None:
         """Return the divisor of a mean over all batches."""
@@ -153,6 +175,13 @@ class Question:
             for name, given in self.operands.items()
         }
         return self.call.divisor(known)
+
+
+def _has_first_axis(name: str, operand: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Return true if an operand that broadcasts has the first axis of the input's shape."""
+    # A variance may have one for each row of the last axis.
+    is_of_rows = name == "var" and operand == shape[:-1]
+    return bool(operand) and (is_of_rows or len(operand) == len(shape) and operand[0] != 1)
 
 
 P = ParamSpec("P")

@@ -36,7 +36,7 @@ class Summary:
     """The first row with a bad label, and the label."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ClassLosses:
     """Sums over the rows of each class, arrays with an element for each class."""
 
@@ -54,7 +54,7 @@ class ClassLosses:
             return self.loss / self.rows
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Output:
     """The results of a call: the loss, the outputs that were asked for, and a summary.
 
@@ -122,6 +122,10 @@ class Output:
     def __float__(self) -> float:
         """Return a reduced loss."""
         return float(self.loss)
+
+    def __format__(self, specification: str) -> str:
+        """Return a reduced loss as text."""
+        return format(float(self), specification) if specification else str(self)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """Return the loss as an array."""
