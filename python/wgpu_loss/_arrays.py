@@ -135,11 +135,16 @@ def _array(name: str, given: Any) -> tuple[Array, bool]:
     if isinstance(given, np.ndarray):
         array = given if type(given) is np.ndarray else given.view(np.ndarray)
     elif getattr(given, "__dlpack__", None) is not None and not isinstance(given, np.generic):
+        # PyTorch refuses such tensors itself, but not by its DLPack interface for C.
+        if getattr(given, "requires_grad", False):
+            raise TypeError(f"{name} requires a gradient: wgpu_loss.torch computes it, and {name}.detach() needs none")
         try:
             view = _native.View(given, name)
-        except BufferError as error:
-            hint = " (wgpu_loss.torch computes gradients of such tensors)" if "torch" in sys.modules else ""
-            raise TypeError(f"{name} cannot be read: {error}{hint}") from error
+        # PyTorch has no one class of errors for tensors without memory of the host.
+        except (BufferError, RuntimeError, ValueError) as error:
+            # PyTorch's further lines are addresses in its own code.
+            reason = str(error).partition("\n")[0]
+            raise TypeError(f"{name} cannot be read: {reason}") from error
         # The array holds the view, and the view the tensor.
         return np.asarray(view), view.is_bf16
     else:
