@@ -47,7 +47,7 @@ impl Array {
         assert!(pointer.is_aligned() && !pointer.is_null(), "arrays are aligned");
         // SAFETY: NumPy vouches for address and shape; the owner is held by `Arrays`, for longer than this borrow, and any
         // bits are a `T`. Other threads of Python's may write to the array meanwhile, as they may while NumPy reads it:
-        // then the numbers are any, and each is read once into memory of our own before anything depends on it.
+        // then the numbers are any, and so is the result. What indexes by a number checks it where it does.
         unsafe { slice::from_raw_parts(pointer, len) }
     }
 

@@ -171,18 +171,17 @@ fn raised(py: Python<'_>, error: &Error, sink: &mut Destinations) -> PyErr {
 /// Returns true if a call has an output, under this of its names.
 fn is_there(problem: &Problem, what: LargeOutput, name: &str) -> bool {
     let asked = problem.outputs;
-    let is_softmax = problem.function == Function::Softmax;
     if asked.states {
         return what == LargeOutput::States;
     }
+    let is_softmax = problem.function == Function::Softmax;
     let by_row = problem.reduction == Reduction::None && !is_softmax;
     match what {
         LargeOutput::RowLoss => by_row,
         LargeOutput::ZLoss => by_row && problem.z_loss != 0.0,
         LargeOutput::Grad => asked.grad,
-        LargeOutput::Distribution => {
-            asked.log_probs == (name == "log_probs") && (asked.log_probs || is_softmax)
-        }
+        LargeOutput::Distribution if name == "log_probs" => asked.log_probs,
+        LargeOutput::Distribution => is_softmax && !asked.log_probs,
         LargeOutput::TargetGrad => asked.target_grad,
         LargeOutput::VarGrad => asked.var_grad,
         LargeOutput::Lse => asked.lse,
