@@ -1,6 +1,6 @@
 """Perplexity of an evaluation set whose shards Ray workers compute.
 
-    pip install wgpu-loss ray
+    pip install ./python ray
     python ray_perplexity.py                             # of a small set, made up
     python ray_perplexity.py --workers 8 eval/logits-*.npy    # the labels of logits-3.npy are in labels-3.npy
 

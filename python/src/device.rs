@@ -30,7 +30,7 @@ pub fn check_process(py: Python<'_>) -> PyResult<()> {
         owner => Err(device_error(
             py,
             format!(
-                "process {} was forked from process {owner}, which had computed losses: neither a GPU nor threads \
+                "process {} was forked from process {owner}, which had used this package: neither a GPU nor threads \
                  survive a fork; start processes by \"spawn\" or \"forkserver\" \
                  (multiprocessing.set_start_method), or compute in the child alone",
                 process::id()
@@ -207,7 +207,7 @@ pub fn adapters(py: Python<'_>) -> PyResult<Vec<Adapter>> {
 }
 
 /// Stops Mesa's device selection layer from printing errors where there is no desktop, as the program does.
-fn quiet_device_selection(py: Python<'_>) -> PyResult<()> {
+pub fn quiet_device_selection(py: Python<'_>) -> PyResult<()> {
     let variables = py.import("os")?.getattr("environ")?;
     let is_set = |name| variables.contains(name);
     if cfg!(target_os = "linux") && !is_set("XDG_RUNTIME_DIR")? && !is_set("MESA_VK_DEVICE_SELECT")?

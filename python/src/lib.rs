@@ -44,6 +44,7 @@ mod _native {
     /// Runs the program `wgpu-loss` with the words of a command line, its name first, and returns its exit status.
     #[pyfunction]
     fn main(py: Python<'_>, words: Vec<OsString>) -> PyResult<u8> {
+        device::quiet_device_selection(py)?;
         errors::guarded(|| py.detach(|| wgpu_loss_cli::run_as(words)))
     }
 

@@ -55,6 +55,7 @@ def test_a_gpu_tells_what_it_is(gpu):
 
 @has_gpu
 def test_options_of_a_gpu(gpu, rng):
+    assert wgpu_loss.Gpu(gpu.adapters[0]).adapters == wgpu_loss.Gpu([gpu.adapters[0]]).adapters == gpu.adapters
     own = wgpu_loss.Gpu(gpu.name, memory_budget=1 << 20, turn=7, batch_invariant=True)
     assert own.memory_budget == 1 << 20
     x, t = rng.standard_normal((3000, 300)).astype(np.float32), rng.integers(0, 300, 3000)

@@ -7,6 +7,15 @@ import pytest
 
 import wgpu_loss
 
+
+def one_hot():
+    return wgpu_loss.cross_entropy(X, np.eye(3, dtype=int)[T])
+
+
+def target_grad():
+    return wgpu_loss.cross_entropy(X, T, outputs=["target_grad"])
+
+
 X, T = np.zeros((2, 3), np.float32), np.zeros(2, np.int64)
 
 
@@ -48,7 +57,11 @@ def test_bad_values():
         (TypeError, "ignore_index: ", lambda: wgpu_loss.cross_entropy(X, T, ignore_index=1.5)),
         (ValueError, "ignore_index: ", lambda: wgpu_loss.cross_entropy(X, T, ignore_index=2**63)),
         (TypeError, "label_smoothing: ", lambda: wgpu_loss.cross_entropy(X, T, label_smoothing="much")),
-        (ValueError, 'no output "gradient"; there are', lambda: wgpu_loss.cross_entropy(X, T, outputs=["gradient"])),
+        (
+            ValueError,
+            'no output "gradient"; the documentation',
+            lambda: wgpu_loss.cross_entropy(X, T, outputs=["gradient"]),
+        ),
         (TypeError, "it must be several names", lambda: wgpu_loss.cross_entropy(X, T, outputs="grad")),
         (ValueError, "accuracy", lambda: wgpu_loss.cross_entropy(X, X, outputs=["accuracy"])),
         (ValueError, "outputs", lambda: wgpu_loss.kl_div(X, X, outputs=["var_grad"])),
@@ -58,6 +71,15 @@ def test_bad_values():
         (ValueError, "upstream", lambda: wgpu_loss.cross_entropy(X, T, upstream=[1.0, 2.0, 3.0], return_grad=True)),
         (ValueError, "ignore_index is 1", lambda: wgpu_loss.cross_entropy(X, X, ignore_index=1)),
         (ValueError, "labels are integers, and class probabilities", lambda: wgpu_loss.cross_entropy(X, X[:, 0])),
+        (ValueError, r"expected \[2\]: class probabilities, as of one-hot targets, must be floats", one_hot),
+        (ValueError, r"expected \[2\]: drop the last axis", lambda: wgpu_loss.cross_entropy(X, T[:, None])),
+        (ValueError, "pass dim=-1", lambda: wgpu_loss.cross_entropy(np.zeros((2, 7, 3)), np.zeros((2, 7), int))),
+        (ValueError, "pass dim=-1", lambda: wgpu_loss.nll_loss(np.zeros((2, 7, 3)), np.zeros((2, 7), int))),
+        (TypeError, "input is None", lambda: wgpu_loss.cross_entropy(None, T)),
+        (ValueError, "target_grad is asked for, but losses of single", target_grad),
+        (TypeError, "adapter is 0, but", lambda: wgpu_loss.Gpu(0)),
+        (TypeError, "adapter is \\[\\], but", lambda: wgpu_loss.Gpu([])),
+        (TypeError, "memory_budget is '1GB', but", lambda: wgpu_loss.Gpu(memory_budget="1GB")),
         (ValueError, "row_weights has shape", lambda: wgpu_loss.cross_entropy(X, T, row_weights=X)),
         (TypeError, "expected labels", lambda: wgpu_loss.nll_loss(X, X)),
         (TypeError, "unexpected keyword", lambda: wgpu_loss.cross_entropy(X, T, smoothing=1)),

@@ -389,7 +389,7 @@ def test_an_output_is_a_number():
     output = wgpu_loss.cross_entropy(np.zeros((2, 4), np.float32), np.zeros(2, np.int8))
     assert float(output) == output.loss == pytest.approx(np.log(4))
     assert np.asarray(output).shape == () and output.perplexity == pytest.approx(4)
-    assert f"{output:.3f}" == "1.386" and len({output, output}) == 1
+    assert f"{output:.3f}" == "1.386" and output.item() == output.loss and len({output, output}) == 1
     assert repr(output).startswith("Output(loss=1.386") and "summary=Summary(rows=2" in repr(output)
     many = wgpu_loss.cross_entropy(np.zeros((2, 4), np.float32), np.zeros(2, np.int8), reduction="none")
     assert "loss=<float32 (2,)>" in repr(many) and np.asarray(many).shape == (2,)

@@ -42,6 +42,16 @@ def test_it_is_the_program(command, rng, tmp_path):
     assert "Usage: wgpu-loss" in run("--help").stdout
 
 
+def test_it_is_quiet_without_a_desktop():
+    # Mesa's device selection complains twice.
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("XDG_RUNTIME_DIR", "NODEVICE_SELECT")
+    }
+    for code in (["-m", "wgpu_loss", "adapters"], ["-c", "import wgpu_loss; wgpu_loss.adapters()"]):
+        done = subprocess.run([sys.executable, *code], capture_output=True, text=True, env=environment, timeout=60)
+        assert "XDG_RUNTIME_DIR" not in done.stderr, done.stderr
+
+
 def test_other_libraries_are_not_loaded():
     code = "import sys, wgpu_loss; assert 'torch' not in sys.modules and 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)

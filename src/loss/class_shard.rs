@@ -38,12 +38,12 @@ impl ClassShard {
                         "classes {first} to {} of {of}",
                         u128::from(first) + u128::from(classes)
                     ),
-                    "the shard ends within the classes",
+                    "a shard must end within the classes",
                 )
             }
             Some(Self { first, of }) if !by_states => refuse(
                 format!("classes {first} to {} of {of}", first + classes),
-                "a call asks for states, or has those of all shards",
+                "a call must ask for its states, or have the states of all shards",
             ),
             shard => Ok(shard),
         }

@@ -288,6 +288,10 @@ impl Outputs {
         }
         match of_rows.chain(others).find(|&(asked, there, _)| asked && !there) {
             None => Ok(()),
+            Some((.., option @ ("target_grad" | "var_grad"))) => {
+                let wanted = "losses of single elements have it";
+                Err(Error::Option { option, given: "asked for".into(), wanted })
+            }
             Some((.., option)) => {
                 Err(Error::Option { option, given: "asked for".into(), wanted: given.instead })
             }

@@ -12,40 +12,49 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Counts and sums over the rows; for losses of single elements, every element is a row."""
+    """Counts and sums over the rows; for losses of single elements, every element is a row.
+
+    Attributes:
+        rows: All rows.
+        live: Rows that count.
+        ignored: Rows left out by ``ignore_index``, or by a row weight of 0.
+        weight: Sum of the weights of the rows that count: their number, without weights.
+        nonfinite: Rows that count whose loss is NaN because of their logits or weights.
+        first_nonfinite: The first such row.
+        correct: Rows that count whose label has the largest logit, if the output ``"accuracy"`` is asked for.
+        in_top_k: Rows that count whose label is among the ``top_k`` largest logits, if that is asked for.
+        bad: Rows with labels or values out of range. A call raises an exception for them; a partial counts
+            them.
+        first_bad: The first row with a bad label, and the label.
+
+    """
 
     rows: int
-    """All rows."""
     live: int
-    """Rows that count."""
     ignored: int
-    """Rows left out by ``ignore_index``, or by a row weight of 0."""
     weight: float
-    """Sum of the weights of the rows that count: their number, without weights."""
     nonfinite: int
-    """Rows that count whose loss is NaN because of their logits or weights."""
     first_nonfinite: int | None
-    """The first such row."""
     correct: int | None
-    """Rows that count whose label has the largest logit, if the output ``"accuracy"`` is asked for."""
     in_top_k: int | None
-    """Rows that count whose label is among the ``top_k`` largest logits, if that is asked for."""
     bad: int = 0
-    """Rows with labels or values out of range. A call raises an exception for them; a partial counts them."""
     first_bad: tuple[int, int] | None = None
-    """The first row with a bad label, and the label."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassLosses:
-    """Sums over the rows of each class, arrays with an element for each class."""
+    """Sums over the rows of each class, arrays with an element for each class.
+
+    Attributes:
+        loss: Sum of the rows' losses.
+        rows: Number of rows.
+        correct: Rows that are predicted right, with the output ``"accuracy"``; zeros otherwise.
+
+    """
 
     loss: npt.NDArray[np.float64]
-    """Sum of the rows' losses."""
     rows: npt.NDArray[np.uint64]
-    """Number of rows."""
     correct: npt.NDArray[np.uint64]
-    """Rows that are predicted right, with the output ``"accuracy"``; zeros otherwise."""
 
     @property
     def mean(self) -> npt.NDArray[np.float64]:
@@ -59,40 +68,44 @@ class Output:
     """The results of a call: the loss, the outputs that were asked for, and a summary.
 
     ``float(output)`` is a reduced loss; NumPy takes it as an array of the loss.
+
+    Attributes:
+        loss: A float; for ``reduction="none"`` an array with the losses of rows (or elements).
+        summary: Counts and sums over the rows.
+        z_loss: The z-loss, reduced as the loss and not part of it.
+        grad: Gradient with respect to the input, in its shape and type.
+        target_grad: Gradient with respect to the target.
+        var_grad: Gradient with respect to the variance.
+        log_probs: Log-softmax of the logits.
+        probs: Softmax of the logits.
+        lse: log-sum-exp of each row, float32.
+        argmax: Predicted class of each row, uint32; 4294967295 for rows without a distribution.
+        rank: Number of classes before each row's label, uint32; 4294967295 for rows that do not count.
+        entropy: Entropy of each row's distribution, float32.
+        variance: Variance of each row's log-probabilities, float32.
+        row_weights: Each row's part of the mean's divisor, float32.
+        states: The states of the rows over some of the classes, uint32: the labels' shape, and an axis of their
+            fields.
+        class_losses: Sums over the rows of each class.
+
     """
 
     loss: Any
-    """A float; for ``reduction="none"`` an array with the losses of rows (or elements)."""
     summary: Summary
-    """Counts and sums over the rows."""
     z_loss: Any = None
-    """The z-loss, reduced as the loss and not part of it."""
     grad: Any = None
-    """Gradient with respect to the input, in its shape and type."""
     target_grad: Any = None
-    """Gradient with respect to the target."""
     var_grad: Any = None
-    """Gradient with respect to the variance."""
     log_probs: Any = None
-    """Log-softmax of the logits."""
     probs: Any = None
-    """Softmax of the logits."""
     lse: Any = None
-    """log-sum-exp of each row, float32."""
     argmax: Any = None
-    """Predicted class of each row, uint32; 4294967295 for rows without a distribution."""
     rank: Any = None
-    """Number of classes before each row's label, uint32; 4294967295 for rows that do not count."""
     entropy: Any = None
-    """Entropy of each row's distribution, float32."""
     variance: Any = None
-    """Variance of each row's log-probabilities, float32."""
     row_weights: Any = None
-    """Each row's part of the mean's divisor, float32."""
     states: Any = None
-    """The states of the rows over some of the classes, uint32: the labels' shape, and an axis of their fields."""
     class_losses: ClassLosses | None = None
-    """Sums over the rows of each class."""
 
     @property
     def perplexity(self) -> float:
@@ -122,6 +135,10 @@ class Output:
     def __float__(self) -> float:
         """Return a reduced loss."""
         return float(self.loss)
+
+    def item(self) -> float:
+        """Return a reduced loss."""
+        return float(self)
 
     def __format__(self, specification: str) -> str:
         """Return a reduced loss as text."""

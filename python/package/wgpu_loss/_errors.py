@@ -16,14 +16,18 @@ class NoAdapterError(DeviceError):
 
 
 class BadLabelError(IndexError):
-    """Labels are neither a class nor ``ignore_index``."""
+    """Labels are neither a class nor ``ignore_index``.
+
+    Attributes:
+        position: Index of the first such label among all, in C order.
+        value: The first such label.
+        count: The number of such labels.
+
+    """
 
     position: int
-    """Index of the first such label among all, in C order."""
     value: int
-    """The first such label."""
     count: int
-    """The number of such labels."""
 
     def __init__(self, message: str, position: int = 0, value: int = 0, count: int = 0) -> None:
         """Keep the facts of the message."""
@@ -36,16 +40,20 @@ class BadLabelError(IndexError):
 
 
 class BadValueError(ValueError):
-    """Elements have values that the loss is not defined for, as a probability of 1.5."""
+    """Elements have values that the loss is not defined for, as a probability of 1.5.
+
+    Attributes:
+        tensor: The tensor that has the first such element: ``input``, ``target`` or ``var``.
+        position: The element's index in that tensor, in C order.
+        value: The element's value.
+        count: The number of such elements.
+
+    """
 
     tensor: str
-    """The tensor that has the first such element: ``input``, ``target`` or ``var``."""
     position: int
-    """The element's index in that tensor, in C order."""
     value: float
-    """The element's value."""
     count: int
-    """The number of such elements."""
 
     def __init__(self, message: str, tensor: str = "", position: int = 0, value: float = 0.0, count: int = 0) -> None:
         """Keep the facts of the message."""
@@ -59,3 +67,8 @@ class BadValueError(ValueError):
 
 class NoGpuWarning(RuntimeWarning):
     """There is no GPU, so the CPU computes: in float64, on all cores, and slower."""
+
+
+# Where users import them from, and where they are unpickled from.
+for _error in (DeviceError, NoAdapterError, BadLabelError, BadValueError, NoGpuWarning):
+    _error.__module__ = "wgpu_loss"

@@ -24,7 +24,6 @@ from typing import Any, ParamSpec, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 from . import _functional
@@ -135,14 +134,28 @@ class _Computed(torch.autograd.Function):
         return asked.value(asked.operands(tensors))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         """Compute the gradients of the tensors that need one."""
         asked: Asked = ctx.asked
         needed = ctx.needs_input_grad[1:]
-        wanted = {name for name, is_needed in zip(asked.names, needed, strict=True) if is_needed}
-        found = asked.gradients(asked.operands(ctx.saved_tensors), wanted, upstream.detach())
+        wanted = [name for name, is_needed in zip(asked.names, needed, strict=True) if is_needed]
+        found = dict(zip(wanted, _Gradients.apply(asked, wanted, upstream, *ctx.saved_tensors), strict=True))
         return None, *(found.get(name) for name in asked.names)
+
+
+class _Gradients(torch.autograd.Function):
+    """The gradients, which refuse to be differentiated: without a graph of their own they would count as constants."""
+
+    @staticmethod
+    def forward(ctx: Any, asked: Asked, wanted: list[str], upstream: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Compute the gradients of some operands."""
+        found = asked.gradients(asked.operands(tensors), set(wanted), upstream.detach())
+        return tuple(found[name] for name in wanted)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> None:
+        """Refuse."""
+        raise RuntimeError("wgpu_loss.torch computes no second derivatives: torch.nn.functional does")
 
 
 def _computed(asked: Asked, **operands: Any) -> Tensor:

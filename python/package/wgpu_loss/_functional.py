@@ -41,6 +41,25 @@ def _names(outputs: Iterable[str], return_grad: bool) -> list[str]:
     return [*outputs, "grad"] if return_grad else list(outputs)
 
 
+def _check_labels(of_input: Given, labels: Given | None, dim: int | None) -> None:
+    """Refuse labels of another shape than the rows', with a hint."""
+    shape, given = of_input.array.shape, () if labels is None else labels.array.shape
+    axis = min(1, len(shape) - 1) if dim is None else _axis(dim)
+    if labels is None or not -len(shape) <= axis < len(shape):
+        return
+    rows = shape[:axis] + shape[axis:][1:]
+    if given == rows:
+        return
+    hint = ""
+    if given == shape:
+        hint = ": class probabilities, as of one-hot targets, must be floats"
+    elif given[:-1] == rows and given[-1] == 1:
+        hint = ": drop the last axis, by target[..., 0]"
+    elif dim is None and given == shape[:-1]:
+        hint = f": the classes are axis {axis}; if they are the last, pass dim=-1"
+    raise ValueError(f"target has shape {list(given)}, expected {list(rows)}{hint}")
+
+
 def _axis(dim: int) -> int:
     try:
         return operator.index(dim)
@@ -135,6 +154,7 @@ def cross_entropy(
             f"target has shape {list(probabilities.array.shape)} and elements that are no integers: labels are "
             f"integers, and class probabilities have the input's shape, {list(of_input.array.shape)}"
         )
+    _check_labels(of_input, labels, dim)
     operands = {
         "input": of_input,
         "labels": labels,
@@ -204,11 +224,12 @@ def nll_loss(
         DeviceError: the GPU failed.
 
     """
-    labels = _arrays.labels("target", target)
+    of_input, labels = _arrays.floats("input", input), _arrays.labels("target", target)
     if labels is None:
         raise TypeError("target has elements that are no integers, expected labels")
+    _check_labels(of_input, labels, dim)
     operands = {
-        "input": _arrays.floats("input", input),
+        "input": of_input,
         "labels": labels,
         "weight": _floats("weight", weight),
         "row_weights": _f32("row_weights", row_weights),

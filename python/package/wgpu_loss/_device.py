@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 import warnings
 from collections.abc import Sequence
@@ -12,25 +13,53 @@ from ._errors import NoAdapterError, NoGpuWarning
 
 
 class Adapter(NamedTuple):
-    """A GPU as a driver offers it, or a driver that computes on the CPU."""
+    """A GPU as a driver offers it, or a driver that computes on the CPU.
+
+    Attributes:
+        kind: ``"discrete"``, ``"integrated"``, ``"virtual"``, ``"software"`` or ``"other"``.
+        backend: The API: ``"vulkan"``, ``"metal"``, ``"dx12"``, ``"gl"``.
+        driver: The driver with its version.
+
+    """
 
     name: str
     kind: str
-    """``"discrete"``, ``"integrated"``, ``"virtual"``, ``"software"`` or ``"other"``."""
     backend: str
-    """The API: ``"vulkan"``, ``"metal"``, ``"dx12"``, ``"gl"``."""
     driver: str
-    """The driver with its version."""
 
 
 class Share(NamedTuple):
-    """What one of several GPUs has computed."""
+    """What one of several GPUs has computed.
+
+    Attributes:
+        bytes: Bytes of tensors that went to the GPU and came back.
+        failure: Why it computes no more.
+
+    """
 
     rows: int
     bytes: int
-    """Bytes of tensors that went to the GPU and came back."""
     failure: str | None
-    """Why it computes no more."""
+
+
+def _names(adapter: str | Adapter | Sequence[str | Adapter] | None) -> list[str]:
+    """Return texts that adapters have; none for the best one."""
+    if adapter is None:
+        return []
+    several = [adapter] if isinstance(adapter, (str, Adapter)) else adapter
+    if not isinstance(several, Sequence) or not several:
+        raise TypeError(f"adapter is {adapter!r}, but it must be text, an Adapter, or several; turn= takes a number")
+    names = [one.name if isinstance(one, Adapter) else one for one in several]
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"adapter is {adapter!r}, but it must be text, an Adapter, or several; turn= takes a number")
+    return names
+
+
+def _whole(name: str, given: int | None) -> int | None:
+    try:
+        return None if given is None else operator.index(given)
+    except TypeError:
+        raise TypeError(f"{name} is {given!r}, but it must be an integer") from None
 
 
 class Gpu:
@@ -40,8 +69,8 @@ class Gpu:
     it for all calls. Threads may share it; their calls take turns.
 
     Args:
-        adapter: text that is in the adapter's name, driver or backend, in any case; several such texts, for several
-            GPUs; ``"all"`` for all GPUs of the machine. The best adapter by default.
+        adapter: text that is in the adapter's name, driver or backend, in any case, or an `Adapter`; several of them,
+            for several GPUs; ``"all"`` for all GPUs of the machine. The best adapter by default.
         memory_budget: bytes of tensors that a call holds on each GPU at a time, 512 MiB by default. Larger tensors
             pass through in pieces.
         turn: take GPU number ``turn`` of those that match, and the first again after the last: for processes that
@@ -56,15 +85,19 @@ class Gpu:
 
     def __init__(
         self,
-        adapter: str | Sequence[str] | None = None,
+        adapter: str | Adapter | Sequence[str | Adapter] | None = None,
         *,
         memory_budget: int | None = None,
         turn: int | None = None,
         batch_invariant: bool = False,
     ) -> None:
         """Open the GPU."""
-        names = [adapter] if isinstance(adapter, str) else list(adapter or [])
-        self._native = _native.Gpu(names, turn, memory_budget, batch_invariant)
+        self._native = _native.Gpu(
+            _names(adapter),
+            _whole("turn", turn),
+            _whole("memory_budget", memory_budget),
+            batch_invariant,
+        )
 
     @property
     def adapters(self) -> tuple[Adapter, ...]:

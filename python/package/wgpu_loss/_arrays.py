@@ -129,6 +129,8 @@ def bf16_dtype() -> np.dtype[Any] | None:
 
 def _array(name: str, given: Any) -> tuple[Array, bool]:
     """Return an array on the same memory, and true if its elements are the bits of bf16."""
+    if given is None:
+        raise TypeError(f"{name} is None, expected an array")
     if isinstance(given, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be lost: pass row_weights, or fill it")
     if isinstance(given, np.ndarray):
