@@ -59,10 +59,8 @@ class Question:
 
     def __post_init__(self) -> None:
         """Check the options."""
-        if isinstance(self.outputs, str):
-            raise TypeError(f"outputs is {self.outputs!r}, but it must be several names, as in ({self.outputs!r},)")
         # Without a type for bf16 in NumPy, results are f32.
-        is_bf16 = self.operands["input"].is_bf16 or any(given.is_bf16 for given in self.operands.values())
+        is_bf16 = any(given.is_bf16 for given in self.operands.values())
         in_f32 = is_bf16 and self.allocate is in_numpy and bf16_dtype() is None
         self.call = _native.Call(self.function, self.options, list(self.outputs), self.top_k, in_f32)
 
