@@ -164,19 +164,30 @@ fn two_give_what_one_gives() {
     }
 }
 
-/// Devices of one speed have about as much to do, also if the first one is always done when the host looks.
+/// Devices of one speed have about as much to do, also if the first one is always done when the host looks. Other work on
+/// the machine may slow one of them down in one call, and hardly in five.
 #[test]
 fn equals_share() {
-    let both = twins(0, TINY);
     let call = Call {
         loss: Box::new(CrossEntropy::new()),
         data: Data::random(&[6000, 33], 1),
         outputs: Outputs::loss().with_grad(),
     };
-    call.given(&both);
-    let pieces = pieces_of(&both.shares());
-    let all: u64 = pieces.iter().sum();
-    assert!(all > 100 && pieces.iter().all(|&pieces| pieces > all / 10), "{pieces:?}");
+    let shares = (0..5).map(|_| {
+        let both = twins(0, TINY);
+        call.given(&both);
+        pieces_of(&both.shares())
+    });
+    let mut seen = Vec::new();
+    for pieces in shares {
+        let all: u64 = pieces.iter().sum();
+        assert!(all > 100, "{pieces:?}");
+        if pieces.iter().all(|&pieces| pieces > all / 10) {
+            return;
+        }
+        seen.push(pieces);
+    }
+    panic!("in no call both had their share: {seen:?}");
 }
 
 /// Losses of single elements: operands that pieces share, and gradients of variances that are sums over pieces.
