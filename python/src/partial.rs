@@ -1,11 +1,10 @@
 //! Sums over some of the rows, which add up.
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use wgpu_loss::Reduction;
 
 use crate::errors::exception;
+use crate::question;
 use crate::results::{results, summary};
 
 /// The library's partial; what Python's users see wraps it.
@@ -41,11 +40,7 @@ impl Partial {
     }
 
     fn reduced(&self, reduction: &str) -> PyResult<Self> {
-        let all = [Reduction::None, Reduction::Mean, Reduction::Sum, Reduction::BatchMean];
-        match all.into_iter().find(|one| one.name() == reduction) {
-            Some(reduction) => Ok(Self(self.0.clone().reduced(reduction))),
-            None => Err(PyValueError::new_err(format!("there is no reduction {reduction:?}"))),
-        }
+        Ok(Self(self.0.clone().reduced(question::reduction(reduction)?)))
     }
 
     fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

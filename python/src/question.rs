@@ -43,17 +43,8 @@ impl<'a, 'py> Options<'a, 'py> {
                 "reduction is None: for the losses of rows it is \"none\"",
             ));
         }
-        let name: Option<String> = self.get("reduction")?;
-        let all = [Reduction::None, Reduction::Mean, Reduction::Sum, Reduction::BatchMean];
-        match name.as_deref() {
-            // The distributions have none.
-            None => Ok(Reduction::Mean),
-            Some(name) => all.into_iter().find(|one| one.name() == name).ok_or_else(|| {
-                PyValueError::new_err(format!(
-                    "reduction is {name:?}, but it must be \"none\", \"mean\", \"sum\" or \"batchmean\""
-                ))
-            }),
-        }
+        // The distributions have none.
+        self.get::<String>("reduction")?.map_or(Ok(Reduction::Mean), |name| reduction(&name))
     }
 
     fn empty_mean(&self) -> PyResult<EmptyMean> {
@@ -120,6 +111,16 @@ impl<'a, 'py> Options<'a, 'py> {
             other => return Err(PyValueError::new_err(format!("there is no loss {other:?}"))),
         })
     }
+}
+
+/// Returns the reduction of a name.
+pub fn reduction(name: &str) -> PyResult<Reduction> {
+    let all = [Reduction::None, Reduction::Mean, Reduction::Sum, Reduction::BatchMean];
+    all.into_iter().find(|one| one.name() == name).ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "reduction is {name:?}, but it must be \"none\", \"mean\", \"sum\" or \"batchmean\""
+        ))
+    })
 }
 
 /// Returns the outputs of some names.

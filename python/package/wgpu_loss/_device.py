@@ -16,6 +16,7 @@ class Adapter(NamedTuple):
     """A GPU as a driver offers it, or a driver that computes on the CPU.
 
     Attributes:
+        name: The device's name, as the driver gives it.
         kind: ``"discrete"``, ``"integrated"``, ``"virtual"``, ``"software"`` or ``"other"``.
         backend: The API: ``"vulkan"``, ``"metal"``, ``"dx12"``, ``"gl"``.
         driver: The driver with its version.
@@ -32,6 +33,7 @@ class Share(NamedTuple):
     """What one of several GPUs has computed.
 
     Attributes:
+        rows: Rows that it has computed.
         bytes: Bytes of tensors that went to the GPU and came back.
         failure: Why it computes no more.
 
@@ -47,10 +49,8 @@ def _names(adapter: str | Adapter | Sequence[str | Adapter] | None) -> list[str]
     if adapter is None:
         return []
     several = [adapter] if isinstance(adapter, (str, Adapter)) else adapter
-    if not isinstance(several, Sequence) or not several:
-        raise TypeError(f"adapter is {adapter!r}, but it must be text, an Adapter, or several; turn= takes a number")
-    names = [one.name if isinstance(one, Adapter) else one for one in several]
-    if not all(isinstance(name, str) for name in names):
+    names = [one.name if isinstance(one, Adapter) else one for one in several] if isinstance(several, Sequence) else []
+    if not names or not all(isinstance(name, str) for name in names):
         raise TypeError(f"adapter is {adapter!r}, but it must be text, an Adapter, or several; turn= takes a number")
     return names
 
