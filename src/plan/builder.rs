@@ -74,9 +74,8 @@ impl PlanBuilder {
         if partials == 1 {
             let work = &self.work;
             let last = self.dispatches.iter_mut().rev().find(|one| one.spec.leaves_partials());
-            if let Some(last) = last
-                && let Some(lone) = lone::summing(work, last.spec, &spec)
-            {
+            let lone = last.and_then(|last| Some((lone::summing(work, last.spec, &spec)?, last)));
+            if let Some((lone, last)) = lone {
                 last.spec = lone;
                 return Ok(());
             }
