@@ -2,6 +2,9 @@
 
 use std::io::Write;
 
+use anstyle::Style;
+
+use crate::style::{BAD, LABEL, styled};
 use crate::visible::visible;
 
 /// The reason why the program stops.
@@ -38,8 +41,17 @@ impl Failure {
 /// Prints one line on stderr. Drivers' messages and file names may hold newlines, and other characters that a terminal
 /// interprets; they are written as escapes, so that the line stays one.
 pub fn say(message: &str) {
+    say_in(LABEL, message);
+}
+
+/// Prints the line of an error.
+pub fn say_failure(failure: &Failure) {
+    say_in(BAD, &failure.message());
+}
+
+fn say_in(style: Style, message: &str) {
     let lines: Vec<&str> = message.split(['\n', '\r']).map(str::trim).collect();
     let line = lines.into_iter().filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ");
     // If stderr is closed, there is no place for the message.
-    let _ = writeln!(std::io::stderr(), "wgpu-loss: {}", visible(&line));
+    let _ = writeln!(anstream::stderr(), "{} {}", styled(style, "wgpu-loss:"), visible(&line));
 }

@@ -11,6 +11,8 @@
 //! interrupt    Ctrl-C leaves no half-written files       picture   font, colours and formats of pictures
 //! bench/       measures speed                            tune      finds a device's best numbers
 //! visible      text that a terminal does not interpret       shards/   one loss over many files
+//! style        colours for people                 diagnose/ a report on the GPU, and a test of it
+//! stored       floats in memory                   generate  completions and manual pages
 //! ```
 //!
 //! Results go to stdout, all other output to stderr. Exit status: 0 for success, 1 for data, devices and checks that
@@ -31,10 +33,12 @@ mod compute;
 mod computed;
 mod data;
 mod destinations;
+mod diagnose;
 mod error;
 #[doc(hidden)]
 pub mod files;
 mod formula;
+mod generate;
 mod inputs;
 mod inspect;
 mod interrupt;
@@ -48,13 +52,17 @@ mod report;
 mod run;
 mod shards;
 mod sinks;
+mod stored;
+mod style;
 mod tune;
 mod visible;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::args::Command;
+use clap::CommandFactory;
+
+use crate::args::{Cli, Command, Request};
 use crate::error::Failure;
 
 /// Runs the program: reads the command line and returns the exit status.
@@ -68,7 +76,10 @@ pub fn main() -> ExitCode {
 pub fn run_as(words: impl IntoIterator<Item = OsString>) -> u8 {
     interrupt::watch();
     let done = match args::parse(words.into_iter()) {
-        Ok(Some(command)) => run(command),
+        Ok(Some(Request::Subcommand(command))) => run(*command),
+        Ok(Some(Request::Generate(what, into))) => {
+            generate::run(what, Cli::command(), into.as_deref())
+        }
         // Help or the version was requested and is shown.
         Ok(None) => Ok(()),
         Err(failure) => Err(failure),
@@ -76,7 +87,7 @@ pub fn run_as(words: impl IntoIterator<Item = OsString>) -> u8 {
     match done {
         Ok(()) => 0,
         Err(failure) => {
-            error::say(&failure.message());
+            error::say_failure(&failure);
             failure.exit_code()
         }
     }
@@ -98,6 +109,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Adapters(args) => adapters::list(args.json),
         Command::Bench(args) => bench::run(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Diagnose(args) => diagnose::run(&args),
     }
 }
 

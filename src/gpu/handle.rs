@@ -101,10 +101,22 @@ impl Gpu {
         Self { kernels, ..self.with_memory_budget(self.memory_budget) }
     }
 
+    /// Returns every adapter as wgpu has it, with its features and limits, in the order of [`Gpu::adapters`].
+    ///
+    /// ```
+    /// use wgpu_loss::Gpu;
+    ///
+    /// for adapter in Gpu::wgpu_adapters() {
+    ///     println!("{}: {:?}", adapter.get_info().name, adapter.features());
+    /// }
+    /// ```
+    pub fn wgpu_adapters() -> Vec<wgpu::Adapter> {
+        block_on(async { Ok(adapters::enumerate().await) }).unwrap_or_default()
+    }
+
     /// Returns every adapter, best first. Empty in a browser, where waiting for them is not allowed.
     pub fn adapters() -> Vec<wgpu::AdapterInfo> {
-        let found = block_on(async { Ok(adapters::enumerate().await) });
-        found.iter().flatten().map(wgpu::Adapter::get_info).collect()
+        Self::wgpu_adapters().iter().map(wgpu::Adapter::get_info).collect()
     }
 
     /// Returns the adapter's properties.

@@ -31,9 +31,32 @@ The winners are kept for this adapter, driver and version of wgpu-loss in the us
 the folder that WGPU_LOSS_CACHE names, if it is set), and every later run on the device uses them.
 
 Exit status: 0 success, 1 no device or no folder to write to, 2 wrong usage.";
+
+pub const DIAGNOSE: &str = "\
+Prints versions, the environment variables that choose drivers, and every adapter with its features and
+limits; then runs a small call for every kind of kernel on the best adapter, or on that of --adapter,
+and compares it with the f64 reference. It names what it is about to run first, so that the last line
+tells where a driver stopped.
+
+Exit status: 0 all right; 1 no device, or a wrong answer; 2 wrong usage.";
+
 /// Arguments of `adapters`.
 #[derive(Debug, Args)]
 pub struct AdaptersArgs {
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `diagnose`.
+#[derive(Debug, Args)]
+pub struct DiagnoseArgs {
+    /// Test the first GPU whose name, driver or backend contains this [default: the best].
+    #[arg(long, value_name = "TEXT")]
+    pub adapter: Option<String>,
+    /// Start no further test after this time.
+    #[arg(long, value_name = "SECONDS", default_value = "18", value_parser = values::count)]
+    pub seconds: usize,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

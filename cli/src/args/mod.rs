@@ -17,6 +17,7 @@ pub mod values;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -25,8 +26,8 @@ pub use self::inspect::InspectArgs;
 pub use self::loss::{
     ClassArgs, CrossEntropyArgs, EntropyArgs, LabelArgs, LossArgs, NllArgs, SoftmaxArgs,
 };
-pub use self::measure::{AdaptersArgs, BenchArgs, TuneArgs};
-use self::measure::{BENCH, TUNE};
+pub use self::measure::{AdaptersArgs, BenchArgs, DiagnoseArgs, TuneArgs};
+use self::measure::{BENCH, DIAGNOSE, TUNE};
 pub use self::points::{
     BceArgs, BceWithLogitsArgs, GaussianNllArgs, KlDivArgs, PointArgs, PoissonNllArgs,
 };
@@ -35,14 +36,34 @@ pub use self::run::{DeviceArg, OutType, RunArgs};
 pub use self::shards::{MergeArgs, ShardArgs};
 pub use self::values::{Share, Tensor};
 use crate::error::Failure;
+use crate::generate::Generated;
+use crate::style::HELP;
 
 /// Losses of arrays in files, and their gradients, on any GPU that wgpu reaches.
 #[derive(Debug, Parser)]
-#[command(name = "wgpu-loss", version, after_help = FILES, arg_required_else_help = false)]
+#[command(name = "wgpu-loss", version, styles = HELP, after_help = FILES, arg_required_else_help = false)]
 pub struct Cli {
     /// The subcommand.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
+    /// Print completions for a shell, or the manual page (also per subcommand, with `--into`).
+    #[arg(long, value_name = "WHAT")]
+    generate: Option<Generated>,
+    /// Write what is generated into this folder, under the names by which it is found.
+    #[arg(long, value_name = "FOLDER", requires = "generate")]
+    into: Option<PathBuf>,
+    /// Colours of what is printed.
+    #[command(flatten)]
+    color: colorchoice_clap::Color,
+}
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub enum Request {
+    /// A subcommand.
+    Subcommand(Box<Command>),
+    /// Something generated from the command line's definition, on stdout or into a folder.
+    Generate(Generated, Option<PathBuf>),
 }
 
 /// The subcommands.
@@ -88,7 +109,11 @@ pub enum Command {
     /// Find the numbers by which work is laid out best on a device, and store them.
     #[command(after_help = TUNE)]
     Tune(TuneArgs),
+    /// Describe the GPUs and test one with every kind of kernel, as text for a report of a fault.
+    #[command(after_help = DIAGNOSE)]
+    Diagnose(DiagnoseArgs),
 }
+
 impl Command {
     fn run_args(&self) -> Option<&RunArgs> {
         match self {
@@ -101,17 +126,21 @@ impl Command {
             Command::GaussianNll(args) => Some(&args.shared.run),
             Command::PoissonNll(args) => Some(&args.shared.run),
             Command::LogSoftmax(args) | Command::Softmax(args) => Some(&args.run),
-            Command::Merge(_) | Command::Adapters(_) | Command::Bench(_) | Command::Tune(_) => None,
+            Command::Merge(_)
+            | Command::Adapters(_)
+            | Command::Bench(_)
+            | Command::Tune(_)
+            | Command::Diagnose(_) => None,
         }
     }
 }
 
 /// Reads the words of a command line. Returns `None` if help or the version was requested and is shown.
-pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Command>, Failure> {
+pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Request>, Failure> {
     let words = joined(words);
     let parsed = Cli::command().try_get_matches_from(words).and_then(|m| Cli::from_arg_matches(&m));
-    let command = match parsed {
-        Ok(cli) => cli.command,
+    let cli = match parsed {
+        Ok(cli) => cli,
         Err(error)
             if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
         {
@@ -121,12 +150,26 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Command>, F
         }
         Err(error) => return Err(Failure::Usage(one_line(&error.to_string()))),
     };
+    cli.color.write_global();
+    let command = match (cli.command, cli.generate) {
+        (Some(command), None) => command,
+        (None, Some(what)) => return Ok(Some(Request::Generate(what, cli.into))),
+        (Some(_), Some(_)) => {
+            return Err(Failure::Usage("--generate stands alone, without a subcommand".into()));
+        }
+        (None, None) => {
+            let names = Cli::command();
+            let names: Vec<_> = names.get_subcommands().map(clap::Command::get_name).collect();
+            let what = format!("no subcommand; there are {}; see --help", names.join(", "));
+            return Err(Failure::Usage(what));
+        }
+    };
     let chooses = |run: &RunArgs| !run.adapter.is_empty() || run.adapter_turn.is_some();
     let at_odds = |run: &RunArgs| run.device == DeviceArg::Cpu && chooses(run);
     if command.run_args().is_some_and(at_odds) {
         return Err(Failure::Usage("--adapter chooses a GPU, but --device is cpu".into()));
     }
-    Ok(Some(command))
+    Ok(Some(Request::Subcommand(Box::new(command))))
 }
 
 /// Returns the words of a command line, with `--option -1e-30` as `--option=-1e-30`: clap would take the second word
@@ -196,7 +239,6 @@ mod tests {
     #[test]
     fn clap_errors_fit_one_line() {
         for words in [
-            vec!["wgpu-loss"],
             vec!["wgpu-loss", "nll"],
             vec!["wgpu-loss", "nll", "a.npy", "b.npy", "--wieght", "c.npy"],
             vec!["wgpu-loss", "softmax", "a.npy", "--class-axis", "x"],

@@ -1,11 +1,11 @@
 //! The data of one measured shape: cross-entropy's logits and labels, the same on every run.
-//!
-//! The library's criterion bench includes this file too, so it imports nothing of the program.
 
 use std::collections::TryReserveError;
 
-use half::{bf16, f16};
-use wgpu_loss::{ElementType, Floats, Inputs, Tensor};
+use wgpu_loss::{ElementType, Inputs, Tensor};
+
+pub use crate::stored::Stored;
+use crate::stored::{filled, random};
 
 /// The tensors of one shape, on the host. Classes are on axis 1.
 pub struct Case {
@@ -17,40 +17,6 @@ pub struct Case {
     pub logits: Stored,
     /// Their labels.
     pub labels: Vec<i64>,
-}
-
-/// Floats of one type.
-pub enum Stored {
-    /// Single precision.
-    F32(Vec<f32>),
-    /// Half precision.
-    F16(Vec<f16>),
-    /// The upper halves of f32.
-    BF16(Vec<bf16>),
-}
-
-impl Stored {
-    /// Rounds the first elements of a sequence to a type.
-    pub fn new(
-        element_type: ElementType,
-        count: usize,
-        elements: impl Iterator<Item = f32>,
-    ) -> Result<Self, TryReserveError> {
-        Ok(match element_type {
-            ElementType::F16 => Stored::F16(filled(count, elements.map(f16::from_f32))?),
-            ElementType::BF16 => Stored::BF16(filled(count, elements.map(bf16::from_f32))?),
-            _ => Stored::F32(filled(count, elements)?),
-        })
-    }
-
-    /// Returns the floats as the library takes them.
-    pub fn floats(&self) -> Floats<'_> {
-        match self {
-            Stored::F32(floats) => floats.into(),
-            Stored::F16(floats) => floats.into(),
-            Stored::BF16(floats) => floats.into(),
-        }
-    }
 }
 
 impl Case {
@@ -86,22 +52,4 @@ impl Case {
         let passes = if grad { 3 } else { 1 };
         passes * self.logits.floats().bytes().len() as u64 + size_of_val(&self.labels[..]) as u64
     }
-}
-
-/// Collects the first elements of a sequence; fails if there is not enough memory.
-fn filled<T>(count: usize, elements: impl Iterator<Item = T>) -> Result<Vec<T>, TryReserveError> {
-    let mut all = Vec::new();
-    all.try_reserve_exact(count)?;
-    all.extend(elements.take(count));
-    Ok(all)
-}
-
-/// Returns numbers in [0, 1), from a linear congruential generator.
-fn random(seed: u64) -> impl Iterator<Item = f32> {
-    let mut state = seed;
-    std::iter::repeat_with(move || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u64 << 24) as f32
-    })
 }

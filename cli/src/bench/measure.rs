@@ -3,12 +3,10 @@
 use std::time::{Duration, Instant};
 
 use wgpu_loss::gpu::{Clock, Roofline, Times};
-use wgpu_loss::{
-    CrossEntropy, ElementType, Error, Gpu, LargeOutput, Loss, Output, Outputs, reference,
-};
+use wgpu_loss::{CrossEntropy, ElementType, Error, Gpu, Loss, Output, Outputs, reference};
 
-use super::case::{Case, Stored};
-use crate::check::{self, Answer, Compared};
+use super::case::Case;
+use crate::check::{self, Compared};
 use crate::data::{Data, Given, Operand, Role, Stop};
 use crate::error::Failure;
 use crate::formula::Formula;
@@ -156,19 +154,7 @@ fn checked(case: &Case, pass: Pass, first: &Output<f32>) -> Result<Vec<Compared>
     let formula = Formula::CrossEntropy(loss);
     let outputs = pass.outputs();
     let question = Question { formula: &formula, outputs, data: &data, problem: &problem };
-    // A gradient is returned as f32; rounded to the logits' type it is what the device wrote.
-    let grad = first.grad.as_deref().map(|grad| {
-        let element_type = case.logits.floats().element_type();
-        Stored::new(element_type, grad.len(), grad.iter().copied())
-    });
-    let grad = grad.transpose().map_err(|error| Failure::Failed(error.to_string()))?;
-    let answer = Answer {
-        loss: first.loss.first().copied(),
-        summary: first.summary,
-        floats: grad.iter().map(|grad| (LargeOutput::Grad, grad.floats())).collect(),
-        ..Answer::default()
-    };
-    let compared = check::run(&question, &answer, &mut |_| ()).map_err(|stop| match stop {
+    let compared = check::output(&question, first).map_err(|stop| match stop {
         Stop::Library(error) => failed(error),
         Stop::Failure(failure) => failure,
     })?;

@@ -28,6 +28,7 @@ use self::words::Words;
 use crate::data::{Role, Stop};
 use crate::error::Failure;
 use crate::question::{Question, is_unreduced};
+use crate::stored::Stored;
 
 /// The computed results.
 #[derive(Debug, Default)]
@@ -97,6 +98,46 @@ pub fn run(
         compared.push(classes(&given, wanted, &class_off, words::mapped(problem)));
     }
     Ok(compared)
+}
+
+/// Compares an output whose tensors are all in memory.
+pub fn output(question: &Question<'_>, output: &Output<f32>) -> Result<Vec<Compared>, Stop> {
+    let problem = question.problem;
+    let unreduced = is_unreduced(problem);
+    let reduced = |losses: &[f32]| losses.first().copied().filter(|_| !unreduced);
+    let tensors = [
+        (LargeOutput::Grad, &output.grad),
+        (LargeOutput::Distribution, &output.log_probs),
+        (LargeOutput::Distribution, &output.probs),
+        (LargeOutput::TargetGrad, &output.target_grad),
+        (LargeOutput::VarGrad, &output.var_grad),
+    ];
+    // They are returned as f32; rounded to their types they are what the device wrote.
+    let mut stored = Vec::new();
+    for (what, floats) in tensors {
+        if let (Some(floats), Some(of)) = (floats, problem.float_type_of(what)) {
+            let floats = Stored::new(of, floats.len(), floats.iter().copied());
+            stored.push((what, floats.map_err(|error| Failure::Failed(error.to_string()))?));
+        }
+    }
+    let mut answer = Answer {
+        loss: reduced(&output.loss),
+        z_loss: reduced(&output.z_loss),
+        summary: output.summary,
+        classes: output.classes.as_ref(),
+        floats: stored.iter().map(|(what, floats)| (*what, floats.floats())).collect(),
+        words: Vec::new(),
+    };
+    if unreduced {
+        answer.floats.push((LargeOutput::RowLoss, Floats::F32(&output.loss)));
+    }
+    for (what, column) in output.rows.columns() {
+        match column {
+            RowColumn::Numbers(floats) => answer.floats.push((what, Floats::F32(floats))),
+            RowColumn::Words(words) => answer.words.push((what, words)),
+        }
+    }
+    run(question, &answer, &mut |_| ())
 }
 
 /// Computes everything again in f64, a piece at a time.

@@ -22,6 +22,7 @@ use crate::check::Compared;
 use crate::error::Failure;
 use crate::inspect::Inspected;
 use crate::position::position;
+use crate::style::{LABEL, styled};
 use crate::visible::visible;
 
 /// The contents of a report.
@@ -75,7 +76,7 @@ pub struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// Returns the lines for a person.
+    /// Returns the lines for a person, in colours.
     pub fn text(&self) -> String {
         let mut lines: Vec<(&str, String)> = vec![("computed", self.what())];
         lines.push(("device", self.device()));
@@ -136,7 +137,7 @@ impl Report<'_> {
             lines.push(("saved", self.saved.join(", ") + raw));
         }
         // A name may hold a newline.
-        lines.iter().map(|(label, text)| format!("{label:<10}{}\n", visible(text))).collect()
+        lines.iter().map(|(label, text)| line(label, text)).collect()
     }
 
     fn what(&self) -> String {
@@ -211,8 +212,12 @@ impl Report<'_> {
     }
 }
 
-/// Prints lines on stdout, with characters that a terminal interprets as escapes. A closed pipe is no error: its reader
-/// needs no more.
+/// Returns a line for a person: a label and what stands under it, with characters that a terminal interprets as escapes.
+pub fn line(label: &str, text: &str) -> String {
+    format!("{}{}\n", styled(LABEL, &format!("{label:<10}")), visible(text))
+}
+
+/// Prints lines on stdout, with characters that a terminal interprets as escapes.
 pub fn print(text: &str) -> Result<(), Failure> {
     let text: String = text
         .split_inclusive('\n')
@@ -221,8 +226,22 @@ pub fn print(text: &str) -> Result<(), Failure> {
             None => visible(line),
         })
         .collect();
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    print_bytes(text.as_bytes())
+}
+
+/// Prints lines in colours on stdout, which nothing but those of [`style`](crate::style) may be in.
+pub fn print_styled(text: &str) -> Result<(), Failure> {
+    write_to(&mut anstream::stdout().lock(), text.as_bytes())
+}
+
+/// Prints bytes on stdout as they are.
+pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    write_to(&mut io::stdout().lock(), bytes)
+}
+
+/// A closed pipe is no error: its reader needs no more.
+fn write_to(stdout: &mut impl Write, bytes: &[u8]) -> Result<(), Failure> {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::of("stdout", error))
         }

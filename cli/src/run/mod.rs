@@ -335,7 +335,10 @@ impl Work<'_> {
             saved,
             output_type: problem.output_type,
         };
-        report::print(&if job.run.json { report.json() } else { report.text() })
+        match job.run.json {
+            true => report::print(&report.json()),
+            false => report::print_styled(&report.text()),
+        }
     }
 
     /// Shows the progress, and releases the memory of elements that have been read.

@@ -234,6 +234,7 @@ fn job(folder: &Path, words: &str) -> Job {
     match args::Cli::try_parse_from(words.chain(["--check".into(), "--quiet".into()]))
         .unwrap()
         .command
+        .unwrap()
     {
         Command::CrossEntropy(args) => args.into(),
         Command::Nll(args) => args.into(),

@@ -16,8 +16,11 @@ use crate::report::{self, Classes, Report, ShardLine, Shards, Tokens, Wide};
 pub fn print(ledger: &Ledger, saved: Option<&Destination>, json: bool) -> Result<(), Failure> {
     let Some((first, others)) = ledger.shards.split_first() else {
         let none = serde_json::json!({ "command": ledger.command, "shards": [] });
-        let text = format!("{:<10}{} of 0 shards\n", "computed", ledger.command);
-        return report::print(&if json { format!("{none}\n") } else { text });
+        let text = report::line("computed", &format!("{} of 0 shards", ledger.command));
+        return match json {
+            true => report::print(&format!("{none}\n")),
+            false => report::print_styled(&text),
+        };
     };
     let failed = |error: Error| Failure::Failed(error.to_string());
     let mut all = first.partial.clone();
@@ -64,7 +67,10 @@ pub fn print(ledger: &Ledger, saved: Option<&Destination>, json: bool) -> Result
         saved: saved.iter().map(|to| to.name.display().to_string()).collect(),
         output_type: ElementType::F32,
     };
-    report::print(&if json { report.json() } else { report.text() })
+    match json {
+        true => report::print(&report.json()),
+        false => report::print_styled(&report.text()),
+    }
 }
 
 fn line(entry: &Entry) -> Result<ShardLine, Error> {

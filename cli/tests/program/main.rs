@@ -7,6 +7,7 @@ mod errors;
 mod extras;
 mod family;
 mod files;
+mod generate;
 mod hostile;
 mod inspect;
 mod interrupted;
@@ -24,6 +25,7 @@ mod gpu {
     mod bench;
     mod checks;
     mod damaged;
+    mod diagnose;
     mod extras;
     mod family;
     mod inspect;
