@@ -285,7 +285,17 @@ impl Output<f64> {
     }
 }
 
-/// A value that a loss is not defined for. [`Error`] has an example of the error that it causes.
+/// A value that a loss is not defined for.
+///
+/// ```
+/// use wgpu_loss::Summary;
+///
+/// /// What to tell a user whose own kernels made the probabilities: `Reader` returns the summary.
+/// fn fault(summary: &Summary) -> Option<String> {
+///     let bad = summary.first_bad_value?;
+///     Some(format!("{} elements; the first is {} at {} of {}", summary.bad, bad.value, bad.position, bad.what))
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BadValue {
@@ -297,8 +307,20 @@ pub struct BadValue {
     pub value: f32,
 }
 
-/// Counts and sums over the rows. For losses of single elements every element is a row. [`Output`] has an example, and
-/// [`Reader`](crate::Reader) one of a device's summary.
+/// Counts and sums over the rows. For losses of single elements every element is a row.
+///
+/// ```
+/// use wgpu_loss::{CrossEntropy, Inputs, Outputs, Tensor, reference};
+///
+/// // The second of three rows does not count.
+/// let inputs = Inputs::new(Tensor::new(&[0.0; 6], &[3, 2]))
+///     .labels(&[0i64, -100, 1], &[3])
+///     .weight(&[1.0, 0.5]);
+/// let summary = reference::run(&CrossEntropy::new(), &inputs, Outputs::loss())?.summary;
+/// assert_eq!((summary.rows, summary.live, summary.ignored()), (3, 2, 1));
+/// assert_eq!(summary.weight, 1.5);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Summary {

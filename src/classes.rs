@@ -13,6 +13,21 @@ pub const CLASS_BYTES: u64 = 4 * CLASS_WORDS as u64;
 const UNITS: f64 = (1u64 << CLASS_UNIT) as f64;
 
 /// The losses of each class, over the live rows with this label. [`class_losses`] reads them from a host's own buffer.
+///
+/// ```
+/// use wgpu_loss::{CrossEntropy, Inputs, Outputs, Tensor, reference};
+///
+/// let inputs = Inputs::new(Tensor::new(&[0.0; 9], &[3, 3])).labels(&[2u8, 0, 2], &[3]);
+/// let outputs = Outputs::loss().with_class_losses();
+/// let output = reference::run(&CrossEntropy::new(), &inputs, outputs)?;
+/// let classes = output.classes.expect("they were asked for");
+/// let means = classes.loss.iter().zip(&classes.rows).map(|(loss, &rows)| loss / rows as f64);
+/// for (class, mean) in means.enumerate() {
+///     // No row has the label 1.
+///     assert_eq!(mean.is_nan(), class == 1);
+/// }
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ClassLosses {

@@ -35,7 +35,14 @@ pub fn wanted_features(adapter: &Adapter) -> Features {
 /// and bindings (larger ones are cut into fewer pieces), the number of storage buffers, the lanes of a workgroup and
 /// its memory. Where the adapter has less than the defaults, its own limits are returned.
 ///
-/// The example is at [`wanted_features`].
+/// ```
+/// use wgpu_loss::{wanted_limits, wgpu};
+///
+/// /// The limits of a device for this library and for what the host itself needs.
+/// fn limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
+///     wgpu::Limits { max_bind_groups: 6, ..wanted_limits(adapter) }
+/// }
+/// ```
 pub fn wanted_limits(adapter: &Adapter) -> Limits {
     let offered = adapter.limits();
     let least = Limits::default().or_worse_values_from(&offered);

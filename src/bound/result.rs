@@ -15,6 +15,15 @@ pub const RESULT_BYTES: u64 = 4 * TOTALS_WORDS as u64;
 const RAISED_UNIT: f64 = (1u128 << RAISED_BY) as f64;
 
 /// The content of [`Bound::result`](crate::Bound::result), as a [`Reader`](crate::Reader) returns it.
+///
+/// ```
+/// use wgpu_loss::Decoded;
+///
+/// /// The perplexity of a step's tokens, if any of them counted.
+/// fn perplexity(result: &Decoded) -> Option<f32> {
+///     (result.summary.live > 0).then(|| result.loss.exp())
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Decoded {

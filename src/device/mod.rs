@@ -22,8 +22,22 @@ const COMPILING: &str = "compiling a kernel";
 
 /// A device's pipelines, compiled when first wanted and kept.
 ///
-/// A handle, like those of wgpu: clones share the pipelines, and any thread may use them. [`Bound`](crate::Bound) has
-/// an example.
+/// A handle, like those of wgpu: clones share the pipelines, and any thread may use them.
+///
+/// ```
+/// use wgpu_loss::loss::Shapes;
+/// use wgpu_loss::{CrossEntropy, Error, Kernels, LabelType, Outputs, Plan, TargetType, wgpu};
+///
+/// /// Compiles, while the application starts, what its training step will run.
+/// fn prepare(device: &wgpu::Device) -> Result<(Kernels, Plan), Error> {
+///     let kernels = Kernels::new(device);
+///     let shapes = Shapes::new(&[2048, 32_000]).target(TargetType::Labels(LabelType::I32), &[2048]);
+///     let outputs = Outputs::loss().with_grad();
+///     let plan = Plan::new(&CrossEntropy::new(), &shapes, outputs, kernels.profile())?;
+///     kernels.compile(&plan)?;
+///     Ok((kernels, plan))
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Kernels {
     shared: Arc<Shared>,

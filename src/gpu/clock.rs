@@ -19,6 +19,18 @@ const WARM_UP_SOFTWARE: Duration = Duration::from_millis(50);
 const SUBMISSION: Duration = Duration::from_millis(10);
 
 /// The clock of a time: see [`Timer`].
+///
+/// ```
+/// use wgpu_loss::gpu::{Clock, Times};
+///
+/// fn described(times: &Times) -> String {
+///     let what = match times.clock {
+///         Clock::Timestamps => "kernels",
+///         Clock::Wall => "kernels and their submission",
+///     };
+///     format!("{what}: {:?}", times.median())
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
     /// The device's timestamps at the boundaries of a compute pass: the work alone.
@@ -29,6 +41,14 @@ pub enum Clock {
 }
 
 /// Times of the same work, repeated by a [`Timer`].
+///
+/// ```
+/// use std::time::Duration;
+/// use wgpu_loss::gpu::{Clock, Times};
+///
+/// let times = Times::new(Clock::Wall, [9, 4, 5].map(Duration::from_millis).to_vec());
+/// assert_eq!([times.least(), times.median(), times.most()], [4, 5, 9].map(Duration::from_millis));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Times {

@@ -8,6 +8,17 @@ use crate::error_scope::scoped;
 use crate::{Bound, Error};
 
 /// One dispatch of a plan, and its times: see [`Timer::dispatches`].
+///
+/// ```
+/// use wgpu_loss::gpu::DispatchTimes;
+///
+/// /// Returns the kernel that takes longest, and its part of the whole.
+/// fn slowest(dispatches: &[DispatchTimes]) -> Option<(&str, f64)> {
+///     let whole: f64 = dispatches.iter().map(|dispatch| dispatch.times.median().as_secs_f64()).sum();
+///     let slowest = dispatches.iter().max_by_key(|dispatch| dispatch.times.median())?;
+///     Some((&slowest.name, slowest.times.median().as_secs_f64() / whole))
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DispatchTimes {

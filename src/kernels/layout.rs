@@ -102,6 +102,18 @@ impl RowLoads {
 }
 
 /// The number of elements in one load; a part of a [`Tuning`](crate::plan::Tuning).
+///
+/// ```
+/// use wgpu_loss::kernels::VectorWidth;
+/// use wgpu_loss::plan::Tuning;
+///
+/// // Loads of single words, to see what wider ones gain.
+/// let mut tuning = Tuning::DISCRETE;
+/// assert_eq!(tuning.load.elements(), 4);
+/// tuning.load = VectorWidth::One;
+/// tuning.check()?;
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "gpu", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "gpu", serde(rename_all = "snake_case"))]

@@ -6,6 +6,18 @@ use crate::Error;
 use crate::tensor::ClassView;
 
 /// The classes of an input that has not all of its rows' classes; a part of the [`Problem`].
+///
+/// ```
+/// use wgpu_loss::loss::{ClassShard, Loss, Shapes};
+/// use wgpu_loss::{CrossEntropy, LabelType, Outputs, TargetType};
+///
+/// // The classes 50,000 to 99,999 of 150,000.
+/// let shapes = Shapes::new(&[8, 50_000]).target(TargetType::Labels(LabelType::U32), &[8]);
+/// let loss = CrossEntropy::new().class_shard(50_000, 150_000);
+/// let problem = loss.problem(&shapes, Outputs::loss().only_states())?;
+/// assert_eq!(problem.class_shard, Some(ClassShard { first: 50_000, of: 150_000 }));
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClassShard {
     /// The number of the input's first class.
@@ -71,8 +83,26 @@ impl ClassShard {
     }
 }
 
-/// A word of a row's state: see [`RowStates`](crate::RowStates). With `z` the mapped logits of a shard's classes, `m`
-/// the largest of them, and the classes' shares `v_c` of the target:
+/// A word of a row's state: see [`RowStates`](crate::RowStates).
+///
+/// In the formulas, `z` are the mapped logits of a shard's classes, `m` is the largest of them, and `v_c` are the classes'
+/// shares of the target.
+///
+/// ```
+/// use wgpu_loss::{CrossEntropy, Inputs, Outputs, StateField, Tensor, reference};
+///
+/// let inputs = Inputs::new(Tensor::new(&[0.0; 4], &[1, 4])).labels(&[2u8], &[1]);
+/// let output = reference::run(&CrossEntropy::new(), &inputs, Outputs::loss().only_states())?;
+/// let states = output.states.expect("states were asked for");
+/// let word = |wanted| {
+///     let at = states.fields().iter().position(|field| *field == wanted);
+///     f32::from_bits(states.words()[at.expect("every state has it")])
+/// };
+/// // The log-sum-exp of the row, over the shard's classes.
+/// let lse = word(StateField::Max) + word(StateField::SumExpM1).ln_1p();
+/// assert_eq!(lse, 4f32.ln());
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StateField {

@@ -40,7 +40,22 @@ pub(crate) use tensors::CallTensor;
 use crate::Error;
 use crate::tensor::{ClassView, ElementType, TargetType};
 
-/// A loss: it checks shapes and states the problem that they pose. [`Problem`] has an example.
+/// A loss: it checks shapes and states the problem that they pose.
+///
+/// ```
+/// use wgpu_loss::loss::{Function, Loss, Shapes};
+/// use wgpu_loss::{Bce, BceWithLogits, ElementType, Outputs, TargetType};
+///
+/// /// Chooses a loss at run time.
+/// fn loss(logits: bool) -> Box<dyn Loss> {
+///     if logits { Box::new(BceWithLogits::new()) } else { Box::new(Bce::new()) }
+/// }
+///
+/// let shapes = Shapes::new(&[8]).target(TargetType::Values(ElementType::F32), &[8]);
+/// let problem = loss(true).problem(&shapes, Outputs::loss())?;
+/// assert_eq!(problem.function, Function::BceWithLogits);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 pub trait Loss {
     /// Checks the shapes and options and states the problem.
     ///
@@ -205,6 +220,17 @@ impl<'a> Shapes<'a> {
 }
 
 /// The function of the classes that is computed; a part of the [`Problem`].
+///
+/// ```
+/// use wgpu_loss::loss::{Function, Problem};
+///
+/// /// A name for a log: "cross_entropy of 64 rows".
+/// fn described(problem: &Problem) -> String {
+///     format!("{} of {} rows", problem.function.name(), problem.view.rows())
+/// }
+///
+/// assert_eq!(Function::PoissonNll.name(), "poisson_nll");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Function {
@@ -260,6 +286,18 @@ impl Function {
 
 /// The map of logits before the softmax: `z = scale * cap * tanh(x / cap)`, or `scale * x` without a cap. A part of the
 /// [`Problem`].
+///
+/// ```
+/// use wgpu_loss::loss::{LogitMap, Loss, Shapes};
+/// use wgpu_loss::{CrossEntropy, LabelType, Outputs, TargetType};
+///
+/// let shapes = Shapes::new(&[8, 3]).target(TargetType::Labels(LabelType::U8), &[8]);
+/// let mapped = |loss: CrossEntropy| loss.problem(&shapes, Outputs::loss()).map(|problem| problem.logits);
+/// // A temperature of 2.
+/// assert_eq!(mapped(CrossEntropy::new().logit_scale(0.5))?.scale, 0.5);
+/// assert_eq!(mapped(CrossEntropy::new())?, LogitMap::IDENTITY);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LogitMap {
@@ -286,6 +324,18 @@ impl LogitMap {
 }
 
 /// The form of the upstream gradient; a part of the [`Problem`].
+///
+/// ```
+/// use wgpu_loss::loss::{Loss, Shapes, Upstream};
+/// use wgpu_loss::{CrossEntropy, LabelType, Outputs, Reduction, TargetType};
+///
+/// // The losses of 8 rows, and a gradient with respect to each.
+/// let shapes = Shapes::new(&[8, 3]).target(TargetType::Labels(LabelType::U8), &[8]).upstream(&[8]);
+/// let loss = CrossEntropy::new().reduction(Reduction::None);
+/// let problem = loss.problem(&shapes, Outputs::loss().with_grad())?;
+/// assert_eq!(problem.upstream, Upstream::PerRow);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Upstream {
@@ -300,6 +350,19 @@ pub enum Upstream {
 }
 
 /// The divisor of the sum over rows; a part of the [`Problem`].
+///
+/// ```
+/// use wgpu_loss::loss::{Divisor, Loss, Shapes};
+/// use wgpu_loss::{CrossEntropy, ElementType, LabelType, Outputs, TargetType};
+///
+/// let loss = CrossEntropy::new();
+/// let labels = Shapes::new(&[8, 3]).target(TargetType::Labels(LabelType::U8), &[8]);
+/// // Some of the labels may be ignored.
+/// assert_eq!(loss.problem(&labels, Outputs::loss())?.divisor, Divisor::RowWeights);
+/// let probabilities = Shapes::new(&[8, 3]).target(TargetType::Probabilities(ElementType::F32), &[8, 3]);
+/// assert_eq!(loss.problem(&probabilities, Outputs::loss())?.divisor, Divisor::Known(8.0));
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Divisor {
     /// A number known from the shapes alone.

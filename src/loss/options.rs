@@ -96,8 +96,19 @@ impl EmptyMean {
 ///
 /// Gradient and distribution are in the input's shape, and of the input's element type unless f32 is requested. Outputs
 /// of rows have the labels' shape: numbers are f32, classes and ranks u32. None of them takes a further pass over the
-/// logits. [`Output`](crate::Output) has an example; a [`Loss`](super::Loss) returns an error for outputs that it does
-/// not have.
+/// logits. A [`Loss`](super::Loss) returns an error for outputs that it does not have.
+///
+/// ```
+/// use wgpu_loss::loss::{Loss, Shapes};
+/// use wgpu_loss::{Bce, ElementType, Error, Outputs, TargetType};
+///
+/// let outputs = Outputs::loss().with_grad().with_lse().with_top_k(5);
+/// assert!(outputs.grad && outputs.lse && !outputs.log_probs);
+/// // Single elements have no log-sum-exp.
+/// let shapes = Shapes::new(&[8]).target(TargetType::Values(ElementType::F32), &[8]);
+/// assert!(matches!(Bce::new().problem(&shapes, outputs), Err(Error::Option { .. })));
+/// assert!(Bce::new().problem(&shapes, Outputs::loss().with_grad()).is_ok());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Outputs {

@@ -29,6 +29,18 @@ pub(crate) struct Operand {
 }
 
 /// The formula and the operands, apart from the input, of a loss of single elements; a part of the [`Problem`].
+///
+/// ```
+/// use wgpu_loss::loss::{Loss, Shapes};
+/// use wgpu_loss::{Bce, ElementType, Outputs, TargetType};
+///
+/// // A problem that has it is one of single elements: every element is a row.
+/// let shapes = Shapes::new(&[8, 3]).target(TargetType::Values(ElementType::F32), &[8, 3]);
+/// let problem = Bce::new().problem(&shapes, Outputs::loss())?;
+/// assert!(problem.pointwise.is_some());
+/// assert_eq!(problem.row_shape, [8, 3]);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Pointwise {

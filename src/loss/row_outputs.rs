@@ -6,8 +6,20 @@ use super::LargeOutput;
 /// type of a column: numbers or words.
 macro_rules! row_outputs {
     ($($(#[$doc:meta])* $field:ident: $element:ty, $what:ident, $column:ident;)*) => {
-        /// The requested outputs of each row, in the labels' shape: see [`Outputs`](crate::Outputs), and
-        /// [`Output`](crate::Output) for an example.
+        /// The requested outputs of each row, in the labels' shape: see [`Outputs`](crate::Outputs).
+        ///
+        /// ```
+        /// use wgpu_loss::{CrossEntropy, Inputs, LargeOutput, Outputs, Tensor, reference};
+        ///
+        /// let inputs = Inputs::new(Tensor::new(&[0.0, 0.0, -1.0, 2.0], &[2, 2])).labels(&[0u8, 0], &[2]);
+        /// let outputs = Outputs::loss().with_lse().with_rank();
+        /// let rows = reference::run(&CrossEntropy::new(), &inputs, outputs)?.rows;
+        /// assert_eq!(rows.rank, Some(vec![0, 1]));
+        /// assert!((rows.lse.as_ref().expect("it was asked for")[0] - 2f64.ln()).abs() < 1e-15);
+        /// let names: Vec<LargeOutput> = rows.columns().map(|(what, _)| what).collect();
+        /// assert_eq!(names, [LargeOutput::Lse, LargeOutput::Rank]);
+        /// # Ok::<(), wgpu_loss::Error>(())
+        /// ```
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub struct RowOutputs<T> {
@@ -51,6 +63,28 @@ row_outputs! {
 }
 
 /// One of [`RowOutputs`]: an element for each row.
+///
+/// ```
+/// use wgpu_loss::{RowColumn, RowOutputs};
+///
+/// /// The lines of a table with tabs between its columns, without a head.
+/// fn lines(rows: &RowOutputs<f32>) -> Vec<String> {
+///     let mut lines = Vec::new();
+///     for (_, column) in rows.columns() {
+///         let cells: Vec<String> = match column {
+///             RowColumn::Numbers(numbers) => numbers.iter().map(f32::to_string).collect(),
+///             RowColumn::Words(words) => words.iter().map(u32::to_string).collect(),
+///         };
+///         lines.resize(cells.len(), String::new());
+///         lines.iter_mut().zip(cells).for_each(|(line, cell)| *line += &format!("{cell}\t"));
+///     }
+///     lines
+/// }
+///
+/// let mut rows = RowOutputs::default();
+/// (rows.lse, rows.argmax) = (Some(vec![0.5, 2.0]), Some(vec![7, 1]));
+/// assert_eq!(lines(&rows), ["0.5\t7\t", "2\t1\t"]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RowColumn<'a, T> {
     /// Numbers.

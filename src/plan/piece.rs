@@ -5,11 +5,26 @@ use std::ops::Range;
 use crate::loss::CallTensor;
 use crate::tensor::{Axes, ClassView};
 
-/// A part of the tensors that a dispatch binds: a box of the input, seen as (outer, classes, inner). The example of a
-/// [`Plan`](super::Plan) has two.
+/// A part of the tensors that a dispatch binds: a box of the input, seen as (outer, classes, inner).
 ///
 /// It has every class and every position of the inner axis, or lies in one step of the outer axis. It contains its
 /// rows' elements of a tensor with one element for each row, and its classes' elements of the class weights.
+///
+/// ```
+/// use wgpu_loss::loss::Shapes;
+/// use wgpu_loss::{CrossEntropy, LabelType, Outputs, Plan, Profile, TargetType};
+///
+/// // Logits of 512 MB, on a device that binds 128 MiB at once.
+/// let shapes = Shapes::new(&[128_000, 1000]).target(TargetType::Labels(LabelType::I32), &[128_000]);
+/// let plan = Plan::new(&CrossEntropy::new(), &shapes, Outputs::loss(), &Profile::portable())?;
+/// let mut next = 0;
+/// for piece in plan.pieces() {
+///     assert_eq!((piece.outer.start, piece.classes.len()), (next, 1000));
+///     next += piece.rows();
+/// }
+/// assert_eq!(next, 128_000);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Piece {
     /// Its part of the outer axis.

@@ -64,6 +64,16 @@ pub struct Tuning {
 }
 
 /// The number of lanes that share a row of neighbouring classes; a part of a [`Tuning`].
+///
+/// ```
+/// use wgpu_loss::plan::{Lanes, Tuning};
+///
+/// // At least 32 lanes share a row that has a load for each of them.
+/// let mut tuning = Tuning::DISCRETE;
+/// tuning.lanes = Lanes::Keeping { fewest: 32, most: 256 };
+/// tuning.check()?;
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "gpu", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "gpu", serde(rename_all = "snake_case", deny_unknown_fields))]

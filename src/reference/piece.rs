@@ -14,6 +14,29 @@ use crate::{
 
 /// A piece of a call in f64, as [`run_pieces`](super::run_pieces()) and
 /// [`Stream::push_pieces`](super::Stream::push_pieces) pass it on.
+///
+/// ```
+/// use wgpu_loss::{CrossEntropy, Inputs, LargeOutput, Outputs, Tensor, reference};
+///
+/// // The largest element of the gradient, and its place in the whole tensor.
+/// let logits = [0.0, 1.0, 0.0, -4.0, 5.0, 0.5];
+/// let inputs = Inputs::new(Tensor::new(&logits, &[3, 2])).labels(&[1u8, 1, 0], &[3]);
+/// let mut largest = (0.0, 0);
+/// let outputs = Outputs::loss().with_grad();
+/// reference::run_pieces(&CrossEntropy::new(), &inputs, outputs, |piece| {
+///     let grad = piece.output.grad.as_deref().unwrap_or_default();
+///     let places = piece.runs(LargeOutput::Grad).flatten();
+///     for (x, place) in grad.iter().zip(places) {
+///         if x.abs() > largest.0 {
+///             largest = (x.abs(), place);
+///         }
+///     }
+///     assert_eq!(piece.scale, 1.0 / 3.0);
+///     Ok(())
+/// })?;
+/// assert_eq!(largest.1, 2);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[non_exhaustive]
 pub struct Piece<'a> {
     /// The piece as a problem of its own: the sum over its rows, or their losses. Its [`view`](Problem::view) is the

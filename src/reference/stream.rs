@@ -17,7 +17,31 @@ use crate::{Error, Inputs, Loss, Output, Outputs, Partial, Problem};
 /// first.
 ///
 /// If the call returns an error, the sink may have received a part of the outputs: bad labels are counted to the end,
-/// and the losses and gradients of their rows are NaN. [`Sink`] has an example.
+/// and the losses and gradients of their rows are NaN.
+///
+/// ```
+/// use wgpu_loss::half::f16;
+/// use wgpu_loss::{CrossEntropy, Error, Inputs, LargeOutput, Outputs, Sink, Tensor, reference};
+///
+/// /// Counts bytes, where another one would write them to a file.
+/// struct Counted(usize);
+///
+/// impl Sink for Counted {
+///     fn write(&mut self, _: LargeOutput, _: u64, bytes: &[u8]) -> Result<(), Error> {
+///         self.0 += bytes.len();
+///         Ok(())
+///     }
+/// }
+///
+/// // The gradient of halves is one of halves.
+/// let logits = [f16::ONE; 30];
+/// let inputs = Inputs::new(Tensor::new(&logits, &[3, 10])).labels(&[1u8, 2, 3], &[3]);
+/// let mut counted = Counted(0);
+/// let outputs = Outputs::loss().with_grad();
+/// let output = reference::run_into(&CrossEntropy::new(), &inputs, outputs, &mut counted)?;
+/// assert_eq!((counted.0, output.grad), (60, None));
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`run`](super::run()), and the errors of the sink.
@@ -119,7 +143,7 @@ pub fn stream(loss: &dyn Loss, outputs: Outputs) -> Stream<'_> {
     Stream { whole: Whole::new(loss, outputs), pieces: Pieces::new(), written: Written::default() }
 }
 
-/// A loss in f64 over batches that come one by one: [`stream`] has an example.
+/// A loss in f64 over batches that come one by one: see [`stream`].
 ///
 /// Batches follow each other along the first axis. Their other axes and their kinds of tensors are all the same. Each
 /// batch may have its own extent along the first axis; a large one is cut into pieces. Large outputs go to a sink at
@@ -128,6 +152,26 @@ pub fn stream(loss: &dyn Loss, outputs: Outputs) -> Stream<'_> {
 /// The divisor of the reduction is known at the end, which is early enough for the loss. A gradient of a mean
 /// (reductions `mean` and `batchmean`) needs it from the first batch on, so the caller must set it:
 /// [`Stream::divisor`].
+///
+/// ```
+/// use wgpu_loss::{CrossEntropy, Inputs, Outputs, Tensor, reference};
+///
+/// // Batches of 2 and 3 rows, and the gradient of the mean over all five.
+/// let loss = CrossEntropy::new();
+/// let mut stream = reference::stream(&loss, Outputs::loss().with_grad()).divisor(5.0);
+/// for rows in [2, 3] {
+///     let (logits, labels) = (vec![0.0; 4 * rows], vec![1u8; rows]);
+///     let (shape, of_labels) = ([rows, 4], [rows]);
+///     let inputs = Inputs::new(Tensor::new(&logits, &shape)).labels(&labels, &of_labels);
+///     stream.push_pieces(&inputs, |piece| {
+///         // (1 / 4) / 5 for a class that is not the label.
+///         assert_eq!(piece.output.grad.as_deref().unwrap_or_default()[0], 0.05);
+///         Ok(())
+///     })?;
+/// }
+/// assert!((stream.finish()?.loss[0] - 4f64.ln()).abs() < 1e-15);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 pub struct Stream<'a> {
     whole: Whole<'a>,
     pieces: Pieces,

@@ -3,9 +3,24 @@
 use super::sink::Sink;
 use crate::{Error, Inputs, Loss, Output, Outputs, Partial};
 
-/// Computes losses over host data: a [`Gpu`], a [`MultiGpu`], or [`Cpu`](crate::reference::Cpu). The [module](super) has an example.
+/// Computes losses over host data: a [`Gpu`], a [`MultiGpu`], or [`Cpu`](crate::reference::Cpu).
 ///
 /// All return losses as f32; [`reference`](mod@crate::reference) has the CPU's in f64.
+///
+/// ```
+/// use wgpu_loss::stream::Device;
+/// use wgpu_loss::{CrossEntropy, Error, Inputs, Outputs, Tensor, reference::Cpu};
+///
+/// /// The part of the rows that are predicted right, on whatever the caller has.
+/// fn accuracy(device: &dyn Device, inputs: &Inputs<'_>) -> Result<f64, Error> {
+///     let output = device.run(&CrossEntropy::new(), inputs, Outputs::loss().with_accuracy())?;
+///     Ok(output.summary.correct as f64 / output.summary.live as f64)
+/// }
+///
+/// let inputs = Inputs::new(Tensor::new(&[0.0, 1.0, 3.0, 2.0], &[2, 2])).labels(&[1u8, 1], &[2]);
+/// assert_eq!(accuracy(&Cpu, &inputs)?, 0.5);
+/// # Ok::<(), Error>(())
+/// ```
 #[cfg_attr(feature = "gpu", doc = "\n\n[`Gpu`]: crate::Gpu\n[`MultiGpu`]: crate::MultiGpu")]
 #[cfg_attr(not(feature = "gpu"), doc = "\n\n[`Gpu`]: crate#features\n[`MultiGpu`]: crate#features")]
 pub trait Device {
@@ -57,6 +72,26 @@ pub trait Device {
 
 /// A loss over batches that come one by one, on any [`Device`]: the stream of a GPU or of the
 /// [`reference`](crate::reference::Stream), whose methods these are.
+///
+/// ```
+/// use wgpu_loss::stream::{Batches, Device};
+/// use wgpu_loss::{CrossEntropy, Error, Inputs, Outputs, Tensor, reference::Cpu};
+///
+/// /// Pushes batches of two rows of three classes.
+/// fn fill(stream: &mut dyn Batches, batches: &[[f32; 6]]) -> Result<(), Error> {
+///     for logits in batches {
+///         let inputs = Inputs::new(Tensor::new(logits, &[2, 3])).labels(&[0u8, 2], &[2]);
+///         stream.push(&inputs, &mut ())?;
+///     }
+///     Ok(())
+/// }
+///
+/// let loss = CrossEntropy::new();
+/// let mut stream = Cpu.stream(&loss, Outputs::loss());
+/// fill(&mut *stream, &[[0.0; 6]; 10])?;
+/// assert_eq!(stream.partial()?.summary().rows, 20);
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Batches {
     /// Sets the divisor of a mean over all batches, before the first batch. A gradient of a mean needs it:
     /// [`Stream::divisor`](crate::reference::Stream::divisor) defines it.

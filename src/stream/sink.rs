@@ -70,6 +70,24 @@ impl Sink for () {
 }
 
 /// The progress of a call, as a [`Sink`] receives it.
+///
+/// ```
+/// use wgpu_loss::stream::Progress;
+/// use wgpu_loss::{Error, LargeOutput, Sink};
+///
+/// /// Ends a call after some bytes.
+/// struct Limited(u64);
+///
+/// impl Sink for Limited {
+///     fn write(&mut self, _: LargeOutput, _: u64, _: &[u8]) -> Result<(), Error> {
+///         Ok(())
+///     }
+///
+///     fn progress(&mut self, done: &Progress) -> Result<(), Error> {
+///         if done.bytes > self.0 { Err(Error::Stopped) } else { Ok(()) }
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {

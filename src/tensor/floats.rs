@@ -10,7 +10,17 @@ use rayon::prelude::*;
 use crate::Error;
 
 /// The element types of logits, class probabilities, class weights and gradients. Arithmetic is f32 in all of them.
-/// [`Floats`] has an example.
+///
+/// ```
+/// use wgpu_loss::ElementType;
+///
+/// /// The element type of this name, as in a file's header.
+/// fn named(name: &str) -> Option<ElementType> {
+///     ElementType::ALL.into_iter().find(|element_type| element_type.name() == name)
+/// }
+///
+/// assert_eq!(named("bf16").map(ElementType::bytes), Some(2));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ElementType {

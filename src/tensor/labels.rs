@@ -2,7 +2,16 @@
 
 use std::ops::Range;
 
-/// The element types of labels. The device reads them in this type, without widening. [`Labels`] has an example.
+/// The element types of labels. The device reads them in this type, without widening.
+///
+/// ```
+/// use wgpu_loss::LabelType;
+///
+/// // The label -100 leaves rows out only if labels can have it.
+/// let unsigned: Vec<LabelType> = LabelType::ALL.into_iter().filter(|label| !label.signed()).collect();
+/// assert_eq!(unsigned, [LabelType::U8, LabelType::U16, LabelType::U32, LabelType::U64]);
+/// assert_eq!(LabelType::U16.bytes(), 2);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[allow(missing_docs)]

@@ -2,7 +2,21 @@
 
 use super::{ElementType, LabelType};
 
-/// The target that a loss compares its input with. [`Shapes`](crate::loss::Shapes) has an example.
+/// The target that a loss compares its input with.
+///
+/// ```
+/// use wgpu_loss::loss::{Loss, Shapes};
+/// use wgpu_loss::{CrossEntropy, ElementType, LabelType, Outputs, TargetType};
+///
+/// // Cross-entropy takes a label for each row, or a probability for each class.
+/// let shapes = Shapes::new(&[8, 3]);
+/// let labels = shapes.target(TargetType::Labels(LabelType::I64), &[8]);
+/// let probabilities = shapes.target(TargetType::Probabilities(ElementType::BF16), &[8, 3]);
+/// for shapes in [labels, probabilities] {
+///     CrossEntropy::new().problem(&shapes, Outputs::loss())?;
+/// }
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TargetType {

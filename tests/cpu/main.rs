@@ -1,5 +1,7 @@
-//! Tests that need no device: the f64 reference, plans, the texts of kernels and the rooms of the code.
+//! Tests that need no device: the f64 reference, plans, the texts of kernels, the rooms of the code and the
+//! examples of its documentation.
 
+mod examples;
 mod grid;
 mod invariance;
 mod kernel_mutants;

@@ -7,7 +7,7 @@ use crate::poll::{Wait, block_on};
 use crate::stream::{Batches, Sink, Whole};
 use crate::{Error, Inputs, Loss, Output, Outputs, Partial};
 
-/// A loss over batches that come one by one: see [`stream`](crate::stream) for an example.
+/// A loss over batches that come one by one: see [`Gpu::stream`].
 ///
 /// Batches follow each other along the first axis; their other axes and their kinds of tensors are all the same. Each
 /// batch may have its own extent along the first axis; one that is too large for the memory budget is cut. Large
@@ -18,6 +18,21 @@ use crate::{Error, Inputs, Loss, Output, Outputs, Partial};
 /// [`Stream::divisor`].
 ///
 /// Dropping a stream ends it; work that is under way on the device is abandoned.
+///
+/// ```
+/// use wgpu_loss::{CrossEntropy, Gpu, Inputs, Outputs, Tensor};
+///
+/// // Three batches of two rows, and the gradient of the mean over all six.
+/// let (gpu, loss) = (Gpu::new()?, CrossEntropy::new());
+/// let mut stream = gpu.stream(&loss, Outputs::loss().with_grad()).divisor(6.0);
+/// for label in [3u8, 5, 7] {
+///     let labels = [label; 2];
+///     let inputs = Inputs::new(Tensor::new(&[0.0; 20], &[2, 10])).labels(&labels, &[2]);
+///     stream.push(&inputs, &mut ())?; // in place of `()`, a `Sink` takes the gradient
+/// }
+/// assert!((stream.finish()?.loss[0] - 10f32.ln()).abs() < 1e-6);
+/// # Ok::<(), wgpu_loss::Error>(())
+/// ```
 pub struct Stream<'a> {
     whole: Whole<'a>,
     executor: Executor<'a>,

@@ -6,6 +6,19 @@ use std::time::Duration;
 use crate::Error;
 
 /// The work that one GPU of a [`MultiGpu`](crate::gpu::MultiGpu) has done in all of its calls so far.
+///
+/// ```
+/// use wgpu_loss::{Error, MultiGpu};
+///
+/// /// Names the GPUs that were lost, and what each has left undone for the others.
+/// fn lost(gpus: &MultiGpu) {
+///     for (gpu, share) in gpus.gpus().zip(gpus.shares()) {
+///         if let Some(Error::Lost { .. }) = share.failure {
+///             println!("{} was lost after {} pieces, {} rows", gpu.info().name, share.pieces, share.rows);
+///         }
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Share {

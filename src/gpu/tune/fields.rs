@@ -4,6 +4,16 @@ use crate::kernels::VectorWidth;
 use crate::plan::{Lanes, Profile, Tuning};
 
 /// One of the numbers of a [`Tuning`]: see [`TuneOptions`](super::TuneOptions).
+///
+/// ```
+/// use wgpu_loss::gpu::{Field, TuneOptions};
+/// use wgpu_loss::plan::Tuning;
+///
+/// assert_eq!((Field::Groups.name(), Field::Groups.value(&Tuning::DISCRETE)), ("groups", "1024".into()));
+/// // All but the number of lanes of a workgroup.
+/// let others: Vec<Field> = Field::ALL.into_iter().filter(|field| *field != Field::Workgroup).collect();
+/// let options = TuneOptions::new().fields(others);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Field {

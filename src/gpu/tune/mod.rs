@@ -86,6 +86,16 @@ impl Default for TuneOptions {
 }
 
 /// The progress of a search, which [`Gpu::tune`] passes on before each candidate is tried.
+///
+/// ```
+/// use wgpu_loss::gpu::Progress;
+///
+/// /// A line for a terminal, as in "12 of 80: groups 512".
+/// fn line(progress: &Progress) -> String {
+///     let Progress { done, of, field, value, .. } = progress;
+///     format!("{done} of {of}: {} {value}", field.name())
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
@@ -100,6 +110,22 @@ pub struct Progress {
 }
 
 /// The result of a search by [`Gpu::tune`].
+///
+/// ```
+/// use wgpu_loss::gpu::Tuned;
+/// use wgpu_loss::{Error, Gpu};
+///
+/// /// Stores what a search has found, if it is another tuning than the table's.
+/// fn keep(gpu: &Gpu, tuned: &Tuned) -> Result<(), Error> {
+///     if !tuned.complete {
+///         println!("only {} candidates were tried", tuned.tried);
+///     }
+///     if tuned.tuning != tuned.table {
+///         tuned.tuning.store(gpu.info())?;
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Tuned {
@@ -124,6 +150,16 @@ pub struct Tuned {
 }
 
 /// The gain from tuning one number: a part of the result of [`Gpu::tune`].
+///
+/// ```
+/// use wgpu_loss::gpu::Tuned;
+///
+/// fn tell(tuned: &Tuned) {
+///     for gain in tuned.gains.iter().filter(|gain| gain.times > 1.0) {
+///         println!("{} = {}: {:.2} times as fast", gain.field.name(), gain.field.value(&tuned.tuning), gain.times);
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Gain {
@@ -135,6 +171,15 @@ pub struct Gain {
 }
 
 /// The times of a shape: a part of the result of [`Gpu::tune`].
+///
+/// ```
+/// use wgpu_loss::gpu::ShapeTimes;
+///
+/// fn line(times: &ShapeTimes) -> String {
+///     let what = if times.grad { "loss and gradient" } else { "loss" };
+///     format!("{:?} {what}: {:?}, now {:?}", times.shape, times.table, times.tuned)
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ShapeTimes {
