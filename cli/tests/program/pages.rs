@@ -97,6 +97,52 @@ fn commands_that_measure_have_options_that_exist() {
     assert!(seen >= 10, "{seen} commands");
 }
 
+/// The commands that no test runs name scripts, programs of the workspace and options that exist.
+#[test]
+fn commands_name_what_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for name in files(&[".md"]) {
+        let page = std::fs::read_to_string(root.join(&name)).unwrap();
+        for line in blocks(&page).iter().filter(|b| b.language == "sh").flat_map(|b| &b.lines) {
+            let command = line.split(" #").next().unwrap();
+            let words: Vec<&str> = command.split_whitespace().collect();
+            let mut exists = true;
+            for pair in words.windows(2) {
+                // Of a workspace of its own, in the folder of its page.
+                let folders = [root, root.join(&name).parent().unwrap()].map(Path::to_owned);
+                let is_there = |folder: &str, what: &str| {
+                    let paths = [format!("{folder}/{what}.rs"), format!("{folder}/{what}/main.rs")];
+                    let mut places =
+                        folders.iter().flat_map(|root| paths.iter().map(|p| root.join(p)));
+                    places.any(|path| path.exists()) || root.join("cli").join(&paths[1]).exists()
+                };
+                exists &= match pair {
+                    ["--bench", what] => is_there("benches", what),
+                    ["--test", what] => is_there("tests", what),
+                    ["--example", what] => is_there("examples", what),
+                    _ => continue,
+                };
+                seen += 1;
+            }
+            for word in words.iter().filter(|word| word.starts_with("scripts/")) {
+                exists &= root.join(word).exists();
+                seen += 1;
+            }
+            if let Some(arguments) = command.strip_prefix("wgpu-loss ") {
+                let subcommand = arguments.split(' ').next().unwrap();
+                exists &= options(arguments).is_subset(&options_of(subcommand));
+                seen += 1;
+            }
+            if !exists {
+                wrong.push(format!("{}: {line}", name.display()));
+            }
+        }
+    }
+    assert!(seen >= 25, "{seen} names in commands");
+    assert!(wrong.is_empty(), "commands that name what is not there:\n{}", wrong.join("\n"));
+}
+
 /// A heading as links name it.
 fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter(|&c| c.is_alphanumeric() || " -_".contains(c));
@@ -167,6 +213,25 @@ fn sources_that_texts_name_exist() {
     }
     assert!(seen >= 200, "{seen} names of sources");
     assert!(wrong.is_empty(), "no such source:\n{}", wrong.join("\n"));
+}
+
+/// The table is the book's list of chapters, too.
+#[test]
+fn the_readme_lists_every_page() {
+    let (_, readme) = PAGES[0];
+    let (_, section) = readme.split_once("## Where everything is\n").unwrap();
+    let (table, _) = section.split_once("\n## ").unwrap();
+    let listed: BTreeSet<&str> =
+        table.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
+    let pages = files(&[".md"]);
+    let missing: Vec<_> = pages
+        .iter()
+        .filter_map(|page| page.to_str())
+        .filter(|page| page.starts_with("docs/") && !page.starts_with("docs/gpus/"))
+        .filter(|page| !listed.contains(page))
+        .collect();
+    assert!(listed.len() >= 15, "{} pages listed", listed.len());
+    assert!(missing.is_empty(), "the README's table does not list {missing:?}");
 }
 
 #[test]
