@@ -5,6 +5,7 @@ mod examples;
 mod grid;
 mod invariance;
 mod kernel_mutants;
+mod oldest_rust;
 mod partial;
 mod plan;
 mod reference;

@@ -169,16 +169,3 @@ fn compute_limits(limits: &Limits) -> BTreeMap<String, serde_json::Value> {
 
 /// The version of wgpu that this program needs; a crate does not know the versions of others.
 const WGPU: &str = "30.0";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_version_of_wgpu_is_that_of_the_library() {
-        let manifest =
-            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
-        let wanted = format!("\nwgpu = {{ version = \"{WGPU}\"");
-        assert!(manifest.unwrap().contains(&wanted), "{wanted}");
-    }
-}

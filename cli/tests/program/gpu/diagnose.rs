@@ -23,7 +23,12 @@ fn every_kind_of_kernel_is_right() {
 fn the_text_names_each_test_and_what_was_not_run() {
     let run = Folder::new().run("diagnose --seconds 1").good();
     let lines: Vec<&str> = run.stdout.lines().collect();
-    assert!(lines[0].starts_with("wgpu-loss ") && lines[0].contains("wgpu 30"), "{}", run.stdout);
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let manifest = std::fs::read_to_string(manifest).unwrap();
+    let (_, wanted) = manifest.split_once("\nwgpu = { version = \"").unwrap();
+    let (wgpu, _) = wanted.split_once('"').unwrap();
+    let wanted = format!("wgpu-loss {}, with wgpu {wgpu}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(lines[0], wanted);
     let of = |word: &str| lines.iter().filter(|line| line.contains(word)).count();
     let (right, over) = (of("  right  "), of("not run: the time is over"));
     assert!(right >= 1 && right + over > 20, "{}", run.stdout);
