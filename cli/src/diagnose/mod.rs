@@ -21,6 +21,7 @@ use crate::args::DiagnoseArgs;
 use crate::error::Failure;
 use crate::report::{line, print, print_styled, to_json};
 use crate::style::{BAD, GOOD, styled};
+use crate::visible::visible;
 
 /// Prints the report, and fails if an answer is wrong.
 pub fn run(args: &DiagnoseArgs) -> Result<(), Failure> {
@@ -72,16 +73,12 @@ pub fn run(args: &DiagnoseArgs) -> Result<(), Failure> {
 
 /// Returns what stands after a test's name.
 fn outcome(verdict: &Verdict) -> String {
-    use crate::visible::visible;
-    match &verdict.outcome {
-        Outcome::Right(what) => {
-            format!("{}  {:>9}  {}\n", styled(GOOD, "right"), verdict.time(), visible(what))
-        }
-        Outcome::Wrong(what) => {
-            format!("{}  {:>9}  {}\n", styled(BAD, "WRONG"), verdict.time(), visible(what))
-        }
-        Outcome::NotRun => "not run: the time is over\n".into(),
-    }
+    let (judged, what) = match &verdict.outcome {
+        Outcome::Right(what) => (styled(GOOD, "right"), what),
+        Outcome::Wrong(what) => (styled(BAD, "WRONG"), what),
+        Outcome::NotRun => return "not run: the time is over\n".into(),
+    };
+    format!("{judged}  {:>9}  {}\n", verdict.time(), visible(what))
 }
 
 /// The tests, counted.
