@@ -21,14 +21,15 @@
 //!
 //! # Features
 //!
-//! The features listed here are on by default. `default-features = false` leaves the part that records a loss into a
-//! host's own passes: [`loss`], [`plan`], [`kernels`], [`Bound`]; apart from wgpu, its dependencies are small.
+//! The features listed here are on by default, except `gles`. `default-features = false` leaves the part that records a
+//! loss into a host's own passes: [`loss`], [`plan`], [`kernels`], [`Bound`]; apart from wgpu, its dependencies are small.
 //!
 //! | feature | what it adds |
 //! |---|---|
 //! | `gpu` | the module [`gpu`]: [`Gpu`], [`Stream`]; tunings that are stored or measured; implies `reference` |
 //! | `reference` | the module [`mod@reference`], on all of the CPU's threads (rayon); the module [`mod@stream`]: [`Sink`], [`Device`]; [`Partial`] |
 //! | `vulkan`, `metal`, `dx12`, `webgpu` | wgpu's backend of that name, on the platforms that have it |
+//! | `gles` | wgpu's backend for OpenGL, for machines that have no Vulkan |
 //!
 //! # Layers
 //!

@@ -156,18 +156,21 @@ fn instance() -> wgpu::Instance {
 async fn adapters_of(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
     // The sort is stable: it keeps the drivers' own order among equals.
-    adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type));
+    adapters.sort_by_key(|adapter| rank(&adapter.get_info()));
     adapters
 }
 
-fn rank(device_type: wgpu::DeviceType) -> u32 {
-    match device_type {
+/// Returns the place of an adapter, the best first: by its kind, and GL after other APIs, which have more to offer for the
+/// same GPU (subgroups, timestamps).
+fn rank(info: &wgpu::AdapterInfo) -> (u32, bool) {
+    let kind = match info.device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
         wgpu::DeviceType::IntegratedGpu => 1,
         wgpu::DeviceType::VirtualGpu => 2,
         wgpu::DeviceType::Other => 3,
         wgpu::DeviceType::Cpu => 4,
-    }
+    };
+    (kind, info.backend == wgpu::Backend::Gl)
 }
 
 /// Returns the adapter that the options name, or the best.
@@ -325,6 +328,19 @@ mod tests {
             wgpu::AdapterInfo { device_pci_bus_id, ..wgpu::AdapterInfo::new(device_type, backend) }
         };
         adapters.iter().map(info).collect()
+    }
+
+    /// A GPU before software, whatever the API; of the same kind, GL last.
+    #[test]
+    fn gl_comes_after_other_apis() {
+        use Backend::{Gl, Vulkan};
+        use DeviceType::{Cpu, DiscreteGpu};
+        let listed = [(Cpu, Gl), (Cpu, Vulkan), (DiscreteGpu, Gl), (DiscreteGpu, Vulkan)]
+            .map(|(a, b)| (a, b, ""));
+        let mut infos = infos(&listed);
+        infos.sort_by_key(rank);
+        let order: Vec<_> = infos.iter().map(|info| (info.device_type, info.backend)).collect();
+        assert_eq!(order, [(DiscreteGpu, Vulkan), (DiscreteGpu, Gl), (Cpu, Vulkan), (Cpu, Gl)]);
     }
 
     /// Every GPU once; software beside it if it is named, unless GPUs are taken in turn.
