@@ -141,8 +141,7 @@ impl Stored {
     fn of(partial: &Partial) -> Self {
         let Partial { asked, batch, found } = partial;
         // All classes are there: a number of classes alone would have readers make room for any number of them.
-        let of_classes = if asked.class_losses { asked.classes as usize } else { 0 };
-        let classes = found.classes.clone().extended_to(of_classes);
+        let classes = found.classes.clone();
         let sum = |sum: &ExactSum| sum.digits().into_iter().map(Real).collect();
         Self {
             version: VERSION,

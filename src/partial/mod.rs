@@ -51,9 +51,14 @@ pub struct Partial {
 
 impl Partial {
     /// Returns what was found about the rows of a problem; `divisor`: the divisor of its mean, if the caller has set it.
-    pub(crate) fn new(problem: &Problem, divisor: Option<f64>, found: Found) -> Self {
+    pub(crate) fn new(problem: &Problem, divisor: Option<f64>, mut found: Found) -> Self {
         let batch = problem.row_shape.first().map_or(1, |&extent| extent as u64);
-        Self { asked: Asked::of(problem, divisor), batch, found }
+        let asked = Asked::of(problem, divisor);
+        if asked.class_losses {
+            // There is no piece without a row; a partial that was sent has the sums of all classes.
+            found.classes = found.classes.extended_to(asked.classes as usize);
+        }
+        Self { asked, batch, found }
     }
 
     /// Adds the rows that follow these.

@@ -338,6 +338,16 @@ fn the_standard_error_is_that_of_the_rows() {
 }
 
 #[test]
+fn a_partial_of_no_rows_is_the_same_after_it_was_sent() {
+    let rows = Rows::new(20);
+    let sums = Outputs::loss().with_accuracy().with_class_losses();
+    let question = ("labels", Box::new(CrossEntropy::new()) as _, sums);
+    let partial = rows.partial(&question, 3..3);
+    assert_eq!(Partial::from_bytes(&partial.to_bytes()), Ok(partial.clone()));
+    assert_eq!(Partial::from_json(&partial.to_json()), Ok(partial));
+}
+
+#[test]
 fn nothing_but_a_partial_is_read() {
     let rows = Rows::new(40);
     let sums = Outputs::loss().with_accuracy().with_class_losses();

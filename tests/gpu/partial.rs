@@ -59,12 +59,15 @@ fn outputs(labelled: bool) -> Outputs {
 
 fn merged(device: &dyn Device, labelled: bool, reduction: Reduction) -> Partial {
     let partials = Shard::all().into_iter().map(|shard| {
-        shard
+        let partial = shard
             .with(labelled, |inputs| {
                 let loss = loss(labelled, reduction);
                 device.partial(&*loss, inputs, outputs(labelled), &mut ())
             })
-            .expect("a partial")
+            .expect("a partial");
+        // That of no rows, too, which has had no piece with sums of classes.
+        assert_eq!(Partial::from_bytes(&partial.to_bytes()), Ok(partial.clone()));
+        partial
     });
     partials
         .reduce(|mut all, next| {
