@@ -25,7 +25,18 @@ pub fn run_all(calls: impl Iterator<Item = Vec<u8>>) {
         .assert_says_something("all calls");
 }
 
-fn judged(data: &[u8]) -> Judged {
+/// Returns the number of pipelines that the devices of this thread's calls keep.
+pub fn pipelines() -> usize {
+    devices::pipelines()
+}
+
+/// Closes the devices that this thread's calls have opened. The next call opens them again.
+pub fn close_devices() {
+    devices::close();
+}
+
+/// Runs a call as [`run`] does, and returns the number of judged numbers.
+pub fn judged(data: &[u8]) -> Judged {
     let draw = Draw::new(data);
     match draw.below(8) {
         0..=3 => classes::run(&draw),

@@ -2,14 +2,14 @@
 //! Ranges that do not fit are in `host_pipeline.rs`.
 
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 
 use support::data::Data;
 use support::embedded::{buffer_of, read_words_of};
-use support::frame::{Frame, submit_frame};
+use support::frame::Frame;
 use support::gpus::gpus;
+use support::host::{Host, adapter};
 use support::places::test_name;
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
@@ -18,77 +18,17 @@ use wgpu_loss::{
     wanted_limits,
 };
 
-/// A host's device, with handlers that count the errors that they receive.
-struct Host {
-    device: wgpu::Device,
-    queue: wgpu::Queue,
-    uncaptured: Arc<AtomicUsize>,
-    lost: Arc<AtomicUsize>,
+/// A device with no more than WebGPU's defaults, on the adapter that the other tests run on.
+fn host() -> Host {
+    host_of(wgpu::DeviceDescriptor::default())
 }
 
-/// The adapter that the other tests run on.
-fn adapter() -> wgpu::Adapter {
-    let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    let instance = wgpu::Instance::new(descriptor);
-    let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
-    let name = &gpus()[0].info().name;
-    adapters.into_iter().find(|adapter| adapter.get_info().name == *name).unwrap()
+fn host_of(descriptor: wgpu::DeviceDescriptor<'_>) -> Host {
+    Host::on(&tested_adapter(), &descriptor)
 }
 
-impl Host {
-    /// A device with no more than WebGPU's defaults.
-    fn new() -> Self {
-        Self::of(wgpu::DeviceDescriptor::default())
-    }
-
-    fn of(descriptor: wgpu::DeviceDescriptor<'_>) -> Self {
-        Self::on(&adapter(), descriptor)
-    }
-
-    fn on(adapter: &wgpu::Adapter, descriptor: wgpu::DeviceDescriptor<'_>) -> Self {
-        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
-        let (uncaptured, lost) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let heard = uncaptured.clone();
-        device.on_uncaptured_error(Arc::new(move |error| {
-            eprintln!("the host's handler heard: {error}");
-            heard.fetch_add(1, Ordering::SeqCst);
-        }));
-        let heard = lost.clone();
-        device.set_device_lost_callback(move |_, _| {
-            heard.fetch_add(1, Ordering::SeqCst);
-        });
-        Self { device, queue, uncaptured, lost }
-    }
-
-    /// Runs `work` inside scopes of the host's, and asserts that neither they nor the handler receive an error.
-    #[track_caller]
-    fn undisturbed<T>(&self, work: impl FnOnce() -> T) -> T {
-        let filters = [
-            wgpu::ErrorFilter::Validation,
-            wgpu::ErrorFilter::OutOfMemory,
-            wgpu::ErrorFilter::Internal,
-        ];
-        let scopes = filters.map(|filter| self.device.push_error_scope(filter));
-        let done = work();
-        for scope in scopes.into_iter().rev() {
-            let heard = pollster::block_on(scope.pop()).map(|error| error.to_string());
-            assert_eq!(heard, None, "a scope of the host's");
-        }
-        assert_eq!(self.uncaptured.load(Ordering::SeqCst), 0, "the host's handler");
-        done
-    }
-
-    fn kernels(&self) -> Kernels {
-        Kernels::new(&self.device)
-    }
-
-    fn frame(&self, rows: usize, classes: usize) -> Frame {
-        Frame::new(&self.device, &self.queue, [rows, classes], 0)
-    }
-
-    fn submit(&self, bound: &Bound, reader: Option<&Reader>) {
-        submit_frame(&self.device, &self.queue, bound, reader);
-    }
+fn tested_adapter() -> wgpu::Adapter {
+    adapter(&gpus()[0].info().name)
 }
 
 // ---- Lost devices
@@ -101,7 +41,7 @@ fn is_lost<T>(result: Result<T, Error>) {
 
 #[test]
 fn a_lost_device_is_an_error_at_every_stage() {
-    let host = Host::new();
+    let host = host();
     let kernels = host.kernels();
     let frame = host.frame(40, 12);
     let other = host.frame(40, 12);
@@ -133,7 +73,7 @@ fn a_lost_device_is_an_error_at_every_stage() {
 
 #[test]
 fn a_device_may_be_lost_while_it_works() {
-    let host = Host::new();
+    let host = host();
     let kernels = host.kernels();
     let frame = host.frame(4000, 1000);
     let bound = frame.bound(&kernels).unwrap();
@@ -161,7 +101,7 @@ fn a_device_may_be_lost_while_it_works() {
 
 #[test]
 fn everything_may_be_dropped_while_the_device_works() {
-    let host = Host::new();
+    let host = host();
     let frame = host.frame(4000, 1000);
     let (future, data) = host.undisturbed(|| {
         let bound = frame.bound(&host.kernels()).unwrap();
@@ -216,7 +156,7 @@ fn host_calls_on_a_lost_device_are_errors() {
 
 #[test]
 fn a_plan_for_a_device_with_more_is_refused_by_name() {
-    let host = Host::new();
+    let host = host();
     let kernels = host.kernels();
     let frame = host.frame(40, 1000);
     let plain = kernels.profile();
@@ -238,7 +178,7 @@ fn a_plan_for_a_device_with_more_is_refused_by_name() {
 
 #[test]
 fn a_kernel_with_too_many_buffers_is_refused_by_name() {
-    let host = Host::new();
+    let host = host();
     let kernels = host.kernels();
     let mut profile = kernels.profile().clone();
     profile.limits.max_storage_buffers_per_shader_stage = 16;
@@ -267,7 +207,7 @@ fn a_kernel_with_too_many_buffers_is_refused_by_name() {
 fn limited(change: fn(&mut wgpu::Limits)) -> Host {
     let mut required_limits = wgpu::Limits::default();
     change(&mut required_limits);
-    Host::of(wgpu::DeviceDescriptor { required_limits, ..Default::default() })
+    host_of(wgpu::DeviceDescriptor { required_limits, ..Default::default() })
 }
 
 #[test]
@@ -325,7 +265,7 @@ fn a_workspace_that_no_binding_holds_is_refused_by_name() {
 /// The host's settings of a pass, other than the pipeline and bind group 0, stay as they were.
 #[test]
 fn recording_leaves_bind_groups_from_1_on() {
-    let host = Host::new();
+    let host = host();
     let frame = host.frame(40, 12);
     let bound = frame.bound(&host.kernels()).unwrap();
     let text = "@group(0) @binding(0) var<storage, read> more: u32;
@@ -375,14 +315,14 @@ fn recording_leaves_bind_groups_from_1_on() {
 #[test]
 fn a_pipeline_cache_of_the_hosts_is_used() {
     let features = wgpu::Features::PIPELINE_CACHE;
-    let adapter = adapter();
+    let adapter = tested_adapter();
     if !adapter.features().contains(features) {
         println!("NOT RUN: {} has no pipeline caches", gpus()[0].info().name);
         return;
     }
     let descriptor =
         || wgpu::DeviceDescriptor { required_features: features, ..Default::default() };
-    let [host, other] = [(); 2].map(|()| Host::on(&adapter, descriptor()));
+    let [host, other] = [(); 2].map(|()| Host::on(&adapter, &descriptor()));
     let descriptor = wgpu::PipelineCacheDescriptor { label: None, data: None, fallback: true };
     // SAFETY: there are no bytes that could be another adapter's.
     let [own, foreign] =
@@ -404,8 +344,8 @@ fn a_pipeline_cache_of_the_hosts_is_used() {
 
 #[test]
 fn what_is_wanted_of_an_adapter_is_granted() {
-    let adapter = adapter();
-    let host = Host::of(wgpu::DeviceDescriptor {
+    let adapter = tested_adapter();
+    let host = host_of(wgpu::DeviceDescriptor {
         required_features: wanted_features(&adapter),
         required_limits: wanted_limits(&adapter),
         ..Default::default()
@@ -462,7 +402,7 @@ fn memory_that_runs_out_is_an_error_and_not_the_end() {
 
 #[cfg(target_os = "linux")]
 fn without_memory() {
-    let host = Host::new();
+    let host = host();
     let kernels = host.kernels();
     let frame = host.frame(40, 12);
     // Compiled beforehand: the behaviour of compilers without memory is not ours.

@@ -22,11 +22,22 @@ pub enum Way {
     Recorded(Box<Profile>),
 }
 
+thread_local! {
+    static OPENED: RefCell<(usize, Vec<TestGpu>)> = const { RefCell::new((0, Vec::new())) };
+}
+
+/// Returns the number of pipelines that this thread's devices keep.
+pub fn pipelines() -> usize {
+    OPENED.with_borrow(|(_, gpus)| gpus.iter().map(|gpu| gpu.kernels().compiled()).sum())
+}
+
+/// Closes this thread's devices.
+pub fn close() {
+    OPENED.take();
+}
+
 /// Calls `work` with a device and a way of calling.
 pub fn with_device<T>(draw: &Draw<'_>, work: impl FnOnce(&TestGpu, Way, &Draw<'_>) -> T) -> T {
-    thread_local! {
-        static OPENED: RefCell<(usize, Vec<TestGpu>)> = const { RefCell::new((0, Vec::new())) };
-    }
     OPENED.with_borrow_mut(|(calls, gpus)| {
         if calls.is_multiple_of(CALLS) {
             *gpus = opened();

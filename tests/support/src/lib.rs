@@ -17,6 +17,7 @@ pub mod fixtures_softmax;
 pub mod floats;
 pub mod frame;
 pub mod gpus;
+pub mod host;
 pub mod hostile;
 pub mod hurts;
 pub mod labels;

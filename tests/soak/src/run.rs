@@ -1,0 +1,237 @@
+//! One step after the other, a sample now and then, and what they say in the end.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use support::close::Judged;
+use support::random::Random;
+
+use crate::args::{Args, Leak};
+use crate::devices::Devices;
+use crate::kinds::{ALL, Kind};
+use crate::picture;
+use crate::sample::{Sample, csv};
+use crate::verdict::{self, judge};
+use crate::watch::Watch;
+
+/// Bytes that a step is drawn from.
+const BYTES: usize = 2048;
+
+/// Runs what was asked for, and writes and prints its results.
+///
+/// # Errors
+/// The step that failed, or what has grown, or the file that could not be written.
+pub fn run(args: &Args) -> Result<(), String> {
+    let kinds = wanted(&args.only)?;
+    std::fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
+    let seed = args.seed();
+    let mut soak = Soak::new(args, seed);
+    let info = soak.devices.gpu.info().clone();
+    let device = format!("{}, {} {}", info.name, info.driver, info.driver_info);
+    println!("seed {seed}, {:?}, on {device}", args.time());
+    let ended = soak.steps(args, &kinds);
+    soak.report(&kinds);
+    let title = format!("{} steps in {}", soak.counts(), spoken(soak.start.elapsed()));
+    let drawn = picture::svg(&title, &device, &soak.samples)?;
+    write(&args.out.join("samples.csv"), csv(&soak.samples).as_bytes())?;
+    write(&args.out.join("soak.svg"), &drawn)?;
+    println!("samples.csv and soak.svg are in {}", args.out.display());
+    ended?;
+    soak.judged()
+}
+
+/// Returns the kinds of these names, or all.
+fn wanted(names: &[String]) -> Result<Vec<&'static Kind>, String> {
+    let all = || ALL.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
+    let of = |name: &String| {
+        let found = ALL.iter().find(|kind| kind.name == name);
+        found.ok_or_else(|| format!("--only {name}: the kinds are {}", all()))
+    };
+    if names.is_empty() { Ok(ALL.iter().collect()) } else { names.iter().map(of).collect() }
+}
+
+/// A run under way.
+struct Soak {
+    seed: u64,
+    start: Instant,
+    devices: Devices,
+    samples: Vec<Sample>,
+    /// Steps of each kind, their time and the slowest.
+    done: Vec<(u64, Duration, Duration)>,
+    numbers: Judged,
+    leaked: Vec<Box<dyn Any>>,
+}
+
+impl Soak {
+    fn new(args: &Args, seed: u64) -> Self {
+        Self {
+            seed,
+            devices: Devices::open(0),
+            samples: Vec::new(),
+            done: vec![Default::default(); wanted(&args.only).map_or(0, |kinds| kinds.len())],
+            numbers: Judged::default(),
+            leaked: Vec::new(),
+            start: Instant::now(),
+        }
+    }
+
+    fn counts(&self) -> u64 {
+        self.done.iter().map(|done| done.0).sum()
+    }
+
+    /// Runs steps until the time is up, or one fails.
+    fn steps(&mut self, args: &Args, kinds: &[&Kind]) -> Result<(), String> {
+        let watch = Watch::new(Duration::from_secs_f64(args.limit), &args.out);
+        let mut said = Instant::now();
+        for step in args.from..args.from.saturating_add(args.steps) {
+            if self.start.elapsed() >= args.time() {
+                break;
+            }
+            self.step(step, kinds, &watch)?;
+            args.leak.map(|what| self.leak(what)).transpose()?;
+            self.sample(args.every);
+            if said.elapsed() >= Duration::from_secs(60) {
+                said = Instant::now();
+                self.say();
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs one step.
+    fn step(&mut self, step: u64, kinds: &[&Kind], watch: &Watch) -> Result<(), String> {
+        let mut random = random(self.seed, step);
+        let index = chosen(&mut random, step, kinds);
+        let bytes: Vec<u8> = (0..BYTES).map(|_| (random.bits() >> 8) as u8).collect();
+        let kind = kinds[index];
+        let name = format!("step {step} ({}) of seed {}", kind.name, self.seed);
+        watch.begins(&name)?;
+        let begun = Instant::now();
+        let devices = &mut self.devices;
+        // What a panic leaves behind is not used again.
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            if devices.are_full() {
+                devices.reopen();
+            }
+            (kind.step)(devices, &bytes)
+        }));
+        let judged = ended.map_err(|panic| format!("{name}: {}", said(&*panic)))?;
+        self.numbers = self.numbers.and(judged);
+        let (took, done) = (begun.elapsed(), &mut self.done[index]);
+        *done = (done.0 + 1, done.1 + took, done.2.max(took));
+        Ok(())
+    }
+
+    fn sample(&mut self, every: f64) {
+        let seconds = self.start.elapsed().as_secs_f64();
+        if self.samples.last().is_none_or(|last| seconds - last.seconds >= every) {
+            let sample = Sample::take(seconds, self.counts(), self.devices.pipelines());
+            self.samples.push(sample);
+        }
+    }
+
+    fn leak(&mut self, what: Leak) -> Result<(), String> {
+        match what {
+            Leak::Memory => self.leaked.push(Box::new(vec![1u8; 1 << 20])),
+            Leak::Descriptors => {
+                let program = std::env::current_exe().and_then(std::fs::File::open);
+                self.leaked.push(Box::new(program.map_err(|error| error.to_string())?));
+            }
+            Leak::Threads => drop(std::thread::spawn(|| {
+                loop {
+                    std::thread::park();
+                }
+            })),
+        }
+        Ok(())
+    }
+
+    fn say(&self) {
+        let Some(Sample { seconds, steps, pipelines, held }) = self.samples.last() else { return };
+        print!("{:6.1} min  {steps:>7} steps  {pipelines:>4} pipelines", seconds / 60.0);
+        if let Some([resident, virtual_size, descriptors, threads]) = held {
+            print!("  {resident:.0} MiB of {virtual_size:.0} resident");
+            print!("  {descriptors} descriptors  {threads} threads");
+        }
+        println!();
+    }
+
+    fn report(&self, kinds: &[&Kind]) {
+        println!("\n{:<9} {:>7} {:>9} {:>9}  what a step does", "kind", "steps", "mean", "slowest");
+        for (kind, (steps, time, slowest)) in kinds.iter().zip(&self.done) {
+            let mean = time.checked_div((*steps).min(u32::MAX.into()) as u32).unwrap_or_default();
+            let [mean, slowest] =
+                [mean, *slowest].map(|time| format!("{:.0} ms", 1e3 * time.as_secs_f64()));
+            println!("{:<9} {steps:>7} {mean:>9} {slowest:>9}  {}", kind.name, kind.about);
+        }
+        let Judged { numbers, unjudged } = self.numbers;
+        println!("{numbers} numbers are the reference's; of {unjudged} no digit could be judged");
+    }
+
+    /// Returns an error for what has grown, and if the comparisons prove nothing.
+    fn judged(&self) -> Result<(), String> {
+        let Judged { numbers, unjudged } = self.numbers;
+        if unjudged * 20 > numbers {
+            return Err(format!("{unjudged} of {numbers} numbers may be off by a hundredth"));
+        }
+        let Some(growths) = judge(&self.samples) else {
+            println!(
+                "no verdict: {} samples are too few, or memory is not told here",
+                self.samples.len()
+            );
+            return Ok(());
+        };
+        println!("\n{}", verdict::HEAD);
+        growths.iter().for_each(|growth| println!("{growth}"));
+        let grown: Vec<_> = growths.iter().filter(|g| g.is_too_much()).map(|g| g.what).collect();
+        match grown.is_empty() {
+            true => Ok(()),
+            false => Err(format!("it grows: {}", grown.join(", "))),
+        }
+    }
+}
+
+/// Returns the numbers that a step is drawn from.
+fn random(seed: u64, step: u64) -> Random {
+    let mut random = Random(seed.rotate_left(32) ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    // Neighbouring states have neighbouring first numbers.
+    for _ in 0..4 {
+        random.bits();
+    }
+    random
+}
+
+/// Chooses a kind by weight. The first steps of a run are one of each kind.
+fn chosen(random: &mut Random, step: u64, kinds: &[&Kind]) -> usize {
+    if let Some(first) = usize::try_from(step).ok().filter(|&first| first < kinds.len()) {
+        return first;
+    }
+    let mut ticket = random.below(kinds.iter().map(|kind| kind.weight).sum());
+    let takes = |kind: &&Kind| {
+        let takes = ticket < kind.weight;
+        ticket = ticket.wrapping_sub(kind.weight);
+        takes
+    };
+    kinds.iter().position(takes).unwrap_or(0)
+}
+
+/// Returns what a panic says.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").into()
+}
+
+fn spoken(time: Duration) -> String {
+    let minutes = time.as_secs_f64() / 60.0;
+    if minutes < 90.0 {
+        format!("{minutes:.1} minutes")
+    } else {
+        format!("{:.1} hours", minutes / 60.0)
+    }
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Result<(), String> {
+    std::fs::write(file, bytes).map_err(|error| format!("{}: {error}", file.display()))
+}

@@ -1,0 +1,71 @@
+//! What the process holds at one moment.
+
+use std::fmt::Write as _;
+
+/// The quantities that may not grow, in the order in which [`Sample::held`] has them.
+pub const HELD: [&str; 4] = ["resident MiB", "virtual MiB", "descriptors", "threads"];
+
+/// One sample, taken between two steps.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Seconds since the start.
+    pub seconds: f64,
+    /// Steps since the start.
+    pub steps: u64,
+    /// Pipelines of the devices that stay open.
+    pub pipelines: usize,
+    /// Numbers of [`HELD`]; `None` if this system does not tell them.
+    pub held: Option<[f64; 4]>,
+}
+
+impl Sample {
+    /// Takes a sample.
+    pub fn take(seconds: f64, steps: u64, pipelines: usize) -> Self {
+        Self { seconds, steps, pipelines, held: held() }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn held() -> Option<[f64; 4]> {
+    let process = procfs::process::Process::myself().ok()?;
+    let status = process.status().ok()?;
+    let mib = |kib: Option<u64>| kib.map(|kib| kib as f64 / 1024.0);
+    // The directory of descriptors that is open while it is counted is not one of them.
+    let descriptors = process.fd_count().ok()?.saturating_sub(1);
+    Some([mib(status.vmrss)?, mib(status.vmsize)?, descriptors as f64, status.threads as f64])
+}
+
+#[cfg(not(target_os = "linux"))]
+fn held() -> Option<[f64; 4]> {
+    None
+}
+
+/// Returns samples as CSV. The steps per second are those since the line before.
+pub fn csv(samples: &[Sample]) -> String {
+    let columns = HELD.map(|name| name.replace(' ', "_")).join(",");
+    let mut text = format!("seconds,steps,steps_per_second,pipelines,{columns}\n");
+    let rates = rates(samples);
+    for (sample, rate) in samples.iter().zip(rates) {
+        let Sample { seconds, steps, pipelines, held } = sample;
+        let _ = write!(text, "{seconds:.1},{steps},{rate:.2},{pipelines}");
+        for index in 0..HELD.len() {
+            let _ = match held {
+                Some(held) => write!(text, ",{:.1}", held[index]),
+                None => write!(text, ","),
+            };
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Returns the steps per second up to each sample, since the one before.
+pub fn rates(samples: &[Sample]) -> Vec<f64> {
+    let (mut seconds, mut steps) = (0.0, 0);
+    let rate = |sample: &Sample| {
+        let rate = (sample.steps - steps) as f64 / (sample.seconds - seconds).max(1e-3);
+        (seconds, steps) = (sample.seconds, sample.steps);
+        rate
+    };
+    samples.iter().map(rate).collect()
+}

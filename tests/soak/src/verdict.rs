@@ -1,0 +1,153 @@
+//! What has grown too much: the median of the last quarter of a run, against that of the second. The first quarter is
+//! warm-up, in which pipelines are compiled and allocators find their size.
+
+use std::fmt;
+
+use crate::sample::{HELD, Sample};
+
+/// The number of samples below which there is no verdict.
+const FEWEST: usize = 16;
+
+/// The growth that is allowed: so much of the second quarter's median, and so much more.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    part: f64,
+    more: f64,
+}
+
+/// The limits of [`HELD`].
+const LIMITS: [Limit; 4] = [
+    Limit { part: 0.1, more: 32.0 },
+    Limit { part: 0.1, more: 64.0 },
+    Limit { part: 0.0, more: 2.0 },
+    Limit { part: 0.0, more: 2.0 },
+];
+
+/// How much one quantity has grown.
+#[derive(Clone, Debug)]
+pub struct Growth {
+    /// One of [`HELD`].
+    pub what: &'static str,
+    /// The median of the second quarter.
+    pub before: f64,
+    /// The median of the last quarter.
+    pub after: f64,
+    /// The growth that is allowed.
+    pub allowed: f64,
+    /// The growth of an hour at this rate.
+    pub per_hour: f64,
+}
+
+impl Growth {
+    /// Returns true if it is more than is allowed.
+    pub fn is_too_much(&self) -> bool {
+        // Not a number is too much as well.
+        !(self.after - self.before <= self.allowed)
+    }
+}
+
+impl fmt::Display for Growth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, before, after, allowed, per_hour } = self;
+        let word = if self.is_too_much() { "GROWS" } else { "flat" };
+        let grown = after - before;
+        write!(
+            f,
+            "{what:<13} {before:>10.1} {after:>10.1} {grown:>+9.1} {allowed:>9.1} {per_hour:>+11.1}  {word}"
+        )
+    }
+}
+
+/// The head of a table of [`Growth`]s.
+pub const HEAD: &str = "                  2nd quarter  last    growth   allowed  in an hour";
+
+/// Judges samples; `None` if there are too few, or if this system does not tell what the process holds.
+pub fn judge(samples: &[Sample]) -> Option<Vec<Growth>> {
+    if samples.len() < FEWEST {
+        return None;
+    }
+    let quarter = samples.len() / 4;
+    let (second, last) = (&samples[quarter..2 * quarter], &samples[samples.len() - quarter..]);
+    // From the middle of one quarter to that of the other.
+    let hours = (middle(last, |s| s.seconds) - middle(second, |s| s.seconds)) / 3600.0;
+    samples.iter().all(|sample| sample.held.is_some()).then(|| {
+        let growth = |(index, what)| {
+            let held = |sample: &Sample| sample.held.map_or(f64::NAN, |held| held[index]);
+            let (before, after) = (middle(second, held), middle(last, held));
+            let Limit { part, more } = LIMITS[index];
+            let per_hour = (after - before) / hours;
+            Growth { what, before, after, allowed: part * before + more, per_hour }
+        };
+        HELD.into_iter().enumerate().map(growth).collect()
+    })
+}
+
+/// Returns the median of something.
+fn middle(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
+    let mut numbers: Vec<f64> = samples.iter().map(of).collect();
+    numbers.sort_by(f64::total_cmp);
+    let half = numbers.len() / 2;
+    if numbers.len() % 2 == 1 { numbers[half] } else { (numbers[half - 1] + numbers[half]) / 2.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run of ten minutes: warm-up, then saw teeth as of devices that are reopened, and what a leak adds.
+    fn run(leak: impl Fn(f64) -> [f64; 4]) -> Vec<Sample> {
+        let sample = |number: u32| {
+            let seconds = 2.0 * f64::from(number);
+            let warm = 1.0 - (-seconds / 40.0).exp();
+            let tooth = f64::from(number % 15) / 15.0;
+            let held = [400.0 * warm + 60.0 * tooth, 3000.0 * warm + 100.0 * tooth, 30.0, 12.0];
+            let held = std::array::from_fn(|index| held[index] + leak(seconds)[index]);
+            Sample { seconds, steps: number.into(), pipelines: 0, held: Some(held) }
+        };
+        (0..300).map(sample).collect()
+    }
+
+    fn too_much(samples: &[Sample]) -> Vec<&'static str> {
+        let judged = judge(samples).expect("a verdict");
+        judged.iter().filter(|growth| growth.is_too_much()).map(|growth| growth.what).collect()
+    }
+
+    #[test]
+    fn warm_up_and_saw_teeth_are_no_leak() {
+        assert!(too_much(&run(|_| [0.0; 4])).is_empty());
+        // What is taken once in the first two minutes stays.
+        let once = |seconds| if seconds > 120.0 { [500.0, 900.0, 40.0, 9.0] } else { [0.0; 4] };
+        assert!(too_much(&run(once)).is_empty());
+    }
+
+    #[test]
+    fn each_leak_is_noticed() {
+        for (index, per_minute) in [20.0, 100.0, 1.0, 1.0].into_iter().enumerate() {
+            let leak = |seconds: f64| {
+                let mut held = [0.0; 4];
+                held[index] = (per_minute * seconds / 60.0).floor();
+                held
+            };
+            assert_eq!(too_much(&run(leak)), [HELD[index]]);
+        }
+    }
+
+    #[test]
+    fn a_single_peak_is_no_leak_and_the_rate_is_that_of_the_leak() {
+        let peak = |seconds: f64| [if (500.0..504.0).contains(&seconds) { 4e3 } else { 0.0 }; 4];
+        assert!(too_much(&run(peak)).is_empty());
+        let judged = judge(&run(|seconds| [seconds / 60.0, 0.0, 0.0, 0.0])).expect("a verdict");
+        assert!((judged[0].per_hour - 60.0).abs() < 6.0, "{judged:?}");
+        assert!(!judged[0].is_too_much(), "{judged:?}");
+    }
+
+    #[test]
+    fn without_numbers_there_is_no_verdict() {
+        let mut samples = run(|_| [0.0; 4]);
+        assert!(judge(&samples[..FEWEST - 1]).is_none());
+        samples[100].held = None;
+        assert!(judge(&samples).is_none());
+        samples[100].held = Some([f64::NAN; 4]);
+        assert!(judge(&samples).is_some());
+    }
+}

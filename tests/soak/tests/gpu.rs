@@ -1,0 +1,24 @@
+//! A short run of each kind of work, so that the long ones start.
+
+use clap::Parser;
+use soak::args::Args;
+
+#[test]
+fn one_step_of_each_kind() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().to_str().unwrap();
+    // The first steps of a run are one of each kind.
+    let arguments = ["soak", "--seed", "1", "--steps", "11", "--every", "0.01", "--out", folder];
+    soak::run::run(&Args::parse_from(arguments)).unwrap();
+    let samples = std::fs::read_to_string(out.path().join("samples.csv")).unwrap();
+    assert_eq!(samples.lines().count(), 12, "{samples}");
+    let picture = std::fs::read_to_string(out.path().join("soak.svg")).unwrap();
+    assert!(picture.contains("steps a second") && picture.ends_with("</svg>\n"), "{picture}");
+}
+
+#[test]
+fn unknown_kinds_are_an_error() {
+    let args = Args::parse_from(["soak", "--only", "calls,rest"]);
+    let error = soak::run::run(&args).unwrap_err();
+    assert!(error.starts_with("--only rest: the kinds are calls, "), "{error}");
+}
