@@ -1,5 +1,5 @@
 //! Long runs: mixed work in an endless pseudo-random order, each result against the reference, until the time is up.
-//! `docs/soak.md` says what is in the mix and what a run shows; `scripts/soak` builds and runs it.
+//! `scripts/soak` builds and runs it.
 //!
 //! ```text
 //! args     the command line          -> run      one step after the other, a sample now and then

@@ -19,6 +19,10 @@ use crate::watch::Watch;
 /// Bytes that a step is drawn from.
 const BYTES: usize = 2048;
 
+/// What is not known yet about the verdict.
+const UNEXPLAINED: &str = "On llvmpipe resident memory grows for a cause that is not found yet: the driver, the \
+    allocator or this project.";
+
 /// Runs what was asked for, and writes and prints its results.
 ///
 /// # Errors
@@ -185,6 +189,9 @@ impl Soak {
         };
         println!("\n{}", verdict::HEAD);
         growths.iter().for_each(|growth| println!("{growth}"));
+        if self.devices.gpu.info().driver == "llvmpipe" {
+            println!("{UNEXPLAINED}");
+        }
         let grown: Vec<_> = growths.iter().filter(|g| g.is_too_much()).map(|g| g.what).collect();
         match grown.is_empty() {
             true => Ok(()),
