@@ -7,15 +7,13 @@ use std::task::{Context, Waker};
 
 use support::data::Data;
 use support::embedded::{buffer_of, read_words_of};
-use support::frame::Frame;
 use support::gpus::gpus;
 use support::host::{Host, adapter};
 use support::places::test_name;
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
-    BceWithLogits, Bound, Buffers, CrossEntropy, ElementType, Error, Gpu, GpuOptions, Kernels,
-    LabelType, Outputs, Plan, Profile, Reader, Reduction, TargetType, wanted_features,
-    wanted_limits,
+    BceWithLogits, Bound, Buffers, CrossEntropy, ElementType, Error, Gpu, GpuOptions, LabelType,
+    Outputs, Plan, Profile, Reduction, TargetType, wanted_features, wanted_limits,
 };
 
 /// A device with no more than WebGPU's defaults, on the adapter that the other tests run on.

@@ -41,8 +41,8 @@ pub struct Growth {
 impl Growth {
     /// Returns true if it is more than is allowed.
     pub fn is_too_much(&self) -> bool {
-        // Not a number is too much as well.
-        !(self.after - self.before <= self.allowed)
+        let growth = self.after - self.before;
+        growth.is_nan() || growth > self.allowed
     }
 }
 

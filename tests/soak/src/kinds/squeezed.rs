@@ -83,7 +83,7 @@ mod limit {
 
     impl Drop for AddressSpace {
         fn drop(&mut self) {
-            set(self.0.clone());
+            set(self.0);
         }
     }
 
