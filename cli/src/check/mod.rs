@@ -130,6 +130,9 @@ pub fn output(question: &Question<'_>, output: &Output<f32>) -> Result<Vec<Compa
     };
     if unreduced {
         answer.floats.push((LargeOutput::RowLoss, Floats::F32(&output.loss)));
+        if problem.z_loss != 0.0 {
+            answer.floats.push((LargeOutput::ZLoss, Floats::F32(&output.z_loss)));
+        }
     }
     for (what, column) in output.rows.columns() {
         match column {

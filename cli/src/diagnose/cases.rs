@@ -32,6 +32,11 @@ enum Elements {
 }
 
 impl Case {
+    /// Makes a call without tensors.
+    fn bare(name: &'static str, formula: Formula, outputs: Outputs) -> Self {
+        Self { name, formula, outputs, memory_budget: None, split: false, tensors: Vec::new() }
+    }
+
     /// Makes a call over logits from -4 to 4.
     fn new(
         name: &'static str,
@@ -40,9 +45,7 @@ impl Case {
         shape: &[usize],
         outputs: Outputs,
     ) -> Result<Self, TryReserveError> {
-        let case =
-            Self { name, formula, outputs, memory_budget: None, split: false, tensors: Vec::new() };
-        case.with(Role::Input, element_type, shape, -4.0..4.0)
+        Self::bare(name, formula, outputs).with(Role::Input, element_type, shape, -4.0..4.0)
     }
 
     /// Adds a tensor of random numbers in a range.
@@ -159,7 +162,7 @@ fn with_options() -> Result<Vec<Case>, TryReserveError> {
     let grad = Outputs::loss().with_grad();
     let cross_entropy = |loss| Formula::CrossEntropy(loss);
     let options = CrossEntropy::new().label_smoothing(0.1).softcap(30.0).z_loss(1e-4);
-    let none = CrossEntropy::new().reduction(Reduction::None);
+    let none = CrossEntropy::new().z_loss(1e-4).reduction(Reduction::None);
     let dense = CrossEntropy::new().label_smoothing(0.1);
     let of_rows = Outputs::loss()
         .with_lse()
@@ -209,10 +212,7 @@ fn of_elements() -> Result<Vec<Case>, TryReserveError> {
     let gaussian = || Formula::GaussianNll { loss: GaussianNll::new(), eps: 1e-6 };
     let poisson =
         Formula::PoissonNll { loss: PoissonNll::new(), log_input: true, full: false, eps: 1e-8 };
-    let bce = Case {
-        tensors: Vec::new(),
-        ..Case::new("bce", Formula::Bce(Bce::new()), F32, &[1], grad)?
-    };
+    let bce = Case::bare("bce", Formula::Bce(Bce::new()), grad);
     let with_logits = Formula::BceWithLogits(BceWithLogits::new());
     Ok(vec![
         bce.with(Role::Input, F32, &shape, 0.01..0.99)?.with(
@@ -243,6 +243,14 @@ fn of_elements() -> Result<Vec<Case>, TryReserveError> {
             0.0..9.0,
         )?,
     ])
+}
+
+#[cfg(test)]
+impl Case {
+    /// Returns the number of elements of the input.
+    pub fn elements(&self) -> usize {
+        self.tensors.first().map_or(0, |(_, _, shape)| shape.iter().product())
+    }
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ struct Described {
     /// Those that the library asks for.
     used: Vec<String>,
     features: Vec<String>,
-    limits: BTreeMap<String, serde_json::Value>,
+    limits: BTreeMap<&'static str, u64>,
 }
 
 impl Machine {
@@ -128,26 +128,11 @@ impl Described {
 }
 
 /// Returns the limits that kernels and buffers meet, by their names in wgpu.
-fn compute_limits(limits: &Limits) -> BTreeMap<String, serde_json::Value> {
+fn compute_limits(limits: &Limits) -> BTreeMap<&'static str, u64> {
     // wgpu tells its limits by name through serde only, which it is built without.
-    let Limits {
-        max_bind_groups,
-        max_bindings_per_bind_group,
-        max_storage_buffers_per_shader_stage,
-        max_uniform_buffer_binding_size,
-        max_storage_buffer_binding_size,
-        max_buffer_size,
-        min_uniform_buffer_offset_alignment,
-        min_storage_buffer_offset_alignment,
-        max_compute_workgroup_storage_size,
-        max_compute_invocations_per_workgroup,
-        max_compute_workgroup_size_x,
-        max_compute_workgroups_per_dimension,
-        ..
-    } = limits.clone();
     macro_rules! named {
         ($($limit:ident),* $(,)?) => {
-            [$((stringify!($limit).to_string(), serde_json::json!($limit))),*]
+            [$((stringify!($limit), u64::from(limits.$limit))),*]
         };
     }
     named![

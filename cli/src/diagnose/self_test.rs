@@ -99,7 +99,7 @@ pub fn run(
 }
 
 fn outcome(gpu: &Gpu, case: &Case) -> Outcome {
-    match compared(gpu, case) {
+    match compared(case, |inputs| run_on(gpu, case, inputs)) {
         Ok(all) => match all.iter().find(|compared| !compared.passed()) {
             Some(wrong) => Outcome::Wrong(wrong.complaint(false)),
             None => Outcome::Right(furthest(&all)),
@@ -109,20 +109,30 @@ fn outcome(gpu: &Gpu, case: &Case) -> Outcome {
     }
 }
 
-fn compared(gpu: &Gpu, case: &Case) -> Result<Vec<Compared>, Stop> {
+/// Runs a case and compares every number of its output.
+fn compared(
+    case: &Case,
+    run: impl FnOnce(&Inputs<'_>) -> Result<Output<f32>, Error>,
+) -> Result<Vec<Compared>, Stop> {
     let (data, formula, outputs) = (case.data(), &case.formula, case.outputs);
     let whole = data.whole()?;
     let inputs = whole.inputs();
     let problem = formula.problem(&inputs.shapes(), outputs)?;
     let question = Question { formula, outputs, data: &data, problem: &problem };
-    let output = match (formula, case.memory_budget) {
-        (Formula::CrossEntropy(loss), None) if case.split => from_states(gpu, case, loss, &inputs)?,
-        (_, None) => gpu.run(formula.loss(), &inputs, outputs)?,
-        (_, Some(bytes)) => gpu.with_memory_budget(bytes).run(formula.loss(), &inputs, outputs)?,
-    };
+    let output = run(&inputs)?;
     match output.summary.bad {
         0 => check::output(&question, &output),
         bad => Err(Failure::Failed(format!("{bad} labels are said to be no classes")).into()),
+    }
+}
+
+fn run_on(gpu: &Gpu, case: &Case, inputs: &Inputs<'_>) -> Result<Output<f32>, Error> {
+    match (&case.formula, case.memory_budget) {
+        (Formula::CrossEntropy(loss), None) if case.split => from_states(gpu, case, loss, inputs),
+        (formula, None) => gpu.run(formula.loss(), inputs, case.outputs),
+        (formula, Some(bytes)) => {
+            gpu.with_memory_budget(bytes).run(formula.loss(), inputs, case.outputs)
+        }
     }
 }
 
@@ -162,4 +172,49 @@ fn furthest(all: &[Compared]) -> String {
         format!("{} off by {:.1e} (at most {})", one.what, one.largest, digits(one.tolerance, 2))
     });
     format!("{numbers} numbers, {most}")
+}
+
+#[cfg(test)]
+mod tests {
+    use wgpu_loss::reference::Cpu;
+    use wgpu_loss::stream::Device;
+
+    use super::*;
+
+    /// Finds a number of an output, if the output is there.
+    type Find = fn(&mut Output<f32>) -> Option<&mut f32>;
+
+    /// One number of each output that is off by a hundredth is noticed, of every small case.
+    #[test]
+    fn a_wrong_number_is_noticed() {
+        let mut seen = 0;
+        let cases = cases::all().unwrap();
+        for case in cases.into_iter().filter(|case| case.elements() <= 64_000) {
+            let right = |change: Find| {
+                let mut changed = false;
+                let all = compared(&case, |inputs| {
+                    let mut output = Cpu.run(case.formula.loss(), inputs, case.outputs)?;
+                    changed = change(&mut output).map(|x| *x = *x * 1.01 + 1e-3).is_some();
+                    Ok(output)
+                });
+                let all = all.unwrap_or_else(|_| panic!("{}: an error", case.name));
+                (changed, all.iter().all(Compared::passed))
+            };
+            assert_eq!(right(|_| None), (false, true), "{}", case.name);
+            let changes: [Find; 6] = [
+                |output| output.loss.last_mut(),
+                |output| output.z_loss.last_mut(),
+                |output| output.grad.as_mut()?.last_mut(),
+                |output| output.target_grad.as_mut()?.last_mut(),
+                |output| output.var_grad.as_mut()?.last_mut(),
+                |output| output.probs.as_mut()?.last_mut(),
+            ];
+            for (index, change) in changes.into_iter().enumerate() {
+                let (changed, passed) = right(change);
+                assert!(!(changed && passed), "{}: output {index}", case.name);
+                seen += usize::from(changed);
+            }
+        }
+        assert!(seen > 25, "{seen} changes");
+    }
 }
