@@ -23,7 +23,7 @@ fn on_a_terminal(folder: &Folder, words: &str) -> String {
     let script = script.args(["-qec", &program, "/dev/null"]).current_dir(folder.path(""));
     let output = script.env("TERM", "xterm").output().unwrap();
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    let end: String = shown.chars().rev().take(300).collect::<Vec<_>>().into_iter().rev().collect();
+    let end: String = shown.chars().rev().take(600).collect::<Vec<_>>().into_iter().rev().collect();
     assert!(output.status.success(), "{end}");
     assert!(end.contains("computed "), "no report in {end}");
     shown
