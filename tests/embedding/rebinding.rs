@@ -285,8 +285,15 @@ fn later_submissions_are_not_waited_for() {
     loop {
         let start = Instant::now();
         submit_large(times);
+        let submitted = start.elapsed();
         wait();
-        if start.elapsed() > Duration::from_millis(200) {
+        let took = start.elapsed();
+        if took > Duration::from_millis(200) {
+            if submitted > took / 2 {
+                // llvmpipe does under OpenGL: 99.99 % of it, where Vulkan's submission takes 0.1 %.
+                println!("NOT RUN: {} works while work is submitted", gpu.info().name);
+                return;
+            }
             break;
         }
         times *= 2;
