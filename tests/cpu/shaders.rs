@@ -1,11 +1,13 @@
 //! Every WGSL text that a plan can ask for: valid in naga, translated to SPIR-V, MSL and HLSL without what hurts
-//! there, and accepted by Tint where its command is on the PATH.
+//! there, translated to GLSL, and accepted by Tint where its command is on the PATH.
 
 use std::collections::HashSet;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use indexmap::IndexSet;
-use naga::back::{hlsl, msl, spv};
+use naga::back::{glsl, hlsl, msl, spv};
+use naga::proc::BoundsCheckPolicies;
 use naga::valid::ModuleInfo;
 use rayon::prelude::*;
 use support::contractions::contractions;
@@ -49,6 +51,37 @@ fn translated(u64_loads: bool, module: &naga::Module, info: &ModuleInfo) -> Tran
     Translated { spirv, others: Some((metal, direct)) }
 }
 
+/// Returns the kernel in GLSL ES 3.10, the oldest that has buffers and workgroups, with the checks that wgpu asks for: none.
+fn glsl_of(module: &naga::Module, info: &ModuleInfo) -> String {
+    let mut text = String::new();
+    let options = glsl::Options { version: glsl::Version::new_gles(310), ..Default::default() };
+    let pipeline = glsl::PipelineOptions {
+        shader_stage: naga::ShaderStage::Compute,
+        entry_point: module.entry_points[0].name.clone(),
+        multiview: None,
+    };
+    let checks = BoundsCheckPolicies::default();
+    let writer = glsl::Writer::new(&mut text, module, info, &options, &pipeline, checks);
+    let written = writer.and_then(|mut writer| writer.write());
+    written.unwrap_or_else(|error| panic!("GLSL: {error}"));
+    text
+}
+
+/// Returns the number of storage buffers that a kernel uses: GLSL leaves out others.
+fn used_buffers(module: &naga::Module, info: &ModuleInfo) -> usize {
+    let of_kernel = info.get_entry_point(0);
+    let buffers = module.global_variables.iter().filter(|(handle, variable)| {
+        let is_buffer = matches!(variable.space, naga::AddressSpace::Storage { .. });
+        is_buffer && !of_kernel[*handle].is_empty()
+    });
+    buffers.count()
+}
+
+/// Returns true if a device of wgpu's OpenGL may ask for a kernel: it has no features that kernels use.
+fn runs_on_opengl(spec: &Spec) -> bool {
+    spec.layout.geometry.cluster == 1 && !spec.layout.u64_loads
+}
+
 /// Lanes write parts of one load: a compiler may store the whole vector where a component is stored. Buffers of HLSL
 /// are bytes, in which there are no vectors.
 fn assert_harmless(spec: &Spec, text: &Translated) {
@@ -65,6 +98,7 @@ fn assert_harmless(spec: &Spec, text: &Translated) {
 fn every_specialisation_translates_without_harm() {
     // All of them take ten minutes.
     let texts = sampled(16);
+    let in_glsl = AtomicUsize::new(0);
     texts.par_iter().for_each(|Text { spec, .. }| {
         let (module, info) = parsed_kernel(spec);
         // Formulas of single elements add terms of one size, in any order.
@@ -74,8 +108,15 @@ fn every_specialisation_translates_without_harm() {
         }
         assert_eq!(used_by_some_lanes(&module), [""; 0], "{spec:?}");
         assert_harmless(spec, &translated(spec.layout.u64_loads, &module, &info));
+        if runs_on_opengl(spec) {
+            let buffers = glsl_of(&module, &info).matches("layout(std430").count();
+            assert_eq!(buffers, used_buffers(&module, &info), "GLSL: {spec:?}");
+            in_glsl.fetch_add(1, Ordering::Relaxed);
+        }
     });
-    println!("{} of them translated", texts.len());
+    let in_glsl = in_glsl.into_inner();
+    assert!(in_glsl > texts.len() / 4, "{in_glsl} of {} in GLSL", texts.len());
+    println!("{} of them translated, {in_glsl} to GLSL too", texts.len());
 }
 
 /// Which products of a row a compiler fuses with a sum is written out in `fma`: rows have the same bits in all kernels.
