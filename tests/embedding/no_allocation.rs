@@ -2,7 +2,7 @@
 
 use support::alone::is_alone;
 use support::embedded::buffer;
-use support::gpus::{TestGpu, gpus};
+use support::gpus::{TestGpu, gpus, knows_allocations};
 use wgpu_loss::loss::Shapes;
 use wgpu_loss::{
     BceWithLogits, Bound, Buffers, CrossEntropy, ElementType, LabelType, Loss, Outputs, Plan,
@@ -25,9 +25,7 @@ fn allocations(gpu: &TestGpu) -> Vec<(String, u64)> {
 
 #[test]
 fn no_allocations_in_a_thousand_steps() {
-    let gpu = &gpus()[0];
-    if gpu.device().generate_allocator_report().is_none() {
-        println!("NOT RUN: wgpu does not know the allocations of {}", gpu.info().backend);
+    if !knows_allocations(&gpus()[0]) {
         return;
     }
     // Other tests allocate on the devices that they share.

@@ -33,6 +33,15 @@ impl TestGpu {
     }
 }
 
+/// Returns true if wgpu knows what is allocated on a device: for tests that count allocations, which cannot run otherwise.
+pub fn knows_allocations(gpu: &Gpu) -> bool {
+    let known = gpu.device().generate_allocator_report().is_some();
+    if !known {
+        println!("NOT RUN: wgpu does not know the allocations of {}", gpu.info().backend);
+    }
+    known
+}
+
 impl Deref for TestGpu {
     type Target = Gpu;
 
