@@ -164,6 +164,7 @@ fn no_two_files_import_each_other() {
         ("acceptance/src", 20),
         ("integrations/burn/src", 20),
         ("integrations/mpi/src", 5),
+        ("integrations/web/src", 10),
         ("python/src", 10),
     ];
     for (folder, few) in folders {
