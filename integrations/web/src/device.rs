@@ -1,9 +1,12 @@
 //! A device, and calls on host data.
 
+use std::future::poll_fn;
+use std::pin::pin;
+
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 use wgpu_loss::reference::Cpu;
-use wgpu_loss::{Gpu, stream};
+use wgpu_loss::{Error, Gpu, stream, wgpu};
 
 use crate::door::Door;
 use crate::errors::{argument, error};
@@ -47,7 +50,8 @@ impl Device {
         let operands = operands(described, &data)?;
         let Question { loss, outputs, .. } = &question;
         let (inputs, outputs) = (inputs(&operands)?, outputs.in_f32());
-        let output = self.gpu.run_async(&**loss, &inputs, outputs).await.map_err(error)?;
+        let call = self.gpu.run_async(&**loss, &inputs, outputs);
+        let output = scoped(self.gpu.device(), call).await?.map_err(error)?;
         Ok(results::output(&output, outputs))
     }
 
@@ -78,6 +82,29 @@ pub fn compute_on_cpu(
     let (inputs, outputs) = (inputs(&operands)?, outputs.in_f32());
     let output = stream::Device::run(&Cpu, &*loss, &inputs, outputs).map_err(error)?;
     Ok(results::output(&output, outputs))
+}
+
+/// Awaits work on a device, and returns the device's first error in it. The library opens no error scopes in a browser,
+/// where their results come later: numbers read from a failed device would look like any others.
+async fn scoped<T>(device: &wgpu::Device, work: impl Future<Output = T>) -> Result<T, JsValue> {
+    let mut work = pin!(work);
+    let mut reports = Vec::new();
+    let done = poll_fn(|context| {
+        // A step of the work blocks nobody and is interrupted by nobody: scopes of other calls are not open meanwhile.
+        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let polled = work.as_mut().poll(context);
+        reports.extend([memory.pop(), validation.pop()]);
+        polled
+    });
+    let done = done.await;
+    for report in reports {
+        if let Some(failure) = report.await {
+            let during = "computing a loss";
+            return Err(error(Error::Device { during, reason: failure.to_string() }));
+        }
+    }
+    Ok(done)
 }
 
 fn operands(described: JsValue, data: &[Uint8Array]) -> Result<Vec<Operand>, JsValue> {

@@ -245,6 +245,15 @@ const refused = {
         async () => crossEntropy(x, { data: upload(await defaultDevice(), labels), shape: [24], type: "i32" }),
         { kind: "argument", message: /put both where one is/ },
     ],
+    "a device that makes no buffers": [
+        async () => {
+            const device = await ownDevice();
+            device.onuncapturederror = null;
+            device.createBuffer = (descriptor) => GPUDevice.prototype.createBuffer.call(device, { ...descriptor, usage: 0xffff });
+            await crossEntropy(x, labels, { device });
+        },
+        { kind: "device" },
+    ],
     "outputs over inputs": [
         async () => {
             const data = upload(await defaultDevice(), logits, { size: 4096 });
@@ -262,6 +271,18 @@ const refused = {
     }, { kind: "device" }],
 };
 for (const [name, [call, facts]] of Object.entries(refused)) tests[`refused: ${name}`] = () => throws(call, { name: "LossError", ...facts });
+
+tests["more than a binding of a bare device holds"] = async () => {
+    const [rows, classes] = [1100, 32_000];
+    const row = noise(classes, 3);
+    const data = new Float32Array(rows * classes);
+    for (let at = 0; at < rows; at++) data.set(row, at * classes);
+    const target = Uint16Array.from({ length: rows }, (_, at) => at);
+    const { loss } = truth.crossEntropy(row, [0], [1, classes, 1], -100);
+    const wanted = loss + row[0] - row.subarray(0, rows).reduce((sum, x) => sum + x, 0) / rows;
+    const got = await crossEntropy({ data, shape: [rows, classes] }, target, { device: await ownDevice() });
+    close("loss", got.loss, wanted);
+};
 
 tests["bad labels in a buffer"] = async () => {
     const device = await defaultDevice();
