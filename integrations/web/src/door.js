@@ -79,14 +79,14 @@ export class Door {
 
     #deviceStandIn() {
         const { device } = this;
-        const given = (make) => (descriptor) => {
+        const given = (create) => (descriptor) => {
             const next = this.#next;
             this.#next = undefined;
-            return next ?? make.call(device, descriptor);
+            return next ?? device[create](descriptor);
         };
         return standIn(device, {
-            createBuffer: given(device.createBuffer),
-            createCommandEncoder: given(device.createCommandEncoder),
+            createBuffer: given("createBuffer"),
+            createCommandEncoder: given("createCommandEncoder"),
         });
     }
 }

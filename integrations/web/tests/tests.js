@@ -245,11 +245,13 @@ const refused = {
         async () => crossEntropy(x, { data: upload(await defaultDevice(), labels), shape: [24], type: "i32" }),
         { kind: "argument", message: /put both where one is/ },
     ],
-    "a device that makes no buffers": [
+    "a device that makes no pipelines": [
         async () => {
             const device = await ownDevice();
             device.onuncapturederror = null;
-            device.createBuffer = (descriptor) => GPUDevice.prototype.createBuffer.call(device, { ...descriptor, usage: 0xffff });
+            await losses.entropy(x, { device });
+            device.createComputePipeline = ({ compute, ...others }) =>
+                GPUDevice.prototype.createComputePipeline.call(device, { ...others, compute: { ...compute, entryPoint: "none" } });
             await crossEntropy(x, labels, { device });
         },
         { kind: "device" },
