@@ -53,3 +53,8 @@ pub use wgpu_loss;
 
 #[cfg(test)]
 mod unfused;
+
+/// The examples of the README, compiled with the other documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

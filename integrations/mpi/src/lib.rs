@@ -38,3 +38,8 @@ pub use mpi;
 pub use self::classes::{Computed, Times};
 pub use self::error::Error;
 pub use self::grid::Grid;
+
+/// The examples of the README, compiled with the other documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
