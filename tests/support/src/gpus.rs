@@ -37,7 +37,10 @@ impl TestGpu {
 pub fn knows_allocations(gpu: &Gpu) -> bool {
     let known = gpu.device().generate_allocator_report().is_some();
     let backend = gpu.info().backend;
-    assert!(known || backend == wgpu_loss::wgpu::Backend::Gl, "wgpu knows the allocations of {backend}");
+    assert!(
+        known || backend == wgpu_loss::wgpu::Backend::Gl,
+        "wgpu knows the allocations of {backend}"
+    );
     if !known {
         println!("NOT RUN: wgpu does not know the allocations of {backend}");
     }
