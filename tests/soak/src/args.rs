@@ -22,7 +22,7 @@ pub struct Args {
     /// Where the pseudo-random order begins [default: by the clock; printed at the start].
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// The first step. Each step depends on the seed and its number alone.
+    /// The first step. What a step does, and on which devices, depends on the seed and its number alone.
     #[arg(long, value_name = "STEP", default_value_t = 0)]
     pub from: u64,
     /// Stop after so many steps, if the time is not up before.

@@ -5,7 +5,7 @@ use plotters::prelude::*;
 use wgpu_loss_cli::picture::{self, FAINT, FONT, GRID, INK, said};
 
 use crate::sample::{HELD, Sample, rates};
-use crate::verdict::judge;
+use crate::verdict::{Growth, judge};
 
 const WIDTH: u32 = 960;
 const TITLE: u32 = 84;
@@ -22,8 +22,9 @@ const WARM_UP: RGBColor = RGBColor(243, 244, 246);
 struct Panel {
     name: &'static str,
     points: Vec<(f64, f64)>,
-    /// The medians of the second and of the last quarter, and the growth that is allowed.
-    medians: Option<(f64, f64, f64)>,
+    /// Those at starts of rounds.
+    settled: Vec<(f64, f64)>,
+    growth: Option<Growth>,
 }
 
 /// Returns the bytes of an SVG.
@@ -41,12 +42,13 @@ fn panels(samples: &[Sample]) -> Vec<Panel> {
     let growths = judge(samples).unwrap_or_default();
     let held = HELD.into_iter().enumerate().filter_map(|(index, name)| {
         let point = |sample: &Sample| Some((sample.seconds, sample.held?[index]));
-        let points: Option<Vec<_>> = samples.iter().map(point).collect();
-        let growth = growths.get(index);
-        let medians = growth.map(|growth| (growth.before, growth.after, growth.allowed));
-        points.map(|points| Panel { name, points, medians })
+        let points: Vec<_> = samples.iter().filter_map(point).collect();
+        let settled = samples.iter().filter(|sample| sample.settled).filter_map(point).collect();
+        let growth = growths.get(index).cloned();
+        (!points.is_empty()).then_some(Panel { name, points, settled, growth })
     });
-    let other = |name, points: Vec<(f64, f64)>| Panel { name, points, medians: None };
+    let other =
+        |name, points: Vec<(f64, f64)>| Panel { name, points, settled: Vec::new(), growth: None };
     let pipelines = samples.iter().map(|s| (s.seconds, s.pipelines as f64)).collect();
     let rates = samples.iter().zip(rates(samples)).map(|(s, rate)| (s.seconds, rate)).collect();
     held.chain([other("pipelines", pipelines), other("steps a second", rates)]).collect()
@@ -94,8 +96,8 @@ fn plane<DB: DrawingBackend>(
     let end = end / unit;
     let label = TextStyle::from((FONT, 13).into_font()).color(&INK);
     area.draw_text(panel.name, &TextStyle::from((FONT, 14).into_font()).color(&INK), (24, 4))?;
-    if let Some((before, after, allowed)) = panel.medians {
-        let says = format!("medians {before:.0} and {after:.0}, may grow by {allowed:.0}",);
+    if let Some(Growth { before, after, allowed, .. }) = panel.growth {
+        let says = format!("medians {before:.0} and {after:.0}, may grow by {allowed:.0}");
         let style = TextStyle::from((FONT, 13).into_font()).color(&MEDIAN);
         area.draw_text(&says, &style, (WIDTH as i32 - 340, 4))?;
     }
@@ -105,8 +107,8 @@ fn plane<DB: DrawingBackend>(
         .x_label_area_size(if last { BELOW } else { 6 })
         .y_label_area_size(76)
         .build_cartesian_2d(0.0..end, 0.0..top)?;
-    if panel.medians.is_some() {
-        let corners = [(0.0, 0.0), (end / 4.0, top)];
+    if let Some(growth) = &panel.growth {
+        let corners = [(0.0, 0.0), (growth.quarters[0].0 / unit, top)];
         plane.draw_series([Rectangle::new(corners, WARM_UP.filled())])?;
     }
     plane
@@ -124,9 +126,12 @@ fn plane<DB: DrawingBackend>(
         .draw()?;
     let points = thinned(&panel.points).map(|(x, y)| (x / unit, y));
     plane.draw_series(LineSeries::new(points, CURVE.stroke_width(2)))?;
-    if let Some((before, after, _)) = panel.medians {
-        for (from, to, y) in [(end / 4.0, end / 2.0, before), (0.75 * end, end, after)] {
-            plane.draw_series(LineSeries::new([(from, y), (to, y)], MEDIAN.stroke_width(2)))?;
+    let dots = thinned(&panel.settled).map(|(x, y)| Circle::new((x / unit, y), 2, MEDIAN.filled()));
+    plane.draw_series(dots)?;
+    if let Some(Growth { before, after, quarters, .. }) = panel.growth {
+        for ((from, to), y) in quarters.into_iter().zip([before, after]) {
+            let ends = [(from / unit, y), (to / unit, y)];
+            plane.draw_series(LineSeries::new(ends, MEDIAN.stroke_width(2)))?;
         }
     }
     Ok(())

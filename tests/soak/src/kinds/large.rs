@@ -29,9 +29,10 @@ const POINTS: [&[usize]; 5] = [&[1000, 300], &[0], &[1], &[1 << 20], &[64, 3, 10
 /// A call of one size.
 pub fn step(devices: &mut Devices, bytes: &[u8]) -> Judged {
     let draw = &Draw::new(bytes);
+    let gpu = devices.either(draw);
     let gpu = match draw.comes(4) {
-        true => devices.gpu.with_memory_budget(draw.one_of(&[32 << 20, 8 << 20, 1 << 30])),
-        false => devices.gpu.with_memory_budget(512 << 20),
+        true => gpu.with_memory_budget(draw.one_of(&[32 << 20, 8 << 20, 1 << 30])),
+        false => gpu.with_memory_budget(512 << 20),
     };
     if draw.comes(3) {
         let reduction = draw.one_of(&[Reduction::Mean, Reduction::None, Reduction::Sum]);

@@ -18,7 +18,7 @@ pub fn step(devices: &mut Devices, bytes: &[u8]) -> Judged {
         host(devices);
         return Judged::default();
     }
-    let turn = draw.below(4);
+    let turn = draw.within(0, 3);
     let gpu = opened(turn);
     let tiny = gpu.with_memory_budget(draw.one_of(&[12 << 10, 512 << 20]));
     let call = Call::small(draw);

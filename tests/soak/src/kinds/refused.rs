@@ -15,7 +15,7 @@ use crate::devices::Devices;
 /// Some bad calls, then a good one.
 pub fn step(devices: &mut Devices, bytes: &[u8]) -> Judged {
     let draw = &Draw::new(bytes);
-    let gpu = devices.gpu.with_memory_budget(draw.one_of(&[512 << 20, 12 << 10]));
+    let gpu = devices.either(draw).with_memory_budget(draw.one_of(&[512 << 20, 12 << 10]));
     for _ in 0..draw.within(1, 4) {
         bad_call(draw, &gpu);
     }

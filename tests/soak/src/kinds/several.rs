@@ -12,7 +12,7 @@ use crate::devices::Devices;
 pub fn step(devices: &mut Devices, bytes: &[u8]) -> Judged {
     let draw = &Draw::new(bytes);
     let budget = draw.one_of(&[12 << 10, 64 << 10, 1 << 20]);
-    let both = [&devices.gpu, &devices.twin].map(|gpu| gpu.with_memory_budget(budget));
+    let both = [&devices.gpu, &devices.kept].map(|gpu| gpu.with_memory_budget(budget));
     let gpus = MultiGpu::new(both.into()).expect("two GPUs");
     let judged = match draw.comes(5) {
         true => Call::small(draw).check("two GPUs", &gpus),

@@ -15,7 +15,8 @@ pub fn step(devices: &mut Devices, bytes: &[u8]) -> Judged {
     let draw = &Draw::new(bytes);
     let call = Call::small(draw);
     let budget = draw.within(1, 12 << 10);
-    let tiny = devices.gpu.with_memory_budget(budget);
+    let gpu = devices.either(draw);
+    let tiny = gpu.with_memory_budget(budget);
     let judged = match call.on(&tiny) {
         Ok(got) => call.compare("in a small budget", &got, &call.truth()),
         Err(Error::Budget { needed, given, .. }) => {
@@ -25,8 +26,8 @@ pub fn step(devices: &mut Devices, bytes: &[u8]) -> Judged {
         Err(error) => panic!("in {budget} bytes: {error}"),
     };
     // Elsewhere a device has memory of its own, which cannot be limited from here.
-    if cfg!(target_os = "linux") && devices.gpu.info().device_type == wgpu::DeviceType::Cpu {
-        full(&devices.gpu);
+    if cfg!(target_os = "linux") && gpu.info().device_type == wgpu::DeviceType::Cpu {
+        full(gpu);
     }
     judged
 }

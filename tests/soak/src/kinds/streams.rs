@@ -20,7 +20,7 @@ const BUDGETS: [u64; 3] = [512 << 20, 64 << 10, 1 << 20];
 /// A stream of one tensor.
 pub fn step(devices: &mut Devices, bytes: &[u8]) -> Judged {
     let draw = &Draw::new(bytes);
-    let gpu = devices.gpu.with_memory_budget(draw.one_of(&BUDGETS));
+    let gpu = devices.either(draw).with_memory_budget(draw.one_of(&BUDGETS));
     streamed(draw, "a stream", &gpu)
 }
 

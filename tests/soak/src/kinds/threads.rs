@@ -17,7 +17,7 @@ const TINY: u64 = 12 << 10;
 /// Calls of three threads at once, compared with what they are alone.
 pub fn step(devices: &mut Devices, bytes: &[u8]) -> Judged {
     let draw = &Draw::new(bytes);
-    let gpu = devices.gpu.with_memory_budget(draw.one_of(&[TINY, 64 << 10, 1 << 20]));
+    let gpu = devices.either(draw).with_memory_budget(draw.one_of(&[TINY, 64 << 10, 1 << 20]));
     let calls: Vec<Call> = (0..THREADS).map(|_| Call::small(draw)).collect();
     let mut judged = Judged::default();
     let mut alone = Vec::new();
