@@ -7,7 +7,8 @@ use clap::{Parser, ValueEnum};
 
 const AFTER: &str = "\
 Exit status: 0 if every step kept its promises and nothing grew, 1 if a step failed or took too long, or if
-something grew, 2 for wrong usage. A step that failed is repeated with --seed S --from STEP --steps 1.";
+something grew, 2 for wrong usage. A step that failed is repeated with --seed S --from STEP --steps 1, and with the same
+--only.";
 
 /// Runs mixed work on the best GPU until the time is up, and records what the process holds meanwhile.
 #[derive(Clone, Debug, Parser)]

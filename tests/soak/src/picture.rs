@@ -2,14 +2,15 @@
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 use wgpu_loss_cli::picture::{self, FAINT, FONT, GRID, INK, said};
 
 use crate::sample::{HELD, Sample, rates};
 use crate::verdict::{Growth, judge};
 
 const WIDTH: u32 = 960;
-const TITLE: u32 = 84;
-const PANEL: u32 = 128;
+const TITLE: u32 = 108;
+const PANEL: u32 = 116;
 const BELOW: u32 = 44;
 /// Points of a curve at most: of a longer run, the largest of so many neighbours.
 const POINTS: usize = 480;
@@ -50,7 +51,11 @@ fn panels(samples: &[Sample]) -> Vec<Panel> {
     let other =
         |name, points: Vec<(f64, f64)>| Panel { name, points, settled: Vec::new(), growth: None };
     let pipelines = samples.iter().map(|s| (s.seconds, s.pipelines as f64)).collect();
-    let rates = samples.iter().zip(rates(samples)).map(|(s, rate)| (s.seconds, rate)).collect();
+    // Of whole rounds, and of the one that the run ends in: those of a few steps say nothing.
+    let whole = |number: usize| samples.get(number + 1).is_none_or(|next| next.settled);
+    let rates = samples.iter().zip(rates(samples)).enumerate();
+    let rates = rates.filter(|(number, _)| whole(*number));
+    let rates = rates.map(|(_, (sample, rate))| (sample.seconds, rate)).collect();
     held.chain([other("pipelines", pipelines), other("steps a second", rates)]).collect()
 }
 
@@ -68,6 +73,7 @@ fn paint<DB: DrawingBackend>(
     let text = |size: u32, color: &RGBColor| (FONT, size).into_font().color(color);
     area.draw_text(title, &text(24, &INK), (24, 16))?;
     area.draw_text(subtitle, &text(14, &FAINT), (24, 50))?;
+    legend(&area)?;
     let (_, mut rest) = area.split_vertically(TITLE);
     for (number, panel) in panels.iter().enumerate() {
         let last = number + 1 == panels.len();
@@ -76,6 +82,20 @@ fn paint<DB: DrawingBackend>(
         rest = next;
     }
     area.present()
+}
+
+/// Says what the colours mean.
+fn legend<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>) -> Drawn<DB> {
+    let y = 84;
+    let label = TextStyle::from((FONT, 13).into_font()).color(&FAINT);
+    area.draw(&PathElement::new([(24, y), (48, y)], CURVE.stroke_width(2)))?;
+    area.draw_text("within rounds", &label, (56, y - 5))?;
+    area.draw(&Circle::new((194, y), 3, MEDIAN.filled()))?;
+    area.draw_text("at their starts: new devices, no pipelines", &label, (206, y - 5))?;
+    area.draw(&PathElement::new([(504, y), (528, y)], MEDIAN.stroke_width(2)))?;
+    area.draw_text("median of a quarter's starts", &label, (536, y - 5))?;
+    area.draw(&Rectangle::new([(750, y - 6), (774, y + 6)], WARM_UP.filled()))?;
+    area.draw_text("warm-up", &label, (782, y - 5))
 }
 
 /// Draws one panel; the last has the axis of time.
@@ -97,9 +117,10 @@ fn plane<DB: DrawingBackend>(
     let label = TextStyle::from((FONT, 13).into_font()).color(&INK);
     area.draw_text(panel.name, &TextStyle::from((FONT, 14).into_font()).color(&INK), (24, 4))?;
     if let Some(Growth { before, after, allowed, .. }) = panel.growth {
-        let says = format!("medians {before:.0} and {after:.0}, may grow by {allowed:.0}");
+        let says = format!("from {before:.0} to {after:.0}; +{allowed:.0} allowed");
         let style = TextStyle::from((FONT, 13).into_font()).color(&MEDIAN);
-        area.draw_text(&says, &style, (WIDTH as i32 - 340, 4))?;
+        let style = style.pos(Pos::new(HPos::Right, VPos::Top));
+        area.draw_text(&says, &style, (WIDTH as i32 - 24, 4))?;
     }
     let mut plane = ChartBuilder::on(area)
         .margin_top(26)
@@ -121,8 +142,8 @@ fn plane<DB: DrawingBackend>(
         .x_desc(if last { name } else { "" })
         .x_labels(if last { 11 } else { 0 })
         .y_labels(4)
-        .y_label_formatter(&|y| if top < 10.0 { format!("{y:.1}") } else { format!("{y:.0}") })
-        .x_label_formatter(&|x| format!("{x:.0}"))
+        .y_label_formatter(&|&y| short(y))
+        .x_label_formatter(&|&x| short(x))
         .draw()?;
     let points = thinned(&panel.points).map(|(x, y)| (x / unit, y));
     plane.draw_series(LineSeries::new(points, CURVE.stroke_width(2)))?;
@@ -135,6 +156,12 @@ fn plane<DB: DrawingBackend>(
         }
     }
     Ok(())
+}
+
+/// Returns a number with a digit after its point, if that is not 0.
+fn short(number: f64) -> String {
+    let text = format!("{number:.1}");
+    text.strip_suffix(".0").map_or(text.clone(), Into::into)
 }
 
 /// Returns the largest of so many neighbouring points that few are left.

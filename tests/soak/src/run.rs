@@ -39,7 +39,7 @@ pub fn run(args: &Args) -> Result<(), String> {
     soak.report(&kinds);
     let title = format!("{} steps in {}", soak.counts(), spoken(soak.start.elapsed()));
     let drawn = picture::svg(&title, &device, &soak.samples)?;
-    write(&args.out.join("samples.csv"), csv(&soak.samples).as_bytes())?;
+    soak.save(&args.out)?;
     write(&args.out.join("soak.svg"), &drawn)?;
     let ended = ended.and_then(|()| soak.judged());
     println!("samples.csv and soak.svg are in {}", args.out.display());
@@ -95,6 +95,8 @@ impl Soak {
             }
             if step == args.from || step.is_multiple_of(ROUND) {
                 self.round(step, &watch)?;
+                // A process that is killed has written what it knew.
+                self.save(&args.out)?;
             }
             self.step(step, kinds, &watch)?;
             args.leak.map(|what| self.leak(what)).transpose()?;
@@ -139,6 +141,10 @@ impl Soak {
             let sample = Sample::take(seconds, self.counts(), self.devices.pipelines());
             self.samples.push(sample);
         }
+    }
+
+    fn save(&self, out: &Path) -> Result<(), String> {
+        write(&out.join("samples.csv"), csv(&self.samples).as_bytes())
     }
 
     fn leak(&mut self, what: Leak) -> Result<(), String> {

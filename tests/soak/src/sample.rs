@@ -68,7 +68,7 @@ fn held() -> Option<[f64; 5]> {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn trim() {}
 
-/// Returns samples as CSV. The steps per second are those since the line before.
+/// Returns samples as CSV, with [`rates`].
 pub fn csv(samples: &[Sample]) -> String {
     let columns = HELD.map(|name| name.replace(' ', "_")).join(",");
     let mut text = format!("seconds,steps,steps_per_second,pipelines,settled,{columns}\n");
@@ -88,12 +88,14 @@ pub fn csv(samples: &[Sample]) -> String {
     text
 }
 
-/// Returns the steps per second up to each sample, since the one before.
+/// Returns the steps per second up to each sample since the start of its round, or at a start, since the one before.
 pub fn rates(samples: &[Sample]) -> Vec<f64> {
     let (mut seconds, mut steps) = (0.0, 0);
     let rate = |sample: &Sample| {
         let rate = (sample.steps - steps) as f64 / (sample.seconds - seconds).max(1e-3);
-        (seconds, steps) = (sample.seconds, sample.steps);
+        if sample.settled {
+            (seconds, steps) = (sample.seconds, sample.steps);
+        }
         rate
     };
     samples.iter().map(rate).collect()

@@ -21,7 +21,7 @@ struct Limit {
 
 /// The limits of [`HELD`].
 const LIMITS: [Limit; 5] = [
-    Limit { part: 0.1, more: 16.0 },
+    Limit { part: 0.0, more: 8.0 },
     Limit { part: 0.1, more: 32.0 },
     Limit { part: 0.1, more: 64.0 },
     Limit { part: 0.0, more: 2.0 },
