@@ -12,7 +12,7 @@ use crate::args::{Args, Leak};
 use crate::devices::Devices;
 use crate::kinds::{ALL, Kind};
 use crate::picture;
-use crate::sample::{Sample, csv};
+use crate::sample::{self, Sample, csv};
 use crate::verdict::{self, judge};
 use crate::watch::Watch;
 
@@ -30,6 +30,7 @@ const ROUND: u64 = 16;
 pub fn run(args: &Args) -> Result<(), String> {
     let kinds = wanted(&args.only)?;
     std::fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
+    sample::keep_threshold();
     let seed = args.seed();
     let mut soak = Soak::new(args, seed);
     let info = soak.devices.gpu.info().clone();

@@ -54,6 +54,14 @@ fn allocated() -> usize {
     told.uordblks + told.hblkhd
 }
 
+/// Keeps glibc at its first threshold of what it holds free at the end of each arena. After large blocks are freed it
+/// raises that to as much as 64 MiB, and [`trim`] takes such memory back from the first arena alone.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn keep_threshold() {
+    // SAFETY: it sets a number of the allocator's, under the allocator's own lock.
+    unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, 128 << 10) };
+}
+
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn trim() {
     // SAFETY: it changes only memory that nobody has, under the allocator's own locks.
@@ -64,6 +72,9 @@ fn trim() {
 fn held() -> Option<[f64; 5]> {
     None
 }
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn keep_threshold() {}
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn trim() {}

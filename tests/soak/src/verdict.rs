@@ -2,8 +2,8 @@
 //! of rounds. The first quarter is warm-up.
 //!
 //! Samples within a round go up and down with the pipelines that devices keep, and resident memory with what the
-//! allocator holds free in its arenas: neither says that something leaks. At the start of a round there are no pipelines,
-//! and the allocator has just given back what it can.
+//! allocator holds free: neither says that something leaks. At the start of a round there are no pipelines, and the
+//! allocator has just given back what it can.
 
 use std::fmt;
 
