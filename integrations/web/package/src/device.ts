@@ -1,5 +1,5 @@
 import init, { Device } from "./wasm/wgpu_loss_web.js";
-import { LossError } from "./errors.js";
+import { LossError, argument } from "./errors.js";
 
 /** Where a call computes: a device of the page, or the processor. */
 export type Where = GPUDevice | "cpu";
@@ -8,7 +8,13 @@ let loading: Promise<unknown> | undefined;
 
 /** Loads the WebAssembly part, once. */
 export async function load(): Promise<void> {
-    await (loading ??= init());
+    try {
+        await (loading ??= init());
+    } catch (error) {
+        // The next call tries again.
+        loading = undefined;
+        throw new LossError("adapter", `the WebAssembly part does not load: ${(error as Error).message}`);
+    }
 }
 
 /** The devices that are open. */
@@ -25,9 +31,20 @@ export async function defaultDevice(): Promise<GPUDevice> {
     return (await device()).device as GPUDevice;
 }
 
-/** Opens the library on a device, once, or on its own. */
+/**
+ * Opens the library on a device, once, or on its own.
+ *
+ * @internal
+ */
 export async function device(given?: GPUDevice): Promise<Device> {
+    if (given !== undefined && typeof given?.createComputePipeline !== "function") {
+        throw argument("device is neither a GPUDevice nor \"cpu\"");
+    }
     await load();
+    // The WebAssembly part stands there while it opens a device: see door.js.
+    if (Object.getOwnPropertyDescriptor(navigator, "gpu")?.configurable === false) {
+        throw new LossError("adapter", "the page has fixed navigator.gpu: it must be configurable");
+    }
     if (given !== undefined) return remembered(given, () => Device.open(given));
     own ??= openOwn();
     try {

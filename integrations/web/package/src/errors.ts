@@ -6,7 +6,7 @@ export type ErrorKind =
     | "label"
     /** Elements with values that the loss is not defined for, as a probability of 1.5. */
     | "value"
-    /** There is no WebGPU here, or the device could not be opened. */
+    /** There is no WebGPU here, the device could not be opened, or the WebAssembly part does not load. */
     | "adapter"
     /** The device failed, was lost, or has too little memory. */
     | "device";
