@@ -11,9 +11,13 @@ export async function allowed(): Promise<void> {
     const output: Output = await crossEntropy(host, new Uint8Array(2), { outputs: ["grad", "lse"], device });
     const gradient: Float32Array | undefined = output.grad;
     const onDevice: DeviceTensor | undefined = (await crossEntropy(held, [0, 1], { outputs: ["grad"] })).grad;
+    const mean: number = (await crossEntropy(host, [0, 1])).loss;
+    const losses: Float32Array = (await crossEntropy(host, [0, 1], { reduction: "none" })).loss;
+    const probs: Float32Array = (await softmax(host)).probs;
+    const heldProbs: GPUBuffer = (await softmax(held)).probs.data;
     const step = await bind("klDiv", { input: held, target: held, logTarget: true, into: { grad: buffer } });
     const loss: number | undefined = (await step.read()).loss;
-    void [gradient, onDevice, loss];
+    void [gradient, onDevice, loss, mean, losses, probs, heldProbs];
 }
 
 export async function refused(): Promise<void> {
@@ -25,8 +29,10 @@ export async function refused(): Promise<void> {
     await klDiv(host, host, { softcap: 30 });
     // @ts-expect-error: the gradient stays on the device.
     const gradient: Float32Array = (await crossEntropy(held, [0, 1])).grad;
+    // @ts-expect-error: a softmax has no loss.
+    const loss: number = (await softmax(host)).loss;
     // @ts-expect-error: a softmax has no target.
     await bind("softmax", { input: held, target: held });
     await softmax(host, { axis: -1 });
-    void gradient;
+    void [gradient, loss];
 }

@@ -1,9 +1,11 @@
 import { computeOnCpu } from "./wasm/wgpu_loss_web.js";
-import { device, load, warnOfCpu, type Where } from "./device.js";
+import { device, load, warnOfCpu, type Where as Place } from "./device.js";
 import { LossError, argument } from "./errors.js";
-import type { Losses } from "./losses.js";
+import type { Losses, Reduction } from "./losses.js";
 import { bind, type DeviceOutput } from "./step.js";
-import { checked, isBuffer, isLabel, shaped, type Checked, type Tensor, type TensorLike } from "./tensor.js";
+import {
+    checked, isBuffer, isFloats, isLabel, shaped, type Checked, type ElementType, type Tensor, type TensorLike,
+} from "./tensor.js";
 
 /** Counts and sums over the rows; of losses of single elements every element is a row. */
 export interface Summary {
@@ -42,10 +44,14 @@ export interface Small {
 }
 
 /** The results of a call on host data. */
-export interface Output extends Omit<Small, "loss" | "zLoss"> {
+export interface Output<Loss extends number | Float32Array = number | Float32Array> extends Large {
     /** The loss: a number, or the losses of rows or elements for the reduction `"none"`. */
-    loss: number | Float32Array;
-    zLoss?: number | Float32Array;
+    loss: Loss;
+    zLoss?: Loss;
+}
+
+/** What is on the host after a call on host data, beside the loss. */
+export interface Large extends Omit<Small, "loss" | "zLoss"> {
     /** Gradients, in the shapes of what they belong to. */
     grad?: Float32Array;
     targetGrad?: Float32Array;
@@ -67,14 +73,27 @@ export interface Output extends Omit<Small, "loss" | "zLoss"> {
 }
 
 /** The results of a call: on the device where the input is. */
-export type Computed<Input extends Tensor> = Input["data"] extends GPUBuffer ? DeviceOutput : Output;
+export type Computed<Input extends Tensor, R extends Reduction = Reduction> =
+    Where<Input, DeviceOutput, Output<R extends "none" ? Float32Array : number>>;
+
+/** The results of a softmax, which has no loss. */
+export type Distribution<Input extends Tensor, Name extends "probs" | "logProbs" | "grad"> = Where<
+    Input,
+    Omit<DeviceOutput, "loss" | "zLoss"> & Required<Pick<DeviceOutput, Name>>,
+    Large & Required<Pick<Large, Name>>
+>;
+
+type Where<Input extends Tensor, OnDevice, OnHost> =
+    Input["data"] extends infer Data ? (Data extends GPUBuffer ? OnDevice : OnHost) : never;
 
 /** The arguments of a loss. */
-export type Arguments = { input: Tensor; target?: TensorLike; device?: Where } & Record<string, unknown>;
+export type Arguments = { input: Tensor; target?: TensorLike; device?: Place } & Record<string, unknown>;
 
 /** The tensors of a call, the input first, and its options. */
 export interface Call {
     tensors: Checked[];
+    /** What the WebAssembly part is told of the tensors. */
+    described: { slot: string; type: ElementType; shape: number[] }[];
     options: Record<string, unknown>;
     inF32: boolean;
 }
@@ -95,8 +114,10 @@ const OPERANDS: Record<string, readonly string[]> = {
 
 /** The losses with a class axis and a target. */
 const OF_CLASSES = ["crossEntropy", "nllLoss"];
+/** The functions without a loss. */
+export const DISTRIBUTIONS: readonly string[] = ["softmax", "logSoftmax"];
 /** The functions without a target. */
-const UNTARGETED = ["entropy", "softmax", "logSoftmax"];
+const UNTARGETED = ["entropy", ...DISTRIBUTIONS];
 
 /** Divides arguments into tensors, which are checked, and options. */
 export function call(loss: keyof Losses, given: Arguments): Call {
@@ -117,40 +138,39 @@ export function call(loss: keyof Losses, given: Arguments): Call {
     }
     const options: Record<string, unknown> = {};
     for (const [name, value] of Object.entries(others)) {
-        if (value === undefined) continue;
+        if (value === undefined || value === null) continue;
         if (operands.includes(name)) tensors.push(operand(loss, name, value as TensorLike, input, others));
         else options[name] = value;
     }
     // Class probabilities have no label that leaves a row out.
     if (tensors[1]?.slot === "probabilities" && options.ignoreIndex === -100) delete options.ignoreIndex;
-    return { tensors, options, inF32: inF32 === true };
+    const described = tensors.map(({ slot, type, shape }) => ({ slot, type, shape: [...shape] }));
+    return { tensors, described, options, inF32: inF32 === true };
 }
 
 /** Returns the labels, or the class probabilities. */
 function classTarget(loss: string, input: Tensor, target: TensorLike, axis: unknown): Checked {
-    const rows = withoutAxis(input.shape, typeof axis === "number" ? axis : Math.min(1, input.shape.length - 1));
+    const rows = withoutAxis(input.shape, axis);
     const tensor = shaped("target", target, isFloats(target) ? input.shape : rows);
     const labels = tensor.type !== undefined ? isLabel(tensor.type) : !isFloats(tensor.data) && !(
         isBuffer(tensor.data) && String(tensor.shape) === String(input.shape)
     );
     if (!labels && loss === "nllLoss") throw argument("target holds floats, expected labels");
-    if (labels && rows !== undefined && String(tensor.shape) !== String(rows)) {
+    if (labels && String(tensor.shape) !== String(rows)) {
+        const floats = Array.isArray(tensor.data) ? "have type: \"f32\"" : "be floats";
         const hint = String(tensor.shape) === String(input.shape)
-            ? ": class probabilities, as of one-hot targets, must be floats" : "";
+            ? `: class probabilities, as of one-hot targets, must ${floats}` : "";
         throw argument(`target has shape [${tensor.shape}], expected [${rows}]${hint}`);
     }
     return checked("target", labels ? "labels" : "probabilities", tensor, labels);
 }
 
-function isFloats(data: unknown): boolean {
-    return data instanceof Float32Array || data instanceof Float64Array
-        || Object.prototype.toString.call(data) === "[object Float16Array]";
-}
-
-/** Returns the shape without an axis, if it has it. */
-function withoutAxis(shape: readonly number[], axis: number): number[] | undefined {
-    const at = axis < 0 ? axis + shape.length : axis;
-    return at in shape ? shape.filter((_, index) => index !== at) : undefined;
+/** Returns the shape without an axis: PyTorch's class axis by default. */
+function withoutAxis(shape: readonly number[], axis: unknown): number[] {
+    const given = Number(axis ?? Math.min(1, shape.length - 1));
+    const at = given < 0 ? given + shape.length : given;
+    if (!(at in shape)) throw argument(`axis is ${String(axis ?? 1)}, but the input has shape [${shape}]`);
+    return shape.filter((_, index) => index !== at);
 }
 
 /** Returns a weight, a variance or the upstream gradient. */
@@ -161,7 +181,7 @@ function operand(
     const length = (given as { length?: unknown }).length;
     const known = {
         weight: ofClasses && typeof length === "number" ? [length] : input.shape,
-        rowWeights: withoutAxis(input.shape, Number(options.axis ?? Math.min(1, input.shape.length - 1))),
+        rowWeights: ofClasses ? withoutAxis(input.shape, options.axis) : undefined,
         posWeight: input.shape,
         var: input.shape,
         upstream: upstreamShape(loss, length, input, options),
@@ -174,45 +194,41 @@ function operand(
 function upstreamShape(
     loss: string, length: unknown, input: Tensor, { reduction, axis }: Record<string, unknown>,
 ): readonly number[] | undefined {
-    if (loss === "softmax" || loss === "logSoftmax") return input.shape;
+    if (DISTRIBUTIONS.includes(loss)) return input.shape;
     if (reduction !== "none") return length === 1 ? [] : undefined;
-    if (loss === "entropy") return withoutAxis(input.shape, Number(axis ?? -1));
-    if (!OF_CLASSES.includes(loss)) return input.shape;
-    return withoutAxis(input.shape, Number(axis ?? Math.min(1, input.shape.length - 1)));
+    if (loss === "entropy") return withoutAxis(input.shape, axis ?? -1);
+    return OF_CLASSES.includes(loss) ? withoutAxis(input.shape, axis) : input.shape;
 }
 
 /** Computes a loss where its input is. */
-export async function compute<Input extends Tensor>(
-    loss: keyof Losses, given: Arguments & { input: Input },
-): Promise<Computed<Input>> {
+export async function compute<Result>(loss: keyof Losses, given: Arguments): Promise<Result> {
     if (isBuffer(given.input?.data)) {
         const step = await bind(loss, given as never);
         step.run();
         try {
-            return { ...step.outputs, ...await step.read() } as Computed<Input>;
+            return { ...step.outputs, ...await step.read() } as Result;
         } finally {
             step.free();
         }
     }
-    const { tensors, options } = call(loss, given);
+    const { tensors, described, options } = call(loss, given);
     const data = tensors.map((tensor) => {
         if (tensor.data instanceof Uint8Array) return tensor.data;
         throw argument(`the input is on the host, and the ${tensor.slot} in a GPUBuffer: put both where one is`);
     });
-    const described = tensors.map(({ slot, type, shape }) => ({ slot, type, shape: [...shape] }));
     const where = await place(given.device);
     try {
         const output = where === "cpu"
             ? computeOnCpu(loss, options, described, data)
             : await where.compute(loss, options, described, data);
-        return output as Computed<Input>;
+        return output as Result;
     } catch (error) {
         throw LossError.of(error);
     }
 }
 
 /** Returns the device of a call on host data. */
-async function place(given: Where | undefined) {
+async function place(given: Place | undefined) {
     await load();
     if (given !== undefined) return given === "cpu" ? "cpu" : device(given);
     try {

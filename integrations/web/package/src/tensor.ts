@@ -7,11 +7,16 @@ export type LabelType = "u8" | "i8" | "u16" | "i16" | "u32" | "i32" | "u64" | "i
 /** The type of a tensor's elements. */
 export type ElementType = FloatType | LabelType;
 
+/** The `Float16Array` of TypeScript's library, where it has one. */
+type Half = typeof globalThis extends { Float16Array: { prototype: infer Data } } ? Data : never;
+
 /** Elements on the host. A `Uint16Array` has labels, or with a `type` the bits of f16 or bf16. */
 export type HostData =
+    | Half
     | Float32Array
     | Float64Array
     | Uint8Array
+    | Uint8ClampedArray
     | Int8Array
     | Uint16Array
     | Int16Array
@@ -49,7 +54,7 @@ const BYTES: Record<ElementType, number> = {
 
 /** Returns true for the types of labels. */
 export function isLabel(type: ElementType): boolean {
-    return type[0] === "u" || type[0] === "i";
+    return type in BYTES && !/^b?f/.test(type);
 }
 
 /** Returns the bytes of a tensor. */
@@ -59,7 +64,17 @@ export function bytesOf(type: ElementType, shape: readonly number[]): number {
 
 /** Returns true for a buffer of a device. */
 export function isBuffer(data: unknown): data is GPUBuffer {
-    return typeof GPUBuffer !== "undefined" && data instanceof GPUBuffer;
+    return tag(data) === "GPUBuffer";
+}
+
+/** Returns the name of a built-in class, also of another window's objects. */
+function tag(data: unknown): string {
+    return Object.prototype.toString.call(data).slice("[object ".length, -1);
+}
+
+/** Returns true for typed arrays that can only be floats. */
+export function isFloats(data: unknown): boolean {
+    return data instanceof Float64Array || ["f32", "f16"].includes(naturalType(data) as string);
 }
 
 /** Returns the tensor that is meant: elements alone have the shape that is known. */
@@ -73,61 +88,76 @@ export function shaped(name: string, given: TensorLike, known: readonly number[]
 export function checked(name: string, slot: string, tensor: Tensor, labels: boolean): Checked {
     const { shape, offset = 0 } = tensor;
     if (!Array.isArray(shape) || !shape.every((extent) => Number.isSafeInteger(extent) && extent >= 0)) {
-        throw argument(`${name} has shape ${JSON.stringify(shape)}, expected the extents of its axes`);
+        const wanted = "an array of whole numbers, the extents of its axes";
+        throw argument(`${name} has shape [${shape as unknown}], expected ${wanted}`);
     }
     if (isBuffer(tensor.data)) {
         const type = tensor.type ?? (labels ? "u32" : "f32");
-        return { slot, type, shape, data: tensor.data, offset };
+        fits(name, type, labels);
+        return { slot, type, shape, data: tensor.data, offset: startOf(name, offset) };
     }
     if (tensor.offset !== undefined) {
         throw argument(`${name} has an offset, which only a GPUBuffer takes: give a subarray`);
     }
     const [type, data] = elements(name, tensor, labels);
-    if (isLabel(type) !== labels) {
-        const wanted = labels ? "labels, which are integers" : "floats";
-        throw argument(`${name} is of ${type}, expected ${wanted}`);
-    }
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    fits(name, type, labels);
     const wanted = bytesOf(type, shape) / BYTES[type];
     if (data.length !== wanted) {
         throw argument(`${name} has ${data.length} elements, but its shape [${shape}] needs ${wanted}`);
     }
+    // A copy: the call goes on later, when the page may have changed, transferred or resized what it has given.
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
     return { slot, type, shape, data: bytes, offset };
+}
+
+/** Refuses a type of the other kind. */
+function fits(name: string, type: ElementType, labels: boolean): void {
+    if (type in BYTES && isLabel(type) === labels) return;
+    throw argument(`${name} is of ${type}, expected ${labels ? "labels, which are integers" : "floats"}`);
+}
+
+/** Returns where a tensor starts in its buffer. */
+export function startOf(name: string, offset: number): number {
+    if (Number.isSafeInteger(offset) && offset >= 0) return offset;
+    throw argument(`${name} has the offset ${String(offset)}, expected a number of bytes`);
 }
 
 type Typed = Exclude<HostData, readonly number[]>;
 
 /** Returns elements on the host in a type that kernels read. */
 function elements(name: string, { data, type }: Tensor, labels: boolean): [ElementType, Typed] {
-    const of = naturalType(data);
+    const plain = Array.isArray(data);
+    const converted = plain && labels ? "i32" : plain || data instanceof Float64Array ? "f32" : undefined;
+    const of = naturalType(data) ?? converted;
+    if (of === undefined) throw argument(`${name} has data of ${tag(data)}, expected a typed array or a GPUBuffer`);
     if (type !== undefined && type !== of && !(of === "u16" && (type === "f16" || type === "bf16"))) {
-        throw argument(`${name} is said to be of ${type}, but its data is ${of ?? (data as object)?.constructor?.name}`);
+        const given = plain ? `an array, which is of ${of}` : of;
+        throw argument(`${name} is said to be of ${type}, but its data is ${given}`);
     }
-    if (of !== undefined) return [type ?? of, data as Typed];
     if (data instanceof Float64Array) return ["f32", Float32Array.from(data)];
-    if (!Array.isArray(data)) {
-        throw argument(`${name} has data of ${String((data as object)?.constructor?.name)}, expected a typed array or a GPUBuffer`);
-    }
-    if (!labels) return ["f32", Float32Array.from(data)];
-    if (!data.every((label) => Number.isInteger(label) && Math.abs(label) < 2 ** 31)) {
+    if (!plain) return [type ?? of, data as Typed];
+    const numbers = Array.from(data as readonly number[]);
+    if (labels && !numbers.every((label) => Number.isInteger(label) && Math.abs(label) < 2 ** 31)) {
         throw argument(`${name} has labels that are no integers of 32 bits`);
     }
-    return ["i32", Int32Array.from(data)];
+    const other = numbers.findIndex((x) => typeof x !== "number");
+    if (other >= 0) throw argument(`${name} has a ${typeof numbers[other]} at ${other}, expected numbers`);
+    return labels ? ["i32", Int32Array.from(numbers)] : ["f32", Float32Array.from(numbers)];
 }
 
 function naturalType(data: unknown): ElementType | undefined {
-    switch (Object.prototype.toString.call(data)) {
-        case "[object Float32Array]": return "f32";
-        case "[object Float16Array]": return "f16";
-        case "[object Uint8Array]": return "u8";
-        case "[object Uint8ClampedArray]": return "u8";
-        case "[object Int8Array]": return "i8";
-        case "[object Uint16Array]": return "u16";
-        case "[object Int16Array]": return "i16";
-        case "[object Uint32Array]": return "u32";
-        case "[object Int32Array]": return "i32";
-        case "[object BigUint64Array]": return "u64";
-        case "[object BigInt64Array]": return "i64";
+    switch (tag(data)) {
+        case "Float32Array": return "f32";
+        case "Float16Array": return "f16";
+        case "Uint8Array": return "u8";
+        case "Uint8ClampedArray": return "u8";
+        case "Int8Array": return "i8";
+        case "Uint16Array": return "u16";
+        case "Int16Array": return "i16";
+        case "Uint32Array": return "u32";
+        case "Int32Array": return "i32";
+        case "BigUint64Array": return "u64";
+        case "BigInt64Array": return "i64";
         default: return undefined;
     }
 }
