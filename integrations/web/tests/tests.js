@@ -209,12 +209,57 @@ tests["other losses on buffers"] = async () => {
     const device = await defaultDevice();
     const held = (tensor) => ({ ...tensor, data: upload(device, tensor.data) });
     const probs = await losses.softmax(held(x));
+    if ("loss" in probs) throw new Error(`a softmax has the loss ${probs.loss}`);
     close("softmax", await download(device, probs.probs), (await losses.softmax(x, { device: "cpu" })).probs, 1e-5);
     const given = [unit(4), variance];
     const one = await losses.gaussianNllLoss(held(x), ...given.map(held), { reduction: "none", outputs: ["varGrad"] });
     const other = await losses.gaussianNllLoss(x, ...given, { device: "cpu", reduction: "none", outputs: ["varGrad"] });
     close("losses", await download(device, one.losses), other.loss, 1e-5);
     close("varGrad", await download(device, one.varGrad), other.varGrad, 1e-5);
+};
+
+/** A call on buffers of the default device. */
+async function bound(options = {}) {
+    const device = await defaultDevice();
+    const input = { data: upload(device, logits), shape: [64, 10] };
+    return bind("crossEntropy", { input, target: ofRows, ...options });
+}
+
+tests["reads at the same time, and a step that is freed meanwhile"] = async () => {
+    const step = await bound();
+    step.run();
+    const reads = [step.read(), step.read()];
+    step.free();
+    step.free();
+    for (const { loss } of await Promise.all(reads)) close("loss", loss, wanted.loss);
+};
+
+tests["data that changes, moves or shrinks after the call"] = async () => {
+    const later = [
+        (data) => data.fill(0),
+        (data) => structuredClone(data, { transfer: [data.buffer] }),
+        (data) => data.buffer.resize(8),
+    ];
+    for (const change of later) {
+        for (const call of [crossEntropy, async (input, target) => {
+            const step = await bind("crossEntropy", { input, target });
+            step.run();
+            return step.read();
+        }]) {
+            const data = new Float32Array(new ArrayBuffer(logits.byteLength, { maxByteLength: 1 << 16 }));
+            data.set(logits);
+            const called = call({ data, shape: [64, 10] }, ofRows);
+            change(data);
+            close("loss", (await called).loss, wanted.loss);
+        }
+    }
+};
+
+tests["numbers in arrays with a type, and options of null"] = async () => {
+    const input = { data: [2, 0, 0, 0, 3, 0], shape: [2, 3], type: "f32" };
+    const one = await crossEntropy(input, [0, 1], { weight: null, axis: null, outputs: null });
+    const target = { data: [1, 0, 0, 0, 1, 0], shape: [2, 3], type: "f32" };
+    close("loss", (await crossEntropy(input, target)).loss, one.loss);
 };
 
 // --- Refusals ------------------------------------------------------------------------------------
@@ -245,6 +290,49 @@ const refused = {
         async () => crossEntropy(x, { data: upload(await defaultDevice(), labels), shape: [24], type: "i32" }),
         { kind: "argument", message: /put both where one is/ },
     ],
+    "a buffer that is destroyed": [
+        async () => {
+            const device = await defaultDevice();
+            const heard = device.onuncapturederror;
+            device.onuncapturederror = null;
+            const data = upload(device, logits);
+            const step = await bind("crossEntropy", { input: { data, shape: [64, 10] }, target: ofRows });
+            step.run();
+            close("loss", (await step.read()).loss, wanted.loss);
+            data.destroy();
+            step.run();
+            await step.read().finally(() => { device.onuncapturederror = heard; });
+        },
+        { kind: "device", message: /no result/ },
+    ],
+    "a result of nothing": [async () => (await bound()).read(), { kind: "device", message: /nothing was submitted/ }],
+    "a step that is freed": [
+        async () => {
+            const step = await bound();
+            step.free();
+            step.run();
+        },
+        { kind: "argument", message: /is freed/ },
+    ],
+    "a place of no output": [() => bound({ into: { gard: null } }), { kind: "argument", message: /into has gard/ }],
+    "a place that is no buffer": [() => bound({ outputs: ["grad"], into: { grad: logits } }), { kind: "argument", message: /into.grad is no GPUBuffer/ }],
+    "a gradient in place that is not asked for": [() => bound({ gradInPlace: true }), { kind: "argument", message: /outputs has no "grad"/ }],
+    "a gradient over an input on the host": [
+        () => bind("crossEntropy", { input: x, target: labels, outputs: ["grad"], gradInPlace: true }),
+        { kind: "argument", message: /on the host/ },
+    ],
+    "an offset before the buffer": [
+        async () => crossEntropy({ data: upload(await defaultDevice(), logits), shape: [64, 10], offset: -256 }, ofRows),
+        { kind: "argument", message: /^input has the offset -256/ },
+    ],
+    "a buffer of integers": [
+        async () => crossEntropy({ data: upload(await defaultDevice(), logits), shape: [64, 10], type: "u32" }, ofRows),
+        { kind: "argument", message: /^input is of u32, expected floats/ },
+    ],
+    "a device that is none": [() => crossEntropy(x, labels, { device: {} }), { kind: "argument", message: /^device is neither/ }],
+    "an axis that there is not": [() => crossEntropy(x, labels, { axis: 7 }), { kind: "argument", message: /^axis is 7/ }],
+    "an extent that is no number": [() => crossEntropy({ data: x.data, shape: [24n, 12] }, labels), { kind: "argument", message: /^input has shape \[24,12\], expected an array of whole numbers/ }],
+    "text among numbers": [() => crossEntropy({ data: [1, "2"], shape: [1, 2] }, [0]), { kind: "argument", message: /^input has a string at 1/ }],
     "a device that makes no pipelines": [
         async () => {
             const device = await ownDevice();
@@ -331,6 +419,35 @@ tests["on the processor where there is no GPU"] = async () => {
     close("loss", loss, truth.crossEntropy(Float32Array.of(2, 0, 0, 0, 3, 0), [0, 1], [2, 3, 1], -100).loss);
     if (warnings.length !== 1 || !/wgpu-loss computes on the CPU/.test(warnings[0])) throw new Error(`warnings: ${warnings}`);
     if (refused !== "adapter") throw new Error(`defaultDevice: ${refused}`);
+};
+
+tests["a WebAssembly part that loads at the second attempt"] = async () => {
+    const frame = document.body.appendChild(document.createElement("iframe"));
+    frame.srcdoc = `<script type="module">
+        const real = fetch;
+        globalThis.fetch = () => Promise.reject(new Error("offline"));
+        const { crossEntropy } = await import("${new URL("../package/dist/index.js", location)}");
+        const call = () => crossEntropy({ data: [2, 0, 0, 0, 3, 0], shape: [2, 3] }, [0, 1], { device: "cpu" });
+        const first = await call().catch(({ kind, message }) => kind + ": " + message);
+        globalThis.fetch = real;
+        parent.postMessage({ first, loss: (await call()).loss });
+    </script>`;
+    const { first, loss } = await new Promise((answer) => { addEventListener("message", ({ data }) => answer(data), { once: true }); });
+    frame.remove();
+    close("loss", loss, truth.crossEntropy(Float32Array.of(2, 0, 0, 0, 3, 0), [0, 1], [2, 3, 1], -100).loss);
+    if (!/^adapter: .*offline/.test(first)) throw new Error(first);
+};
+
+tests["a page that has fixed navigator.gpu"] = async () => {
+    const frame = document.body.appendChild(document.createElement("iframe"));
+    frame.srcdoc = `<script type="module">
+        Object.defineProperty(navigator, "gpu", { value: navigator.gpu, configurable: false });
+        const { defaultDevice } = await import("${new URL("../package/dist/index.js", location)}");
+        parent.postMessage(await defaultDevice().catch(({ kind, message }) => kind + ": " + message));
+    </script>`;
+    const refused = await new Promise((answer) => { addEventListener("message", ({ data }) => answer(data), { once: true }); });
+    frame.remove();
+    if (!/^adapter: .*navigator.gpu/.test(refused)) throw new Error(refused);
 };
 
 // The examples of the README, which scripts/test-web has compiled.
