@@ -146,6 +146,15 @@ const LONG = 0.3;
 element("bench").addEventListener("click", () => told(async () => {
     element("bench").disabled = true;
     say("measuring");
+    try {
+        await measure();
+        say("");
+    } finally {
+        element("bench").disabled = false;
+    }
+}));
+
+async function measure() {
     element("speeds").replaceChildren(line(["logits", "", "time", "GB/s"], []));
     for (const [rows, classes] of SIZES) {
         for (const outputs of [[], ["grad"]]) {
@@ -156,9 +165,7 @@ element("bench").addEventListener("click", () => told(async () => {
             element("speeds").append(line([], cells));
         }
     }
-    say("");
-    element("bench").disabled = false;
-}));
+}
 
 /** Returns a number with three digits at least. */
 function brief(number) {
