@@ -221,8 +221,9 @@ impl Binder<'_> {
                 if cfg!(target_arch = "wasm32") {
                     self.check_aliases((slot, access), &place, &mut taken)?;
                 }
-                // Buffers that are no tensor of the call have words as elements.
-                let element_bytes = self.tensor(slot).map_or(4, |tensor| tensor.element_bytes);
+                // Buffers that are no tensor of the call have words as elements. The sums of no classes have no bytes.
+                let element_bytes =
+                    self.tensor(slot).map_or(4, |tensor| tensor.element_bytes.max(1));
                 let origin = place.lead / spec.origin_unit(slot, element_bytes);
                 params.origins[slot as usize] = origin as u32;
                 place.range

@@ -715,8 +715,10 @@ fn no_classes() {
         });
     }
     let ignored = none.clone().labels(LabelType::I64, &[-100; 3]);
-    check("no classes", &unreduced(), &ignored, with_grad(), |seen| {
+    check("no classes", &unreduced(), &ignored, with_grad().with_class_losses(), |seen| {
         assert_eq!(seen.output.loss, [0.0; 3], "{}", seen.what);
+        let classes = seen.output.classes.as_ref();
+        assert!(classes.is_some_and(|sums| sums.loss.is_empty()), "{}", seen.what);
     });
     let bad = none.clone().labels(LabelType::I64, &[-100, 0, 0]);
     for gpu in gpus() {
