@@ -9,7 +9,7 @@ use wgpu_loss::reference::Cpu;
 use wgpu_loss::{Error, Gpu, stream, wgpu};
 
 use crate::door::Door;
-use crate::errors::{argument, error};
+use crate::errors::{argument, error, said};
 use crate::operand::{Described, Operand, inputs};
 use crate::question::Question;
 use crate::results;
@@ -113,5 +113,5 @@ fn operands(described: JsValue, data: &[Uint8Array]) -> Result<Vec<Operand>, JsV
 }
 
 fn parsed(described: JsValue) -> Result<Vec<Described>, JsValue> {
-    serde_wasm_bindgen::from_value(described).map_err(|error| argument(&error.to_string()))
+    serde_wasm_bindgen::from_value(described).map_err(|error| argument(&said(&error)))
 }

@@ -46,6 +46,12 @@ pub fn argument(message: &str) -> JsValue {
     of_kind("argument", message)
 }
 
+/// Returns what serde says of a value that does not fit.
+pub fn said(error: &serde_wasm_bindgen::Error) -> String {
+    let text = error.to_string();
+    text.strip_prefix("Error: ").unwrap_or(&text).to_owned()
+}
+
 fn of_kind(kind: &str, message: &str) -> JsValue {
     let made: JsValue = js_sys::Error::new(message).into();
     set(&made, "kind", kind.into());

@@ -11,7 +11,7 @@ use wgpu_loss::{
     PoissonNll, Reduction, Softmax,
 };
 
-use crate::errors::argument;
+use crate::errors::{argument, said};
 
 /// What a function computes.
 pub struct Question {
@@ -106,8 +106,7 @@ fn read<T: DeserializeOwned>(options: JsValue) -> Result<T, JsValue> {
     let options = MapDeserializer::<_, serde_wasm_bindgen::Error>::new(entries);
     serde_path_to_error::deserialize(options).map_err(|error| {
         let path = error.path().to_string();
-        let reason = error.into_inner().to_string();
-        let reason = reason.strip_prefix("Error: ").unwrap_or(&reason).to_owned();
+        let reason = said(&error.into_inner());
         argument(&if path == "." { reason } else { format!("{path}: {reason}") })
     })
 }

@@ -62,6 +62,7 @@ const calls = {
     softmaxGrad: ["softmaxGrad", x, noise(24 * 12, 8)],
     logSoftmaxGrad: ["logSoftmaxGrad", x, noise(24 * 12, 8)],
     "numbers in an array": ["crossEntropy", { data: [2, 0, 0, 0, 3, 0], shape: [2, 3] }, [0, 1]],
+    "no classes": ["crossEntropy", { data: [], shape: [2, 0] }, [7, 7], { ignoreIndex: 7, emptyMean: "zero", outputs: ["classLosses"] }],
     "no rows": ["crossEntropy", { data: [], shape: [0, 3] }, [], { emptyMean: "zero", outputs: ["grad"] }],
 };
 
