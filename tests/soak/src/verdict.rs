@@ -48,8 +48,8 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// Returns true if it is more than is allowed. A leak goes on: what is taken once, as a driver may when it first
-    /// compiles something large, is not counted, so growth is twice the smaller of both halves'.
+    /// Returns true if it is more than is allowed. A leak goes on: what is taken once, as by a driver in one rare step,
+    /// is not counted, so growth is twice the smaller of both halves'.
     pub fn is_too_much(&self) -> bool {
         let (early, late) = (self.between - self.before, self.after - self.between);
         early.is_nan() || late.is_nan() || 2.0 * early.min(late) > self.allowed
