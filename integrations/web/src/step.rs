@@ -51,7 +51,7 @@ pub struct Prepared {
     places: Vec<Place>,
 }
 
-/// A tensor's range in a buffer of the page.
+/// What a range holds: a tensor of the call, or an output.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Name {
@@ -61,7 +61,7 @@ enum Name {
 
 #[wasm_bindgen]
 extern "C" {
-    /// What the package gives for a tensor.
+    /// A tensor's range in a buffer of the page, as the package names it.
     pub type Range;
 
     #[wasm_bindgen(method, getter)]

@@ -1,5 +1,5 @@
-//! What has grown too much: the median of the last quarter of a run, against that of the second, of the samples at starts
-//! of rounds. The first quarter is warm-up.
+//! What has grown too much, by the medians of the second, third and last quarter of a run, of the samples at starts of
+//! rounds. The first quarter is warm-up.
 //!
 //! Samples within a round go up and down with the pipelines that devices keep, and resident memory with what the
 //! allocator holds free: neither says that something leaks. At the start of a round there are no pipelines, and the
